@@ -1,0 +1,1 @@
+"""One file per benchmark: samples, questions, scoring rule, metrics."""

@@ -1,0 +1,1 @@
+"""Dataset names and files to checksummed records."""

@@ -1,0 +1,1 @@
+"""Engines answer requests; one file each (see `protocols.Engine`)."""

@@ -1,0 +1,123 @@
+"""Every exception evalkit raises, and the exit code each one ends a command with.
+
+    EvalkitError                 4
+    ├── SuiteError               2  the suite file, or an option that overrides it, is wrong
+    ├── ModelError               2  a model, adapter or chat template cannot be used as asked
+    │   └── MergeError           2  an adapter does not belong to its base, or has no effect
+    ├── DataError                2  a data file is missing, unreadable or not what was pinned
+    ├── EngineError              4  an engine cannot start, or died
+    ├── BenchmarkError           4  a benchmark cannot turn completions into scores
+    ├── JudgeError               3  a judge cannot be used at all
+    ├── StoreError               4  a run or the cache cannot be read or written
+    ├── ComparisonError          2  two scores may not be compared
+    └── RequestFailed            -  one request was not answered; thrown into its own flow
+
+Exit codes: 0 done; 1 a negative verdict; 2 your input; 3 incomplete or inconclusive;
+4 environment or internal error; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+__all__ = [
+    "BenchmarkError",
+    "ComparisonError",
+    "DataError",
+    "EngineError",
+    "EvalkitError",
+    "FailureStatus",
+    "JudgeError",
+    "MergeError",
+    "ModelError",
+    "Problem",
+    "RequestFailed",
+    "StoreError",
+    "SuiteError",
+]
+
+FailureStatus = Literal[
+    "engine_error", "transport_error", "unparsable", "refused", "over_long", "excluded"
+]
+
+
+class EvalkitError(Exception):
+    """The root: anything evalkit itself raises; its message is shown to the user as it stands."""
+
+    exit_code: ClassVar[int] = 4
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a suite file."""
+
+    where: str
+    """`file:line: field.path`, as an editor understands it."""
+    message: str
+    """Quotes the value, says what was expected and the nearest valid name."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+class SuiteError(EvalkitError):
+    """The suite is wrong; carries every problem of the file at once."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, problems: Sequence[Problem] | str) -> None:
+        self.problems = (
+            (Problem("suite", problems),) if isinstance(problems, str) else tuple(problems)
+        )
+        lines = [problems] if isinstance(problems, str) else [str(p) for p in self.problems]
+        super().__init__("\n".join(lines))
+
+
+class ModelError(EvalkitError):
+    """A model, adapter or chat template cannot be used as asked."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class MergeError(ModelError):
+    """An adapter does not belong to its base, or merging it could not be proved."""
+
+
+class DataError(EvalkitError):
+    """A data file is missing, unreadable or not what was pinned."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class EngineError(EvalkitError):
+    """An engine cannot start, or died while answering."""
+
+
+class BenchmarkError(EvalkitError):
+    """A benchmark cannot turn completions into scores."""
+
+
+class JudgeError(EvalkitError):
+    """A judge cannot be used at all."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class StoreError(EvalkitError):
+    """A run folder or the cache cannot be read or written."""
+
+
+class ComparisonError(EvalkitError):
+    """Two scores may not be compared; names every setting that differs."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class RequestFailed(EvalkitError):
+    """One request was not answered.  Thrown into the flow that asked; never ends a run."""
+
+    def __init__(self, status: FailureStatus, message: str) -> None:
+        super().__init__(message)
+        self.status: FailureStatus = status

@@ -1,0 +1,88 @@
+"""Finds benchmarks, engines and judge protocols by `type`: a module of the room, or a dotted path.
+
+A module's `__all__` names its one class and, where users configure it, its spec (a pydantic
+class): that is the whole contract, there is no registry.  A dotted path runs code of the
+suite's author.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from evalkit.errors import EvalkitError
+from evalkit.specs import JudgeSpec, LocalJudgeSpec, Spec
+
+__all__ = ["Extension", "UnknownTypeError", "find", "judge_spec", "names"]
+
+Room = Literal["benchmarks", "engines", "judges"]
+
+
+class UnknownTypeError(EvalkitError):
+    """No module of that name; carries the names there are."""
+
+    exit_code = 2
+
+    def __init__(self, room: str, name: str, choices: tuple[str, ...], reason: str = "") -> None:
+        self.choices = choices
+        tail = f" ({reason})" if reason else ""
+        super().__init__(
+            f"unknown type {name!r} in {room}{tail}; expected one of {', '.join(choices)}, "
+            f"or a dotted path to a module whose __all__ names a class and its spec"
+        )
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What a module of a room offers."""
+
+    cls: type[Any]
+    spec: type[Spec] | None
+
+
+def names(room: Room) -> tuple[str, ...]:
+    """Types that may be named in `room`, sorted."""
+    package = importlib.import_module(f"evalkit.{room}")
+    found = (m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+    return tuple(sorted(n for n in found if _offers_class(f"evalkit.{room}.{n}")))
+
+
+def _offers_class(module_name: str) -> bool:
+    return _read(module_name) is not None
+
+
+def _read(module_name: str) -> Extension | None:
+    module = importlib.import_module(module_name)
+    offered = [getattr(module, n) for n in getattr(module, "__all__", ())]
+    specs = [o for o in offered if isinstance(o, type) and issubclass(o, Spec)]
+    classes = [o for o in offered if isinstance(o, type) and not issubclass(o, Spec)]
+    if len(offered) > 2 or len(classes) != 1 or len(specs) > 1:
+        return None
+    return Extension(classes[0], specs[0] if specs else None)
+
+
+def find(room: Room, name: str) -> Extension:
+    """The extension called `name`.  Raises UnknownTypeError."""
+    module_name = name if "." in name else f"evalkit.{room}.{name}"
+    if "." not in name and name not in names(room):
+        raise UnknownTypeError(room, name, names(room))
+    try:
+        extension = _read(module_name)
+    except ImportError as error:
+        raise UnknownTypeError(room, name, names(room), str(error)) from error
+    if extension is None:
+        raise UnknownTypeError(
+            room, name, names(room), "its __all__ must name one class and at most one spec"
+        )
+    return extension
+
+
+def judge_spec(kind: str) -> type[JudgeSpec]:
+    """Spec of a judge of type `kind`: `engine`, or any engine's settings plus the judge's own."""
+    if kind == "engine":
+        return LocalJudgeSpec
+    engine = find("engines", kind).spec
+    assert engine is not None
+    return type(f"{engine.__name__}AsJudge", (JudgeSpec, engine), {"__module__": __name__})

@@ -1,0 +1,1 @@
+"""A ModelSpec to weights on disk."""

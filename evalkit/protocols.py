@@ -1,0 +1,158 @@
+"""The contracts between rooms: engine, judge, benchmark, cache.  Structural; nothing inherits.
+
+`benchmarks` and `judges` never meet `engines`: they only yield requests (see `types.Flow`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from evalkit.types import (
+    Completion,
+    Estimate,
+    Flow,
+    Job,
+    Json,
+    Judgment,
+    Message,
+    Metric,
+    Outcome,
+    Record,
+    Rendered,
+    Reply,
+    Request,
+    Sample,
+)
+
+__all__ = ["Benchmark", "CompletionCache", "Engine", "PairwiseJudge", "RatingJudge"]
+
+
+class Engine(Protocol):
+    """Answers requests.  Constructing one is cheap; `open` loads, `close` gives all memory back.
+
+    `submit` may be called before `open`: jobs wait (or are answered from a cache).
+    `poll` returns what has finished since, waiting at most `timeout` seconds for something;
+    it raises `EngineError` only where the engine as a whole is lost.
+    """
+
+    identity: Mapping[str, Json]
+    """What decides its answers: type, version, model fingerprint, dtype, endpoint, ..."""
+    exclusive: bool
+    """Needs the device to itself: `drive` keeps at most one such engine open."""
+
+    @property
+    def pending(self) -> int:
+        """Jobs submitted and not yet returned by `poll`."""
+        ...
+
+    def keys(self, requests: Sequence[Request]) -> list[str]:
+        """A hex digest per request of everything that decides its answer."""
+        ...
+
+    def prompt_tokens(self, requests: Sequence[Request]) -> list[int | None]:
+        """Prompt length of each request in tokens; None where the engine cannot know."""
+        ...
+
+    def render(self, request: Request) -> Rendered | None:
+        """The request as the model sees it; None where only the server knows."""
+        ...
+
+    def open(self) -> None:
+        """Load or connect.  Raises EngineError, ModelError or JudgeError."""
+        ...
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Accept jobs; replies come from `poll`, in any order, each ticket once."""
+        ...
+
+    def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
+        """Replies finished since the last call."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; idempotent."""
+        ...
+
+
+class CompletionCache(Protocol):
+    """Completions by key; survives the process (implemented in `store`)."""
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, Completion]:
+        """Those of `keys` that are stored."""
+        ...
+
+    def put_many(self, items: Mapping[str, Completion]) -> None:
+        """Store durably before returning.  Raises StoreError (a full disk, say)."""
+        ...
+
+
+class PairwiseJudge(Protocol):
+    """Prefers one of two answers to one instruction."""
+
+    name: str
+    protocol: str
+
+    def compare(self, instruction: str, answer: str, reference: str) -> Flow[Judgment]:
+        """Both orders; `value` is the preference for `answer`, 0 to 1."""
+        ...
+
+
+class RatingJudge(Protocol):
+    """Rates the last answer of a conversation from 1 to 10."""
+
+    name: str
+    protocol: str
+
+    def rate(
+        self, conversation: Sequence[Message], reference: Sequence[str], part: str
+    ) -> Flow[Judgment]:
+        """Rate the answer that `conversation` ends with.
+
+        `reference`: one answer per user turn, empty where the question needs none;
+        `part` names the turn in the judgment.
+        """
+        ...
+
+
+class Benchmark(Protocol):
+    """What is asked and how answers become scores.  No I/O but in `load`."""
+
+    name: str
+    """Entry name in the suite."""
+    version: str
+    """Changes whenever the same answers would get other scores."""
+
+    def load(self) -> None:
+        """Read data (and tasks).  Raises DataError, BenchmarkError.  Idempotent."""
+        ...
+
+    def samples(self) -> Sequence[Sample]:
+        """In canonical order."""
+        ...
+
+    def metrics(self, task: str) -> Sequence[Metric]:
+        """Of one task, the primary one first."""
+        ...
+
+    def flow(self, sample: Sample, model: str) -> Flow[Outcome]:
+        """A sample's whole life: ask the model, ask the judge, score."""
+        ...
+
+    def extra_estimates(self, records: Sequence[Record]) -> Sequence[Estimate]:
+        """Figures that are not means of per-sample scores (a corpus metric, a group's average).
+
+        `records`: this benchmark's, one model's, canonical order.
+        """
+        ...
+
+    def describe(self) -> Mapping[str, Json]:
+        """For the manifest, the run id and the comparability guard.
+
+        Type, version, data set with revision and sha256, shots, seeds, stops, judge prompt hash.
+        """
+        ...
+
+    def nominal_requests(self) -> int | None:
+        """Requests per model when the data set is complete, known without its data; for plans."""
+        ...

@@ -1,0 +1,184 @@
+"""Specs: what users write.  Pydantic, frozen, unknown fields refused, every field documented.
+
+The string under each field is its documentation: JSON Schema, `evalkit schema` and the
+editor's hover text are made from it.  Benchmarks, engines and judges subclass the base specs
+here in their own file; `extensions.py` finds them by `type`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "BenchmarkSpec",
+    "EngineSpec",
+    "GateSpec",
+    "JudgeSpec",
+    "LocalJudgeSpec",
+    "ModelSpec",
+    "PublishedFigure",
+    "ReportSpec",
+    "Spec",
+    "Suite",
+]
+
+Name = Annotated[
+    str, Field(min_length=1, max_length=120, pattern=r"^[^\s:/\\]([^:/\\\n]*[^\s:/\\])?$")
+]
+"""Names appear in commands as RUN:NAME, so no colon, no slash, no space at either end."""
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class Spec(BaseModel):
+    """Base of everything users write."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+
+class EngineSpec(Spec):
+    """What every engine's settings have in common."""
+
+    type: str = "vllm"
+    """Module of the engines room (vllm, transformers, openai, fake) or a dotted path."""
+
+
+class PublishedFigure(Spec):
+    """A number someone else published, for a model without weights."""
+
+    benchmark: str
+    """Entry name or type of the benchmark."""
+    metric: str
+    """Metric name as evalkit prints it."""
+    value: float
+    """In the unit leaderboards print."""
+    task: str | None = None
+    """Task within the benchmark, where it has several."""
+    source: str
+    """Where it was published (URL or citation)."""
+    date: str | None = None
+    """When, as YYYY-MM-DD."""
+    settings: str | None = None
+    """Shots, judge, template, as far as the source says."""
+
+
+class ModelSpec(Spec):
+    """One model of the comparison."""
+
+    role: Literal["candidate", "baseline", "published"] = "candidate"
+    """`candidate` is what you made, `baseline` what it must beat, `published` has no weights."""
+    path: str | None = None
+    """A folder, a hub repository, or `package://module/file.gguf`."""
+    revision: str | None = None
+    """Commit of the hub repository; a full hash is what makes a run repeatable."""
+    base: str | None = None
+    """With `adapter`: what the adapter was trained on (same forms as `path`)."""
+    base_revision: str | None = None
+    """Commit of the base's hub repository."""
+    adapter: str | None = None
+    """A PEFT adapter (folder or hub repository), merged into `base` and proved before use."""
+    adapter_revision: str | None = None
+    """Commit of the adapter's hub repository."""
+    allow_different_base: str | None = None
+    """Name of the base the adapter was trained on, written out to accept another base."""
+    chat_template: str | None = None
+    """A Jinja file, or `fastchat:NAME`; default: the tokenizer's own."""
+    dtype: Dtype = "auto"
+    """Type of the merged checkpoint's weights; auto: the base's own."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model; shown in the report."""
+    engine: EngineSpec | None = None
+    """Serve this model otherwise than the suite's `engine` says."""
+    leaderboard: bool = False
+    """`published` only: take figures from the leaderboard tables alpaca-eval ships."""
+    figures: tuple[PublishedFigure, ...] = ()
+    """`published` only: figures with their sources."""
+
+
+class JudgeSpec(Spec):
+    """What every judge has in common; the rest of its settings are its engine's."""
+
+    protocol: Literal["auto", "logprob", "text"] = "auto"
+    """Read the judge through token log-probabilities or through its written reply."""
+    judge_max_tokens: int = Field(default=2048, ge=1)
+    """Length of a written reply at most."""
+    judge_temperature: float = Field(default=0.0, ge=0)
+    """Sampling temperature of a written reply."""
+
+
+class LocalJudgeSpec(JudgeSpec):
+    """A model of the suite as judge; not loaded a second time."""
+
+    type: Literal["engine"] = "engine"
+    """`engine`: a model of this suite judges."""
+    model: str
+    """Name of the model in `models`."""
+
+
+class BenchmarkSpec(Spec):
+    """What every benchmark's settings have in common."""
+
+    type: str
+    """Module of the benchmarks room (alpaca_eval, mt_bench, lm_eval, ...) or a dotted path."""
+    name: Name | None = None
+    """Unique in the suite; default: the type, with the version where there are several."""
+    judge: str | None = None
+    """Name of a judge in `judges`; only for judged benchmarks."""
+    data: str | None = None
+    """A folder or file relative to the suite; default: the benchmark's public data set."""
+
+    @property
+    def entry(self) -> str:
+        """The name rows, margins and claims use."""
+        return self.name or self.type
+
+
+class GateSpec(Spec):
+    """When a checkpoint passes."""
+
+    baseline: str
+    """Model the candidate must not be worse than."""
+    margins: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """Allowed loss per benchmark in its own unit; `default` for the rest."""
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    """One-sided error probability."""
+    power: float = Field(default=0.8, gt=0.5, lt=1)
+    """Wanted probability of passing an equal model."""
+    on_inconclusive: Literal["fail", "warn"] = "warn"
+    """What an undecided comparison does."""
+
+
+class ReportSpec(Spec):
+    """What is written beside the records."""
+
+    formats: tuple[Literal["html", "markdown", "card"], ...] = ("html", "markdown")
+    """Files to render."""
+    level: float = Field(default=0.95, gt=0, lt=1)
+    """Confidence level of intervals."""
+    examples: int = Field(default=6, ge=0, le=200)
+    """Answers shown side by side, per benchmark."""
+
+
+class Suite(Spec):
+    """A comparison: models, how they are served, what they are asked, who judges."""
+
+    name: Name
+    """Names the folder under reports/."""
+    models: dict[Name, ModelSpec] = Field(min_length=1)
+    """By the name tables show."""
+    engine: EngineSpec = EngineSpec()
+    """How models are served."""
+    judges: dict[Name, Any] = Field(default_factory=dict)
+    """By the name benchmarks refer to; each becomes a JudgeSpec."""
+    benchmarks: tuple[Any, ...] = Field(min_length=1)
+    """In report order; each becomes a BenchmarkSpec."""
+    gate: GateSpec | None = None
+    """For `evalkit gate`; `run` does not apply it."""
+    report: ReportSpec = ReportSpec()
+    """What is written."""
+    seed: int = 0
+    """Seeds sampling requests and bootstraps."""

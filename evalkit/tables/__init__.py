@@ -1,0 +1,1 @@
+"""Table, Cell, and the one place where numbers are rounded."""
