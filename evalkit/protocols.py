@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
 
 from evalkit.types import (
     Completion,
@@ -25,17 +27,28 @@ from evalkit.types import (
     Sample,
 )
 
-__all__ = ["Benchmark", "CompletionCache", "Engine", "PairwiseJudge", "RatingJudge"]
+__all__ = [
+    "Benchmark",
+    "BenchmarkContext",
+    "CompletionCache",
+    "Engine",
+    "PairwiseJudge",
+    "RatingJudge",
+]
 
 
 class Engine(Protocol):
     """Answers requests.  Constructing one is cheap; `open` loads, `close` gives all memory back.
+
+    Constructed as `Class(spec, model)`: its EngineSpec and a PreparedModel.
 
     `submit` may be called before `open`: jobs wait (or are answered from a cache).
     `poll` returns what has finished since, waiting at most `timeout` seconds for something;
     it raises `EngineError` only where the engine as a whole is lost.
     """
 
+    needs_weights: ClassVar[bool]
+    """It loads `PreparedModel.path`; else models need no preparation."""
     identity: Mapping[str, Json]
     """What decides its answers: type, version, model fingerprint, dtype, endpoint, ..."""
     exclusive: bool
@@ -116,8 +129,13 @@ class RatingJudge(Protocol):
 
 
 class Benchmark(Protocol):
-    """What is asked and how answers become scores.  No I/O but in `load`."""
+    """What is asked and how answers become scores.  No I/O but in `load`.
 
+    Constructed as `Class(spec, context)`, see BenchmarkContext; constructing reads nothing.
+    """
+
+    judge_kind: ClassVar[Literal["pairwise", "rating"] | None]
+    """Which kind of judge it needs."""
     name: str
     """Entry name in the suite."""
     version: str
@@ -156,3 +174,17 @@ class Benchmark(Protocol):
     def nominal_requests(self) -> int | None:
         """Requests per model when the data set is complete, known without its data; for plans."""
         ...
+
+
+@dataclass(frozen=True)
+class BenchmarkContext:
+    """What a benchmark gets besides its spec: `Class(spec, context)`."""
+
+    root: Path
+    """Folder of the suite file; `spec.data` is relative to it."""
+    mirror: Path | None
+    """Local mirror of public data sets (EVALKIT_DATA); None: there is none."""
+    judge: PairwiseJudge | RatingJudge | None
+    """Of the kind the class's `judge_kind` names; None for benchmarks without a judge."""
+    seed: int
+    """The suite's seed."""

@@ -34,6 +34,7 @@ __all__ = [
     "Rendered",
     "Reply",
     "Request",
+    "Run",
     "Sample",
     "Score",
     "Status",
@@ -320,6 +321,19 @@ class Comparison:
     unit: str
     higher_is_better: bool
     method: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it lies on disk: everything reports, gates and cards are made from."""
+
+    folder: Path
+    manifest: Mapping[str, Json]
+    """manifest.json; its layout is in `store/manifest.py`."""
+    records: tuple[Record, ...]
+    """Canonical order."""
+    estimates: tuple[Estimate, ...]
+    comparisons: tuple[Comparison, ...]
 
 
 Observer: TypeAlias = Callable[[Request, Reply], None]
