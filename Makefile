@@ -1,0 +1,35 @@
+# `make run`: set-up, then the quickstart.  `make test`: set-up, then everything CI runs.
+SHELL := /bin/bash
+PY := .venv/bin/python
+PUBLIC_DATA := $(abspath ../shared/data)
+ifneq ($(wildcard $(PUBLIC_DATA)),)
+export EVALKIT_DATA ?= $(PUBLIC_DATA)
+endif
+
+.PHONY: run test check lint types fast setup clean
+
+run: setup
+	.venv/bin/evalkit run suites/quickstart.yaml
+
+setup:
+	@scripts/setup.sh
+
+lint:
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types:
+	.venv/bin/mypy
+
+fast:
+	$(PY) -m pytest -q -n 2 -m "not (vllm or model or browser or slow or data or gpu or ray)"
+
+check: lint types fast
+
+# Heavy tests start engines of their own; one at a time keeps two cores and the memory free.
+test: setup lint types
+	$(PY) -m pytest -q -n 2 -m "not (vllm or model)"
+	$(PY) -m pytest -q -m "vllm or model"
+
+clean:
+	rm -rf .venv .evalkit .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
