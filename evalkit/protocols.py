@@ -107,7 +107,14 @@ class PairwiseJudge(Protocol):
     protocol: str
 
     def compare(self, instruction: str, answer: str, reference: str) -> Flow[Judgment]:
-        """Both orders; `value` is the preference for `answer`, 0 to 1."""
+        """Both orders; `value` is the preference for `answer`, 0 to 1.
+
+        Lets `RequestFailed` through: the benchmark makes a judgment with that status of it.
+        """
+        ...
+
+    def describe(self) -> Mapping[str, Json]:
+        """What decides its judgments besides its engine: protocol, prompt_sha256, settings."""
         ...
 
 
@@ -123,8 +130,12 @@ class RatingJudge(Protocol):
         """Rate the answer that `conversation` ends with.
 
         `reference`: one answer per user turn, empty where the question needs none;
-        `part` names the turn in the judgment.
+        `part` names the turn in the judgment.  Lets `RequestFailed` through, as above.
         """
+        ...
+
+    def describe(self) -> Mapping[str, Json]:
+        """What decides its judgments besides its engine: protocol, prompt_sha256, settings."""
         ...
 
 

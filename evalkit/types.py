@@ -265,6 +265,9 @@ class Metric:
     """The headline metric of its task; exactly one per task."""
     by_category: bool = False
     """Also reported per category."""
+    parts: tuple[str, ...] = ("",)
+    """Scores every record should have of this metric, by `Score.part`; what a record lacks of
+    them is `n_missing`."""
 
 
 @dataclass(frozen=True)
