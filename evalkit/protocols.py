@@ -43,6 +43,8 @@ class Engine(Protocol):
     Constructed as `Class(spec, model)`: its EngineSpec and a PreparedModel.
 
     `submit` may be called before `open`: jobs wait (or are answered from a cache).
+    Before `open`, `poll` returns at once and only what needs no opening: a cache's hits, else
+    nothing.
     `poll` returns what has finished since, waiting at most `timeout` seconds for something;
     it raises `EngineError` only where the engine as a whole is lost.
     """
