@@ -208,6 +208,9 @@ class Outcome:
     truncated: bool = False
     """An answer was cut by its token limit; it is scored all the same, and counted."""
     error: str | None = None
+    data: Mapping[str, Json] = field(default_factory=dict)
+    """Values by metric that are not one number: what corpus metrics (perplexity, F1, BLEU) are
+    computed from; empty for most samples."""
 
 
 @dataclass(frozen=True)
