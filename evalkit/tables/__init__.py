@@ -1,1 +1,45 @@
-"""Table, Cell, and the one place where numbers are rounded."""
+"""Table, Cell, and the one place where numbers are rounded.
+
+`table.py` holds the types, `numbers.py` turns numbers into text, `text.py` makes hostile text
+showable, `markdown.py` writes a table as GitHub-flavoured Markdown.
+"""
+
+from __future__ import annotations
+
+from evalkit.tables.markdown import escape_markdown, fenced, table_to_markdown
+from evalkit.tables.numbers import (
+    MISSING,
+    count,
+    difference,
+    figure,
+    interval,
+    p_value,
+    percent,
+    points,
+    share,
+    significant,
+)
+from evalkit.tables.table import Cell, Column, Group, Table
+from evalkit.tables.text import one_line, visible
+
+__all__ = [
+    "MISSING",
+    "Cell",
+    "Column",
+    "Group",
+    "Table",
+    "count",
+    "difference",
+    "escape_markdown",
+    "fenced",
+    "figure",
+    "interval",
+    "one_line",
+    "p_value",
+    "percent",
+    "points",
+    "share",
+    "significant",
+    "table_to_markdown",
+    "visible",
+]
