@@ -1,1 +1,19 @@
 """evalkit: whether a fine-tuned chat model is better, by how much, and on what evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evalkit.api import load_run, load_suite, run
+
+__all__ = ["load_run", "load_suite", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the library's functions when first used: `evalkit --help` must stay quick."""
+    if name in __all__:
+        from evalkit import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'evalkit' has no attribute {name!r}; it has {', '.join(__all__)}")

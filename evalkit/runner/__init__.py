@@ -1,0 +1,20 @@
+"""The straight pipeline.  Read `pipeline.py` first; `assemble.py` builds what it uses."""
+
+from evalkit.runner.assemble import Job, Origin, assemble
+from evalkit.runner.pipeline import Result, run
+from evalkit.runner.plan import Plan, plan
+from evalkit.runner.progress import Progress, Silent
+from evalkit.runner.selection import Selection
+
+__all__ = [
+    "Job",
+    "Origin",
+    "Plan",
+    "Progress",
+    "Result",
+    "Selection",
+    "Silent",
+    "assemble",
+    "plan",
+    "run",
+]

@@ -1,0 +1,245 @@
+"""From a suite to the parts that run it: models on disk, engines, judges, benchmarks.
+
+Nothing is asked here and no engine is opened; preparing a model may convert or merge weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evalkit import extensions, models
+from evalkit.engines._cached import CachedEngine
+from evalkit.errors import SuiteError
+from evalkit.protocols import (
+    Benchmark,
+    BenchmarkContext,
+    CompletionCache,
+    Engine,
+    PairwiseJudge,
+    RatingJudge,
+)
+from evalkit.runner.selection import Selection
+from evalkit.specs import BenchmarkSpec, EngineSpec, JudgeSpec, LocalJudgeSpec, ModelSpec, Suite
+from evalkit.types import Json, PreparedModel, Sample
+
+__all__ = ["Job", "Origin", "assemble"]
+
+Prepare = Callable[[str, ModelSpec], PreparedModel]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a suite came from."""
+
+    label: str
+    """What the user wrote: the suite's path or name, or the options of the preset."""
+    root: Path
+    """Folder that paths in the suite are relative to."""
+    workspace: Path
+    """Folder that holds `.evalkit` and `reports`."""
+    command: tuple[str, ...]
+    """The command line, for the manifest; without what does not change the result."""
+
+    @property
+    def state(self) -> Path:
+        """Folder of caches and prepared models."""
+        return self.workspace / ".evalkit"
+
+
+@dataclass
+class Job:
+    """Everything a run needs, ready to be driven."""
+
+    suite: Suite
+    """With the selection applied."""
+    origin: Origin
+    limit: int | None
+    models: Mapping[str, PreparedModel]
+    """The models that answer, in suite order."""
+    engines: Mapping[str, Engine]
+    """By `Request.engine`, in the order in which exclusive ones are opened."""
+    judges: Mapping[str, Json]
+    """Description of each judge in use, for the manifest."""
+    benchmarks: tuple[Benchmark, ...]
+
+    def samples(self, benchmark: Benchmark) -> list[Sample]:
+        """Of a loaded benchmark: the first `limit` of each task."""
+        seen: Counter[str] = Counter()
+        chosen = []
+        for sample in benchmark.samples():
+            seen[sample.task] += 1
+            if self.limit is None or seen[sample.task] <= self.limit:
+                chosen.append(sample)
+        return chosen
+
+
+class _Assembler:
+    def __init__(
+        self, suite: Suite, origin: Origin, cache: CompletionCache, prepare: Prepare
+    ) -> None:
+        self.suite, self.origin, self.cache, self.prepare = suite, origin, cache, prepare
+        self.prepared: dict[str, PreparedModel] = {}
+        self.engines: dict[str, Engine] = {}
+        self.by_identity: dict[tuple[str, str], Engine] = {}
+
+    def model(self, name: str) -> str:
+        """Make the engine that answers as model `name`; returns its `Request.engine`."""
+        if name not in self.engines:
+            model_spec = self.suite.models[name]
+            spec = model_spec.engine or self.suite.engine
+            if extensions.find("engines", spec.type).cls.needs_weights:
+                prepared = self.prepare(name, model_spec)
+            else:
+                prepared = _served_elsewhere(name, model_spec)
+            self.prepared[name] = prepared
+            self.engines[name] = self._engine(spec, prepared)
+        return name
+
+    def _engine(self, spec: EngineSpec, model: PreparedModel) -> Engine:
+        identity = (model.fingerprint, spec.model_dump_json())
+        if identity not in self.by_identity:
+            inner: Engine = extensions.find("engines", spec.type).cls(spec, model)
+            self.by_identity[identity] = CachedEngine(inner, self.cache)
+        return self.by_identity[identity]
+
+    def judge(self, name: str, kind: str) -> PairwiseJudge | RatingJudge:
+        """The protocol object that asks judge `name`."""
+        spec: JudgeSpec = self.suite.judges[name]
+        engine = self._judge_engine(name, spec)
+        protocol = f"{kind}_{judge_style(spec)}"
+        judge: PairwiseJudge | RatingJudge
+        judge = extensions.find("judges", protocol).cls(name, engine, spec)
+        return judge
+
+    def _judge_engine(self, name: str, spec: JudgeSpec) -> str:
+        """`judge:NAME`, also where it is a model of the suite: plans and usage tell them apart."""
+        key = f"judge:{name}"
+        if key in self.engines:
+            return key
+        if isinstance(spec, LocalJudgeSpec):
+            self.engines[key] = self.engines[self.model(spec.model)]
+            return key
+        assert isinstance(spec, EngineSpec)
+        served = PreparedModel(
+            name=name,
+            role="judge",
+            path=None,
+            fingerprint=hashlib.sha256(spec.model_dump_json().encode()).hexdigest(),
+            chat_template=None,
+            template_source="none",
+        )
+        self.engines[key] = self._engine(spec, served)
+        return key
+
+
+def judge_style(spec: JudgeSpec) -> str:
+    """How a judge is read: `logprob` for a local model unless the suite says otherwise."""
+    if spec.protocol != "auto":
+        return spec.protocol
+    return "logprob" if isinstance(spec, LocalJudgeSpec) else "text"
+
+
+def _served_elsewhere(name: str, spec: ModelSpec) -> PreparedModel:
+    described = spec.model_dump_json(exclude={"engine", "role"})
+    return PreparedModel(
+        name=name,
+        role=spec.role,
+        path=None,
+        fingerprint=hashlib.sha256(described.encode()).hexdigest(),
+        chat_template=None,
+        template_source="none",
+        provenance={"source": {"kind": "served", "name": spec.path or name}},
+    )
+
+
+def assemble(
+    suite: Suite,
+    origin: Origin,
+    selection: Selection,
+    cache: CompletionCache,
+    prepare: Prepare | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Job:
+    """Build models, engines, judges and benchmarks of the selected part of `suite`.
+
+    Raises SuiteError, ModelError, DataError, BenchmarkError or JudgeError, each saying what
+    to change.
+    """
+    if prepare is None:
+
+        def prepare(name: str, spec: ModelSpec) -> PreparedModel:
+            say(f"preparing {name}")
+            return models.prepare(name, spec, origin.root, origin.workspace, say)
+
+    chosen = selection.entries(suite)
+    compared = selection.compared(chosen)
+    if not compared:
+        raise SuiteError("no model to ask: every model of the suite is published or deselected")
+    parts = _Assembler(chosen, origin, cache, prepare)
+    for name in compared:
+        parts.model(name)
+    benchmarks, judges = [], {}
+    for spec in chosen.benchmarks:
+        benchmark, judge = _benchmark(parts, spec, say)
+        benchmarks.append(benchmark)
+        judges.update(judge)
+    return Job(
+        suite=chosen,
+        origin=origin,
+        limit=selection.limit,
+        models={name: replace(parts.prepared[name], name=name) for name in compared},
+        engines=_judging_last(parts.engines, chosen),
+        judges=judges,
+        benchmarks=tuple(benchmarks),
+    )
+
+
+def _benchmark(
+    parts: _Assembler, spec: BenchmarkSpec, say: Callable[[str], None]
+) -> tuple[Benchmark, dict[str, Json]]:
+    cls = extensions.find("benchmarks", spec.type).cls
+    judge, described = None, {}
+    if cls.judge_kind is not None:
+        assert spec.judge is not None, "the suite room checks that judged benchmarks name a judge"
+        judge = parts.judge(spec.judge, cls.judge_kind)
+        described = {spec.judge: describe_judge(parts.suite.judges[spec.judge])}
+    mirror = os.environ.get("EVALKIT_DATA")
+    context = BenchmarkContext(
+        root=parts.origin.root,
+        mirror=Path(mirror) if mirror else None,
+        judge=judge,
+        seed=parts.suite.seed,
+    )
+    benchmark: Benchmark = cls(spec, context)
+    say(f"reading {spec.entry}")
+    return benchmark, described
+
+
+def describe_judge(spec: JudgeSpec) -> Json:
+    """For the manifest: engine, how it is read, caps; no key."""
+    local = isinstance(spec, LocalJudgeSpec)
+    settings = spec.model_dump(mode="json")
+    return {
+        "type": settings.get("type"),
+        "model": settings.get("model"),
+        "protocol": judge_style(spec),
+        "local": local,
+        "caps": {k: settings.get(k) for k in ("max_requests", "max_cost_usd") if k in settings},
+        "settings": settings,
+    }
+
+
+def _judging_last(engines: Mapping[str, Engine], suite: Suite) -> dict[str, Engine]:
+    """Engines in opening order.
+
+    A model that also judges comes last: by then every answer it must read is there, and it is
+    loaded once.
+    """
+    judging = {s.model for s in suite.judges.values() if isinstance(s, LocalJudgeSpec)}
+    late = {id(engine) for name, engine in engines.items() if name in judging}
+    return dict(sorted(engines.items(), key=lambda item: id(item[1]) in late))

@@ -1,0 +1,207 @@
+"""The pipeline: assemble, drive, store, estimate, compare, report.  The file to read first.
+
+    suite ─ assemble ─▶ job ─ flows ─▶ drive ─▶ records.jsonl ─ seal ─▶ results.json, report
+
+Whatever ends a run early, what was answered stays: records are appended as samples finish,
+completions are in the cache, and the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evalkit import compare, report, store
+from evalkit.engines._drive import drive
+from evalkit.errors import RequestFailed
+from evalkit.protocols import Benchmark
+from evalkit.runner.assemble import Job
+from evalkit.runner.manifest import describe
+from evalkit.runner.progress import Progress
+from evalkit.types import (
+    Completion,
+    Flow,
+    Json,
+    Metric,
+    Outcome,
+    Record,
+    Reply,
+    Request,
+    Run,
+    Sample,
+)
+
+__all__ = ["Result", "run"]
+
+Key = tuple[str, str, str, str]
+_RETRYABLE = frozenset({"engine_error", "transport_error"})
+
+
+@dataclass
+class Usage:
+    """What one session asked and was answered; goes to sessions.jsonl."""
+
+    asked: int = 0
+    from_cache: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    by_engine: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Requests and cost per `Request.engine`, cache hits left out."""
+
+    def add(self, request: Request, reply: Reply) -> None:
+        """Count one reply."""
+        if isinstance(reply, RequestFailed):
+            self.failed += 1
+            return
+        if reply.from_cache:
+            self.from_cache += 1
+            return
+        self.asked += 1
+        self._add_tokens(reply)
+        mine = self.by_engine.setdefault(request.engine, {"requests": 0, "cost_usd": 0.0})
+        mine["requests"] += 1
+        mine["cost_usd"] += reply.cost_usd
+
+    def _add_tokens(self, reply: Completion) -> None:
+        self.prompt_tokens += reply.prompt_tokens
+        self.reused_tokens += reply.reused_tokens
+        self.completion_tokens += reply.completion_tokens
+        self.cost_usd += reply.cost_usd
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `run` did."""
+
+    run: Run
+    fresh: int
+    """Samples finished by this call; 0: everything was there before."""
+    usage: Usage
+    unanswered: int
+    """Samples whose engine or judge could not be reached or failed: asked again next time."""
+
+
+def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> Result:
+    """Drive `job` to a sealed run.
+
+    Args:
+        job: From `assemble`.
+        out: Run folder; None: reports/<suite>/<run id> in the workspace.
+        retry_failed: Ask again for samples that failed in an earlier session of this run.
+        progress: Told what happens.
+
+    Raises:
+        EvalkitError: The run cannot go on; everything finished so far is stored.
+    """
+    samples = load(job, progress)
+    manifest = describe(job, samples)
+    folder = out or job.origin.workspace / "reports" / job.suite.name / manifest["run_id"]
+    with store.RunStore.open(folder, manifest) as run_store:
+        order = [(m, b.name, s.task, s.id) for m in job.models for b, s in _pairs(job, samples)]
+        kept = {k: r for k, r in run_store.records.items() if _keep(r, retry_failed)}
+        todo = [key for key in order if key not in kept]
+        usage = Usage()
+        if todo:
+            _ask(job, samples, set(todo), run_store, (usage, progress))
+        if todo or not run_store.sealed:
+            _seal(job, manifest, order, run_store)
+    stored = store.read_run(folder)
+    unanswered = sum(r.outcome.status in _RETRYABLE for r in stored.records)
+    return Result(stored, len(todo), usage, unanswered)
+
+
+def load(job: Job, progress: Progress) -> dict[str, list[Sample]]:
+    """Samples by benchmark entry, cut to the limit."""
+    samples = {}
+    for benchmark in job.benchmarks:
+        progress.step(f"reading {benchmark.name}")
+        benchmark.load()
+        samples[benchmark.name] = job.samples(benchmark)
+    return samples
+
+
+def _pairs(job: Job, samples: Mapping[str, list[Sample]]) -> Iterator[tuple[Benchmark, Sample]]:
+    for benchmark in job.benchmarks:
+        for sample in samples[benchmark.name]:
+            yield benchmark, sample
+
+
+def _keep(record: Record, retry_failed: bool) -> bool:
+    return record.outcome.status == "ok" or not retry_failed
+
+
+def _ask(
+    job: Job,
+    samples: Mapping[str, list[Sample]],
+    todo: set[Key],
+    run_store: store.RunStore,
+    watchers: tuple[Usage, Progress],
+) -> None:
+    usage, progress = watchers
+    by_key: dict[Key, Sample] = {}
+    flows: dict[Key, Flow[Outcome]] = {}
+    totals: dict[tuple[str, str], int] = {}
+    for model in job.models:
+        for benchmark, sample in _pairs(job, samples):
+            key = (model, benchmark.name, sample.task, sample.id)
+            if key in todo:
+                by_key[key] = sample
+                flows[key] = benchmark.flow(sample, model)
+                totals[model, benchmark.name] = totals.get((model, benchmark.name), 0) + 1
+
+    def observe(request: Request, reply: Reply) -> None:
+        usage.add(request, reply)
+        progress.reply(request, reply)
+
+    started = time.time()
+    progress.start(totals, len(run_store.records))
+    ended = "interrupted"
+    try:
+        for key, value in drive(flows, job.engines, observe):
+            record = _record(key, by_key[key], value)
+            run_store.append(record)
+            progress.record(record)
+        ended = "finished"
+    finally:
+        progress.stop()
+        run_store.session(_session(started, ended, usage))
+
+
+def _record(key: Key, sample: Sample, value: Outcome | RequestFailed) -> Record:
+    if isinstance(value, RequestFailed):
+        value = Outcome(status=value.status, error=str(value))
+    model, benchmark, task, _ = key
+    cluster = sample.cluster or f"{task}:{sample.id}"
+    return Record(model, benchmark, task, sample.id, sample.category, cluster, value)
+
+
+def _session(started: float, ended: str, usage: Usage) -> dict[str, Json]:
+    seconds = round(time.time() - started, 3)
+    return {"started": round(started, 3), "seconds": seconds, "ended": ended, **vars(usage)}
+
+
+def _seal(job: Job, manifest: dict[str, Json], order: list[Key], run_store: store.RunStore) -> None:
+    records = [run_store.records[key] for key in order]
+    metrics: dict[str, dict[str, tuple[Metric, ...]]] = {}
+    for benchmark in manifest["benchmarks"]:
+        metrics[benchmark["name"]] = {
+            task: tuple(Metric(**m) for m in described["metrics"])
+            for task, described in benchmark["tasks"].items()
+        }
+    level = job.suite.report.level
+    estimates = compare.estimates(records, metrics, level)
+    for name in job.models:
+        for bench in job.benchmarks:
+            mine = [r for r in records if r.model == name and r.benchmark == bench.name]
+            estimates.extend(bench.extra_estimates(mine))
+    roles = {name: spec.role for name, spec in job.suite.models.items()}
+    comparisons = compare.comparisons(records, metrics, roles, level)
+    sealed = {**manifest, "sealed": True}
+    run = Run(run_store.folder, sealed, tuple(records), tuple(estimates), tuple(comparisons))
+    results = compare.results_json(estimates, comparisons, manifest["run_id"])
+    run_store.seal(order, sealed, results, report.render(run))

@@ -1,0 +1,163 @@
+"""What a run would ask, before anything is spent: `evalkit run --dry-run`.
+
+The plan drives the real flows against the cache: a stored answer is used, a missing one is
+counted and replaced by an empty answer so that the flow goes on to its next question.  Prompt
+tokens are therefore a lower bound where a question contains an earlier answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from evalkit.engines._drive import drive
+from evalkit.errors import BenchmarkError, DataError, EvalkitError, RequestFailed
+from evalkit.protocols import Benchmark, CompletionCache, Engine
+from evalkit.runner.assemble import Job
+from evalkit.types import Completion, Json, Rendered, Reply, Request
+from evalkit.types import Job as Ticketed
+
+__all__ = ["Plan", "PlanRow", "plan"]
+
+
+@dataclass
+class PlanRow:
+    """What one engine would be asked for one model's answers to one benchmark."""
+
+    engine: str
+    """`Request.engine`."""
+    model: str
+    """Whose answers are asked for or judged."""
+    benchmark: str
+    samples: int | None = None
+    requests: int | None = None
+    """None: unknown until the data is here."""
+    prompt_tokens: int | None = None
+    """Of all requests; a lower bound where prompts contain answers.  None: unknown."""
+    cached: int = 0
+    """Requests whose answer is stored."""
+
+    @property
+    def to_ask(self) -> int | None:
+        """Requests that would really be sent."""
+        return None if self.requests is None else self.requests - self.cached
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All rows, and what could not be known."""
+
+    rows: tuple[PlanRow, ...]
+    caps: Mapping[str, Json]
+    """Per judge: max_requests and max_cost_usd."""
+    notes: tuple[str, ...] = ()
+    """What is missing here (data, weights) and how that changes the plan."""
+
+    def to_json(self) -> Json:
+        """For `--dry-run --json`."""
+        rows = [{**vars(row), "to_ask": row.to_ask} for row in self.rows]
+        return {"rows": rows, "judge_caps": dict(self.caps), "notes": list(self.notes)}
+
+
+@dataclass
+class _Planner:
+    """Stands in for an engine: answers from the cache, counts the rest."""
+
+    inner: Engine
+    cache: CompletionCache
+    rows: dict[str, PlanRow]
+    """By `Request.engine`; the current model and benchmark's."""
+    needs_weights: ClassVar[bool] = False
+    exclusive: bool = False
+    ready: list[tuple[int, Reply]] = field(default_factory=list)
+    identity: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def pending(self) -> int:
+        return len(self.ready)
+
+    def keys(self, requests: Sequence[Request]) -> list[str]:
+        return self.inner.keys(requests)
+
+    def prompt_tokens(self, requests: Sequence[Request]) -> list[int | None]:
+        return self.inner.prompt_tokens(requests)
+
+    def render(self, request: Request) -> Rendered | None:
+        return self.inner.render(request)
+
+    def open(self) -> None:
+        """Nothing to load."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def submit(self, jobs: Sequence[Ticketed]) -> None:
+        requests = [request for _, request in jobs]
+        keys = self.inner.keys(requests)
+        stored = self.cache.get_many(list(dict.fromkeys(keys)))
+        lengths = self.inner.prompt_tokens(requests)
+        for (ticket, request), key, length in zip(jobs, keys, lengths, strict=True):
+            row = self.rows[request.engine]
+            row.requests = (row.requests or 0) + 1
+            row.cached += key in stored
+            if length is not None:
+                row.prompt_tokens = (row.prompt_tokens or 0) + length
+            self.ready.append((ticket, stored.get(key, _placeholder(request))))
+
+    def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
+        del timeout
+        done, self.ready = self.ready, []
+        return done
+
+
+def _placeholder(request: Request) -> Completion:
+    if request.kind == "generate":
+        return Completion()
+    return Completion(logprob=-1.0, is_greedy=False)
+
+
+def plan(job: Job, cache: CompletionCache, notes: Sequence[str] = ()) -> Plan:
+    """Count what `job` would ask.
+
+    Args:
+        job: From `assemble`; its benchmarks need not be loaded.
+        cache: Where stored answers are looked up.
+        notes: What assembling already found missing.
+
+    A benchmark whose data is not here is counted by its nominal size.
+    """
+    rows: list[PlanRow] = []
+    found = list(notes)
+    for benchmark in job.benchmarks:
+        try:
+            benchmark.load()
+        except (DataError, BenchmarkError) as error:
+            found.append(f"{benchmark.name}: {error}")
+            rows.extend(_nominal(benchmark, job))
+            continue
+        for model in job.models:
+            rows.extend(_count(job, cache, benchmark, model))
+    caps = {name: judge["caps"] for name, judge in job.judges.items() if not judge["local"]}
+    return Plan(tuple(rows), caps, tuple(found))
+
+
+def _nominal(benchmark: Benchmark, job: Job) -> list[PlanRow]:
+    requests = benchmark.nominal_requests()
+    return [PlanRow(m, m, benchmark.name, requests=requests) for m in job.models]
+
+
+def _count(job: Job, cache: CompletionCache, benchmark: Benchmark, model: str) -> list[PlanRow]:
+    samples = job.samples(benchmark)
+    rows = {name: PlanRow(name, model, benchmark.name) for name in job.engines}
+    rows[model].samples = len(samples)
+    planners = {name: _Planner(inner, cache, rows) for name, inner in job.engines.items()}
+    flows = {(s.task, s.id): benchmark.flow(s, model) for s in samples}
+    try:
+        for _ in drive(flows, planners):
+            pass
+    except EvalkitError as error:
+        if isinstance(error, RequestFailed):
+            raise
+        return [PlanRow(model, model, benchmark.name, samples=len(samples))]
+    return [row for row in rows.values() if row.requests]
