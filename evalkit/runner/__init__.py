@@ -2,7 +2,7 @@
 
 from evalkit.runner.assemble import Job, Origin, assemble
 from evalkit.runner.pipeline import Result, run
-from evalkit.runner.plan import Plan, plan
+from evalkit.runner.plan import Plan, plan, planned
 from evalkit.runner.progress import Progress, Silent
 from evalkit.runner.selection import Selection
 
@@ -16,5 +16,6 @@ __all__ = [
     "Silent",
     "assemble",
     "plan",
+    "planned",
     "run",
 ]

@@ -9,6 +9,7 @@ completions are in the cache, and the same command goes on from there.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +85,16 @@ class Result:
     usage: Usage
     unanswered: int
     """Samples whose engine or judge could not be reached or failed: asked again next time."""
+
+    @property
+    def reasons(self) -> str:
+        """Why samples are unanswered: each distinct message once, most frequent first."""
+        found = Counter(
+            r.outcome.error or r.outcome.status
+            for r in self.run.records
+            if r.outcome.status in _RETRYABLE
+        )
+        return "; ".join(f"{n} times: {reason}" for reason, n in found.most_common(3))
 
 
 def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> Result:

@@ -7,18 +7,21 @@ tokens are therefore a lower bound where a question contains an earlier answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from evalkit import models, store
 from evalkit.engines._drive import drive
-from evalkit.errors import BenchmarkError, DataError, EvalkitError, RequestFailed
+from evalkit.errors import BenchmarkError, DataError
 from evalkit.protocols import Benchmark, CompletionCache, Engine
-from evalkit.runner.assemble import Job
-from evalkit.types import Completion, Json, Rendered, Reply, Request
+from evalkit.runner.assemble import Job, Origin, assemble
+from evalkit.runner.selection import Selection
+from evalkit.specs import ModelSpec, Suite
+from evalkit.types import Completion, Json, PreparedModel, Rendered, Reply, Request
 from evalkit.types import Job as Ticketed
 
-__all__ = ["Plan", "PlanRow", "plan"]
+__all__ = ["Plan", "PlanRow", "plan", "planned"]
 
 
 @dataclass
@@ -37,6 +40,8 @@ class PlanRow:
     """Of all requests; a lower bound where prompts contain answers.  None: unknown."""
     cached: int = 0
     """Requests whose answer is stored."""
+    lower_bound: bool = False
+    """Some prompts contain an answer that is not known yet."""
 
     @property
     def to_ask(self) -> int | None:
@@ -61,30 +66,42 @@ class Plan:
 
 
 @dataclass
+class _Progress:
+    """Shared by the planners of one benchmark and model."""
+
+    rows: dict[str, PlanRow]
+    """By `Request.engine`."""
+    guessed: bool = False
+    """An empty answer stood in for a missing one: later prompts may be too short."""
+
+
+@dataclass
 class _Planner:
     """Stands in for an engine: answers from the cache, counts the rest."""
 
-    inner: Engine
+    inner: Engine | None
+    """None: the model is not here, so neither tokens nor stored answers are known."""
     cache: CompletionCache
-    rows: dict[str, PlanRow]
-    """By `Request.engine`; the current model and benchmark's."""
+    progress: _Progress
     needs_weights: ClassVar[bool] = False
     exclusive: bool = False
-    ready: list[tuple[int, Reply]] = field(default_factory=list)
     identity: Mapping[str, Json] = field(default_factory=dict)
+    ready: list[tuple[int, Reply]] = field(default_factory=list)
 
     @property
     def pending(self) -> int:
         return len(self.ready)
 
     def keys(self, requests: Sequence[Request]) -> list[str]:
-        return self.inner.keys(requests)
+        return [""] * len(requests) if self.inner is None else self.inner.keys(requests)
 
     def prompt_tokens(self, requests: Sequence[Request]) -> list[int | None]:
+        if self.inner is None:
+            return [None] * len(requests)
         return self.inner.prompt_tokens(requests)
 
     def render(self, request: Request) -> Rendered | None:
-        return self.inner.render(request)
+        return None
 
     def open(self) -> None:
         """Nothing to load."""
@@ -94,19 +111,21 @@ class _Planner:
 
     def submit(self, jobs: Sequence[Ticketed]) -> None:
         requests = [request for _, request in jobs]
-        keys = self.inner.keys(requests)
+        keys = self.keys(requests)
         stored = self.cache.get_many(list(dict.fromkeys(keys)))
-        lengths = self.inner.prompt_tokens(requests)
+        lengths = self.prompt_tokens(requests)
+        late = self.progress.guessed
         for (ticket, request), key, length in zip(jobs, keys, lengths, strict=True):
-            row = self.rows[request.engine]
+            row = self.progress.rows[request.engine]
             row.requests = (row.requests or 0) + 1
             row.cached += key in stored
+            row.lower_bound |= late and key not in stored
             if length is not None:
                 row.prompt_tokens = (row.prompt_tokens or 0) + length
             self.ready.append((ticket, stored.get(key, _placeholder(request))))
+            self.progress.guessed |= key not in stored
 
     def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
-        del timeout
         done, self.ready = self.ready, []
         return done
 
@@ -117,12 +136,36 @@ def _placeholder(request: Request) -> Completion:
     return Completion(logprob=-1.0, is_greedy=False)
 
 
-def plan(job: Job, cache: CompletionCache, notes: Sequence[str] = ()) -> Plan:
+def planned(suite: Suite, origin: Origin, selection: Selection) -> Plan:
+    """The plan of the selected part of `suite`; downloads no weights and asks nothing.
+
+    Models that would have to be downloaded are planned without their tokenizer: their prompt
+    tokens and stored answers are unknown, and the notes say so.
+    """
+    absent: dict[str, str] = {}
+
+    def prepare(name: str, spec: ModelSpec) -> PreparedModel:
+        missing = models.missing(spec, origin.root)
+        if missing:
+            absent[name] = missing
+            return PreparedModel(name, spec.role, None, f"absent:{name}", None, "none")
+        return models.prepare(name, spec, origin.root, origin.workspace, lambda _: None)
+
+    with store.CompletionStore(origin.state / "cache.sqlite") as cache:
+        job = assemble(suite, origin, selection, cache, prepare)
+        notes = [f"{name}: {missing} is not on this machine" for name, missing in absent.items()]
+        return plan(job, cache, absent.keys(), notes)
+
+
+def plan(
+    job: Job, cache: CompletionCache, absent: Collection[str] = (), notes: Sequence[str] = ()
+) -> Plan:
     """Count what `job` would ask.
 
     Args:
         job: From `assemble`; its benchmarks need not be loaded.
         cache: Where stored answers are looked up.
+        absent: Models whose weights and tokenizer are not here.
         notes: What assembling already found missing.
 
     A benchmark whose data is not here is counted by its nominal size.
@@ -137,7 +180,7 @@ def plan(job: Job, cache: CompletionCache, notes: Sequence[str] = ()) -> Plan:
             rows.extend(_nominal(benchmark, job))
             continue
         for model in job.models:
-            rows.extend(_count(job, cache, benchmark, model))
+            rows.extend(_count(job, cache, benchmark, model, absent))
     caps = {name: judge["caps"] for name, judge in job.judges.items() if not judge["local"]}
     return Plan(tuple(rows), caps, tuple(found))
 
@@ -147,17 +190,18 @@ def _nominal(benchmark: Benchmark, job: Job) -> list[PlanRow]:
     return [PlanRow(m, m, benchmark.name, requests=requests) for m in job.models]
 
 
-def _count(job: Job, cache: CompletionCache, benchmark: Benchmark, model: str) -> list[PlanRow]:
+def _count(
+    job: Job, cache: CompletionCache, benchmark: Benchmark, model: str, absent: Collection[str]
+) -> list[PlanRow]:
     samples = job.samples(benchmark)
-    rows = {name: PlanRow(name, model, benchmark.name) for name in job.engines}
-    rows[model].samples = len(samples)
-    planners = {name: _Planner(inner, cache, rows) for name, inner in job.engines.items()}
+    progress = _Progress({name: PlanRow(name, model, benchmark.name) for name in job.engines})
+    progress.rows[model].samples = len(samples)
+    gone = {id(job.engines[name]) for name in absent}
+    planners = {
+        name: _Planner(None if id(inner) in gone else inner, cache, progress)
+        for name, inner in job.engines.items()
+    }
     flows = {(s.task, s.id): benchmark.flow(s, model) for s in samples}
-    try:
-        for _ in drive(flows, planners):
-            pass
-    except EvalkitError as error:
-        if isinstance(error, RequestFailed):
-            raise
-        return [PlanRow(model, model, benchmark.name, samples=len(samples))]
-    return [row for row in rows.values() if row.requests]
+    for _ in drive(flows, planners):
+        pass
+    return [row for row in progress.rows.values() if row.requests]

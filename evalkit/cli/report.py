@@ -1,0 +1,30 @@
+"""`evalkit report`: reports from stored files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("report")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; default: the run's own.")
+@click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a summary.")
+def command(run: Path, out: Path | None, as_json: bool) -> None:
+    """Render RUN's reports again; the same run gives the same bytes."""
+    from evalkit import report, store
+
+    stored = store.read_run(run)
+    folder = out or run
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in report.render(stored).items():
+        store.write_file(folder / name, content)
+        click.echo(f"report: {folder / name}", err=as_json)
+    if as_json:
+        click.echo((run / "results.json").read_text(encoding="utf-8"))
+        return
+    for line in report.summary_lines(stored):
+        click.echo(line)
