@@ -1,0 +1,121 @@
+"""An engine that wraps another and never asks the same thing twice.
+
+Resume is a replay through it: what was answered before an interruption is answered again from
+the cache, and the wrapped engine is opened only for what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+from typing import ClassVar
+
+from evalkit.errors import EngineError
+from evalkit.protocols import CompletionCache, Engine
+from evalkit.types import Completion, Job, Json, Rendered, Reply, Request
+
+__all__ = ["CachedEngine"]
+
+
+class CachedEngine:
+    """Answers from `cache` where it can, else from `inner`, whose answers it stores.
+
+    An answer is stored before `poll` returns it; failures are never stored.  Identical
+    requests in flight are put to `inner` once; the first of them counts as asked, the others
+    as served from the cache.  Hits need no `open`.
+    """
+
+    needs_weights: ClassVar[bool] = False
+
+    def __init__(self, inner: Engine, cache: CompletionCache) -> None:
+        # Per object, though the contract declares it for classes: it is the inner engine's.
+        self.__dict__["needs_weights"] = inner.needs_weights
+        self.identity: Mapping[str, Json] = inner.identity
+        self.exclusive = inner.exclusive
+        self.inner = inner
+        self._cache = cache
+        self._hits: list[tuple[int, Reply]] = []
+        self._asked: dict[int, str] = {}
+        """Inner ticket to key."""
+        self._waiting: dict[str, list[int]] = {}
+        """Key to the tickets that want its answer."""
+        self._inner_tickets = count()
+        self._is_open = False
+
+    @property
+    def pending(self) -> int:
+        return len(self._hits) + sum(len(tickets) for tickets in self._waiting.values())
+
+    def keys(self, requests: Sequence[Request]) -> list[str]:
+        return self.inner.keys(requests)
+
+    def prompt_tokens(self, requests: Sequence[Request]) -> list[int | None]:
+        return self.inner.prompt_tokens(requests)
+
+    def render(self, request: Request) -> Rendered | None:
+        return self.inner.render(request)
+
+    def open(self) -> None:
+        self.inner.open()
+        self._is_open = True
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        keys = self.inner.keys([request for _, request in jobs])
+        stored = self._cache.get_many(sorted(set(keys) - self._waiting.keys()))
+        misses: list[Job] = []
+        for (ticket, request), key in zip(jobs, keys, strict=True):
+            if key in self._waiting:
+                self._waiting[key].append(ticket)
+            elif key in stored:
+                self._hits.append((ticket, replace(stored[key], from_cache=True)))
+            else:
+                self._waiting[key] = [ticket]
+                inner_ticket = next(self._inner_tickets)
+                self._asked[inner_ticket] = key
+                misses.append((inner_ticket, request))
+        if misses:
+            self.inner.submit(misses)
+
+    def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
+        if self._hits:
+            hits, self._hits = self._hits, []
+            return hits
+        if not self._is_open:
+            return []
+        return self._take(self.inner.poll(timeout))
+
+    def close(self) -> None:
+        try:
+            # An HTTP engine works on its own: what it has finished, and was paid for, is kept.
+            if self._is_open and not self.exclusive and self.inner.pending:
+                with suppress(EngineError):
+                    self._take(self.inner.poll(0))
+        finally:
+            self._is_open = False
+            self._hits.clear()
+            self._asked.clear()
+            self._waiting.clear()
+            self.inner.close()
+
+    def _take(self, replies: Sequence[tuple[int, Reply]]) -> list[tuple[int, Reply]]:
+        """Store what the inner engine answered, then hand it to every ticket that wants it."""
+        by_key: dict[str, Reply] = {}
+        for inner_ticket, reply in replies:
+            key = self._asked.pop(inner_ticket, None)
+            if key is None:
+                raise EngineError(
+                    f"engine {self.identity.get('type')!r} returned ticket {inner_ticket} twice "
+                    f"or was never given it; this is a bug in that engine"
+                )
+            by_key[key] = reply
+        fresh = {key: reply for key, reply in by_key.items() if isinstance(reply, Completion)}
+        if fresh:
+            self._cache.put_many(fresh)
+        out: list[tuple[int, Reply]] = []
+        for key, reply in by_key.items():
+            first, *others = self._waiting.pop(key)
+            again = replace(reply, from_cache=True) if isinstance(reply, Completion) else reply
+            out += [(first, reply), *((ticket, again) for ticket in others)]
+        return out

@@ -1,0 +1,26 @@
+"""Keys of requests for engines that do not tokenise: a hash of the text and all that decides.
+
+Engines with a tokenizer hash token ids instead; two prompts that render alike then share a key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from evalkit.types import Json, Request
+
+__all__ = ["request_digest"]
+
+
+def request_digest(identity: Mapping[str, Json], request: Request) -> str:
+    """Hex SHA-256 of the engine's identity and every field of the request but `engine`.
+
+    `engine` is only a name in a suite: a judge that is also a model shares its answers.
+    """
+    fields = asdict(request)
+    del fields["engine"]
+    text = json.dumps([dict(identity), fields], sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,195 @@
+"""The cache in front of an engine: same answers, each question once, nothing stored is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit.engines._cached import CachedEngine
+from evalkit.engines._drive import drive
+from evalkit.engines.fake import FakeEngine, FakeSpec
+from evalkit.errors import RequestFailed, StoreError
+from evalkit.protocols import CompletionCache, Engine
+from evalkit.types import Completion, Flow, PreparedModel, Reply, Request
+
+MODEL = PreparedModel(
+    name="m",
+    role="candidate",
+    path=None,
+    fingerprint="f00d",
+    chat_template=None,
+    template_source="none",
+)
+
+
+class DictCache:
+    """A cache in memory that refuses to store after `room` batches."""
+
+    def __init__(self, room: int = 1_000_000) -> None:
+        self.table: dict[str, Completion] = {}
+        self.room = room
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, Completion]:
+        return {key: self.table[key] for key in keys if key in self.table}
+
+    def put_many(self, items: Mapping[str, Completion]) -> None:
+        if self.room == 0:
+            raise StoreError("no space left")
+        self.room -= 1
+        assert not any(item.from_cache for item in items.values())
+        self.table.update(items)
+
+
+class Asked:
+    """A reply function that remembers what it was asked; texts starting with F fail."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+
+    def __call__(self, request: Request) -> Reply:
+        self.requests.append(request)
+        if str(request.prompt).startswith("F"):
+            return RequestFailed("engine_error", "F")
+        return Completion(text=f"{request.prompt}!", completion_tokens=1, cost_usd=0.5)
+
+
+def ask(text: str, trial: int = 0, engine: str = "m") -> Request:
+    return Request(engine=engine, kind="generate", prompt=text, trial=trial)
+
+
+def fake(asked: Asked, **settings: bool) -> FakeEngine:
+    return FakeEngine(FakeSpec.model_validate(settings), MODEL, asked)
+
+
+def run(engine: Engine, batches: Sequence[Sequence[Request]]) -> list[list[Reply]]:
+    """Each batch is one flow, all in flight together; failures are kept as replies."""
+
+    def one(request: Request) -> Flow[Reply]:
+        try:
+            (answer,) = yield [request]
+        except RequestFailed as failed:
+            return failed
+        return answer
+
+    out: list[list[Reply]] = []
+    for batch in batches:
+        got = dict(drive(((i, one(r)) for i, r in enumerate(batch)), {"m": engine, "n": engine}))
+        out.append([got[i] for i in range(len(batch))])
+    return out
+
+
+def plain(replies: list[list[Reply]]) -> list[list[object]]:
+    return [
+        [replace(r, from_cache=False) if isinstance(r, Completion) else str(r) for r in batch]
+        for batch in replies
+    ]
+
+
+BATCHES = st.lists(
+    st.lists(
+        st.builds(
+            ask,
+            st.sampled_from(["a", "b", "c", "F1", "F2"]),
+            st.integers(0, 1),
+            st.sampled_from("mn"),
+        ),
+        max_size=12,
+    ),
+    max_size=5,
+)
+
+
+@settings(deadline=None)
+@given(BATCHES)
+def test_same_answers_with_and_without_and_each_key_asked_once(
+    batches: list[list[Request]],
+) -> None:
+    cache, asked = DictCache(), Asked()
+    got = run(CachedEngine(fake(asked), cache), batches)
+    assert plain(got) == plain(run(fake(Asked()), batches))
+    answered = [(r.prompt, r.trial) for r in asked.requests if not str(r.prompt).startswith("F")]
+    assert len(answered) == len(set(answered))
+    assert set(cache.table) == {
+        fake(asked).keys([r])[0] for b in batches for r in b if not str(r.prompt).startswith("F")
+    }
+    again = Asked()
+    replay = run(CachedEngine(fake(again), cache), batches)
+    assert plain(replay) == plain(got)
+    assert all(str(r.prompt).startswith("F") for r in again.requests)
+
+
+def test_hits_need_no_open_and_say_where_they_come_from() -> None:
+    cache, batch = DictCache(), [[ask("a"), ask("a"), ask("b")]]
+    first = run(CachedEngine(fake(Asked()), cache), batch)
+    assert [r.from_cache for r in first[0] if isinstance(r, Completion)] == [False, True, False]
+    inner = fake(Asked(), down=True, exclusive=True)
+    engine = CachedEngine(inner, cache)
+    again = run(engine, batch)
+    assert [r.from_cache for r in again[0] if isinstance(r, Completion)] == [True] * 3
+    assert (inner.opened, inner.answered) == (0, 0)
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=30), st.integers(0, 4))
+def test_pending_counts_hits_and_asked(letters: list[str], stored: int) -> None:
+    cache = DictCache()
+    inner = fake(Asked())
+    cache.put_many({inner.keys([ask(c)])[0]: Completion(text=c) for c in "abcd"[:stored]})
+    engine = CachedEngine(inner, cache)
+    engine.submit([(i, ask(c)) for i, c in enumerate(letters)])
+    assert engine.pending == len(letters)
+    early = engine.poll(0)
+    assert sorted(t for t, _ in early) == [i for i, c in enumerate(letters) if c in "abcd"[:stored]]
+    assert engine.pending == len(letters) - len(early)
+    engine.open()
+    while engine.pending:
+        engine.poll(0.1)
+    engine.close()
+    engine.close()
+
+
+def test_a_full_disk_loses_no_stored_answer() -> None:
+    cache = DictCache(room=2)
+    engine = CachedEngine(fake(Asked()), cache)
+    with pytest.raises(StoreError):
+        run(engine, [[ask("a")], [ask("b")], [ask("c")]])
+    assert sorted(c.text for c in cache.table.values()) == ["a!", "b!"]
+    cache.room = 10
+    asked = Asked()
+    run(CachedEngine(fake(asked), cache), [[ask("a"), ask("b"), ask("c")]])
+    assert [r.prompt for r in asked.requests] == ["c"]
+
+
+def test_stored_before_it_is_returned() -> None:
+    cache = DictCache()
+    engine = CachedEngine(fake(Asked()), cache)
+    engine.open()
+    engine.submit([(1, ask("a"))])
+    ((ticket, _),) = engine.poll(1)
+    assert (ticket, [c.text for c in cache.table.values()]) == (1, ["a!"])
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_closing_keeps_what_a_shared_engine_has_finished(exclusive: bool) -> None:
+    cache = DictCache()
+    engine = CachedEngine(fake(Asked(), exclusive=exclusive), cache)
+    engine.open()
+    engine.submit([(1, ask("a")), (2, ask("b"))])
+    engine.close()
+    assert len(cache.table) == (0 if exclusive else 2)
+    assert engine.pending == 0
+
+
+def test_passes_through_what_describes_the_inner_engine() -> None:
+    inner = fake(Asked(), exclusive=True)
+    engine = CachedEngine(inner, DictCache())
+    assert engine.identity == inner.identity
+    assert engine.exclusive
+    assert engine.needs_weights is inner.needs_weights
+    assert engine.keys([ask("a")]) == inner.keys([ask("a", engine="other name")])
+    assert engine.prompt_tokens([ask("a b")]) == [2]
+    cache: CompletionCache = DictCache()
+    assert isinstance(CachedEngine(inner, cache).render(ask("a")), object)
