@@ -1,0 +1,234 @@
+"""The completion cache: one SQLite file that several processes may share.
+
+Each answer is one row, `key` to compact JSON.  SQLite because it is atomic, safe under
+`kill -9`, shared between processes, and in the standard library.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, fields, replace
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from evalkit.errors import StoreError
+from evalkit.store.codec import CodecError, canonical_json, decode, encode, parse_json
+from evalkit.types import Completion, Json
+
+__all__ = ["CacheStats", "CompletionStore"]
+
+_APPLICATION = 0x65766B63
+"""`evkc`: marks the file as ours, so that another program's data base is not written to."""
+_VERSION = 1
+_BUSY_SECONDS = 60.0
+_BATCH = 500
+"""Keys per query; SQLite may be built with a limit of 999 variables."""
+
+_SCHEMA = """
+CREATE TABLE completions (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL,
+    stored_at INTEGER NOT NULL  -- seconds since 1970; for pruning, never part of an answer
+)
+"""
+
+
+@dataclass(frozen=True)
+class CacheStats:
+    """How much the cache holds."""
+
+    completions: int
+    bytes: int
+    """Of the data base file and its write-ahead log."""
+
+
+class CompletionStore:
+    """Implements `protocols.CompletionCache`.
+
+    Write-ahead log with `synchronous=NORMAL`: what `put_many` returned from survives the death
+    of the process; a power cut may cost the last moments, never the file.  Threads may share
+    one store.  The first answer stored under a key stays.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the cache.
+
+        Raises:
+            StoreError: the file is damaged, foreign, of a newer evalkit, or cannot be written.
+        """
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path.parent}: cannot be made: {error.strerror}") from error
+        with self._explained():
+            self._connection = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._explained():
+                self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, Completion]:
+        """Those of `keys` that are stored.  Raises StoreError."""
+        found: dict[str, Completion] = {}
+        remaining = iter(dict.fromkeys(keys))
+        while batch := list(islice(remaining, _BATCH)):
+            marks = ",".join("?" * len(batch))
+            query = f"SELECT key, value FROM completions WHERE key IN ({marks})"  # noqa: S608
+            with self._lock, self._explained():
+                rows = self._connection.execute(query, batch).fetchall()
+            found.update((key, self._decode(key, value)) for key, value in rows)
+        return found
+
+    def put_many(self, items: Mapping[str, Completion]) -> None:
+        """Store all of `items` or, where this raises StoreError, none of them."""
+        if not items:
+            return
+        now = int(time.time())
+        rows = [(key, _encode(key, value), now) for key, value in items.items()]
+        insert = "INSERT INTO completions VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING"
+        with self._lock, self._explained(), self._transaction():
+            self._connection.executemany(insert, rows)
+
+    def stats(self) -> CacheStats:
+        """How much is stored."""
+        with self._lock, self._explained():
+            (count,) = self._connection.execute("SELECT count(*) FROM completions").fetchone()
+        files = (self.path, self.path.with_name(self.path.name + "-wal"))
+        return CacheStats(count, sum(f.stat().st_size for f in files if f.exists()))
+
+    def close(self) -> None:
+        """Idempotent."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _prepare(self) -> None:
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        if self._is_current():
+            return
+        self._use_write_ahead_log()
+        with self._transaction():
+            if not self._is_current():  # another process may have been quicker
+                self._connection.execute(_SCHEMA)
+                self._connection.execute(f"PRAGMA application_id={_APPLICATION}")
+                self._connection.execute(f"PRAGMA user_version={_VERSION}")
+
+    def _is_current(self) -> bool:
+        """Whether the schema is there; False for an empty file."""
+        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if application == _APPLICATION and version == _VERSION:
+            return True
+        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application != _APPLICATION and tables:
+            raise StoreError(
+                f"{self.path}: a data base, but not evalkit's cache; "
+                f"move it away, or use another workspace"
+            )
+        if version > _VERSION:
+            raise StoreError(
+                f"{self.path}: cache of version {version}, this evalkit reads up to {_VERSION}; "
+                f"upgrade evalkit, or delete the file and its answers are asked for again"
+            )
+        return False
+
+    def _use_write_ahead_log(self) -> None:
+        """Two processes that create the file together: SQLite does not wait here by itself."""
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                busy = (error.sqlite_errorcode & 0xFF) in (
+                    sqlite3.SQLITE_BUSY,
+                    sqlite3.SQLITE_LOCKED,
+                )
+                if not busy or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {_advice(error)}") from error
+
+    def _decode(self, key: str, value: str) -> Completion:
+        try:
+            return decode(Completion, parse_json(value))
+        except CodecError as error:
+            raise StoreError(
+                f"{self.path}: the stored answer {key!r} is damaged ({error}); "
+                f"delete the file and its answers are asked for again"
+            ) from error
+
+
+_DEFAULTS: Mapping[str, Json] = {
+    f.name: f.default for f in fields(Completion) if f.default is not MISSING
+}
+
+
+def _encode(key: str, completion: Completion) -> str:
+    """Compact JSON without fields at their default."""
+    try:
+        data = encode(replace(completion, from_cache=False))
+        kept = {k: v for k, v in data.items() if v != _DEFAULTS[k] and v != []}
+        return canonical_json(kept).decode()
+    except CodecError as error:
+        raise StoreError(
+            f"answer {key!r} cannot be stored: {error}; the engine that gave it is at fault"
+        ) from error
+
+
+def _advice(error: sqlite3.Error) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return (
+            f"the cache is damaged ({error}); move the file away or delete it, "
+            f"and its answers are asked for again"
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return f"{error}; free some space and run the same command again"
+    if code == sqlite3.SQLITE_IOERR:
+        return f"{error}; check the disk (full? read-only?) and run the same command again"
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return f"{error} for {_BUSY_SECONDS:.0f} s by another process; end it and try again"
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return f"{error}; check that you may write the file and its folder"
+    return f"{error}; if it stays, delete the file and its answers are asked for again"

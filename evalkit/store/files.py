@@ -1,0 +1,241 @@
+"""Writing files so that a process killed at any moment loses nothing it was told is written.
+
+Here is all that touches the file system's edges: whole-file replacement, files that grow by
+lines, the lock on a run, and what a full disk says.  A power cut may cost the last lines of a
+run in progress (they are flushed to disk when the run is sealed); `kill -9` costs none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+from evalkit.errors import StoreError
+
+__all__ = ["FolderLock", "LineFile", "remove_leftovers", "write_file", "writing"]
+
+LOCK_NAME = ".lock"
+_TEMPORARY = ".tmp"
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says about `path` into a StoreError with a next step."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {_advice(error)}") from error
+
+
+def _advice(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full ({reason}); free some space and run the same command again"
+    if error.errno == errno.EFBIG:
+        return f"{reason}; raise the limit on file size (ulimit -f) and run the command again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{reason}; choose a folder you may write to"
+    return f"{reason}; mend that and run the same command again"
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replace `path` as a whole: readers see the old bytes or the new, never a mixture.
+
+    The bytes are on disk before this returns.  Folders are made as needed.
+
+    Raises:
+        StoreError: the disk is full, or the place cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write_flushed(temporary, data)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
+
+
+def _write_flushed(path: Path, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        _write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed `write_file` left in `folder`, unless its process is still at it."""
+    for path in folder.glob(f".*{_TEMPORARY}"):
+        pid = path.name.removesuffix(_TEMPORARY).rpartition(".")[2]
+        if pid.isdecimal() and (int(pid) == os.getpid() or not _alive(int(pid))):
+            path.unlink(missing_ok=True)
+
+
+class LineFile:
+    """A file that grows by whole lines.
+
+    Opening cuts off a last line without its newline: a killed process was writing it, so
+    nobody was told that it is there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with writing(path):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            self._end = _end_of_last_line(self._descriptor)
+            os.ftruncate(self._descriptor, self._end)
+
+    def append(self, line: bytes) -> None:
+        """Add `line` (without its newline); once this returns, `kill -9` cannot lose it.
+
+        Raises:
+            StoreError: the disk is full; the file is as it was before.
+        """
+        if b"\n" in line:
+            raise ValueError("a line holds no newline")
+        data = line + b"\n"
+        with writing(self.path):
+            os.lseek(self._descriptor, self._end, os.SEEK_SET)
+            try:
+                _write_all(self._descriptor, data)
+            except BaseException:  # Ctrl-C between two halves of a line, too
+                os.ftruncate(self._descriptor, self._end)
+                raise
+        self._end += len(data)
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _end_of_last_line(descriptor: int) -> int:
+    position = os.fstat(descriptor).st_size
+    step = 1 << 16
+    while position:
+        start = max(0, position - step)
+        newline = os.pread(descriptor, position - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        position = start
+    return 0
+
+
+class FolderLock:
+    """Exclusive use of a folder by one process; the system lets go when the process ends.
+
+    The lock file names the process.  It is removed on release, so that a finished folder
+    holds results only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / LOCK_NAME
+        with writing(self.path):
+            self._descriptor = self._acquire()
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        _keep_from_children(self)
+
+    def _acquire(self) -> int:
+        while True:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+                os.close(descriptor)
+                raise StoreError(self._taken(holder)) from error
+            except BaseException:
+                os.close(descriptor)
+                raise
+            # The holder before us may have removed the file between our open and our lock.
+            if _same_file(descriptor, self.path):
+                return descriptor
+            os.close(descriptor)
+
+    def _taken(self, holder: str) -> str:
+        folder = self.path.parent
+        if not holder.isdecimal():
+            return f"{folder}: another process is starting this run; wait for it or end it"
+        if _alive(int(holder)):
+            return (
+                f"{folder}: process {holder} is writing this run; "
+                f"wait until it ends, or end it (kill {holder}) and run the same command again"
+            )
+        return (
+            f"{folder}: process {holder}, which wrote this run, is gone, but a process it "
+            f"started still holds {self.path}; end that one and run the same command again"
+        )
+
+    def release(self) -> None:
+        """Let the next process in; idempotent."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def forget(self) -> None:
+        """In a forked child: drop the copy, which would outlive a killed parent."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+_LOCKS: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+_WATCHED: list[bool] = []
+
+
+def _keep_from_children(lock: FolderLock) -> None:
+    """An engine may fork; a child that survives its killed parent must not keep the lock."""
+    if not _WATCHED:
+        os.register_at_fork(after_in_child=_forget_all)
+        _WATCHED.append(True)
+    _LOCKS.add(lock)
+
+
+def _forget_all() -> None:
+    for lock in list(_LOCKS):
+        lock.forget()
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
