@@ -1,0 +1,215 @@
+"""AlpacaEval: one instruction, one answer, preferred or not over a reference output.
+
+Source: Li et al. 2023, https://github.com/tatsu-lab/alpaca_eval (code Apache-2.0, data CC BY-NC
+4.0); 805 instructions.  Version 1 compares with text_davinci_003, version 2 with
+gpt4_1106_preview (Dubois et al. 2024, arXiv:2404.04475).
+Format: alpaca_eval's model outputs, here those of the reference model:
+
+    {"instruction": "How do I wrap a present?", "output": "Cut the paper ...",
+     "generator": "text_davinci_003", "dataset": "helpful_base"}
+
+alpaca_eval's rules that are kept:
+- The win rate is the mean of the preferences, its standard error uses ddof = 1; the discrete
+  win rate counts a preference of exactly one half as half a win
+  (`alpaca_eval.metrics.helpers`).  Here preferences are 0 to 1, upstream's are 1 to 2.
+- Answers are stripped of white space at both ends (`is_strip_output`).
+- An empty answer is judged like any other.
+- An answer equal to the reference is a draw and not judged (`PairwiseAnnotator._preprocess`).
+- A pair without a judgment leaves the win rate, and its answer's length still counts.
+
+Departures:
+- The average length keeps its fraction; upstream cuts it (`int(mean)`), which is presentation.
+- Decoding is greedy by default, with up to 2048 new tokens; upstream has a configuration for
+  each model, and several of them sample.
+- No system message by default; upstream takes each model's own prompt file.
+- Whether the win rate is AlpacaEval's published one depends on the judge: with evalkit's own
+  judge prompts it is not, and only compares models within one suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, cast
+
+from pydantic import Field
+
+from evalkit import data
+from evalkit.benchmarks._judged import judged, no_judge, sampling_seed, worst
+from evalkit.errors import RequestFailed
+from evalkit.protocols import BenchmarkContext, PairwiseJudge, RatingJudge
+from evalkit.specs import BenchmarkSpec
+from evalkit.types import (
+    Estimate,
+    Flow,
+    Json,
+    Judgment,
+    Message,
+    Metric,
+    Outcome,
+    Record,
+    Request,
+    Sample,
+    Score,
+)
+
+__all__ = ["AlpacaEval", "AlpacaEvalSpec"]
+
+TASK = "alpaca_eval"
+RULES = 1
+"""Raised whenever the same answers and judgments would get other scores."""
+REFERENCES = {1: "reference_text_davinci_003.jsonl", 2: "reference_gpt4_turbo.jsonl"}
+METRICS = (
+    Metric("win_rate", "percent", scale=100.0, primary=True),
+    Metric("discrete_win_rate", "percent", scale=100.0),
+    Metric("avg_length", "characters"),
+)
+
+
+class AlpacaEvalSpec(BenchmarkSpec):
+    """AlpacaEval: preference for the model's answer over a reference answer."""
+
+    type: Literal["alpaca_eval"] = "alpaca_eval"
+    """Always `alpaca_eval`."""
+    version: Literal[1, 2] = 2
+    """1 compares with text_davinci_003, 2 with gpt4_1106_preview; no matter with own `data`."""
+    max_tokens: int = Field(default=2048, ge=1)
+    """New tokens of an answer at most; a longer one is cut, marked and judged as it is."""
+    temperature: float = Field(default=0.0, ge=0)
+    """Sampling temperature of the model; 0 is greedy."""
+    system: str | None = None
+    """System message before each instruction; default: none."""
+
+
+class AlpacaEval:
+    """Asks each instruction once and has the answer compared with the reference."""
+
+    judge_kind: ClassVar[Literal["pairwise", "rating"] | None] = "pairwise"
+
+    def __init__(self, spec: AlpacaEvalSpec, context: BenchmarkContext) -> None:
+        self.name = spec.entry
+        self.version = f"{spec.version}.{RULES}"
+        self._spec = spec
+        self._context = context
+        self._dataset: data.Dataset | None = None
+
+    def load(self) -> None:
+        """Read the reference outputs.  Raises DataError."""
+        if self._dataset is None:
+            place = data.Place(self._spec.data, self._context.root, self._context.mirror)
+            names = [f"{REFERENCES[self._spec.version]}{end}" for end in ("", ".gz")]
+            path = data.locate(place, "alpaca_eval", names, what=f"AlpacaEval ({self.name})")
+            dataset = data.read_jsonl(path)
+            data.require(dataset, {"instruction": str, "output": str})
+            self._dataset = dataset
+
+    def samples(self) -> Sequence[Sample]:
+        """One per record, in file order; the id is the record's index."""
+        return [
+            Sample(
+                id=f"{index:04d}",
+                task=TASK,
+                turns=(record["instruction"],),
+                category=record.get("dataset"),
+                reference=(record["output"],),
+                data=record,
+            )
+            for index, record in enumerate(self._loaded().records)
+        ]
+
+    def metrics(self, task: str) -> Sequence[Metric]:
+        """Win rate, discrete win rate, average length in characters."""
+        del task
+        return METRICS
+
+    def flow(self, sample: Sample, model: str) -> Flow[Outcome]:
+        """Ask the model, then the judge.  Raises BenchmarkError where no judge was given."""
+        judge = _pairwise(self._context.judge, self.name)
+        asked = self._conversation(sample)
+        try:
+            (completion,) = yield [self._request(sample, model, asked)]
+        except RequestFailed as failure:
+            return Outcome(failure.status, asked, reference=sample.reference, error=str(failure))
+        answer = completion.text.strip()
+        judgment = yield from _judgment(judge, sample, answer)
+        status, error = worst([judgment])
+        return Outcome(
+            status=status,
+            conversation=(*asked, Message("assistant", answer)),
+            answers=(answer,),
+            reference=sample.reference,
+            scores=_scores(answer, judgment),
+            judgments=(judgment,),
+            truncated=completion.truncated,
+            error=error,
+        )
+
+    def extra_estimates(self, records: Sequence[Record]) -> Sequence[Estimate]:
+        """None: every figure is a mean over samples."""
+        del records
+        return ()
+
+    def describe(self) -> Mapping[str, Json]:
+        """Edition, data, decoding and judge."""
+        dataset, judge = self._loaded(), self._context.judge
+        return {
+            "type": self._spec.type,
+            "version": self.version,
+            "data": {
+                "file": dataset.path.name,
+                "sha256": dataset.sha256,
+                "records": len(dataset.records),
+            },
+            "max_tokens": self._spec.max_tokens,
+            "temperature": self._spec.temperature,
+            "system": self._spec.system,
+            "judge": None if judge is None else dict(judge.describe()),
+        }
+
+    def nominal_requests(self) -> int | None:
+        """Requests to one model: 805 for the public data; for own data known once it is read."""
+        if self._dataset is not None:
+            return len(self._dataset.records)
+        return 805 if self._spec.data is None else None
+
+    def _loaded(self) -> data.Dataset:
+        self.load()
+        assert self._dataset is not None
+        return self._dataset
+
+    def _conversation(self, sample: Sample) -> tuple[Message, ...]:
+        system = self._spec.system
+        head = () if system is None else (Message("system", system),)
+        return (*head, Message("user", sample.turns[0]))
+
+    def _request(self, sample: Sample, model: str, asked: tuple[Message, ...]) -> Request:
+        sampled = self._spec.temperature > 0
+        return Request(
+            engine=model,
+            kind="generate",
+            prompt=asked,
+            max_tokens=self._spec.max_tokens,
+            temperature=self._spec.temperature,
+            seed=sampling_seed(self._context.seed, TASK, sample.id) if sampled else None,
+        )
+
+
+def _pairwise(judge: PairwiseJudge | RatingJudge | None, name: str) -> PairwiseJudge:
+    if judge is None or not hasattr(judge, "compare"):
+        raise no_judge(name, "pairwise")
+    return cast("PairwiseJudge", judge)
+
+
+def _judgment(judge: PairwiseJudge, sample: Sample, answer: str) -> Flow[Judgment]:
+    reference = sample.reference[0]
+    if answer == reference:
+        return Judgment(judge.name, judge.protocol, "ok", 0.5)
+    return (yield from judged(judge.compare(sample.turns[0], answer, reference), judge))
+
+
+def _scores(answer: str, judgment: Judgment) -> tuple[Score, ...]:
+    length = Score("avg_length", float(len(answer)))
+    if judgment.status != "ok" or judgment.value is None:
+        return (length,)
+    value = judgment.value
+    discrete = 0.5 if value == 0.5 else float(value > 0.5)
+    return (Score("win_rate", value), Score("discrete_win_rate", discrete), length)

@@ -1,0 +1,169 @@
+"""Data files to checksummed records: JSON Lines or a JSON list, plain or gzipped.
+
+Here belongs what reads a file and says exactly where it is wrong; where a public data set
+lies is `lookup.py`'s business.
+"""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.errors import DataError
+from evalkit.types import Json
+
+__all__ = ["Dataset", "read_jsonl", "require", "say_missing"]
+
+SUFFIXES = (".jsonl", ".json")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The records of one file."""
+
+    records: tuple[Mapping[str, Json], ...]
+    """In file order."""
+    sha256: str
+    """Of the file's bytes as stored (of the compressed bytes for `.gz`)."""
+    path: Path
+    places: tuple[str, ...] = ()
+    """Where each record stands, for messages: `file:line`, or `file: item N` of a JSON list."""
+
+
+def read_jsonl(path: Path) -> Dataset:
+    """Read a `.jsonl` or `.json` file (also with `.gz`) of objects.
+
+    Raises:
+        DataError: the file is missing, unreadable, not UTF-8, or not what its name says; the
+            message has the place as `file:line`.
+    """
+    name = path.name.removesuffix(".gz")
+    if not name.endswith(SUFFIXES):
+        raise DataError(
+            f"{path}: unknown kind of data file {path.name!r}; expected a name ending in .jsonl or "
+            f".json, with or without .gz; convert or rename the file"
+        )
+    stored = _bytes(path)
+    text = _text(path, stored)
+    rows = list(_lines(path, text) if name.endswith(".jsonl") else _items(path, text))
+    for place, row in rows:
+        if not isinstance(row, dict):
+            raise DataError(
+                f"{place}: expected an object, got {_shown(row)}; write one record as {{...}}"
+            )
+    return Dataset(
+        records=tuple(row for _, row in rows),
+        sha256=hashlib.sha256(stored).hexdigest(),
+        path=path,
+        places=tuple(place for place, _ in rows),
+    )
+
+
+def require(dataset: Dataset, fields: Mapping[str, type]) -> None:
+    """Check that every record has `fields` of these types.  Raises DataError with the place."""
+    for place, record in zip(dataset.places, dataset.records, strict=True):
+        for name, kind in fields.items():
+            if name not in record:
+                near = difflib.get_close_matches(name, list(record), 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise DataError(
+                    f"{place}: no field {name!r}; this record has {', '.join(record) or 'none'}"
+                    f"{hint}  Add {name!r} ({kind.__name__}) to the record"
+                )
+            value = record[name]
+            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+                raise DataError(
+                    f"{place}: field {name!r} is {_shown(value)}, expected {kind.__name__}; "
+                    f"correct the record"
+                )
+    if not dataset.records:
+        raise DataError(f"{dataset.path}: the file has no records; add at least one")
+
+
+def say_missing(path: Path) -> str:
+    """Where was looked and what is there instead, as half a sentence."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"{path} does not exist (there is no folder {folder})"
+    names = sorted(p.name for p in folder.iterdir())
+    near = difflib.get_close_matches(path.name, names, 1, cutoff=0.4)
+    hint = f"; the nearest name there is {near[0]!r}" if near else ""
+    return f"{path} does not exist{hint}"
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(
+            f"{say_missing(path)}; put the file there or correct the path in the suite"
+        ) from None
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}); name a readable file"
+        ) from error
+
+
+def _text(path: Path, stored: bytes) -> str:
+    if path.name.endswith(".gz"):
+        try:
+            stored = gzip.decompress(stored)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(
+                f"{path} is not a whole gzip file ({error}); copy or download it again"
+            ) from error
+    try:
+        return stored.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = stored.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}:{line}: byte {stored[error.start : error.start + 1]!r} is not UTF-8; "
+            f"save the file as UTF-8"
+        ) from error
+
+
+def _lines(path: Path, text: str) -> Iterator[tuple[str, Json]]:
+    # Only \n ends a line here: str.splitlines would also cut at U+2028, legal inside a string.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            place = f"{path}:{number}"
+            try:
+                yield place, json.loads(line, parse_constant=_refuse_constant)
+            except (ValueError, RecursionError) as error:
+                raise DataError(
+                    f"{place}: not JSON ({error}): {_shown(line.strip())}; "
+                    f"a .jsonl file has one object a line"
+                ) from error
+
+
+def _items(path: Path, text: str) -> Iterator[tuple[str, Json]]:
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}:{error.lineno}: not JSON ({error.msg}, column {error.colno}); correct the file"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON ({error}); correct the file") from error
+    if not isinstance(value, list):
+        raise DataError(
+            f"{path}: expected a list of objects, got {_shown(value)}; "
+            f"write [{{...}}, {{...}}], or one object a line in a .jsonl file"
+        )
+    for number, item in enumerate(value, start=1):
+        yield f"{path}: item {number}", item
+
+
+def _refuse_constant(name: str) -> Json:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _shown(value: Json) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,98 @@
+"""Which of two answers is better, as the judge writes it.
+
+Source: evalkit's own protocol and prompt.
+Format: one chat turn; the reply may reason and must end with one line
+
+    VERDICT: A        (or B, or TIE)
+
+which is parsed here, where it is asked for: two such lines, none, another word, or text after
+it make the judgment unparsable.  Both orders are asked at once; a vote is 1, 0.5 or 0 for the
+answer, the value their mean.
+
+Departures from alpaca_eval's judges: own prompt and contract, both orders instead of one drawn
+at random, ties allowed.  Its own prompts are data of the alpaca_eval package.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from evalkit.judges._pairs import judgment, question, unparsable
+from evalkit.judges._prompt import prompt_hash, sampling_seed
+from evalkit.specs import JudgeSpec
+from evalkit.types import Exchange, Flow, Json, Judgment, Message, Request
+
+__all__ = ["PairwiseText"]
+
+_VERDICT = re.compile(r"[*_`#\s]*VERDICT[*_`]*:[*_`\s]*(.*?)[*_`.\s]*", re.IGNORECASE)
+_SHARE_OF_A = {"A": 1.0, "TIE": 0.5, "B": 0.0}
+
+
+class PairwiseText:
+    """Prefers one of two answers by a written verdict."""
+
+    protocol = "pairwise_text"
+
+    def __init__(self, name: str, engine: str, spec: JudgeSpec) -> None:
+        self.name = name
+        self._engine = engine
+        self._spec = spec
+
+    def compare(self, instruction: str, answer: str, reference: str) -> Flow[Judgment]:
+        """Both orders in one yield of two requests; unparsable where either verdict is."""
+        orders = (_prompt(instruction, answer, reference), _prompt(instruction, reference, answer))
+        replies = yield [self._request(prompt) for prompt in orders]
+        exchanges = tuple(
+            Exchange(prompt, reply.text) for prompt, reply in zip(orders, replies, strict=True)
+        )
+        first, second = (_read(reply.text) for reply in replies)
+        if first is None or second is None:
+            which = " and ".join(
+                name for name, vote in (("first", first), ("second", second)) if vote is None
+            )
+            return unparsable(
+                self.name,
+                self.protocol,
+                exchanges,
+                f"no single verdict in the {which} reply; expected one last line 'VERDICT: A', "
+                f"'VERDICT: B' or 'VERDICT: TIE': read the replies in the record",
+            )
+        return judgment(self.name, self.protocol, (first, 1 - second), exchanges)
+
+    def describe(self) -> Mapping[str, Json]:
+        """Protocol, prompt and the settings of the written reply."""
+        return {
+            "protocol": self.protocol,
+            "prompt_sha256": prompt_hash(_prompt("instruction", "first", "second")),
+            "max_tokens": self._spec.judge_max_tokens,
+            "temperature": self._spec.judge_temperature,
+        }
+
+    def _request(self, prompt: tuple[Message, ...]) -> Request:
+        temperature = self._spec.judge_temperature
+        return Request(
+            self._engine,
+            "generate",
+            prompt,
+            max_tokens=self._spec.judge_max_tokens,
+            temperature=temperature,
+            seed=sampling_seed(prompt, temperature),
+        )
+
+
+def _prompt(instruction: str, first: str, second: str) -> tuple[Message, ...]:
+    text = (
+        f"{question(instruction, first, second)} Give your reasons in a few sentences. Then end "
+        "with one line that says VERDICT: A, VERDICT: B or VERDICT: TIE, and nothing after it."
+    )
+    return (Message("user", text),)
+
+
+def _read(reply: str) -> float | None:
+    """The share of A (1, 0.5, 0), or None where the reply breaks the contract."""
+    lines = [line for line in reply.split("\n") if line.strip()]
+    found = [_VERDICT.fullmatch(line) for line in lines]
+    if sum(match is not None for match in found) != 1 or found[-1] is None:
+        return None
+    return _SHARE_OF_A.get(found[-1].group(1).upper())
