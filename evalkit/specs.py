@@ -7,9 +7,9 @@ here in their own file; `extensions.py` finds them by `type`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 __all__ = [
     "BenchmarkSpec",
@@ -91,7 +91,7 @@ class ModelSpec(Spec):
     """Type of the merged checkpoint's weights; auto: the base's own."""
     trust_remote_code: bool = False
     """Run code that comes with the model; shown in the report."""
-    engine: EngineSpec | None = None
+    engine: SerializeAsAny[EngineSpec] | None = None
     """Serve this model otherwise than the suite's `engine` says."""
     leaderboard: bool = False
     """`published` only: take figures from the leaderboard tables alpaca-eval ships."""
@@ -170,12 +170,12 @@ class Suite(Spec):
     """Names the folder under reports/."""
     models: dict[Name, ModelSpec] = Field(min_length=1)
     """By the name tables show."""
-    engine: EngineSpec = EngineSpec()
+    engine: SerializeAsAny[EngineSpec] = EngineSpec()
     """How models are served."""
-    judges: dict[Name, Any] = Field(default_factory=dict)
-    """By the name benchmarks refer to; each becomes a JudgeSpec."""
-    benchmarks: tuple[Any, ...] = Field(min_length=1)
-    """In report order; each becomes a BenchmarkSpec."""
+    judges: dict[Name, SerializeAsAny[JudgeSpec]] = Field(default_factory=dict)
+    """By the name benchmarks refer to."""
+    benchmarks: tuple[SerializeAsAny[BenchmarkSpec], ...] = Field(min_length=1)
+    """In report order."""
     gate: GateSpec | None = None
     """For `evalkit gate`; `run` does not apply it."""
     report: ReportSpec = ReportSpec()
