@@ -1,0 +1,96 @@
+"""Candidates against baselines, paired on the samples both have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from evalkit.compare.scores import Cell, Metrics, cells, check, models
+from evalkit.errors import ComparisonError
+from evalkit.stats import paired_difference
+from evalkit.types import Comparison, Record
+
+__all__ = ["comparisons"]
+
+
+def comparisons(
+    records: Sequence[Record], metrics: Metrics, roles: Mapping[str, str], level: float
+) -> list[Comparison]:
+    """Each candidate minus each baseline, for every figure made from per-sample scores.
+
+    Scores are paired on (sample, part); a score only one side has enters neither.  A win is a
+    score of the candidate that is better in the metric's own sense, by whatever amount; the
+    difference itself keeps its sign (candidate minus baseline) also where lower is better.
+
+    Args:
+        records: canonical order.
+        metrics: by benchmark entry and task, in report order.
+        roles: of every model: `candidate`, `baseline` or `published` (which has no scores).
+        level: confidence level, between 0 and 1.
+
+    Returns:
+        Rows by candidate, baseline, benchmark, task, metric, with categories after the whole;
+        none where only one of the two was asked.
+
+    Raises:
+        BenchmarkError: scores and metrics of a benchmark do not match.
+        ComparisonError: a sample is in different clusters for the two models.
+    """
+    check(records, metrics)
+    found = list(cells(records, metrics))
+    asked = models(records)
+    candidates = [model for model in asked if roles.get(model) == "candidate"]
+    baselines = [model for model in asked if roles.get(model) == "baseline"]
+    return [
+        _comparison(cell, candidate, baseline, level)
+        for candidate in candidates
+        for baseline in baselines
+        for cell in found
+        if candidate in cell.scores and baseline in cell.scores
+    ]
+
+
+def _comparison(cell: Cell, candidate: str, baseline: str, level: float) -> Comparison:
+    _check_clusters(cell, candidate, baseline)
+    metric = cell.metric
+    ours, theirs = (
+        {part: metric.scale * value for part, value in cell.scores[model].items()}
+        for model in (candidate, baseline)
+    )
+    paired = paired_difference(ours, theirs, cell.clusters[candidate], level)
+    above, below = paired.wins, paired.losses
+    wins, losses = (above, below) if metric.higher_is_better else (below, above)
+    return Comparison(
+        candidate=candidate,
+        baseline=baseline,
+        benchmark=cell.benchmark,
+        task=cell.task,
+        metric=metric.name,
+        category=cell.category,
+        difference=paired.difference,
+        standard_error=paired.standard_error,
+        low=paired.low,
+        high=paired.high,
+        level=level,
+        p=paired.p,
+        n=paired.n,
+        n_clusters=paired.n_clusters,
+        wins=wins,
+        losses=losses,
+        ties=paired.ties,
+        n_missing_candidate=cell.missing(candidate),
+        n_missing_baseline=cell.missing(baseline),
+        unit=metric.unit,
+        higher_is_better=metric.higher_is_better,
+        method=paired.method,
+    )
+
+
+def _check_clusters(cell: Cell, candidate: str, baseline: str) -> None:
+    ours, theirs = cell.clusters[candidate], cell.clusters[baseline]
+    for part in ours.keys() & theirs.keys():
+        if ours[part] != theirs[part]:
+            raise ComparisonError(
+                f"{cell.benchmark}, task {cell.task!r}, sample {part[0]!r}: cluster "
+                f"{ours[part]!r} for {candidate!r} but {theirs[part]!r} for {baseline!r}; "
+                f"these are not the same samples: run both models with one suite"
+            )

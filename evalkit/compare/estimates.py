@@ -1,0 +1,62 @@
+"""Figures of one model: the mean of its scores per metric, in the unit leaderboards print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evalkit.compare.scores import Cell, Metrics, cells, check, models
+from evalkit.stats import mean_estimate
+from evalkit.types import Estimate, Record
+
+__all__ = ["estimates"]
+
+
+def estimates(records: Sequence[Record], metrics: Metrics, level: float) -> list[Estimate]:
+    """One estimate per model, benchmark, task and metric, and per category where wanted.
+
+    The point is `Metric.scale` times the mean of the scores there are; `n` counts scores and
+    `n_missing` those that failed, could not be parsed or were excluded.  Standard error and
+    interval: see `stats.mean_estimate`, clustered by `Record.cluster`.
+
+    Args:
+        records: canonical order; sets the order of models and categories.
+        metrics: by benchmark entry and task, in report order.
+        level: confidence level, between 0 and 1.
+
+    Returns:
+        Rows by model, then benchmark, task, metric, with categories after the whole.
+
+    Raises:
+        BenchmarkError: scores and metrics of a benchmark do not match.
+    """
+    check(records, metrics)
+    found = list(cells(records, metrics))
+    return [
+        _estimate(cell, model, level)
+        for model in models(records)
+        for cell in found
+        if model in cell.scores
+    ]
+
+
+def _estimate(cell: Cell, model: str, level: float) -> Estimate:
+    scores, scale = cell.scores[model], cell.metric.scale
+    clusters = [cell.clusters[model][part] for part in scores]
+    mean = mean_estimate([scale * value for value in scores.values()], clusters, level)
+    return Estimate(
+        model=model,
+        benchmark=cell.benchmark,
+        task=cell.task,
+        metric=cell.metric.name,
+        category=cell.category,
+        point=mean.point,
+        standard_error=mean.standard_error,
+        low=mean.low,
+        high=mean.high,
+        level=level,
+        n=mean.n,
+        n_clusters=mean.n_clusters,
+        n_missing=cell.missing(model),
+        unit=cell.metric.unit,
+        method=mean.method,
+    )

@@ -1,0 +1,142 @@
+"""Per-sample scores out of records, metric by metric, with what is missing.
+
+Here belongs what estimates and comparisons share: which scores enter a figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from evalkit.errors import BenchmarkError
+from evalkit.types import Metric, Record
+
+__all__ = ["Cell", "Metrics", "Part", "cells", "check", "models"]
+
+Metrics: TypeAlias = Mapping[str, Mapping[str, Sequence[Metric]]]
+"""By benchmark entry and task, in report order."""
+
+Part: TypeAlias = tuple[str, str]
+"""(sample, part): what one score is about, and what is paired."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Scores of one metric, one category or all, for every model that was asked."""
+
+    benchmark: str
+    task: str
+    metric: Metric
+    category: str | None
+    scores: Mapping[str, Mapping[Part, float]]
+    """By model; failed samples have none.  Excluded samples count as failed."""
+    expected: Mapping[str, int]
+    """By model: scores that should be there."""
+    clusters: Mapping[str, Mapping[Part, Hashable]]
+    """By model: unit of resampling of each score."""
+
+    def missing(self, model: str) -> int:
+        """Scores of `model` that should be there and are not."""
+        return self.expected[model] - len(self.scores[model])
+
+
+def models(records: Sequence[Record]) -> list[str]:
+    """In order of their first record."""
+    return list(dict.fromkeys(record.model for record in records))
+
+
+def check(records: Sequence[Record], metrics: Metrics) -> None:
+    """Refuse records that no metric is for, and scores no metric announces.
+
+    Raises:
+        BenchmarkError: a benchmark's scores do not match its metrics.
+    """
+    parts = {
+        (benchmark, task): {metric.name: metric.parts for metric in found}
+        for benchmark, tasks in metrics.items()
+        for task, found in tasks.items()
+    }
+    for record in records:
+        announced = parts.get((record.benchmark, record.task))
+        if announced is None:
+            raise BenchmarkError(
+                f"{record.benchmark}: no metrics for task {record.task!r}, which has records; "
+                f"expected one of {', '.join(metrics.get(record.benchmark, {})) or 'none'}"
+            )
+        _check_scores(record, announced)
+
+
+def _check_scores(record: Record, announced: Mapping[str, tuple[str, ...]]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for score in record.outcome.scores:
+        where = f"{record.benchmark}: sample {record.sample!r} of {record.task!r}"
+        if score.part not in announced.get(score.metric, (score.part,)):
+            raise BenchmarkError(
+                f"{where} has a score {score.metric!r} for part {score.part!r}; "
+                f"the metric's parts are {announced[score.metric]!r}"
+            )
+        if (score.metric, score.part) in seen:
+            raise BenchmarkError(
+                f"{where} has two scores {score.metric!r} for part {score.part!r}; expected one"
+            )
+        seen.add((score.metric, score.part))
+
+
+def cells(records: Sequence[Record], metrics: Metrics) -> Iterator[Cell]:
+    """Every metric of every task that was asked: all samples, then by category if it wants.
+
+    Metrics without any score although samples succeeded are left out: their figures are not
+    means of per-sample scores and come from `Benchmark.extra_estimates`.  Categories are in
+    order of their first record.
+    """
+    by_task: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        by_task.setdefault((record.benchmark, record.task), []).append(record)
+    for benchmark, tasks in metrics.items():
+        for task, found in tasks.items():
+            mine = by_task.get((benchmark, task), [])
+            for metric in found:
+                if mine and _is_per_sample(mine, metric):
+                    yield from _cells_of(mine, metric)
+
+
+def _is_per_sample(records: Sequence[Record], metric: Metric) -> bool:
+    if any(score.metric == metric.name for r in records for score in r.outcome.scores):
+        return True
+    return all(record.outcome.status != "ok" for record in records)
+
+
+def _cells_of(records: Sequence[Record], metric: Metric) -> Iterator[Cell]:
+    yield _cell(records, metric, None)
+    if metric.by_category:
+        for category in dict.fromkeys(r.category for r in records if r.category is not None):
+            yield _cell([r for r in records if r.category == category], metric, category)
+
+
+def _cell(records: Sequence[Record], metric: Metric, category: str | None) -> Cell:
+    scores: dict[str, dict[Part, float]] = {}
+    clusters: dict[str, dict[Part, Hashable]] = {}
+    expected: dict[str, int] = {}
+    for record in records:
+        values = scores.setdefault(record.model, {})
+        units = clusters.setdefault(record.model, {})
+        expected[record.model] = expected.get(record.model, 0) + len(metric.parts)
+        for part, value in _values(record, metric):
+            values[record.sample, part] = value
+            units[record.sample, part] = _unit(record)
+    first = records[0]
+    return Cell(first.benchmark, first.task, metric, category, scores, expected, clusters)
+
+
+def _values(record: Record, metric: Metric) -> Iterator[tuple[str, float]]:
+    if record.outcome.status == "excluded":
+        return
+    for score in record.outcome.scores:
+        if score.metric == metric.name:
+            yield score.part, score.value
+
+
+def _unit(record: Record) -> Hashable:
+    """A sample without cluster is its own; the tag keeps it apart from a cluster's name."""
+    return ("cluster", record.cluster) if record.cluster else ("sample", record.sample)
