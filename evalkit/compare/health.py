@@ -35,10 +35,10 @@ class JudgeHealth:
     position_bias: float | None
     """Percentage points: mean preference for whatever stands first, less 50.  0 is unbiased,
     +50 always prefers the first.  None: no pairs (a rating judge has none)."""
-    position_bias_error: float | None
+    position_bias_se: float | None
     """Standard error of `position_bias`, clustered by sample."""
     order_disagreement: float | None
-    """Percent of pairs whose two votes prefer different answers (an even vote prefers none)."""
+    """Share of pairs (0 to 1) whose two votes prefer different answers (an even vote prefers none)."""
     vote_margin: float | None
     """Percentage points: mean distance of a vote from 50.  0 is undecided, 50 is certain."""
 
@@ -79,7 +79,7 @@ def _health(
         failed=len(rows) - len(parsed) - unparsable,
         pairs=len(pairs),
         position_bias=bias.point,
-        position_bias_error=bias.standard_error,
-        order_disagreement=100 * disagree / len(pairs) if pairs else None,
+        position_bias_se=bias.standard_error,
+        order_disagreement=disagree / len(pairs) if pairs else None,
         vote_margin=math.fsum(margins) / len(margins) if margins else None,
     )
