@@ -43,9 +43,9 @@ class _Commands(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("evalkit", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="evalkit")
-def cli() -> None:
+def _group() -> None:
     """Whether a fine-tuned chat model is better, by how much, and on what evidence."""
 
 
@@ -60,7 +60,7 @@ def main() -> None:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        code = cli(standalone_mode=False)
+        code = _group(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()

@@ -111,7 +111,7 @@ class _Assembler:
         """The protocol object that asks judge `name`."""
         spec: JudgeSpec = self.suite.judges[name]
         engine = self._judge_engine(name, spec)
-        protocol = f"{kind}_{judge_style(spec)}"
+        protocol = f"{kind}_{_judge_style(spec)}"
         judge: PairwiseJudge | RatingJudge
         judge = extensions.find("judges", protocol).cls(name, engine, spec)
         return judge
@@ -137,7 +137,7 @@ class _Assembler:
         return key
 
 
-def judge_style(spec: JudgeSpec) -> str:
+def _judge_style(spec: JudgeSpec) -> str:
     """How a judge is read: `logprob` for a local model unless the suite says otherwise."""
     if spec.protocol != "auto":
         return spec.protocol
@@ -207,7 +207,7 @@ def _benchmark(
     if cls.judge_kind is not None:
         assert spec.judge is not None, "the suite room checks that judged benchmarks name a judge"
         judge = parts.judge(spec.judge, cls.judge_kind)
-        described = {spec.judge: describe_judge(parts.suite.judges[spec.judge])}
+        described = {spec.judge: _describe_judge(parts.suite.judges[spec.judge])}
     mirror = os.environ.get("EVALKIT_DATA")
     context = BenchmarkContext(
         root=parts.origin.root,
@@ -220,14 +220,14 @@ def _benchmark(
     return benchmark, described
 
 
-def describe_judge(spec: JudgeSpec) -> Json:
+def _describe_judge(spec: JudgeSpec) -> Json:
     """For the manifest: engine, how it is read, caps; no key."""
     local = isinstance(spec, LocalJudgeSpec)
     settings = spec.model_dump(mode="json")
     return {
         "type": settings.get("type"),
         "model": settings.get("model"),
-        "protocol": judge_style(spec),
+        "protocol": _judge_style(spec),
         "local": local,
         "caps": {k: settings.get(k) for k in ("max_requests", "max_cost_usd") if k in settings},
         "settings": settings,

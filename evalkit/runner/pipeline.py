@@ -34,7 +34,7 @@ from evalkit.types import (
     Sample,
 )
 
-__all__ = ["Result", "run"]
+__all__ = ["Result", "Usage", "run"]
 
 Key = tuple[str, str, str, str]
 _RETRYABLE = frozenset({"engine_error", "transport_error"})
@@ -109,7 +109,7 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
     Raises:
         EvalkitError: The run cannot go on; everything finished so far is stored.
     """
-    samples = load(job, progress)
+    samples = _load(job, progress)
     manifest = describe(job, samples)
     folder = out or job.origin.workspace / "reports" / job.suite.name / manifest["run_id"]
     with store.RunStore.open(folder, manifest) as run_store:
@@ -126,7 +126,7 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
     return Result(stored, len(todo), usage, unanswered)
 
 
-def load(job: Job, progress: Progress) -> dict[str, list[Sample]]:
+def _load(job: Job, progress: Progress) -> dict[str, list[Sample]]:
     """Samples by benchmark entry, cut to the limit."""
     samples = {}
     for benchmark in job.benchmarks:
