@@ -1,0 +1,348 @@
+"""Task names, YAML files and overrides become lm-eval's task objects.
+
+Here belongs everything that asks lm-eval for tasks.  Each selection has a task manager of its
+own, so lm-eval's global registries stay as they are.  lm-eval 0.4.13 reads a dict that holds
+only overrides as a whole new config; overrides are therefore merged into the full config just
+before lm-eval builds the task, which reaches tasks inside groups and tags as well.
+
+Relative `data_files` of a task's YAML are taken from the folder of that YAML (upstream takes
+them from the working directory), those of an override from the suite's folder.  Local files are
+read into memory through a cache folder that is removed at once, so nothing of them stays in the
+`datasets` cache.
+
+Some tasks shuffle with Python's global generator while they load.  lm-eval seeds it once per
+run; here it is seeded before each task and put back afterwards, so that a task's documents do
+not depend on which tasks were loaded before it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import random
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import DataError, EvalkitError, SuiteError
+from evalkit.types import Json
+
+__all__ = ["Loaded", "LoadedTask", "Selection", "load", "quiet", "seeded"]
+
+_LOCAL_READERS = frozenset({"json", "csv", "parquet", "text", "arrow", "pandas", "xml"})
+_RANDOM_SEED, _NUMPY_SEED = 0, 1234
+"""What lm-eval's `simple_evaluate` seeds the global generators with."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which tasks, and what is changed about them."""
+
+    root: Path
+    """Folder of the suite; relative paths start here."""
+    tasks: tuple[str, ...]
+    """Names of tasks, groups or tags, or paths of task YAML files."""
+    include: str | None = None
+    """Folder with more task YAML files, by name."""
+    overrides: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    """Config entries by name: of a task, or of an entry of `tasks`."""
+    shots: int | None = None
+    fewshot_seed: int = 1234
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    """A task ready to be asked."""
+
+    name: str
+    task: Any
+    """lm-eval's Task."""
+    docs: tuple[Any, ...]
+    """Its documents, in order; the index is the document's id."""
+    files: Mapping[str, Path]
+    """Local data files by the label that is shown for them."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Everything a selection names."""
+
+    tasks: Mapping[str, LoadedTask]
+    groups: Mapping[str, Any]
+    """lm-eval's Group by name."""
+
+
+def load(selection: Selection) -> Loaded:
+    """Build the tasks of `selection`.
+
+    Raises:
+        SuiteError: a name or an override matches nothing, or a task cannot be run here.
+        DataError: a task's data cannot be found or read.
+    """
+    with quiet(), tempfile.TemporaryDirectory(prefix="evalkit-datasets-") as scratch:
+        configs = _Configs(selection, Path(scratch))
+        built = [_build(configs, name) for name in selection.tasks]
+        configs.check_all_used()
+        flat = [item for made in built for item in (made if isinstance(made, list) else [made])]
+        try:
+            found = configs.manager.load(flat)
+        except ValueError as error:
+            raise SuiteError(
+                f"the tasks {', '.join(map(repr, selection.tasks))} overlap: {error}; "
+                f"put them into two lm_eval entries"
+            ) from error
+        tasks = {
+            name: _finish(name, task, configs, selection) for name, task in found["tasks"].items()
+        }
+    return Loaded(tasks, found.get("groups", {}))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let lm-eval and datasets report errors only, without progress bars."""
+    import datasets
+
+    loggers = [logging.getLogger(n) for n in ("lm_eval", "datasets", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    bars = not datasets.are_progress_bars_disabled()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars:
+            datasets.enable_progress_bars()
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """Seed the global generators as lm-eval does, and put them back."""
+    import numpy as np
+
+    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    random.seed(_RANDOM_SEED)
+    np.random.seed(_NUMPY_SEED)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+class _Configs:
+    """A task manager whose factory merges overrides into every config it builds from."""
+
+    def __init__(self, selection: Selection, scratch: Path) -> None:
+        self.selection = selection
+        self.files: dict[str, dict[str, Path]] = {}
+        self.spec = ""
+        """The entry of `tasks` being built; its overrides reach all tasks below it."""
+        self.spec_of: dict[str, str] = {}
+        """The entry of `tasks` each task was built for."""
+        self._scratch = scratch
+        self._used: set[str] = set()
+        self.manager = self._make_manager(defaults=False)
+        if not self._is_enough(self.manager):
+            self.manager = self._make_manager(defaults=True)
+
+    def _make_manager(self, *, defaults: bool) -> Any:
+        from lm_eval.tasks import TaskManager
+
+        folder = self.selection.include
+        if folder is not None and not (self.selection.root / folder).is_dir():
+            raise SuiteError(
+                f"include: {folder!r} is not a folder below {str(self.selection.root)!r}; "
+                f"expected a folder with task YAML files"
+            )
+        include = None if folder is None else str(self.selection.root / folder)
+        manager = TaskManager(include_path=include, include_defaults=defaults)
+        manager._factory = _factory(self)  # noqa: SLF001 - the only seam before a task is built
+        return manager
+
+    def _is_enough(self, manager: Any) -> bool:
+        """Whether lm-eval's own 14,000 configs (five seconds) need not be read."""
+        from lm_eval.tasks._index import Kind
+
+        for name in self.selection.tasks:
+            entry = self.entry(manager, name)
+            if entry is None or entry.kind is Kind.GROUP:
+                return False
+        return True
+
+    def entry(self, manager: Any, name: str) -> Any:
+        """What lm-eval knows under `name`: a path or a name; None where it knows nothing."""
+        from lm_eval.tasks._index import TaskIndex
+
+        if not is_path(name):
+            return manager.task_index.get(name)
+        path = self.selection.root / name
+        if not path.is_file():
+            raise SuiteError(
+                f"task file {name!r} does not exist below {str(self.selection.root)!r}; "
+                f"expected the path of a task YAML, relative to the suite"
+            )
+        try:
+            return TaskIndex.entry_from_path(path)
+        except Exception as error:
+            raise SuiteError(f"task file {name!r} cannot be read: {error}") from error
+
+    def finish(self, config: dict[str, Any], entry: Any) -> dict[str, Any]:
+        """Merge overrides into a task's config and make its data files absolute."""
+        name = str(config.get("task", entry.name))
+        folder = None if entry.yaml_path is None else Path(entry.yaml_path).parent
+        files: dict[str, Path] = {}
+        config = _with_files(config, folder, name, files)
+        for key in dict.fromkeys((self.spec, name)):
+            if key in self.selection.overrides:
+                self._used.add(key)
+                change = dict(self.selection.overrides[key])
+                if "dataset_kwargs" in change:
+                    files.clear()
+                config = _merge(config, _with_files(change, self.selection.root, name, files))
+        if files and config.get("dataset_path") in _LOCAL_READERS:
+            kept = {"cache_dir": str(self._scratch), "keep_in_memory": True}
+            config["dataset_kwargs"] = {**config["dataset_kwargs"], **kept}
+        self.files[name] = files
+        self.spec_of[name] = self.spec
+        return config
+
+    def check_all_used(self) -> None:
+        """Raises SuiteError for overrides of tasks that are not there."""
+        unused = sorted(set(self.selection.overrides) - self._used)
+        if unused:
+            known = sorted({*self.files, *self.selection.tasks})
+            raise SuiteError(
+                f"overrides: {unused[0]!r} is no task of this entry; expected one of "
+                f"{', '.join(known)}"
+            )
+
+
+def is_path(name: str) -> bool:
+    """Whether an entry of `tasks` is the path of a YAML file."""
+    return name.endswith((".yaml", ".yml"))
+
+
+def _factory(configs: _Configs) -> Any:
+    from lm_eval.tasks._factory import TaskFactory
+    from lm_eval.tasks._index import Kind
+
+    class Factory(TaskFactory):  # type: ignore[misc]
+        def _load_full_config(self, entry: Any, overrides: Any = None) -> Any:
+            config = super()._load_full_config(entry, overrides)
+            return config if entry.kind is Kind.GROUP else configs.finish(config, entry)
+
+        def _build_task(self, entry: Any, overrides: Any) -> Any:
+            with seeded():
+                return super()._build_task(entry, overrides)
+
+    return Factory()
+
+
+def _build(configs: _Configs, name: str) -> Any:
+    """A Task, a Group, or the tasks of a tag."""
+    manager = configs.manager
+    entry = configs.entry(manager, name)
+    if entry is None:
+        near = difflib.get_close_matches(name, manager.all_tasks, n=3)
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise SuiteError(
+            f"lm-eval has no task, group or tag {name!r}{hint} "
+            f"(a task of your own is named by the path of its .yaml file, or found in `include`)"
+        )
+    configs.spec = name
+    try:
+        return manager._factory.build(  # noqa: SLF001 - see _make_manager
+            entry, overrides=None, registry=manager.task_index
+        )
+    except EvalkitError:
+        raise
+    except Exception as error:
+        raise DataError(_why(name, error)) from error
+
+
+def _why(name: str, error: Exception) -> str:
+    text = f"lm-eval cannot load task {name!r}: {type(error).__name__}: {error}"
+    if isinstance(error, ConnectionError):
+        return (
+            f"{text}; its data set is not on this machine and the hub cannot be reached: "
+            f"go online once, or name local files in overrides: "
+            f"{{{name}: {{dataset_path: json, dataset_kwargs: {{data_files: ...}}}}}}"
+        )
+    return f"{text}; check the task's config and its data"
+
+
+def _finish(name: str, task: Any, configs: _Configs, selection: Selection) -> LoadedTask:
+    for flag, what in (
+        ("UNSAFE_CODE", "runs code the model wrote"),
+        ("MULTIMODAL", "needs images"),
+    ):
+        if getattr(task, flag, False):
+            raise SuiteError(f"task {name!r} {what}, which evalkit does not do; leave it out")
+    _set_shots(name, task, configs, selection)
+    task.set_fewshot_seed(seed=selection.fewshot_seed)
+    try:
+        with seeded():
+            docs = tuple(task.eval_docs)
+    except Exception as error:
+        raise DataError(_why(name, error)) from error
+    return LoadedTask(name, task, docs, configs.files.get(name, {}))
+
+
+def _set_shots(name: str, task: Any, configs: _Configs, selection: Selection) -> None:
+    """As `simple_evaluate`: a task that says 0 itself keeps it; one that says nothing gets 0."""
+    own = task.get_config("num_fewshot")
+    over = selection.overrides
+    fixed = any(
+        "num_fewshot" in over.get(key, {}) for key in (name, configs.spec_of.get(name, name))
+    )
+    if selection.shots is not None and own != 0 and not fixed:
+        task.set_config(key="num_fewshot", value=selection.shots)
+    elif own is None:
+        task.set_config(key="num_fewshot", value=0)
+
+
+def _with_files(
+    config: Mapping[str, Any], folder: Path | None, name: str, files: dict[str, Path]
+) -> dict[str, Any]:
+    """`config` with absolute local data files, which are added to `files`."""
+    kwargs = config.get("dataset_kwargs")
+    if folder is None or not isinstance(kwargs, Mapping) or "data_files" not in kwargs:
+        return dict(config)
+    made = _absolute(kwargs["data_files"], folder, name, files)
+    return {**config, "dataset_kwargs": {**kwargs, "data_files": made}}
+
+
+def _absolute(value: Any, folder: Path, name: str, files: dict[str, Path]) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _absolute(v, folder, name, files) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_absolute(v, folder, name, files) for v in value]
+    if "://" in value:
+        return value
+    path = folder / value
+    found = sorted(folder.glob(value)) if "*" in value else [path]
+    if not found or not all(p.is_file() for p in found):
+        raise DataError(
+            f"task {name!r}: data file {value!r} does not exist in {str(folder)!r}; "
+            f"data_files are relative to the folder of the task's YAML (in overrides: of the suite)"
+        )
+    files.update({str(value) if len(found) == 1 else p.name: p for p in found})
+    return str(path)
+
+
+def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """`change` over `base`; mappings are merged, and a None inside one removes its key."""
+    merged = dict(base)
+    for key, value in change.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            inner = _merge(merged[key], value)
+            merged[key] = {k: v for k, v in inner.items() if v is not None}
+        else:
+            merged[key] = value
+    return merged
