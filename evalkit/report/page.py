@@ -1,0 +1,64 @@
+"""A run to the files of its report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evalkit.report.blocks import Section
+from evalkit.report.view import View
+from evalkit.types import Run
+
+__all__ = ["Page", "render"]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything a renderer places."""
+
+    title: str
+    suite: str
+    run_id: str
+    level: float
+    sections: tuple[Section, ...]
+
+
+def render(run: Run) -> dict[str, bytes]:
+    """The files the suite's `report.formats` asks for, by name: `index.html`, `report.md`.
+
+    A pure function of the run: the same run gives the same bytes.
+    """
+    # Reading records costs nothing until here: jinja2 is loaded by those who render.
+    from evalkit.report.html import to_html
+    from evalkit.report.markdown import to_markdown
+
+    view = View(run)
+    page = build_page(view)
+    formats = view.settings.get("formats", ("html", "markdown"))
+    files = {}
+    if "html" in formats:
+        files["index.html"] = to_html(page).encode("utf-8")
+    if "markdown" in formats:
+        files["report.md"] = to_markdown(page).encode("utf-8")
+    return files
+
+
+def build_page(view: View) -> Page:
+    """All sections that have something to say."""
+    from evalkit.report.sections import SECTIONS
+
+    found = (build(view) for build in SECTIONS)
+    return Page(
+        title=_title(view),
+        suite=str(view.manifest.get("suite_name", "")),
+        run_id=str(view.manifest.get("run_id", "")),
+        level=view.level,
+        sections=tuple(section for section in found if section is not None),
+    )
+
+
+def _title(view: View) -> str:
+    candidates = dict.fromkeys(a for a, _ in view.pairs)
+    baselines = dict.fromkeys(b for _, b in view.pairs)
+    if not candidates:
+        return ", ".join(m.name for m in view.models) or "Evaluation"
+    return f"{', '.join(candidates)} against {', '.join(baselines)}"

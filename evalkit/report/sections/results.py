@@ -1,0 +1,236 @@
+"""Per benchmark: every model's figures, paired differences, categories and what is missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from evalkit.report.blocks import Block, Section
+from evalkit.report.published import published_cells
+from evalkit.report.view import BenchmarkView, Measure, View
+from evalkit.report.words import (
+    WORDS,
+    benchmark_label,
+    level_text,
+    measure_label,
+    metric_label,
+    point_and_interval,
+    unit_text,
+    verdict,
+)
+from evalkit.tables import (
+    Cell,
+    Column,
+    Group,
+    Table,
+    count,
+    difference,
+    figure,
+    interval,
+    p_value,
+)
+from evalkit.types import Comparison, Estimate
+
+__all__ = ["build"]
+
+
+def build(view: View) -> Section | None:
+    """One subsection per benchmark entry."""
+    parts = tuple(
+        Section(benchmark_label(b.name), tuple(_blocks(view, b)))
+        for b in view.benchmarks
+        if b.measures
+    )
+    return Section("Results", parts) if parts else None
+
+
+def _blocks(view: View, benchmark: BenchmarkView) -> Iterator[Block]:
+    yield _figures(view, benchmark)
+    if view.pairs:
+        yield _differences(view, benchmark)
+    for measure in benchmark.measures:
+        categories = view.categories(measure)
+        if categories:
+            yield _categories(view, measure, categories)
+    missing = _missing(view, benchmark)
+    if missing.rows:
+        yield missing
+
+
+def _figures(view: View, benchmark: BenchmarkView) -> Table:
+    level = level_text(view.level)
+    columns = (
+        Column("Model", header=True),
+        Column("Role"),
+        Column("Figure", "right"),
+        Column(f"{level} interval", "right"),
+        Column("n", "right"),
+        Column("Missing", "right"),
+        Column("Truncated", "right"),
+    )
+    groups = tuple(
+        Group(_group_label(m, benchmark), tuple(_figure_rows(view, benchmark, m)))
+        for m in benchmark.measures
+    )
+    note = "n: scores that entered. Truncated answers reached their token limit and are scored."
+    return Table("Models side by side", columns, groups, note)
+
+
+def _group_label(measure: Measure, benchmark: BenchmarkView) -> str:
+    metric = measure.metric
+    label = f"{metric_label(metric)}, {unit_text(metric.unit)}"
+    if len(benchmark.tasks) > 1 or measure.task not in (benchmark.name, benchmark.kind):
+        label = f"{measure.task}: {label}"
+    direction = "" if metric.higher_is_better else ", lower is better"
+    return f"{label}{direction}{' (headline)' if metric.primary else ''}"
+
+
+def _figure_rows(
+    view: View, benchmark: BenchmarkView, measure: Measure
+) -> Iterator[tuple[Cell, ...]]:
+    for model in view.measured:
+        estimate = view.estimate(model.name, measure)
+        if estimate is not None:
+            cut = sum(
+                r.outcome.truncated
+                for r in view.of_task(model.name, measure.benchmark, measure.task)
+            )
+            yield (
+                Cell.text(model.name),
+                Cell.text(model.role),
+                *_estimate_cells(estimate),
+                Cell(cut, count(cut)),
+            )
+    for model in view.published:
+        cells = published_cells(view, model, benchmark, measure)
+        if cells is not None:
+            yield (Cell.text(model.name), *cells)
+
+
+def _estimate_cells(e: Estimate) -> tuple[Cell, ...]:
+    bounds = interval(e.low, e.high, e.unit)
+    return (
+        Cell(e.point, figure(e.point, e.unit), e.method),
+        Cell(None if e.low is None else bounds, bounds, e.method),
+        Cell(e.n, count(e.n), f"in {count(e.n_clusters)} units of resampling"),
+        Cell(e.n_missing, count(e.n_missing), tone="warning" if e.n_missing else ""),
+    )
+
+
+def _differences(view: View, benchmark: BenchmarkView) -> Table:
+    level = level_text(view.level)
+    columns = (
+        Column("Measure", header=True),
+        Column("Difference", "right"),
+        Column(f"{level} interval", "right"),
+        Column("p", "right"),
+        Column("Wins", "right"),
+        Column("Losses", "right"),
+        Column("Ties", "right"),
+        Column("n", "right"),
+        Column("Verdict"),
+    )
+    groups = []
+    for candidate, baseline in view.pairs:
+        rows = tuple(
+            _difference_row(c, m, _row_label(m, benchmark))
+            for m in benchmark.measures
+            if (c := view.comparison((candidate, baseline), m)) is not None
+        )
+        if rows:
+            groups.append(Group(f"{candidate} minus {baseline}", rows))
+    note = (
+        "Paired on the samples both models have a score for; p is two-sided. Percentages differ "
+        "in percentage points. Verdicts are given for headline measures only."
+    )
+    return Table("Candidate minus baseline", columns, tuple(groups), note)
+
+
+def _row_label(measure: Measure, benchmark: BenchmarkView) -> str:
+    label = metric_label(measure.metric)
+    return f"{measure.task}: {label}" if len(benchmark.tasks) > 1 else label
+
+
+def _difference_row(c: Comparison, measure: Measure, label: str) -> tuple[Cell, ...]:
+    bounds = interval(c.low, c.high, c.unit, signed=True)
+    said = verdict(c)
+    final = (
+        Cell(said, WORDS[said], tone=said if said != "undefined" else "")
+        if measure.metric.primary
+        else Cell("", "")
+    )
+    return (
+        Cell.text(label),
+        Cell(c.difference, difference(c.difference, c.unit), c.method),
+        Cell(None if c.low is None else bounds, bounds, c.method),
+        Cell(c.p, p_value(c.p)),
+        Cell(c.wins, count(c.wins)),
+        Cell(c.losses, count(c.losses)),
+        Cell(c.ties, count(c.ties)),
+        Cell(
+            c.n,
+            count(c.n),
+            f"missing: {count(c.n_missing_candidate)} of the candidate, "
+            f"{count(c.n_missing_baseline)} of the baseline",
+        ),
+        final,
+    )
+
+
+def _categories(view: View, measure: Measure, categories: tuple[str, ...]) -> Table:
+    pairs = view.pairs
+    columns = (
+        Column("Category", header=True),
+        *(Column(m.name, "right") for m in view.measured),
+        *(Column(f"{a} minus {b}", "right") for a, b in pairs),
+        Column("n", "right"),
+    )
+    rows = []
+    for category in categories:
+        estimates = [view.estimate(m.name, measure, category) for m in view.measured]
+        rows.append(
+            (
+                Cell.text(category),
+                *(_estimate_cell(e) for e in estimates),
+                *(_comparison_cell(view.comparison(p, measure, category)) for p in pairs),
+                Cell.text(" / ".join(count(e.n) for e in estimates if e is not None)),
+            )
+        )
+    caption = f"{measure_label(measure)} by category: {metric_label(measure.metric)}"
+    note = f"With {level_text(view.level)} intervals; n per model. Few samples, so wide intervals."
+    return Table.of(caption, columns, rows, note)
+
+
+def _estimate_cell(e: Estimate | None) -> Cell:
+    if e is None or e.point is None:
+        return Cell.missing("no score in this category")
+    return Cell(e.point, point_and_interval(e.point, e.low, e.high, e.unit), e.method)
+
+
+def _comparison_cell(c: Comparison | None) -> Cell:
+    if c is None or c.difference is None:
+        return Cell.missing("no sample has a score from both")
+    bounds = interval(c.low, c.high, c.unit, signed=True)
+    shown = difference(c.difference, c.unit)
+    return Cell(c.difference, shown if c.low is None else f"{shown} ({bounds})", c.method)
+
+
+def _missing(view: View, benchmark: BenchmarkView) -> Table:
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for task in benchmark.tasks:
+        for model in view.measured:
+            for record in view.of_task(model.name, benchmark.name, task):
+                if record.outcome.status != "ok":
+                    counts[model.name, task, record.outcome.status] += 1
+    columns = (
+        Column("Model", header=True),
+        Column("Task"),
+        Column("Status"),
+        Column("Samples", "right"),
+    )
+    rows = [
+        (Cell.text(model), Cell.text(task), Cell.text(status), Cell(n, count(n)))
+        for (model, task, status), n in counts.items()
+    ]
+    note = "These samples lack at least one score, which is counted as missing and never scored."
+    return Table.of("What is missing, and why", columns, rows, note)

