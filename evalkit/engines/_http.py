@@ -1,0 +1,274 @@
+"""One question to an HTTP API: retries, caps, and the circuit breaker.
+
+What happens                                       what follows
+---------------------------------------------------------------------------------------------
+408, 409, 425, 429, 5xx, broken connection         again, after Retry-After or a growing pause
+no answer within timeout_s                         again, twice at most
+a reply that is not what the API promises          again
+still so after all retries                         transport_error
+BREAKER of these in a row                          the rest fails at once: the server is gone
+401, or 429 without credit left                    engine_error, and the rest fails at once
+400 that names the context length                  over_long
+400 that names a content filter                    refused
+any other 4xx                                      engine_error with the server's message
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from evalkit.engines._budget import Budget
+from evalkit.errors import RequestFailed
+from evalkit.types import Json, Reply
+
+__all__ = ["Parsed", "Question", "Retries", "Sender"]
+
+BREAKER = 5
+"""Questions in a row that failed after all their retries."""
+LONGEST_WAIT_S = 300.0
+"""A server that asks for more patience than this counts as unreachable."""
+SLOW_RETRIES = 2
+AGAIN = frozenset({408, 409, 425, 429})
+MAYBE_BILLED = frozenset({408, 502, 504, 524})
+"""A gateway gave up; the server behind it may have done the work."""
+OVER_LONG = re.compile(
+    r"context.?length|context.?window|maximum model length|max_model_len|too many (input )?tokens"
+    r"|prompt is too long|exceed\w* .{0,40}context",
+    re.IGNORECASE,
+)
+FILTERED = re.compile(
+    r"content.?filter|content.?(management )?policy|responsible.?ai", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A 200 reply, understood."""
+
+    reply: Reply
+    cost_usd: float | None
+    """None: the server did not say how much it used."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is posted, and how to read the answer."""
+
+    path: str
+    payload: Mapping[str, Json]
+    worst_usd: float
+    parse: Callable[[Json], Parsed]
+    """May raise KeyError, IndexError, TypeError or ValueError: not what the API promises."""
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How patient to be."""
+
+    most: int
+    pause_s: float
+    """Before the first retry; doubles with each."""
+    timeout_s: float
+
+
+class _Trouble(Exception):
+    """One attempt failed and another may succeed."""
+
+    def __init__(
+        self, message: str, *, billed: bool, wait_s: float | None = None, slow: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.billed = billed
+        """The server may have done the work."""
+        self.wait_s = wait_s
+        self.slow = slow
+
+
+class _UseNewName(Exception):
+    """The server wants `max_completion_tokens` for `max_tokens`."""
+
+
+class Sender:
+    """Posts questions to one server.  Lives on one event loop."""
+
+    def __init__(self, base_url: str, key: str | None, retries: Retries, budget: Budget) -> None:
+        self._key = key
+        self._retries = retries
+        self._budget = budget
+        self._random = random.SystemRandom()
+        self._new_name = False
+        self._failed_in_a_row = 0
+        self._stopped: RequestFailed | None = None
+        self._base_url = base_url
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._client = httpx.AsyncClient(
+            headers=headers,
+            timeout=httpx.Timeout(retries.timeout_s, connect=min(10.0, retries.timeout_s)),
+            limits=httpx.Limits(max_connections=None),
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def ask(self, question: Question) -> Reply:
+        """The reply, after as many attempts as it takes; failures are returned, not raised."""
+        try:
+            return await self._ask(question)
+        except RequestFailed as failed:
+            return failed.with_traceback(None)
+
+    async def _ask(self, question: Question) -> Reply:
+        attempt = 0
+        while True:
+            if self._stopped is not None:
+                raise RequestFailed(self._stopped.status, f"not asked: {self._stopped}")
+            try:
+                reply = await self._attempt(question)
+            except _UseNewName:
+                continue
+            except _Trouble as trouble:
+                most = min(self._retries.most, SLOW_RETRIES) if trouble.slow else self._retries.most
+                wait = self._pause(attempt, trouble)
+                if attempt >= most or wait > LONGEST_WAIT_S:
+                    raise self._gave_up(trouble, attempt) from None
+                attempt += 1
+                await asyncio.sleep(wait)
+            else:
+                self._failed_in_a_row = 0
+                return reply
+
+    def _pause(self, attempt: int, trouble: _Trouble) -> float:
+        """Seconds: what the server asks for, else 1, 2, 4, ... times the pause, with jitter."""
+        grown: float = min(self._retries.pause_s * 2.0**attempt, 60.0) * self._random.uniform(
+            0.5, 1.0
+        )
+        return grown if trouble.wait_s is None else trouble.wait_s + grown / 8
+
+    def _gave_up(self, trouble: _Trouble, attempt: int) -> RequestFailed:
+        self._failed_in_a_row += 1
+        tries = "once" if attempt == 0 else f"{attempt + 1} times"
+        failed = RequestFailed(
+            "transport_error", f"{self._base_url} did not answer (asked {tries}): {trouble}"
+        )
+        if self._failed_in_a_row >= BREAKER:
+            self._stopped = RequestFailed(
+                "transport_error",
+                f"{self._base_url} failed {self._failed_in_a_row} requests in a row, the last "
+                f"with: {trouble}; check that the server runs and run again: answered requests "
+                f"are kept",
+            )
+        return failed
+
+    async def _attempt(self, question: Question) -> Reply:
+        """One HTTP request, within the caps.  Raises _Trouble, _UseNewName, RequestFailed."""
+        await self._budget.reserve(question.worst_usd)
+        # Until the server says otherwise it may have done all the work: cancelled while
+        # waiting, timed out, cut off.
+        cost: float | None = question.worst_usd
+        try:
+            response = await self._post(question)
+            if response.status_code != 200:
+                cost = question.worst_usd if response.status_code in MAYBE_BILLED else None
+                self._raise_for(response)
+            parsed = self._read(question, response)
+            cost = question.worst_usd if parsed.cost_usd is None else parsed.cost_usd
+        except _Trouble as trouble:
+            if not trouble.billed:
+                cost = None
+            raise
+        finally:
+            self._budget.settle(question.worst_usd, cost)
+        return parsed.reply
+
+    def _read(self, question: Question, response: httpx.Response) -> Parsed:
+        try:
+            return question.parse(json.loads(response.content))
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            shown = self._tidy(response.text)
+            raise _Trouble(
+                f"a reply of unknown form ({type(error).__name__}): {shown}", billed=True
+            ) from None
+
+    async def _post(self, question: Question) -> httpx.Response:
+        payload = dict(question.payload)
+        if self._new_name and "max_tokens" in payload:
+            payload["max_completion_tokens"] = payload.pop("max_tokens")
+        try:
+            return await self._client.post(f"{self._base_url}{question.path}", json=payload)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise _Trouble(self._named(error), billed=False) from None
+        except httpx.TimeoutException:
+            raise _Trouble(
+                f"no answer within timeout_s {self._retries.timeout_s:g}", billed=True, slow=True
+            ) from None
+        except httpx.HTTPError as error:
+            raise _Trouble(self._named(error), billed=True) from None
+
+    def _raise_for(self, response: httpx.Response) -> None:
+        """Turn a status that is not 200 into what follows from it (see the table above)."""
+        status = response.status_code
+        message, code = _error_of(response)
+        text = f"HTTP {status}: {self._tidy(message)}"
+        if status == 401 or code == "insufficient_quota":
+            self._stopped = RequestFailed("engine_error", f"{self._base_url} answered {text}")
+            raise self._stopped
+        if status in AGAIN or status >= 500:
+            raise _Trouble(text, billed=status in MAYBE_BILLED, wait_s=_retry_after(response))
+        self._failed_in_a_row = 0
+        if code == "context_length_exceeded" or OVER_LONG.search(message):
+            raise RequestFailed("over_long", text)
+        if FILTERED.search(f"{code} {message}"):
+            raise RequestFailed("refused", text)
+        wants_new_name = "max_completion_tokens" in message and not self._was_renamed(response)
+        if status == 400 and wants_new_name:
+            self._new_name = True
+            raise _UseNewName
+        raise RequestFailed("engine_error", text)
+
+    @staticmethod
+    def _was_renamed(response: httpx.Response) -> bool:
+        return b'"max_completion_tokens"' in response.request.content
+
+    def _named(self, error: Exception) -> str:
+        return self._tidy(f"{type(error).__name__}: {error}")
+
+    def _tidy(self, text: str) -> str:
+        """One line, not too long, without the key."""
+        if self._key:
+            text = text.replace(self._key, "[key]")
+        return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text)[:500].strip()
+
+
+def _error_of(response: httpx.Response) -> tuple[str, str]:
+    """(message, code) of an error reply; servers differ in how they wrap them."""
+    try:
+        body = json.loads(response.content)
+    except ValueError:
+        return response.text, ""
+    error = body.get("error", body) if isinstance(body, dict) else body
+    if not isinstance(error, dict):
+        return str(error), ""
+    return str(error.get("message") or error), str(error.get("code") or error.get("type") or "")
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds the server asks to wait: `retry-after-ms`, or `Retry-After` (seconds or a date)."""
+    try:
+        if "retry-after-ms" in response.headers:
+            return max(0.0, float(response.headers["retry-after-ms"]) / 1000)
+        value = response.headers.get("retry-after", "")
+        if re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
+            return float(value)
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None

@@ -1,0 +1,146 @@
+"""Requests as OpenAI's API writes them, and its replies as completions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from evalkit.engines._http import Parsed, Question
+from evalkit.errors import RequestFailed
+from evalkit.types import Completion, Json, Message, Reply, Request
+
+__all__ = ["question"]
+
+STOPS = 4
+"""OpenAI takes no more."""
+TOKENS_PER_MESSAGE = 16
+"""More than any chat format adds around a message."""
+
+
+class Server(Protocol):
+    """What of the engine's settings decides the body of a request."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def extra_body(self) -> Mapping[str, Json]: ...
+    @property
+    def continues_answers(self) -> bool: ...
+    @property
+    def prices(self) -> tuple[float, float] | None: ...
+
+
+def question(request: Request, server: Server) -> Question:
+    """What to post for `request`.
+
+    Raises:
+        RequestFailed: This API cannot answer such a request.
+    """
+    if request.kind != "generate":
+        raise RequestFailed(
+            "engine_error",
+            f"an OpenAI-compatible API cannot score text ({request.kind!r} request); serve this "
+            f"model with engine type vllm or transformers, or read a judge with protocol: text",
+        )
+    payload: dict[str, Json] = {
+        "model": server.model,
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        **server.extra_body,
+    }
+    if request.seed is not None:
+        payload["seed"] = request.seed
+    if stops := [stop for stop in request.stop if stop]:
+        payload["stop"] = stops[:STOPS]
+    if isinstance(request.prompt, str):
+        path = "/completions"
+        payload["prompt"] = request.prompt
+        if request.top_logprobs:
+            payload["logprobs"] = request.top_logprobs
+    else:
+        path = "/chat/completions"
+        payload |= _conversation(request.prompt, server)
+        if request.top_logprobs:
+            payload |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+    worst = _cost(server.prices, _most_prompt_tokens(request), request.max_tokens)
+    return Question(path, payload, worst, lambda body: _parse(body, request, server.prices))
+
+
+def _conversation(messages: Sequence[Message], server: Server) -> dict[str, Json]:
+    body: dict[str, Json] = {"messages": [{"role": m.role, "content": m.content} for m in messages]}
+    if messages and messages[-1].role == "assistant":
+        if not server.continues_answers:
+            raise RequestFailed(
+                "engine_error",
+                "the conversation ends with the beginning of an answer, which not every server "
+                "continues; write continues_answers: true if this one does (vLLM's)",
+            )
+        body |= {"add_generation_prompt": False, "continue_final_message": True}
+    return body
+
+
+def _most_prompt_tokens(request: Request) -> int:
+    """No byte-level tokenizer makes more tokens than there are bytes."""
+    if isinstance(request.prompt, str):
+        return len(request.prompt.encode()) + TOKENS_PER_MESSAGE
+    texts = [m.content for m in request.prompt]
+    return sum(len(text.encode()) + TOKENS_PER_MESSAGE for text in texts) + TOKENS_PER_MESSAGE
+
+
+def _cost(prices: tuple[float, float] | None, tokens_in: int, tokens_out: int) -> float:
+    if prices is None:
+        return 0.0
+    return (tokens_in * prices[0] + tokens_out * prices[1]) / 1e6
+
+
+def _parse(body: Any, request: Request, prices: tuple[float, float] | None) -> Parsed:
+    choice = body["choices"][0]
+    usage = body.get("usage") or {}
+    tokens_in = int(usage.get("prompt_tokens") or 0)
+    tokens_out = int(usage.get("completion_tokens") or 0)
+    cost = _cost(prices, tokens_in, tokens_out) if usage else None
+    reason = choice.get("finish_reason")
+    chat = not isinstance(request.prompt, str)
+    refusal = choice["message"].get("refusal") if chat else None
+    if reason == "content_filter" or refusal:
+        said = f": {refusal}"[:300] if refusal else " (content filter)"
+        return Parsed(_refused(f"the server refused{said}"), cost)
+    text = (choice["message"].get("content") or "") if chat else choice["text"]
+    if not isinstance(text, str):
+        raise TypeError("text expected")
+    cut = min((i for stop in request.stop if stop and (i := text.find(stop)) >= 0), default=None)
+    return Parsed(
+        Completion(
+            text=text[:cut],
+            truncated=reason == "length" and cut is None,
+            top_logprobs=_first_token(choice.get("logprobs"), request),
+            prompt_tokens=tokens_in,
+            completion_tokens=tokens_out,
+            cost_usd=_cost(prices, _most_prompt_tokens(request), request.max_tokens)
+            if cost is None
+            else cost,
+        ),
+        cost,
+    )
+
+
+def _refused(message: str) -> Reply:
+    return RequestFailed("refused", message)
+
+
+def _first_token(logprobs: Any, request: Request) -> tuple[tuple[str, float], ...]:
+    """Alternatives of the first token, most likely first."""
+    if not request.top_logprobs or not logprobs:
+        return ()
+    pairs: list[tuple[str, float]]
+    if isinstance(request.prompt, str):
+        rows = logprobs["top_logprobs"]
+        pairs = [(str(t), float(v)) for t, v in (rows[0] if rows else {}).items()]
+    else:
+        rows = logprobs["content"]
+        tops = rows[0]["top_logprobs"] if rows else []
+        pairs = [(str(top["token"]), float(top["logprob"])) for top in tops]
+    finite = [(t, v) for t, v in pairs if math.isfinite(v)]
+    return tuple(sorted(finite, key=lambda pair: (-pair[1], pair[0])))[: request.top_logprobs]

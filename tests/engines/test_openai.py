@@ -1,0 +1,560 @@
+"""The engine for OpenAI-compatible servers, against a real server that misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from email.utils import formatdate
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from evalkit import extensions
+from evalkit.engines._budget import Budget
+from evalkit.engines._cached import CachedEngine
+from evalkit.engines._drive import drive
+from evalkit.engines._http import _retry_after
+from evalkit.engines.openai import OpenAIEngine, OpenAISpec
+from evalkit.errors import RequestFailed
+from evalkit.types import Completion, Flow, Message, PreparedModel, Reply, Request
+from tests.support.fault_server import (
+    FaultServer,
+    Received,
+    Step,
+    drop,
+    free_port,
+    hang,
+    malformed,
+    ok,
+    status,
+)
+
+KEY = "sk-not-a-real-key-1234567890"
+MODEL = PreparedModel(
+    name="judge",
+    role="judge",
+    path=None,
+    fingerprint="",
+    chat_template=None,
+    template_source="none",
+)
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+def chat(text: str = "q", **changes: Any) -> Request:
+    request = Request(engine="j", kind="generate", prompt=(Message("user", text),), max_tokens=10)
+    return replace(request, **changes)
+
+
+def engine_at(url: str, **changes: Any) -> OpenAIEngine:
+    values = {"model": "m", "base_url": url, "retry_pause_s": 0.01, "timeout_s": 5, **changes}
+    return OpenAIEngine(OpenAISpec.model_validate(values), MODEL)
+
+
+def answers(engine: OpenAIEngine, requests: Sequence[Request]) -> list[Reply]:
+    engine.submit(list(enumerate(requests)))
+    got = dict(finish(engine))
+    return [got[i] for i in range(len(requests))]
+
+
+def finish(engine: OpenAIEngine) -> list[tuple[int, Reply]]:
+    engine.open()
+    got: list[tuple[int, Reply]] = []
+    while engine.pending:
+        got += engine.poll(1)
+    engine.close()
+    return got
+
+
+def completion(reply: Reply) -> Completion:
+    assert isinstance(reply, Completion), reply
+    return reply
+
+
+def failure(reply: Reply) -> RequestFailed:
+    assert isinstance(reply, RequestFailed), reply
+    return reply
+
+
+# --- what is sent and what is read ------------------------------------------------------------
+
+
+def test_a_conversation_goes_to_chat_completions() -> None:
+    with FaultServer([ok("Paris.", usage=(11, 2))]) as server:
+        engine = engine_at(server.url, model="gpt-4-0613", extra_body={"service_tier": "flex"})
+        request = chat("Capital?", temperature=0.7, top_p=0.9, seed=3, stop=("\n",))
+        (reply,) = answers(engine, [request])
+    (got,) = server.received
+    assert got.path == "/v1/chat/completions"
+    assert got.headers["Authorization"] == f"Bearer {KEY}"
+    assert got.body == {
+        "model": "gpt-4-0613",
+        "messages": [{"role": "user", "content": "Capital?"}],
+        "max_tokens": 10,
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "seed": 3,
+        "stop": ["\n"],
+        "service_tier": "flex",
+    }
+    # 11 prompt tokens at 30 USD and 2 new ones at 60 USD a million.
+    answer = completion(reply)
+    assert answer.cost_usd == pytest.approx(450e-6)
+    assert replace(answer, cost_usd=0.0) == Completion(
+        text="Paris.", prompt_tokens=11, completion_tokens=2
+    )
+    assert engine.spent_usd == pytest.approx(450e-6)
+    assert engine.spent_requests == 1
+
+
+def test_raw_text_goes_to_completions() -> None:
+    logprobs = {"top_logprobs": [{" a": -0.5, " b": -0.1}]}
+    with FaultServer([ok("x", logprobs=logprobs, finish_reason="length")]) as server:
+        (reply,) = answers(engine_at(server.url), [chat(prompt="Once", top_logprobs=2)])
+    assert server.received[0].path == "/v1/completions"
+    assert server.received[0].body["prompt"] == "Once"
+    assert server.received[0].body["logprobs"] == 2
+    assert completion(reply).top_logprobs == ((" b", -0.1), (" a", -0.5))
+    assert completion(reply).truncated
+
+
+def test_alternatives_of_the_first_chat_token() -> None:
+    tops = [{"token": "m", "logprob": -2.0}, {"token": "M", "logprob": -0.2}]
+    with FaultServer([ok("M", logprobs={"content": [{"top_logprobs": tops}]})]) as server:
+        (reply,) = answers(engine_at(server.url), [chat(top_logprobs=5)])
+    assert server.received[0].body["logprobs"] is True
+    assert server.received[0].body["top_logprobs"] == 5
+    assert completion(reply).top_logprobs == (("M", -0.2), ("m", -2.0))
+
+
+def test_more_stops_than_the_api_takes_are_cut_here() -> None:
+    with FaultServer([ok("one FIVE two", finish_reason="length")]) as server:
+        (reply,) = answers(engine_at(server.url), [chat(stop=("A", "B", "C", "D", "FIVE"))])
+    assert server.received[0].body["stop"] == ["A", "B", "C", "D"]
+    assert (completion(reply).text, completion(reply).truncated) == ("one ", False)
+
+
+def test_a_begun_answer_is_continued_only_where_the_server_can() -> None:
+    begun = chat(prompt=(Message("user", "q"), Message("assistant", "I")))
+    with FaultServer() as server:
+        (refused,) = answers(engine_at(server.url), [begun])
+        assert server.received == []
+        answers(engine_at(server.url, continues_answers=True), [begun])
+    assert "continues_answers" in str(failure(refused))
+    assert server.received[0].body["continue_final_message"] is True
+    assert server.received[0].body["add_generation_prompt"] is False
+
+
+@pytest.mark.parametrize("kind", ["loglikelihood", "rolling"])
+def test_scoring_text_is_refused_without_asking(kind: Any) -> None:
+    with FaultServer() as server:
+        (reply,) = answers(engine_at(server.url), [chat(kind=kind)])
+    assert failure(reply).status == "engine_error"
+    assert "type vllm or transformers" in str(reply)
+    assert server.received == []
+
+
+def test_newer_models_get_max_completion_tokens() -> None:
+    complaint = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+    with FaultServer([status(400, complaint, code="unsupported_parameter")]) as server:
+        replies = answers(engine_at(server.url, concurrency=1), [chat("a"), chat("b")])
+    assert [completion(r).text for r in replies] == ["re:a", "re:b"]
+    assert [r.body.get("max_completion_tokens") for r in server.received] == [None, 10, 10]
+    assert "max_tokens" not in server.received[2].body
+
+
+def test_a_server_that_complains_forever_ends_as_an_error() -> None:
+    with FaultServer(default=lambda _: status(400, "no max_completion_tokens here")) as server:
+        (reply,) = answers(engine_at(server.url), [chat()])
+    assert failure(reply).status == "engine_error"
+    assert len(server.received) == 2
+
+
+# --- failures ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        status(429, retry_after="0"),
+        status(408),
+        status(409),
+        status(500),
+        status(503, "busy", wrapped=False),
+        drop(),
+        malformed(),
+        malformed(b'{"choices": []}'),
+        malformed(b'{"choices": [{"message": {"content": 3}, "text": 3}]}'),
+        malformed(b"\xff\xfe"),
+        malformed(b"[]"),
+    ],
+)
+def test_what_may_pass_is_tried_again(fault: Step) -> None:
+    with FaultServer([fault, fault]) as server:
+        (reply,) = answers(engine_at(server.url), [chat("x")])
+    assert completion(reply).text == "re:x"
+    assert len(server.received) == 3
+
+
+def test_retry_after_is_honoured() -> None:
+    with FaultServer([status(429, retry_after="1")]) as server:
+        start = time.monotonic()
+        answers(engine_at(server.url), [chat()])
+        assert 1.0 <= time.monotonic() - start < 3.0
+    assert len(server.received) == 2
+
+
+@given(st.one_of(st.text(alphabet=st.characters(max_codepoint=126, min_codepoint=32)), st.none()))
+def test_any_retry_after_header_is_a_number_or_none(value: str | None) -> None:
+    headers = {} if value is None else {"Retry-After": value}
+    wait = _retry_after(httpx.Response(429, headers=headers))
+    assert wait is None or wait >= 0
+
+
+def test_retry_after_as_date_and_milliseconds() -> None:
+    in_a_minute = httpx.Response(
+        429, headers={"Retry-After": formatdate(time.time() + 60, usegmt=True)}
+    )
+    wait = _retry_after(in_a_minute)
+    assert wait is not None
+    assert 55 < wait < 61
+    assert _retry_after(httpx.Response(429, headers={"retry-after-ms": "250"})) == 0.25
+
+
+def test_a_server_that_asks_for_an_hour_counts_as_away() -> None:
+    with FaultServer([status(429, "later", retry_after="3600")]) as server:
+        (reply,) = answers(engine_at(server.url), [chat()])
+    assert failure(reply).status == "transport_error"
+    assert "later" in str(reply)
+
+
+def test_a_hanging_server_times_out() -> None:
+    with FaultServer(default=lambda _: hang()) as server:
+        (reply,) = answers(engine_at(server.url, timeout_s=0.2, max_retries=9), [chat()])
+    assert failure(reply).status == "transport_error"
+    assert "timeout_s 0.2" in str(reply)
+    assert len(server.received) == 3
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (status(400, "too long", code="context_length_exceeded"), "over_long"),
+        (status(400, "This model's maximum context length is 8192 tokens."), "over_long"),
+        (
+            status(400, "The prompt is longer than the maximum model length", wrapped=False),
+            "over_long",
+        ),
+        (status(400, "filtered", code="content_filter"), "refused"),
+        (status(400, "triggered Azure's content management policy"), "refused"),
+        (ok(None, finish_reason="content_filter"), "refused"),
+        (ok(None, refusal="I cannot help with that"), "refused"),
+        (status(404, "no model 'm'"), "engine_error"),
+        (status(422, "temperature"), "engine_error"),
+        (status(302, "elsewhere"), "engine_error"),
+    ],
+)
+def test_what_cannot_pass_is_not_tried_again(step: Step, expected: str) -> None:
+    with FaultServer([step]) as server:
+        (reply,) = answers(engine_at(server.url), [chat()])
+    assert failure(reply).status == expected
+    assert len(server.received) == 1
+
+
+def test_the_servers_own_words_are_shown() -> None:
+    with FaultServer([status(404, "the model 'm' does not exist")]) as server:
+        (reply,) = answers(engine_at(server.url), [chat()])
+    assert "HTTP 404: the model 'm' does not exist" in str(reply)
+
+
+@pytest.mark.parametrize(
+    "step", [status(401, "bad key"), status(429, "no credit", code="insufficient_quota")]
+)
+def test_a_wrong_key_or_no_credit_is_found_out_once(step: Step) -> None:
+    with FaultServer(default=lambda _: step) as server:
+        replies = answers(engine_at(server.url, concurrency=1), [chat(str(i)) for i in range(20)])
+    assert {failure(r).status for r in replies} == {"engine_error"}
+    assert len(server.received) == 1
+    assert "not asked" in str(replies[-1])
+
+
+def test_nothing_listens_the_rest_fails_at_once() -> None:
+    url = f"http://127.0.0.1:{free_port()}/v1"
+    engine = engine_at(url, max_retries=2, retry_pause_s=0.2, concurrency=2)
+    start = time.monotonic()
+    replies = answers(engine, [chat(str(i)) for i in range(500)])
+    assert time.monotonic() - start < 6
+    assert {failure(r).status for r in replies} == {"transport_error"}
+    assert "asked 3 times" in str(replies[0])
+    assert "5 requests in a row" in str(replies[-1]) or "6 requests in a row" in str(replies[-1])
+
+
+def test_failures_between_answers_do_not_trip_the_breaker() -> None:
+    script = [status(500), status(500), ok()] * 8
+    with FaultServer(script) as server:
+        engine = engine_at(server.url, max_retries=0, concurrency=1)
+        replies = answers(engine, [chat(str(i)) for i in range(24)])
+    assert len(server.received) == 24
+    assert sum(isinstance(r, Completion) for r in replies) == 8
+
+
+class DictCache:
+    def __init__(self) -> None:
+        self.table: dict[str, Completion] = {}
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, Completion]:
+        return {key: self.table[key] for key in keys if key in self.table}
+
+    def put_many(self, items: Mapping[str, Completion]) -> None:
+        self.table.update(items)
+
+
+def asks(text: str) -> Flow[str]:
+    (answer,) = yield [chat(text)]
+    return answer.text
+
+
+def test_a_server_killed_half_way_loses_nothing_it_answered() -> None:
+    cache = DictCache()
+    flows = {i: asks(str(i)) for i in range(60)}
+    with FaultServer() as server:
+        port = server.port
+        engine = CachedEngine(engine_at(server.url, max_retries=1, concurrency=2), cache)
+
+        def kill_after_ten(request: Request, reply: Reply) -> None:
+            if len(cache.table) >= 10:
+                server.kill()
+
+        first = dict(drive(flows, {"j": engine}, kill_after_ten))
+    failed = {k for k, v in first.items() if isinstance(v, RequestFailed)}
+    assert len(first) == 60
+    assert 0 < len(failed) <= 50
+    assert len(cache.table) == 60 - len(failed)
+    with FaultServer(port=port) as server:
+        engine = CachedEngine(engine_at(server.url), cache)
+        second = dict(drive({i: asks(str(i)) for i in range(60)}, {"j": engine}))
+    assert second == {i: f"re:{i}" for i in range(60)}
+    assert {int(r.last) for r in server.received} == failed
+
+
+# --- caps -------------------------------------------------------------------------------------
+
+
+def test_max_requests_is_never_passed() -> None:
+    with FaultServer(default=lambda _: ok(delay_s=0.02)) as server:
+        engine = engine_at(server.url, max_requests=5, concurrency=4)
+        engine.spent_requests = 2
+        replies = answers(engine, [chat(str(i)) for i in range(20)])
+    assert len(server.received) == 3
+    assert sum(isinstance(r, Completion) for r in replies) == 3
+    assert "max_requests 5 is reached" in str(failure(replies[-1]))
+    assert failure(replies[-1]).status == "engine_error"
+
+
+def test_max_cost_is_never_passed() -> None:
+    # 7 prompt tokens and 3 new ones at 10,000 USD a million: 0.10 USD an answer.
+    with FaultServer(default=lambda _: ok(delay_s=0.01)) as server:
+        engine = engine_at(
+            server.url,
+            max_cost_usd=2.0,
+            usd_per_million_input_tokens=10_000,
+            usd_per_million_output_tokens=10_000,
+        )
+        engine.spent_usd = 0.5
+        replies = answers(engine, [chat("x", trial=i) for i in range(40)])
+    done = [r for r in replies if isinstance(r, Completion)]
+    assert 8 <= len(done) <= 15
+    assert len(server.received) == len(done)
+    assert engine.spent_usd == pytest.approx(0.5 + 0.1 * len(done))
+    assert engine.spent_usd <= 2.0
+    assert "raise max_cost_usd" in str(failure(replies[-1]))
+
+
+def test_an_answer_without_usage_costs_the_worst() -> None:
+    with FaultServer([ok(usage=None)]) as server:
+        prices = {"usd_per_million_input_tokens": 0, "usd_per_million_output_tokens": 1e6}
+        engine = engine_at(server.url, **prices)
+        (reply,) = answers(engine, [chat(max_tokens=10)])
+    assert completion(reply).cost_usd == 10.0
+    assert engine.spent_usd == 10.0
+
+
+def test_a_timed_out_request_counts_as_spent() -> None:
+    with FaultServer(default=lambda _: hang()) as server:
+        engine = engine_at(server.url, timeout_s=0.1, max_requests=2, max_retries=5)
+        (reply,) = answers(engine, [chat()])
+    assert len(server.received) == 2
+    assert "max_requests 2 is reached" in str(reply)
+
+
+@settings(deadline=None)
+@given(
+    cap=st.floats(0, 10),
+    costs=st.lists(st.tuples(st.floats(0, 3), st.floats(0, 1), st.booleans()), max_size=30),
+)
+def test_the_budget_holds_in_any_order(cap: float, costs: list[tuple[float, float, bool]]) -> None:
+    budget = Budget(None, cap)
+    in_flight = 0.0
+
+    async def one(worst: float, share: float, billed: bool) -> None:
+        nonlocal in_flight
+        try:
+            await budget.reserve(worst)
+        except RequestFailed:
+            return
+        in_flight += worst
+        assert budget.spent_usd + in_flight <= cap + 1e-9
+        await asyncio.sleep(0)
+        in_flight -= worst
+        budget.settle(worst, worst * share if billed else None)
+
+    async def everyone() -> None:
+        await asyncio.wait_for(asyncio.gather(*(one(*c) for c in costs)), timeout=10)
+
+    asyncio.run(everyone())
+    assert budget.spent_usd <= cap + 1e-9
+
+
+# --- secrets ----------------------------------------------------------------------------------
+
+
+def test_the_key_is_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    def repeat_the_key(received: Received) -> Step:
+        return status(400, f"you sent {received.headers['Authorization']}")
+
+    with FaultServer(default=repeat_the_key) as server:
+        engine = engine_at(server.url)
+        replies = answers(engine, [chat()])
+    assert server.received[0].headers["Authorization"].endswith(KEY)
+    assert "you sent Bearer [key]" in str(replies[0])
+    shown = [*map(str, replies), *map(repr, replies), json.dumps(dict(engine.identity))]
+    shown += [*engine.keys([chat()]), caplog.text, repr(engine._spec)]
+    assert not any(KEY in text for text in shown)
+
+
+@pytest.mark.parametrize("value", ["", "   ", "sk-\u2026", "sk-a\x7fb"])
+def test_without_a_usable_key_nothing_is_sent(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", value)
+    with FaultServer() as server:
+        (reply,) = answers(engine_at(server.url, api_key_env="MY_KEY"), [chat()])
+    assert failure(reply).status == "engine_error"
+    assert "'MY_KEY'" in str(reply)
+    assert "sk-" not in str(reply)
+    assert server.received == []
+
+
+def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with FaultServer() as server:
+        (reply,) = answers(engine_at(server.url), [chat("x")])
+    assert completion(reply).text == "re:x"
+    assert "Authorization" not in server.received[0].headers
+
+
+# --- life cycle -------------------------------------------------------------------------------
+
+
+def test_requests_run_side_by_side_up_to_the_limit() -> None:
+    with FaultServer(default=lambda _: ok(delay_s=0.05)) as server:
+        answers(engine_at(server.url, concurrency=4), [chat(str(i)) for i in range(16)])
+    assert 2 <= server.most_at_once <= 4
+
+
+@pytest.fixture
+def _no_threads_left() -> Iterator[None]:
+    yield
+    assert not [t for t in threading.enumerate() if t.name == "evalkit-http"]
+
+
+@pytest.mark.usefixtures("_no_threads_left")
+def test_closing_drops_what_is_open_and_the_engine_opens_again() -> None:
+    with FaultServer([hang()]) as server:
+        engine = engine_at(server.url, concurrency=1)
+        engine.submit([(0, chat("a")), (1, chat("b"))])
+        assert engine.poll(0) == []
+        engine.open()
+        while not server.received:
+            assert engine.poll(0.05) == []
+        assert engine.pending == 2
+        start = time.monotonic()
+        engine.close()
+        engine.close()
+        assert time.monotonic() - start < 2
+        assert engine.pending == 0
+        assert [completion(r).text for r in answers(engine, [chat("c")])] == ["re:c"]
+
+
+def test_keys_depend_on_server_model_and_settings_not_on_names() -> None:
+    def key(request: Request | None = None, **changes: Any) -> str:
+        return engine_at("http://a/v1", **changes).keys([request or chat()])[0]
+
+    same = {
+        key(),
+        key(chat(engine="other")),
+        key(base_url="http://a/v1/"),
+        key(concurrency=3, timeout_s=9, max_requests=4),
+    }
+    assert len(same) == 1
+    other = [key(model="n"), key(base_url="http://b/v1"), key(extra_body={"x": 1})]
+    other += [key(chat("r")), key(chat(trial=1)), key(chat(temperature=1.0)), key(chat(seed=1))]
+    assert len({*same, *other}) == 1 + len(other)
+
+
+# --- settings ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model": "gpt-4", "max_cost_usd": 1}, "usd_per_million_input_tokens"),
+        (
+            {"model": "m", "max_cost_usd": 1, "usd_per_million_input_tokens": 1},
+            "max_cost_usd needs",
+        ),
+        ({"model": "m", "base_url": "localhost:8000"}, "expected a URL"),
+        ({"model": "m", "base_url": "https://u:p@host/v1"}, "must not hold a password"),
+        ({"model": "m", "base_url": "https://host/v1?key=x"}, "without '?'"),
+        ({"model": "m", "api_key_env": KEY}, "api_key_env"),
+        ({"model": "m", "api_key": KEY}, "api_key"),
+        ({"model": "m", "extra_body": {"n": 3}}, "'n'"),
+        ({"base_url": "http://host/v1"}, "model"),
+    ],
+)
+def test_bad_settings_say_what_to_write(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        OpenAISpec.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    ("model", "prices"), [("gpt-4-0613", (30, 60)), ("gpt-4-1106-preview", (10, 30)), ("m", None)]
+)
+def test_known_prices(model: str, prices: tuple[float, float] | None) -> None:
+    assert OpenAISpec(model=model).prices == prices
+
+
+def test_written_prices_win() -> None:
+    spec = OpenAISpec(model="gpt-4-0613", usd_per_million_input_tokens=1, max_cost_usd=1)
+    assert spec.prices == (1, 60)
+
+
+def test_serves_as_a_judge_too() -> None:
+    spec = extensions.judge_spec("openai").model_validate(
+        {"type": "openai", "model": "gpt-4-0613", "max_cost_usd": 40, "protocol": "text"}
+    )
+    assert isinstance(spec, OpenAISpec)
+    assert OpenAIEngine(spec, MODEL).identity["model"] == "gpt-4-0613"
