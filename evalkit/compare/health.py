@@ -38,7 +38,7 @@ class JudgeHealth:
     position_bias_se: float | None
     """Standard error of `position_bias`, clustered by sample."""
     order_disagreement: float | None
-    """Share of pairs (0 to 1) whose two votes prefer different answers (an even vote prefers none)."""
+    """Share of pairs (0 to 1) whose votes prefer different answers; an even vote prefers none."""
     vote_margin: float | None
     """Percentage points: mean distance of a vote from 50.  0 is undecided, 50 is certain."""
 

@@ -150,6 +150,8 @@ def _converter(
         return _literal(args)
     if origin is tuple:
         return _sequence(args, sequence, again)
+    if origin is Mapping:
+        return _mapping(again(args[1]))
     if origin in (Union, types.UnionType) and len(args) == 2 and type(None) in args:
         inner = again(next(a for a in args if a is not type(None)))
         return lambda value: None if value is None else inner(value)
@@ -184,8 +186,38 @@ def _float(value: Any) -> float:
     return number
 
 
-def _json(value: Any) -> Any:
-    return value
+def _json(value: Any) -> Json:
+    """Any JSON value, with NumPy's scalars made plain and tuples made lists."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return _float(value)
+    if isinstance(value, (list, tuple)):
+        return [_under(f"[{i}]", _json, item) for i, item in enumerate(value)]
+    return _mapping(_json)(value)
+
+
+def _mapping(convert: Convert) -> Convert:
+    def each(value: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise CodecError(f"{value!r}; expected an object, or a value JSON can say")
+        for name in value:
+            if not isinstance(name, str):
+                raise CodecError(f"key {name!r}; expected text")
+        return {str(name): _under(name, convert, item) for name, item in value.items()}
+
+    return each
+
+
+def _under(step: str, convert: Convert, value: Any) -> Any:
+    try:
+        return convert(value)
+    except CodecError as error:
+        raise error.under(step) from None
 
 
 _PLAIN: Mapping[Any, Convert] = {
@@ -217,12 +249,10 @@ def _sequence(
             raise CodecError(f"{value!r}; expected a list")
         if not endless and len(value) != len(converts):
             raise CodecError(f"{value!r}; expected {len(converts)} items")
-        found = []
-        for index, item in enumerate(value):
-            try:
-                found.append(converts[0 if endless else index](item))
-            except CodecError as error:
-                raise error.under(f"[{index}]") from None
+        found = [
+            _under(f"[{index}]", converts[0 if endless else index], item)
+            for index, item in enumerate(value)
+        ]
         return build(found)
 
     return convert
@@ -244,13 +274,7 @@ def _encode_dataclass(cls: type[Any]) -> Convert:
     def convert(value: Any) -> dict[str, Json]:
         if not isinstance(value, cls):
             raise CodecError(f"{value!r}; expected a {cls.__name__}")
-        found = {}
-        for name, item in converts.items():
-            try:
-                found[name] = item(getattr(value, name))
-            except CodecError as error:
-                raise error.under(name) from None
-        return found
+        return {name: _under(name, item, getattr(value, name)) for name, item in converts.items()}
 
     return convert
 
@@ -264,12 +288,7 @@ def _decode_dataclass(cls: type[Any]) -> Convert:
         if not isinstance(value, dict):
             raise CodecError(f"{value!r}; expected an object with the fields of {cls.__name__}")
         _check_names(cls.__name__, value, set(converts), required)
-        found = {}
-        for name, item in value.items():
-            try:
-                found[name] = converts[name](item)
-            except CodecError as error:
-                raise error.under(name) from None
+        found = {name: _under(name, converts[name], item) for name, item in value.items()}
         return cls(**found)
 
     return convert

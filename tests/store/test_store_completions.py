@@ -1,0 +1,264 @@
+"""The completion cache: exact, durable, shared; and what it says when the file is bad."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from evalkit.errors import StoreError
+from evalkit.protocols import CompletionCache
+from evalkit.store import CompletionStore
+from evalkit.types import Completion
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / ".evalkit" / "cache.sqlite"
+
+
+def test_stores_and_finds(path: Path) -> None:
+    full = Completion(
+        text="a\u2028\ud800\0b",
+        logprob=-0.1 - 1e-17,
+        is_greedy=False,
+        truncated=True,
+        top_logprobs=((" A", -1 / 3), ("", 0.0)),
+        prompt_tokens=3,
+        completion_tokens=2,
+        reused_tokens=1,
+        cost_usd=0.1 + 0.2,
+    )
+    with CompletionStore(path) as store:
+        cache: CompletionCache = store
+        cache.put_many({"full": full, "empty": Completion()})
+        cache.put_many({})
+    with CompletionStore(path) as store:
+        found = store.get_many(["full", "none", "empty", "full"])
+        assert found == {"full": full, "empty": Completion()}
+        assert (store.stats().completions, store.stats().bytes > 0) == (2, True)
+
+
+def test_whether_it_came_from_the_cache_is_not_stored(path: Path) -> None:
+    with CompletionStore(path) as store:
+        store.put_many({"k": Completion("x", from_cache=True)})
+        assert store.get_many(["k"]) == {"k": Completion("x")}
+    (value,) = sqlite3.connect(path).execute("SELECT value FROM completions").fetchone()
+    assert value == '{"text":"x"}'
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    st.builds(
+        Completion,
+        logprob=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        cost_usd=st.floats(0, 1e9),
+        top_logprobs=st.lists(st.tuples(st.text(), st.floats(-1e300, 0))).map(tuple),
+        from_cache=st.just(value=False),
+        prompt_tokens=st.integers(0),
+        completion_tokens=st.integers(0),
+        reused_tokens=st.integers(0),
+    )
+)
+def test_answers_come_back_exactly(tmp_path: Path, completion: Completion) -> None:
+    with CompletionStore(tmp_path / "c.sqlite") as store:
+        key = repr(completion)
+        store.put_many({key: completion})
+        assert repr(store.get_many([key])[key]) == key
+
+
+def test_the_first_answer_stays(path: Path) -> None:
+    with CompletionStore(path) as store:
+        store.put_many({"k": Completion("first")})
+        store.put_many({"k": Completion("second"), "l": Completion("new")})
+        assert {k: c.text for k, c in store.get_many("kl").items()} == {"k": "first", "l": "new"}
+
+
+def test_more_keys_than_sqlite_takes_in_one_query(path: Path) -> None:
+    items = {f"{i:064d}": Completion(str(i)) for i in range(70_000)}
+    with CompletionStore(path) as store:
+        store.put_many(items)
+        assert store.get_many([*items, "absent"]) == items
+
+
+def test_a_number_that_is_none_is_refused_and_nothing_is_stored(path: Path) -> None:
+    with CompletionStore(path) as store:
+        with pytest.raises(StoreError, match=r"answer 'b' cannot be stored: logprob: nan"):
+            store.put_many({"a": Completion(), "b": Completion(logprob=float("nan"))})
+        assert store.get_many("ab") == {}
+
+
+def test_threads_share_one_store(path: Path) -> None:
+    with CompletionStore(path) as store:
+
+        def work(worker: int) -> None:
+            for i in range(50):
+                store.put_many({f"{worker}.{i}": Completion(str(i))})
+                assert store.get_many([f"{worker}.{i}"])
+
+        threads = [threading.Thread(target=work, args=(w,)) for w in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert store.stats().completions == 200
+
+
+# --- bad files --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a data base at all, but long enough" * 50, b"SQLite format 3" + b"?" * 600]
+)
+def test_a_damaged_file_says_what_to_do(path: Path, content: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"cache\.sqlite: the cache is damaged .*delete it"):
+        CompletionStore(path)
+    assert path.read_bytes() == content
+
+
+def test_damage_in_the_middle_is_told(path: Path) -> None:
+    with CompletionStore(path) as store:
+        store.put_many({f"{i:064d}": Completion("x" * 200) for i in range(2000)})
+    data = bytearray(path.read_bytes())
+    assert len(data) > 200_000
+    data[4096:-4096] = random.Random(0).randbytes(len(data) - 8192)
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match="damaged"), CompletionStore(path) as store:
+        store.get_many([f"{i:064d}" for i in range(2000)])
+
+
+def test_an_answer_that_cannot_be_read_is_told(path: Path) -> None:
+    with CompletionStore(path) as store:
+        store.put_many({"k": Completion("x")})
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE completions SET value = '{\"txt\": 1}'")
+    with CompletionStore(path) as store, pytest.raises(StoreError, match="'k' is damaged.*'txt'"):
+        store.get_many(["k"])
+
+
+def test_another_programs_data_base_is_left_alone(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="not evalkit's cache"):
+        CompletionStore(path)
+    assert path.read_bytes() == before
+
+
+def test_a_newer_version_is_refused(path: Path) -> None:
+    CompletionStore(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version=2")
+    with pytest.raises(StoreError, match=r"version 2, this evalkit reads up to 1; upgrade"):
+        CompletionStore(path)
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be made"):
+        CompletionStore(tmp_path / "file" / "cache.sqlite")
+    with pytest.raises(StoreError, match="check that you may write"):
+        CompletionStore(tmp_path)
+
+
+# --- other processes ---------------------------------------------------------------------------
+
+PUT_FOREVER = """
+    import itertools, sys
+    from pathlib import Path
+    from evalkit.store import CompletionStore
+    from evalkit.types import Completion
+    store = CompletionStore(Path(sys.argv[1]))
+    for i in itertools.count():
+        store.put_many({f"{sys.argv[2]}.{i}.{j}": Completion(str(i) * 50) for j in range(3)})
+        print(i)
+"""
+
+
+def test_kill_9_loses_nothing_acknowledged(path: Path, start: Start) -> None:
+    rng = random.Random(11)
+    for attempt in range(5):
+        child = start(PUT_FOREVER, path, attempt)
+        assert child.stdout is not None
+        acknowledged = [int(child.stdout.readline())]
+        time.sleep(rng.uniform(0, 0.15))
+        child.send_signal(signal.SIGKILL)
+        acknowledged += [int(line) for line in child.stdout if line.endswith("\n")]
+        child.wait()
+        keys = [f"{attempt}.{i}.{j}" for i in acknowledged for j in range(3)]
+        with CompletionStore(path) as store:
+            assert store.get_many(keys).keys() == set(keys)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_processes_create_and_share_one_cache(path: Path, start: Start) -> None:
+    source = PUT_FOREVER.replace("itertools.count()", "range(60)")
+    children = [start(source, path, name) for name in "abcd"]
+    for child in children:
+        _, errors = child.communicate(timeout=120)
+        assert child.returncode == 0, errors
+    with CompletionStore(path) as store:
+        assert store.stats().completions == 4 * 60 * 3
+
+
+FILL = """
+    import resource, sys
+    from pathlib import Path
+    from evalkit.errors import StoreError
+    from evalkit.store import CompletionStore
+    from evalkit.types import Completion
+    if sys.argv[2] == "limit":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+    store = CompletionStore(Path(sys.argv[1]))
+    try:
+        for i in range(3000):
+            store.put_many({f"key{i}": Completion("x" * 1000)})
+    except StoreError as error:
+        print(f"{i}|{error}")
+"""
+
+
+def test_a_write_that_fails_keeps_what_was_stored(path: Path, start: Start) -> None:
+    child = start(FILL, path, "limit")
+    out, errors = child.communicate(timeout=120)
+    assert child.returncode == 0, errors
+    stored, _, message = out.partition("|")
+    assert "cache.sqlite: disk I/O error; check the disk" in message
+    with CompletionStore(path) as store:
+        keys = [f"key{i}" for i in range(int(stored))]
+        assert int(stored) > 20
+        assert store.get_many(keys).keys() == set(keys)
+        store.put_many({"after": Completion()})
+
+
+def test_a_full_disk(tmp_path: Path, small_disk: Callable[[str, str], str]) -> None:
+    out = small_disk(FILL, "disk")
+    stored, _, message = out.partition("|")
+    assert int(stored) > 20
+    assert "database or disk is full; free some space" in message
+
+
+def test_opening_is_quick_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, evalkit.store\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'pandas', 'pydantic', 'transformers'}\n"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

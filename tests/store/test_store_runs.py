@@ -1,0 +1,276 @@
+"""A run's folder: resuming, sealing, reading back, and every way it can be wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit.errors import DataError, StoreError
+from evalkit.store import RunStore, pretty_json, read_manifest, read_run, results_json
+from evalkit.types import Comparison, Estimate, Record
+
+MakeRecord = Callable[..., Record]
+Manifest = dict[str, Any]
+
+ESTIMATE = Estimate(
+    "m", "b", "t", "acc", None, 0.1 + 0.2, None, None, None, 0.95, 1, 1, 0, "percent", "x"
+)
+COMPARISON = Comparison(
+    "m", "o", "b", "t", "acc", "math", -0.5, 0.25, -1.0, 0.0, 0.95, None, 3, 3, 1, 2, 0, 0, 1, "percent",
+    True, "paired",
+)  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "reports" / "suite" / "0123456789ab"
+
+
+def seal(store: RunStore, manifest: Manifest, *samples: str) -> None:
+    order = [("m", "bench", "task", sample) for sample in samples]
+    results = results_json([ESTIMATE], [COMPARISON], manifest["run_id"])
+    store.seal(order, manifest, results, {"index.html": b"<p>", "img/a.svg": b"<svg>"})
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_an_interrupted_run_equals_an_uninterrupted_one(
+    tmp_path: Path, manifest: Manifest, make_record: MakeRecord
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    with RunStore.open(whole, manifest) as store:
+        for sample in "123":
+            store.append(make_record(sample))
+        seal(store, manifest, "1", "2", "3")
+    with RunStore.open(broken, manifest) as store:
+        store.append(make_record("3"))
+        store.append(
+            replace(make_record("2"), outcome=replace(make_record("2").outcome, status="refused"))
+        )
+    with RunStore.open(broken, manifest) as store:
+        assert set(store.records) == {("m", "bench", "task", s) for s in "23"}
+        store.append(make_record("2"))
+        store.append(make_record("1"))
+        seal(store, manifest, "1", "2", "3")
+    assert files(whole) == files(broken)
+    assert sorted(files(whole)) == [
+        "img/a.svg", "index.html", "manifest.json", "records.jsonl", "results.json"
+    ]  # fmt: skip
+
+
+def test_reading_back(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+    with RunStore.open(folder, manifest) as store:
+        store.append(make_record("2"))
+        store.append(make_record("1", answer="\ud800 <|im_end|>\n"))
+        seal(store, manifest, "1", "2")
+        assert store.sealed
+    run = read_run(folder)
+    assert run == read_run(folder / "index.html")
+    assert run.manifest == {**manifest, "sealed": True}
+    assert [r.sample for r in run.records] == ["1", "2"]
+    assert run.records[0] == make_record("1", answer="\ud800 <|im_end|>\n")
+    assert (run.estimates, run.comparisons) == ((ESTIMATE,), (COMPARISON,))
+    results = json.loads((folder / "results.json").read_bytes())
+    assert results["estimates"][0]["point"] == 0.1 + 0.2
+    assert results["estimates"][0]["category"] is None
+
+
+def test_rows_of_results_have_the_promised_names() -> None:
+    rows = results_json([ESTIMATE], [COMPARISON], "r")
+    assert [*rows["estimates"][0]] == (
+        "model benchmark task metric category point standard_error low high level n n_clusters "
+        "n_missing unit method"
+    ).split()
+    assert [*rows["comparisons"][0]] == (
+        "candidate baseline benchmark task metric category difference standard_error low high "
+        "level p n n_clusters wins losses ties n_missing_candidate n_missing_baseline unit "
+        "higher_is_better method"
+    ).split()
+    with pytest.raises(StoreError, match="point: nan"):
+        results_json([replace(ESTIMATE, point=float("nan"))], [], "r")
+
+
+def test_a_sealed_run_opens_again_with_the_first_append(
+    folder: Path, manifest: Manifest, make_record: MakeRecord
+) -> None:
+    with RunStore.open(folder, manifest) as store:
+        store.append(make_record("1"))
+        seal(store, manifest, "1")
+    before = files(folder)
+    with RunStore.open(folder, manifest) as store:
+        assert store.sealed
+        assert store.manifest["sealed"]
+    assert files(folder) == before, "opening changes nothing"
+    with RunStore.open(folder, manifest) as store:
+        store.append(make_record("1", answer="no"))
+        assert not store.sealed
+        store.append(make_record("1", answer="maybe"))
+    run = read_run(folder)
+    assert [r.outcome.answers for r in run.records] == [("maybe",)]
+    assert run.estimates == (), "results.json is of the older records"
+    with RunStore.open(folder, manifest) as store:
+        seal(store, manifest, "1")
+    assert len((folder / "records.jsonl").read_bytes().splitlines()) == 1
+
+
+def test_appending_after_sealing_in_one_session(
+    folder: Path, manifest: Manifest, make_record: MakeRecord
+) -> None:
+    with RunStore.open(folder, manifest) as store:
+        store.append(make_record("1"))
+        seal(store, manifest, "1")
+        store.append(make_record("2"))
+        seal(store, manifest, "1", "2")
+    assert [r.sample for r in read_run(folder).records] == ["1", "2"]
+
+
+def test_an_unsealed_run_is_read_in_manifest_order(
+    folder: Path, manifest: Manifest, make_record: MakeRecord
+) -> None:
+    with RunStore.open(folder, manifest) as store:
+        for model, sample in (("m", "10"), ("m", "9"), ("z", "10"), ("m", "x")):
+            store.append(make_record(sample, model=model))
+        run = read_run(folder)
+    found = [(r.model, r.sample) for r in run.records]
+    assert found == [("z", "10"), ("m", "x"), ("m", "9"), ("m", "10")]
+
+
+def test_sessions_are_lines(folder: Path, manifest: Manifest) -> None:
+    with RunStore.open(folder, manifest) as store:
+        store.session({"seconds": 1.5})
+    with RunStore.open(folder, manifest) as store:
+        store.session({"seconds": 2.5})
+    assert (folder / "sessions.jsonl").read_bytes() == b'{"seconds":1.5}\n{"seconds":2.5}\n'
+
+
+def test_the_manifest_of_an_existing_run_stays_until_replaced(
+    folder: Path, manifest: Manifest
+) -> None:
+    RunStore.open(folder, {**manifest, "commands": ["first"]}).close()
+    with RunStore.open(folder, {**manifest, "commands": ["second"]}) as store:
+        assert store.manifest["commands"] == ["first"]
+        store.update_manifest({**manifest, "commands": ["second"]})
+    assert read_manifest(folder)["commands"] == ["second"]
+    assert (folder / "manifest.json").read_bytes() == pretty_json(
+        {**manifest, "commands": ["second"]}
+    )
+
+
+# --- what is refused ---------------------------------------------------------------------------
+
+
+def test_another_run_in_the_folder(folder: Path, manifest: Manifest) -> None:
+    RunStore.open(folder, manifest).close()
+    with pytest.raises(
+        StoreError, match=r"holds run '0123456789ab', this is run 'ffff'.*name another"
+    ):
+        RunStore.open(folder, {**manifest, "run_id": "ffff"})
+    with (
+        RunStore.open(folder, manifest) as store,
+        pytest.raises(StoreError, match="holds run"),
+    ):
+        store.update_manifest({**manifest, "run_id": "ffff"})
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, manifest: Manifest) -> None:
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(StoreError, match=r"neither empty nor a run .*'thesis.tex'"):
+        RunStore.open(tmp_path, manifest)
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+def test_sealing_wants_exactly_the_runs_records(
+    folder: Path, manifest: Manifest, make_record: MakeRecord
+) -> None:
+    with RunStore.open(folder, manifest) as store:
+        store.append(make_record("1"))
+        with pytest.raises(
+            StoreError, match=r"1 samples have no record, first 'm / bench / task / 2'"
+        ):
+            seal(store, manifest, "1", "2")
+        with pytest.raises(StoreError, match="1 samples are not part of the run"):
+            seal(store, manifest)
+    assert not read_manifest(folder)["sealed"]
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc/x", "records.jsonl", "", ".lock", "a/.b.1.tmp"])
+def test_report_files_stay_in_the_folder(
+    folder: Path, manifest: Manifest, name: str, make_record: MakeRecord
+) -> None:
+    with (
+        RunStore.open(folder, manifest) as store,
+        pytest.raises(StoreError, match="may not be named"),
+    ):
+        store.seal([], manifest, {}, {name: b""})
+
+
+def test_a_record_that_is_no_record(
+    folder: Path, manifest: Manifest, make_record: MakeRecord
+) -> None:
+    with RunStore.open(folder, manifest) as store:
+        with pytest.raises(
+            StoreError, match=r"record 'm / bench / task / 7'.*scores\[0\].value: nan"
+        ):
+            store.append(make_record("7", value=float("nan")))
+        assert store.records == {}
+    assert (folder / "records.jsonl").read_bytes() == b""
+
+
+def test_reading_what_is_no_run(tmp_path: Path, folder: Path, manifest: Manifest) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        read_run(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"is not a run \(no manifest.json\)"):
+        read_run(tmp_path)
+    RunStore.open(folder, manifest).close()
+    with pytest.raises(DataError, match="holds runs; name one of 0123456789ab"):
+        read_run(folder.parent)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", r"manifest\.json: not JSON"),
+        (b"[]", "format None; expected 1"),
+        (b'{"format": 2}', "format 2, this evalkit reads up to 1; upgrade"),
+        (b'{"format": 1}', "no run_id"),
+    ],
+)
+def test_bad_manifests(folder: Path, manifest: Manifest, content: bytes, message: str) -> None:
+    RunStore.open(folder, manifest).close()
+    (folder / "manifest.json").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_run(folder)
+    with pytest.raises(DataError, match=message):
+        RunStore.open(folder, manifest)
+    assert not (folder / ".lock").exists()
+
+
+def test_bad_lines_are_named(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+    with RunStore.open(folder, manifest) as store:
+        store.append(make_record("1"))
+    path = folder / "records.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"model": 1}\n')
+    with pytest.raises(DataError, match=r"records\.jsonl:2: field 'benchmark' .*delete that line"):
+        read_run(folder)
+
+
+def test_bad_results_are_named(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+    with RunStore.open(folder, manifest) as store:
+        store.append(make_record("1"))
+        seal(store, manifest, "1")
+    path = folder / "results.json"
+    good = path.read_text()
+    path.write_text(good.replace('"n": 1', '"n": "1"'))
+    with pytest.raises(DataError, match=r"results\.json: estimates\[0\]\.n: '1'; expected a whole"):
+        read_run(folder)
+    path.unlink()
+    with pytest.raises(DataError, match="run the suite again to write it"):
+        read_run(folder)
