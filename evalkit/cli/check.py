@@ -40,7 +40,8 @@ def command(suite: str, overrides: tuple[str, ...], as_json: bool) -> int:
         click.echo(f"warning: {warning}", err=True)
     made = checked.suite
     click.echo(
-        f"{suite}: fine; {len(made.models)} models, {len(made.benchmarks)} benchmarks, "
-        f"{len(made.judges)} judges"
+        f"{suite}: fine; models {', '.join(made.models)}; "
+        f"benchmarks {', '.join(b.entry for b in made.benchmarks)}"
+        + (f"; judges {', '.join(made.judges)}" if made.judges else "")
     )
     return 0

@@ -88,13 +88,14 @@ class Lines:
     def start(self, totals: Mapping[tuple[str, str], int], done: int) -> None:
         """Print how much there is to do."""
         self._counts.start(totals)
+        self._last = time.monotonic()
         kept = f", {done} finished before" if done else ""
         self.step(f"{sum(totals.values())} samples to do{kept}")
 
     def reply(self, request: Request, reply: Reply) -> None:
         """Count tokens; now and then a line."""
         self._counts.speed.add(reply)
-        self._line(force=False)
+        self._line()
 
     def record(self, record: Record) -> None:
         """Count a sample; a line whenever a benchmark is finished."""
@@ -107,9 +108,9 @@ class Lines:
     def stop(self) -> None:
         """Nothing to close."""
 
-    def _line(self, *, force: bool) -> None:
+    def _line(self) -> None:
         now = time.monotonic()
-        if not force and now - self._last < _LINE_EVERY_S:
+        if now - self._last < _LINE_EVERY_S:
             return
         self._last = now
         counts = self._counts

@@ -125,14 +125,15 @@ def _dry_run(suite: Suite, origin: Origin, chosen: Selection, *, as_json: bool) 
 
 
 def _show_plan(made: Plan) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="What would be asked", title_justify="left")
+    table = Table(title="What would be asked", title_justify="left", box=box.SIMPLE_HEAD)
     for title in ("engine", "answers of", "benchmark"):
-        table.add_column(title)
-    for title in ("samples", "requests", "in the cache", "to ask", "prompt tokens"):
-        table.add_column(title, justify="right")
+        table.add_column(title, overflow="fold")
+    for title in ("samples", "requests", "cached", "to ask", "prompt tokens"):
+        table.add_column(title, justify="right", overflow="fold")
     for row in made.rows:
         tokens = "unknown" if row.prompt_tokens is None else f"{row.prompt_tokens:,}"
         if row.lower_bound and row.prompt_tokens is not None:
@@ -140,7 +141,7 @@ def _show_plan(made: Plan) -> None:
         numbers = (row.samples, row.requests, row.cached, row.to_ask)
         shown = ["unknown" if n is None else f"{n:,}" for n in numbers]
         table.add_row(row.engine, row.model, row.benchmark, *shown, tokens)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     for name, caps in made.caps.items():
         limits = ", ".join(f"{k} {'none' if v is None else v}" for k, v in caps.items())

@@ -7,7 +7,7 @@ replies, in any order and in any process; two models differ if their fingerprint
 
     it contains            reply ends with
     [[A]]                  [[A]], [[B]] or, if the prompt has [[C]], [[C]]
-    [[rating]] or [[5]]    [[1]] ... [[10]]
+    [[rating]], [[number]] or [[5]]  [[1]] ... [[10]]
     'rank' and model_1     [{'model': 'model_1', 'rank': 1}, {'model': 'model_2', 'rank': 2}]
     Output (m)             m or M
     anything else          (nothing: the reply is 5 to 60 plain words)
@@ -212,7 +212,7 @@ def _verdict(prompt: str, key: str) -> str | None:
     if "[[A]]" in prompt:
         letters = "ABC" if "[[C]]" in prompt else "AB"
         return f"[[{letters[int(_unit(key, 3) * len(letters))]}]]"
-    if re.search(r"\[\[(rating|\d+)\]\]", prompt):
+    if re.search(r"\[\[(rating|number|\d+)\]\]", prompt):
         return f"[[{1 + int(_unit(key, 3) * 10)}]]"
     if "model_1" in prompt and "rank" in prompt:
         first = 1 + int(_unit(key, 3) * 2)

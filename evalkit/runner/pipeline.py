@@ -118,7 +118,7 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
         todo = [key for key in order if key not in kept]
         usage = Usage()
         if todo:
-            _ask(job, samples, set(todo), run_store, (usage, progress))
+            _ask(job, samples, set(todo), run_store, len(kept), (usage, progress))
         if todo or not run_store.sealed:
             _seal(job, manifest, order, run_store)
     stored = store.read_run(folder)
@@ -151,6 +151,7 @@ def _ask(
     samples: Mapping[str, list[Sample]],
     todo: set[Key],
     run_store: store.RunStore,
+    kept: int,
     watchers: tuple[Usage, Progress],
 ) -> None:
     usage, progress = watchers
@@ -170,7 +171,7 @@ def _ask(
         progress.reply(request, reply)
 
     started = time.time()
-    progress.start(totals, len(run_store.records))
+    progress.start(totals, kept)
     ended = "interrupted"
     try:
         for key, value in drive(flows, job.engines, observe):

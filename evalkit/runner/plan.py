@@ -195,7 +195,8 @@ def _count(
 ) -> list[PlanRow]:
     samples = job.samples(benchmark)
     progress = _Progress({name: PlanRow(name, model, benchmark.name) for name in job.engines})
-    progress.rows[model].samples = len(samples)
+    for row in progress.rows.values():
+        row.samples = len(samples)
     gone = {id(job.engines[name]) for name in absent}
     planners = {
         name: _Planner(None if id(inner) in gone else inner, cache, progress)

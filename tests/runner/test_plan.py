@@ -1,0 +1,51 @@
+"""The dry run says what would be asked, and a run then asks exactly that."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.runner.conftest import faults
+from tests.support.cli import evalkit
+
+
+def plan(workspace: Path, *arguments: str) -> dict[str, object]:
+    done = evalkit(workspace, "run", "small.yaml", "--dry-run", "--json", *arguments)
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_dry_run_counts_and_starts_nothing(workspace: Path) -> None:
+    faults(workspace, down=True)
+    rows = plan(workspace)["rows"]
+    assert isinstance(rows, list)
+    counted = {(r["engine"], r["model"], r["benchmark"]): r["requests"] for r in rows}
+    assert counted == {
+        ("tuned", "tuned", "alpaca_eval"): 20,
+        ("judge:local", "tuned", "alpaca_eval"): 40,
+        ("plain", "plain", "alpaca_eval"): 20,
+        ("judge:local", "plain", "alpaca_eval"): 40,
+        ("tuned", "tuned", "mt_bench"): 16,
+        ("judge:local", "tuned", "mt_bench"): 16,
+        ("plain", "plain", "mt_bench"): 16,
+        ("judge:local", "plain", "mt_bench"): 16,
+    }
+    assert all(r["cached"] == 0 for r in rows)
+    assert not (workspace / "reports").exists()
+
+
+def test_after_the_run_everything_is_in_the_cache(workspace: Path) -> None:
+    assert evalkit(workspace, "run", "small.yaml").code == 0
+    rows = plan(workspace)["rows"]
+    assert isinstance(rows, list)
+    assert [r["to_ask"] for r in rows] == [0] * 8
+    assert not any(r["lower_bound"] for r in rows)
+
+
+def test_the_table_names_engines_and_numbers(workspace: Path) -> None:
+    done = evalkit(workspace, "run", "small.yaml", "--dry-run")
+    assert done.code == 0
+    assert "judge:local" in done.out
+    assert "at least" in done.out

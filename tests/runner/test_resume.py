@@ -1,0 +1,124 @@
+"""Interruption at any moment, then the same command: nothing is lost and nothing differs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.runner.conftest import faults
+from tests.support.cli import evalkit, start
+
+FINAL = ("manifest.json", "records.jsonl", "results.json", "index.html", "report.md")
+
+
+def run_folder(workspace: Path) -> Path:
+    (folder,) = [p for p in (workspace / "reports" / "small").iterdir() if p.is_dir()]
+    return folder
+
+
+def final_bytes(workspace: Path) -> dict[str, bytes]:
+    folder = run_folder(workspace)
+    return {name: (folder / name).read_bytes() for name in FINAL}
+
+
+def sessions(workspace: Path) -> list[dict[str, object]]:
+    lines = (run_folder(workspace) / "sessions.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_finished_run_is_not_asked_again(workspace: Path) -> None:
+    first = evalkit(workspace, "run", "small.yaml")
+    assert first.code == 0, first.err
+    before = final_bytes(workspace)
+    faults(workspace, down=True)
+    second = evalkit(workspace, "run", "small.yaml")
+    assert second.code == 0, second.err
+    assert "everything was answered before: no engine was started" in second.err
+    assert final_bytes(workspace) == before
+    assert len(sessions(workspace)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after", [1, 17, 40])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    workspace: Path, how: signal.Signals, after: int
+) -> None:
+    assert evalkit(workspace, "run", "small.yaml").code == 0
+    expected = final_bytes(workspace)
+    shutil.rmtree(workspace / "reports")
+    (workspace / ".evalkit" / "cache.sqlite").unlink()
+
+    faults(workspace, delay_s=0.03)
+    process = start(workspace, "run", "small.yaml")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        records = list(workspace.glob("reports/small/*/records.jsonl"))
+        if records and records[0].read_bytes().count(b"\n") >= after:
+            break
+        time.sleep(0.02)
+    assert process.poll() is None, "it was to be interrupted, and ended first"
+    process.send_signal(how)
+    _, err = process.communicate(timeout=60)
+    if how != signal.SIGKILL:
+        assert process.returncode == 130, err
+        assert "goes on from here" in err
+    stored = (run_folder(workspace) / "records.jsonl").read_bytes().count(b"\n")
+    assert after <= stored < 56
+
+    faults(workspace)
+    again = evalkit(workspace, "run", "small.yaml")
+    assert again.code == 0, again.err
+    assert final_bytes(workspace) == expected
+
+
+def test_only_failed_samples_are_asked_again(workspace: Path) -> None:
+    faults(workspace, fail_every=6)
+    first = evalkit(workspace, "run", "small.yaml")
+    assert first.code == 3, first.err
+    assert "the same command asks just those again" in first.err
+    results = json.loads((run_folder(workspace) / "results.json").read_text())
+    missing = sum(e["n_missing"] for e in results["estimates"] if e["metric"] == "win_rate")
+    assert missing > 0
+    statuses = [
+        json.loads(line)["outcome"]["status"]
+        for line in (run_folder(workspace) / "records.jsonl").read_text().splitlines()
+    ]
+    failed = sum(s == "engine_error" for s in statuses)
+
+    kept = evalkit(workspace, "run", "small.yaml", "--no-retry-failed")
+    assert kept.code == 3
+    faults(workspace)
+    again = evalkit(workspace, "run", "small.yaml")
+    assert again.code == 0, again.err
+    assert f"{failed} samples to do, {len(statuses)} finished before" in again.err.replace(
+        f"{len(statuses) - failed} finished", f"{len(statuses)} finished"
+    )
+
+    mended = final_bytes(workspace)
+    shutil.rmtree(workspace / "reports")
+    (workspace / ".evalkit" / "cache.sqlite").unlink()
+    assert evalkit(workspace, "run", "small.yaml").code == 0
+    assert final_bytes(workspace) == mended
+
+
+def test_the_cache_answers_another_run_of_the_same_questions(workspace: Path) -> None:
+    assert evalkit(workspace, "run", "small.yaml").code == 0
+    faults(workspace, down=True)
+    part = evalkit(workspace, "run", "small.yaml", "--only", "mt_bench")
+    assert part.code == 0, part.err
+    assert "0 requests answered" in part.err
+
+
+def test_report_renders_the_same_bytes_again(workspace: Path) -> None:
+    assert evalkit(workspace, "run", "small.yaml").code == 0
+    before = final_bytes(workspace)
+    folder = run_folder(workspace)
+    (folder / "index.html").unlink()
+    assert evalkit(workspace, "report", str(folder)).code == 0
+    assert final_bytes(workspace) == before
