@@ -52,8 +52,8 @@ class OpenAISpec(EngineSpec):
     """Name of the model on the server; a dated name keeps its meaning."""
     base_url: str = OPENAI_URL
     """Where the server is, with its `/v1`."""
-    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
-    """Name of the environment variable that holds the key; never the key itself."""
+    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Z_][A-Z0-9_]{0,63}$")
+    """Name (in capitals) of the environment variable that holds the key; never the key itself."""
     concurrency: int = Field(default=16, ge=1, le=1024)
     """Requests in flight at most."""
     timeout_s: float = Field(default=300.0, gt=0)

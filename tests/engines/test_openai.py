@@ -530,6 +530,8 @@ def test_keys_depend_on_server_model_and_settings_not_on_names() -> None:
         ({"model": "m", "base_url": "https://u:p@host/v1"}, "must not hold a password"),
         ({"model": "m", "base_url": "https://host/v1?key=x"}, "without '?'"),
         ({"model": "m", "api_key_env": KEY}, "api_key_env"),
+        ({"model": "m", "api_key_env": "0f1e2d3c4b5a69788796a5b4c3d2e1f0"}, "api_key_env"),
+        ({"model": "m", "api_key_env": "af1e2d3c4b5a69788796a5b4c3d2e1f0"}, "api_key_env"),
         ({"model": "m", "api_key": KEY}, "api_key"),
         ({"model": "m", "extra_body": {"n": 3}}, "'n'"),
         ({"base_url": "http://host/v1"}, "model"),
