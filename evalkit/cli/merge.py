@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,21 +25,23 @@ __all__ = ["command"]
     help="Type of the written weights; auto: the base's own.",
 )
 @click.option("--allow-different-base", metavar="NAME", help="The base the adapter names.")
+@click.option("--json", "as_json", is_flag=True, help="Print the proof.")
 @verbose_option
-def command(
-    base: str,
-    adapter: str,
-    out: Path,
-    dtype: str,
-    allow_different_base: str | None,
-    verbose: bool,
-) -> None:
+def command(base: str, adapter: str, out: Path, as_json: bool, **settings: Any) -> None:
     """Merge ADAPTER into BASE, prove it, and write a plain transformers checkpoint to OUT.
 
     BASE and ADAPTER are folders or hub repositories; BASE may be package://module/file.gguf.
     """
     from evalkit import models
+    from evalkit import suite as suites
     from evalkit.cli.progress import watcher
+    from evalkit.specs import ModelSpec
 
-    watch = watcher(verbose=verbose)
-    raise NotImplementedError((base, adapter, out, dtype, allow_different_base, watch, models))
+    watch = watcher(verbose=settings.pop("verbose"))
+    spec = ModelSpec.model_validate({"base": base, "adapter": adapter, **settings})
+    workspace = suites.find_workspace(Path.cwd())
+    proof = models.merge(base, adapter, out, spec, workspace, watch.step)
+    if as_json:
+        click.echo(json.dumps(proof, indent=2))
+    else:
+        click.echo(f"merged and proved: {out} (the proof is {out / 'evalkit_merge.json'})")

@@ -11,14 +11,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from evalkit import models, store
+from evalkit import extensions, models, store
 from evalkit.engines._drive import drive
 from evalkit.errors import BenchmarkError, DataError
 from evalkit.protocols import Benchmark, CompletionCache, Engine
 from evalkit.runner.assemble import Job, Origin, assemble
 from evalkit.runner.selection import Selection
-from evalkit.specs import ModelSpec, Suite
-from evalkit.types import Completion, Json, PreparedModel, Rendered, Reply, Request
+from evalkit.specs import Suite
+from evalkit.types import Completion, Json, Rendered, Reply, Request
 from evalkit.types import Job as Ticketed
 
 __all__ = ["Plan", "PlanRow", "plan", "planned"]
@@ -142,19 +142,31 @@ def planned(suite: Suite, origin: Origin, selection: Selection) -> Plan:
     Models that would have to be downloaded are planned without their tokenizer: their prompt
     tokens and stored answers are unknown, and the notes say so.
     """
-    absent: dict[str, str] = {}
-
-    def prepare(name: str, spec: ModelSpec) -> PreparedModel:
-        missing = models.missing(spec, origin.root)
-        if missing:
-            absent[name] = missing
-            return PreparedModel(name, spec.role, None, f"absent:{name}", None, "none")
-        return models.prepare(name, spec, origin.root, origin.workspace, lambda _: None)
-
+    absent = {
+        name: missing
+        for name, spec in suite.models.items()
+        if (missing := models.missing(spec, origin.root))
+    }
+    fake = extensions.find("engines", "fake").spec
+    assert fake is not None
+    stand_in = fake()
+    known = suite.model_copy(
+        update={
+            "models": {
+                name: spec.model_copy(update={"engine": stand_in}) if name in absent else spec
+                for name, spec in suite.models.items()
+            }
+        }
+    )
     with store.CompletionStore(origin.state / "cache.sqlite") as cache:
-        job = assemble(suite, origin, selection, cache, prepare)
-        notes = [f"{name}: {missing} is not on this machine" for name, missing in absent.items()]
-        return plan(job, cache, absent.keys(), notes)
+        job = assemble(known, origin, selection, cache)
+        gone = [name for name in absent if name in job.engines]
+        notes = [
+            f"{name}: {', '.join(absent[name])} is not on this machine, so its prompt tokens and "
+            f"stored answers are unknown"
+            for name in gone
+        ]
+        return plan(job, cache, gone, notes)
 
 
 def plan(
