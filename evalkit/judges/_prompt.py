@@ -32,32 +32,32 @@ _CONTROL = re.compile(
 """The first character of what common chat templates use as borders: ChatML, Llama 2 and 3,
 Mistral, Gemma, DeepSeek (with its full-width bars), Phi."""
 
+_TAG = re.compile(r"<\s*/?\s*(?:question|answer|reference)", re.IGNORECASE)
+
 
 def quote(sections: Sequence[tuple[str, str]]) -> str:
     """Each (tag, text) as `<tag>`, the text, `</tag>` on lines of their own."""
     texts = [_CONTROL.sub(lambda found: found.group() + " ", text) for _, text in sections]
-    mark = _mark([tag for tag, _ in sections], texts)
+    mark = _mark("\n".join(texts))
     return "\n\n".join(
         f"<{tag}{mark}>\n{text}\n</{tag}{mark}>"
         for (tag, _), text in zip(sections, texts, strict=True)
     )
 
 
-def _mark(tags: Sequence[str], texts: Sequence[str]) -> str:
-    """Empty where no text has anything like one of the tags, else a number no text has so."""
-    names = "|".join(re.escape(tag) for tag in tags)
-    joined = "\n".join(texts)
-    if not re.search(rf"<\s*/?\s*(?:{names})", joined, re.IGNORECASE):
+def _mark(texts: str) -> str:
+    """Empty where nothing looks like a tag of any judge prompt, else a number found nowhere."""
+    if not _TAG.search(texts):
         return ""
     number = 1
-    while f"-{number}" in joined:
+    while f"-{number}" in texts:
         number += 1
     return f"-{number}"
 
 
 def prompt_hash(prompt: Sequence[Message]) -> str:
     """Sha256 (hex) of a prompt made from fixed material: changes when the wording does."""
-    text = json.dumps([[m.role, m.content] for m in prompt], ensure_ascii=False)
+    text = json.dumps([[m.role, m.content] for m in prompt])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,13 +1,10 @@
 """Which of two answers is better, as the judge writes it.
 
 Source: evalkit's own protocol and prompt.
-Format: one chat turn; the reply may reason and must end with one line
-
-    VERDICT: A        (or B, or TIE)
-
-which is parsed here, where it is asked for: two such lines, none, another word, or text after
-it make the judgment unparsable.  Both orders are asked at once; a vote is 1, 0.5 or 0 for the
-answer, the value their mean.
+Format: one chat turn; the reply may reason and must hold one verdict, `[[A]]`, `[[B]]` or
+`[[C]]` for a tie.  It is parsed here, where it is asked for: two verdicts (even equal ones),
+none, or another letter make the judgment unparsable.  Both orders are asked at once; a vote is
+1, 0.5 or 0 for the answer, the value their mean.
 
 Departures from alpaca_eval's judges: own prompt and contract, both orders instead of one drawn
 at random, ties allowed.  Its own prompts are data of the alpaca_eval package.
@@ -25,8 +22,8 @@ from evalkit.types import Exchange, Flow, Json, Judgment, Message, Request
 
 __all__ = ["PairwiseText"]
 
-_VERDICT = re.compile(r"[*_`#\s]*VERDICT[*_`]*:[*_`\s]*(.*?)[*_`.\s]*", re.IGNORECASE)
-_SHARE_OF_A = {"A": 1.0, "TIE": 0.5, "B": 0.0}
+_VERDICT = re.compile(r"\[\[\s*(\w+)\s*\]\]")
+_SHARE_OF_A = {"A": 1.0, "C": 0.5, "B": 0.0}
 
 
 class PairwiseText:
@@ -55,8 +52,8 @@ class PairwiseText:
                 self.name,
                 self.protocol,
                 exchanges,
-                f"no single verdict in the {which} reply; expected one last line 'VERDICT: A', "
-                f"'VERDICT: B' or 'VERDICT: TIE': read the replies in the record",
+                f"no single verdict in the {which} reply; expected exactly one of [[A]], [[B]] "
+                f"and [[C]]: read the replies in the record",
             )
         return judgment(self.name, self.protocol, (first, 1 - second), exchanges)
 
@@ -84,15 +81,12 @@ class PairwiseText:
 def _prompt(instruction: str, first: str, second: str) -> tuple[Message, ...]:
     text = (
         f"{question(instruction, first, second)} Give your reasons in a few sentences. Then end "
-        "with one line that says VERDICT: A, VERDICT: B or VERDICT: TIE, and nothing after it."
+        "with exactly one verdict: [[A]], [[B]], or [[C]] for a tie."
     )
     return (Message("user", text),)
 
 
 def _read(reply: str) -> float | None:
     """The share of A (1, 0.5, 0), or None where the reply breaks the contract."""
-    lines = [line for line in reply.split("\n") if line.strip()]
-    found = [_VERDICT.fullmatch(line) for line in lines]
-    if sum(match is not None for match in found) != 1 or found[-1] is None:
-        return None
-    return _SHARE_OF_A.get(found[-1].group(1).upper())
+    found = _VERDICT.findall(reply)
+    return _SHARE_OF_A.get(found[0]) if len(found) == 1 else None

@@ -90,6 +90,6 @@ def read_rating(reply: str) -> float | None:
 def _prompt(conversation: Sequence[Message], reference: Sequence[str]) -> tuple[Message, ...]:
     text = (
         f"{question(conversation, reference)} Explain briefly, then end with the rating in double "
-        "square brackets, in the form Rating: [[number]]."
+        "square brackets, in the form [[rating]]."
     )
     return (Message("user", text),)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit import data
+from evalkit.errors import DataError
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@given(st.lists(st.dictionaries(texts, texts | st.integers() | st.booleans(), max_size=3)))
+def test_what_json_writes_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str | int]]
+) -> None:
+    """Line separators inside strings (U+2028, U+0085) do not end a record."""
+    folder = tmp_path_factory.mktemp("data")
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    (folder / "a.jsonl").write_bytes(lines)
+    (folder / "a.jsonl.gz").write_bytes(gzip.compress(lines))
+    (folder / "a.json").write_bytes(json.dumps(rows, ensure_ascii=False).encode())
+    for name in ("a.jsonl", "a.jsonl.gz", "a.json"):
+        dataset = data.read_jsonl(folder / name)
+        assert list(dataset.records) == rows
+        assert dataset.sha256 == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+
+
+def test_a_missing_file_names_the_nearest_one(tmp_path: Path) -> None:
+    (tmp_path / "questions.jsonl").write_text("{}\n")
+    with pytest.raises(DataError, match=r"question\.jsonl does not exist.*'questions\.jsonl'"):
+        data.read_jsonl(tmp_path / "question.jsonl")
+    with pytest.raises(DataError, match="there is no folder"):
+        data.read_jsonl(tmp_path / "none" / "question.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.jsonl", b'{"a": 1}\n\n{"a": \n', r"a\.jsonl:3: not JSON"),
+        ("a.jsonl", b'{"a": 1}\n[1]\n', r"a\.jsonl:2: expected an object, got \[1\]"),
+        ("a.jsonl", b'{"a": NaN}\n', r"a\.jsonl:1: not JSON \(NaN"),
+        ("a.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', r"a\.jsonl:2: byte b'\\xff' is not UTF-8"),
+        ("a.jsonl", b"[" * 100_000, r"a\.jsonl:1: not JSON"),
+        ("a.json", b'[\n{"a": 1},\n{]', r"a\.json:3: not JSON"),
+        ("a.json", b'{"a": 1}', r"expected a list of objects"),
+        ("a.json", b'[{"a": 1}, 2]', r"a\.json: item 2: expected an object, got 2"),
+        ("a.jsonl.gz", b"plain", r"not a whole gzip file"),
+        ("a.jsonl.gz", gzip.compress(b"{}" * 90)[:-9], r"not a whole gzip file"),
+        ("a.csv", b"a,b", r"unknown kind of data file 'a\.csv'"),
+    ],
+)
+def test_a_malformed_file_says_where(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        data.read_jsonl(tmp_path / name)
+
+
+def test_required_fields(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"question": "x", "n": 1}\n\n{"qestion": "y", "n": 2}\n')
+    dataset = data.read_jsonl(path)
+    data.require(dataset, {"n": int})
+    with pytest.raises(DataError, match=r"a\.jsonl:3: no field 'question'.*mean 'qestion'"):
+        data.require(dataset, {"question": str})
+    with pytest.raises(DataError, match=r"a\.jsonl:1: field 'n' is 1, expected str"):
+        data.require(dataset, {"n": str})
+    path.write_text('{"n": true}\n')
+    with pytest.raises(DataError, match="field 'n' is True, expected int"):
+        data.require(data.read_jsonl(path), {"n": int})
+    path.write_text("")
+    with pytest.raises(DataError, match="no records"):
+        data.require(data.read_jsonl(path), {})
+
+
+def test_own_data_comes_before_the_mirror(tmp_path: Path) -> None:
+    suite, mirror = tmp_path / "suite", tmp_path / "mirror"
+    for folder in (suite / "mine", mirror / "alpaca_eval"):
+        folder.mkdir(parents=True)
+        (folder / "b.jsonl").write_text("{}\n")
+    names = ("a.jsonl", "b.jsonl")
+
+    def found(value: str | None, where: Path | None) -> Path:
+        return data.locate(data.Place(value, suite, where), "alpaca_eval", names, what="X")
+
+    assert found("mine", mirror) == suite / "mine" / "b.jsonl"
+    assert found("mine/b.jsonl", None) == suite / "mine" / "b.jsonl"
+    assert found(None, mirror) == mirror / "alpaca_eval" / "b.jsonl"
+    (mirror / "alpaca_eval" / "a.jsonl").write_text("{}\n")
+    assert found(None, mirror) == mirror / "alpaca_eval" / "a.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("value", "mirror", "says"),
+    [
+        (None, None, ["EVALKIT_DATA", "mt/q.jsonl", "`data:`"]),
+        (None, "mirror", ["mirror/mt/q.jsonl does not exist", "EVALKIT_DATA", "`data:`"]),
+        ("nowhere", "mirror", ["nowhere does not exist", "'nowhere'", "correct `data:`"]),
+        (".", None, ["q.jsonl does not exist", "(nor r.jsonl)", "`data: .`"]),
+    ],
+)
+def test_missing_data_says_what_to_set(
+    tmp_path: Path, value: str | None, mirror: str | None, says: list[str]
+) -> None:
+    place = data.Place(value, tmp_path, tmp_path / mirror if mirror else None)
+    with pytest.raises(DataError) as caught:
+        data.locate(place, "mt", ("q.jsonl", "r.jsonl"), what="MT")
+    for words in says:
+        assert re.search(re.escape(words), str(caught.value))
