@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ __all__ = [
     "jsonable",
     "metrics",
     "number",
+    "percent",
 ]
 
 LEVEL = 0.95
@@ -41,7 +43,7 @@ LEVEL = 0.95
 BOOTSTRAP = 1000
 """Replicates where lm-eval bootstraps a standard error (its default is 100,000)."""
 
-_PERCENT_WORDS = frozenset({"acc", "accuracy", "em", "exact", "f1", "mc1", "mc2"})
+_PERCENT_WORDS = frozenset({"acc", "accuracy", "average", "em", "exact", "f1", "mc1", "mc2"})
 _CORPUS_SCORES = frozenset({"bleu", "chrf", "ter", "rouge", "meteor"})
 
 
@@ -83,8 +85,8 @@ def declared(task: Any) -> list[tuple[str, str]]:
 
 def percent(metric: str) -> bool:
     """Whether values between 0 and 1 of this metric are printed in percent."""
-    words = metric.partition(",")[0].lower().replace("-", "_").split("_")
-    return bool(_PERCENT_WORDS & set(words)) and not _CORPUS_SCORES & set(words)
+    words = set(re.findall(r"[a-z0-9]+", metric.partition(",")[0].lower()))
+    return bool(_PERCENT_WORDS & words) and not _CORPUS_SCORES & words
 
 
 def metrics(task: Any) -> tuple[Metric, ...]:

@@ -82,7 +82,7 @@ def load(selection: Selection) -> Loaded:
         SuiteError: a name or an override matches nothing, or a task cannot be run here.
         DataError: a task's data cannot be found or read.
     """
-    with quiet(), tempfile.TemporaryDirectory(prefix="evalkit-datasets-") as scratch:
+    with quiet(), seeded(), tempfile.TemporaryDirectory(prefix="evalkit-datasets-") as scratch:
         configs = _Configs(selection, Path(scratch))
         built = [_build(configs, name) for name in selection.tasks]
         configs.check_all_used()

@@ -32,6 +32,7 @@ computed from the full numbers.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -188,6 +189,9 @@ class LmEval:
             completions = yield requests
         except RequestFailed as failure:
             return Outcome(failure.status, prompt, reference=sample.reference, error=str(failure))
+        if any(c.logprob is not None and math.isnan(c.logprob) for c in completions):
+            nan = "the engine gave NaN as a log-probability"
+            return Outcome("engine_error", prompt, reference=sample.reference, error=nan)
         replies = iter(completions)
         for instance, group in zip(instances, asked, strict=True):
             instance.resps = [response(instance, next(replies)) for _ in group]
@@ -227,6 +231,13 @@ class LmEval:
             if mine:
                 found[name] = scoring.figures(item.task, mine)
         return found
+
+    def choices(self, task: str) -> int:
+        """The most answers a document of a multiple-choice task offers; else 0."""
+        item = self._task(task)
+        if item.task.OUTPUT_TYPE != "multiple_choice":
+            return 0
+        return max(len(item.task.doc_to_choice(doc)) for doc in item.docs)
 
     def describe(self) -> Mapping[str, Json]:
         """Versions, settings, and each task's data, prompts, filters and metrics."""
