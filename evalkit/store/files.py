@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ __all__ = ["FolderLock", "LineFile", "remove_leftovers", "write_file", "writing"
 
 LOCK_NAME = ".lock"
 _TEMPORARY = ".tmp"
+_DYING_SECONDS = 2.0
+"""How long the children of a killed process may take to let go of its lock."""
 
 
 @contextlib.contextmanager
@@ -162,6 +165,7 @@ class FolderLock:
         _keep_from_children(self)
 
     def _acquire(self) -> int:
+        deadline = time.monotonic() + _DYING_SECONDS
         while True:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
@@ -169,6 +173,9 @@ class FolderLock:
             except BlockingIOError as error:
                 holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
                 os.close(descriptor)
+                if _dead(holder) and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                    continue
                 raise StoreError(self._taken(holder)) from error
             except BaseException:
                 os.close(descriptor)
@@ -182,7 +189,7 @@ class FolderLock:
         folder = self.path.parent
         if not holder.isdecimal():
             return f"{folder}: another process is starting this run; wait for it or end it"
-        if _alive(int(holder)):
+        if not _dead(holder):
             return (
                 f"{folder}: process {holder} is writing this run; "
                 f"wait until it ends, or end it (kill {holder}) and run the same command again"
@@ -229,6 +236,10 @@ def _same_file(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
+
+
+def _dead(holder: str) -> bool:
+    return holder.isdecimal() and not _alive(int(holder))
 
 
 def _alive(pid: int) -> bool:

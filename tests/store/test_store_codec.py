@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -84,24 +84,40 @@ def test_bad_json_is_refused(text: bytes, message: str) -> None:
         parse_json(text)
 
 
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def built(cls: type[Any], **more: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Any `cls` without NaN and infinity."""
+    known = {float: FINITE, float | None: st.none() | FINITE, str: TEXT}
+    hints = get_type_hints(cls).items()
+    return st.builds(cls, **{n: known[h] for n, h in hints if h in known and n not in more}, **more)
+
+
+def several(one: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(one, max_size=3).map(tuple)
+
+
+OUTCOMES = built(
+    Outcome,
+    scores=several(built(Score)),
+    judgments=several(built(Judgment, votes=several(FINITE))),
+    data=st.dictionaries(TEXT, FINITE | TEXT, max_size=2),
+)
+ROWS = built(Estimate) | built(Comparison)
+
+
 @settings(max_examples=150)
 @given(
-    st.builds(Record, outcome=st.builds(Outcome, data=st.dictionaries(TEXT, st.floats() | TEXT)))
-    | st.builds(Completion)
-    | st.builds(Estimate)
-    | st.builds(Comparison)
+    built(Record, outcome=OUTCOMES)
+    | built(Completion, top_logprobs=several(st.tuples(TEXT, FINITE)))
+    | ROWS
 )
 def test_domain_types_come_back_equal(value: Any) -> None:
-    try:
-        data = encode(value)
-    except CodecError as error:
-        assert "finite" in str(error)
-        return
-    text = json_bytes(data)
+    text = json_bytes(encode(value))
     again = decode(type(value), parse_json(text))
     assert json_bytes(encode(again)) == text
-    assert again == decode(type(value), parse_json(json.dumps(data)))
-    if "\\ud" not in json.dumps(data):
+    if b"\\ud" not in text:  # halves of surrogate pairs have a test of their own
         assert again == value
 
 
@@ -157,10 +173,11 @@ def test_values_without_a_type_are_checked_as_well() -> None:
     data = {"f1": (np.float64(0.5), np.int64(2)), "ok": {"a": [None, True, "x"]}}
     plain = {"f1": [0.5, 2], "ok": {"a": [None, True, "x"]}}
     assert encode(replace(OUTCOME, data=data))["data"] == plain
-    for bad, message in [
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"a": [0.0, math.nan]}, r"data\.a\[1\]: nan; expected a finite number"),
         ({"a": {1: 2}}, r"data\.a: key 1; expected text"),
         ({"a": {2}}, r"data\.a: \{2\}; expected an object, or a value JSON can say"),
-    ]:
+    ]
+    for bad, message in refused:
         with pytest.raises(CodecError, match=message):
             encode(replace(OUTCOME, data=bad))

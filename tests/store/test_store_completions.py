@@ -146,7 +146,7 @@ def test_an_answer_that_cannot_be_read_is_told(path: Path) -> None:
         store.put_many({"k": Completion("x")})
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE completions SET value = '{\"txt\": 1}'")
-    with CompletionStore(path) as store, pytest.raises(StoreError, match="'k' is damaged.*'txt'"):
+    with CompletionStore(path) as store, pytest.raises(StoreError, match=r"'k' is damaged.*'txt'"):
         store.get_many(["k"])
 
 

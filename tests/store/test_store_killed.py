@@ -84,7 +84,7 @@ SEAL = (
     for i in reversed(range(50)):
         store.append(record(str(i)))
     for i in itertools.count():
-        store.seal(keys, manifest, results_json([], [], "0123456789ab"), {"index.html": b"h" * 9999})
+        store.seal(keys, manifest, results_json([], [], "0123456789ab"), {"a.html": b"h" * 9999})
         print(i)
 """
 )
@@ -101,8 +101,8 @@ def test_kill_9_while_sealing(tmp_path: Path, start: Start, manifest: dict[str, 
             assert [r.key for r in run.records] == order
     with RunStore.open(tmp_path, manifest) as store:
         store.seal(order, manifest, results_json([], [], "0123456789ab"), {})
-    assert sorted(os.listdir(tmp_path)) == [
-        "index.html", "manifest.json", "records.jsonl", "results.json"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "a.html", "manifest.json", "records.jsonl", "results.json"
     ]  # fmt: skip
 
 
@@ -110,9 +110,12 @@ HOLD = (
     HEAD
     + """
     store = RunStore.open(folder, manifest)
-    if len(sys.argv) > 2 and os.fork() == 0:
-        time.sleep(60)
-        os._exit(0)
+    if len(sys.argv) > 2:
+        grandchild = os.fork()
+        if grandchild == 0:
+            time.sleep(60)
+            os._exit(0)
+        print(grandchild)
     print("held")
     time.sleep(60)
 """
@@ -138,10 +141,15 @@ def test_a_forked_child_does_not_keep_a_killed_runs_lock(
 ) -> None:
     child = start(HOLD, tmp_path, "fork")
     assert child.stdout is not None
-    assert child.stdout.readline() == "held\n"
-    child.kill()
-    child.wait()
-    RunStore.open(tmp_path, manifest).close()
+    grandchild = int(child.stdout.readline())
+    try:
+        assert child.stdout.readline() == "held\n"
+        child.kill()
+        child.wait()
+        RunStore.open(tmp_path, manifest).close()
+        os.kill(grandchild, 0)  # it is alive all the same
+    finally:
+        os.kill(grandchild, signal.SIGKILL)
 
 
 def test_two_in_one_process(tmp_path: Path, manifest: dict[str, Any]) -> None:
@@ -157,16 +165,16 @@ RACE = (
     HEAD
     + """
     won = 0
-    for _ in range(300):
+    while won < 25:
         try:
             with RunStore.open(folder, manifest) as store:
                 mark = folder.parent / "busy"
                 mark.mkdir()  # fails if two are in
                 mark.rmdir()
                 won += 1
-        except StoreError:
-            pass
-    print(won)
+        except StoreError as error:
+            assert "process" in str(error), error
+            time.sleep(0.001)
 """
 )
 
@@ -176,9 +184,8 @@ def test_the_lock_holds_while_it_is_taken_and_removed_again_and_again(
 ) -> None:
     children = [start(RACE, tmp_path / "run") for _ in range(3)]
     for child in children:
-        out, errors = child.communicate(timeout=120)
+        _, errors = child.communicate(timeout=120)
         assert child.returncode == 0, errors
-        assert int(out) > 0
 
 
 # --- full disks ---------------------------------------------------------------------------------
@@ -273,6 +280,6 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     write_file(path, b"one")
     write_file(path, b"two")
     assert path.read_bytes() == b"two"
-    assert os.listdir(path.parent) == ["b.txt"]
-    with pytest.raises(StoreError, match="b.txt/c: cannot be written"):
+    assert list(path.parent.iterdir()) == [path]
+    with pytest.raises(StoreError, match=r"b\.txt/c: cannot be written"):
         write_file(path / "c", b"")

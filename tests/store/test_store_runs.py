@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +19,21 @@ Manifest = dict[str, Any]
 
 ESTIMATE = Estimate(
     "m", "b", "t", "acc", None, 0.1 + 0.2, None, None, None, 0.95, 1, 1, 0, "percent", "x"
-)
-COMPARISON = Comparison(
-    "m", "o", "b", "t", "acc", "math", -0.5, 0.25, -1.0, 0.0, 0.95, None, 3, 3, 1, 2, 0, 0, 1, "percent",
-    True, "paired",
 )  # fmt: skip
+COMPARISON = Comparison(
+    "m", "o", "b", "t", "acc", "math", -0.5, 0.25, -1.0, 0.0, 0.95, None, 3, 3, 1, 2, 0, 0, 1,
+    "percent", True, "paired",
+)  # fmt: skip
+
+ESTIMATE_NAMES = [
+    "model", "benchmark", "task", "metric", "category", "point", "standard_error", "low", "high",
+    "level", "n", "n_clusters", "n_missing", "unit", "method",
+]  # fmt: skip
+COMPARISON_NAMES = [
+    "candidate", "baseline", "benchmark", "task", "metric", "category", "difference",
+    "standard_error", "low", "high", "level", "p", "n", "n_clusters", "wins", "losses", "ties",
+    "n_missing_candidate", "n_missing_baseline", "unit", "higher_is_better", "method",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -85,15 +94,8 @@ def test_reading_back(folder: Path, manifest: Manifest, make_record: MakeRecord)
 
 def test_rows_of_results_have_the_promised_names() -> None:
     rows = results_json([ESTIMATE], [COMPARISON], "r")
-    assert [*rows["estimates"][0]] == (
-        "model benchmark task metric category point standard_error low high level n n_clusters "
-        "n_missing unit method"
-    ).split()
-    assert [*rows["comparisons"][0]] == (
-        "candidate baseline benchmark task metric category difference standard_error low high "
-        "level p n n_clusters wins losses ties n_missing_candidate n_missing_baseline unit "
-        "higher_is_better method"
-    ).split()
+    assert [*rows["estimates"][0]] == ESTIMATE_NAMES
+    assert [*rows["comparisons"][0]] == COMPARISON_NAMES
     with pytest.raises(StoreError, match="point: nan"):
         results_json([replace(ESTIMATE, point=float("nan"))], [], "r")
 
@@ -184,7 +186,7 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, manifest: Manife
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(StoreError, match=r"neither empty nor a run .*'thesis.tex'"):
         RunStore.open(tmp_path, manifest)
-    assert os.listdir(tmp_path) == ["thesis.tex"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "thesis.tex"]
 
 
 def test_sealing_wants_exactly_the_runs_records(
