@@ -7,13 +7,14 @@ suite's author.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from evalkit.errors import EvalkitError
-from evalkit.specs import JudgeSpec, LocalJudgeSpec, Spec
+from evalkit.specs import EngineSpec, JudgeSpec, LocalJudgeSpec, Spec
 
 __all__ = ["Extension", "UnknownTypeError", "find", "judge_spec", "names"]
 
@@ -70,7 +71,7 @@ def find(room: Room, name: str) -> Extension:
         raise UnknownTypeError(room, name, names(room))
     try:
         extension = _read(module_name)
-    except ImportError as error:
+    except Exception as error:  # a module of the suite's author may raise anything
         raise UnknownTypeError(room, name, names(room), str(error)) from error
     if extension is None:
         raise UnknownTypeError(
@@ -81,8 +82,11 @@ def find(room: Room, name: str) -> Extension:
 
 def judge_spec(kind: str) -> type[JudgeSpec]:
     """Spec of a judge of type `kind`: `engine`, or any engine's settings plus the judge's own."""
-    if kind == "engine":
-        return LocalJudgeSpec
-    engine = find("engines", kind).spec
-    assert engine is not None
-    return type(f"{engine.__name__}AsJudge", (JudgeSpec, engine), {"__module__": __name__})
+    return LocalJudgeSpec if kind == "engine" else _as_judge(find("engines", kind).spec)
+
+
+@functools.cache
+def _as_judge(engine: type[Spec] | None) -> type[JudgeSpec]:
+    """The same class each time, so that equal judges compare equal."""
+    own = engine or EngineSpec
+    return type(f"{own.__name__}AsJudge", (JudgeSpec, own), {"__module__": __name__})

@@ -25,9 +25,15 @@ __all__ = [
 ]
 
 Name = Annotated[
-    str, Field(min_length=1, max_length=120, pattern=r"^[^\s:/\\]([^:/\\\n]*[^\s:/\\])?$")
+    str,
+    Field(
+        min_length=1,
+        max_length=120,
+        pattern=r"^[^\s:/\\,.\x00-\x1f\x7f]([^:/\\,\x00-\x1f\x7f]*[^\s:/\\,\x00-\x1f\x7f])?$",
+    ),
 ]
-"""Names appear in commands as RUN:NAME, so no colon, no slash, no space at either end."""
+"""Names appear in commands as RUN:NAME and A,B and name folders: so no colon, comma, slash or
+control character, no dot at the start, no space at either end."""
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 

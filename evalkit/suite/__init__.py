@@ -1,1 +1,24 @@
 """A YAML file to a Suite, or everything that is wrong with it."""
+
+from __future__ import annotations
+
+from evalkit.suite.loading import CheckResult, check, check_mapping, load, load_mapping
+from evalkit.suite.places import bundled, find_workspace, locate
+from evalkit.suite.preset import preset
+from evalkit.suite.schema import json_schema
+from evalkit.suite.validation import Offer, Resolver
+
+__all__ = [
+    "CheckResult",
+    "Offer",
+    "Resolver",
+    "bundled",
+    "check",
+    "check_mapping",
+    "find_workspace",
+    "json_schema",
+    "load",
+    "load_mapping",
+    "locate",
+    "preset",
+]

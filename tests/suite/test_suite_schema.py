@@ -1,0 +1,169 @@
+"""The JSON Schema, against JSON Schema itself and against the suites that come with evalkit."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from evalkit import extensions, suite
+from evalkit.errors import SuiteError
+from evalkit.suite.reading import from_text, read
+from evalkit.suite.wording import names_secret
+from tests.suite.conftest import GOOD, Catalogue
+
+SUITES = sorted((Path(__file__).resolve().parents[2] / "suites").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    found: dict[str, Any] = suite.json_schema(Catalogue())
+    return found
+
+
+@pytest.fixture(scope="module")
+def real() -> dict[str, Any]:
+    found: dict[str, Any] = suite.json_schema(extensions)
+    return found
+
+
+def test_is_a_schema(schema: dict[str, Any], real: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator.check_schema(real)
+
+
+def errors(schema: dict[str, Any], tree: object) -> list[str]:
+    return [e.message for e in jsonschema.Draft202012Validator(schema).iter_errors(tree)]
+
+
+def test_a_good_suite_fits(schema: dict[str, Any]) -> None:
+    assert errors(schema, from_text(GOOD, "good").tree) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [
+        ("name", "a/b"),
+        ("nonsense", 1),
+        ("models", {"a:b": {"path": "x"}}),
+        ("models", {"m": {"pth": "x"}}),
+        ("models", {"m": {"path": "x", "engine": {"type": "vlm"}}}),
+        ("engine", {"type": "served"}),
+        ("engine", {"type": "vllm", "model": "x"}),
+        ("engine", {"max_len": 3}),
+        ("judges", {"j": {"model": "x"}}),
+        ("judges", {"j": {"type": "vllm"}}),
+        ("benchmarks", []),
+        ("benchmarks", [{"type": "pairs", "tasks": []}]),
+        ("benchmarks", [{"type": "unknown"}]),
+        ("benchmarks", [{}]),
+        ("gate", {"alpha": 0.1}),
+        ("report", {"formats": ["pdf"]}),
+    ],
+)
+def test_schema_and_loader_refuse_the_same(
+    section: str, value: object, schema: dict[str, Any]
+) -> None:
+    tree = {**from_text(GOOD, "good").tree, section: value}
+    assert errors(schema, tree)
+    with pytest.raises(SuiteError):
+        suite.load_mapping(tree, "origin", [], Catalogue())
+
+
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [
+        ("engine", {}),
+        ("engine", {"max_len": 64}),
+        ("engine", {"type": "served", "model": "m"}),
+        ("judges", {"self": {"type": "served", "model": "m", "protocol": "text"}}),
+        ("gate", None),
+    ],
+)
+def test_schema_and_loader_accept_the_same(
+    section: str, value: object, schema: dict[str, Any]
+) -> None:
+    tree = {**from_text(GOOD, "good").tree, section: value}
+    assert errors(schema, copy.deepcopy(tree)) == []
+    suite.load_mapping(tree, "origin", [], Catalogue())
+
+
+def test_a_module_of_your_own_is_left_to_check(schema: dict[str, Any]) -> None:
+    tree = {**from_text(GOOD, "good").tree, "benchmarks": [{"type": "mine.bench", "level": 3}]}
+    assert errors(schema, tree) == []
+
+
+def fields(schema: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """(definition, field, schema) of every field."""
+    named = {"Suite": schema, **schema["$defs"]}
+    return [
+        (name, key, value)
+        for name, definition in named.items()
+        for key, value in definition.get("properties", {}).items()
+    ]
+
+
+def test_every_field_is_documented(real: dict[str, Any]) -> None:
+    assert [f"{d}.{f}" for d, f, value in fields(real) if not value.get("description")] == []
+
+
+def test_no_field_takes_a_secret(real: dict[str, Any]) -> None:
+    assert [f"{d}.{f}" for d, f, _ in fields(real) if names_secret(f)] == []
+
+
+def test_every_reference_leads_somewhere(real: dict[str, Any]) -> None:
+    text = json.dumps(real)
+    for name in real["$defs"]:
+        assert f'"#/$defs/{name}"' in text
+    assert text.count("#/$defs/") == sum(text.count(f'"#/$defs/{name}"') for name in real["$defs"])
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda p: p.stem)
+def test_bundled_suite(path: Path, real: dict[str, Any]) -> None:
+    assert errors(real, read(path).tree) == []
+    made = suite.load(path, [], extensions)
+    assert errors(real, made.model_dump(mode="json")) == []
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first == "# yaml-language-server: $schema=schema.json"
+
+
+def test_the_checked_in_schema_is_current(real: dict[str, Any]) -> None:
+    """Mend with: evalkit schema > suites/schema.json."""
+    stored = SUITES[0].parent / "schema.json"
+    assert json.loads(stored.read_text(encoding="utf-8")) == json.loads(json.dumps(real))
+
+
+def test_the_chat_suite_is_the_published_case() -> None:
+    made = suite.load(suite.locate("chat"), [], extensions)
+    notus = made.models["notus-lora"]
+    assert (notus.base, notus.adapter) == (
+        "alignment-handbook/zephyr-7b-sft-full",
+        "argilla/notus-7b-v1-lora-adapter",
+    )
+    assert made.models["zephyr-7b-beta"].path == "HuggingFaceH4/zephyr-7b-beta"
+    assert [s.entry for s in made.benchmarks] == ["alpaca_eval", "mt_bench", "open_llm_leaderboard"]
+
+
+def test_the_chat_suite_says_what_is_not_pinned() -> None:
+    found = suite.check(suite.locate("chat"), [], extensions).warnings
+    assert [w.where.split(": ")[1] for w in found] == [
+        "models.notus-lora.base",
+        "models.notus-lora.adapter",
+        "models.zephyr-7b-beta.path",
+    ]
+
+
+def test_the_quickstart_has_no_warnings() -> None:
+    assert suite.check(suite.locate("quickstart"), [], extensions).warnings == ()
+
+
+def test_the_preset_is_valid() -> None:
+    mapping = suite.preset("org/base", "org/base-lora")
+    made = suite.load_mapping(
+        mapping, "--base/--adapter", ["judges.gpt-4.max_cost_usd=1"], extensions
+    )
+    assert list(made.models) == ["base-lora", "base"]
