@@ -8,7 +8,7 @@ from evalkit.report.blocks import Section
 from evalkit.report.view import View
 from evalkit.types import Run
 
-__all__ = ["Page", "render"]
+__all__ = ["Page", "build_page", "render"]
 
 
 @dataclass(frozen=True)

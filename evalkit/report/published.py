@@ -11,23 +11,23 @@ __all__ = ["published_cells"]
 def published_cells(
     view: View, model: ModelView, benchmark: BenchmarkView, measure: Measure
 ) -> tuple[Cell, ...] | None:
-    """Role, figure, interval, n, missing, truncated; None where nothing was published.
+    """Figure, interval, n, missing, truncated, role; None where nothing was published.
 
     An estimate of the run (from a leaderboard's table) comes before a figure of the suite.
     """
-    role = Cell("published", "published (not measured here)")
+    role = Cell.text("published")
     unknown = Cell.missing("not published")
     estimate = view.estimate(model.name, measure)
     if estimate is not None and estimate.point is not None:
         e = estimate
         bounds = interval(e.low, e.high, e.unit)
         return (
-            role,
             Cell(e.point, figure(e.point, e.unit), e.method),
             unknown if e.low is None else Cell(bounds, bounds, e.method),
             Cell(e.n, count(e.n)) if e.n else unknown,
             unknown,
             unknown,
+            role,
         )
     for entry in sequence(model.spec.get("figures")):
         row = mapping(entry)
@@ -38,5 +38,5 @@ def published_cells(
             source = ", ".join(str(part) for part in said if part)
             value = float(row.get("value", 0))
             shown = Cell(value, figure(value, measure.metric.unit), source)
-            return (role, shown, unknown, unknown, unknown, unknown)
+            return (shown, unknown, unknown, unknown, unknown, role)
     return None

@@ -8,25 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from evalkit.report.blocks import Section
-from evalkit.report.sections import (
-    examples,
-    judges,
-    models,
-    reproduce,
-    results,
-    settings,
-    verdict,
-)
+from evalkit.report.sections.examples import build as examples
+from evalkit.report.sections.judges import build as judges
+from evalkit.report.sections.models import build as models
+from evalkit.report.sections.reproduce import build as reproduce
+from evalkit.report.sections.results import build as results
+from evalkit.report.sections.settings import build as settings
+from evalkit.report.sections.verdict import build as verdict
 from evalkit.report.view import View
 
 __all__ = ["SECTIONS"]
 
 SECTIONS: tuple[Callable[[View], Section | None], ...] = (
-    verdict.build,
-    results.build,
-    judges.build,
-    examples.build,
-    models.build,
-    settings.build,
-    reproduce.build,
+    verdict,
+    results,
+    judges,
+    examples,
+    models,
+    settings,
+    reproduce,
 )

@@ -139,18 +139,19 @@ def _reply(record: Record, measure: Measure, i: int, turns: int) -> Reply:
     return Reply(
         model=record.model,
         text=_at(outcome.answers, i, turns),
-        verdict=_verdict(record, measure, value),
+        verdict=_verdict(record, measure, value, part),
         remarks=tuple(r for r in remarks if r),
     )
 
 
-def _verdict(record: Record, measure: Measure, value: float | None) -> str:
+def _verdict(record: Record, measure: Measure, value: float | None, part: str | None) -> str:
     outcome = record.outcome
     if value is None:
         reason = f": {one_line(outcome.error, 300)}" if outcome.error else ""
         return f"no score ({outcome.status}{reason})"
     shown = figure(value * measure.metric.scale, measure.metric.unit)
-    return f"{metric_label(measure.metric)} {shown}"
+    label = measure.metric.name.replace("_", " ") if part else metric_label(measure.metric)
+    return f"{label} {shown}"
 
 
 def _remark(judgment: Judgment) -> str:

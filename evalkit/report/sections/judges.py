@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from evalkit.report.blocks import Block, Note, Section, Text
 from evalkit.report.health import JudgeHealth, describe_judge, health_rows, is_local
 from evalkit.report.view import View
-from evalkit.tables import Cell, Column, Table, count, difference, percent, share
+from evalkit.tables import Cell, Column, Group, Table, count, difference, percent, share
 
 __all__ = ["build"]
 
@@ -21,40 +21,49 @@ def build(view: View) -> Section | None:
 def _blocks(view: View, rows: tuple[JudgeHealth, ...]) -> Iterator[Block]:
     for judge in dict.fromkeys(row.judge for row in rows):
         text = describe_judge(view, judge)
-        yield Note(text) if is_local(view, judge) else Text(text)
+        yield Note(text, "Weak judge.") if is_local(view, judge) else Text(text)
     columns = (
-        Column("Judge", header=True),
-        Column("Benchmark"),
+        Column("Benchmark", header=True),
         Column("Protocol"),
         Column("Asked", "right"),
         Column("Parsed", "right"),
         Column("Unparsable", "right"),
         Column("Failed", "right"),
         Column("Position bias", "right"),
-        Column("Standard error", "right"),
         Column("Orders disagree", "right"),
         Column("Vote margin", "right"),
     )
     note = (
         "Position bias: mean preference for whatever is shown first, less 50, in percentage "
-        "points; 0 is unbiased, 50 always prefers the first. Orders disagree: share of pairs "
+        "points, with its standard error; 0 is unbiased, 50 always prefers the first. "
+        "Orders disagree: share of pairs "
         "whose preferred answer changed with the order. Vote margin: how far a vote lies from 50 "
         "on average; 0 is undecided, 50 certain. Ratings have no orders."
     )
-    yield Table.of("What the judge was asked and said", columns, [_row(r) for r in rows], note)
+    groups = tuple(
+        Group(judge, tuple(_row(r) for r in rows if r.judge == judge))
+        for judge in dict.fromkeys(r.judge for r in rows)
+    )
+    yield Table("What the judge was asked and said", columns, groups, note)
 
 
 def _row(row: JudgeHealth) -> tuple[Cell, ...]:
     return (
-        Cell.text(row.judge),
         Cell.text(row.benchmark),
         Cell.text(row.protocol),
         Cell(row.asked, count(row.asked)),
         Cell(row.parsed, count(row.parsed)),
         Cell(row.unparsable, count(row.unparsable), tone="warning" if row.unparsable else ""),
         Cell(row.failed, count(row.failed), tone="warning" if row.failed else ""),
-        Cell(row.position_bias, difference(row.position_bias, "percent")),
-        Cell(row.position_bias_se, percent(row.position_bias_se)),
+        _bias(row),
         Cell(row.order_disagreement, share(row.order_disagreement)),
         Cell(row.vote_margin, percent(row.vote_margin)),
     )
+
+
+def _bias(row: JudgeHealth) -> Cell:
+    if row.position_bias is None:
+        return Cell.missing("no answer was shown in both orders")
+    shown = difference(row.position_bias, "percent")
+    error = row.position_bias_se
+    return Cell(row.position_bias, shown if error is None else f"{shown} (SE {percent(error)})")

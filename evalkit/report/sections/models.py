@@ -19,6 +19,16 @@ _BOS = {
     "missing": "MISSING BOS token",
 }
 
+_PROOF = (
+    "max_abs_logit_change_by_adapter",
+    "max_abs_difference_merged_unmerged",
+    "tolerance",
+    "argmax_agreement",
+    "adapter_keys_used",
+    "probe_prompts",
+    "base_check",
+)
+
 
 def build(view: View) -> Section:
     """One subsection per model."""
@@ -48,7 +58,10 @@ def _measured(model: ModelView) -> Iterator[Block]:
             "Measured on fixed probe prompts before the merged weights were used: the adapter "
             "must change the logits, and merging it must not."
         )
-        yield facts("Proof of the merge", [(_words(k), v) for k, v in flat(proof)], note)
+        known = [(k, proof[k]) for k in _PROOF if k in proof]
+        rest = flat({k: v for k, v in proof.items() if k not in _PROOF})
+        rows = [(_words(k), v) for k, v in (*known, *rest)]
+        yield facts("Proof of the merge", rows, note)
     config = mapping(mapping(about.get("adapter")).get("config"))
     if config:
         yield Details("Adapter configuration", (facts("", flat(config)),))
@@ -105,4 +118,5 @@ def _figure(row: Mapping[str, Json]) -> tuple[Cell, ...]:
 
 
 def _words(key: str) -> str:
-    return key.replace("_", " ").replace("max abs", "largest")
+    words = key.replace("_", " ").replace("max abs", "largest")
+    return words.replace("merged unmerged", "between merged and unmerged")

@@ -33,6 +33,9 @@ from evalkit.types import Comparison, Estimate
 
 __all__ = ["build"]
 
+_FEW = 5
+"""Units of resampling below which a category's interval is left out: it spans the scale."""
+
 
 def build(view: View) -> Section | None:
     """One subsection per benchmark entry."""
@@ -61,18 +64,20 @@ def _figures(view: View, benchmark: BenchmarkView) -> Table:
     level = level_text(view.level)
     columns = (
         Column("Model", header=True),
-        Column("Role"),
         Column("Figure", "right"),
         Column(f"{level} interval", "right"),
         Column("n", "right"),
         Column("Missing", "right"),
         Column("Truncated", "right"),
+        Column("Role"),
     )
     groups = tuple(
         Group(_group_label(m, benchmark), tuple(_figure_rows(view, benchmark, m)))
         for m in benchmark.measures
     )
     note = "n: scores that entered. Truncated answers reached their token limit and are scored."
+    if any(row[-1].shown == "published" for group in groups for row in group.rows):
+        note += " Published figures were measured by others, and are not paired with anything."
     return Table("Models side by side", columns, groups, note)
 
 
@@ -97,9 +102,9 @@ def _figure_rows(
             )
             yield (
                 Cell.text(model.name),
-                Cell.text(model.role),
                 *_estimate_cells(estimate),
                 Cell(cut, count(cut)),
+                Cell.text(model.role),
             )
     for model in view.published:
         cells = published_cells(view, model, benchmark, measure)
@@ -197,14 +202,18 @@ def _categories(view: View, measure: Measure, categories: tuple[str, ...]) -> Ta
             )
         )
     caption = f"{measure_label(measure)} by category: {metric_label(measure.metric)}"
-    note = f"With {level_text(view.level)} intervals; n per model. Few samples, so wide intervals."
+    note = (
+        f"In brackets {level_text(view.level)} intervals, where a category has at least {_FEW} "
+        "samples; results.json has all of them. n: scores of each model."
+    )
     return Table.of(caption, columns, rows, note)
 
 
 def _estimate_cell(e: Estimate | None) -> Cell:
     if e is None or e.point is None:
         return Cell.missing("no score in this category")
-    return Cell(e.point, point_and_interval(e.point, e.low, e.high, e.unit), e.method)
+    low, high = (None, None) if e.n_clusters < _FEW else (e.low, e.high)
+    return Cell(e.point, point_and_interval(e.point, low, high, e.unit), e.method)
 
 
 def _comparison_cell(c: Comparison | None) -> Cell:
@@ -212,7 +221,8 @@ def _comparison_cell(c: Comparison | None) -> Cell:
         return Cell.missing("no sample has a score from both")
     bounds = interval(c.low, c.high, c.unit, signed=True)
     shown = difference(c.difference, c.unit)
-    return Cell(c.difference, shown if c.low is None else f"{shown} ({bounds})", c.method)
+    alone = c.low is None or c.n_clusters < _FEW
+    return Cell(c.difference, shown if alone else f"{shown} ({bounds})", c.method)
 
 
 def _missing(view: View, benchmark: BenchmarkView) -> Table:

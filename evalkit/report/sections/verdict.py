@@ -73,7 +73,7 @@ def _contest(view: View, pair: tuple[str, str], found: _Found) -> Contest:
         chance = figure(len(found) * (1 - view.level), "points")
         note += (
             f" There are {count(len(found))} such tests and no correction for their number: "
-            f"between equal models {chance} would exclude zero by chance."
+            f"between equal models {chance} of them would exclude zero by chance, on average."
         )
     return Contest(*pair, axes, note)
 
@@ -185,13 +185,13 @@ def _model_warnings(view: View) -> Iterator[Note]:
 
 
 def _missing(view: View) -> Iterator[Note]:
-    failed = Counter((r.benchmark, r.model) for r in view.run.records if r.outcome.status != "ok")
+    failed = Counter(r.model for r in view.run.records if r.outcome.status != "ok")
     if failed:
-        parts = [
-            f"{count(n)} of {model} on {benchmark}" for (benchmark, model), n in failed.items()
-        ]
+        total = count(failed.total())
+        parts = ", ".join(f"{model} {count(n)}" for model, n in failed.items())
         yield Note(
-            f"Without all their scores, and never scored as zero: {'; '.join(parts)}.",
+            f"{total} of {count(len(view.run.records))} lack a score, which is left out and never "
+            f"taken for zero ({parts}). Reasons stand with each benchmark.",
             "Missing samples.",
             "remark",
         )

@@ -1,0 +1,285 @@
+"""What stands in the cells, against figures computed here from the records by hand."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from evalkit.report import render, summary_lines
+from evalkit.types import Comparison, Run
+from tests.support.runs import Plan, build_run
+
+MINUS = "\N{MINUS SIGN}"
+
+
+class Tables(HTMLParser):
+    """Rows of cell texts of every table, by caption, in order of appearance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, list[list[str]]]] = []
+        self.open = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "table":
+            self.found.append(("", []))
+        if tag == "tr":
+            self.found[-1][1].append([])
+        if tag in ("td", "th"):
+            self.found[-1][1][-1].append("")
+        if tag in ("td", "th", "caption"):
+            self.open = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self.open:
+            self.open = ""
+
+    def handle_data(self, data: str) -> None:
+        caption, rows = self.found[-1] if self.found else ("", [])
+        if self.open == "caption":
+            self.found[-1] = (caption + data, rows)
+        elif self.open:
+            rows[-1][-1] += data
+
+
+def tables(run: Run) -> list[tuple[str, list[list[str]]]]:
+    parser = Tables()
+    parser.feed(render(run)["index.html"].decode("utf-8"))
+    return parser.found
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return build_run(Path("run"), Plan(published=True))
+
+
+def scores(run: Run, model: str, benchmark: str, metric: str) -> dict[tuple[str, str], float]:
+    return {
+        (r.sample, s.part): s.value
+        for r in run.records
+        if (r.model, r.benchmark) == (model, benchmark)
+        for s in r.outcome.scores
+        if s.metric == metric
+    }
+
+
+def signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def test_figures_side_by_side(run: Run) -> None:
+    caption, rows = tables(run)[0]
+    assert caption == "Models side by side"
+    assert rows[1] == ["win rate, percent (headline)"]
+    for row, model in zip(rows[2:4], ("quick-lora", "smollm2"), strict=True):
+        own = [r for r in run.records if (r.model, r.benchmark) == (model, "alpaca_eval")]
+        values = list(scores(run, model, "alpaca_eval", "win_rate").values())
+        cut = sum(r.outcome.truncated for r in own)
+        assert row[:2] == [model, f"{100 * fmean(values):.1f}"]
+        assert row[3:6] == [str(len(values)), str(len(own) - len(values)), str(cut)]
+        assert 0 < len(values) < len(own) == 24
+        assert cut > 0
+
+
+def test_published_figures_are_marked_and_not_paired(run: Run) -> None:
+    dash = "\N{EN DASH}"
+    rows = tables(run)[0][1]
+    assert rows[4] == ["claude-2", "91.4", dash, dash, dash, dash, "published"]
+    cells = [cell for caption, t in tables(run) if "minus" in caption for row in t for cell in row]
+    assert cells
+    assert not any("claude-2" in cell for cell in cells)
+
+
+def test_paired_differences(run: Run) -> None:
+    caption, rows = tables(run)[1]
+    assert caption == "Candidate minus baseline"
+    a, b = (scores(run, m, "alpaca_eval", "win_rate") for m in ("quick-lora", "smollm2"))
+    pairs = [(a[key], b[key]) for key in a if key in b]
+    assert rows[1] == ["quick-lora minus smollm2"]
+    row = rows[2]
+    assert row[0] == "win rate"
+    assert row[1] == signed(100 * fmean(x - y for x, y in pairs), 1)
+    assert row[4:8] == [
+        str(sum(x > y for x, y in pairs)),
+        str(sum(x < y for x, y in pairs)),
+        str(sum(x == y for x, y in pairs)),
+        str(len(pairs)),
+    ]
+
+
+def test_categories(run: Run) -> None:
+    ((_, rows),) = [t for t in tables(run) if t[0].startswith("MT-Bench by category")]
+    assert rows[0] == ["Category", "quick-lora", "smollm2", "quick-lora minus smollm2", "n"]
+    means = {}
+    for model in ("quick-lora", "smollm2"):
+        means[model] = fmean(
+            s.value
+            for r in run.records
+            if r.model == model and r.category == "writing"
+            for s in r.outcome.scores
+            if s.metric == "score"
+        )
+    figures = [f"{means[m]:.2f}" for m in ("quick-lora", "smollm2")]
+    gap = signed(means["quick-lora"] - means["smollm2"], 2)
+    assert rows[1] == ["writing", *figures, gap, "4 / 4"]
+    assert len(rows) == 9
+
+
+def test_what_is_missing(run: Run) -> None:
+    found = [t for t in tables(run) if t[0] == "What is missing, and why"]
+    assert found[0][1][1:] == [
+        ["quick-lora", "alpaca_eval", "over_long", "2"],
+        ["smollm2", "alpaca_eval", "over_long", "2"],
+    ]
+    assert found[1][1][1] == ["quick-lora", "mt_bench", "unparsable", "1"]
+
+
+def headline(run: Run, **changes: float | int | None) -> str:
+    """The first sentence of the report when its comparison is changed."""
+    rows = tuple(
+        replace(c, **changes) if c.metric == "win_rate" else c  # type: ignore[arg-type]
+        for c in run.comparisons
+    )
+    text = render(replace(run, comparisons=rows))["report.md"].decode("utf-8")
+    return next(line for line in text.split("\n") if line.startswith("- "))
+
+
+def test_better_is_said_only_where_the_interval_excludes_zero(run: Run) -> None:
+    figures = {"difference": 1.2, "standard_error": 2.0, "n": 24, "n_clusters": 24}
+    unclear = headline(run, **figures, low=-3.0, high=5.4)
+    assert unclear == (
+        "- ≈ quick-lora and smollm2 cannot be told apart on AlpacaEval: +1.2 percentage points, "
+        f"95% {MINUS}3.0 to +5.4, 24 samples. (weak judge)"
+    )
+    assert "- ▲ quick-lora is better than" in headline(run, **figures, low=0.01, high=5.4)
+    assert "- ▼ quick-lora is worse than" in headline(run, **figures, low=-5.4, high=-0.01)
+    lower = headline(run, **figures, low=0.01, high=5.4, higher_is_better=False)
+    assert "- ▼ quick-lora is worse than" in lower
+    nothing = headline(run, difference=None, standard_error=None, low=None, high=None, n=0)
+    assert "- ? Nothing can be said" in nothing
+    certain = headline(run, **(figures | {"standard_error": 0.0}), low=1.2, high=1.2)
+    assert "no error can be measured" in certain
+    same = headline(run, difference=0.0, low=0.0, high=0.0, n=24, n_clusters=24, ties=24)
+    assert "have the same score on each of 24 samples" in same
+
+
+def test_the_answer_counts_the_measures(run: Run) -> None:
+    def answer(bounds: list[tuple[float, float]]) -> str:
+        rows: list[Comparison] = []
+        left = list(bounds)
+        for c in run.comparisons:
+            primary = c.metric in ("win_rate", "score", "acc", "exact_match,strict-match")
+            low, high = left.pop(0) if primary and c.category is None else (c.low, c.high)
+            rows.append(replace(c, low=low, high=high))
+        return render(replace(run, comparisons=tuple(rows)))["report.md"].decode().split("\n")[4]
+
+    none, up, down = (-1.0, 1.0), (1.0, 2.0), (-2.0, -1.0)
+    assert answer([none] * 4) == (
+        "**≈ quick-lora cannot be told apart from smollm2 on any of 4 measures.**"
+    )
+    assert answer([up, none, none, up]) == (
+        "**▲ quick-lora is better than smollm2 on 2 of 4 measures; not told apart on 2.**"
+    )
+    assert answer([down] * 4) == "**▼ quick-lora is worse than smollm2 on 4 of 4 measures.**"
+    assert answer([up, down, none, none]) == (
+        "**≈ quick-lora is better than smollm2 on 1 of 4 measures and worse on 1; "
+        "not told apart on 2.**"
+    )
+
+
+def test_the_first_screen_warns(run: Run) -> None:
+    free = render(run)["report.md"].decode("utf-8")
+    limited = render(build_run(Path("run"), Plan(limit=8)))["report.md"].decode("utf-8")
+    assert "Limited run." not in free
+    assert "At most 8 samples per task were asked" in limited
+    head = free.split("## Results")[0]
+    assert "Weak judge: base-judge." in head
+    assert "5.0 percentage points toward the answer shown first" in head
+    assert "the adapter names its base by another name" in head
+
+
+@pytest.mark.parametrize("bos", ["doubled", "missing"])
+def test_unsound_models_are_shown_on_the_first_screen(run: Run, bos: str) -> None:
+    model = run.manifest["models"][1]
+    prompts = [{"benchmark": "mt_bench", "text": "<s><s>", "bos": bos, "n_tokens": 2}]
+    changed = model | {"trust_remote_code": True, "first_prompts": prompts}
+    models = [run.manifest["models"][0], changed]
+    text = render(replace(run, manifest={**run.manifest, "models": models}))["report.md"].decode()
+    head = text.split("## Results")[0]
+    assert f"smollm2: BOS {bos}." in head
+    assert "smollm2: remote code." in head
+
+
+def test_examples_show_the_largest_differences_of_both_directions(run: Run) -> None:
+    a, b = (scores(run, m, "alpaca_eval", "win_rate") for m in ("quick-lora", "smollm2"))
+    gaps = {key[0]: a[key] - b[key] for key in a if key in b}
+    up = sorted((s for s in gaps if gaps[s] > 0), key=lambda s: -gaps[s])
+    down = sorted((s for s in gaps if gaps[s] < 0), key=lambda s: gaps[s])
+    text = render(run)["report.md"].decode("utf-8")
+    part = text.split("## Answers side by side")[1].split("### MT-Bench")[0]
+    shown = [line.removeprefix("#### Sample ") for line in part.split("\n") if "#### " in line]
+    assert shown == [up[0], down[0], up[1], down[1]]
+
+
+def test_formats_and_examples_of_the_suite_are_followed() -> None:
+    only = render(build_run(Path("run"), Plan(formats=("markdown", "card"), examples=0)))
+    assert list(only) == ["report.md"]
+    assert b"Answers side by side" not in only["report.md"]
+    assert render(build_run(Path("run"), Plan(formats=("card",)))) == {}
+
+
+def test_the_same_run_gives_the_same_bytes_wherever_it_lies(run: Run) -> None:
+    again = build_run(Path("elsewhere"), Plan(published=True))
+    assert render(run) == render(again) == render(again)
+
+
+def test_the_order_of_an_objects_keys_does_not_matter(run: Run) -> None:
+    def reverse(value: object) -> object:
+        if isinstance(value, dict):
+            return {k: reverse(value[k]) for k in reversed(list(value))}
+        return [reverse(v) for v in value] if isinstance(value, list) else value
+
+    manifest = reverse(dict(run.manifest))
+    assert isinstance(manifest, dict)
+    assert render(replace(run, manifest=manifest)) == render(run)
+
+
+def test_a_run_with_next_to_nothing_in_it_renders() -> None:
+    empty = Run(Path("run"), {}, (), (), ())
+    assert set(render(empty)) == {"index.html", "report.md"}
+    assert summary_lines(empty) == []
+
+
+def test_summary_lines(run: Run) -> None:
+    lines = summary_lines(run)
+    (row,) = [c for c in run.comparisons if c.metric == "win_rate"]
+    assert row.difference is not None
+    assert " ".join(lines[0].split()) == "quick-lora smollm2 difference 95% interval n verdict"
+    assert lines[1].split()[0] == "AlpacaEval"
+    assert signed(row.difference, 1) in lines[1].split()
+    assert len(lines) == 6
+    failed = sum(r.outcome.status != "ok" for r in run.records)
+    assert lines[5] == f"{failed} of 240 samples have no score"
+    assert all("\x1b" not in line for line in lines)
+
+
+def test_summary_without_a_baseline_lists_figures(run: Run) -> None:
+    alone = replace(run, comparisons=(), manifest={**run.manifest, "limit": 3})
+    lines = summary_lines(alone)
+    assert [line.split()[0] for line in lines[:2]] == ["AlpacaEval", "AlpacaEval"]
+    assert lines[-1] == "limited to 3 samples per task: not publishable"
+
+
+def test_rendering_three_models_on_two_thousand_samples_is_quick() -> None:
+    plan = Plan(models=("a", "b", "c"), samples=(500, 500, 500))
+    run = build_run(Path("run"), plan)
+    assert len(run.records) == 6000
+    start = time.perf_counter()
+    files = render(run)
+    assert time.perf_counter() - start < 5
+    assert len(files["index.html"]) < 1_000_000
