@@ -58,7 +58,7 @@ class RatingText:
         return judgment(
             (self.name, self.protocol),
             part,
-            read_rating(reply.text),
+            _read(reply.text),
             Exchange(prompt, reply.text),
             "no rating in the reply; expected [[n]] with n from 1 to 10: read the reply in the "
             "record",
@@ -74,7 +74,7 @@ class RatingText:
         }
 
 
-def read_rating(reply: str) -> float | None:
+def _read(reply: str) -> float | None:
     """The rating FastChat reads from `reply`; None where there is none from 1 to 10."""
     found = _RATING.search(reply) or _RATING_BACKUP.search(reply)
     if found is None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from evalkit.judges.pairwise_logprob import PairwiseLogprob
 from evalkit.judges.pairwise_text import PairwiseText
 from evalkit.judges.rating_logprob import RatingLogprob
-from evalkit.judges.rating_text import RatingText, read_rating
+from evalkit.judges.rating_text import RatingText
 from evalkit.specs import JudgeSpec
 from evalkit.types import Completion, Judgment, Message, Request
 from tests.support.flows import play
@@ -151,6 +151,11 @@ def test_written_ratings(reply: str, value: float | None) -> None:
     assert (judgment.value, judgment.part) == (value, "turn_2")
     assert judgment.status == ("unparsable" if value is None else "ok")
     assert (judgment.error is None) == (value is not None)
+
+
+def read_rating(reply: str) -> float | None:
+    flow = RatingText("j", "e", JudgeSpec()).rate(TALK, (), "")
+    return play(flow, lambda request: Completion(text=reply))[0].value
 
 
 @pytest.fixture(scope="module")
