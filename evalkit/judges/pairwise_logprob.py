@@ -24,8 +24,8 @@ from evalkit.types import Flow, Json, Judgment, Message, Request
 
 __all__ = ["PairwiseLogprob"]
 
-PREFILL = "Better answer:"
-# The space belongs to the letter: tokenizers join them, and `: A` is one token after `:`.
+PREFILL = "The better answer is answer"
+# The space belongs to the letter: tokenizers join the two into one token.
 LETTERS = (" A", " B")
 
 
