@@ -262,3 +262,25 @@ def test_opening_is_quick_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+CREATE_TOGETHER = """
+    import sys, time
+    from pathlib import Path
+    from evalkit.store import CompletionStore
+    from evalkit.types import Completion
+    for i in range(40):
+        time.sleep(max(0, float(sys.argv[2]) + i * 0.02 - time.time()))
+        with CompletionStore(Path(sys.argv[1]) / f"{i}.sqlite") as store:
+            store.put_many({sys.argv[3]: Completion()})
+"""
+
+
+def test_processes_create_the_file_at_the_same_moment(tmp_path: Path, start: Start) -> None:
+    soon = time.time() + 0.5
+    for child in [start(CREATE_TOGETHER, tmp_path, soon, name) for name in "abc"]:
+        _, errors = child.communicate(timeout=120)
+        assert child.returncode == 0, errors
+    for i in range(40):
+        with CompletionStore(tmp_path / f"{i}.sqlite") as store:
+            assert store.get_many("abc").keys() == set("abc")

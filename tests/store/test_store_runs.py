@@ -130,8 +130,7 @@ def test_appending_after_sealing_in_one_session(
         store.append(make_record("1"))
         seal(store, manifest, "1")
         store.append(make_record("2"))
-        seal(store, manifest, "1", "2")
-    assert [r.sample for r in read_run(folder).records] == ["1", "2"]
+        assert [r.sample for r in read_run(folder).records] == ["1", "2"]
 
 
 def test_an_unsealed_run_is_read_in_manifest_order(
