@@ -120,7 +120,7 @@ def test_order_of_keys_does_not_matter(a: dict[int, float], b: dict[int, float])
 
 @pytest.mark.data
 def test_notus_against_zephyr_on_alpaca_eval() -> None:
-    """Real GPT-4 judgments of argilla-io/notus and tatsu-lab/alpaca_eval (FACTS of the project).
+    """Real GPT-4 judgments of argilla-io/notus and tatsu-lab/alpaca_eval.
 
     38 samples went fully from loss to win and 31 the other way; one more is a win over a draw
     (Zephyr's only draw), so by sign it is 39 wins and 31 losses.
