@@ -296,7 +296,7 @@ def test_nothing_listens_the_rest_fails_at_once() -> None:
     engine = engine_at(url, max_retries=2, retry_pause_s=0.2, concurrency=2)
     start = time.monotonic()
     replies = answers(engine, [chat(str(i)) for i in range(500)])
-    assert time.monotonic() - start < 6
+    assert time.monotonic() - start < 20
     assert {failure(r).status for r in replies} == {"transport_error"}
     assert "asked 3 times" in str(replies[0])
     assert "5 requests in a row" in str(replies[-1]) or "6 requests in a row" in str(replies[-1])
