@@ -6,10 +6,9 @@ fails is left out of what is checked next, and is known by name only.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,8 +24,9 @@ from evalkit.specs import (
     Spec,
     Suite,
 )
+from evalkit.suite.explaining import explanations
 from evalkit.suite.reading import Blank, FieldPath, Source
-from evalkit.suite.wording import choices_hint, looks_secret, names_secret, nearest, shown
+from evalkit.suite.wording import choices_hint, looks_secret, names_secret, shown
 from evalkit.types import Json
 
 __all__ = ["Offer", "Parts", "Resolver", "Room", "Types", "assemble", "validate"]
@@ -162,18 +162,23 @@ def _list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
 
 
+_NO_KEYS = (
+    "looks like an API key or password (not shown); a suite is shared, so set it in the "
+    "environment and name the variable with `api_key_env`"
+)
+
+
 def _refuse_secrets(source: Source, value: Json, path: FieldPath) -> None:
     """Report keys written into the file, and blank them, so that nothing later prints one."""
     items = value.items() if isinstance(value, dict) else enumerate(_list(value))
     for key, item in list(items):
         here = (*path, key)
         named = isinstance(key, str) and names_secret(key) and isinstance(item, str)
-        if named or looks_secret(item):
-            source.report(
-                here,
-                "looks like an API key or password (not shown); a suite is shared, so set it "
-                "in the environment and name the variable with `api_key_env`",
-            )
+        if looks_secret(key):
+            source.report(path, f"a name in it {_NO_KEYS}")
+            del value[key]
+        elif named or looks_secret(item):
+            source.report(here, _NO_KEYS)
             value[key] = Blank()
         else:
             _refuse_secrets(source, item, here)
@@ -251,7 +256,7 @@ class _Checker:
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            self.words(error, cls, value, path)
+            self.explain(error, cls, value, path)
             wrong = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
         self.lost.update((*path, name) for name in wrong)
         try:
@@ -269,127 +274,11 @@ class _Checker:
         try:
             Suite.model_validate(whole)
         except ValidationError as error:
-            self.words(error, Suite, whole, ())
+            self.explain(error, Suite, whole, ())
 
-    def words(
+    def explain(
         self, error: ValidationError, cls: type[BaseModel], value: Json, path: FieldPath
     ) -> None:
-        """Each place that is wrong, once, with everything that could stand there."""
-        grouped: dict[FieldPath, list[str]] = {}
-        inputs: dict[FieldPath, Json] = {}
-        for detail in error.errors(include_url=False):
-            loc = _real(detail["loc"], value)
-            if isinstance(detail["input"], Blank):
-                continue
-            special = _special(detail, cls, loc)
-            if special is not None:
-                self.source.report((*path, *loc), special)
-                continue
-            expectation = _expectation(detail, loc)
-            if expectation not in grouped.setdefault(loc, []):
-                grouped[loc].append(expectation)
-            inputs[loc] = detail["input"]
-        for loc, expectations in grouped.items():
-            expected = " or ".join(expectations)
-            self.source.report((*path, *loc), f"{shown(inputs[loc])}; expected {expected}")
-
-
-def _real(loc: Sequence[str | int], value: Json) -> FieldPath:
-    """Pydantic's location without what is not in the file: union branches, `[key]`."""
-    path: FieldPath = ()
-    for step in loc:
-        in_mapping = isinstance(value, dict) and step in value
-        in_list = isinstance(value, list | tuple) and isinstance(step, int) and step < len(value)
-        if in_mapping or in_list:
-            value = value[step]
-            path = (*path, step)
-        elif isinstance(value, dict) and step == loc[-1] and step != "[key]":
-            return (*path, step)
-        else:
-            break
-    return path
-
-
-def _special(detail: Any, cls: type[BaseModel], loc: FieldPath) -> str | None:
-    """Messages that do not begin with the value."""
-    kind = detail["type"]
-    if kind == "missing":
-        return f"missing; expected {_about(cls, loc)}"
-    if kind == "extra_forbidden":
-        owner = _model_at(cls, loc[:-1])
-        fields = list(owner.model_fields) if owner else []
-        return f"unknown field {str(loc[-1])!r}{choices_hint(loc[-1], fields)}"
-    if kind in ("too_short", "string_too_short"):
-        return f"is empty; expected {_about(cls, loc)}"
-    if kind in ("value_error", "assertion_error"):
-        return str(detail["msg"]).split(", ", maxsplit=1)[-1]
-    if detail["loc"] and detail["loc"][-1] == "[key]":
-        return f"the name {shown(detail['input'])} cannot be used; expected {_NAME}"
-    return None
-
-
-_NAME = (
-    "1 to 120 characters without colon, comma or slash, no dot at the start, no space at either end"
-)
-_EXPECTED = {
-    "string_type": "text",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "dict_type": "a mapping (name: value)",
-    "model_type": "a mapping (name: value)",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "none_required": "nothing",
-    "string_unicode": "text that UTF-8 can hold",
-    "string_pattern_mismatch": _NAME,
-}
-
-
-def _expectation(detail: Any, loc: FieldPath) -> str:
-    kind, value = detail["type"], detail["input"]
-    if kind == "string_type" and isinstance(value, int | float):
-        return "text (put it in quotes)"
-    if kind in ("literal_error", "enum"):
-        return _choice(value, re.split(r", | or ", str(detail["ctx"]["expected"])))
-    if kind == "string_pattern_mismatch" and loc[-1:] != ("name",):
-        return f"text that matches {detail['ctx']['pattern']}"
-    expected = str(detail["msg"]).removeprefix("Input should be ")
-    if expected.startswith(("greater", "less")):
-        return f"a number {expected}"
-    return _EXPECTED.get(kind) or expected
-
-
-def _choice(value: Json, choices: Sequence[str]) -> str:
-    near = nearest(value, [c.strip("'") for c in choices])
-    listed = choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
-    return listed + (f" (did you mean {near!r}?)" if near else "")
-
-
-def _about(cls: type[BaseModel], loc: FieldPath) -> str:
-    """What a field is, from its documentation."""
-    owner = _model_at(cls, loc[:-1])
-    info = owner.model_fields.get(str(loc[-1])) if owner and loc else None
-    text = info.description if info and info.description else "a value"
-    text = " ".join(text.rstrip(".").split())
-    return text[0].lower() + text[1:] if text[1:2].islower() else text
-
-
-def _model_at(cls: type[BaseModel], loc: FieldPath) -> type[BaseModel] | None:
-    """The model class that holds the field `loc` leads to."""
-    annotation: Any = cls
-    for step in loc:
-        model = _model_in(annotation)
-        if model is not None and step in model.model_fields:
-            annotation = model.model_fields[str(step)].annotation
-    return _model_in(annotation)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((m for a in get_args(annotation) if (m := _model_in(a)) is not None), None)
+        """Report what pydantic found."""
+        for loc, message in explanations(error, cls, value):
+            self.source.report((*path, *loc), message)

@@ -22,6 +22,7 @@ KEY = "sk-proj-4f9aZ81kQx7Lm2Tn5Vb3"
         f"{{type: served, model: m, headers: {{Authorization: Bearer {KEY}}}}}",
         f"{{type: {KEY}}}",
         f"[{KEY}]",
+        f"{{type: served, model: m, {KEY}: x}}",
         f"{{type: served, model: m, url: 'https://me:{KEY}@host.example/v1'}}",
     ],
 )
