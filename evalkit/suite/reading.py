@@ -25,6 +25,8 @@ __all__ = [
     "FieldPath",
     "Place",
     "Source",
+    "compose",
+    "dotted",
     "from_mapping",
     "from_text",
     "read",
@@ -33,9 +35,9 @@ __all__ = [
 
 FieldPath: TypeAlias = tuple[str | int, ...]
 
-MAX_BYTES = 1 << 20
-MAX_VALUES = 20_000
-MAX_DEPTH = 40
+_MAX_BYTES = 1 << 20
+_MAX_VALUES = 20_000
+_MAX_DEPTH = 40
 _CORE = "tag:yaml.org,2002:"
 _SCALARS = frozenset(_CORE + name for name in ("str", "int", "float", "bool", "null", "timestamp"))
 
@@ -110,8 +112,8 @@ def read(path: Path) -> Source:
         raise _refused(origin, "is a folder; name the YAML file in it") from None
     except (OSError, ValueError) as error:
         raise _refused(repr(origin), f"cannot be read: {error}") from None
-    if len(raw) > MAX_BYTES:
-        raise _refused(origin, f"{len(raw)} bytes; a suite has at most {MAX_BYTES}")
+    if len(raw) > _MAX_BYTES:
+        raise _refused(origin, f"{len(raw)} bytes; a suite has at most {_MAX_BYTES}")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -173,7 +175,7 @@ def compose(text: str, origin: str) -> Node | None:
         reason = getattr(error, "reason", "cannot be parsed")
         raise _refused(f"{origin}:{line}", f"not YAML: {reason}") from None
     except RecursionError:
-        raise _refused(origin, f"nested too deeply; at most {MAX_DEPTH} levels") from None
+        raise _refused(origin, f"nested too deeply; at most {_MAX_DEPTH} levels") from None
     except (ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
         # ruamel's scanner lets these out on some malformed text.
         kind = type(error).__name__
@@ -202,14 +204,14 @@ class _Reader:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.left = MAX_VALUES
+        self.left = _MAX_VALUES
         self.yaml = YAML(typ="safe", pure=True)
 
     def value(self, node: Node, path: FieldPath) -> Json:
         self.left -= 1
-        if self.left < 0 or len(path) > MAX_DEPTH:
+        if self.left < 0 or len(path) > _MAX_DEPTH:
             message = (
-                f"more than {MAX_VALUES} values or {MAX_DEPTH} levels once aliases unfold; "
+                f"more than {_MAX_VALUES} values or {_MAX_DEPTH} levels once aliases unfold; "
                 f"write the suite out"
             )
             raise _refused(self._place(node).shown, message)
@@ -302,14 +304,14 @@ class _Plain:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.left = MAX_VALUES
+        self.left = _MAX_VALUES
 
     def value(self, value: object, path: FieldPath) -> Json:
         self.left -= 1
-        if self.left < 0 or len(path) > MAX_DEPTH:
+        if self.left < 0 or len(path) > _MAX_DEPTH:
             raise _refused(
                 self.source.origin,
-                f"more than {MAX_VALUES} values or {MAX_DEPTH} levels "
+                f"more than {_MAX_VALUES} values or {_MAX_DEPTH} levels "
                 f"(does a value contain itself?)",
             )
         if isinstance(value, Mapping):
