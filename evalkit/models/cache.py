@@ -110,7 +110,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 def _is_disk_error(error: Exception) -> bool:
     # safetensors reports a full disk as its own exception, with the system's words in it.
-    codes = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR)
     if isinstance(error, OSError) and error.errno in codes:
         return True
     return "No space left on device" in str(error)

@@ -8,6 +8,7 @@ the wanted type (bfloat16 unless asked otherwise, half the size of float32).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -28,14 +29,19 @@ CONVERTER = 1
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No progress bars and no advice from transformers inside; as it was afterwards."""
+    """No progress bars and no advice from transformers and PEFT inside; as it was afterwards.
+
+    What they would warn of is checked here, and an error or part of the provenance.
+    """
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logging.set_verbosity(level)
         if bars:

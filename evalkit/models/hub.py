@@ -52,8 +52,8 @@ def download(repo: str, revision: str | None, *, code: bool = False) -> Download
     `code`: also its Python files.  Files already on this machine are not fetched again, and do
     when the hub cannot be reached.  Raises ModelError.
     """
-    import httpx
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    # HTTPError of whichever HTTP library huggingface_hub itself uses (httpx, later httpx2).
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
     if _offline():
         return _cached(repo, revision, "HF_HUB_OFFLINE is set")
@@ -62,7 +62,7 @@ def download(repo: str, revision: str | None, *, code: bool = False) -> Download
         path = _snapshot(repo, commit, patterns=_wanted(files, code), local=False)
     except HfHubHTTPError as error:
         raise ModelError(_refusal(repo, revision, error)) from error
-    except (httpx.HTTPError, OfflineModeIsEnabled, OSError) as error:
+    except (HTTPError, OfflineModeIsEnabled, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None and not _is_network(error):
             raise
         return _cached(repo, revision, f"{_endpoint()} cannot be reached ({type(error).__name__})")

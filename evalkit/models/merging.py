@@ -157,13 +157,21 @@ def _load_state(adapter: Adapter) -> dict[str, Any]:
 
     try:
         if adapter.weights.suffix == ".safetensors":
-            return dict(load_file(str(adapter.weights)))
-        return dict(torch.load(adapter.weights, map_location="cpu", weights_only=True))
+            state = dict(load_file(str(adapter.weights)))
+        else:
+            state = dict(torch.load(adapter.weights, map_location="cpu", weights_only=True))
     except (SafetensorError, RuntimeError, ValueError, EOFError) as error:
         raise ModelError(
             f"cannot read the adapter's weights {str(adapter.weights)!r}: {_first_line(error)}; "
             "copy or download the adapter again"
         ) from error
+    broken = sorted(k for k, v in state.items() if not bool(torch.isfinite(v).all()))
+    if broken:
+        raise MergeError(
+            f"{len(broken)} weights of adapter {adapter.source.reference!r} are not finite, the "
+            f"first {broken[0]!r}; its training diverged: take an earlier checkpoint"
+        )
+    return state
 
 
 # --- Tokenizer and embeddings -------------------------------------------------------------

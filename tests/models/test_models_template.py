@@ -1,0 +1,167 @@
+"""Chat templates: the tokenizer's own, a file, or one of FastChat's; never one guessed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit import models
+from evalkit.errors import ModelError
+from evalkit.models.fastchat_template import fastchat_template, jinja_literal
+from evalkit.models.template import choose_template, own_template, render
+from evalkit.specs import ModelSpec
+from evalkit.types import Message
+
+Make = Callable[..., Path]
+
+# One of every separator style FastChat has that is made of fixed pieces.
+STYLES = [
+    "yuan2",
+    "alpaca",
+    "baichuan2-chat",
+    "billa",
+    "chatglm3",
+    "mpt-7b-chat",
+    "deepseek-chat",
+    "dolly_v2",
+    "falcon-chat",
+    "internlm-chat",
+    "aquila-v1",
+    "deepseek-coder",
+    "llama-2",
+    "metamath",
+    "one_shot",
+    "phoenix",
+    "Robin",
+    "stablelm",
+    "vicuna_v1.1",
+    "zephyr",
+]
+
+
+@pytest.mark.parametrize("name", STYLES)
+@pytest.mark.parametrize("system", [None, "Answer in rhymes."])
+def test_fastchat_template_renders_fastchats_own_prompt(name: str, system: str | None) -> None:
+    from fastchat.conversation import get_conv_template
+
+    template = fastchat_template(name)
+    theirs = get_conv_template(name)
+    messages: list[Message] = []
+    if system is not None:
+        theirs.set_system_message(system)
+        messages.append(Message("system", system))
+    for question, answer in (("What is 2+2?", "4."), ("And\nhalved? {x}", "2 \N{SNOWMAN}")):
+        theirs.append_message(theirs.roles[0], question)
+        theirs.append_message(theirs.roles[1], None)
+        messages.append(Message("user", question))
+        assert render(template, messages) == theirs.get_prompt()
+        theirs.update_last_message(answer)
+        messages.append(Message("assistant", answer))
+
+
+def test_transformers_renders_the_derived_template_alike(make_model: Make) -> None:
+    from transformers import AutoTokenizer
+
+    template = fastchat_template("vicuna_v1.1")
+    messages = [Message("user", 'Hi "you"'), Message("assistant", "Yes?"), Message("user", "A")]
+    tokenizer = AutoTokenizer.from_pretrained(str(make_model()))
+    theirs = tokenizer.apply_chat_template(
+        [{"role": m.role, "content": m.content} for m in messages],
+        chat_template=template,
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    assert theirs == render(template, messages)
+    assert theirs.endswith("USER: A ASSISTANT:")
+
+
+def test_unknown_fastchat_name_lists_the_nearest() -> None:
+    with pytest.raises(ModelError, match=r"no template 'zephir'; the nearest are zephyr"):
+        fastchat_template("zephir")
+
+
+@pytest.mark.parametrize("name", ["chatglm", "rwkv", "chatgpt"])
+def test_fastchat_template_that_is_not_fixed_pieces_is_refused(name: str) -> None:
+    with pytest.raises(ModelError, match="cannot be written as a chat template"):
+        fastchat_template(name)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8")))
+def test_literals_print_what_they_hold(text: str) -> None:
+    assert render(jinja_literal(text), []) == text
+
+
+def test_tokenizer_that_adds_bos_gets_it_from_the_fastchat_template(
+    make_model: Make, tmp_path: Path
+) -> None:
+    import shutil
+
+    plain, _ = choose_template("fastchat:llama-2", make_model(), tmp_path)
+    folder = Path(shutil.copytree(make_model(), tmp_path / "m"))
+    raw = json.loads((folder / "tokenizer.json").read_text())
+    raw["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [
+            {"SpecialToken": {"id": "<s>", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}},
+        ],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(raw))
+    with_bos, source = choose_template("fastchat:llama-2", folder, tmp_path)
+    assert plain is not None
+    assert with_bos is not None
+    assert source == "fastchat:llama-2"
+    ask = [Message("user", "Hi")]
+    bos = {"bos_token": "<s>"}
+    assert render(with_bos, ask, special_tokens=bos) == "<s>" + render(plain, ask)
+
+
+def test_own_template_is_found_in_every_form(tmp_path: Path) -> None:
+    assert own_template(tmp_path) is None
+    config = tmp_path / "tokenizer_config.json"
+    config.write_text(json.dumps({"chat_template": "in config"}))
+    assert own_template(tmp_path) == "in config"
+    named = [{"name": "tool", "template": "t"}, {"name": "default", "template": "d"}]
+    config.write_text(json.dumps({"chat_template": named}))
+    assert own_template(tmp_path) == "d"
+    (tmp_path / "chat_template.jinja").write_text("in file")
+    assert own_template(tmp_path) == "in file"
+
+
+def test_no_template_is_an_error_only_where_one_is_needed(make_model: Make, tmp_path: Path) -> None:
+    spec = ModelSpec(path=str(make_model(template=False)))
+    found = models.prepare("zephyr-7b-beta", spec, tmp_path, tmp_path, lambda _line: None)
+    assert (found.chat_template, found.template_source) == (None, "none")
+    with pytest.raises(ModelError, match=r"chat_template: FILE\.jinja` or `chat_template: fastch"):
+        models.require_template(found)
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{% for m in %}", r"cannot be rendered \(line 1\)"),
+        ("{{ raise_exception('no!') }}", "no!"),
+        ("hello", "leaves out the user's message"),
+        (None, "cannot read the chat template"),
+    ],
+)
+def test_bad_template_file_is_one_clear_error(
+    template: str | None, words: str, make_model: Make, tmp_path: Path
+) -> None:
+    if template is not None:
+        (tmp_path / "t.jinja").write_text(template)
+    with pytest.raises(ModelError, match=words):
+        choose_template("t.jinja", make_model(), tmp_path)
+
+
+def test_template_from_a_file_is_relative_to_the_suite(make_model: Make, tmp_path: Path) -> None:
+    text = "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
+    (tmp_path / "t.jinja").write_text(text)
+    assert choose_template("t.jinja", make_model(), tmp_path) == (text, "file:t.jinja")
