@@ -13,6 +13,7 @@ return the same spaces.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -114,12 +115,13 @@ class TransformersEngine(LocalEngine):
             import torch
             from transformers import AutoModelForCausalLM
 
-            self._lm = AutoModelForCausalLM.from_pretrained(
-                path,
-                dtype=getattr(torch, self._dtype),
-                trust_remote_code=self._model.trust_remote_code,
-                local_files_only=True,
-            )
+            with _no_progress_bar():
+                self._lm = AutoModelForCausalLM.from_pretrained(
+                    path,
+                    dtype=getattr(torch, self._dtype),
+                    trust_remote_code=self._model.trust_remote_code,
+                    local_files_only=True,
+                )
             self._lm = self._lm.to(self._device).eval()
         except Exception as error:
             self._lm = None
@@ -293,6 +295,19 @@ class TransformersEngine(LocalEngine):
             prompt_tokens=len(row.prompt),
             completion_tokens=len(row.ids),
         )
+
+
+@contextlib.contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _padded(sequences: Sequence[Sequence[int]], device: str) -> tuple[Any, Any, Any]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -26,16 +25,17 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from evalkit.engines._keys import sampling_seed
-from evalkit.engines._local import (
-    LocalEngine,
-    cuda_present,
-    cut,
-    give_back_memory,
-    package_version,
-    top,
+from evalkit.engines._local import LocalEngine, cuda_present, cut, package_version, top
+from evalkit.engines._scoring import MAX_LABELS, Ask, Scoring, rows_hidden
+from evalkit.engines._vllm import (
+    ask_parameters,
+    load_advice,
+    prepare_environment,
+    read_answer,
+    refused,
+    release,
+    sampling_parameters,
 )
-from evalkit.engines._scoring import MAX_LABELS, Answer, Ask, Scoring, rows_hidden
 from evalkit.errors import EngineError, RequestFailed
 from evalkit.specs import Dtype, EngineSpec
 from evalkit.types import Completion, Job, PreparedModel, Reply, Request
@@ -126,7 +126,7 @@ class VllmEngine(LocalEngine):
         """Load the model.  Raises EngineError with what to do."""
         if self._engine is not None:
             return
-        _prepare_environment(self._cuda)
+        prepare_environment(self._cuda)
         try:
             from vllm.engine.arg_utils import EngineArgs
             from vllm.v1.engine.llm_engine import LLMEngine
@@ -139,8 +139,8 @@ class VllmEngine(LocalEngine):
         try:
             self._engine = LLMEngine.from_engine_args(EngineArgs(**self._arguments()))
         except Exception as error:
-            message = _load_advice(error, self._model.name, self._spec)
-            _release(None)
+            message = load_advice(error, self._model.name, self._dtype, self._spec.kv_cache_gib)
+            release(None)
             raise EngineError(message) from error
 
     def close(self) -> None:
@@ -153,7 +153,7 @@ class VllmEngine(LocalEngine):
         self._done = []
         self._renderer.forget()
         if engine is not None:
-            _release(engine)
+            release(engine)
 
     def _arguments(self) -> dict[str, Any]:
         spec = self._spec
@@ -245,35 +245,20 @@ class VllmEngine(LocalEngine):
     def _start_generation(self, job: Job) -> None:
         tokens = self._renderer.tokens([job[1]])[0]
         try:
-            self._add(list(tokens.prompt), self._sampling(job[1]), job)
+            self._add(list(tokens.prompt), sampling_parameters(job[1], self._seed), job)
         except Exception as error:  # noqa: BLE001 - whatever one request is refused for
-            self._done.append((job[0], _refused(error)))
+            self._done.append((job[0], refused(error)))
 
     def _start_part(self, part: _Part) -> None:
         try:
-            self._add(list(part.ask.prompt), _scoring_parameters(part), part)
+            self._add(list(part.ask.prompt), ask_parameters(part.ask, uncached=part.uncached), part)
         except Exception as error:  # noqa: BLE001 - whatever one request is refused for
-            self._fail_part(part, _refused(error))
+            self._fail_part(part, refused(error))
 
     def _add(self, prompt: list[int], parameters: Any, owner: Job | _Part) -> None:
         number = str(next(self._numbers))
         self._engine.add_request(number, {"prompt_token_ids": prompt}, parameters)
         self._running[number] = owner
-
-    def _sampling(self, request: Request) -> Any:
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
-        return SamplingParams(
-            max_tokens=request.max_tokens,
-            temperature=request.temperature,
-            top_p=request.top_p if request.temperature > 0 else 1.0,
-            stop=[s for s in request.stop if s],
-            seed=sampling_seed(request, self._seed),
-            logprobs=request.top_logprobs or None,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-            skip_clone=True,
-        )
 
     def _step(self) -> None:
         try:
@@ -317,11 +302,11 @@ class VllmEngine(LocalEngine):
         if rows_hidden(part.ask, cached):
             if part.uncached:
                 reason = RuntimeError("vLLM returned no log-probabilities of the prompt")
-                self._fail_part(part, _refused(reason))
+                self._fail_part(part, refused(reason))
             else:
                 self._start_part(_Part(part.scoring, part.jobs, part.index, uncached=True))
             return
-        for score in part.scoring.receive(part.index, _answer(part.ask, output, cached)):
+        for score in part.scoring.receive(part.index, read_answer(part.ask, output, cached)):
             ticket, request = part.jobs[score.item]
             prompt = sum(len(c) + len(k) for c, k in self._pairs(request))
             completion = Completion(
@@ -338,85 +323,3 @@ class VllmEngine(LocalEngine):
             ticket = part.jobs[item][0]
             if ticket in self._pending and ticket not in replied:
                 self._done.append((ticket, failure))
-
-
-def _answer(ask: Ask, output: Any, cached: int) -> Answer:
-    completion = output.outputs[0]
-    labels: dict[int, float] = {}
-    if ask.labels:
-        first = completion.logprobs[0]
-        labels = {token: first[token].logprob for token in ask.labels}
-    rows: list[float] = []
-    greedy: list[bool] = []
-    if ask.first_row is not None:
-        # Flat log-probabilities hold one entry a row; only the last ones were computed.
-        count = len(ask.prompt) - 1 - ask.first_row
-        flat = output.prompt_logprobs
-        rows = list(flat.logprobs[-count:])
-        greedy = [rank == 1 for rank in flat.ranks[-count:]]
-    return Answer(len(ask.prompt) - cached, completion.token_ids[0], labels, rows, greedy)
-
-
-def _scoring_parameters(part: _Part) -> Any:
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
-
-    rows = part.ask.first_row is not None
-    return SamplingParams(
-        max_tokens=1,
-        temperature=0.0,
-        detokenize=False,
-        logprob_token_ids=list(part.ask.labels) or None,
-        prompt_logprobs=0 if rows else None,
-        flat_logprobs=rows,
-        skip_reading_prefix_cache=part.uncached,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-        skip_clone=True,
-    )
-
-
-def _refused(error: Exception) -> RequestFailed:
-    return RequestFailed("engine_error", f"vLLM refused the request: {error}")
-
-
-def _prepare_environment(cuda: bool) -> None:
-    """Settings vLLM reads from the environment while it is imported."""
-    defaults = {
-        "VLLM_LOGGING_LEVEL": "ERROR",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_USE_V2_MODEL_RUNNER": "0",
-        # A child process frees device memory for certain; on CPU it only costs a copy.
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if cuda else "0",
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
-
-
-def _load_advice(error: Exception, name: str, spec: VllmSpec) -> str:
-    text = str(error)
-    lowered = text.lower()
-    if any(word in lowered for word in ("memory", "kv cache", "alloc")):
-        advice = (
-            f"lower max_model_len or max_num_seqs, raise kv_cache_gib (now {spec.kv_cache_gib}) "
-            f"on CPU, or use a smaller model"
-        )
-    elif "dtype" in lowered or "float" in lowered:
-        advice = f"choose another dtype (now {spec.dtype!r}): float32, bfloat16 or float16"
-    else:
-        advice = "check the checkpoint, or serve the model with engine type 'transformers'"
-    return f"vLLM cannot load model {name!r}: {text}; {advice}"
-
-
-def _release(engine: Any) -> None:
-    """Shut vLLM down and free what it holds.
-
-    In process, the model hangs on vLLM's process-wide distributed state as well, and a second
-    engine cannot start while that exists.
-    """
-    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
-
-    if engine is not None:
-        engine.engine_core.shutdown()
-        del engine
-    cleanup_dist_env_and_memory()
-    give_back_memory()

@@ -1,0 +1,128 @@
+"""What the `vllm` engine says to vLLM and reads from it: parameters, answers, environment.
+
+Everything here knows vLLM's API and nothing of queues or tickets.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from evalkit.engines._keys import sampling_seed
+from evalkit.engines._local import give_back_memory
+from evalkit.engines._scoring import Answer, Ask
+from evalkit.errors import RequestFailed
+from evalkit.types import Request
+
+__all__ = [
+    "ask_parameters",
+    "load_advice",
+    "prepare_environment",
+    "read_answer",
+    "refused",
+    "release",
+    "sampling_parameters",
+]
+
+
+def sampling_parameters(request: Request, engine_seed: int) -> Any:
+    """For one generation."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        top_p=request.top_p if request.temperature > 0 else 1.0,
+        stop=[s for s in request.stop if s],
+        seed=sampling_seed(request, engine_seed),
+        logprobs=request.top_logprobs or None,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        skip_clone=True,
+    )
+
+
+def read_answer(ask: Ask, output: Any, cached: int) -> Answer:
+    """Answer to `ask` from a finished RequestOutput; its last rows are not hidden."""
+    completion = output.outputs[0]
+    labels: dict[int, float] = {}
+    if ask.labels:
+        first = completion.logprobs[0]
+        labels = {token: first[token].logprob for token in ask.labels}
+    rows: list[float] = []
+    greedy: list[bool] = []
+    if ask.first_row is not None:
+        # Flat log-probabilities hold one entry a row; only the last ones were computed.
+        count = len(ask.prompt) - 1 - ask.first_row
+        flat = output.prompt_logprobs
+        rows = list(flat.logprobs[-count:])
+        greedy = [rank == 1 for rank in flat.ranks[-count:]]
+    return Answer(len(ask.prompt) - cached, completion.token_ids[0], labels, rows, greedy)
+
+
+def ask_parameters(ask: Ask, *, uncached: bool) -> Any:
+    """For one ask of a scoring plan; `uncached`: without reading the prefix cache."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    rows = ask.first_row is not None
+    return SamplingParams(
+        max_tokens=1,
+        temperature=0.0,
+        detokenize=False,
+        logprob_token_ids=list(ask.labels) or None,
+        prompt_logprobs=0 if rows else None,
+        flat_logprobs=rows,
+        skip_reading_prefix_cache=uncached,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        skip_clone=True,
+    )
+
+
+def refused(error: Exception) -> RequestFailed:
+    """One request that vLLM would not take."""
+    return RequestFailed("engine_error", f"vLLM refused the request: {error}")
+
+
+def prepare_environment(cuda: bool) -> None:
+    """Settings vLLM reads from the environment while it is imported."""
+    defaults = {
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_USE_V2_MODEL_RUNNER": "0",
+        # A child process frees device memory for certain; on CPU it only costs a copy.
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if cuda else "0",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def load_advice(error: Exception, name: str, dtype: str, kv_cache_gib: float) -> str:
+    """What went wrong while loading, and what to change in the suite."""
+    text = str(error)
+    lowered = text.lower()
+    if any(word in lowered for word in ("memory", "kv cache", "alloc")):
+        advice = (
+            f"lower max_model_len or max_num_seqs, raise kv_cache_gib (now {kv_cache_gib}) "
+            f"on CPU, or use a smaller model"
+        )
+    elif "dtype" in lowered or "float" in lowered:
+        advice = f"choose another dtype (now {dtype!r}): float32, bfloat16 or float16"
+    else:
+        advice = "check the checkpoint, or serve the model with engine type 'transformers'"
+    return f"vLLM cannot load model {name!r}: {text}; {advice}"
+
+
+def release(engine: Any) -> None:
+    """Shut vLLM down and free what it holds.
+
+    In process, the model hangs on vLLM's process-wide distributed state as well, and a second
+    engine cannot start while that exists.
+    """
+    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+    if engine is not None:
+        engine.engine_core.shutdown()
+        del engine
+    cleanup_dist_env_and_memory()
+    give_back_memory()

@@ -1,0 +1,199 @@
+"""Rendering: chat templates, lm-eval's joint encoding, BOS, the window."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from evalkit.engines._rendering import Renderer, context_window
+from evalkit.errors import ModelError
+from evalkit.types import Message, Request
+
+from .conftest import WINDOW, MakeModel
+
+CHAT = (Message("system", "Be short."), Message("user", "What is the capital of France?"))
+
+
+def generate(prompt: Any, max_tokens: int = 8) -> Request:
+    return Request(engine="m", kind="generate", prompt=prompt, max_tokens=max_tokens)
+
+
+def score(prompt: Any, continuation: str) -> Request:
+    return Request(engine="m", kind="loglikelihood", prompt=prompt, continuation=continuation)
+
+
+@pytest.fixture
+def renderer(tiny_model: MakeModel) -> Renderer:
+    return Renderer(tiny_model(), None)
+
+
+def test_a_conversation_opens_a_new_turn(renderer: Renderer) -> None:
+    rendered = renderer.render(generate(CHAT))
+    assert rendered.text == (
+        "<|im_start|>system\nBe short.<|im_end|>\n"
+        "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert rendered.bos == "one"
+    assert renderer.tokenizer.decode(rendered.prompt_ids) == rendered.text
+
+
+def test_a_final_assistant_message_is_continued(renderer: Renderer) -> None:
+    rendered = renderer.render(generate((*CHAT, Message("assistant", "The capital"))))
+    assert rendered.text.endswith("<|im_start|>assistant\nThe capital")
+
+
+def test_no_template_says_what_to_write(tiny_model: MakeModel) -> None:
+    renderer = Renderer(tiny_model(template=None), None)
+    with pytest.raises(ModelError, match=r"'tiny'.*`chat_template: FILE.jinja`"):
+        renderer.tokens([generate(CHAT)])
+    assert renderer.tokens([generate("Raw text")])[0].failure is None
+
+
+def test_a_template_that_refuses_fails_that_request_only(tiny_model: MakeModel) -> None:
+    template = "{{ raise_exception('no system role') if messages[0]['role'] == 'system' }}x"
+    renderer = Renderer(tiny_model(template=template), None)
+    refused, fine = renderer.tokens([generate(CHAT), generate(CHAT[1:])])
+    assert refused.failure is not None
+    assert refused.failure.status == "engine_error"
+    assert "no system role" in str(refused.failure)
+    assert fine.failure is None
+
+
+@pytest.mark.parametrize(
+    ("adds_bos", "prompt", "bos"),
+    [
+        (False, "Paris", "none"),
+        (True, "Paris", "one"),
+        (True, "<|im_start|>Paris", "one"),
+        (False, "<|im_start|>Paris", "one"),
+        (False, "<|im_start|><|im_start|>Paris", "doubled"),
+        (True, CHAT, "one"),
+    ],
+)
+def test_bos(tiny_model: MakeModel, adds_bos: bool, prompt: Any, bos: str) -> None:
+    assert Renderer(tiny_model(adds_bos=adds_bos), None).render(generate(prompt)).bos == bos
+
+
+def test_a_template_without_bos_is_told(tiny_model: MakeModel) -> None:
+    model = tiny_model(adds_bos=True, template="{{ messages[-1]['content'] }}")
+    assert Renderer(model, None).render(generate(CHAT)).bos == "missing"
+
+
+def test_trailing_spaces_move_to_the_continuation(renderer: Renderer) -> None:
+    apart = renderer.tokens([score("Answer:", " yes")])[0]
+    moved = renderer.tokens([score("Answer: ", "yes")])[0]
+    assert moved == apart
+    assert renderer.tokenizer.decode(list(apart.continuation)) == " yes"
+
+
+def test_empty_context_becomes_the_prefix_token(renderer: Renderer) -> None:
+    tokens = renderer.tokens([score("", "Paris"), score("  ", "Paris"), score("", "")])
+    assert list(tokens[0].prompt) == [renderer.prefix_id]
+    assert renderer.tokenizer.decode(list(tokens[1].continuation)) == "  Paris"
+    assert tokens[2].failure is not None
+    spelled = renderer.tokens([score("", "<|im_start|>Paris")])[0]
+    assert (list(spelled.prompt), spelled.continuation) == (
+        [renderer.prefix_id],
+        tokens[0].continuation,
+    )
+
+
+def test_long_raw_prompts_are_cut_on_the_left(renderer: Renderer) -> None:
+    long = "one two three " * 100
+    everything = renderer.tokenizer(long.rstrip())["input_ids"]
+    cut = renderer.tokens([generate(long, max_tokens=10)])[0]
+    assert len(cut.prompt) == WINDOW - 10
+    scored = renderer.tokens([score(long.rstrip(), " four")])[0]
+    assert len(scored.prompt) + len(scored.continuation) == WINDOW - 1
+    assert list(scored.prompt) == everything[-len(scored.prompt) :]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        generate((Message("user", "one two three " * 100),)),
+        generate("short", max_tokens=WINDOW),
+        score((Message("user", "one two three " * 100),), "x"),
+        score("Answer:", " one two three" * 100),
+    ],
+)
+def test_over_long_is_a_status_with_the_lengths(renderer: Renderer, request_: Request) -> None:
+    failure = renderer.tokens([request_])[0].failure
+    assert failure is not None
+    assert failure.status == "over_long"
+    assert f"is {WINDOW}" in str(failure)
+
+
+def test_a_conversation_may_leave_less_room_than_max_tokens(renderer: Renderer) -> None:
+    assert renderer.tokens([generate(CHAT, max_tokens=WINDOW)])[0].failure is None
+
+
+def test_a_request_is_rendered_once(renderer: Renderer) -> None:
+    request = score("Answer:", " yes")
+    first = renderer.tokens([request, request])
+    assert first[0] is first[1]
+    assert renderer.tokens([replace(request, engine="other", trial=3)])[0] is first[0]
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    context=st.text(alphabet="abc Theé\n.", max_size=20),
+    continuation=st.text(alphabet="abc Theé\n.", min_size=1, max_size=8),
+)
+def test_context_and_continuation_spell_the_joint_text(
+    renderer: Renderer, context: str, continuation: str
+) -> None:
+    tokens = renderer.tokens([score(context, continuation)])[0]
+    ids = [*tokens.prompt, *tokens.continuation]
+    if not context.rstrip():
+        assert ids.pop(0) == renderer.prefix_id
+    joint = renderer.tokenizer(context + continuation)["input_ids"]
+    alone = renderer.tokenizer(context.rstrip())["input_ids"]
+    assert len(ids) == max(len(joint), len(alone))
+    if joint[: len(alone)] == alone:
+        assert ids == joint
+
+
+def test_window(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"config\.json"):
+        context_window(tmp_path, None)
+    (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 100}))
+    assert context_window(tmp_path, None) == 100
+    assert context_window(tmp_path, 50) == 50
+    with pytest.raises(ModelError, match=r"101 .* at most 100"):
+        context_window(tmp_path, 101)
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 70}))
+    assert context_window(tmp_path, None) == 70
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 10**30}))
+    assert context_window(tmp_path, None) == 2048
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adds_bos", [False, True])
+def test_pairs_equal_lm_evals_own(tiny_model: MakeModel, adds_bos: bool) -> None:
+    """Oracle: `_encode_pair` of lm-eval's hf backend."""
+    from lm_eval.models.huggingface import HFLM
+
+    model = tiny_model(adds_bos=adds_bos)
+    oracle = HFLM(pretrained=str(model.path), device="cpu", dtype="float32")
+    renderer = Renderer(model, None)
+    for context, continuation in [
+        ("Answer:", " yes"),
+        ("Answer: ", "yes"),
+        ("The quick brown", " fox jumps"),
+        ("The qui", "ck brown fox"),
+        ("<|im_start|>user\nWho?", "\nMe"),
+        ("One two\n\n", "three"),
+    ]:
+        tokens = renderer.tokens([score(context, continuation)])[0]
+        expected = oracle._encode_pair(context, continuation)
+        assert (list(tokens.prompt), list(tokens.continuation)) == expected
