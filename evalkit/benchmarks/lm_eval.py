@@ -339,6 +339,8 @@ def _score(task: Any, instances: Sequence[Any]) -> Outcome:
 
 def _text(task: Any, doc: Any) -> str:
     """The document's own part of the prompt."""
+    if task.OUTPUT_TYPE == "loglikelihood_rolling":
+        return str(task.doc_to_target(doc))
     text = task.doc_to_text(doc)
     if isinstance(text, int):
         return "\n".join(task.doc_to_choice(doc))
