@@ -52,20 +52,26 @@ def download(repo: str, revision: str | None, *, code: bool = False) -> Download
     `code`: also its Python files.  Files already on this machine are not fetched again, and do
     when the hub cannot be reached.  Raises ModelError.
     """
-    # HTTPError of whichever HTTP library huggingface_hub itself uses (httpx, later httpx2).
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+    # HTTPError is that of whichever HTTP library huggingface_hub uses (httpx, later httpx2).
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        HfHubHTTPError,
+        HTTPError,
+        OfflineModeIsEnabled,
+        RevisionResolutionError,
+    )
 
     if _offline():
-        return _cached(repo, revision, "HF_HUB_OFFLINE is set")
+        return _cached(repo, revision, "HF_HUB_OFFLINE is set", code)
     try:
         commit, files = _listing(repo, revision)
         path = _snapshot(repo, commit, patterns=_wanted(files, code), local=False)
     except HfHubHTTPError as error:
         raise ModelError(_refusal(repo, revision, error)) from error
-    except (HTTPError, OfflineModeIsEnabled, OSError) as error:
+    except (HTTPError, OfflineModeIsEnabled, OSError, RevisionResolutionError) as error:
         if isinstance(error, OSError) and error.errno is not None and not _is_network(error):
             raise
-        return _cached(repo, revision, f"{_endpoint()} cannot be reached ({type(error).__name__})")
+        reason = f"{_endpoint()} cannot be reached ({type(error).__name__})"
+        return _cached(repo, revision, reason, code)
     return Download(path, commit)
 
 
@@ -90,7 +96,7 @@ def _wanted(files: Sequence[str], code: bool) -> list[str]:
     return patterns
 
 
-def _snapshot(repo: str, revision: str | None, *, patterns: list[str] | None, local: bool) -> Path:
+def _snapshot(repo: str, revision: str | None, *, patterns: list[str], local: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     options: dict[str, Any] = {"endpoint": _endpoint()}
@@ -109,12 +115,15 @@ def _snapshot(repo: str, revision: str | None, *, patterns: list[str] | None, lo
     )
 
 
-def _cached(repo: str, revision: str | None, reason: str) -> Download:
-    from huggingface_hub.errors import HFValidationError
+def _cached(repo: str, revision: str | None, reason: str, code: bool) -> Download:
+    from huggingface_hub.errors import HFValidationError, RevisionResolutionError
 
     try:
-        path = _snapshot(repo, revision, patterns=None, local=True)
-    except (OSError, HFValidationError) as error:
+        # What is cached counts as whole only against the patterns it was fetched with.
+        path = _snapshot(repo, revision, patterns=_wanted((".safetensors",), code), local=True)
+        if not any(path.glob("*.safetensors")):
+            path = _snapshot(repo, revision, patterns=_wanted((), code), local=True)
+    except (OSError, HFValidationError, RevisionResolutionError) as error:
         at = f" at revision {revision!r}" if revision else ""
         raise ModelError(
             f"cannot get {repo!r}{at}: {reason} and it is not in the local cache; connect to the "

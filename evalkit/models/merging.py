@@ -7,6 +7,7 @@ the files are loaded again and compared before they count as done.
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def _merge(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
     state = _load_state(job.adapter)
     chosen = _choose_tokenizer(job)
     model = _load(job.base.folder, job.code)
-    tied = bool(model.config.get_text_config().tie_word_embeddings)
+    tied = _is_tied(model)
     warnings = _resize(model, state, chosen)
     if tied and _touches_embeddings(model, state, job.adapter.config):
         _untie(model)
@@ -117,7 +118,9 @@ def _merge(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
         for parameter in merged.parameters():
             parameter.data = parameter.data.float()
     rounded_logits = logits_of(merged, probes)
+    still_tied = _is_tied(merged)
     del model, beside, merged
+    gc.collect()
     loaded_logits = logits_of(_load(out, job.code), probes)
     saved = check_saved(base_logits, merged_logits, rounded_logits, loaded_logits)
     return {
@@ -129,7 +132,7 @@ def _merge(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
         "adapter_keys_used": n_keys,
         "tokenizer": chosen.origin,
         "added_tokens": len(chosen.added),
-        "embeddings_untied": tied and not read_json(out / "config.json")["tie_word_embeddings"],
+        "embeddings_untied": tied and not still_tied,
         "warnings": warnings,
     }
 
@@ -271,6 +274,10 @@ def _touches_embeddings(model: Any, state: Mapping[str, Any], config: Mapping[st
     if config.get("ensure_weight_tying") or config.get("trainable_token_indices"):
         return False
     return any(k.startswith(_PREFIX + n + ".") for k in state for n in _embedding_names(model))
+
+
+def _is_tied(model: Any) -> bool:
+    return bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
 
 
 def _untie(model: Any) -> None:

