@@ -249,7 +249,9 @@ def save(model: Any, out: Path) -> None:
         card.unlink(missing_ok=True)
     else:
         card.write_bytes(kept)
-    size = (out / "adapter_model.safetensors").stat().st_size
+    weights = out / "adapter_model.safetensors"
+    weights.chmod(0o644)  # safetensors leaves it readable by its owner only
+    size = weights.stat().st_size
     print(f"saved {out} ({size / 1e6:.2f} MB)")
     if size > SIZE_LIMIT:
         raise SystemExit(f"the adapter has {size} bytes, more than {SIZE_LIMIT}")
