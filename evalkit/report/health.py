@@ -36,6 +36,7 @@ def describe_judge(view: View, judge: str) -> str:
     protocol = str(entry.get("protocol", ""))
     model = spec.get("model") or mapping(entry.get("engine")).get("model")
     who = f"{judge} is {model}" if model and str(model) != judge else judge
+    who += _origin(view, str(model))
     how = (
         "read through the log-probabilities of its first token"
         if "logprob" in protocol
@@ -48,3 +49,13 @@ def describe_judge(view: View, judge: str) -> str:
         "they favour a position, a length or themselves, and agree little with people. "
         "Use such a judge to see that everything works; do not publish what it says."
     )
+
+
+def _origin(view: View, model: str) -> str:
+    """Where the judge's weights came from: their name mostly tells how small it is."""
+    for m in view.measured:
+        source = mapping(m.provenance.get("source"))
+        where = source.get("repo") or source.get("path")
+        if m.name == model and where:
+            return f" ({where})"
+    return ""

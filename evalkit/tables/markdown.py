@@ -33,9 +33,12 @@ _PLAIN_CODE = re.compile(r"[^\s|\\`](?:[^|\\`\n\t]*[^\s|\\`])?")
 def escape_markdown(text: str) -> str:
     """`text` as inline Markdown that renders as that text; line ends become `<br>`.
 
-    Safe inside a table cell, a heading, a list item and a paragraph.
+    Blank lines at its ends are dropped.  Safe inside a table cell, a heading, a list item and
+    a paragraph.
     """
-    text = _LINKED.sub(lambda m: m.group() + _JOINER, visible(text).replace("\t", " "))
+    # A `<br>` alone on its line would open a block of HTML: blank lines at the ends go.
+    text = visible(text).replace("\t", " ").strip(" \n")
+    text = _LINKED.sub(lambda m: m.group() + _JOINER, text)
     return "<br>".join(_line(line) for line in text.split("\n"))
 
 

@@ -11,7 +11,7 @@ from statistics import fmean
 import pytest
 
 from evalkit.report import render, summary_lines
-from evalkit.types import Comparison, Run
+from evalkit.types import Comparison, Message, Outcome, Run, Score
 from tests.support.runs import Plan, build_run
 
 MINUS = "\N{MINUS SIGN}"
@@ -224,6 +224,39 @@ def test_examples_show_the_largest_differences_of_both_directions(run: Run) -> N
     part = text.split("## Answers side by side")[1].split("### MT-Bench")[0]
     shown = [line.removeprefix("#### Sample ") for line in part.split("\n") if "#### " in line]
     assert shown == [up[0], down[0], up[1], down[1]]
+
+
+def shown_example(run: Run, benchmark: str, sample: str, outcome: Outcome) -> str:
+    """The example of one sample, when it is the only one and both models have `outcome`."""
+    records = tuple(
+        replace(r, outcome=outcome)
+        for r in run.records
+        if (r.benchmark, r.sample) == (benchmark, sample)
+    )
+    text = render(replace(run, records=records))["report.md"].decode("utf-8")
+    return text.split("## Answers side by side")[1].split("## Models")[0]
+
+
+def test_few_shot_turns_belong_to_the_question(run: Run) -> None:
+    talk = (
+        Message("user", "2+2?"),
+        Message("assistant", "4"),
+        Message("user", "3+3?"),
+        Message("assistant", "six"),
+    )
+    part = shown_example(run, "lm_eval", "1", Outcome("ok", talk, ("six",)))
+    question = "**Question**\n\n```text\n[user]\n2+2?\n\n[assistant]\n4\n\n[user]\n3+3?\n```"
+    assert question in part
+    assert "```text\nsix\n```" in part
+
+
+def test_a_second_turn_that_failed_has_no_answer(run: Run) -> None:
+    talk = (Message("user", "one?"), Message("assistant", "1"), Message("user", "two?"))
+    outcome = Outcome("over_long", talk, ("1",), scores=(Score("score", 7.0, "turn_1"),))
+    part = shown_example(run, "mt_bench", "81", outcome)
+    first, second = part.split("```text\ntwo?\n```")
+    assert "**quick-lora** (score 7.00)" in first
+    assert "**quick-lora** (no score (over\\_long))" in second
 
 
 def test_formats_and_examples_of_the_suite_are_followed() -> None:

@@ -87,6 +87,7 @@ def test_cells_come_back_as_they_were(rows: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["paragraph_open", "heading_open", "list"])
+@example(text="\n")
 @given(text=TEXT)
 def test_no_text_opens_a_block(kind: str, text: str) -> None:
     prefix = {"paragraph_open": "", "heading_open": "### ", "list": "- "}[kind]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from statistics import fmean
@@ -104,7 +104,7 @@ def _example(view: View, benchmark: BenchmarkView, task: str, sample: str) -> Ex
     first = by_model[names[0]]
     parts = [sample if len(benchmark.tasks) == 1 else f"{task} {sample}", first.category or ""]
     title = ", ".join(part for part in parts if part)
-    questions = _questions(first)
+    questions = _questions([by_model[name] for name in names], measure)
     turns = tuple(
         Turn(
             question,
@@ -116,10 +116,17 @@ def _example(view: View, benchmark: BenchmarkView, task: str, sample: str) -> Ex
     return Example(f"Sample {title}", turns)
 
 
-def _questions(record: Record) -> list[str]:
-    """The user's turns; a log-likelihood item has one, whatever its choices."""
-    users = [m.content for m in record.outcome.conversation if m.role == "user"]
-    return users or [""]
+def _questions(records: Sequence[Record], measure: Measure) -> list[str]:
+    """One per turn where turns are scored apart; else the whole prompt, few-shot turns and all."""
+    if len(measure.metric.parts) > 1:
+        asked = [[m.content for m in r.outcome.conversation if m.role == "user"] for r in records]
+        # A model that failed in its first turn was never asked the second.
+        return max(asked, key=len) or [""]
+    talk = records[0].outcome.conversation
+    prompt = talk[:-1] if talk and talk[-1].role == "assistant" else talk
+    if len(prompt) == 1:
+        return [prompt[0].content]
+    return ["\n\n".join(f"[{m.role}]\n{m.content}" for m in prompt)]
 
 
 def _at(texts: tuple[str, ...], i: int, turns: int) -> str:
