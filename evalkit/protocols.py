@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from evalkit.types import (
     Completion,
@@ -32,6 +32,7 @@ __all__ = [
     "BenchmarkContext",
     "CompletionCache",
     "Engine",
+    "Metered",
     "PairwiseJudge",
     "RatingJudge",
 ]
@@ -88,6 +89,15 @@ class Engine(Protocol):
     def close(self) -> None:
         """Release everything; idempotent."""
         ...
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """An engine with caps on what it may be asked or cost."""
+
+    spent_usd: float
+    """Spent so far; set before `open` so that a resumed run keeps its cap."""
+    spent_requests: int
 
 
 class CompletionCache(Protocol):

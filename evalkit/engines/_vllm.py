@@ -87,7 +87,9 @@ def refused(error: Exception) -> RequestFailed:
 def prepare_environment(cuda: bool) -> None:
     """Settings vLLM reads from the environment while it is imported."""
     defaults = {
-        "VLLM_LOGGING_LEVEL": "ERROR",
+        # vLLM logs a whole dump of its input when it fails; the error itself is raised.
+        "VLLM_LOGGING_LEVEL": "CRITICAL",
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_USE_V2_MODEL_RUNNER": "0",
         # A child process frees device memory for certain; on CPU it only costs a copy.

@@ -43,6 +43,7 @@ from evalkit.types import Completion, Job, PreparedModel, Reply, Request
 __all__ = ["VllmEngine", "VllmSpec"]
 
 _CPU_BLOCK = 32
+_CPU_BATCH_TOKENS = 2048
 """vLLM's CPU attention refuses 16, and its default of 128 shares too little of a prefix."""
 
 
@@ -179,6 +180,10 @@ class VllmEngine(LocalEngine):
             arguments["gpu_memory_utilization"] = spec.gpu_memory_utilization
         else:
             arguments["kv_cache_memory_bytes"] = int(spec.kv_cache_gib * 2**30)
+            # A seeded request whose prompt is prefilled in pieces ends vLLM's CPU engine: it
+            # winds the request's generator back, and a CPU generator has no offset to wind.
+            arguments["enable_chunked_prefill"] = False
+            arguments["max_num_batched_tokens"] = max(self._renderer.max_len, _CPU_BATCH_TOKENS)
         return arguments
 
     @property

@@ -8,10 +8,9 @@ completions are in the cache, and the same command goes on from there.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit import compare, report, store
@@ -21,8 +20,8 @@ from evalkit.protocols import Benchmark
 from evalkit.runner.assemble import Job
 from evalkit.runner.manifest import describe
 from evalkit.runner.progress import Progress
+from evalkit.runner.usage import Usage, carry_over
 from evalkit.types import (
-    Completion,
     Flow,
     Json,
     Metric,
@@ -34,45 +33,10 @@ from evalkit.types import (
     Sample,
 )
 
-__all__ = ["Result", "Usage", "run"]
+__all__ = ["Result", "run"]
 
 Key = tuple[str, str, str, str]
 _RETRYABLE = frozenset({"engine_error", "transport_error"})
-
-
-@dataclass
-class Usage:
-    """What one session asked and was answered; goes to sessions.jsonl."""
-
-    asked: int = 0
-    from_cache: int = 0
-    failed: int = 0
-    prompt_tokens: int = 0
-    reused_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float = 0.0
-    by_engine: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Requests and cost per `Request.engine`, cache hits left out."""
-
-    def add(self, request: Request, reply: Reply) -> None:
-        """Count one reply."""
-        if isinstance(reply, RequestFailed):
-            self.failed += 1
-            return
-        if reply.from_cache:
-            self.from_cache += 1
-            return
-        self.asked += 1
-        self._add_tokens(reply)
-        mine = self.by_engine.setdefault(request.engine, {"requests": 0, "cost_usd": 0.0})
-        mine["requests"] += 1
-        mine["cost_usd"] += reply.cost_usd
-
-    def _add_tokens(self, reply: Completion) -> None:
-        self.prompt_tokens += reply.prompt_tokens
-        self.reused_tokens += reply.reused_tokens
-        self.completion_tokens += reply.completion_tokens
-        self.cost_usd += reply.cost_usd
 
 
 @dataclass(frozen=True)
@@ -170,18 +134,21 @@ def _ask(
         usage.add(request, reply)
         progress.reply(request, reply)
 
-    started = time.time()
+    carry_over(job.engines, run_store.sessions())
     progress.start(totals, kept)
-    ended = "interrupted"
+    ended, written = "interrupted", 0.0
     try:
         for key, value in drive(flows, job.engines, observe):
             record = _record(key, by_key[key], value)
             run_store.append(record)
             progress.record(record)
+            if usage.cost_usd > written:
+                run_store.session(usage.line("running"))
+                written = usage.cost_usd
         ended = "finished"
     finally:
         progress.stop()
-        run_store.session(_session(started, ended, usage))
+        run_store.session(usage.line(ended))
 
 
 def _record(key: Key, sample: Sample, value: Outcome | RequestFailed) -> Record:
@@ -190,11 +157,6 @@ def _record(key: Key, sample: Sample, value: Outcome | RequestFailed) -> Record:
     model, benchmark, task, _ = key
     cluster = sample.cluster or f"{task}:{sample.id}"
     return Record(model, benchmark, task, sample.id, sample.category, cluster, value)
-
-
-def _session(started: float, ended: str, usage: Usage) -> dict[str, Json]:
-    seconds = round(time.time() - started, 3)
-    return {"started": round(started, 3), "seconds": seconds, "ended": ended, **vars(usage)}
 
 
 def _seal(job: Job, manifest: dict[str, Json], order: list[Key], run_store: store.RunStore) -> None:

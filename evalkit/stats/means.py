@@ -9,7 +9,7 @@ import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Mean", "mean_estimate"]
+__all__ = ["Mean", "mean_estimate", "t_quantile", "t_two_sided"]
 
 _ROUNDING = 1e-12
 """A standard error below this share of the largest value is rounding noise, hence 0."""

@@ -24,6 +24,7 @@ __all__ = [
     "Manifest",
     "ModelEntry",
     "TaskEntry",
+    "check_format",
     "read_manifest",
 ]
 

@@ -126,6 +126,14 @@ class RunStore:
         """Add a line to sessions.jsonl: when, how long, tokens, retries."""
         self._lines(SESSIONS_NAME).append(json_bytes(entry))
 
+    def sessions(self) -> list[Json]:
+        """Lines of sessions.jsonl, oldest first; a torn last line is left out."""
+        try:
+            lines = (self.folder / SESSIONS_NAME).read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return []
+        return [parse_json(line) for line in lines]
+
     def update_manifest(self, manifest: Mapping[str, Json]) -> None:
         """Replace manifest.json (same run), sealed or not as it says.
 

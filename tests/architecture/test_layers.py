@@ -13,7 +13,8 @@ import evalkit
 PACKAGE = Path(__file__).resolve().parents[2] / "evalkit"
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"__main__", "cli"}),
+    frozenset({"__main__"}),
+    frozenset({"cli"}),
     frozenset({"api"}),
     frozenset({"runner"}),
     frozenset({"report"}),
