@@ -24,7 +24,6 @@ __all__ = ["fastchat_template", "jinja_literal"]
 
 _SYSTEM = "\x02system\x03"
 _TURNS = tuple(f"\x02turn{i}\x03" for i in range(8))
-_PADDING = " \n"
 _ROLES: tuple[Literal["user"], Literal["assistant"]] = ("user", "assistant")
 
 
@@ -46,8 +45,6 @@ class _Pieces:
     """After the last message, where the conversation ends with it."""
     open_assistant: tuple[str, ...]
     """After the last user message of turn i, where an answer is wanted."""
-    trims: bool
-    """White space around messages is cut off."""
 
 
 def fastchat_template(name: str) -> str:
@@ -115,8 +112,6 @@ def _pieces(name: str) -> _Pieces:
         _split(_prompt(name, _SYSTEM, _TURNS[:n], answer=True), _TURNS[:n])[-1]
         for n in range(1, len(_TURNS), 2)
     )
-    padded = [_PADDING + t + _PADDING for t in _TURNS[:2]]
-    trims = padded[0] not in _prompt(name, _SYSTEM, padded, answer=False)
     return _Pieces(
         system=tuple(system),
         system_empty=_split(_prompt(name, "", _TURNS[:1], answer=False), _TURNS[:1])[0],
@@ -125,7 +120,6 @@ def _pieces(name: str) -> _Pieces:
         close_user=_split(_prompt(name, _SYSTEM, _TURNS[:1], answer=False), _TURNS[:1])[-1],
         close_assistant=whole[-1],
         open_assistant=opened,
-        trims=trims,
     )
 
 
@@ -142,7 +136,6 @@ def _jinja(pieces: _Pieces) -> str:
     opened = set(pieces.open_assistant[1:])
     if len(later) != 1 or len(back) != 1 or len(opened) != 1:
         raise _NotFixedError("the text between turns changes from turn to turn")
-    content = "m['content'] | trim" if pieces.trims else "m['content']"
     between_first, between = pieces.gaps[0], later.pop()
     lines = [
         "{%- set turns = messages -%}",
@@ -160,7 +153,7 @@ def _jinja(pieces: _Pieces) -> str:
         "{%- if (m['role'] == 'user') != (loop.index0 % 2 == 0) or m['role'] == 'system' -%}",
         "{{- raise_exception('messages must alternate user and assistant') -}}",
         "{%- endif -%}",
-        "{{- " + content + " -}}",
+        "{{- m['content'] -}}",
         "{%- if loop.last -%}",
         "{%- if m['role'] == 'assistant' -%}",
         jinja_literal(pieces.close_assistant),
