@@ -93,7 +93,12 @@ class Engine(Protocol):
 
 @runtime_checkable
 class Metered(Protocol):
-    """An engine with caps on what it may be asked or cost."""
+    """An engine that may have caps on what it is asked or costs."""
+
+    @property
+    def capped(self) -> bool:
+        """Whether there is a cap."""
+        ...
 
     spent_usd: float
     """Spent so far; set before `open` so that a resumed run keeps its cap."""

@@ -153,6 +153,11 @@ class OpenAIEngine:
         return self._pending
 
     @property
+    def capped(self) -> bool:
+        """Whether the suite sets a cap on requests or cost."""
+        return self._spec.max_requests is not None or self._spec.max_cost_usd is not None
+
+    @property
     def spent_usd(self) -> float:
         """What was spent, from the server's own token counts where it gave them."""
         return self._budget.spent_usd

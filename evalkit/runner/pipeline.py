@@ -20,7 +20,7 @@ from evalkit.protocols import Benchmark
 from evalkit.runner.assemble import Job
 from evalkit.runner.manifest import describe
 from evalkit.runner.progress import Progress
-from evalkit.runner.usage import Usage, carry_over
+from evalkit.runner.usage import Usage, carry_over, metered, spent
 from evalkit.types import (
     Flow,
     Json,
@@ -131,24 +131,25 @@ def _ask(
                 totals[model, benchmark.name] = totals.get((model, benchmark.name), 0) + 1
 
     def observe(request: Request, reply: Reply) -> None:
-        usage.add(request, reply)
+        usage.add(reply)
         progress.reply(request, reply)
 
-    carry_over(job.engines, run_store.sessions())
+    capped = metered(job.engines)
+    carry_over(capped, run_store.sessions())
     progress.start(totals, kept)
-    ended, written = "interrupted", 0.0
+    ended, written = "interrupted", spent(capped)
     try:
         for key, value in drive(flows, job.engines, observe):
             record = _record(key, by_key[key], value)
             run_store.append(record)
             progress.record(record)
-            if usage.cost_usd > written:
-                run_store.session(usage.line("running"))
-                written = usage.cost_usd
+            if spent(capped) != written:
+                written = spent(capped)
+                run_store.session(usage.line("running", written))
         ended = "finished"
     finally:
         progress.stop()
-        run_store.session(usage.line(ended))
+        run_store.session(usage.line(ended, spent(capped)))
 
 
 def _record(key: Key, sample: Sample, value: Outcome | RequestFailed) -> Record:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import TypeAlias
 
 from evalkit.errors import RequestFailed
 from evalkit.protocols import Engine, Metered
-from evalkit.types import Json, Reply, Request
+from evalkit.types import Json, Reply
 
-__all__ = ["Usage", "carry_over"]
+__all__ = ["Usage", "carry_over", "metered", "spent"]
+
+Spent: TypeAlias = dict[str, dict[str, float]]
+"""`requests` and `cost_usd` by engine name."""
 
 
 @dataclass
@@ -27,10 +31,8 @@ class Usage:
     reused_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
-    by_engine: dict[str, dict[str, float]] = field(default_factory=dict)
-    """`requests` and `cost_usd` per `Request.engine`."""
 
-    def add(self, request: Request, reply: Reply) -> None:
+    def add(self, reply: Reply) -> None:
         """Count one reply."""
         if isinstance(reply, RequestFailed):
             self.failed += 1
@@ -43,26 +45,32 @@ class Usage:
         self.reused_tokens += reply.reused_tokens
         self.completion_tokens += reply.completion_tokens
         self.cost_usd += reply.cost_usd
-        mine = self.by_engine.setdefault(request.engine, {"requests": 0, "cost_usd": 0.0})
-        mine["requests"] += 1
-        mine["cost_usd"] += reply.cost_usd
 
-    def line(self, ended: str) -> dict[str, Json]:
+    def line(self, ended: str, spent: Spent) -> dict[str, Json]:
         """For sessions.jsonl; `ended`: running, finished or interrupted."""
-        return {**asdict(self), "seconds": round(time.time() - self.started, 3), "ended": ended}
+        seconds = round(time.time() - self.started, 3)
+        return {**asdict(self), "seconds": seconds, "ended": ended, "spent": spent}
 
 
-def carry_over(engines: Mapping[str, Engine], sessions: Iterable[Mapping[str, Json]]) -> None:
+def metered(engines: Mapping[str, Engine]) -> dict[str, Metered]:
+    """The engines with caps, by the name requests use."""
+    inner = {name: getattr(engine, "inner", engine) for name, engine in engines.items()}
+    return {n: e for n, e in inner.items() if isinstance(e, Metered) and e.capped}
+
+
+def spent(capped: Mapping[str, Metered]) -> Spent:
+    """What each capped engine has spent so far, over all sessions."""
+    return {n: {"requests": e.spent_requests, "cost_usd": e.spent_usd} for n, e in capped.items()}
+
+
+def carry_over(capped: Mapping[str, Metered], sessions: Sequence[Mapping[str, Json]]) -> None:
     """Tell capped engines what earlier sessions of this run spent.
 
-    A session writes a line whenever money was spent, so that a cap also holds over a session
-    that was killed; its last line counts.
+    A session writes a line whenever something was spent, so that a cap also holds over a
+    session that was killed.
     """
-    last = {line["started"]: line["by_engine"] for line in sessions}
-    for name, engine in engines.items():
-        inner = getattr(engine, "inner", engine)
-        if not isinstance(inner, Metered):
-            continue
-        mine = [by_engine[name] for by_engine in last.values() if name in by_engine]
-        inner.spent_requests = int(sum(m["requests"] for m in mine))
-        inner.spent_usd = float(sum(m["cost_usd"] for m in mine))
+    for line in sessions:
+        for name, before in line.get("spent", {}).items():
+            if name in capped:
+                capped[name].spent_requests = int(before["requests"])
+                capped[name].spent_usd = float(before["cost_usd"])
