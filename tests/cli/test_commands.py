@@ -1,0 +1,86 @@
+"""The commands as a user meets them: quick help, right exit codes, nothing but JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import evalkit
+
+
+def cpu_of(*arguments: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "evalkit", *arguments], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_help_is_quick() -> None:
+    assert min(cpu_of("--help") for _ in range(3)) < 0.3
+
+
+@pytest.mark.parametrize("command", ["run", "check", "schema", "list", "merge", "report"])
+def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
+    done = evalkit(tmp_path, command, "--help")
+    assert done.code == 0
+    assert done.out.startswith("Usage: ")
+    assert command in evalkit(tmp_path, "--help").out
+
+
+def test_unknown_commands_and_options_are_input_errors(tmp_path: Path) -> None:
+    assert evalkit(tmp_path, "rum").code == 2
+    assert evalkit(tmp_path, "run", "--nope").code == 2
+
+
+def test_schema_is_a_json_schema(tmp_path: Path) -> None:
+    import jsonschema
+
+    done = evalkit(tmp_path, "schema")
+    assert done.code == 0
+    jsonschema.Draft202012Validator.check_schema(json.loads(done.out))
+
+
+def test_list_names_what_suites_may_name(tmp_path: Path) -> None:
+    found = json.loads(evalkit(tmp_path, "list", "--json").out)
+    assert {"quickstart", "chat"} <= set(found["suites"])
+    assert {"alpaca_eval", "mt_bench", "lm_eval", "open_llm_leaderboard"} <= set(
+        found["benchmarks"]
+    )
+    assert {"vllm", "transformers", "openai", "fake"} <= set(found["engines"])
+
+
+def test_check_prints_problems_as_json(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("name: s\nmodels: {}\nbenchmark: []\n")
+    done = evalkit(tmp_path, "check", "s.yaml", "--json")
+    assert done.code == 2
+    found = json.loads(done.out)
+    assert found["ok"] is False
+    assert any("s.yaml:3" in p["where"] for p in found["problems"])
+    assert any("'benchmarks'" in p["message"] for p in found["problems"])
+
+
+def test_a_missing_run_is_an_input_error(tmp_path: Path) -> None:
+    done = evalkit(tmp_path, "report", "nowhere")
+    assert done.code == 2
+    assert "nowhere" in done.err
+
+
+def test_merge_refuses_what_is_not_there(tmp_path: Path) -> None:
+    done = evalkit(tmp_path, "merge", "./base", "./adapter", "out")
+    assert done.code == 2, done.err
+    assert "base" in done.err or "adapter" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_plugin_with_a_bug_is_not_a_verdict(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "name: s\nmodels: {a: {path: x}}\nengine: {type: fake}\nbenchmarks: [{type: own.module}]\n"
+    )
+    done = evalkit(tmp_path, "run", "s.yaml")
+    assert done.code == 2
+    assert "own.module" in done.err
