@@ -145,7 +145,8 @@ def planned(suite: Suite, origin: Origin, selection: Selection) -> Plan:
     absent = {
         name: missing
         for name, spec in suite.models.items()
-        if (missing := models.missing(spec, origin.root))
+        if extensions.find("engines", (spec.engine or suite.engine).type).cls.needs_weights
+        and (missing := models.missing(spec, origin.root))
     }
     fake = extensions.find("engines", "fake").spec
     assert fake is not None
