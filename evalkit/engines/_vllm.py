@@ -5,7 +5,11 @@ Everything here knows vLLM's API and nothing of queues or tickets.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from evalkit.engines._keys import sampling_seed
@@ -18,6 +22,7 @@ __all__ = [
     "ask_parameters",
     "load_advice",
     "prepare_environment",
+    "quiet_imports",
     "read_answer",
     "refused",
     "release",
@@ -97,6 +102,17 @@ def prepare_environment(cuda: bool) -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    # vLLM sets its logger up after its first warnings.
+    logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])
+
+
+@contextlib.contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Without the deprecation warnings that vLLM and torch cause in each other."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def load_advice(error: Exception, name: str, dtype: str, kv_cache_gib: float) -> str:

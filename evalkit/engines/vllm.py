@@ -31,6 +31,7 @@ from evalkit.engines._vllm import (
     ask_parameters,
     load_advice,
     prepare_environment,
+    quiet_imports,
     read_answer,
     refused,
     release,
@@ -128,6 +129,10 @@ class VllmEngine(LocalEngine):
         if self._engine is not None:
             return
         prepare_environment(self._cuda)
+        with quiet_imports():
+            self._engine = self._load()
+
+    def _load(self) -> Any:
         try:
             from vllm.engine.arg_utils import EngineArgs
             from vllm.v1.engine.llm_engine import LLMEngine
@@ -138,7 +143,7 @@ class VllmEngine(LocalEngine):
                 f"engine type 'transformers'"
             ) from error
         try:
-            self._engine = LLMEngine.from_engine_args(EngineArgs(**self._arguments()))
+            return LLMEngine.from_engine_args(EngineArgs(**self._arguments()))
         except Exception as error:
             message = load_advice(error, self._model.name, self._dtype, self._spec.kv_cache_gib)
             release(None)
