@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
+import warnings
 from collections import Counter, deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -195,4 +197,15 @@ def watcher(*, verbose: bool) -> Lines | Bars:
     ours.propagate = False
     if verbose:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    else:
+        _quiet_libraries()
     return watch
+
+
+def _quiet_libraries() -> None:
+    """Leave the screen to the pipeline: what a library warns of is for its developers."""
+    warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
