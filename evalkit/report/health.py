@@ -8,7 +8,14 @@ from evalkit.compare import JudgeHealth, judge_health
 from evalkit.report.view import View, mapping, sequence
 from evalkit.types import Json
 
-__all__ = ["JudgeHealth", "describe_judge", "health_rows", "is_local", "judge_entry"]
+__all__ = [
+    "JudgeHealth",
+    "describe_judge",
+    "health_rows",
+    "is_local",
+    "judge_entry",
+    "weakly_judged",
+]
 
 
 def health_rows(view: View) -> tuple[JudgeHealth, ...]:
@@ -27,6 +34,11 @@ def judge_entry(view: View, judge: str) -> Mapping[str, Json]:
 def is_local(view: View, judge: str) -> bool:
     """The judge is a model of the suite."""
     return bool(judge_entry(view, judge).get("local", False))
+
+
+def weakly_judged(view: View) -> set[str]:
+    """Benchmarks whose scores come from a model of the suite."""
+    return {row.benchmark for row in health_rows(view) if is_local(view, row.judge)}
 
 
 def describe_judge(view: View, judge: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evalkit.report.health import weakly_judged
 from evalkit.report.view import Measure, View
 from evalkit.report.words import WORDS, level_text, measure_label, verdict
 from evalkit.tables import count, difference, figure, interval, one_line, visible
@@ -19,11 +20,12 @@ def summary_lines(run: Run) -> list[str]:
     """
     view = View(run)
     primary = [m for b in view.benchmarks for m in b.measures if m.metric.primary]
+    weak = weakly_judged(view)
     lines: list[str] = []
     for pair in view.pairs:
         found = [(m, c) for m in primary if (c := view.comparison(pair, m)) is not None]
         head = ["", *pair, "difference", f"{level_text(view.level)} interval", "n", "verdict"]
-        lines += _columns([head, *(_row(view, m, c) for m, c in found)])
+        lines += _columns([head, *(_row(view, m, c, weak) for m, c in found)])
     if not lines:
         rows = [
             [measure_label(m), e.model, figure(e.point, e.unit), f"n {count(e.n)}"]
@@ -40,7 +42,7 @@ def summary_lines(run: Run) -> list[str]:
     return lines
 
 
-def _row(view: View, measure: Measure, c: Comparison) -> list[str]:
+def _row(view: View, measure: Measure, c: Comparison, weak: set[str]) -> list[str]:
     figures = []
     for name in (c.candidate, c.baseline):
         estimate = view.estimate(name, measure)
@@ -51,7 +53,7 @@ def _row(view: View, measure: Measure, c: Comparison) -> list[str]:
         difference(c.difference, c.unit),
         interval(c.low, c.high, c.unit, signed=True),
         count(c.n),
-        WORDS[verdict(c)],
+        WORDS[verdict(c)] + (" (weak judge)" if measure.benchmark in weak else ""),
     ]
 
 

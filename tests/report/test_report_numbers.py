@@ -179,16 +179,22 @@ def test_the_answer_counts_the_measures(run: Run) -> None:
         return render(replace(run, comparisons=tuple(rows)))["report.md"].decode().split("\n")[4]
 
     none, up, down = (-1.0, 1.0), (1.0, 2.0), (-2.0, -1.0)
+    # The run's judge is local: AlpacaEval and MT-Bench come first, the two tasks after them.
     assert answer([none] * 4) == (
-        "**≈ quick-lora cannot be told apart from smollm2 on any of 4 measures.**"
+        "**≈ quick-lora cannot be told apart from smollm2 on either measure. "
+        "A weak judge prefers quick-lora on 0 of 2 judged.**"
     )
     assert answer([up, none, none, up]) == (
-        "**▲ quick-lora is better than smollm2 on 2 of 4 measures; not told apart on 2.**"
+        "**▲ quick-lora is better than smollm2 on 1 of 2 measures; not told apart on 1. "
+        "A weak judge prefers quick-lora on 1 of 2 judged.**"
     )
-    assert answer([down] * 4) == "**▼ quick-lora is worse than smollm2 on 4 of 4 measures.**"
-    assert answer([up, down, none, none]) == (
-        "**≈ quick-lora is better than smollm2 on 1 of 4 measures and worse on 1; "
-        "not told apart on 2.**"
+    assert answer([down] * 4) == (
+        "**▼ quick-lora is worse than smollm2 on 2 of 2 measures. "
+        "A weak judge prefers quick-lora on 0 of 2 judged and smollm2 on 2.**"
+    )
+    assert answer([none, none, up, down]) == (
+        "**≈ quick-lora is better than smollm2 on 1 of 2 measures and worse on 1. "
+        "A weak judge prefers quick-lora on 0 of 2 judged.**"
     )
 
 

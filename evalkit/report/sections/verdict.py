@@ -19,7 +19,7 @@ from evalkit.report.blocks import (
     Text,
     Verdict,
 )
-from evalkit.report.health import health_rows, is_local
+from evalkit.report.health import health_rows, is_local, weakly_judged
 from evalkit.report.view import Measure, View
 from evalkit.report.words import (
     WORDS,
@@ -42,7 +42,7 @@ def build(view: View) -> Section:
     """The answers, then what to know before quoting them, then the figures that say so."""
     found = {pair: _headlines(view, pair) for pair in view.pairs}
     blocks: list[Block] = [
-        _answer(pair, [verdict(c) for _, c in rows]) for pair, rows in found.items() if rows
+        _answer(pair, rows, weakly_judged(view)) for pair, rows in found.items() if rows
     ]
     if not blocks:
         blocks.append(Text("No candidate is compared with a baseline in this run."))
@@ -61,7 +61,7 @@ def _headlines(view: View, pair: tuple[str, str]) -> _Found:
 
 def _contest(view: View, pair: tuple[str, str], found: _Found) -> Contest:
     units = dict.fromkeys(c.unit for _, c in found)
-    weak = {r.benchmark for r in health_rows(view) if is_local(view, r.judge)}
+    weak = weakly_judged(view)
     axes = tuple(_axis(unit, [(m, c) for m, c in found if c.unit == unit], weak) for unit in units)
     level = level_text(view.level)
     note = (
@@ -78,7 +78,24 @@ def _contest(view: View, pair: tuple[str, str], found: _Found) -> Contest:
     return Contest(*pair, axes, note)
 
 
-def _answer(pair: tuple[str, str], verdicts: list[Verdict]) -> Answer:
+def _answer(pair: tuple[str, str], found: _Found, weak: set[str]) -> Answer:
+    """The claim rests on what no weak judge decided; what one prefers is said apart."""
+    sound = [verdict(c) for m, c in found if m.benchmark not in weak]
+    judged = [verdict(c) for m, c in found if m.benchmark in weak]
+    if not sound:
+        claim = _claim(pair, judged)
+        return Answer(f"By a weak judge only: {claim.text}", claim.tone)
+    answer = _claim(pair, sound)
+    if not judged:
+        return answer
+    better, worse, total = judged.count("better"), judged.count("worse"), len(judged)
+    prefers = f"prefers {pair[0]} on {better} of {total} judged"
+    if worse:
+        prefers += f" and {pair[1]} on {worse}"
+    return Answer(f"{answer.text} A weak judge {prefers}.", answer.tone)
+
+
+def _claim(pair: tuple[str, str], verdicts: list[Verdict]) -> Answer:
     candidate, baseline = pair
     counts, total = Counter(verdicts), len(verdicts)
     better, worse = counts["better"], counts["worse"]
@@ -168,7 +185,14 @@ def _weak_judges(view: View) -> Iterator[Note]:
             worst = max(biases, key=abs)
             text += (
                 f" In this run it leaned {figure(abs(worst), 'percent')} percentage points toward "
-                f"the answer shown {'first' if worst > 0 else 'second'} (50 would be blind)."
+                f"the answer shown {'first' if worst > 0 else 'second'} (50: it always prefers "
+                f"that one)."
+            )
+        margins = [r.vote_margin for r in rows if r.judge == name and r.vote_margin is not None]
+        if margins:
+            text += (
+                f" Its votes lay {figure(min(margins), 'percent')} points from a coin toss on "
+                f"average (50: certain)."
             )
         yield Note(f"{text} Do not publish them.", f"Weak judge: {name}.")
 
