@@ -38,7 +38,7 @@ def run(path: str | Path, limit: int | None = None, out: Path | None = None) -> 
         EvalkitError: What ended the run early; everything finished is stored.
     """
     file = suites.locate(str(path))
-    workspace = suites.find_workspace(file)
+    workspace = suites.find_workspace(str(path))
     origin = runner.Origin(str(path), file.parent, workspace, ("evalkit", "run", str(path)))
     with store.CompletionStore(origin.state / "cache.sqlite") as cache:
         chosen = runner.Selection(limit=limit)

@@ -39,7 +39,7 @@ def command(base: str, adapter: str, out: Path, as_json: bool, **settings: Any) 
 
     watch = watcher(verbose=settings.pop("verbose"))
     spec = ModelSpec.model_validate({"base": base, "adapter": adapter, **settings})
-    workspace = suites.find_workspace(Path.cwd())
+    workspace = suites.find_workspace()
     proof = models.merge(base, adapter, out, spec, workspace, watch.step)
     if as_json:
         click.echo(json.dumps(proof, indent=2))

@@ -197,6 +197,7 @@ def watcher(*, verbose: bool) -> Lines | Bars:
     ours.propagate = False
     if verbose:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
     else:
         _quiet_libraries()
     return watch

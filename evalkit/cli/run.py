@@ -94,10 +94,10 @@ def _load(given: _Options) -> tuple[Suite, Origin]:
         mapping = suites.preset(base, adapter)
         label = f"--base {base} --adapter {adapter}"
         loaded = suites.load_mapping(mapping, label, overrides, extensions)
-        return loaded, Origin(label, Path.cwd(), suites.find_workspace(Path.cwd()), command_line)
+        return loaded, Origin(label, Path.cwd(), suites.find_workspace(), command_line)
     path = suites.locate(suite)
     loaded = suites.load(path, overrides, extensions)
-    return loaded, Origin(suite, path.parent, suites.find_workspace(path), command_line)
+    return loaded, Origin(suite, path.parent, suites.find_workspace(suite), command_line)
 
 
 def _deciding(arguments: list[str]) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 from evalkit.compare.scores import Cell, Metrics, cells, check, models
-from evalkit.stats import mean_estimate
+from evalkit.stats import Mean, is_binary, mean_estimate, proportion_estimate
 from evalkit.types import Estimate, Record
 
 __all__ = ["estimates"]
@@ -16,7 +17,8 @@ def estimates(records: Sequence[Record], metrics: Metrics, level: float) -> list
 
     The point is `Metric.scale` times the mean of the scores there are; `n` counts scores and
     `n_missing` those that failed, could not be parsed or were excluded.  Standard error and
-    interval: see `stats.mean_estimate`, clustered by `Record.cluster`.
+    interval: see `stats.mean_estimate`, clustered by `Record.cluster`, and
+    `stats.proportion_estimate` for shares.
 
     Args:
         records: canonical order; sets the order of models and categories.
@@ -40,9 +42,7 @@ def estimates(records: Sequence[Record], metrics: Metrics, level: float) -> list
 
 
 def _estimate(cell: Cell, model: str, level: float) -> Estimate:
-    scores, scale = cell.scores[model], cell.metric.scale
-    clusters = [cell.clusters[model][part] for part in scores]
-    mean = mean_estimate([scale * value for value in scores.values()], clusters, level)
+    mean = _mean(cell, model, level)
     return Estimate(
         model=model,
         benchmark=cell.benchmark,
@@ -60,3 +60,31 @@ def _estimate(cell: Cell, model: str, level: float) -> Estimate:
         unit=cell.metric.unit,
         method=mean.method,
     )
+
+
+def _mean(cell: Cell, model: str, level: float) -> Mean:
+    """In the metric's unit.
+
+    Shares get a Wilson interval where every model's scores are binary, so that all models of a
+    row are treated alike.
+    """
+    scores, scale = cell.scores[model], cell.metric.scale
+    if not all(is_binary(list(s.values()), _clusters(cell, m)) for m, s in cell.scores.items()):
+        scaled = [scale * value for value in scores.values()]
+        return mean_estimate(scaled, _clusters(cell, model), level)
+    share = proportion_estimate(list(scores.values()), _clusters(cell, model), level)
+    return replace(
+        share,
+        point=_times(scale, share.point),
+        standard_error=_times(scale, share.standard_error),
+        low=_times(scale, share.low),
+        high=_times(scale, share.high),
+    )
+
+
+def _times(scale: float, value: float | None) -> float | None:
+    return None if value is None else scale * value
+
+
+def _clusters(cell: Cell, model: str) -> list[Hashable]:
+    return [cell.clusters[model][part] for part in cell.scores[model]]

@@ -42,9 +42,15 @@ def locate(name_or_path: str) -> Path:
     raise SuiteError(f"no suite {name_or_path!r}: no such file, nor a bundled suite{hint}")
 
 
-def find_workspace(suite_path: Path) -> Path:
-    """The nearest folder at or above `suite_path` that has `.evalkit`, else the current one."""
-    start = suite_path.resolve()
+def find_workspace(suite: str | None = None) -> Path:
+    """The folder that `.evalkit` and `reports` belong to.
+
+    The nearest folder above the suite's file that has `.evalkit`, else the current one.  A suite
+    named without a path (a bundled one), and None, belong to where the command runs: its own
+    file may lie in an installation.
+    """
+    own = suite is not None and Path(suite).exists()
+    start = Path(suite).resolve() if own and suite is not None else Path.cwd()
     for folder in (start, *start.parents):
         if (folder / ".evalkit").is_dir():
             return folder

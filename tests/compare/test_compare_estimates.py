@@ -27,7 +27,9 @@ def test_percent_with_failed_samples_counted_not_scored(record: MakeRecord) -> N
     assert (row.point, row.n, row.n_clusters, row.n_missing) == (75.0, 4, 4, 2)
     assert row.standard_error == pytest.approx(25.0)
     assert (row.unit, row.level, row.category) == ("percent", 0.95, None)
-    assert row.low == pytest.approx(75 - 3.182446305284 * 25)
+    # statsmodels.stats.proportion.proportion_confint(3, 4, 0.05, "wilson")
+    assert row.low == pytest.approx(30.06418425824)
+    assert row.high == pytest.approx(95.44127391902)
 
 
 def test_two_turns_cluster_by_question_and_split_by_category(record: MakeRecord) -> None:

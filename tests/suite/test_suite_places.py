@@ -40,19 +40,33 @@ def test_workspace_is_the_nearest_above(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / ".evalkit").mkdir()
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
+    (inner / "suite.yaml").write_text("name: s\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path / "a")
-    assert suite.find_workspace(inner / "suite.yaml") == tmp_path
-    assert suite.find_workspace(inner) == tmp_path
+    assert suite.find_workspace(str(inner / "suite.yaml")) == tmp_path
+    assert suite.find_workspace("b/suite.yaml") == tmp_path
     (tmp_path / "a" / ".evalkit").mkdir()
-    assert suite.find_workspace(inner / "suite.yaml") == tmp_path / "a"
+    assert suite.find_workspace(str(inner / "suite.yaml")) == tmp_path / "a"
 
 
 def test_workspace_is_here_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here").mkdir()
     (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "suite.yaml").write_text("name: s\n", encoding="utf-8")
     (tmp_path / "suites" / ".evalkit").write_text("a file is no workspace", encoding="utf-8")
     monkeypatch.chdir(tmp_path / "here")
-    assert suite.find_workspace(tmp_path / "suites" / "suite.yaml") == tmp_path / "here"
+    assert suite.find_workspace(str(tmp_path / "suites" / "suite.yaml")) == tmp_path / "here"
+
+
+def test_a_bundled_suite_belongs_to_where_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert suite.find_workspace("quickstart") == tmp_path
+    assert suite.find_workspace() == tmp_path
+    (tmp_path / ".evalkit").mkdir()
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert suite.find_workspace("quickstart") == tmp_path
 
 
 @pytest.mark.parametrize(
