@@ -17,8 +17,8 @@ from evalkit.errors import BenchmarkError, DataError
 from evalkit.protocols import Benchmark, CompletionCache, Engine
 from evalkit.runner.assemble import Job, Origin, assemble
 from evalkit.runner.selection import Selection
-from evalkit.specs import Suite
-from evalkit.types import Completion, Json, Rendered, Reply, Request
+from evalkit.specs import BenchmarkSpec, JudgeSpec, Suite
+from evalkit.types import Completion, Json, Message, Rendered, Reply, Request
 from evalkit.types import Job as Ticketed
 
 __all__ = ["Plan", "PlanRow", "plan", "planned"]
@@ -185,12 +185,12 @@ def plan(
     """
     rows: list[PlanRow] = []
     found = list(notes)
-    for benchmark in job.benchmarks:
+    for benchmark, spec in zip(job.benchmarks, job.suite.benchmarks, strict=True):
         try:
             benchmark.load()
         except (DataError, BenchmarkError) as error:
             found.append(f"{benchmark.name}: {error}")
-            rows.extend(_nominal(benchmark, job))
+            rows.extend(_nominal(benchmark, spec, job))
             continue
         for model in job.models:
             rows.extend(_count(job, cache, benchmark, model, absent))
@@ -198,9 +198,26 @@ def plan(
     return Plan(tuple(rows), caps, tuple(found))
 
 
-def _nominal(benchmark: Benchmark, job: Job) -> list[PlanRow]:
-    requests = benchmark.nominal_requests()
-    return [PlanRow(m, m, benchmark.name, requests=requests) for m in job.models]
+def _nominal(benchmark: Benchmark, spec: BenchmarkSpec, job: Job) -> list[PlanRow]:
+    """Rows from the size of the complete data set; every answer is judged once."""
+    answers = benchmark.nominal_requests()
+    rows = [PlanRow(m, m, benchmark.name, requests=answers) for m in job.models]
+    if spec.judge is not None and answers is not None:
+        asked = answers * _requests_per_judgment(benchmark, job.judges[spec.judge]["protocol"])
+        key = f"judge:{spec.judge}"
+        rows += [PlanRow(key, m, benchmark.name, requests=asked) for m in job.models]
+    return rows
+
+
+def _requests_per_judgment(benchmark: Benchmark, style: str) -> int:
+    protocol = extensions.find("judges", f"{benchmark.judge_kind}_{style}").cls
+    judge = protocol("", "", JudgeSpec())
+    if benchmark.judge_kind == "pairwise":
+        first = next(judge.compare("question", "answer", "reference"))
+    else:
+        talk = (Message("user", "question"), Message("assistant", "answer"))
+        first = next(judge.rate(talk, (), "turn_1"))
+    return len(first)
 
 
 def _count(

@@ -49,3 +49,20 @@ def test_the_table_names_engines_and_numbers(workspace: Path) -> None:
     assert done.code == 0
     assert "judge:local" in done.out
     assert "at least" in done.out
+
+
+def test_without_data_the_plan_has_the_published_sizes(workspace: Path) -> None:
+    suite = (workspace / "small.yaml").read_text()
+    suite = suite.replace(", data: alpaca.jsonl", "").replace(", data: mt", "")
+    (workspace / "small.yaml").write_text(suite)
+    found = plan(workspace)
+    rows = found["rows"]
+    assert isinstance(rows, list)
+    counted = {(r["engine"], r["benchmark"]): r["requests"] for r in rows if r["model"] == "tuned"}
+    assert counted == {
+        ("tuned", "alpaca_eval"): 805,
+        ("judge:local", "alpaca_eval"): 1610,
+        ("tuned", "mt_bench"): 160,
+        ("judge:local", "mt_bench"): 160,
+    }
+    assert len(found["notes"]) == 2  # type: ignore[arg-type]
