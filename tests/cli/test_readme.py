@@ -1,0 +1,37 @@
+"""What the README shows works as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.support.cli import evalkit
+
+
+def blocks(repository: Path, language: str) -> list[str]:
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_its_suite_is_fine(repository: Path, tmp_path: Path) -> None:
+    (shown,) = blocks(repository, "yaml")
+    (tmp_path / "my.yaml").write_text(shown, encoding="utf-8")
+    done = evalkit(tmp_path, "check", "my.yaml")
+    assert done.code == 0, done.err
+
+
+def test_its_commands_exist(repository: Path, tmp_path: Path) -> None:
+    listed = evalkit(tmp_path, "--help").out
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"evalkit ([a-z]+)\b", "\n".join(blocks(repository, "sh"))))
+    named |= set(re.findall(r"`evalkit ([a-z]+)\b", text))
+    assert {"run", "check"} <= named
+    for name in named:
+        assert re.search(rf"^  {name}\b", listed, re.MULTILINE), name
+
+
+def test_its_make_targets_exist(repository: Path) -> None:
+    makefile = (repository / "Makefile").read_text(encoding="utf-8")
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    for target in set(re.findall(r"\bmake ([a-z]+)\b", readme)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
