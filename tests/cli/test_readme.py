@@ -33,5 +33,5 @@ def test_its_commands_exist(repository: Path, tmp_path: Path) -> None:
 def test_its_make_targets_exist(repository: Path) -> None:
     makefile = (repository / "Makefile").read_text(encoding="utf-8")
     readme = (repository / "README.md").read_text(encoding="utf-8")
-    for target in set(re.findall(r"\bmake ([a-z]+)\b", readme)):
+    for target in set(re.findall(r"(?:^|`)make ([a-z]+)\b", readme, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
