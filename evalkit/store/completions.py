@@ -15,7 +15,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from evalkit.errors import StoreError
 from evalkit.store.codec import CodecError, canonical_json, decode, encode, parse_json
@@ -126,7 +126,10 @@ class CompletionStore:
 
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA synchronous=NORMAL")
-        if self._is_current():
+        # A transaction, or another process may write the schema between two of its looks.
+        with self._transaction("DEFERRED"):
+            current = self._is_current()
+        if current:
             return
         self._use_write_ahead_log()
         with self._transaction():
@@ -172,8 +175,8 @@ class CompletionStore:
                 return
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
+    def _transaction(self, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Iterator[None]:
+        self._connection.execute(f"BEGIN {kind}")
         try:
             yield
             self._connection.execute("COMMIT")
