@@ -169,10 +169,18 @@ class _Configs:
         """Whether lm-eval's own 14,000 configs (five seconds) need not be read."""
         from lm_eval.tasks._index import Kind
 
-        for name in self.selection.tasks:
+        names, seen = list(self.selection.tasks), set[str]()
+        while names:
+            name = names.pop()
             entry = self.entry(manager, name)
-            if entry is None or entry.kind is Kind.GROUP:
+            if entry is None:
                 return False
+            if entry.kind is Kind.GROUP and name not in seen:
+                seen.add(name)
+                members = (entry.cfg or {}).get("task") or ()
+                if not all(isinstance(m, str) and not is_path(m) for m in members):
+                    return False
+                names.extend(members)
         return True
 
     def entry(self, manager: Any, name: str) -> Any:
