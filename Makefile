@@ -22,13 +22,14 @@ types:
 	.venv/bin/mypy
 
 fast:
-	$(PY) -m pytest -q -n 2 -m "not (vllm or model or browser or slow or data or gpu or ray)"
+	$(PY) -m pytest -q -n 2 --dist worksteal --hypothesis-profile quick \
+		-m "not (vllm or model or browser or slow or data or gpu or ray)"
 
 check: lint types fast
 
 # Heavy tests start engines of their own; one at a time keeps two cores and the memory free.
 test: setup lint types
-	$(PY) -m pytest -q -n 2 -m "not (vllm or model)"
+	$(PY) -m pytest -q -n 2 --dist worksteal -m "not (vllm or model)"
 	$(PY) -m pytest -q -m "vllm or model"
 
 clean:

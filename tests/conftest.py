@@ -6,11 +6,17 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Threads of several processes that wait for each other's cores make tiny models crawl.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # An example's time is the machine's affair: a busy one must not fail a property.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("full", _PATIENT)
+settings.register_profile("quick", _PATIENT, max_examples=20)  # `make check`
+settings.load_profile("full")  # unless --hypothesis-profile names another
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -127,6 +127,10 @@ def tasks() -> dict[str, tuple[str, dict[str, Any]]]:
                 ],
             },
         ),
+        "tiny_yes_no": (
+            "binary",
+            {**CHOICE, "doc_to_choice": ["no", "yes"], "metric_list": [metric("acc")]},
+        ),
         "tiny_brier": (
             "binary",
             {
@@ -228,7 +232,7 @@ def task_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.yaml").write_text(text + "\n")
     group = {
         "group": "tiny_group",
-        "task": ["tiny_choice", "tiny_binary"],
+        "task": ["tiny_choice", "tiny_yes_no"],
         "aggregate_metric_list": [{"metric": "acc", "weight_by_size": True}],
         "metadata": {"version": 2.0},
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.benchmarks.alpaca_eval import AlpacaEval, AlpacaEvalSpec
@@ -20,6 +20,7 @@ from evalkit.errors import DataError
 from evalkit.protocols import BenchmarkContext
 from evalkit.types import Completion, Flow, Json, Judgment, Outcome, Request
 from tests.support.flows import play
+from tests.support.properties import examples
 
 
 class KnownJudge:
@@ -82,7 +83,7 @@ def check_against_alpaca_eval(outcomes: Sequence[Outcome], preferences: list[Any
 
 # Multiples of 1/1024: 1 + p and p are both exact, so "exactly one half" is the same for both.
 @pytest.mark.slow
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.lists(st.none() | st.integers(0, 1024).map(lambda n: n / 1024), min_size=2, max_size=30))
 def test_win_rates_are_alpaca_evals(
     tmp_path_factory: pytest.TempPathFactory, preferences: list[float | None]

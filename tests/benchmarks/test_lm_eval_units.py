@@ -154,11 +154,11 @@ def test_overrides_are_merged_into_the_tasks_config(task_folder: Path) -> None:
 
 
 def test_overrides_reach_tasks_inside_a_group(task_folder: Path) -> None:
-    over = {"tiny_group": {"num_fewshot": 1}, "tiny_binary": {"num_fewshot": 0}}
+    over = {"tiny_group": {"num_fewshot": 1}, "tiny_yes_no": {"num_fewshot": 0}}
     bench = make(task_folder, tasks=("tiny_group",), include=".", overrides=over)
     shots = {name: d["shots"] for name, d in bench.describe()["tasks"].items()}
-    assert shots == {"tiny_choice": 1, "tiny_binary": 0}
-    assert bench.describe()["groups"]["tiny_group"]["tasks"] == ["tiny_choice", "tiny_binary"]
+    assert shots == {"tiny_choice": 1, "tiny_yes_no": 0}
+    assert bench.describe()["groups"]["tiny_group"]["tasks"] == ["tiny_choice", "tiny_yes_no"]
 
 
 def test_local_data_in_an_override_is_relative_to_the_suite(
@@ -202,7 +202,12 @@ def test_nothing_is_left_in_the_datasets_cache(
     ("spec", "error", "words"),
     [
         ({"tasks": ("missing.yaml",)}, SuiteError, ["'missing.yaml'", "relative to the suite"]),
-        ({"tasks": ("tiny_sum",), "include": "."}, SuiteError, ["'tiny_sum'", "'tiny_sums'"]),
+        pytest.param(
+            {"tasks": ("tiny_sum",), "include": "."},
+            SuiteError,
+            ["'tiny_sum'", "'tiny_sums'"],
+            marks=pytest.mark.slow,  # reads all of lm-eval's own tasks
+        ),
         ({"tasks": ("x",), "include": "nowhere"}, SuiteError, ["'nowhere'", "folder"]),
         (
             {"tasks": ("tiny_sums.yaml",), "overrides": {"tiny_sum": {}}},

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.engines._cached import CachedEngine
@@ -103,7 +103,6 @@ BATCHES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(BATCHES)
 def test_same_answers_with_and_without_and_each_key_asked_once(
     batches: list[list[Request]],

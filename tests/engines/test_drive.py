@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.engines._drive import drive
@@ -150,7 +150,6 @@ SHAPES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(shapes=SHAPES, seed=st.integers(0, 10_000), exclusive=st.tuples(*[st.booleans()] * 4))
 def test_each_flow_gets_its_own_answers_and_ends_once(
     shapes: list[tuple[Shape, bool]], seed: int, exclusive: tuple[bool, ...]

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -400,7 +400,6 @@ def test_a_timed_out_request_counts_as_spent() -> None:
     assert "max_requests 2 is reached" in str(reply)
 
 
-@settings(deadline=None)
 @given(
     cap=st.floats(0, 10),
     costs=st.lists(st.tuples(st.floats(0, 3), st.floats(0, 1), st.booleans()), max_size=30),

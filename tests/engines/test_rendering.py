@@ -141,9 +141,7 @@ def test_a_request_is_rendered_once(renderer: Renderer) -> None:
     assert renderer.tokens([replace(request, engine="other", trial=3)])[0] is first[0]
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     context=st.text(alphabet="abc Theé\n.", max_size=20),
     continuation=st.text(alphabet="abc Theé\n.", min_size=1, max_size=8),

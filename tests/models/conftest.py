@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,12 @@ def save_tokenizer(folder: Path, *, extra: tuple[str, ...] = (), template: bool 
 
 
 @pytest.fixture(scope="session")
-def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
+def make_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeModel]:
     """`make_model(seed=..., layers=..., tied=..., dtype=..., template=...)` -> folder."""
+    import peft  # noqa: F401
+    from transformers import LlamaForCausalLM  # noqa: F401
+
+    gc.freeze()  # merging collects garbage; that should not look through all of torch each time
     made: dict[str, Path] = {}
 
     def make(**wanted: Any) -> Path:
@@ -51,7 +56,8 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
             made[key] = _make_model(tmp_path_factory.mktemp("base"), **wanted)
         return made[key]
 
-    return make
+    yield make
+    gc.unfreeze()
 
 
 def _make_model(
@@ -86,33 +92,50 @@ def _make_model(
     return folder
 
 
-@pytest.fixture
-def make_adapter(tmp_path: Path) -> MakeAdapter:
-    """`make_adapter(base, r=..., ...)` -> folder of a random, "trained" adapter on `base`."""
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> MakeAdapter:
+    """The adapters that `make_adapter` copies."""
+    made: dict[str, Path] = {}
 
-    def make(
-        base: Path, *, zero: bool = False, extra: tuple[str, ...] = (), **options: Any
-    ) -> Path:
-        import torch
-        from peft import LoraConfig, get_peft_model
-        from transformers import AutoModelForCausalLM
-
-        folder = tmp_path / f"adapter{len(list(tmp_path.glob('adapter*')))}"
-        folder.mkdir()
-        model = AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32)
-        if extra:
-            rows = save_tokenizer(folder, extra=extra)
-            model.resize_token_embeddings(rows)
-        settings = {"target_modules": ["q_proj", "v_proj"], "r": 4, "lora_alpha": 8, **options}
-        tuned = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **settings))
-        torch.manual_seed(7)
-        for name, parameter in tuned.named_parameters():
-            if parameter.requires_grad and not (zero and "lora_B" in name):
-                parameter.data = parameter.data + 0.1 * torch.randn_like(parameter)
-        tuned.save_pretrained(folder, save_embedding_layers=bool(extra) or "auto")
-        return folder
+    def make(base: Path, **wanted: Any) -> Path:
+        key = json.dumps([str(base), wanted], sort_keys=True)
+        if key not in made:
+            made[key] = _make_adapter(tmp_path_factory.mktemp("trained"), base, **wanted)
+        return made[key]
 
     return make
+
+
+@pytest.fixture
+def make_adapter(trained: MakeAdapter, tmp_path: Path) -> MakeAdapter:
+    """`make_adapter(base, r=..., ...)` -> folder of a random, "trained" adapter on `base`."""
+
+    def make(base: Path, **wanted: Any) -> Path:
+        folder = tmp_path / f"adapter{len(list(tmp_path.glob('adapter*')))}"
+        return copy_of(trained(base, **wanted), folder)
+
+    return make
+
+
+def _make_adapter(
+    folder: Path, base: Path, *, zero: bool = False, extra: tuple[str, ...] = (), **options: Any
+) -> Path:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32)
+    if extra:
+        rows = save_tokenizer(folder, extra=extra)
+        model.resize_token_embeddings(rows)
+    settings = {"target_modules": ["q_proj", "v_proj"], "r": 4, "lora_alpha": 8, **options}
+    tuned = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **settings))
+    torch.manual_seed(7)
+    for name, parameter in tuned.named_parameters():
+        if parameter.requires_grad and not (zero and "lora_B" in name):
+            parameter.data = parameter.data + 0.1 * torch.randn_like(parameter)
+    tuned.save_pretrained(folder, save_embedding_layers=bool(extra) or "auto")
+    return folder
 
 
 @pytest.fixture

@@ -116,7 +116,9 @@ def hub(make_model: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     server = StandIn(make_model())
     server.files["modeling_tiny.py"] = b"raise SystemExit"
     server.files["optimizer.pt"] = b"state"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))

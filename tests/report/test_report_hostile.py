@@ -13,13 +13,14 @@ from itertools import cycle, pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from evalkit.report import render, summary_lines
 from evalkit.tables import visible
 from evalkit.types import Run
+from tests.support.properties import examples
 from tests.support.runs import Plan, build_run
 
 PAYLOADS = (
@@ -175,7 +176,7 @@ def test_a_terminal_gets_plain_text(hostile: Run) -> None:
     assert all(line.isprintable() for line in lines)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.text(st.characters(), min_size=1, max_size=30))
 def test_any_text_survives_as_text(text: str) -> None:
     run = hostile_run(lambda _: f"[{text}]", ("a", "b"))

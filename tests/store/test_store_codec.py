@@ -10,12 +10,13 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.store import canonical_json, decode, encode, run_id
 from evalkit.store.codec import CodecError, json_bytes, parse_json
 from evalkit.types import Comparison, Completion, Estimate, Judgment, Outcome, Record, Score
+from tests.support.properties import examples
 
 TEXT = st.text(st.characters(), max_size=12)  # with lone surrogates and control characters
 HALVES = st.text(st.characters(categories=["Cs"]), max_size=3)
@@ -107,7 +108,7 @@ OUTCOMES = built(
 ROWS = built(Estimate) | built(Comparison)
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(
     built(Record, outcome=OUTCOMES)
     | built(Completion, top_logprobs=several(st.tuples(TEXT, FINITE)))

@@ -59,7 +59,7 @@ def test_whether_it_came_from_the_cache_is_not_stored(path: Path) -> None:
     assert value == '{"text":"x"}'
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.builds(
         Completion,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import suite
@@ -19,8 +19,6 @@ from evalkit.suite import overrides, reading
 from tests.suite.conftest import GOOD, Catalogue
 
 CATALOGUE = Catalogue()
-PATIENT = settings(deadline=None)
-"""A busy machine is no failure."""
 WORDS = st.sampled_from(
     ["name", "type", "role", "path", "base", "adapter", "engine", "judge", "judges", "models",
      "benchmarks", "gate", "report", "margins", "baseline", "figures", "pairs", "choices", "vllm",
@@ -49,13 +47,11 @@ def outcome(mapping: dict[Any, Any], *changes: str) -> Suite | SuiteError:
 
 
 @given(st.dictionaries(SECTIONS | st.integers(), TREES))
-@PATIENT
 def test_any_mapping(mapping: dict[Any, Any]) -> None:
     outcome(mapping)
 
 
 @given(SECTIONS, TREES)
-@PATIENT
 def test_a_good_suite_with_one_section_replaced(section: str, value: object) -> None:
     mapping = {**reading.from_text(GOOD, "good").tree, section: value}
     made = outcome(mapping)
@@ -65,7 +61,6 @@ def test_a_good_suite_with_one_section_replaced(section: str, value: object) -> 
 
 
 @given(st.dictionaries(WORDS, TREES, max_size=4))
-@PATIENT
 def test_any_model(model: dict[str, Any]) -> None:
     tree = reading.from_text(GOOD, "good").tree
     made = outcome({**tree, "models": {**tree["models"], "extra": model}})
@@ -74,7 +69,6 @@ def test_any_model(model: dict[str, Any]) -> None:
 
 
 @given(st.text(max_size=200))
-@PATIENT
 def test_any_text(text: str) -> None:
     try:
         problems = reading.from_text(text, "f.yaml").problems
@@ -84,7 +78,6 @@ def test_any_text(text: str) -> None:
 
 
 @given(st.binary(max_size=100))
-@settings(deadline=None, max_examples=50)
 def test_any_bytes(raw: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s.yaml"
@@ -94,7 +87,6 @@ def test_any_bytes(raw: bytes) -> None:
 
 
 @given(st.data())
-@PATIENT
 def test_a_damaged_file_names_lines_it_has(data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(GOOD)))
     end = data.draw(st.integers(start, min(len(GOOD), start + 12)))
@@ -110,7 +102,6 @@ def test_a_damaged_file_names_lines_it_has(data: st.DataObject) -> None:
 
 
 @given(st.lists(WORDS | st.integers(0, 3).map(str) | st.text(max_size=5), max_size=4), TREES)
-@PATIENT
 def test_any_override(segments: list[str], value: object) -> None:
     text = json.dumps(value)
     outcome(reading.from_text(GOOD, "good").tree, f"{'.'.join(segments)}={text}")
@@ -118,7 +109,6 @@ def test_any_override(segments: list[str], value: object) -> None:
 
 
 @given(st.integers() | st.booleans() | st.none() | st.text("abc-_ .", max_size=9))
-@PATIENT
 def test_an_override_says_what_json_says(value: object) -> None:
     source = reading.from_text(GOOD, "good")
     overrides.apply(source, [f"seed={json.dumps(value)}"])
@@ -127,7 +117,6 @@ def test_an_override_says_what_json_says(value: object) -> None:
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
-@PATIENT
 def test_any_preset_is_well_formed(base: str, adapter: str) -> None:
     """Benchmarks and judges are real ones, which this catalogue lacks; the rest must be right."""
     made = {**suite.preset(base, adapter), "judges": {}, "benchmarks": [{"type": "choices"}]}
@@ -140,7 +129,6 @@ def test_any_preset_is_well_formed(base: str, adapter: str) -> None:
 
 
 @given(TREES, TREES)
-@PATIENT
 def test_a_value_inside_itself(first: object, second: object) -> None:
     loop: list[Any] = [first, second]
     loop.append(loop)
