@@ -342,5 +342,6 @@ class Run:
     comparisons: tuple[Comparison, ...]
 
 
-Observer: TypeAlias = Callable[[Request, Reply], None]
-"""Told of every reply as it arrives (progress, token counts); must be quick."""
+Observer: TypeAlias = Callable[[Any, Request, Reply], None]
+"""Told of every reply as it arrives, with the key of the flow that asked (progress, token
+counts); must be quick."""

@@ -50,7 +50,7 @@ def drive(
     Args:
         flows: Flows by key; none of them started.
         engines: By the names requests use; several names may share one object.
-        observer: Told of each reply as it arrives.
+        observer: Told of each reply as it arrives, and whose it is.
 
     Raises:
         BenchmarkError: A flow raised anything but RequestFailed, or named no known engine.
@@ -160,11 +160,10 @@ class _Driver(Generic[K, T]):
             yield from self._advance(life, life.start)
         while True:
             yield from self._settle()
-            busy = [line for line in self._lines if line.waiting]
-            if not busy:
+            if not any(line.waiting for line in self._lines):
                 return
-            self._open_needed(busy)
-            open_lines = [line for line in busy if line.is_open]
+            yield from self._open_needed()
+            open_lines = [line for line in self._lines if line.waiting and line.is_open]
             for line, timeout in _timeouts(open_lines):
                 yield from self._deliver(line, line.poll(timeout))
 
@@ -184,18 +183,35 @@ class _Driver(Generic[K, T]):
                 while not line.is_open and line.waiting and (replies := line.poll(0)):
                     yield from self._deliver(line, replies)
 
-    def _open_needed(self, busy: Sequence[_Line]) -> None:
+    def _open_needed(self) -> Iterator[tuple[K, T | RequestFailed]]:
         """Open shared engines with work; change the exclusive one when it has none left."""
-        for line in busy:
-            if not line.engine.exclusive and not line.is_open:
-                line.open()
-        wanted = [line for line in busy if line.engine.exclusive]
-        if not wanted or any(line.is_open for line in wanted):
+        self._open_shared()
+        if self._next_exclusive() is None:
+            return
+        # Loading may take a minute, in which nothing else is polled: what is answered by now
+        # is taken first, since a cache stores it only then, and what it leads to is submitted.
+        for line in self._lines:
+            if line.is_open and line.waiting and not line.engine.exclusive:
+                yield from self._deliver(line, line.poll(0))
+        yield from self._settle()
+        self._open_shared()
+        wanted = self._next_exclusive()
+        if wanted is None:
             return
         for line in self._lines:
             if line.engine.exclusive and line.is_open:
                 line.close()
-        wanted[0].open()
+        wanted.open()
+
+    def _open_shared(self) -> None:
+        for line in self._lines:
+            if line.waiting and not line.engine.exclusive and not line.is_open:
+                line.open()
+
+    def _next_exclusive(self) -> _Line | None:
+        """The engine that should get the device; None where the open one still has work."""
+        wanted = [line for line in self._lines if line.waiting and line.engine.exclusive]
+        return None if any(line.is_open for line in wanted) else next(iter(wanted), None)
 
     def _deliver(
         self, line: _Line, replies: Sequence[tuple[int, Reply]]
@@ -206,7 +222,7 @@ class _Driver(Generic[K, T]):
             life.replies[place] = reply
             life.missing -= 1
             if self._observer is not None:
-                self._observer(request, reply)
+                self._observer(life.key, request, reply)
             if life.missing == 0:
                 yield from self._advance(life, life.resume)
 

@@ -130,9 +130,9 @@ def _ask(
                 flows[key] = benchmark.flow(sample, model)
                 totals[model, benchmark.name] = totals.get((model, benchmark.name), 0) + 1
 
-    def observe(request: Request, reply: Reply) -> None:
+    def observe(key: Key, request: Request, reply: Reply) -> None:
         usage.add(reply)
-        progress.reply(request, reply)
+        progress.reply(key, request, reply)
 
     capped = metered(job.engines)
     carry_over(capped, run_store.sessions())

@@ -21,8 +21,8 @@ class Progress(Protocol):
         """Asking begins: samples to do per (model, benchmark); `done` were finished before."""
         ...
 
-    def reply(self, request: Request, reply: Reply) -> None:
-        """An engine answered."""
+    def reply(self, key: tuple[str, str, str, str], request: Request, reply: Reply) -> None:
+        """An engine answered; `key`: model, benchmark, task and sample it was asked for."""
         ...
 
     def record(self, record: Record) -> None:
@@ -43,7 +43,7 @@ class Silent:
     def start(self, totals: Mapping[tuple[str, str], int], done: int) -> None:
         """Nothing."""
 
-    def reply(self, request: Request, reply: Reply) -> None:
+    def reply(self, key: tuple[str, str, str, str], request: Request, reply: Reply) -> None:
         """Nothing."""
 
     def record(self, record: Record) -> None:

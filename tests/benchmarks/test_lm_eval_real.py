@@ -149,7 +149,7 @@ class Ours:
         self.outcomes = {k: o for k, o in ends.items() if isinstance(o, Outcome)}
         assert len(self.outcomes) == len(samples)
 
-    def _keep(self, request: Request, reply: Reply) -> None:
+    def _keep(self, key: tuple[str, str], request: Request, reply: Reply) -> None:
         assert isinstance(reply, Completion), reply
         self.replies[request] = reply
 

@@ -90,6 +90,16 @@ class ScrambledEngine:
             self._open_now.remove(self)
 
 
+class Prompt(ScrambledEngine):
+    """Answers all it has in each poll."""
+
+    def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
+        if not self.is_open:
+            return []
+        jobs, self.jobs = self.jobs, []
+        return [(ticket, self._answer(request)) for ticket, request in jobs]
+
+
 def ask(engine: str, text: str) -> Request:
     return Request(engine=engine, kind="generate", prompt=text)
 
@@ -207,12 +217,55 @@ def test_api_judging_overlaps_generation() -> None:
     api = ScrambledEngine(4)
     flows = {i: shaped(str(i), [[("m", False)], [("api", False)]], False) for i in range(30)}
 
-    def observe(request: Request, reply: Reply) -> None:
+    def observe(key: int, request: Request, reply: Reply) -> None:
+        assert str(request.prompt).startswith(f"{key}/")
         finished.append(request.engine)
 
     list(drive(flows, {"m": model, "api": api}, observe))
     assert len(finished) == 60
     assert finished.index("api") < len(finished) - 1 - finished[::-1].index("m")
+
+
+def test_what_is_answered_is_taken_before_the_next_model_is_loaded() -> None:
+    """A paid reply is stored when polled; loading a model may take a minute."""
+    journal: list[str] = []
+
+    class Api(ScrambledEngine):
+        """Answers everything between two polls, as a server does."""
+
+        def submit(self, jobs: Sequence[Job]) -> None:
+            journal.append("asked")
+            super().submit(jobs)
+
+        def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
+            jobs, self.jobs = self.jobs, []
+            journal.extend("answered" for _ in jobs)
+            return [(ticket, echo(request)) for ticket, request in jobs]
+
+    class Loud(ScrambledEngine):
+        def open(self) -> None:
+            journal.append("loaded")
+            super().open()
+
+    flows = {
+        0: shaped("x", [[("api", False)], [("api", False)]], False),
+        1: shaped("y", [[("m", False)]], False),
+    }
+    list(drive(flows, {"api": Api(), "m": Loud(exclusive=True)}))
+    assert journal == ["asked", "answered", "asked", "loaded", "answered"]
+
+
+def test_an_engine_that_gets_work_by_that_is_not_closed() -> None:
+    """The reply taken last asks the model that is still open."""
+    open_now: list[object] = []
+    first, second = (Prompt(s, True, open_now=open_now) for s in (1, 2))
+    flows = {
+        0: shaped("x", [[("first", False)], [("api", False)], [("first", False)]], False),
+        1: shaped("y", [[("second", False)]], False),
+    }
+    engines = {"first": first, "second": second, "api": Prompt(3)}
+    assert len(list(drive(flows, engines))) == 2
+    assert (first.opened, second.opened) == (1, 1)
 
 
 def test_no_flows_is_no_work() -> None:
