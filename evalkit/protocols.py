@@ -185,10 +185,11 @@ class Benchmark(Protocol):
         """A sample's whole life: ask the model, ask the judge, score."""
         ...
 
-    def extra_estimates(self, records: Sequence[Record]) -> Sequence[Estimate]:
+    def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
         """Figures that are not means of per-sample scores (a corpus metric, a group's average).
 
-        `records`: this benchmark's, one model's, canonical order.
+        `records`: this benchmark's, one model's, canonical order; `level`: confidence level of
+        the intervals, 0 to 1.
         """
         ...
 

@@ -7,7 +7,7 @@ here in their own file; `extensions.py` finds them by `type`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
@@ -48,6 +48,9 @@ class Spec(BaseModel):
 
 class EngineSpec(Spec):
     """What every engine's settings have in common."""
+
+    operational: ClassVar[frozenset[str]] = frozenset()
+    """Fields that change cost, speed or patience, never an answer: not part of a run's identity."""
 
     type: str = "vllm"
     """Module of the engines room (vllm, transformers, openai, fake) or a dotted path."""
@@ -188,3 +191,18 @@ class Suite(Spec):
     """What is written."""
     seed: int = 0
     """Seeds sampling requests and bootstraps."""
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides answers and figures, as JSON: everything but operational fields."""
+        judges = {name: _operational(spec) for name, spec in self.judges.items()}
+        models = {
+            name: {"engine": _operational(spec.engine)}
+            for name, spec in self.models.items()
+            if spec.engine is not None
+        }
+        left_out: Any = {"engine": _operational(self.engine), "judges": judges, "models": models}
+        return self.model_dump(mode="json", exclude=left_out)
+
+
+def _operational(spec: Spec) -> set[str]:
+    return set(getattr(spec, "operational", ()))

@@ -38,8 +38,6 @@ __all__ = [
     "percent",
 ]
 
-LEVEL = 0.95
-"""Confidence level of these estimates' intervals."""
 BOOTSTRAP = 1000
 """Replicates where lm-eval bootstraps a standard error (its default is 100,000)."""
 
@@ -246,15 +244,19 @@ def combine(parts: Sequence[Figure], name: str, *, by_size: bool) -> Figure:
     return Figure(name, point, error, n, missing, method, corpus=True)
 
 
-def estimate(figure: Figure, model: str, benchmark: str, task: str) -> Estimate:
-    """`figure` in the unit leaderboards print, with a normal interval."""
+def estimate(figure: Figure, model: str, place: tuple[str, str], level: float) -> Estimate:
+    """`figure` in the unit leaderboards print, with a normal interval.
+
+    `place`: benchmark entry and task; `level`: confidence level, 0 to 1.
+    """
+    benchmark, task = place
     scale = 100.0 if percent(figure.metric) else 1.0
     point = None if figure.point is None else figure.point * scale
     error = None if figure.standard_error is None else figure.standard_error * scale
     low = high = None
     method = figure.method
     if point is not None and error is not None:
-        half = NormalDist().inv_cdf(0.5 + LEVEL / 2) * error
+        half = NormalDist().inv_cdf(0.5 + level / 2) * error
         low, high = point - half, point + half
         method += "; normal interval"
     return Estimate(
@@ -267,7 +269,7 @@ def estimate(figure: Figure, model: str, benchmark: str, task: str) -> Estimate:
         standard_error=error,
         low=low,
         high=high,
-        level=LEVEL,
+        level=level,
         n=figure.n,
         n_clusters=figure.n,
         n_missing=figure.n_missing,

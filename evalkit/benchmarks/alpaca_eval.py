@@ -99,7 +99,11 @@ class AlpacaEval:
             names = [f"{REFERENCES[self._spec.version]}{end}" for end in ("", ".gz")]
             path = data.locate(place, "alpaca_eval", names, what=f"AlpacaEval ({self.name})")
             dataset = data.read_jsonl(path)
-            data.require(dataset, {"instruction": str, "output": str})
+            data.require(
+                dataset,
+                {"instruction": str, "output": str},
+                optional={"dataset": str, "generator": str},
+            )
             self._dataset = dataset
 
     def samples(self) -> Sequence[Sample]:
@@ -143,7 +147,7 @@ class AlpacaEval:
             error=error,
         )
 
-    def extra_estimates(self, records: Sequence[Record]) -> Sequence[Estimate]:
+    def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
         """None: every figure is a mean over samples."""
         del records
         return ()

@@ -204,7 +204,7 @@ class LmEval:
             truncated=any(c.truncated for c in completions),
         )
 
-    def extra_estimates(self, records: Sequence[Record]) -> Sequence[Estimate]:
+    def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
         """Corpus metrics by lm-eval's own aggregation, and the groups' averages."""
         if not records:
             return ()
@@ -213,14 +213,14 @@ class LmEval:
         by_task = self.figures(records)
         model = records[0].model
         rows = [
-            scoring.estimate(figure, model, self.name, task)
+            scoring.estimate(figure, model, (self.name, task), level)
             for task, found in by_task.items()
             for figure in found
             if figure.corpus
         ]
         for name, group in self._loaded.groups.items():
             found = scoring.group_figures(group, by_task)
-            rows += [scoring.estimate(figure, model, self.name, name) for figure in found]
+            rows += [scoring.estimate(f, model, (self.name, name), level) for f in found]
         return rows
 
     def figures(self, records: Sequence[Record]) -> dict[str, list[scoring.Figure]]:

@@ -165,7 +165,7 @@ class MtBench:
             error=error_text,
         )
 
-    def extra_estimates(self, records: Sequence[Record]) -> Sequence[Estimate]:
+    def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
         """None: every figure is a mean over ratings."""
         del records
         return ()

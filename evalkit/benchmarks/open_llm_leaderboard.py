@@ -120,14 +120,15 @@ class OpenLlmLeaderboard:
         """As lm_eval does."""
         return self._inner.flow(sample, model)
 
-    def extra_estimates(self, records: Sequence[Record]) -> Sequence[Estimate]:
+    def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
         """Groups and corpus metrics as lm_eval prints them, and the leaderboard's average."""
         if not records:
             return ()
         figures = self._inner.figures(records)
         average = _average_v1(figures, self._spec) if self._spec.version == 1 else self._v2(figures)
-        rows = list(self._inner.extra_estimates(records))
-        return [*rows, scoring.estimate(average, records[0].model, self.name, self._spec.type)]
+        rows = list(self._inner.extra_estimates(records, level))
+        place = (self.name, self._spec.type)
+        return [*rows, scoring.estimate(average, records[0].model, place, level)]
 
     def _v2(self, figures: Mapping[str, Sequence[Figure]]) -> Figure:
         choices = {name: self._inner.choices(name) for name in figures}

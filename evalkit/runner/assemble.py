@@ -27,7 +27,7 @@ from evalkit.runner.selection import Selection
 from evalkit.specs import BenchmarkSpec, EngineSpec, JudgeSpec, LocalJudgeSpec, ModelSpec, Suite
 from evalkit.types import Json, PreparedModel, Sample
 
-__all__ = ["Job", "Origin", "assemble"]
+__all__ = ["Job", "Origin", "assemble", "build_benchmarks", "with_engines"]
 
 Prepare = Callable[[str, ModelSpec], PreparedModel]
 
@@ -107,23 +107,12 @@ class _Assembler:
             self.by_identity[identity] = CachedEngine(inner, self.cache)
         return self.by_identity[identity]
 
-    def judge(self, name: str, kind: str) -> PairwiseJudge | RatingJudge:
-        """The protocol object that asks judge `name`."""
-        spec: JudgeSpec = self.suite.judges[name]
-        engine = self._judge_engine(name, spec)
-        protocol = f"{kind}_{_judge_style(spec)}"
-        judge: PairwiseJudge | RatingJudge
-        judge = extensions.find("judges", protocol).cls(name, engine, spec)
-        return judge
-
-    def _judge_engine(self, name: str, spec: JudgeSpec) -> str:
-        """`judge:NAME`, also where it is a model of the suite: plans and usage tell them apart."""
-        key = f"judge:{name}"
-        if key in self.engines:
-            return key
+    def judge(self, name: str) -> None:
+        """Make the engine that answers as judge `name`."""
+        spec, key = self.suite.judges[name], _judge_key(name)
         if isinstance(spec, LocalJudgeSpec):
             self.engines[key] = self.engines[self.model(spec.model)]
-            return key
+            return
         assert isinstance(spec, EngineSpec)
         served = PreparedModel(
             name=name,
@@ -134,7 +123,14 @@ class _Assembler:
             template_source="none",
         )
         self.engines[key] = self._engine(spec, served)
-        return key
+
+
+def _judge_key(name: str) -> str:
+    """`Request.engine` of a judge, also where it is a model of the suite.
+
+    So plans and usage tell judging from answering.
+    """
+    return f"judge:{name}"
 
 
 def _judge_style(spec: JudgeSpec) -> str:
@@ -162,62 +158,84 @@ def assemble(
     origin: Origin,
     selection: Selection,
     cache: CompletionCache,
-    prepare: Prepare | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Job:
-    """Build models, engines, judges and benchmarks of the selected part of `suite`.
+    """Read the data, then build models and engines of the selected part of `suite`.
 
-    Raises SuiteError, ModelError, DataError, BenchmarkError or JudgeError, each saying what
-    to change.
+    Data comes first: a missing file must not be found after hours of downloads and merges.
+
+    Raises SuiteError, DataError, BenchmarkError or ModelError, each saying what to change.
     """
-    if prepare is None:
-
-        def prepare(name: str, spec: ModelSpec) -> PreparedModel:
-            say(f"preparing {name}")
-            return models.prepare(name, spec, origin.root, origin.workspace, say)
-
     chosen = selection.entries(suite)
-    compared = selection.compared(chosen)
+    benchmarks = build_benchmarks(chosen, origin)
+    for benchmark in benchmarks:
+        say(f"reading {benchmark.name}")
+        benchmark.load()
+    return with_engines(chosen, origin, (selection, benchmarks), cache, say)
+
+
+def with_engines(
+    suite: Suite,
+    origin: Origin,
+    chosen: tuple[Selection, tuple[Benchmark, ...]],
+    cache: CompletionCache,
+    say: Callable[[str], None],
+) -> Job:
+    """The second half of `assemble`: models prepared, engines and judges built."""
+    selection, benchmarks = chosen
+
+    def prepare(name: str, spec: ModelSpec) -> PreparedModel:
+        say(f"preparing {name}")
+        return models.prepare(name, spec, origin.root, origin.workspace, say)
+
+    compared = selection.compared(suite)
     if not compared:
         raise SuiteError("no model to ask: every model of the suite is published or deselected")
-    parts = _Assembler(chosen, origin, cache, prepare)
+    parts = _Assembler(suite, origin, cache, prepare)
     for name in compared:
         parts.model(name)
-    benchmarks, judges = [], {}
-    for spec in chosen.benchmarks:
-        benchmark, judge = _benchmark(parts, spec, say)
-        benchmarks.append(benchmark)
-        judges.update(judge)
+    judging = dict.fromkeys(spec.judge for spec in suite.benchmarks if spec.judge is not None)
+    for name in judging:
+        parts.judge(name)
+        _warn_of_missing_key(name, suite.judges[name], say)
     return Job(
-        suite=chosen,
+        suite=suite,
         origin=origin,
         limit=selection.limit,
         models={name: replace(parts.prepared[name], name=name) for name in compared},
-        engines=_judging_last(parts.engines, chosen),
-        judges=judges,
-        benchmarks=tuple(benchmarks),
+        engines=_judging_last(parts.engines, suite),
+        judges={name: _describe_judge(suite.judges[name]) for name in judging},
+        benchmarks=benchmarks,
     )
 
 
-def _benchmark(
-    parts: _Assembler, spec: BenchmarkSpec, say: Callable[[str], None]
-) -> tuple[Benchmark, dict[str, Json]]:
+def build_benchmarks(suite: Suite, origin: Origin) -> tuple[Benchmark, ...]:
+    """The benchmarks of `suite` with their judges' protocols; nothing is read."""
+    return tuple(_benchmark(spec, suite, origin) for spec in suite.benchmarks)
+
+
+def _benchmark(spec: BenchmarkSpec, suite: Suite, origin: Origin) -> Benchmark:
     cls = extensions.find("benchmarks", spec.type).cls
-    judge, described = None, {}
+    judge: PairwiseJudge | RatingJudge | None = None
     if cls.judge_kind is not None:
         assert spec.judge is not None, "the suite room checks that judged benchmarks name a judge"
-        judge = parts.judge(spec.judge, cls.judge_kind)
-        described = {spec.judge: _describe_judge(parts.suite.judges[spec.judge])}
+        settings = suite.judges[spec.judge]
+        protocol = extensions.find("judges", f"{cls.judge_kind}_{_judge_style(settings)}").cls
+        judge = protocol(spec.judge, _judge_key(spec.judge), settings)
     mirror = os.environ.get("EVALKIT_DATA")
-    context = BenchmarkContext(
-        root=parts.origin.root,
-        mirror=Path(mirror) if mirror else None,
-        judge=judge,
-        seed=parts.suite.seed,
-    )
+    context = BenchmarkContext(origin.root, Path(mirror) if mirror else None, judge, suite.seed)
     benchmark: Benchmark = cls(spec, context)
-    say(f"reading {spec.entry}")
-    return benchmark, described
+    return benchmark
+
+
+def _warn_of_missing_key(name: str, spec: JudgeSpec, say: Callable[[str], None]) -> None:
+    """Said before hours of generation; the run goes on, since stored judgments need no key."""
+    variable = getattr(spec, "api_key_env", None)
+    asked = "api_key_env" in spec.model_fields_set or "api.openai.com" in str(
+        getattr(spec, "base_url", "")
+    )
+    if variable and asked and not os.environ.get(variable):
+        say(f"warning: judge {name} will not answer: the environment variable {variable} is unset")
 
 
 def _describe_judge(spec: JudgeSpec) -> Json:

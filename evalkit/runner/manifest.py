@@ -49,7 +49,7 @@ def describe(job: Job, samples: Mapping[str, list[Sample]]) -> dict[str, Json]:
         judge["engine"] = dict(job.engines[f"judge:{judge['name']}"].identity)
     benchmarks = [_benchmark(b, samples[b.name]) for b in job.benchmarks]
     decisive = {
-        "suite": suite,
+        "suite": job.suite.decisive(),
         "limit": job.limit,
         "models": [[m["name"], m["fingerprint"], m["engine"]] for m in models],
         "judges": [[j["name"], j["engine"], j["protocol"]] for j in judges],

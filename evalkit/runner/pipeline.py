@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,8 @@ from evalkit.types import (
 __all__ = ["Result", "run"]
 
 Key = tuple[str, str, str, str]
-_RETRYABLE = frozenset({"engine_error", "transport_error"})
+_UNANSWERED = frozenset({"engine_error", "transport_error"})
+"""Failures that another try can mend; the others would fail the same way again."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Result:
         found = Counter(
             r.outcome.error or r.outcome.status
             for r in self.run.records
-            if r.outcome.status in _RETRYABLE
+            if r.outcome.status in _UNANSWERED
         )
         return "; ".join(f"{n} times: {reason}" for reason, n in found.most_common(3))
 
@@ -73,7 +75,7 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
     Raises:
         EvalkitError: The run cannot go on; everything finished so far is stored.
     """
-    samples = _load(job, progress)
+    samples = _samples(job)
     manifest = describe(job, samples)
     folder = out or job.origin.workspace / "reports" / job.suite.name / manifest["run_id"]
     with store.RunStore.open(folder, manifest) as run_store:
@@ -86,15 +88,14 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
         if todo or not run_store.sealed:
             _seal(job, manifest, order, run_store)
     stored = store.read_run(folder)
-    unanswered = sum(r.outcome.status in _RETRYABLE for r in stored.records)
+    unanswered = sum(r.outcome.status in _UNANSWERED for r in stored.records)
     return Result(stored, len(todo), usage, unanswered)
 
 
-def _load(job: Job, progress: Progress) -> dict[str, list[Sample]]:
+def _samples(job: Job) -> dict[str, list[Sample]]:
     """Samples by benchmark entry, cut to the limit."""
     samples = {}
     for benchmark in job.benchmarks:
-        progress.step(f"reading {benchmark.name}")
         benchmark.load()
         samples[benchmark.name] = job.samples(benchmark)
     return samples
@@ -107,7 +108,10 @@ def _pairs(job: Job, samples: Mapping[str, list[Sample]]) -> Iterator[tuple[Benc
 
 
 def _keep(record: Record, retry_failed: bool) -> bool:
-    return record.outcome.status == "ok" or not retry_failed
+    """Whether a stored record stands; a failed judgment of one turn is a failure too."""
+    outcome = record.outcome
+    statuses = {outcome.status, *(judgment.status for judgment in outcome.judgments)}
+    return not retry_failed or not statuses & _UNANSWERED
 
 
 def _ask(
@@ -130,22 +134,26 @@ def _ask(
                 flows[key] = benchmark.flow(sample, model)
                 totals[model, benchmark.name] = totals.get((model, benchmark.name), 0) + 1
 
-    def observe(key: Key, request: Request, reply: Reply) -> None:
-        usage.add(reply)
-        progress.reply(key, request, reply)
-
     capped = metered(job.engines)
     carry_over(capped, run_store.sessions())
+    written = spent(capped)
+
+    def observe(key: Key, request: Request, reply: Reply) -> None:
+        nonlocal written
+        usage.add(reply)
+        progress.reply(key, request, reply)
+        if spent(capped) != written:
+            written = spent(capped)
+            run_store.session(usage.line("running", written))
+
     progress.start(totals, kept)
-    ended, written = "interrupted", spent(capped)
+    ended = "interrupted"
     try:
-        for key, value in drive(flows, job.engines, observe):
-            record = _record(key, by_key[key], value)
-            run_store.append(record)
-            progress.record(record)
-            if spent(capped) != written:
-                written = spent(capped)
-                run_store.session(usage.line("running", written))
+        with closing(drive(flows, job.engines, observe)) as finished:
+            for key, value in finished:
+                record = _record(key, by_key[key], value)
+                run_store.append(record)
+                progress.record(record)
         ended = "finished"
     finally:
         progress.stop()
@@ -173,7 +181,7 @@ def _seal(job: Job, manifest: dict[str, Json], order: list[Key], run_store: stor
     for name in job.models:
         for bench in job.benchmarks:
             mine = [r for r in records if r.model == name and r.benchmark == bench.name]
-            estimates.extend(bench.extra_estimates(mine))
+            estimates.extend(bench.extra_estimates(mine, level))
     roles = {name: spec.role for name, spec in job.suite.models.items()}
     comparisons = compare.comparisons(records, metrics, roles, level)
     sealed = {**manifest, "sealed": True}

@@ -7,7 +7,7 @@ tokens are therefore a lower bound where a question contains an earlier answer.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from evalkit import extensions, models, store
 from evalkit.engines._drive import drive
 from evalkit.errors import BenchmarkError, DataError
 from evalkit.protocols import Benchmark, CompletionCache, Engine
-from evalkit.runner.assemble import Job, Origin, assemble
+from evalkit.runner.assemble import Job, Origin, build_benchmarks, with_engines
 from evalkit.runner.selection import Selection
 from evalkit.specs import BenchmarkSpec, JudgeSpec, Suite
 from evalkit.types import Completion, Json, Message, Rendered, Reply, Request
@@ -136,31 +136,24 @@ def _placeholder(request: Request) -> Completion:
     return Completion(logprob=-1.0, is_greedy=False)
 
 
-def planned(suite: Suite, origin: Origin, selection: Selection) -> Plan:
+def planned(suite: Suite, origin: Origin, selection: Selection, say: Callable[[str], None]) -> Plan:
     """The plan of the selected part of `suite`; downloads no weights and asks nothing.
 
     Models that would have to be downloaded are planned without their tokenizer: their prompt
-    tokens and stored answers are unknown, and the notes say so.
+    tokens and stored answers are unknown, and the notes say so.  Local ones are converted and
+    merged as a run would, which `say` is told of.
     """
+    chosen = selection.entries(suite)
     absent = {
         name: missing
-        for name, spec in suite.models.items()
-        if extensions.find("engines", (spec.engine or suite.engine).type).cls.needs_weights
+        for name, spec in chosen.models.items()
+        if extensions.find("engines", (spec.engine or chosen.engine).type).cls.needs_weights
         and (missing := models.missing(spec, origin.root))
     }
-    fake = extensions.find("engines", "fake").spec
-    assert fake is not None
-    stand_in = fake()
-    known = suite.model_copy(
-        update={
-            "models": {
-                name: spec.model_copy(update={"engine": stand_in}) if name in absent else spec
-                for name, spec in suite.models.items()
-            }
-        }
-    )
+    benchmarks = build_benchmarks(chosen, origin)
     with store.CompletionStore(origin.state / "cache.sqlite") as cache:
-        job = assemble(known, origin, selection, cache)
+        known = _without_weights(chosen, absent)
+        job = with_engines(known, origin, (selection, benchmarks), cache, say)
         gone = [name for name in absent if name in job.engines]
         notes = [
             f"{name}: {', '.join(absent[name])} is not on this machine, so its prompt tokens and "
@@ -168,6 +161,18 @@ def planned(suite: Suite, origin: Origin, selection: Selection) -> Plan:
             for name in gone
         ]
         return plan(job, cache, gone, notes)
+
+
+def _without_weights(suite: Suite, absent: Collection[str]) -> Suite:
+    """`suite` with a stand-in engine for each absent model."""
+    fake = extensions.find("engines", "fake").spec
+    assert fake is not None
+    stand_in = fake()
+    changed = {
+        name: spec.model_copy(update={"engine": stand_in}) if name in absent else spec
+        for name, spec in suite.models.items()
+    }
+    return suite.model_copy(update={"models": changed})
 
 
 def plan(

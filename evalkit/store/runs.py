@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType, TracebackType
 from typing import Self, TypeAlias
 
-from evalkit.errors import DataError, StoreError
+from evalkit.errors import DataError, StoreError, SuiteError
 from evalkit.store.codec import CodecError, canonical_json, decode, encode, json_bytes, parse_json
 from evalkit.store.files import FolderLock, LineFile, remove_leftovers, write_file, writing
 from evalkit.store.manifest import MANIFEST_NAME, read_manifest
@@ -72,8 +72,8 @@ class RunStore:
         An existing run keeps its manifest until `update_manifest` or `seal`.
 
         Raises:
-            StoreError: another process writes this run, the folder holds something else, or it
-                cannot be written.
+            SuiteError: the folder holds something else; another must be named.
+            StoreError: another process writes this run, or it cannot be written.
             DataError: its files are damaged.
         """
         with writing(folder):
@@ -138,7 +138,8 @@ class RunStore:
         """Replace manifest.json (same run), sealed or not as it says.
 
         Raises:
-            StoreError: another run's manifest, or the file cannot be written.
+            SuiteError: another run's manifest.
+            StoreError: the file cannot be written.
         """
         _check_same_run(self.folder, self._manifest, manifest)
         write_file(self.folder / MANIFEST_NAME, pretty_json(manifest))
@@ -263,7 +264,7 @@ def _stored_manifest(folder: Path, manifest: Mapping[str, Json]) -> Mapping[str,
     if not (folder / MANIFEST_NAME).exists():
         foreign = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
         if foreign:
-            raise StoreError(
+            raise SuiteError(
                 f"{folder}: neither empty nor a run (it holds {foreign[0]!r}); name another folder"
             )
         return None
@@ -274,7 +275,7 @@ def _stored_manifest(folder: Path, manifest: Mapping[str, Json]) -> Mapping[str,
 
 def _check_same_run(folder: Path, stored: Mapping[str, Json], manifest: Mapping[str, Json]) -> None:
     if stored.get("run_id") != manifest.get("run_id"):
-        raise StoreError(
+        raise SuiteError(
             f"{folder}: holds run {stored.get('run_id')!r}, this is run "
             f"{manifest.get('run_id')!r} (suite, inputs or limit differ); name another folder, "
             f"or delete this one"

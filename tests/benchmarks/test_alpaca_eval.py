@@ -221,3 +221,18 @@ def test_a_record_without_output_is_an_error(tmp_path: Path) -> None:
     benchmark = AlpacaEval(spec, BenchmarkContext(tmp_path, None, None, 0))
     with pytest.raises(DataError, match=r"r\.jsonl:1: no field 'output'.*did you mean 'outputs'"):
         benchmark.load()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("dataset", "5"), ("dataset", '["x"]'), ("generator", "{}"), ("output", "null")],
+)
+def test_a_field_of_another_type_says_where(tmp_path: Path, field: str, value: str) -> None:
+    good = '"instruction": "i", "output": "x"'
+    lines = [f"{{{good}}}", f'{{{good}, "dataset": null, "generator": null}}']
+    (tmp_path / "r.jsonl").write_text("\n".join([*lines, f'{{{good}, "{field}": {value}}}']))
+    benchmark = AlpacaEval(
+        AlpacaEvalSpec(data="r.jsonl"), BenchmarkContext(tmp_path, None, None, 0)
+    )
+    with pytest.raises(DataError, match=rf"r\.jsonl:3: field '{field}' is .*, expected str"):
+        benchmark.load()

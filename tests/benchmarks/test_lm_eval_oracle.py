@@ -218,7 +218,7 @@ def test_groups_are_weighted_as_lm_eval_weights_them(task_folder: Path) -> None:
     bench = benchmark(task_folder, ("tiny_group",))
     records = ours(bench)
     printed = theirs(task_folder, ("tiny_group",))["groups"]["tiny_group"]
-    rows = {e.metric: e for e in bench.extra_estimates(records) if e.task == "tiny_group"}
+    rows = {e.metric: e for e in bench.extra_estimates(records, 0.95) if e.task == "tiny_group"}
     assert rows["acc"].point == pytest.approx(100 * printed["acc,none"])
     assert (rows["acc"].n, rows["acc"].unit) == (23, "percent")
     assert rows["acc"].standard_error == pytest.approx(100 * printed["acc_stderr,none"], rel=0.1)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.support.cli import evalkit
 
 SUITE = """\
 name: small
@@ -25,10 +28,26 @@ benchmarks:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """Holds small.yaml, its data (20 instructions, 8 questions) and a .evalkit folder."""
+    return _furnish(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = _furnish(tmp_path_factory.mktemp("finished"))
+    done = evalkit(folder, "run", "small.yaml")
+    assert done.code == 0, done.err
+    return folder
+
+
+@pytest.fixture
+def finished(_finished: Path, tmp_path: Path) -> Path:
+    """A workspace where small.yaml has been run; nothing in its files says in which folder."""
+    return Path(shutil.copytree(_finished, tmp_path / "finished"))
+
+
+def _furnish(tmp_path: Path) -> Path:
     (tmp_path / ".evalkit").mkdir()
-    (tmp_path / "small.yaml").write_text(
-        SUITE.replace("faults.json", str(tmp_path / "faults.json")), encoding="utf-8"
-    )
+    (tmp_path / "small.yaml").write_text(SUITE, encoding="utf-8")
     rows = [
         {"instruction": f"Name {n} rivers.", "output": f"River {n}.", "generator": "reference"}
         for n in range(20)

@@ -111,3 +111,40 @@ def test_unknown_names_are_answered_with_the_nearest(workspace: Path) -> None:
     assert evalkit(workspace, "run", "smal.yaml").code == 2
     assert evalkit(workspace, "run").code == 2
     assert evalkit(workspace, "run", "--base", "x").code == 2
+
+
+def test_data_is_looked_at_before_any_weights(workspace: Path) -> None:
+    suite = (workspace / "small.yaml").read_text()
+    engine = "engine: {type: transformers}"
+    lines = [engine if line.startswith("engine:") else line for line in suite.splitlines()]
+    (workspace / "small.yaml").write_text("\n".join(lines))
+    for name in ("tuned", "plain"):
+        (workspace / name).mkdir()
+    (workspace / "alpaca.jsonl").write_text("not JSON\n")
+    done = evalkit(workspace, "run", "small.yaml")
+    assert done.code == 2, done.err
+    assert "alpaca.jsonl:1" in done.err
+    assert "preparing" not in done.err
+
+
+def test_a_folder_that_is_not_the_runs_is_left_alone(workspace: Path) -> None:
+    (workspace / "mine").mkdir()
+    (workspace / "mine" / "thesis.txt").write_text("years of work")
+    done = evalkit(workspace, "run", "small.yaml", "--out", "mine")
+    assert done.code == 2, done.err
+    assert "thesis.txt" in done.err
+    assert [p.name for p in (workspace / "mine").iterdir() if not p.name.startswith(".")] == [
+        "thesis.txt"
+    ]
+
+
+def test_a_missing_key_is_said_before_anything_is_generated(workspace: Path) -> None:
+    suite = (workspace / "small.yaml").read_text()
+    judge = "{type: openai, model: gpt-x, base_url: 'http://127.0.0.1:9/v1', api_key_env: MY_KEY}"
+    suite = suite.replace("{type: engine, model: plain, protocol: text}", judge)
+    (workspace / "small.yaml").write_text(suite)
+    done = evalkit(workspace, "run", "small.yaml")
+    assert done.code == 3, done.err
+    before, _, after = done.err.partition("samples to do")
+    assert "MY_KEY is unset" in before
+    assert after

@@ -36,9 +36,8 @@ def test_a_dry_run_counts_and_starts_nothing(workspace: Path) -> None:
     assert not (workspace / "reports").exists()
 
 
-def test_after_the_run_everything_is_in_the_cache(workspace: Path) -> None:
-    assert evalkit(workspace, "run", "small.yaml").code == 0
-    rows = plan(workspace)["rows"]
+def test_after_the_run_everything_is_in_the_cache(finished: Path) -> None:
+    rows = plan(finished)["rows"]
     assert isinstance(rows, list)
     assert [r["to_ask"] for r in rows] == [0] * 8
     assert not any(r["lower_bound"] for r in rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -31,29 +30,22 @@ def sessions(workspace: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in lines]
 
 
-def test_a_finished_run_is_not_asked_again(workspace: Path) -> None:
-    first = evalkit(workspace, "run", "small.yaml")
-    assert first.code == 0, first.err
-    before = final_bytes(workspace)
-    faults(workspace, down=True)
-    second = evalkit(workspace, "run", "small.yaml")
+def test_a_finished_run_is_not_asked_again(finished: Path) -> None:
+    before = final_bytes(finished)
+    faults(finished, down=True)
+    second = evalkit(finished, "run", "small.yaml")
     assert second.code == 0, second.err
     assert "everything was answered before: no engine was started" in second.err
-    assert final_bytes(workspace) == before
-    assert len(sessions(workspace)) == 1
+    assert final_bytes(finished) == before
+    assert len(sessions(finished)) == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("after", [1, 17, 40])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
-    workspace: Path, how: signal.Signals, after: int
+    workspace: Path, finished: Path, how: signal.Signals, after: int
 ) -> None:
-    assert evalkit(workspace, "run", "small.yaml").code == 0
-    expected = final_bytes(workspace)
-    shutil.rmtree(workspace / "reports")
-    (workspace / ".evalkit" / "cache.sqlite").unlink()
-
     faults(workspace, delay_s=0.03)
     process = start(workspace, "run", "small.yaml")
     deadline = time.monotonic() + 60
@@ -74,10 +66,10 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     faults(workspace)
     again = evalkit(workspace, "run", "small.yaml")
     assert again.code == 0, again.err
-    assert final_bytes(workspace) == expected
+    assert final_bytes(workspace) == final_bytes(finished)
 
 
-def test_only_failed_samples_are_asked_again(workspace: Path) -> None:
+def test_only_failed_samples_are_asked_again(workspace: Path, finished: Path) -> None:
     faults(workspace, fail_every=6)
     first = evalkit(workspace, "run", "small.yaml")
     assert first.code == 3, first.err
@@ -99,26 +91,45 @@ def test_only_failed_samples_are_asked_again(workspace: Path) -> None:
     assert f"{failed} samples to do, {len(statuses)} finished before" in again.err.replace(
         f"{len(statuses) - failed} finished", f"{len(statuses)} finished"
     )
-
-    mended = final_bytes(workspace)
-    shutil.rmtree(workspace / "reports")
-    (workspace / ".evalkit" / "cache.sqlite").unlink()
-    assert evalkit(workspace, "run", "small.yaml").code == 0
-    assert final_bytes(workspace) == mended
+    assert final_bytes(workspace) == final_bytes(finished)
 
 
-def test_the_cache_answers_another_run_of_the_same_questions(workspace: Path) -> None:
-    assert evalkit(workspace, "run", "small.yaml").code == 0
-    faults(workspace, down=True)
-    part = evalkit(workspace, "run", "small.yaml", "--only", "mt_bench")
+def test_the_cache_answers_another_run_of_the_same_questions(finished: Path) -> None:
+    faults(finished, down=True)
+    part = evalkit(finished, "run", "small.yaml", "--only", "mt_bench")
     assert part.code == 0, part.err
     assert "0 requests answered" in part.err
 
 
-def test_report_renders_the_same_bytes_again(workspace: Path) -> None:
-    assert evalkit(workspace, "run", "small.yaml").code == 0
-    before = final_bytes(workspace)
-    folder = run_folder(workspace)
+def test_report_renders_the_same_bytes_again(finished: Path) -> None:
+    before = final_bytes(finished)
+    folder = run_folder(finished)
     (folder / "index.html").unlink()
-    assert evalkit(workspace, "report", str(folder)).code == 0
-    assert final_bytes(workspace) == before
+    assert evalkit(finished, "report", str(folder)).code == 0
+    assert final_bytes(finished) == before
+
+
+def test_what_would_fail_again_is_not_asked_again(workspace: Path) -> None:
+    suite = (workspace / "small.yaml").read_text()
+    (workspace / "small.yaml").write_text(
+        suite.replace("exclusive: true", "exclusive: true, max_prompt_words: 40")
+    )
+    first = evalkit(workspace, "run", "small.yaml")
+    assert first.code == 0, first.err
+    lines = (run_folder(workspace) / "records.jsonl").read_text().splitlines()
+    statuses = {json.loads(line)["outcome"]["status"] for line in lines}
+    assert "over_long" in statuses
+    faults(workspace, down=True)
+    second = evalkit(workspace, "run", "small.yaml")
+    assert second.code == 0, second.err
+    assert "everything was answered before: no engine was started" in second.err
+
+
+def test_patience_and_price_do_not_make_another_run(workspace: Path) -> None:
+    assert evalkit(workspace, "run", "small.yaml").code == 0
+    again = evalkit(workspace, "run", "small.yaml", "--set", "engine.delay_s=0.5")
+    assert again.code == 0, again.err
+    assert "everything was answered before" in again.err
+    other = evalkit(workspace, "run", "small.yaml", "--set", "engine.seed=7")
+    assert other.code == 0, other.err
+    assert len(list((workspace / "reports" / "small").iterdir())) == 2

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.errors import DataError, StoreError
+from evalkit.errors import DataError, StoreError, SuiteError
 from evalkit.store import RunStore, pretty_json, read_manifest, read_run, results_json
 from evalkit.types import Comparison, Estimate, Record
 
@@ -171,19 +171,19 @@ def test_the_manifest_of_an_existing_run_stays_until_replaced(
 def test_another_run_in_the_folder(folder: Path, manifest: Manifest) -> None:
     RunStore.open(folder, manifest).close()
     with pytest.raises(
-        StoreError, match=r"holds run '0123456789ab', this is run 'ffff'.*name another"
+        SuiteError, match=r"holds run '0123456789ab', this is run 'ffff'.*name another"
     ):
         RunStore.open(folder, {**manifest, "run_id": "ffff"})
     with (
         RunStore.open(folder, manifest) as store,
-        pytest.raises(StoreError, match="holds run"),
+        pytest.raises(SuiteError, match="holds run"),
     ):
         store.update_manifest({**manifest, "run_id": "ffff"})
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, manifest: Manifest) -> None:
     (tmp_path / "thesis.tex").write_text("")
-    with pytest.raises(StoreError, match=r"neither empty nor a run .*'thesis.tex'"):
+    with pytest.raises(SuiteError, match=r"neither empty nor a run .*'thesis.tex'"):
         RunStore.open(tmp_path, manifest)
     assert list(tmp_path.iterdir()) == [tmp_path / "thesis.tex"]
 
