@@ -65,8 +65,13 @@ def read_jsonl(path: Path) -> Dataset:
     )
 
 
-def require(dataset: Dataset, fields: Mapping[str, type]) -> None:
-    """Check that every record has `fields` of these types.  Raises DataError with the place."""
+def require(
+    dataset: Dataset, fields: Mapping[str, type], optional: Mapping[str, type] | None = None
+) -> None:
+    """Check that every record has `fields` of these types.
+
+    Those of `optional` may be absent or null.  Raises DataError with the place.
+    """
     for place, record in zip(dataset.places, dataset.records, strict=True):
         for name, kind in fields.items():
             if name not in record:
@@ -76,14 +81,20 @@ def require(dataset: Dataset, fields: Mapping[str, type]) -> None:
                     f"{place}: no field {name!r}; this record has {', '.join(record) or 'none'}"
                     f"{hint}  Add {name!r} ({kind.__name__}) to the record"
                 )
-            value = record[name]
-            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-                raise DataError(
-                    f"{place}: field {name!r} is {_shown(value)}, expected {kind.__name__}; "
-                    f"correct the record"
-                )
+            _check_type(place, name, record[name], kind)
+        for name, kind in (optional or {}).items():
+            if record.get(name) is not None:
+                _check_type(place, name, record[name], kind)
     if not dataset.records:
         raise DataError(f"{dataset.path}: the file has no records; add at least one")
+
+
+def _check_type(place: str, name: str, value: Json, kind: type) -> None:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise DataError(
+            f"{place}: field {name!r} is {_shown(value)}, expected {kind.__name__}; "
+            f"correct the record"
+        )
 
 
 def say_missing(path: Path) -> str:

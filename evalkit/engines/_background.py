@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from evalkit.errors import EngineError
+from evalkit.errors import EngineError, RequestFailed
 from evalkit.types import Job, Reply, Request
 
 __all__ = ["Background"]
@@ -24,7 +24,10 @@ class Background:
         finish: Callable[[], Awaitable[None]],
         concurrency: int,
     ) -> None:
-        """`answer` must not raise; `finish` is awaited on the loop when it stops."""
+        """`finish` is awaited on the loop when it stops.
+
+        Should `answer` raise, that is the failure of its own request.
+        """
         self._answer = answer
         self._finish = finish
         self._concurrency = concurrency
@@ -102,4 +105,17 @@ class Background:
     async def _work(self) -> None:
         while True:
             ticket, request = await self._jobs.get()
-            self._done.put((ticket, await self._answer(request)))
+            self._done.put((ticket, await self._reply(request)))
+
+    async def _reply(self, request: Request) -> Reply:
+        try:
+            return await self._answer(request)
+        except RequestFailed as failed:
+            return failed.with_traceback(None)
+        except Exception as error:  # noqa: BLE001 - one request must not end all the others
+            # The type only: the text may quote a key.
+            return RequestFailed(
+                "engine_error",
+                f"this request failed in an unforeseen way ({type(error).__name__}); "
+                f"please report this",
+            )

@@ -4,13 +4,16 @@ What happens                                       what follows
 ---------------------------------------------------------------------------------------------
 408, 409, 425, 429, 5xx, broken connection         again, after Retry-After or a growing pause
 no answer within timeout_s                         again, twice at most
-a reply that is not what the API promises          again
+a reply that is not what the API promises          again; engine_error in the end
 still so after all retries                         transport_error
 BREAKER of these in a row                          the rest fails at once: the server is gone
 401, or 429 without credit left                    engine_error, and the rest fails at once
 400 that names the context length                  over_long
 400 that names a content filter                    refused
 any other 4xx                                      engine_error with the server's message
+anything else that goes wrong                      engine_error of that one question
+
+UTF-8 cannot say half a surrogate pair: what is sent has U+FFFD in its place.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from evalkit.engines._budget import Budget
-from evalkit.errors import RequestFailed
+from evalkit.engines._text import sayable
+from evalkit.errors import FailureStatus, RequestFailed
 from evalkit.types import Json, Reply
 
 __all__ = ["Parsed", "Question", "Retries", "Sender"]
@@ -67,7 +71,7 @@ class Question:
     payload: Mapping[str, Json]
     worst_usd: float
     parse: Callable[[Json], Parsed]
-    """May raise KeyError, IndexError, TypeError or ValueError: not what the API promises."""
+    """Whatever it raises: the reply is not what the API promises."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +88,19 @@ class _Trouble(Exception):
     """One attempt failed and another may succeed."""
 
     def __init__(
-        self, message: str, *, billed: bool, wait_s: float | None = None, slow: bool = False
+        self,
+        message: str,
+        *,
+        billed: bool,
+        wait_s: float | None = None,
+        slow: bool = False,
+        status: FailureStatus = "transport_error",
     ) -> None:
         super().__init__(message)
         self.billed = billed
         """The server may have done the work."""
+        self.status: FailureStatus = status
+        """What the request ends as where no attempt succeeds."""
         self.wait_s = wait_s
         self.slow = slow
 
@@ -126,6 +138,12 @@ class Sender:
             return await self._ask(question)
         except RequestFailed as failed:
             return failed.with_traceback(None)
+        except Exception as error:  # noqa: BLE001 - one question must not end all the others
+            return RequestFailed(
+                "engine_error",
+                f"asking {self._base_url} failed in an unforeseen way ({self._named(error)}); "
+                f"please report this",
+            )
 
     async def _ask(self, question: Question) -> Reply:
         attempt = 0
@@ -157,12 +175,13 @@ class Sender:
     def _gave_up(self, trouble: _Trouble, attempt: int) -> RequestFailed:
         self._failed_in_a_row += 1
         tries = "once" if attempt == 0 else f"{attempt + 1} times"
+        what = "did not answer" if trouble.status == "transport_error" else "answered nonsense"
         failed = RequestFailed(
-            "transport_error", f"{self._base_url} did not answer (asked {tries}): {trouble}"
+            trouble.status, f"{self._base_url} {what} (asked {tries}): {trouble}"
         )
         if self._failed_in_a_row >= BREAKER:
             self._stopped = RequestFailed(
-                "transport_error",
+                trouble.status,
                 f"{self._base_url} failed {self._failed_in_a_row} requests in a row, the last "
                 f"with: {trouble}; check that the server runs and run again: answered requests "
                 f"are kept",
@@ -193,10 +212,13 @@ class Sender:
     def _read(self, question: Question, response: httpx.Response) -> Parsed:
         try:
             return question.parse(json.loads(response.content))
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            shown = self._tidy(response.text)
+        except Exception as error:  # noqa: BLE001 - a server may send anything
             raise _Trouble(
-                f"a reply of unknown form ({type(error).__name__}): {shown}", billed=True
+                f"a reply of unknown form ({self._named(error)}): "
+                f"{self._tidy(_text_of(response))}; check that base_url names an "
+                f"OpenAI-compatible API",
+                billed=True,
+                status="engine_error",
             ) from None
 
     async def _post(self, question: Question) -> httpx.Response:
@@ -204,7 +226,11 @@ class Sender:
         if self._new_name and "max_tokens" in payload:
             payload["max_completion_tokens"] = payload.pop("max_tokens")
         try:
-            return await self._client.post(f"{self._base_url}{question.path}", json=payload)
+            return await self._client.post(
+                f"{self._base_url}{question.path}",
+                content=_body(payload),
+                headers={"Content-Type": "application/json"},
+            )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise _Trouble(self._named(error), billed=False) from None
         except httpx.TimeoutException:
@@ -246,15 +272,25 @@ class Sender:
         """One line, not too long, without the key."""
         if self._key:
             text = text.replace(self._key, "[key]")
-        return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text)[:500].strip()
+        return sayable(re.sub(r"[\s\x00-\x1f\x7f]+", " ", text)[:500].strip())
+
+
+def _body(payload: Mapping[str, Json]) -> bytes:
+    """JSON in UTF-8, with U+FFFD for what UTF-8 cannot say."""
+    return sayable(json.dumps(payload, ensure_ascii=False, allow_nan=False)).encode()
+
+
+def _text_of(response: httpx.Response) -> str:
+    # Not `response.text`: that decodes as the server says, which may be no text encoding.
+    return response.content.decode("utf-8", "replace")
 
 
 def _error_of(response: httpx.Response) -> tuple[str, str]:
     """(message, code) of an error reply; servers differ in how they wrap them."""
     try:
         body = json.loads(response.content)
-    except ValueError:
-        return response.text, ""
+    except (ValueError, RecursionError):
+        return _text_of(response), ""
     error = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(error, dict):
         return str(error), ""
@@ -270,5 +306,5 @@ def _retry_after(response: httpx.Response) -> float | None:
         if re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
             return float(value)
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None

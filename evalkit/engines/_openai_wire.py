@@ -1,4 +1,9 @@
-"""Requests as OpenAI's API writes them, and its replies as completions."""
+"""Requests as OpenAI's API writes them, and its replies as completions.
+
+A server may send anything.  An answer that cannot be read is an error that says where it
+departs from the API; token counts that cannot be right are as if they had not been sent, and
+the answer then counts with the most it can have cost.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,8 @@ STOPS = 4
 """OpenAI takes no more."""
 TOKENS_PER_MESSAGE = 16
 """More than any chat format adds around a message."""
+MOST_TOKENS = 10**9
+"""A server that says it used more in one answer is wrong."""
 
 
 class Server(Protocol):
@@ -84,9 +91,14 @@ def _conversation(messages: Sequence[Message], server: Server) -> dict[str, Json
 def _most_prompt_tokens(request: Request) -> int:
     """No byte-level tokenizer makes more tokens than there are bytes."""
     if isinstance(request.prompt, str):
-        return len(request.prompt.encode()) + TOKENS_PER_MESSAGE
+        return _size(request.prompt) + TOKENS_PER_MESSAGE
     texts = [m.content for m in request.prompt]
-    return sum(len(text.encode()) + TOKENS_PER_MESSAGE for text in texts) + TOKENS_PER_MESSAGE
+    return sum(_size(text) + TOKENS_PER_MESSAGE for text in texts) + TOKENS_PER_MESSAGE
+
+
+def _size(text: str) -> int:
+    """Bytes; half a surrogate pair has three, as the U+FFFD that is sent for it."""
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _cost(prices: tuple[float, float] | None, tokens_in: int, tokens_out: int) -> float:
@@ -96,20 +108,23 @@ def _cost(prices: tuple[float, float] | None, tokens_in: int, tokens_out: int) -
 
 
 def _parse(body: Any, request: Request, prices: tuple[float, float] | None) -> Parsed:
-    choice = body["choices"][0]
-    usage = body.get("usage") or {}
-    tokens_in = int(usage.get("prompt_tokens") or 0)
-    tokens_out = int(usage.get("completion_tokens") or 0)
-    cost = _cost(prices, tokens_in, tokens_out) if usage else None
+    choices = _object(body, "the reply").get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise ValueError("'choices' is no list with an answer")
+    choice = _object(choices[0], "'choices[0]'")
+    usage = _usage(body.get("usage"))
+    tokens_in, tokens_out = usage or (0, 0)
+    cost = None if usage is None else _cost(prices, tokens_in, tokens_out)
     reason = choice.get("finish_reason")
     chat = not isinstance(request.prompt, str)
-    refusal = choice["message"].get("refusal") if chat else None
+    message = _object(choice.get("message"), "'choices[0].message'") if chat else {}
+    refusal = message.get("refusal")
     if reason == "content_filter" or refusal:
         said = f": {refusal}"[:300] if refusal else " (content filter)"
         return Parsed(_refused(f"the server refused{said}"), cost)
-    text = (choice["message"].get("content") or "") if chat else choice["text"]
+    text = (message.get("content") or "") if chat else choice.get("text")
     if not isinstance(text, str):
-        raise TypeError("text expected")
+        raise TypeError("the answer is not text")
     cut = min((i for stop in request.stop if stop and (i := text.find(stop)) >= 0), default=None)
     return Parsed(
         Completion(
@@ -124,6 +139,28 @@ def _parse(body: Any, request: Request, prices: tuple[float, float] | None) -> P
         ),
         cost,
     )
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{name} is no object")
+    return value
+
+
+def _usage(usage: Any) -> tuple[int, int] | None:
+    """Tokens of prompt and answer; None where the server did not say, or not credibly."""
+    if not isinstance(usage, dict):
+        return None
+    counts = [_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens")]
+    known = [n for n in counts if n is not None]
+    return (known[0], known[1]) if len(known) == len(counts) else None
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; None for what cannot be one (NaN and infinity compare as such)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return math.ceil(value) if 0 <= value <= MOST_TOKENS else None
 
 
 def _refused(message: str) -> Reply:

@@ -17,7 +17,8 @@ special tokens (the template spells them out).  Raw text follows lm-eval's local
 
 Departures: the BOS rule is applied to each text, not read off the first of a batch; a context
 of spaces alone counts as empty (upstream fails); a conversation is never cut, since half a
-template is another question: it is `over_long`.
+template is another question: it is `over_long`.  Lone surrogates (half a character, which JSON
+can spell and UTF-8 cannot) become U+FFFD before templates and tokenizer, which refuse them.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from evalkit.engines._text import sayable
 from evalkit.errors import ModelError, RequestFailed
 from evalkit.types import Message, PreparedModel, Rendered, Request
 
@@ -200,13 +202,14 @@ class Renderer:
         if request.kind != "loglikelihood":
             return _Prepared(text, "", special)
         context = text.rstrip()
-        whole = text + request.continuation
+        whole = text + sayable(request.continuation)
         return _Prepared(context, whole, special and bool(context))
 
     def _text(self, prompt: str | tuple[Message, ...]) -> tuple[str, bool]:
         """The prompt as text, and whether the tokenizer may add its special tokens."""
         if not isinstance(prompt, str):
             return self._chat_text(prompt), False
+        prompt = sayable(prompt)
         spelled = self._prefix_text != "" and prompt.startswith(self._prefix_text)
         return prompt, not spelled
 
@@ -238,7 +241,7 @@ class Renderer:
         prefill = bool(messages) and messages[-1].role == "assistant"
         try:
             text = self.tokenizer.apply_chat_template(
-                [{"role": m.role, "content": m.content} for m in messages],
+                [{"role": m.role, "content": sayable(m.content)} for m in messages],
                 chat_template=model.chat_template,
                 tokenize=False,
                 add_generation_prompt=not prefill,

@@ -9,6 +9,9 @@ to `/completions` (https://platform.openai.com/docs/api-reference).  Departures:
   (vLLM); others would open a new turn without a word.
 - At most four stop strings are sent (OpenAI's limit); the text is cut at all of them here.
 - `max_tokens` becomes `max_completion_tokens` once a server says it wants that.
+- Lone surrogates (half a character, which JSON can spell and UTF-8 cannot) are sent as U+FFFD.
+- Token counts that cannot be right (negative, no number) are not believed: such an answer is
+  kept and counts with the most it can have cost.
 
 The key is read from the environment when the engine opens.  It is in no message, key,
 identity or record.
@@ -45,6 +48,12 @@ OURS = frozenset(
 
 class OpenAISpec(EngineSpec):
     """Settings of an OpenAI-compatible server."""
+
+    operational = frozenset(
+        {"api_key_env", "concurrency", "timeout_s", "max_retries", "retry_pause_s"}
+        | {"max_requests", "max_cost_usd"}
+        | {"usd_per_million_input_tokens", "usd_per_million_output_tokens"}
+    )
 
     type: Literal["openai"] = "openai"
     """`openai`: any server that speaks OpenAI's HTTP API."""
@@ -251,8 +260,4 @@ class OpenAIEngine:
         if self._no_key is not None:
             return RequestFailed("engine_error", self._no_key)
         assert self._sender is not None
-        try:
-            asked = question(request, self._spec)
-        except RequestFailed as failed:
-            return failed
-        return await self._sender.ask(asked)
+        return await self._sender.ask(question(request, self._spec))

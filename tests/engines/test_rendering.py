@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalkit.engines._rendering import Renderer, context_window
+from evalkit.engines._text import sayable
 from evalkit.errors import ModelError
 from evalkit.types import Message, Request
 
@@ -158,6 +160,30 @@ def test_context_and_continuation_spell_the_joint_text(
     assert len(ids) == max(len(joint), len(alone))
     if joint[: len(alone)] == alone:
         assert ids == joint
+
+
+@pytest.mark.parametrize("half", [0xD83D, 0xDE00])
+def test_half_a_surrogate_pair_becomes_the_replacement_character(
+    renderer: Renderer, half: int
+) -> None:
+    odd = f"hi {chr(half)} there"
+    plain = "hi \ufffd there"
+    asked = [generate(odd), generate((Message("user", odd),)), score(odd, odd)]
+    asked.append(Request(engine="m", kind="rolling", prompt=odd))
+    expected = [generate(plain), generate((Message("user", plain),)), score(plain, plain)]
+    expected.append(Request(engine="m", kind="rolling", prompt=plain))
+    assert renderer.tokens(asked) == renderer.tokens(expected)
+
+
+@given(st.text(st.characters(), max_size=20))
+def test_sayable_text_is_utf8_and_keeps_the_rest(text: str) -> None:
+    said = sayable(text)
+    said.encode()
+    lone = re.sub(
+        "[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]", "\ufffd", text
+    )
+    # What is left are pairs, which Python spells as two characters and UTF-16 as one.
+    assert said == lone.encode("utf-16", "surrogatepass").decode("utf-16")
 
 
 def test_window(tmp_path: Path) -> None:
