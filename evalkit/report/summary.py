@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from evalkit.report.health import weakly_judged
 from evalkit.report.view import Measure, View
-from evalkit.report.words import WORDS, level_text, measure_label, verdict
-from evalkit.tables import count, difference, figure, interval, one_line, visible
+from evalkit.report.words import UNFINISHED, WORDS, bounds, level_text, measure_label, verdict
+from evalkit.tables import count, difference, figure, one_line, visible
 from evalkit.types import Comparison, Run
 
 __all__ = ["summary_lines"]
@@ -21,12 +21,12 @@ def summary_lines(run: Run) -> list[str]:
     view = View(run)
     primary = [m for b in view.benchmarks for m in b.measures if m.metric.primary]
     weak = weakly_judged(view)
-    lines: list[str] = []
+    lines: list[str] = [] if view.sealed else [UNFINISHED]
     for pair in view.pairs:
         found = [(m, c) for m in primary if (c := view.comparison(pair, m)) is not None]
         head = ["", *pair, "difference", f"{level_text(view.level)} interval", "n", "verdict"]
         lines += _columns([head, *(_row(view, m, c, weak) for m, c in found)])
-    if not lines:
+    if not view.pairs:
         rows = [
             [measure_label(m), e.model, figure(e.point, e.unit), f"n {count(e.n)}"]
             for m in primary
@@ -51,7 +51,7 @@ def _row(view: View, measure: Measure, c: Comparison, weak: set[str]) -> list[st
         measure_label(measure),
         *figures,
         difference(c.difference, c.unit),
-        interval(c.low, c.high, c.unit, signed=True),
+        bounds(c),
         count(c.n),
         WORDS[verdict(c)] + (" (weak judge)" if measure.benchmark in weak else ""),
     ]

@@ -86,6 +86,11 @@ class View:
         return mapping(self.suite.get("report"))
 
     @property
+    def sealed(self) -> bool:
+        """Whether the run is finished; figures are computed only then."""
+        return bool(self.manifest.get("sealed", True))
+
+    @property
     def limit(self) -> int | None:
         """Samples per task at most, where the run was cut short on purpose."""
         limit = self.manifest.get("limit")

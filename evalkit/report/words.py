@@ -5,11 +5,15 @@ from __future__ import annotations
 from evalkit.report.blocks import Verdict
 from evalkit.report.view import Measure
 from evalkit.tables import MISSING, count, difference, figure, interval
-from evalkit.types import Comparison, Metric
+from evalkit.types import Comparison, Estimate, Metric
 
 __all__ = [
+    "ALL_AGREE",
+    "UNFINISHED",
     "WORDS",
     "benchmark_label",
+    "bounds",
+    "has_width",
     "level_text",
     "measure_label",
     "metric_label",
@@ -25,6 +29,13 @@ WORDS: dict[Verdict, str] = {
     "unclear": "not told apart",
     "undefined": "not known",
 }
+
+ALL_AGREE = "all samples agree"
+"""Why there is no interval: what does not vary says nothing of how precise it is."""
+
+UNFINISHED = (
+    "This run is not finished: figures are computed when it is; run the same command again."
+)
 
 _BENCHMARKS = {
     "alpaca_eval": "AlpacaEval",
@@ -81,6 +92,21 @@ def level_text(level: float) -> str:
     return f"{100 * level:.6g}%"
 
 
+def has_width(row: Estimate | Comparison) -> bool:
+    """Whether there is an interval, and it measures something.
+
+    A t interval has no width where no unit differs from another; a share's interval has one.
+    """
+    return row.low is not None and not (row.standard_error == 0 and row.low == row.high)
+
+
+def bounds(row: Estimate | Comparison) -> str:
+    """The interval as text; where it has no width, that there is none and why."""
+    if row.low is not None and not has_width(row):
+        return f"{MISSING} ({ALL_AGREE})"
+    return interval(row.low, row.high, row.unit, signed=isinstance(row, Comparison))
+
+
 def verdict(comparison: Comparison) -> Verdict:
     """Better or worse only where the whole interval lies on one side of zero.
 
@@ -111,8 +137,9 @@ def sentence(comparison: Comparison, label: str) -> str:
     else:
         claim = f"{c.candidate} is {WORDS[said]} than {c.baseline} on {label}"
     shown = f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)}"
-    bounds = interval(c.low, c.high, c.unit, signed=True)
-    return f"{claim}: {shown}, {level_text(c.level)} {bounds}, {_size(c)}."
+    if not has_width(c):
+        return f"{claim}: {shown}, the same on every one of {_size(c)}."
+    return f"{claim}: {shown}, {level_text(c.level)} {bounds(c)}, {_size(c)}."
 
 
 def _reason(c: Comparison) -> str:
@@ -131,9 +158,10 @@ def _size(c: Comparison) -> str:
     return samples if c.n == c.n_clusters else f"{count(c.n)} scores on {samples}"
 
 
-def point_and_interval(
-    point: float | None, low: float | None, high: float | None, unit: str
-) -> str:
+def point_and_interval(row: Estimate | Comparison) -> str:
     """`57.3 (52.1 to 62.5)`; without an interval the point alone."""
-    bounds = interval(low, high, unit)
-    return figure(point, unit) if bounds == MISSING else f"{figure(point, unit)} ({bounds})"
+    if isinstance(row, Comparison):
+        shown = difference(row.difference, row.unit)
+    else:
+        shown = figure(row.point, row.unit)
+    return f"{shown} ({bounds(row)})" if has_width(row) else shown

@@ -11,6 +11,8 @@ from evalkit.report.view import BenchmarkView, Measure, View
 from evalkit.report.words import (
     WORDS,
     benchmark_label,
+    bounds,
+    has_width,
     level_text,
     measure_label,
     metric_label,
@@ -26,7 +28,6 @@ from evalkit.tables import (
     count,
     difference,
     figure,
-    interval,
     p_value,
 )
 from evalkit.types import Comparison, Estimate
@@ -40,15 +41,16 @@ _FEW = 5
 def build(view: View) -> Section | None:
     """One subsection per benchmark entry."""
     parts = tuple(
-        Section(benchmark_label(b.name), tuple(_blocks(view, b)))
+        Section(benchmark_label(b.name), blocks)
         for b in view.benchmarks
-        if b.measures
+        if b.measures and (blocks := tuple(_blocks(view, b)))
     )
     return Section("Results", parts) if parts else None
 
 
 def _blocks(view: View, benchmark: BenchmarkView) -> Iterator[Block]:
-    yield _figures(view, benchmark)
+    if view.run.estimates:
+        yield _figures(view, benchmark)
     if view.pairs:
         yield _differences(view, benchmark)
     for measure in benchmark.measures:
@@ -113,13 +115,17 @@ def _figure_rows(
 
 
 def _estimate_cells(e: Estimate) -> tuple[Cell, ...]:
-    bounds = interval(e.low, e.high, e.unit)
     return (
         Cell(e.point, figure(e.point, e.unit), e.method),
-        Cell(None if e.low is None else bounds, bounds, e.method),
+        _interval(e),
         Cell(e.n, count(e.n), f"in {count(e.n_clusters)} units of resampling"),
         Cell(e.n_missing, count(e.n_missing), tone="warning" if e.n_missing else ""),
     )
+
+
+def _interval(row: Estimate | Comparison) -> Cell:
+    text = bounds(row)
+    return Cell(text if has_width(row) else None, text, row.method)
 
 
 def _differences(view: View, benchmark: BenchmarkView) -> Table:
@@ -157,7 +163,6 @@ def _row_label(measure: Measure, benchmark: BenchmarkView) -> str:
 
 
 def _difference_row(c: Comparison, measure: Measure, label: str) -> tuple[Cell, ...]:
-    bounds = interval(c.low, c.high, c.unit, signed=True)
     said = verdict(c)
     final = (
         Cell(said, WORDS[said], tone=said if said != "undefined" else "")
@@ -167,7 +172,7 @@ def _difference_row(c: Comparison, measure: Measure, label: str) -> tuple[Cell, 
     return (
         Cell.text(label),
         Cell(c.difference, difference(c.difference, c.unit), c.method),
-        Cell(None if c.low is None else bounds, bounds, c.method),
+        _interval(c),
         Cell(c.p, p_value(c.p)),
         Cell(c.wins, count(c.wins)),
         Cell(c.losses, count(c.losses)),
@@ -204,7 +209,7 @@ def _categories(view: View, measure: Measure, categories: tuple[str, ...]) -> Ta
     caption = f"{measure_label(measure)} by category: {metric_label(measure.metric)}"
     note = (
         f"In brackets {level_text(view.level)} intervals, where a category has at least {_FEW} "
-        "samples; results.json has all of them. n: scores of each model."
+        "samples that do not all agree; results.json has all of them. n: scores of each model."
     )
     return Table.of(caption, columns, rows, note)
 
@@ -212,17 +217,16 @@ def _categories(view: View, measure: Measure, categories: tuple[str, ...]) -> Ta
 def _estimate_cell(e: Estimate | None) -> Cell:
     if e is None or e.point is None:
         return Cell.missing("no score in this category")
-    low, high = (None, None) if e.n_clusters < _FEW else (e.low, e.high)
-    return Cell(e.point, point_and_interval(e.point, low, high, e.unit), e.method)
+    shown = figure(e.point, e.unit) if e.n_clusters < _FEW else point_and_interval(e)
+    return Cell(e.point, shown, e.method)
 
 
 def _comparison_cell(c: Comparison | None) -> Cell:
     if c is None or c.difference is None:
         return Cell.missing("no sample has a score from both")
-    bounds = interval(c.low, c.high, c.unit, signed=True)
-    shown = difference(c.difference, c.unit)
-    alone = c.low is None or c.n_clusters < _FEW
-    return Cell(c.difference, shown if alone else f"{shown} ({bounds})", c.method)
+    few = c.n_clusters < _FEW
+    shown = difference(c.difference, c.unit) if few else point_and_interval(c)
+    return Cell(c.difference, shown, c.method)
 
 
 def _missing(view: View, benchmark: BenchmarkView) -> Table:

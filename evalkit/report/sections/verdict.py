@@ -22,14 +22,18 @@ from evalkit.report.blocks import (
 from evalkit.report.health import health_rows, is_local, weakly_judged
 from evalkit.report.view import Measure, View
 from evalkit.report.words import (
+    ALL_AGREE,
+    UNFINISHED,
     WORDS,
+    bounds,
+    has_width,
     level_text,
     measure_label,
     sentence,
     unit_text,
     verdict,
 )
-from evalkit.tables import MISSING, count, difference, figure, interval
+from evalkit.tables import count, difference, figure
 from evalkit.types import Comparison
 
 __all__ = ["build"]
@@ -44,7 +48,7 @@ def build(view: View) -> Section:
     blocks: list[Block] = [
         _answer(pair, rows, weakly_judged(view)) for pair, rows in found.items() if rows
     ]
-    if not blocks:
+    if not blocks and view.sealed:
         blocks.append(Text("No candidate is compared with a baseline in this run."))
     notes = tuple(_warnings(view))
     if notes:
@@ -130,9 +134,10 @@ def _axis(unit: str, found: _Found, weak: set[str]) -> Axis:
 def _headline(measure: Measure, c: Comparison, reach: float, caveat: str) -> Headline:
     label = measure_label(measure)
     said = verdict(c)
-    bounds = interval(c.low, c.high, c.unit, signed=True)
     sign = 1 if c.higher_is_better else -1
     low, high = (c.low, c.high) if sign == 1 else (c.high, c.low)
+    if not has_width(c):
+        low = high = None
     return Headline(
         measure=label,
         verdict=said,
@@ -140,11 +145,17 @@ def _headline(measure: Measure, c: Comparison, reach: float, caveat: str) -> Hea
         caveat=caveat,
         sentence=sentence(c, label),
         shown=difference(c.difference, c.unit),
-        interval="no interval" if bounds == MISSING else bounds,
+        interval=_interval(c),
         low=_place(low, sign * reach),
         point=_place(c.difference, sign * reach),
         high=_place(high, sign * reach),
     )
+
+
+def _interval(c: Comparison) -> str:
+    if has_width(c):
+        return bounds(c)
+    return "no interval" if c.low is None else f"no interval: {ALL_AGREE}"
 
 
 def _place(value: float | None, reach: float) -> float | None:
@@ -169,8 +180,8 @@ def _warnings(view: View) -> Iterator[Note]:
         )
     elif not view.manifest.get("publishable", True):
         yield Note("The run's manifest marks it so.", "Not publishable.")
-    if not view.manifest.get("sealed", True):
-        yield Note("Figures below are of the samples answered so far.", "Unfinished run.")
+    if not view.sealed:
+        yield Note(UNFINISHED, "No figures yet.")
     yield from _weak_judges(view)
     yield from _model_warnings(view)
     yield from _missing(view)
