@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from evalkit.errors import DataError
+
 __all__ = ["command"]
 
 
@@ -14,17 +16,22 @@ __all__ = ["command"]
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default: the run's own.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a summary.")
 def command(run: Path, out: Path | None, as_json: bool) -> None:
-    """Render RUN's reports again; the same run gives the same bytes."""
+    """Render the reports of RUN (its folder, or a file in it) again, byte for byte the same."""
     from evalkit import report, store
 
     stored = store.read_run(run)
-    folder = out or run
+    if as_json and not stored.manifest.get("sealed"):
+        raise DataError(
+            f"{stored.folder}: this run is not finished and has no results yet; "
+            f"run the same command again, then ask for its report"
+        )
+    folder = out or stored.folder
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in report.render(stored).items():
         store.write_file(folder / name, content)
         click.echo(f"report: {folder / name}", err=as_json)
     if as_json:
-        click.echo((run / "results.json").read_text(encoding="utf-8"))
+        click.echo((stored.folder / "results.json").read_text(encoding="utf-8"))
         return
     for line in report.summary_lines(stored):
         click.echo(line)

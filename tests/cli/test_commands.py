@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.compare import results_json
+from evalkit.store import RunStore
 from tests.support.cli import evalkit
+from tests.support.runs import build_run
 
 
 def cpu_of(*arguments: str) -> float:
@@ -84,3 +87,39 @@ def test_a_plugin_with_a_bug_is_not_a_verdict(tmp_path: Path) -> None:
     done = evalkit(tmp_path, "run", "s.yaml")
     assert done.code == 2
     assert "own.module" in done.err
+
+
+def stored_run(folder: Path, *, sealed: bool) -> Path:
+    """A run's folder as a finished, or a killed, command leaves it."""
+    run = build_run(folder / "run")
+    manifest = {**run.manifest, "run_id": "abc", "sealed": False}
+    with RunStore.open(run.folder, manifest) as written:
+        for record in run.records:
+            written.append(record)
+        if sealed:
+            results = results_json(run.estimates, run.comparisons, "abc")
+            written.seal([r.key for r in run.records], manifest, results, {})
+    return run.folder
+
+
+def test_report_takes_a_file_of_the_run_for_the_run(tmp_path: Path) -> None:
+    run = stored_run(tmp_path, sealed=True)
+    done = evalkit(tmp_path, "report", "run/manifest.json")
+    assert done.code == 0, done.err
+    assert (run / "index.html").is_file()
+    printed = evalkit(tmp_path, "report", "run/records.jsonl", "--json")
+    assert printed.code == 0, printed.err
+    assert json.loads(printed.out) == json.loads((run / "results.json").read_text())
+
+
+def test_an_unfinished_run_has_a_report_but_no_results(tmp_path: Path) -> None:
+    run = stored_run(tmp_path, sealed=False)
+    done = evalkit(tmp_path, "report", "run")
+    assert done.code == 0, done.err
+    assert "not finished" in done.out
+    printed = evalkit(tmp_path, "report", "run", "--json")
+    assert printed.code == 2
+    assert printed.out == ""
+    assert "run: this run is not finished" in printed.err
+    assert "run the same command again" in printed.err
+    assert "not finished" in (run / "report.md").read_text()
