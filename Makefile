@@ -6,6 +6,9 @@ ifneq ($(wildcard $(PUBLIC_DATA)),)
 export EVALKIT_DATA ?= $(PUBLIC_DATA)
 endif
 
+# The tests start evalkit a hundred times; it need not be compiled anew each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test check lint types fast setup clean
 
 run: setup
