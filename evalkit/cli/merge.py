@@ -41,6 +41,8 @@ def command(base: str, adapter: str, out: Path, as_json: bool, **settings: Any) 
     spec = ModelSpec.model_validate({"base": base, "adapter": adapter, **settings})
     workspace = suites.find_workspace()
     proof = models.merge(base, adapter, out, spec, workspace, watch.step)
+    for warning in proof.get("warnings", ()):
+        click.echo(f"warning: {warning}", err=True)
     if as_json:
         click.echo(json.dumps(proof, indent=2))
     else:

@@ -252,7 +252,7 @@ class Renderer:
             raise RequestFailed(
                 "engine_error",
                 f"the chat template of model {model.name!r} ({model.template_source}) refuses "
-                f"this conversation ({roles}): {error}",
+                f"this conversation ({roles}): {type(error).__name__}: {error}",
             ) from error
         return str(text)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from evalkit.models.checkpoint import CheckpointInfo, checkpoint_info
 from evalkit.models.missing import missing
 from evalkit.models.preparing import merge, prepare, prepare_base, record_base
-from evalkit.models.template import require_template
 
 __all__ = [
     "CheckpointInfo",
@@ -15,5 +14,4 @@ __all__ = [
     "prepare",
     "prepare_base",
     "record_base",
-    "require_template",
 ]

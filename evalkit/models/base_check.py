@@ -5,8 +5,14 @@ in order of strength, and the first that decides does:
 
 1. digests of the base's weights recorded beside the adapter (`evalkit_base.json`);
 2. tokenizers: the adapter's own and the base's give most tokens other ids -> another base;
-3. the name in adapter_config.json (and its revision, where both are known);
-4. where that name is a folder on this machine, the weights in it.
+3. the architecture in a config.json beside the adapter, where its training left one;
+4. the hub or package name in adapter_config.json (and its revision, where both are known);
+5. where that name is a folder or file on this machine, the weights in it.
+
+A folder's name proves nothing: every project has its `./base`.  A relative one may start at the
+suite's folder, at the adapter's, or above it.  If the base is none of the folders it can mean,
+it is another one; if it is one of them, that it is the right one is not known, and a warning
+says so.  An absolute name that still holds what it held when the adapter was written is enough.
 
 Shapes and layers are checked by the merge itself, which uses every adapter weight or fails.
 A base found to be another one is an error, unless the suite writes out the name the adapter
@@ -21,15 +27,26 @@ from pathlib import Path
 from typing import Literal
 
 from evalkit.errors import MergeError
-from evalkit.models.adapter import Adapter
-from evalkit.models.checkpoint import weight_files
+from evalkit.models.adapter import BASE_RECORD, Adapter
+from evalkit.models.checkpoint import read_json, weight_files
 from evalkit.models.fingerprint import FileHashes, weights_digest
-from evalkit.models.sources import Source, is_commit
+from evalkit.models.sources import Source, is_commit, is_local, local_path
 
 __all__ = ["Base", "BaseCheck", "check_base"]
 
 _SAME_TOKENS = 0.99
 """Share of base tokens that must keep their id; a few are renamed where reserved ones are used."""
+_ARCHITECTURE = (
+    "model_type",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "rms_norm_eps",
+    "rope_theta",
+)
+"""Of config.json: what fine-tuning with an adapter never changes."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +93,8 @@ def check_base(
     """
     found = _look(base, adapter, root, hashes)
     if found.verdict == "unknown":
-        return BaseCheck("unknown", found.text, tuple(found.not_checked), (_unknown(adapter),))
+        warning = _unknown(base, adapter, found.text)
+        return BaseCheck("unknown", found.text, tuple(found.not_checked), (warning,))
     if found.verdict == "same":
         return BaseCheck("same", found.text, tuple(found.not_checked))
     trained = adapter.base_name or ""
@@ -90,10 +108,12 @@ def check_base(
     return BaseCheck("different", text, tuple(found.not_checked), (warning,))
 
 
-def _unknown(adapter: Adapter) -> str:
+def _unknown(base: Base, adapter: Adapter, text: str) -> str:
     return (
-        f"adapter {adapter.source.reference} does not say what it was trained on; whether this "
-        "is its base could not be checked beyond its shapes"
+        f"NOT CHECKED: whether adapter {adapter.source.reference} was trained on the weights of "
+        f"{base.source.reference} is not known beyond its shapes: {text}; record it where the "
+        f"adapter is trained, with evalkit.models.record_base(ADAPTER, BASE, WORKSPACE), which "
+        f"writes {BASE_RECORD} beside it"
     )
 
 
@@ -125,7 +145,19 @@ def _look(base: Base, adapter: Adapter, root: Path, hashes: FileHashes) -> _Find
         return found.decide(
             "different", f"only {share:.0%} of its tokens have the same id in the adapter's own"
         )
+    other = _other_config(base.folder, adapter.path)
+    if other is not None:
+        return found.decide("different", other)
     return _by_name(base, adapter, root, hashes, found)
+
+
+def _other_config(base: Path, adapter: Path) -> str | None:
+    """Where config.json beside the adapter gives another architecture, in words."""
+    file = adapter / "config.json"
+    ours, theirs = read_json(base / "config.json"), read_json(file) if file.is_file() else {}
+    both = [f for f in _ARCHITECTURE if ours.get(f) is not None and theirs.get(f) is not None]
+    differ = [f"{f} is {ours[f]!r}, there {theirs[f]!r}" for f in both if ours[f] != theirs[f]]
+    return f"the config.json beside the adapter differs: {'; '.join(differ)}" if differ else None
 
 
 def _kind(digest_text: str) -> str:
@@ -139,13 +171,35 @@ def _by_name(
     if not name:
         found.text = "the adapter's config names no base"
         return found
-    here = {base.source.reference.rstrip("/"), base.source.repo}
-    if name.rstrip("/") in here:
+    if name in _published_names(base.source):
         return _by_revision(base, adapter, found)
-    for folder in (root / name, adapter.path / name):
-        if folder.is_dir() and (folder / "config.json").is_file():
-            return _by_folder(base, folder, hashes, found)
+    meant = _meant(name, adapter, root)
+    if meant:
+        return _by_place(base, adapter, meant, hashes, found)
+    is_path = is_local(name) or Path(name).parent == Path()
+    if is_path and base.source.repo is None and Path(name).name == base.source.path.name:
+        found.text = f"the adapter's config names {name!r}, a path that is not here"
+        return found
     return found.decide("different", "the names differ and nothing else shows they are the same")
+
+
+def _published_names(source: Source) -> set[str]:
+    """Names that mean the same everywhere; a folder's own name is none."""
+    names = {source.repo} if source.repo else set()
+    return names | ({source.reference} if source.kind in ("hub", "package") else set())
+
+
+def _meant(name: str, adapter: Adapter, root: Path) -> list[Path]:
+    """Checkpoints on this machine that `name` can stand for."""
+    if "://" in name:
+        return []
+    starts = (root, adapter.path, *adapter.path.parents)
+    paths = {local_path(name, start).resolve() for start in starts}
+    return sorted(p for p in paths if _is_model(p))
+
+
+def _is_model(path: Path) -> bool:
+    return (path / "config.json").is_file() or (path.suffix == ".gguf" and path.is_file())
 
 
 def _by_revision(base: Base, adapter: Adapter, found: _Findings) -> _Findings:
@@ -160,15 +214,36 @@ def _by_revision(base: Base, adapter: Adapter, found: _Findings) -> _Findings:
     return found.decide("same", text)
 
 
-def _by_folder(base: Base, folder: Path, hashes: FileHashes, found: _Findings) -> _Findings:
-    """`folder` is the one the adapter was trained on, and still here."""
-    if folder.samefile(base.folder):
-        return found.decide("same", "it is the folder the adapter's config names")
-    if weight_files(folder) and weights_digest(folder, hashes) in base.digests:
-        return found.decide("same", "its weights equal those in the folder the adapter names")
-    return found.decide(
-        "different", "its weights differ from those in the folder the adapter names"
-    )
+def _by_place(
+    base: Base, adapter: Adapter, meant: list[Path], hashes: FileHashes, found: _Findings
+) -> _Findings:
+    """`meant` are the checkpoints here that the adapter's name for its base can stand for."""
+    name = adapter.base_name or ""
+    equal = [p for p in meant if p == base.source.path or _digest(p, hashes) in base.digests]
+    if not equal:
+        return found.decide(
+            "different", f"its weights differ from those in the folder the adapter names ({name!r})"
+        )
+    if not local_path(name, Path()).is_absolute():
+        found.text = f"the adapter's config names {name!r}, and any folder can have that name"
+    elif _newer(equal[0], adapter.weights):
+        found.text = f"the weights in {name!r}, which its config names, are newer than the adapter"
+    elif equal[0] == base.source.path:
+        found.decide("same", "it is the folder the adapter's config names, unchanged since")
+    else:
+        found.decide("same", "its weights equal those in the folder the adapter names")
+    return found
+
+
+def _digest(path: Path, hashes: FileHashes) -> str | None:
+    if path.is_file():
+        return "gguf:" + hashes.sha256(path)
+    return weights_digest(path, hashes) if weight_files(path) else None
+
+
+def _newer(path: Path, adapter: Path) -> bool:
+    files = [path] if path.is_file() else weight_files(path)
+    return any(f.stat().st_mtime > adapter.stat().st_mtime for f in files)
 
 
 def _shared_tokens(base: Path, adapter: Path) -> float | None:

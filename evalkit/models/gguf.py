@@ -8,9 +8,11 @@ the wanted type (bfloat16 unless asked otherwise, half the size of float32).
 
 from __future__ import annotations
 
+import io
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from importlib.metadata import version
 from pathlib import Path
 
@@ -46,6 +48,16 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def _no_bar_in_a_pipe() -> Iterator[None]:
+    """Drop the bar transformers draws while it unpacks, unless a terminal shows it.
+
+    That one bar is tqdm's own and heeds no setting of transformers.
+    """
+    with nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO()):
+        yield
 
 
 def gguf_digest(source: Source, hashes: FileHashes) -> str:
@@ -93,7 +105,7 @@ def _convert(source: Source, dtype: str, out: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     folder, name = str(source.path.parent), source.path.name
-    with quiet_transformers():
+    with quiet_transformers(), _no_bar_in_a_pipe():
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
             model = AutoModelForCausalLM.from_pretrained(

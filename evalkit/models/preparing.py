@@ -20,7 +20,7 @@ from evalkit.models.checkpoint import check_checkpoint, read_json
 from evalkit.models.fingerprint import FileHashes, digest, fingerprint, weights_digest
 from evalkit.models.gguf import convert, gguf_digest, gguf_fingerprint
 from evalkit.models.merging import MERGER, MergeJob, merge_into, merged_dtype
-from evalkit.models.sources import Source, resolve
+from evalkit.models.sources import Source, check_named, resolve
 from evalkit.models.template import choose_template
 from evalkit.specs import ModelSpec
 from evalkit.types import Json, PreparedModel
@@ -59,9 +59,13 @@ def prepare(
     Raises ModelError, MergeError, or StoreError when the workspace cannot be written.
     """
     place = _Place(root, workspace, FileHashes(workspace), progress)
+    for reference in (spec.path, spec.base, spec.adapter):
+        if reference is not None:
+            check_named(reference, root)
     ready = _merged(spec, place) if spec.adapter else _plain(spec, place)
     _check_code(ready.folder, name, spec)
-    template, source = choose_template(spec.chat_template, ready.folder, root)
+    code = spec.trust_remote_code
+    template, source = choose_template(spec.chat_template, ready.folder, root, code=code)
     return PreparedModel(
         name=name,
         role=spec.role,
@@ -236,24 +240,30 @@ def merge(
 
     `spec` brings the rest: revisions, dtype, allow_different_base, chat_template,
     trust_remote_code.  Relative paths start at the current folder.  The proof is
-    `out`/evalkit_merge.json.  Raises ModelError when `out` holds anything but an earlier merge
-    by evalkit, MergeError when the merge cannot be proved.
+    `out`/evalkit_merge.json; its `warnings` are for the user to read.  Raises ModelError when
+    `out` holds anything but what an earlier merge by evalkit wrote, MergeError when the merge
+    cannot be proved.
     """
     place = _Place(Path.cwd(), workspace, FileHashes(workspace), progress)
     out = out.expanduser().absolute()
-    _check_out(out)
+    _check_out(out, place.hashes)
     wanted = _with_pair(spec, base, adapter)
     merge_plan = _plan_merge(wanted, place)
     _check_apart(out, merge_plan.job)
-    template = choose_template(spec.chat_template, merge_plan.job.base.folder, place.root)[0]
-    key = digest([merge_plan.key, template if spec.chat_template else None])
+    job, warned = merge_plan.job, list(merge_plan.check.warnings)
+    template = choose_template(spec.chat_template, job.base.folder, place.root, code=job.code)[0]
+    words = [_base_words(merge_plan.check), warned]
+    key = digest([merge_plan.key, template if spec.chat_template else None, words])
 
     def build(folder: Path) -> None:
         _write(folder, replace(merge_plan, key=key), place)
         if spec.chat_template and template:
             (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
-            stamp = read_stamp(folder, STAMP) or {}
-            write_stamp(folder, STAMP, stamp, place.hashes)
+        stamp = read_stamp(folder, STAMP) or {}
+        proof = dict(stamp.get("proof", {}))
+        proof["warnings"] = [*warned, *proof.get("warnings", ())]
+        write_stamp(folder, STAMP, {**stamp, "proof": proof}, place.hashes)
+        _check_out(out, place.hashes)
 
     if out.is_dir() and not any(out.iterdir()):
         out.rmdir()
@@ -268,14 +278,25 @@ def _with_pair(spec: ModelSpec, base: str, adapter: str) -> ModelSpec:
     return spec.model_copy(update={"path": None, "base": base, "adapter": adapter})
 
 
-def _check_out(out: Path) -> None:
+def _check_out(out: Path, hashes: FileHashes) -> None:
+    """Only what an earlier merge wrote may be replaced: the rest is the user's own."""
     if out.is_file():
         raise ModelError(f"{str(out)!r} is a file; expected a new or empty folder to write to")
-    if out.is_dir() and any(out.iterdir()) and read_stamp(out, STAMP) is None:
+    entries = sorted(out.iterdir()) if out.is_dir() else []
+    stamp = read_stamp(out, STAMP)
+    if entries and stamp is None:
         raise ModelError(
             f"{str(out)!r} is not empty and no merge by evalkit; name a new folder "
             "(nothing was written)"
         )
+    written = {STAMP: None} | dict((stamp or {}).get("files") or {})
+    for entry in entries:
+        ours = entry.name in written and entry.is_file()
+        if not ours or written[entry.name] not in (None, hashes.sha256(entry)):
+            raise ModelError(
+                f"{str(out)!r} holds {entry.name!r}, which the earlier merge did not write like "
+                "this; move it away, or name a new folder (nothing was written)"
+            )
 
 
 def _check_apart(out: Path, job: MergeJob) -> None:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import re
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from evalkit.errors import ModelError
 from evalkit.models.hub import download
 from evalkit.types import Json
 
-__all__ = ["Source", "is_commit", "resolve"]
+__all__ = ["Source", "check_named", "is_commit", "is_local", "local_path", "on_hub", "resolve"]
 
 _PACKAGE = "package://"
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -61,6 +62,48 @@ def is_commit(revision: str | None) -> bool:
     return bool(revision) and re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
 
 
+def is_local(reference: str) -> bool:
+    """Plainly a path on this machine, whether it exists or not; never looked for on the hub."""
+    starts = reference.startswith(("./", "../", "/", "~")) or reference in (".", "..")
+    return "://" not in reference and (starts or reference.lower().endswith(".gguf"))
+
+
+def on_hub(reference: str, root: Path) -> bool:
+    """Would `resolve` go to the hub for it?"""
+    is_repo = _REPO.fullmatch(reference) is not None and not is_local(reference)
+    return is_repo and not (root / reference).exists()
+
+
+def local_path(reference: str, start: Path) -> Path:
+    """`reference` as a path; a relative one begins at `start`."""
+    try:
+        return start / Path(reference).expanduser()
+    except RuntimeError:  # ~ of a user there is not
+        return start / reference
+
+
+def check_named(reference: str, root: Path) -> None:
+    """Raise ModelError where `reference` is neither here nor the name of a hub repository."""
+    local = local_path(reference, root)
+    if reference.startswith(_PACKAGE) or local.exists() or on_hub(reference, root):
+        return
+    raise ModelError(
+        f"no model at {reference!r}: there is no folder {str(local)!r}{_near(local)}; expected a "
+        "folder (relative to the suite), a .gguf file, a hub repository OWNER/NAME, or "
+        "package://MODULE/FILE.gguf"
+    )
+
+
+def _near(missing: Path) -> str:
+    """The name beside `missing` that it was probably meant to be, in words."""
+    try:
+        names = sorted(p.name for p in missing.parent.iterdir() if not p.name.startswith("."))
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(missing.name, names, 1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
 def resolve(reference: str, revision: str | None, root: Path, *, code: bool = False) -> Source:
     """The files of `reference`; relative paths start at `root`, the suite's folder.
 
@@ -69,15 +112,11 @@ def resolve(reference: str, revision: str | None, root: Path, *, code: bool = Fa
     """
     if reference.startswith(_PACKAGE):
         return _from_package(reference)
-    local = root / Path(reference).expanduser()
+    local = local_path(reference, root)
     if local.exists():
         return _from_disk(reference, local.resolve())
-    if _REPO.fullmatch(reference) and not reference.startswith("."):
-        return _from_hub(reference, revision, local, code)
-    raise ModelError(
-        f"no model at {reference!r}: there is no folder {str(local)!r}; expected a folder "
-        "(relative to the suite), a hub repository OWNER/NAME, or package://MODULE/FILE.gguf"
-    )
+    check_named(reference, root)
+    return _from_hub(reference, revision, local, code)
 
 
 def _from_disk(reference: str, path: Path) -> Source:

@@ -80,6 +80,19 @@ def test_merge_refuses_what_is_not_there(tmp_path: Path) -> None:
     assert "Traceback" not in done.err
 
 
+def test_a_dry_run_refuses_a_missing_folder_as_a_run_would(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "name: s\nmodels: {a: {path: ./modle}}\nengine: {type: transformers}\n"
+        "benchmarks: [{type: lm_eval, tasks: [arc_easy]}]\n"
+    )
+    (tmp_path / "model").mkdir()
+    for more in (["--dry-run"], []):
+        done = evalkit(tmp_path, "run", "s.yaml", *more)
+        assert done.code == 2, done.err
+        assert "'./modle'" in done.err
+        assert "did you mean 'model'" in done.err
+
+
 def test_a_plugin_with_a_bug_is_not_a_verdict(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(
         "name: s\nmodels: {a: {path: x}}\nengine: {type: fake}\nbenchmarks: [{type: own.module}]\n"

@@ -57,13 +57,23 @@ def test_no_template_says_what_to_write(tiny_model: MakeModel) -> None:
     assert renderer.tokens([generate("Raw text")])[0].failure is None
 
 
-def test_a_template_that_refuses_fails_that_request_only(tiny_model: MakeModel) -> None:
-    template = "{{ raise_exception('no system role') if messages[0]['role'] == 'system' }}x"
+@pytest.mark.parametrize(
+    ("failing", "words"),
+    [
+        ("raise_exception('no system role')", "no system role"),
+        ("range(10**9) | list", "OverflowError"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_a_template_that_refuses_fails_that_request_only(
+    failing: str, words: str, tiny_model: MakeModel
+) -> None:
+    template = f"{{{{ ({failing}) if messages[0]['role'] == 'system' }}}}x"
     renderer = Renderer(tiny_model(template=template), None)
     refused, fine = renderer.tokens([generate(CHAT), generate(CHAT[1:])])
     assert refused.failure is not None
     assert refused.failure.status == "engine_error"
-    assert "no system role" in str(refused.failure)
+    assert words in str(refused.failure)
     assert fine.failure is None
 
 

@@ -73,6 +73,73 @@ def test_a_copy_of_the_base_under_another_name_is_the_base(
     assert "weights equal" in found.provenance["merge_proof"]["base_check"]
 
 
+def checked(found: PreparedModel) -> str:
+    return str(found.provenance["merge_proof"]["base_check"])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_relative_name_of_a_folder_proves_nothing(
+    seed: int, make_model: Make, make_adapter: Make, tmp_path: Path
+) -> None:
+    adapter = make_adapter(make_model(seed=0))
+    rename_base(adapter, "./b1")
+    here = tmp_path / "project"
+    shutil.copytree(make_model(seed=seed), here / "b1")
+    (here / "below").mkdir()
+    for base, root in (("./b1", here), ("../b1", here / "below"), (str(here / "b1"), tmp_path)):
+        found = prepare(base, adapter, root)
+        [warning] = found.provenance["warnings"]
+        assert "NOT CHECKED" in warning
+        assert "evalkit_base.json" in warning
+        assert "'./b1'" in checked(found)
+    models.record_base(adapter, str(make_model(seed=0)), tmp_path)
+    if seed == 0:
+        assert prepare("./b1", adapter, here).provenance["warnings"] == []
+    else:
+        with pytest.raises(MergeError, match="do not have the digest recorded"):
+            prepare("./b1", adapter, here)
+
+
+def test_base_that_no_folder_of_the_relative_name_equals_is_refused(
+    make_model: Make, make_adapter: Make, tmp_path: Path
+) -> None:
+    adapter = make_adapter(make_model(seed=0))
+    rename_base(adapter, "./b1")
+    shutil.copytree(make_model(seed=0), tmp_path / "b1")
+    wrong = Path(shutil.copytree(make_model(seed=1), tmp_path / "wrong" / "b1"))
+    with pytest.raises(MergeError, match="its weights differ from those in the folder"):
+        prepare(wrong, adapter, tmp_path)
+    shutil.rmtree(tmp_path / "b1")
+    with pytest.raises(MergeError, match="names differ"):
+        prepare(make_model(seed=1), adapter, tmp_path)
+
+
+def test_folder_that_changed_since_the_adapter_was_written_is_not_called_the_same(
+    make_model: Make, make_adapter: Make, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(make_model(seed=0), tmp_path / "base"))
+    adapter = make_adapter(make_model(seed=0))
+    rename_base(adapter, str(base))
+    assert prepare(base, adapter, tmp_path).provenance["warnings"] == []
+    shutil.copyfile(make_model(seed=1) / "model.safetensors", base / "model.safetensors")
+    found = prepare(base, adapter, tmp_path)
+    assert "newer than the adapter" in checked(found)
+    assert "NOT CHECKED" in found.provenance["warnings"][0]
+
+
+def test_other_architecture_beside_the_adapter_is_another_base(
+    make_model: Make, make_adapter: Make, tmp_path: Path
+) -> None:
+    base = make_model()
+    adapter = make_adapter(base)
+    config = json.loads((base / "config.json").read_text())
+    (adapter / "config.json").write_text(json.dumps(config))
+    assert prepare(base, adapter, tmp_path).provenance["warnings"] == []
+    (adapter / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.5}))
+    with pytest.raises(MergeError, match=r"rms_norm_eps is 1e-06, there 0\.5"):
+        prepare(base, adapter, tmp_path)
+
+
 def test_other_name_that_nothing_backs_is_refused(
     make_model: Make, make_adapter: Make, tmp_path: Path
 ) -> None:
@@ -106,7 +173,7 @@ def test_adapter_that_names_no_base_is_merged_with_a_warning(
     rename_base(adapter, None)
     found = prepare(base, adapter, tmp_path)
     [warning] = found.provenance["warnings"]
-    assert "does not say what it was trained on" in warning
+    assert "the adapter's config names no base" in warning
 
 
 def test_other_tokenizer_is_another_base(

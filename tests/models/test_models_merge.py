@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -325,6 +327,85 @@ def test_merge_by_hand_replaces_only_its_own_work(
     by_hand(base, adapter, own, tmp_path)
     by_hand(base, make_adapter(base, r=2), own, tmp_path, dtype="bfloat16")
     assert models.checkpoint_info(own).dtype == "bfloat16"
+
+
+def put_readme(out: Path) -> str:
+    (out / "README.md").write_text("mine")
+    return "README.md"
+
+
+def put_folder(out: Path) -> str:
+    (out / "notes").mkdir()
+    return "notes"
+
+
+def edit_template(out: Path) -> str:
+    (out / "chat_template.jinja").write_text("mine")
+    return "chat_template.jinja"
+
+
+@pytest.mark.parametrize("touch", [put_readme, put_folder, edit_template])
+def test_merge_by_hand_never_replaces_what_the_user_put_there(
+    touch: Callable[[Path], str], make_model: Make, make_adapter: Make, tmp_path: Path
+) -> None:
+    base, out = make_model(), tmp_path / "out"
+    by_hand(base, make_adapter(base), out, tmp_path)
+    name = touch(out)
+    before = {p: p.read_bytes() for p in out.iterdir() if p.is_file()}
+    with pytest.raises(ModelError, match=f"holds '{name}'") as caught:
+        by_hand(base, make_adapter(base, r=2), out, tmp_path)
+    assert caught.value.exit_code == 2
+    assert {p: p.read_bytes() for p in out.iterdir() if p.is_file()} == before
+    assert (out / name).exists()
+
+
+def test_file_put_there_while_merging_is_kept(
+    make_model: Make, make_adapter: Make, tmp_path: Path
+) -> None:
+    base, out = make_model(), tmp_path / "out"
+    by_hand(base, make_adapter(base), out, tmp_path)
+    adapter = make_adapter(base, r=2)
+
+    def busy(_line: str) -> None:
+        (out / "README.md").write_text("mine")
+
+    with pytest.raises(ModelError, match=r"holds 'README\.md'"):
+        models.merge(str(base), str(adapter), out, ModelSpec(), tmp_path, busy)
+    assert (out / "README.md").read_text() == "mine"
+
+
+def test_merge_by_hand_returns_what_could_not_be_checked(
+    make_model: Make, make_adapter: Make, tmp_path: Path
+) -> None:
+    base = make_model()
+    adapter, out = make_adapter(base), tmp_path / "out"
+    assert by_hand(base, adapter, out, tmp_path)["warnings"] == []
+    file = adapter / "adapter_config.json"
+    config = json.loads(file.read_text()) | {"base_model_name_or_path": None}
+    file.write_text(json.dumps(config))
+    for _ in range(2):
+        [warning] = by_hand(base, adapter, out, tmp_path)["warnings"]
+        assert "NOT CHECKED" in warning
+
+
+def test_command_says_what_could_not_be_checked(
+    make_model: Make, make_adapter: Make, tmp_path: Path
+) -> None:
+    adapter = make_adapter(make_model(seed=0))
+    file = adapter / "adapter_config.json"
+    config = json.loads(file.read_text()) | {"base_model_name_or_path": "./b1"}
+    file.write_text(json.dumps(config))
+    shutil.copytree(make_model(seed=1), tmp_path / "b1")
+    command = [sys.executable, "-m", "evalkit", "merge", "./b1", adapter.name, "out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "warning: NOT CHECKED" in done.stderr
+    assert "'./b1'" in done.stderr
+    assert "\r" not in done.stderr
+    (tmp_path / "out" / "README.md").write_text("mine")
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 2
+    assert "'README.md'" in again.stderr
+    assert (tmp_path / "out" / "README.md").read_text() == "mine"
 
 
 def test_merge_is_never_in_place(make_model: Make, make_adapter: Make, tmp_path: Path) -> None:

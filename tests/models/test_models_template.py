@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,8 +100,6 @@ def test_literals_print_what_they_hold(text: str) -> None:
 def test_tokenizer_that_adds_bos_gets_it_from_the_fastchat_template(
     make_model: Make, tmp_path: Path
 ) -> None:
-    import shutil
-
     plain, _ = choose_template("fastchat:llama-2", make_model(), tmp_path)
     folder = Path(shutil.copytree(make_model(), tmp_path / "m"))
     raw = json.loads((folder / "tokenizer.json").read_text())
@@ -135,12 +134,12 @@ def test_own_template_is_found_in_every_form(tmp_path: Path) -> None:
     assert own_template(tmp_path) == "in file"
 
 
-def test_no_template_is_an_error_only_where_one_is_needed(make_model: Make, tmp_path: Path) -> None:
+def test_no_template_is_no_error_until_a_conversation_is_rendered(
+    make_model: Make, tmp_path: Path
+) -> None:
     spec = ModelSpec(path=str(make_model(template=False)))
     found = models.prepare("zephyr-7b-beta", spec, tmp_path, tmp_path, lambda _line: None)
     assert (found.chat_template, found.template_source) == (None, "none")
-    with pytest.raises(ModelError, match=r"chat_template: FILE\.jinja` or `chat_template: fastch"):
-        models.require_template(found)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +149,11 @@ def test_no_template_is_an_error_only_where_one_is_needed(make_model: Make, tmp_
         ("{{ raise_exception('no!') }}", "no!"),
         ("hello", "leaves out the user's message"),
         (None, "cannot read the chat template"),
+        ("{% for i in range(10**9) %}{% endfor %}", r"'file:t\.jinja' .*OverflowError"),
+        ("{{ 1 / 0 }}", r"'file:t\.jinja' .*ZeroDivisionError"),
+        ("{{ messages.append(1) }}", r"'file:t\.jinja' .*SecurityError"),
+        ("{{ 1 | dictsort }}", r"'file:t\.jinja' .*AttributeError"),
+        ("{{ messages[0]['content'] | indent(none) }}", r"'file:t\.jinja' cannot be rendered"),
     ],
 )
 def test_bad_template_file_is_one_clear_error(
@@ -159,6 +163,46 @@ def test_bad_template_file_is_one_clear_error(
         (tmp_path / "t.jinja").write_text(template)
     with pytest.raises(ModelError, match=words):
         choose_template("t.jinja", make_model(), tmp_path)
+
+
+def test_template_may_join_the_tokenizers_special_tokens(make_model: Make, tmp_path: Path) -> None:
+    # As zephyr's and Llama 2's own templates do; an undefined name cannot be joined.
+    text = "{{ bos_token + messages[0]['content'] + eos_token }}"
+    (tmp_path / "t.jinja").write_text(text)
+    assert choose_template("t.jinja", make_model(), tmp_path) == (text, "file:t.jinja")
+    (tmp_path / "t.jinja").write_text("{{ messages[0]['content'] + no_token }}")
+    with pytest.raises(ModelError, match="'no_token' is undefined"):
+        choose_template("t.jinja", make_model(), tmp_path)
+
+
+def test_own_template_that_is_no_text_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff\xfe")
+    with pytest.raises(ModelError, match="expected Jinja in UTF-8"):
+        choose_template(None, tmp_path, tmp_path)
+
+
+TOKENIZER_CODE = """
+from transformers import PreTrainedTokenizerFast
+class Own(PreTrainedTokenizerFast):
+    pass
+"""
+
+
+def test_fastchat_template_heeds_trust_in_a_tokenizers_code(
+    make_model: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    folder = Path(shutil.copytree(make_model(), tmp_path / "m"))
+    (folder / "own.py").write_text(TOKENIZER_CODE)
+    file = folder / "tokenizer_config.json"
+    own = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": [None, "own.Own"]}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | own))
+    template, _ = choose_template("fastchat:zephyr", folder, tmp_path, code=True)
+    assert template is not None
+    (folder / "tokenizer.json").write_text("{")
+    for code in (False, True):
+        with pytest.raises(ModelError, match="cannot load the tokenizer"):
+            choose_template("fastchat:zephyr", folder, tmp_path, code=code)
 
 
 def test_template_from_a_file_is_relative_to_the_suite(make_model: Make, tmp_path: Path) -> None:
