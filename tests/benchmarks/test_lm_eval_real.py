@@ -147,7 +147,7 @@ class Ours:
         engine = TransformersEngine(TransformersSpec(dtype="float32", batch_size=4), model)
         ends = dict(drive(flows, {"m": engine}, self._keep))
         self.outcomes = {k: o for k, o in ends.items() if isinstance(o, Outcome)}
-        assert len(self.outcomes) == len(samples)
+        assert len(self.outcomes) == len(samples) > 0
 
     def _keep(self, key: tuple[str, str], request: Request, reply: Reply) -> None:
         assert isinstance(reply, Completion), reply

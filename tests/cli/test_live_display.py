@@ -140,6 +140,7 @@ def on_terminal(folder: Path, *arguments: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())
 
 
+@pytest.mark.slow
 def test_the_terminal_shows_each_row_at_work(tmp_path: Path) -> None:
     (tmp_path / ".evalkit").mkdir()
     (tmp_path / "s.yaml").write_text(SUITE)

@@ -388,6 +388,7 @@ def test_merge_by_hand_returns_what_could_not_be_checked(
         assert "NOT CHECKED" in warning
 
 
+@pytest.mark.slow
 def test_command_says_what_could_not_be_checked(
     make_model: Make, make_adapter: Make, tmp_path: Path
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -119,16 +118,13 @@ def test_order_of_keys_does_not_matter(a: dict[int, float], b: dict[int, float])
 
 
 @pytest.mark.data
-def test_notus_against_zephyr_on_alpaca_eval() -> None:
+def test_notus_against_zephyr_on_alpaca_eval(public_data: Path) -> None:
     """Real GPT-4 judgments of argilla-io/notus and tatsu-lab/alpaca_eval.
 
     38 samples went fully from loss to win and 31 the other way; one more is a win over a draw
     (Zephyr's only draw), so by sign it is 39 wins and 31 losses.
     """
-    root = os.environ.get("EVALKIT_DATA")
-    if not root:
-        pytest.skip("EVALKIT_DATA is not set; it must name the folder of public data sets")
-    folder = Path(root) / "alpaca_eval" / "annotations" / "alpaca_eval_gpt4"
+    folder = public_data / "alpaca_eval" / "annotations" / "alpaca_eval_gpt4"
 
     def preferences(model: str) -> dict[str, float]:
         rows = json.loads(gzip.decompress((folder / f"{model}.json.gz").read_bytes()))
