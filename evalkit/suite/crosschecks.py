@@ -17,7 +17,7 @@ from evalkit.suite.reading import FieldPath, Source
 from evalkit.suite.validation import Parts, Types
 from evalkit.suite.wording import choices_hint
 
-__all__ = ["check", "name_entries", "warnings"]
+__all__ = ["check", "name_entries", "served_elsewhere", "warnings"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -56,7 +56,7 @@ def _at(section: str, name: str, field: str) -> FieldPath:
     return (section, name, field) if field else (section, name)
 
 
-def _served_elsewhere(name: str, model: ModelSpec, parts: Parts, types: Types) -> bool | None:
+def served_elsewhere(name: str, model: ModelSpec, parts: Parts, types: Types) -> bool | None:
     """Whether its engine needs no weights; None where its engine is not known."""
     if not parts.knows("models", name, "engine"):
         return None
@@ -72,7 +72,7 @@ def _model(name: str, model: ModelSpec, parts: Parts, types: Types) -> Iterator[
             yield "", "is published but has no figures; write `leaderboard: true` or list `figures`"
         return
     if all(parts.knows("models", name, field) for field in _WEIGHTS):
-        yield from _weights(model, served=_served_elsewhere(name, model, parts, types))
+        yield from _weights(model, served=served_elsewhere(name, model, parts, types))
         for revision, of in _REVISIONS.items():
             if getattr(model, revision) is not None and getattr(model, of) is None:
                 yield revision, f"is given without `{of}`"
@@ -209,7 +209,7 @@ def warnings(source: Source, parts: Parts, types: Types, root: Path) -> tuple[Pr
         found.append(Problem(source.where(path), message))
 
     for name, model in parts.models.items():
-        if model is not None and not _served_elsewhere(name, model, parts, types):
+        if model is not None and not served_elsewhere(name, model, parts, types):
             for field, message in _unpinned(model, root):
                 warn(("models", name, field), message)
     used = {spec.judge for spec in parts.benchmarks if spec is not None}

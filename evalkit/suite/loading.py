@@ -9,7 +9,7 @@ from typing import Any
 
 from evalkit.errors import Problem, SuiteError
 from evalkit.specs import Suite
-from evalkit.suite import crosschecks, overrides, reading, validation
+from evalkit.suite import crosschecks, files, overrides, reading, validation
 
 __all__ = ["CheckResult", "check", "check_mapping", "load", "load_mapping"]
 
@@ -63,6 +63,9 @@ def _checked(
     parts = validation.validate(source, types)
     crosschecks.name_entries(parts)
     crosschecks.check(source, parts, types)
+    if source.problems:
+        raise SuiteError(source.problems)
+    files.check(source, parts, types, root)
     if source.problems:
         raise SuiteError(source.problems)
     suite = validation.assemble(source, parts)

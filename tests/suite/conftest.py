@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -109,6 +110,22 @@ gate:
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What GOOD names is there for mappings too, whose paths start where the command runs."""
+    before, here = Path.cwd(), tmp_path_factory.mktemp("here")
+    make_folders(here)
+    os.chdir(here)
+    yield
+    os.chdir(before)
+
+
+def make_folders(root: Path) -> None:
+    """The folders that suites of these tests name."""
+    for name in ("base", "adapter", "new", "third", "a=b", "other", "x"):
+        (root / name).mkdir(exist_ok=True)
+
+
 @pytest.fixture(scope="session")
 def catalogue() -> Catalogue:
     return Catalogue()
@@ -129,6 +146,7 @@ def load(tmp_path: Path, catalogue: Catalogue) -> Loader:
     """Load text as `suite.yaml`, with overrides."""
 
     def load(text: str, *overrides: str) -> Suite:
+        make_folders(tmp_path)
         path = tmp_path / "suite.yaml"
         path.write_text(text, encoding="utf-8")
         return suite.load(path, overrides, catalogue)

@@ -17,6 +17,7 @@ from tests.suite.conftest import (
     PairsSpec,
     ServedJudge,
     ServedSpec,
+    make_folders,
 )
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -60,6 +61,7 @@ def test_published_model(load: Loader, good: str) -> None:
 
 
 def check(text: str, folder: Path, catalogue: Catalogue) -> list[tuple[str, str]]:
+    make_folders(folder)
     path = folder / "suite.yaml"
     path.write_text(text, encoding="utf-8")
     found = suite.check(path, [], catalogue).warnings
@@ -77,8 +79,8 @@ def test_no_warnings(tmp_path: Path, catalogue: Catalogue, good: str) -> None:
         ("org/model, revision: main", "7: models.plain.revision", "'main' can move"),
         ("org/model, revision: 0123abc", "7: models.plain.revision", "40 hexadecimal digits"),
         ("org/model, revision: " + COMMIT, None, ""),
-        ("package://a/b.gguf", None, ""),
-        ("/some/folder", None, ""),
+        ("package://evalkit/specs.py", None, ""),
+        ("/", None, ""),
         ("here/model", None, ""),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from evalkit import suite
 from evalkit.errors import SuiteError
-from tests.suite.conftest import Catalogue, Finder, Loader
+from tests.suite.conftest import Catalogue, Finder, Loader, make_folders
 
 
 def only(found: tuple[object, ...]) -> str:
@@ -46,6 +46,7 @@ def test_not_utf8_names_the_line(tmp_path: Path, catalogue: Catalogue) -> None:
 
 
 def test_byte_order_mark_is_no_problem(tmp_path: Path, catalogue: Catalogue, good: str) -> None:
+    make_folders(tmp_path)
     path = tmp_path / "s.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + good.encode())
     assert suite.load(path, [], catalogue).name == "small"
