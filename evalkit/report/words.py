@@ -123,8 +123,11 @@ def verdict(comparison: Comparison) -> Verdict:
     return "better" if (low > 0) == comparison.higher_is_better else "worse"
 
 
-def sentence(comparison: Comparison, label: str) -> str:
-    """What may be said of one comparison, with the figures that say it."""
+def sentence(comparison: Comparison, label: str, *, weak: bool = False) -> str:
+    """What may be said of one comparison, with the figures that say it.
+
+    `weak`: the scores are a weak judge's, so that what it prefers is not called better.
+    """
     c, said = comparison, verdict(comparison)
     if said == "undefined":
         return f"Nothing can be said of {c.candidate} and {c.baseline} on {label}: {_reason(c)}."
@@ -134,6 +137,9 @@ def sentence(comparison: Comparison, label: str) -> str:
         )
     if said == "unclear":
         claim = f"{c.candidate} and {c.baseline} cannot be told apart on {label}"
+    elif weak:
+        liked, other = (c.candidate, c.baseline) if said == "better" else (c.baseline, c.candidate)
+        claim = f"A weak judge prefers {liked} to {other} on {label}"
     else:
         claim = f"{c.candidate} is {WORDS[said]} than {c.baseline} on {label}"
     shown = f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)}"

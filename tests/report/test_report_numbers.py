@@ -156,10 +156,16 @@ def test_better_is_said_only_where_the_interval_excludes_zero(run: Run) -> None:
         "- ≈ quick-lora and smollm2 cannot be told apart on AlpacaEval: +1.2 percentage points, "
         f"95% {MINUS}3.0 to +5.4, 24 samples. (weak judge)"
     )
-    assert "- ▲ quick-lora is better than" in headline(run, **figures, low=0.01, high=5.4)
-    assert "- ▼ quick-lora is worse than" in headline(run, **figures, low=-5.4, high=-0.01)
-    lower = headline(run, **figures, low=0.01, high=5.4, higher_is_better=False)
+    judges = [{**judge, "local": False} for judge in run.manifest["judges"]]
+    sound = replace(run, manifest={**run.manifest, "judges": judges})
+    assert "- ▲ quick-lora is better than" in headline(sound, **figures, low=0.01, high=5.4)
+    assert "- ▼ quick-lora is worse than" in headline(sound, **figures, low=-5.4, high=-0.01)
+    lower = headline(sound, **figures, low=0.01, high=5.4, higher_is_better=False)
     assert "- ▼ quick-lora is worse than" in lower
+    up = headline(run, **figures, low=0.01, high=5.4)
+    assert "- ▲ A weak judge prefers quick-lora to smollm2 on AlpacaEval" in up
+    down = headline(run, **figures, low=-5.4, high=-0.01)
+    assert "- ▼ A weak judge prefers smollm2 to quick-lora on AlpacaEval" in down
     nothing = headline(run, difference=None, standard_error=None, low=None, high=None, n=0)
     assert "- ? Nothing can be said" in nothing
     certain = headline(run, **(figures | {"standard_error": 0.0}), low=1.2, high=1.2)

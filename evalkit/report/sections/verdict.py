@@ -143,7 +143,7 @@ def _headline(measure: Measure, c: Comparison, reach: float, caveat: str) -> Hea
         verdict=said,
         word=WORDS[said],
         caveat=caveat,
-        sentence=sentence(c, label),
+        sentence=sentence(c, label, weak=bool(caveat)),
         shown=difference(c.difference, c.unit),
         interval=_interval(c),
         low=_place(low, sign * reach),
