@@ -9,7 +9,7 @@ completions are in the cache, and the same command goes on from there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,6 @@ from evalkit.runner.manifest import describe
 from evalkit.runner.progress import Progress
 from evalkit.runner.usage import Usage, carry_over, metered, spent
 from evalkit.types import (
-    Flow,
     Json,
     Metric,
     Outcome,
@@ -37,6 +36,7 @@ from evalkit.types import (
 __all__ = ["Result", "run"]
 
 Key = tuple[str, str, str, str]
+Item = tuple[Benchmark, Sample]
 _UNANSWERED = frozenset({"engine_error", "transport_error"})
 """Failures that another try can mend; the others would fail the same way again."""
 
@@ -75,36 +75,31 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
     Raises:
         EvalkitError: The run cannot go on; everything finished so far is stored.
     """
-    samples = _samples(job)
+    samples = {benchmark.name: job.samples(benchmark) for benchmark in job.benchmarks}
     manifest = describe(job, samples)
     folder = out or job.origin.workspace / "reports" / job.suite.name / manifest["run_id"]
     with store.RunStore.open(folder, manifest) as run_store:
-        order = [(m, b.name, s.task, s.id) for m in job.models for b, s in _pairs(job, samples)]
-        kept = {k: r for k, r in run_store.records.items() if _keep(r, retry_failed)}
-        todo = [key for key in order if key not in kept]
+        items = _items(job, samples)
+        kept = {k for k, r in run_store.records.items() if _keep(r, retry_failed)}
+        todo = {key: item for key, item in items.items() if key not in kept}
         usage = Usage()
         if todo:
-            _ask(job, samples, set(todo), run_store, len(kept), (usage, progress))
+            _ask(job, todo, run_store, len(kept), (usage, progress))
         if todo or not run_store.sealed:
-            _seal(job, manifest, order, run_store)
+            _seal(job, manifest, list(items), run_store)
     stored = store.read_run(folder)
     unanswered = sum(r.outcome.status in _UNANSWERED for r in stored.records)
     return Result(stored, len(todo), usage, unanswered)
 
 
-def _samples(job: Job) -> dict[str, list[Sample]]:
-    """Samples by benchmark entry, cut to the limit."""
-    samples = {}
-    for benchmark in job.benchmarks:
-        benchmark.load()
-        samples[benchmark.name] = job.samples(benchmark)
-    return samples
-
-
-def _pairs(job: Job, samples: Mapping[str, list[Sample]]) -> Iterator[tuple[Benchmark, Sample]]:
-    for benchmark in job.benchmarks:
-        for sample in samples[benchmark.name]:
-            yield benchmark, sample
+def _items(job: Job, samples: Mapping[str, list[Sample]]) -> dict[Key, Item]:
+    """Every sample of every model, in canonical order."""
+    return {
+        (model, benchmark.name, sample.task, sample.id): (benchmark, sample)
+        for model in job.models
+        for benchmark in job.benchmarks
+        for sample in samples[benchmark.name]
+    }
 
 
 def _keep(record: Record, retry_failed: bool) -> bool:
@@ -116,24 +111,14 @@ def _keep(record: Record, retry_failed: bool) -> bool:
 
 def _ask(
     job: Job,
-    samples: Mapping[str, list[Sample]],
-    todo: set[Key],
+    todo: Mapping[Key, Item],
     run_store: store.RunStore,
     kept: int,
     watchers: tuple[Usage, Progress],
 ) -> None:
     usage, progress = watchers
-    by_key: dict[Key, Sample] = {}
-    flows: dict[Key, Flow[Outcome]] = {}
-    totals: dict[tuple[str, str], int] = {}
-    for model in job.models:
-        for benchmark, sample in _pairs(job, samples):
-            key = (model, benchmark.name, sample.task, sample.id)
-            if key in todo:
-                by_key[key] = sample
-                flows[key] = benchmark.flow(sample, model)
-                totals[model, benchmark.name] = totals.get((model, benchmark.name), 0) + 1
-
+    flows = {key: benchmark.flow(sample, key[0]) for key, (benchmark, sample) in todo.items()}
+    totals = Counter((model, benchmark) for model, benchmark, _, _ in todo)
     capped = metered(job.engines)
     carry_over(capped, run_store.sessions())
     written = spent(capped)
@@ -151,7 +136,7 @@ def _ask(
     try:
         with closing(drive(flows, job.engines, observe)) as finished:
             for key, value in finished:
-                record = _record(key, by_key[key], value)
+                record = _record(key, todo[key][1], value)
                 run_store.append(record)
                 progress.record(record)
         ended = "finished"
