@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from evalkit.errors import EvalkitError
-from evalkit.specs import EngineSpec, JudgeSpec, LocalJudgeSpec, Spec
+from evalkit.specs import EngineSpec, JudgeSpec, LocalJudgeSpec, RecordedJudgeSpec, Spec
 
 __all__ = ["Extension", "UnknownTypeError", "find", "judge_spec", "names"]
 
@@ -81,8 +81,9 @@ def find(room: Room, name: str) -> Extension:
 
 
 def judge_spec(kind: str) -> type[JudgeSpec]:
-    """Spec of a judge of type `kind`: `engine`, or any engine's settings plus the judge's own."""
-    return LocalJudgeSpec if kind == "engine" else _as_judge(find("engines", kind).spec)
+    """Spec of a judge of type `kind`: `engine`, `recorded`, or an engine's settings and its own."""
+    own: dict[str, type[JudgeSpec]] = {"engine": LocalJudgeSpec, "recorded": RecordedJudgeSpec}
+    return own[kind] if kind in own else _as_judge(find("engines", kind).spec)
 
 
 @functools.cache

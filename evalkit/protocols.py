@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from evalkit.types import (
     Completion,
@@ -31,7 +31,9 @@ __all__ = [
     "Benchmark",
     "BenchmarkContext",
     "CompletionCache",
+    "DataPlaces",
     "Engine",
+    "JudgeContext",
     "Metered",
     "PairwiseJudge",
     "RatingJudge",
@@ -164,10 +166,26 @@ class Benchmark(Protocol):
 
     judge_kind: ClassVar[Literal["pairwise", "rating"] | None]
     """Which kind of judge it needs."""
+    original_judge: ClassVar[str | None]
+    """Module of the judges room that asks with this benchmark's published prompts, constructed
+    as `Class(name, engine, spec, JudgeContext)`; None: there is none."""
     name: str
     """Entry name in the suite."""
     version: str
     """Changes whenever the same answers would get other scores."""
+
+    @staticmethod
+    def judge_options(spec: Any) -> Mapping[str, Json]:
+        """What its original judge must know of its spec; empty where it has none."""
+        ...
+
+    def data_needs(self) -> Sequence[str]:
+        """Names of the public data sets that `load` will read (see the `data` room).
+
+        `hub:PATH` or `hub:PATH:CONFIG` for data sets of the hub that lm-eval tasks name; empty
+        with data of the suite's own.  Raises SuiteError for tasks that do not exist.
+        """
+        ...
 
     def load(self) -> None:
         """Read data (and tasks).  Raises DataError, BenchmarkError.  Idempotent."""
@@ -206,13 +224,32 @@ class Benchmark(Protocol):
 
 
 @dataclass(frozen=True)
+class DataPlaces:
+    """Where public data sets may come from; see the `data` room."""
+
+    mirrors: tuple[Path, ...] = ()
+    """Folders that hold public data sets, the first one preferred: the suite's `data: {mirror}`,
+    then EVALKIT_DATA."""
+    downloads: Path | None = None
+    """Where downloaded files are kept; None: nothing is downloaded."""
+
+
+@dataclass(frozen=True)
+class JudgeContext:
+    """What a judge with a benchmark's original prompts gets besides name, engine and spec."""
+
+    places: DataPlaces
+    options: Mapping[str, Json]
+    """`Benchmark.judge_options` of the benchmark it judges."""
+
+
+@dataclass(frozen=True)
 class BenchmarkContext:
     """What a benchmark gets besides its spec: `Class(spec, context)`."""
 
     root: Path
     """Folder of the suite file; `spec.data` is relative to it."""
-    mirror: Path | None
-    """Local mirror of public data sets (EVALKIT_DATA); None: there is none."""
+    places: DataPlaces
     judge: PairwiseJudge | RatingJudge | None
     """Of the kind the class's `judge_kind` names; None for benchmarks without a judge."""
     seed: int

@@ -13,12 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 __all__ = [
     "BenchmarkSpec",
+    "DataSpec",
     "EngineSpec",
     "GateSpec",
     "JudgeSpec",
     "LocalJudgeSpec",
     "ModelSpec",
     "PublishedFigure",
+    "RecordedJudgeSpec",
     "ReportSpec",
     "Spec",
     "Suite",
@@ -111,8 +113,10 @@ class ModelSpec(Spec):
 class JudgeSpec(Spec):
     """What every judge has in common; the rest of its settings are its engine's."""
 
-    protocol: Literal["auto", "logprob", "text"] = "auto"
-    """Read the judge through token log-probabilities or through its written reply."""
+    protocol: Literal["auto", "original", "logprob", "text"] = "auto"
+    """`original`: the benchmark's published prompts and parser; `logprob`, `text`: evalkit's own
+    prompts, read through token log-probabilities or the written reply.  auto: `logprob` for a
+    model of the suite, `original` for a judge behind an API."""
     judge_max_tokens: int = Field(default=2048, ge=1)
     """Length of a written reply at most."""
     judge_temperature: float = Field(default=0.0, ge=0)
@@ -126,6 +130,25 @@ class LocalJudgeSpec(JudgeSpec):
     """`engine`: a model of this suite judges."""
     model: str
     """Name of the model in `models`."""
+
+
+class RecordedJudgeSpec(JudgeSpec):
+    """Judgments that someone already has, instead of a judge; nothing is asked."""
+
+    type: Literal["recorded"] = "recorded"
+    """`recorded`: judgments are read from files."""
+    model: str
+    """What judged, as the evidence says (for example `gpt-4`)."""
+    judgments: dict[str, dict[str, str]]
+    """By benchmark entry, then model of the suite: a file of judgments (alpaca_eval annotations,
+    FastChat judgments), relative to the suite, or the name of a data set."""
+
+
+class DataSpec(Spec):
+    """Where public data sets come from."""
+
+    mirror: str | None = None
+    """A folder made by `evalkit data pull` (or laid out like one), relative to the suite."""
 
 
 class BenchmarkSpec(Spec):
@@ -189,6 +212,8 @@ class Suite(Spec):
     """For `evalkit gate`; `run` does not apply it."""
     report: ReportSpec = ReportSpec()
     """What is written."""
+    data: DataSpec = DataSpec()
+    """Where public data sets are looked up before anything is downloaded."""
     seed: int = 0
     """Seeds sampling requests and bootstraps."""
 

@@ -21,6 +21,7 @@ __all__ = [
     "Completion",
     "Estimate",
     "Exchange",
+    "Finding",
     "Flow",
     "Job",
     "Json",
@@ -271,6 +272,8 @@ class Metric:
     parts: tuple[str, ...] = ("",)
     """Scores every record should have of this metric, by `Score.part`; what a record lacks of
     them is `n_missing`."""
+    whole: bool = False
+    """The figure is cut to a whole number, as its leaderboard prints it."""
 
 
 @dataclass(frozen=True)
@@ -297,6 +300,20 @@ class Estimate:
     unit: str
     method: str
     """How standard error and interval were computed, in words."""
+    source: str = ""
+    """Where someone else published the figure, with date and settings; empty: computed here."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong, or worth knowing, about evidence that was not made here."""
+
+    code: str
+    """Short name of the kind: `identical_judgments`, `mostly_unparsable`, `repeated_rows`, ..."""
+    message: str
+    """What was found, where, and what it means for the figures."""
+    damaged: bool = True
+    """Figures from this evidence should not be published; False: a remark."""
 
 
 @dataclass(frozen=True)

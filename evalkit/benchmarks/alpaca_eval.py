@@ -84,6 +84,7 @@ class AlpacaEval:
     """Asks each instruction once and has the answer compared with the reference."""
 
     judge_kind: ClassVar[Literal["pairwise", "rating"] | None] = "pairwise"
+    original_judge: ClassVar[str | None] = None
 
     def __init__(self, spec: AlpacaEvalSpec, context: BenchmarkContext) -> None:
         self.name = spec.entry
@@ -92,10 +93,22 @@ class AlpacaEval:
         self._context = context
         self._dataset: data.Dataset | None = None
 
+    @staticmethod
+    def judge_options(spec: BenchmarkSpec) -> Mapping[str, Json]:
+        """None."""
+        del spec
+        return {}
+
+    def data_needs(self) -> Sequence[str]:
+        """Names of public data sets."""
+        return ()
+
     def load(self) -> None:
         """Read the reference outputs.  Raises DataError."""
         if self._dataset is None:
-            place = data.Place(self._spec.data, self._context.root, self._context.mirror)
+            place = data.Place(
+                self._spec.data, self._context.root, next(iter(self._context.places.mirrors), None)
+            )
             names = [f"{REFERENCES[self._spec.version]}{end}" for end in ("", ".gz")]
             path = data.locate(place, "alpaca_eval", names, what=f"AlpacaEval ({self.name})")
             dataset = data.read_jsonl(path)

@@ -107,6 +107,7 @@ class LmEval:
     """The lm_eval benchmark."""
 
     judge_kind: ClassVar[Literal["pairwise", "rating"] | None] = None
+    original_judge: ClassVar[str | None] = None
     version = "1"
 
     def __init__(self, spec: LmEvalSpec, context: BenchmarkContext) -> None:
@@ -116,6 +117,16 @@ class LmEval:
         self._loaded: Loaded | None = None
         self._prompts: dict[str, _Prompts] = {}
         self._metrics: dict[str, tuple[Metric, ...]] = {}
+
+    @staticmethod
+    def judge_options(spec: BenchmarkSpec) -> Mapping[str, Json]:
+        """None."""
+        del spec
+        return {}
+
+    def data_needs(self) -> Sequence[str]:
+        """Names of public data sets."""
+        return ()
 
     def load(self) -> None:
         """Build the tasks and read their documents.

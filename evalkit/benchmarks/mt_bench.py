@@ -95,6 +95,7 @@ class MtBench:
     """Asks both questions of a conversation and has both answers rated."""
 
     judge_kind: ClassVar[Literal["pairwise", "rating"] | None] = "rating"
+    original_judge: ClassVar[str | None] = None
     version = f"1.{RULES}"
 
     def __init__(self, spec: MtBenchSpec, context: BenchmarkContext) -> None:
@@ -105,6 +106,16 @@ class MtBench:
         self._references: data.Dataset | None = None
         self._samples: tuple[Sample, ...] = ()
 
+    @staticmethod
+    def judge_options(spec: BenchmarkSpec) -> Mapping[str, Json]:
+        """None."""
+        del spec
+        return {}
+
+    def data_needs(self) -> Sequence[str]:
+        """Names of public data sets."""
+        return ()
+
     def load(self) -> None:
         """Read questions and, for the categories rated with them, reference answers.
 
@@ -114,7 +125,9 @@ class MtBench:
         """
         if self._questions is not None:
             return
-        place = data.Place(self._folder(), self._context.root, self._context.mirror)
+        place = data.Place(
+            self._folder(), self._context.root, next(iter(self._context.places.mirrors), None)
+        )
         what = f"MT-Bench ({self.name})"
         questions = data.read_jsonl(data.locate(place, "mt_bench", ("question.jsonl",), what=what))
         data.require(questions, {"question_id": int, "category": str, "turns": list})

@@ -92,12 +92,23 @@ class OpenLlmLeaderboard:
     """The open_llm_leaderboard benchmark: a fixed choice of lm-eval tasks."""
 
     judge_kind: ClassVar[Literal["pairwise", "rating"] | None] = None
+    original_judge: ClassVar[str | None] = None
     version = "1"
 
     def __init__(self, spec: OpenLlmLeaderboardSpec, context: BenchmarkContext) -> None:
         self.name = spec.entry
         self._spec = spec
         self._inner = LmEval(_tasks(spec), context)
+
+    @staticmethod
+    def judge_options(spec: BenchmarkSpec) -> Mapping[str, Json]:
+        """None."""
+        del spec
+        return {}
+
+    def data_needs(self) -> Sequence[str]:
+        """Names of public data sets."""
+        return self._inner.data_needs()
 
     def load(self) -> None:
         """Build the tasks.  Raises DataError where lm-eval cannot find its data."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from evalkit.compare.scores import Cell, Metrics, cells, check, models
 from evalkit.stats import Mean, is_binary, mean_estimate, proportion_estimate
-from evalkit.types import Estimate, Record
+from evalkit.types import Estimate, Metric, Record
 
 __all__ = ["estimates"]
 
@@ -15,7 +15,8 @@ __all__ = ["estimates"]
 def estimates(records: Sequence[Record], metrics: Metrics, level: float) -> list[Estimate]:
     """One estimate per model, benchmark, task and metric, and per category where wanted.
 
-    The point is `Metric.scale` times the mean of the scores there are; `n` counts scores and
+    The point is `Metric.scale` times the mean of the scores there are (cut to a whole number
+    where the metric says so; its interval is not); `n` counts scores and
     `n_missing` those that failed, could not be parsed or were excluded.  Standard error and
     interval: see `stats.mean_estimate`, clustered by `Record.cluster`, and
     `stats.proportion_estimate` for shares.
@@ -49,7 +50,7 @@ def _estimate(cell: Cell, model: str, level: float) -> Estimate:
         task=cell.task,
         metric=cell.metric.name,
         category=cell.category,
-        point=mean.point,
+        point=_shown(mean.point, cell.metric),
         standard_error=mean.standard_error,
         low=mean.low,
         high=mean.high,
@@ -60,6 +61,10 @@ def _estimate(cell: Cell, model: str, level: float) -> Estimate:
         unit=cell.metric.unit,
         method=mean.method,
     )
+
+
+def _shown(point: float | None, metric: Metric) -> float | None:
+    return float(int(point)) if metric.whole and point is not None else point
 
 
 def _mean(cell: Cell, model: str, level: float) -> Mean:

@@ -19,15 +19,25 @@ from evalkit.protocols import (
     Benchmark,
     BenchmarkContext,
     CompletionCache,
+    DataPlaces,
     Engine,
+    JudgeContext,
     PairwiseJudge,
     RatingJudge,
 )
 from evalkit.runner.selection import Selection
-from evalkit.specs import BenchmarkSpec, EngineSpec, JudgeSpec, LocalJudgeSpec, ModelSpec, Suite
+from evalkit.specs import (
+    BenchmarkSpec,
+    EngineSpec,
+    JudgeSpec,
+    LocalJudgeSpec,
+    ModelSpec,
+    RecordedJudgeSpec,
+    Suite,
+)
 from evalkit.types import Json, PreparedModel, Sample
 
-__all__ = ["Job", "Origin", "assemble", "build_benchmarks", "with_engines"]
+__all__ = ["Job", "Origin", "assemble", "build_benchmarks", "data_places", "with_engines"]
 
 Prepare = Callable[[str, ModelSpec], PreparedModel]
 
@@ -137,7 +147,7 @@ def _judge_style(spec: JudgeSpec) -> str:
     """How a judge is read: `logprob` for a local model unless the suite says otherwise."""
     if spec.protocol != "auto":
         return spec.protocol
-    return "logprob" if isinstance(spec, LocalJudgeSpec) else "text"
+    return "logprob" if isinstance(spec, LocalJudgeSpec) else "original"
 
 
 def _served_elsewhere(name: str, spec: ModelSpec) -> PreparedModel:
@@ -211,21 +221,46 @@ def with_engines(
 
 def build_benchmarks(suite: Suite, origin: Origin) -> tuple[Benchmark, ...]:
     """The benchmarks of `suite` with their judges' protocols; nothing is read."""
-    return tuple(_benchmark(spec, suite, origin) for spec in suite.benchmarks)
+    places = data_places(suite, origin)
+    return tuple(_benchmark(spec, suite, origin, places) for spec in suite.benchmarks)
 
 
-def _benchmark(spec: BenchmarkSpec, suite: Suite, origin: Origin) -> Benchmark:
+def _benchmark(spec: BenchmarkSpec, suite: Suite, origin: Origin, places: DataPlaces) -> Benchmark:
     cls = extensions.find("benchmarks", spec.type).cls
     judge: PairwiseJudge | RatingJudge | None = None
     if cls.judge_kind is not None:
-        assert spec.judge is not None, "the suite room checks that judged benchmarks name a judge"
-        settings = suite.judges[spec.judge]
-        protocol = extensions.find("judges", f"{cls.judge_kind}_{_judge_style(settings)}").cls
-        judge = protocol(spec.judge, _judge_key(spec.judge), settings)
-    mirror = os.environ.get("EVALKIT_DATA")
-    context = BenchmarkContext(origin.root, Path(mirror) if mirror else None, judge, suite.seed)
+        judge = _protocol(cls, spec, suite, places)
+    context = BenchmarkContext(origin.root, places, judge, suite.seed)
     benchmark: Benchmark = cls(spec, context)
     return benchmark
+
+
+def _protocol(
+    cls: type[Benchmark], spec: BenchmarkSpec, suite: Suite, places: DataPlaces
+) -> PairwiseJudge | RatingJudge | None:
+    """How the benchmark's judge is asked; None for judgments that are read from files."""
+    assert spec.judge is not None, "the suite room checks that judged benchmarks name a judge"
+    settings = suite.judges[spec.judge]
+    if isinstance(settings, RecordedJudgeSpec):
+        return None
+    style, key = _judge_style(settings), _judge_key(spec.judge)
+    judge: PairwiseJudge | RatingJudge
+    if style == "original" and cls.original_judge is not None:
+        context = JudgeContext(places, cls.judge_options(spec))
+        original = extensions.find("judges", cls.original_judge).cls
+        judge = original(spec.judge, key, settings, context)
+        return judge
+    written = "text" if style == "original" else style
+    judge = extensions.find("judges", f"{cls.judge_kind}_{written}").cls(spec.judge, key, settings)
+    return judge
+
+
+def data_places(suite: Suite, origin: Origin) -> DataPlaces:
+    """The suite's mirror, then EVALKIT_DATA; downloads are kept in the workspace."""
+    named = [origin.root / suite.data.mirror] if suite.data.mirror else []
+    environment = os.environ.get("EVALKIT_DATA")
+    mirrors = (*named, Path(environment)) if environment else tuple(named)
+    return DataPlaces(mirrors, origin.state / "data")
 
 
 def _warn_of_missing_key(name: str, spec: JudgeSpec, say: Callable[[str], None]) -> None:

@@ -19,6 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"runner"}),
     frozenset({"report"}),
     frozenset({"compare"}),
+    frozenset({"importers"}),
     frozenset({"benchmarks", "judges"}),
     frozenset({"engines", "models", "data", "store", "stats", "tables", "suite"}),
     frozenset({"extensions"}),

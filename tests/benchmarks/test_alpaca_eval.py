@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from evalkit.benchmarks.alpaca_eval import AlpacaEval, AlpacaEvalSpec
 from evalkit.errors import DataError
-from evalkit.protocols import BenchmarkContext
+from evalkit.protocols import BenchmarkContext, DataPlaces
 from evalkit.types import Completion, Flow, Json, Judgment, Outcome, Request
 from tests.support.flows import play
 from tests.support.properties import examples
@@ -54,7 +54,7 @@ def run(folder: Path, rows: Sequence[Row], **settings: Any) -> list[Outcome]:
     answers = {i: a for i, a, _, _ in rows}
     judge = KnownJudge({i: p for i, _, _, p in rows})
     spec = AlpacaEvalSpec(data=path.name, **settings)
-    benchmark = AlpacaEval(spec, BenchmarkContext(folder, None, judge, seed=0))
+    benchmark = AlpacaEval(spec, BenchmarkContext(folder, DataPlaces(), judge, seed=0))
 
     def reply(request: Request) -> Completion:
         assert not isinstance(request.prompt, str)
@@ -172,7 +172,7 @@ def test_requests_follow_the_spec(tmp_path: Path) -> None:
 
     def first(seed: int, **settings: Any) -> Request:
         spec = AlpacaEvalSpec(data="r.json", **settings)
-        benchmark = AlpacaEval(spec, BenchmarkContext(tmp_path, None, KnownJudge({}), seed))
+        benchmark = AlpacaEval(spec, BenchmarkContext(tmp_path, DataPlaces(), KnownJudge({}), seed))
         (request,) = next(benchmark.flow(benchmark.samples()[0], "m"))
         return request
 
@@ -191,7 +191,7 @@ def test_requests_follow_the_spec(tmp_path: Path) -> None:
 def test_truncation_is_marked(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text('[{"instruction": "do", "output": "done"}]')
     spec = AlpacaEvalSpec(data="r.json")
-    context = BenchmarkContext(tmp_path, None, KnownJudge({"do": 0.9}), 0)
+    context = BenchmarkContext(tmp_path, DataPlaces(), KnownJudge({"do": 0.9}), 0)
     benchmark = AlpacaEval(spec, context)
     (sample,) = benchmark.samples()
     outcome, _ = play(benchmark.flow(sample, "m"), lambda r: Completion(text="x", truncated=True))
@@ -207,7 +207,7 @@ def test_the_version_picks_the_reference(tmp_path: Path) -> None:
 
     def reference(version: Any) -> tuple[str, tuple[str, ...]]:
         spec = AlpacaEvalSpec(version=version)
-        benchmark = AlpacaEval(spec, BenchmarkContext(tmp_path, tmp_path, None, 0))
+        benchmark = AlpacaEval(spec, BenchmarkContext(tmp_path, DataPlaces((tmp_path,)), None, 0))
         return benchmark.version, benchmark.samples()[0].reference
 
     assert reference(1) == ("1.1", ("reference_text_davinci_003",))
@@ -217,7 +217,7 @@ def test_the_version_picks_the_reference(tmp_path: Path) -> None:
 def test_a_record_without_output_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text('{"instruction": "i", "outputs": "x"}\n')
     spec = AlpacaEvalSpec(data="r.jsonl")
-    benchmark = AlpacaEval(spec, BenchmarkContext(tmp_path, None, None, 0))
+    benchmark = AlpacaEval(spec, BenchmarkContext(tmp_path, DataPlaces(), None, 0))
     with pytest.raises(DataError, match=r"r\.jsonl:1: no field 'output'.*did you mean 'outputs'"):
         benchmark.load()
 
@@ -231,7 +231,7 @@ def test_a_field_of_another_type_says_where(tmp_path: Path, field: str, value: s
     lines = [f"{{{good}}}", f'{{{good}, "dataset": null, "generator": null}}']
     (tmp_path / "r.jsonl").write_text("\n".join([*lines, f'{{{good}, "{field}": {value}}}']))
     benchmark = AlpacaEval(
-        AlpacaEvalSpec(data="r.jsonl"), BenchmarkContext(tmp_path, None, None, 0)
+        AlpacaEvalSpec(data="r.jsonl"), BenchmarkContext(tmp_path, DataPlaces(), None, 0)
     )
     with pytest.raises(DataError, match=rf"r\.jsonl:3: field '{field}' is .*, expected str"):
         benchmark.load()

@@ -13,7 +13,7 @@ import pytest
 from evalkit import extensions
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.errors import BenchmarkError, DataError, RequestFailed
-from evalkit.protocols import BenchmarkContext
+from evalkit.protocols import BenchmarkContext, DataPlaces
 from evalkit.specs import JudgeSpec
 from evalkit.types import Json, Outcome, PreparedModel, Reply, Request
 from tests.support.flows import play
@@ -39,7 +39,9 @@ def build(repository: Path) -> Builder:
         if judged and extension.cls.judge_kind is not None:
             found = extensions.find("judges", f"{extension.cls.judge_kind}_logprob")
             judge = found.cls("the judge", "judge:it", JudgeSpec())
-        context = BenchmarkContext(repository / "suites", mirror, judge, seed=7)
+        context = BenchmarkContext(
+            repository / "suites", DataPlaces((mirror,) if mirror else ()), judge, seed=7
+        )
         return extension.cls(extension.spec.model_validate(settings), context)
 
     return make

@@ -20,7 +20,7 @@ from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
 from evalkit.engines._drive import drive
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.errors import RequestFailed
-from evalkit.protocols import BenchmarkContext
+from evalkit.protocols import BenchmarkContext, DataPlaces
 from evalkit.types import Completion, Outcome, PreparedModel, Record, Reply, Request
 
 MODEL = PreparedModel("m", "candidate", None, "f" * 64, None, "none")
@@ -61,7 +61,7 @@ def engine() -> FakeEngine:
 
 
 def benchmark(folder: Path, tasks: tuple[str, ...], **spec: Any) -> LmEval:
-    context = BenchmarkContext(root=folder, mirror=None, judge=None, seed=5)
+    context = BenchmarkContext(root=folder, places=DataPlaces(), judge=None, seed=5)
     return LmEval(LmEvalSpec(tasks=tasks, include=".", **spec), context)
 
 

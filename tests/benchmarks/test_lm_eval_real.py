@@ -21,7 +21,7 @@ from evalkit.benchmarks._lm_eval_tasks import quiet
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
 from evalkit.engines._drive import drive
 from evalkit.engines.transformers import TransformersEngine, TransformersSpec
-from evalkit.protocols import BenchmarkContext
+from evalkit.protocols import BenchmarkContext, DataPlaces
 from evalkit.specs import ModelSpec
 from evalkit.types import Completion, Outcome, PreparedModel, Reply, Request
 
@@ -187,7 +187,7 @@ def test_real_tasks_equal_lm_evals_hf_backend(
 ) -> None:
     tasks = real_tasks(public_data)
     overrides = {name: changes for name, (_, changes) in tasks.items()}
-    context = BenchmarkContext(root=oracle_folder, mirror=None, judge=None, seed=0)
+    context = BenchmarkContext(root=oracle_folder, places=DataPlaces(), judge=None, seed=0)
     bench = LmEval(LmEvalSpec(tasks=tuple(tasks), overrides=overrides), context)
     results = theirs(smollm2, oracle_folder, list(tasks))
     assert compare(bench, Ours(smollm2, bench), results) > 12 * LIMIT
@@ -199,7 +199,7 @@ def test_the_chat_format_equals_lm_evals_hf_backend(
 ) -> None:
     tasks = ("tiny_choice", "tiny_sums", "tiny_prefill", "tiny_wino")
     options: dict[str, Any] = {"apply_chat_template": True, "fewshot_as_multiturn": multiturn}
-    context = BenchmarkContext(root=task_folder, mirror=None, judge=None, seed=0)
+    context = BenchmarkContext(root=task_folder, places=DataPlaces(), judge=None, seed=0)
     bench = LmEval(LmEvalSpec(tasks=tasks, include=".", **options), context)
     results = theirs(smollm2, task_folder, list(tasks), **options)
     assert compare(bench, Ours(smollm2, bench), results) > 6 * LIMIT
@@ -208,7 +208,7 @@ def test_the_chat_format_equals_lm_evals_hf_backend(
 def test_texts_and_endings_equal_lm_evals_hf_backend(
     task_folder: Path, smollm2: PreparedModel
 ) -> None:
-    context = BenchmarkContext(root=task_folder, mirror=None, judge=None, seed=0)
+    context = BenchmarkContext(root=task_folder, places=DataPlaces(), judge=None, seed=0)
     bench = LmEval(LmEvalSpec(tasks=("tiny_ending", "tiny_mutual"), include="."), context)
     results = theirs(smollm2, task_folder, ["tiny_ending", "tiny_mutual"])
     mine = Ours(smollm2, bench)
@@ -221,7 +221,7 @@ def test_texts_and_endings_equal_lm_evals_hf_backend(
 
 
 def test_whole_texts_equal_lm_evals_hf_backend(task_folder: Path, smollm2: PreparedModel) -> None:
-    context = BenchmarkContext(root=task_folder, mirror=None, judge=None, seed=0)
+    context = BenchmarkContext(root=task_folder, places=DataPlaces(), judge=None, seed=0)
     bench = LmEval(LmEvalSpec(tasks=("tiny_rolling",), include="."), context)
     results = theirs(smollm2, task_folder, ["tiny_rolling"])
     mine = Ours(smollm2, bench)

@@ -19,12 +19,12 @@ from evalkit.benchmarks._lm_eval_requests import chat_prompt, generation, seed_o
 from evalkit.benchmarks._lm_eval_tasks import _merge
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
 from evalkit.errors import BenchmarkError, DataError, SuiteError
-from evalkit.protocols import BenchmarkContext
+from evalkit.protocols import BenchmarkContext, DataPlaces
 from evalkit.types import Completion, Outcome, Sample
 
 
 def make(root: Path, **spec: Any) -> LmEval:
-    context = BenchmarkContext(root=root, mirror=None, judge=None, seed=0)
+    context = BenchmarkContext(root=root, places=DataPlaces(), judge=None, seed=0)
     return LmEval(LmEvalSpec(**spec), context)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from evalkit.benchmarks.mt_bench import GUIDED, TEMPERATURES, MtBench, MtBenchSpec
 from evalkit.errors import DataError, RequestFailed
-from evalkit.protocols import BenchmarkContext
+from evalkit.protocols import BenchmarkContext, DataPlaces
 from evalkit.types import Completion, Flow, Json, Judgment, Message, Outcome, Reply, Request
 from tests.support.flows import play
 
@@ -58,7 +58,7 @@ def write(folder: Path, *questions: tuple[int, str], references: Sequence[int] =
 
 def build(folder: Path, judge: KnownJudge | None = None, seed: int = 0, **settings: Any) -> MtBench:
     spec = MtBenchSpec(data=".", **settings)
-    return MtBench(spec, BenchmarkContext(folder, None, judge, seed))
+    return MtBench(spec, BenchmarkContext(folder, DataPlaces(), judge, seed))
 
 
 def echo(request: Request) -> Reply:
@@ -214,14 +214,14 @@ def test_own_data_may_lack_references_the_mirror_may_not(tmp_path: Path) -> None
     assert build(folder).samples()[0].reference == ()
     spec = MtBenchSpec()
     with pytest.raises(DataError, match="reference_answer"):
-        MtBench(spec, BenchmarkContext(tmp_path, tmp_path, None, 0)).load()
+        MtBench(spec, BenchmarkContext(tmp_path, DataPlaces((tmp_path,)), None, 0)).load()
 
 
 def test_the_question_file_itself_may_be_named(tmp_path: Path) -> None:
     write(tmp_path, (1, "math"), references=[1])
     for name in ("question.jsonl", "./question.jsonl"):
         spec = MtBenchSpec(data=name)
-        benchmark = MtBench(spec, BenchmarkContext(tmp_path, None, None, 0))
+        benchmark = MtBench(spec, BenchmarkContext(tmp_path, DataPlaces(), None, 0))
         assert benchmark.samples()[0].reference == ("r1.1", "r1.2")
 
 
@@ -253,7 +253,9 @@ def test_malformed_references_say_where(tmp_path: Path) -> None:
 @pytest.mark.data
 def test_public_questions_and_references(public_data: Path) -> None:
     """80 questions, ten a category; references for the 30 guided ones."""
-    benchmark = MtBench(MtBenchSpec(), BenchmarkContext(public_data, public_data, None, 0))
+    benchmark = MtBench(
+        MtBenchSpec(), BenchmarkContext(public_data, DataPlaces((public_data,)), None, 0)
+    )
     samples = benchmark.samples()
     assert len(samples) == 80
     guided = [s for s in samples if s.category in GUIDED]

@@ -18,11 +18,11 @@ from evalkit.benchmarks.open_llm_leaderboard import (
     _average_v1,
     _average_v2,
 )
-from evalkit.protocols import BenchmarkContext
+from evalkit.protocols import BenchmarkContext, DataPlaces
 
 
 def make(**spec: Any) -> OpenLlmLeaderboard:
-    context = BenchmarkContext(root=Path(), mirror=None, judge=None, seed=0)
+    context = BenchmarkContext(root=Path(), places=DataPlaces(), judge=None, seed=0)
     return OpenLlmLeaderboard(OpenLlmLeaderboardSpec(**spec), context)
 
 

@@ -27,7 +27,7 @@ COMPARISON = Comparison(
 
 ESTIMATE_NAMES = [
     "model", "benchmark", "task", "metric", "category", "point", "standard_error", "low", "high",
-    "level", "n", "n_clusters", "n_missing", "unit", "method",
+    "level", "n", "n_clusters", "n_missing", "unit", "method", "source",
 ]  # fmt: skip
 COMPARISON_NAMES = [
     "candidate", "baseline", "benchmark", "task", "metric", "category", "difference",

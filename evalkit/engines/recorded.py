@@ -1,0 +1,88 @@
+"""Answers that someone already has, instead of a model: nothing is loaded and nothing is asked.
+
+Which file holds a model's answers (or its figures) stands here; reading it is the importers'
+business, and the runner puts the recorded answers in place of the model's (`runner/recorded.py`).
+What reaches this engine all the same has no recorded answer and is excluded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from evalkit.engines._digest import request_digest
+from evalkit.errors import RequestFailed
+from evalkit.specs import EngineSpec
+from evalkit.types import Job, Json, PreparedModel, Rendered, Reply, Request
+
+__all__ = ["Recorded", "RecordedSpec"]
+
+
+class RecordedSpec(EngineSpec):
+    """Answers that someone already has."""
+
+    type: Literal["recorded"] = "recorded"
+    """`recorded`: answers and figures are read from files."""
+    answers: dict[str, str] = Field(default_factory=dict)
+    """By benchmark entry: a file of answers (alpaca_eval outputs, FastChat answers), relative to
+    the suite, or the name of a data set."""
+    results: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """By benchmark entry: result files of lm-eval, with or without samples, likewise."""
+
+
+class Recorded:
+    """An engine that answers nothing by itself."""
+
+    needs_weights: ClassVar[bool] = False
+    exclusive = False
+
+    def __init__(self, spec: RecordedSpec, model: PreparedModel) -> None:
+        self.identity: Mapping[str, Json] = {
+            "type": "recorded",
+            "answers": dict(spec.answers),
+            "results": {name: list(files) for name, files in spec.results.items()},
+            "fingerprint": model.fingerprint,
+        }
+        self._waiting: list[int] = []
+        self._is_open = False
+
+    @property
+    def pending(self) -> int:
+        """Jobs not yet refused."""
+        return len(self._waiting)
+
+    def keys(self, requests: Sequence[Request]) -> list[str]:
+        """One digest per request, never of a stored answer."""
+        return [request_digest(self.identity, request) for request in requests]
+
+    def prompt_tokens(self, requests: Sequence[Request]) -> list[int | None]:
+        """Unknown."""
+        return [None] * len(requests)
+
+    def render(self, request: Request) -> Rendered | None:
+        """None: someone else asked."""
+        del request
+        return None
+
+    def open(self) -> None:
+        """Nothing to load."""
+        self._is_open = True
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Accept jobs only to refuse them."""
+        self._waiting.extend(ticket for ticket, _ in jobs)
+
+    def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
+        """Every job failed as `excluded`; nothing before `open`."""
+        del timeout
+        if not self._is_open:
+            return []
+        done, self._waiting = self._waiting, []
+        reason = "there is no recorded answer to this question"
+        return [(ticket, RequestFailed("excluded", reason)) for ticket in done]
+
+    def close(self) -> None:
+        """Nothing to release."""
+        self._is_open = False
