@@ -164,7 +164,7 @@ def test_jobs_wait_for_open_and_each_ticket_comes_back_once(runnable: Engine) ->
 
 def _is_recorded(engine: Engine) -> bool:
     """It has no answers of its own and says so for each request."""
-    return engine.identity["type"] == "recorded"
+    return bool(engine.identity["type"] == "recorded")
 
 
 def test_close_is_idempotent_and_the_engine_opens_again(runnable: Engine) -> None:
