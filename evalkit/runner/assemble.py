@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from evalkit import extensions, models
+from evalkit import data, extensions, models
 from evalkit.engines._cached import CachedEngine
 from evalkit.errors import SuiteError
 from evalkit.protocols import (
@@ -25,6 +25,8 @@ from evalkit.protocols import (
     PairwiseJudge,
     RatingJudge,
 )
+from evalkit.runner.known import Known, gather, is_asked, needed_files
+from evalkit.runner.replay import replay
 from evalkit.runner.selection import Selection
 from evalkit.specs import (
     BenchmarkSpec,
@@ -35,7 +37,7 @@ from evalkit.specs import (
     RecordedJudgeSpec,
     Suite,
 )
-from evalkit.types import Json, PreparedModel, Sample
+from evalkit.types import Flow, Json, Outcome, PreparedModel, Sample
 
 __all__ = ["Job", "Origin", "assemble", "build_benchmarks", "data_places", "with_engines"]
 
@@ -76,6 +78,25 @@ class Job:
     judges: Mapping[str, Json]
     """Description of each judge in use, for the manifest."""
     benchmarks: tuple[Benchmark, ...]
+    """In suite order; those that are asked of nobody are not loaded."""
+    known: Known = field(default_factory=Known)
+    """What is recorded or published and need not be asked."""
+
+    def asks(self, model: str, entry: str) -> bool:
+        """Whether flows run for `model` and the benchmark entry."""
+        (spec,) = (s for s in self.suite.benchmarks if s.entry == entry)
+        return is_asked(self.suite, model, spec)
+
+    @property
+    def asked(self) -> tuple[Benchmark, ...]:
+        """Benchmarks that at least one model is asked."""
+        return tuple(b for b in self.benchmarks if any(self.asks(m, b.name) for m in self.models))
+
+    def flow(self, benchmark: Benchmark, sample: Sample, model: str) -> Flow[Outcome]:
+        """A sample's life, with recorded answers in place of the model's where there are some."""
+        flow = benchmark.flow(sample, model)
+        answers = self.known.answers.get((model, benchmark.name))
+        return flow if answers is None else replay(flow, model, answers.of(sample))
 
     def samples(self, benchmark: Benchmark) -> list[Sample]:
         """Of a loaded benchmark: the first `limit` of each task."""
@@ -177,11 +198,32 @@ def assemble(
     Raises SuiteError, DataError, BenchmarkError or ModelError, each saying what to change.
     """
     chosen = selection.entries(suite)
+    compared = selection.compared(chosen)
+    places = data_places(chosen, origin)
     benchmarks = build_benchmarks(chosen, origin)
-    for benchmark in benchmarks:
+    asked = [
+        benchmark
+        for benchmark, spec in zip(benchmarks, chosen.benchmarks, strict=True)
+        if any(is_asked(chosen, model, spec) for model in compared)
+    ]
+    require_data(chosen, origin, asked)
+    say("reading recorded evidence") if needed_files(chosen) else None
+    known = gather(chosen, origin.root, places, compared)
+    for benchmark in asked:
         say(f"reading {benchmark.name}")
         benchmark.load()
-    return with_engines(chosen, origin, (selection, benchmarks), cache, say)
+    job = with_engines(chosen, origin, (selection, benchmarks), cache, say)
+    job.known = known
+    return job
+
+
+def require_data(suite: Suite, origin: Origin, asked: Sequence[Benchmark]) -> None:
+    """Raises one DataError that names every public data set and recorded file that is not here."""
+    needs = [name for benchmark in asked for name in benchmark.data_needs()]
+    files = [f for f in needed_files(suite) if not (origin.root / f).is_file()]
+    if not hasattr(data, "require_available"):
+        return  # TODO until data room
+    data.require_available(list(dict.fromkeys([*needs, *files])), data_places(suite, origin))
 
 
 def with_engines(
@@ -206,6 +248,8 @@ def with_engines(
         parts.model(name)
     judging = dict.fromkeys(spec.judge for spec in suite.benchmarks if spec.judge is not None)
     for name in judging:
+        if isinstance(suite.judges[name], RecordedJudgeSpec):
+            continue
         parts.judge(name)
         _warn_of_missing_key(name, suite.judges[name], say)
     return Job(

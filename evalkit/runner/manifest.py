@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib import metadata
@@ -14,9 +15,10 @@ from pathlib import Path
 
 from evalkit import store
 from evalkit.errors import RequestFailed
+from evalkit.importers.evidence import Evidence
 from evalkit.protocols import Benchmark
 from evalkit.runner.assemble import Job
-from evalkit.types import Json, PreparedModel, Sample
+from evalkit.types import Json, Metric, PreparedModel, Sample
 
 __all__ = ["describe", "tasks_of"]
 
@@ -46,14 +48,22 @@ def describe(job: Job, samples: Mapping[str, list[Sample]]) -> dict[str, Json]:
     models = [_model(job, model, samples) for model in job.models.values()]
     judges = [{"name": name, **described} for name, described in job.judges.items()]
     for judge in judges:
-        judge["engine"] = dict(job.engines[f"judge:{judge['name']}"].identity)
-    benchmarks = [_benchmark(b, samples[b.name]) for b in job.benchmarks]
+        engine = job.engines.get(f"judge:{judge['name']}")
+        judge["engine"] = {"type": "recorded"} if engine is None else dict(engine.identity)
+    benchmarks = [
+        _benchmark(b, samples[b.name]) if b.name in samples else _not_asked(b, job)
+        for b in job.benchmarks
+    ]
+    evidence = [_evidence(e) for e in job.known.evidence]
     decisive = {
         "suite": job.suite.decisive(),
         "limit": job.limit,
         "models": [[m["name"], m["fingerprint"], m["engine"]] for m in models],
         "judges": [[j["name"], j["engine"], j["protocol"]] for j in judges],
         "benchmarks": [[b["name"], b["description"], b["n_samples"]] for b in benchmarks],
+        "evidence": evidence,
+        "answers": [[*cell, a.sha256] for cell, a in job.known.answers.items()],
+        "published": [asdict(estimate) for estimate in job.known.published],
     }
     return {
         "format": 1,
@@ -62,11 +72,12 @@ def describe(job: Job, samples: Mapping[str, list[Sample]]) -> dict[str, Json]:
         "suite_file": job.origin.label,
         "sealed": False,
         "limit": job.limit,
-        "publishable": job.limit is None,
+        "publishable": job.limit is None and not _damaged(job),
         "suite": suite,
         "models": models,
         "judges": judges,
         "benchmarks": benchmarks,
+        "evidence": evidence,
         "versions": dict(_versions()),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -93,8 +104,10 @@ def _model(job: Job, model: PreparedModel, samples: Mapping[str, list[Sample]]) 
 def _first_prompts(
     job: Job, model: str, samples: Mapping[str, list[Sample]]
 ) -> Iterator[dict[str, Json]]:
-    for benchmark in job.benchmarks:
-        if not samples[benchmark.name]:
+    if job.engines[model].identity.get("type") == "recorded":
+        return
+    for benchmark in job.asked:
+        if not samples[benchmark.name] or not job.asks(model, benchmark.name):
             continue
         flow = benchmark.flow(samples[benchmark.name][0], model)
         request = next(flow)[0]
@@ -132,6 +145,57 @@ def _benchmark(benchmark: Benchmark, samples: list[Sample]) -> dict[str, Json]:
         "n_samples": len(samples),
         "tasks": tasks,
     }
+
+
+def _not_asked(benchmark: Benchmark, job: Job) -> dict[str, Json]:
+    """A benchmark whose figures all come from evidence or were published."""
+    evidence = job.known.of(benchmark.name)
+    spec = next(s for s in job.suite.benchmarks if s.entry == benchmark.name)
+    description: dict[str, Json] = {"type": spec.type, "version": benchmark.version}
+    metrics: dict[str, tuple[Metric, ...]] = {}
+    counts: dict[str, int] = {}
+    for one in evidence:
+        metrics = {**one.metrics, **metrics}
+        found = Counter(record.task for record in one.records)
+        counts = {task: max(found[task], counts.get(task, 0)) for task in metrics}
+    if evidence:
+        description = dict(evidence[0].description)
+    else:
+        metrics = _published_metrics(benchmark, job)
+    tasks = {
+        task: {"n_samples": counts.get(task, 0), "metrics": [asdict(m) for m in found]}
+        for task, found in metrics.items()
+    }
+    return {
+        "name": benchmark.name,
+        "description": description,
+        "n_samples": sum(counts.values()),
+        "tasks": tasks,
+    }
+
+
+def _published_metrics(benchmark: Benchmark, job: Job) -> dict[str, tuple[Metric, ...]]:
+    known = getattr(benchmark, "figure_tasks", None)
+    if known is not None:
+        return {task: tuple(found) for task, found in known().items()}
+    tasks = dict.fromkeys(e.task for e in job.known.published if e.benchmark == benchmark.name)
+    return {task: tuple(benchmark.metrics(task)) for task in tasks}
+
+
+def _evidence(evidence: Evidence) -> dict[str, Json]:
+    return {
+        "model": evidence.model,
+        "entry": evidence.entry,
+        "kind": evidence.kind,
+        "files": evidence.description.get("files", []),
+        "description": dict(evidence.description),
+        "n_records": len(evidence.records),
+        "findings": [asdict(finding) for finding in evidence.findings],
+    }
+
+
+def _damaged(job: Job) -> bool:
+    return any(finding.damaged for e in job.known.evidence for finding in e.findings)
 
 
 def _versions() -> Iterator[tuple[str, str]]:

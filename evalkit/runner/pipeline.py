@@ -75,18 +75,20 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
     Raises:
         EvalkitError: The run cannot go on; everything finished so far is stored.
     """
-    samples = {benchmark.name: job.samples(benchmark) for benchmark in job.benchmarks}
+    samples = {benchmark.name: job.samples(benchmark) for benchmark in job.asked}
     manifest = describe(job, samples)
     folder = out or job.origin.workspace / "reports" / job.suite.name / manifest["run_id"]
     with store.RunStore.open(folder, manifest) as run_store:
         items = _items(job, samples)
+        order = _order(job, items)
+        _add_evidence(job, run_store)
         kept = {k for k, r in run_store.records.items() if _keep(r, retry_failed)}
         todo = {key: item for key, item in items.items() if key not in kept}
         usage = Usage()
         if todo:
             _ask(job, todo, run_store, len(kept), (usage, progress))
         if todo or not run_store.sealed:
-            _seal(job, manifest, list(items), run_store)
+            _seal(job, manifest, order, run_store)
     stored = store.read_run(folder)
     unanswered = sum(r.outcome.status in _UNANSWERED for r in stored.records)
     return Result(stored, len(todo), usage, unanswered)
@@ -97,9 +99,24 @@ def _items(job: Job, samples: Mapping[str, list[Sample]]) -> dict[Key, Item]:
     return {
         (model, benchmark.name, sample.task, sample.id): (benchmark, sample)
         for model in job.models
-        for benchmark in job.benchmarks
+        for benchmark in job.asked
+        if job.asks(model, benchmark.name)
         for sample in samples[benchmark.name]
     }
+
+
+def _order(job: Job, items: Mapping[Key, Item]) -> list[Key]:
+    """Canonical order of all records: by model, benchmark, then as asked or as recorded."""
+    keys = [*items, *(record.key for record in job.known.records(job.limit))]
+    models = {name: n for n, name in enumerate(job.models)}
+    benchmarks = {benchmark.name: n for n, benchmark in enumerate(job.benchmarks)}
+    return sorted(keys, key=lambda key: (models[key[0]], benchmarks[key[1]]))
+
+
+def _add_evidence(job: Job, run_store: store.RunStore) -> None:
+    for record in job.known.records(job.limit):
+        if record.key not in run_store.records:
+            run_store.append(record)
 
 
 def _keep(record: Record, retry_failed: bool) -> bool:
@@ -117,7 +134,7 @@ def _ask(
     watchers: tuple[Usage, Progress],
 ) -> None:
     usage, progress = watchers
-    flows = {key: benchmark.flow(sample, key[0]) for key, (benchmark, sample) in todo.items()}
+    flows = {key: job.flow(bench, sample, key[0]) for key, (bench, sample) in todo.items()}
     totals = Counter((model, benchmark) for model, benchmark, _, _ in todo)
     capped = metered(job.engines)
     carry_over(capped, run_store.sessions())
@@ -166,7 +183,10 @@ def _seal(job: Job, manifest: dict[str, Json], order: list[Key], run_store: stor
     for name in job.models:
         for bench in job.benchmarks:
             mine = [r for r in records if r.model == name and r.benchmark == bench.name]
-            estimates.extend(bench.extra_estimates(mine, level))
+            found = [e for e in job.known.of(bench.name) if e.model == name]
+            given = [estimate for evidence in found for estimate in evidence.estimates]
+            estimates.extend(given or (bench.extra_estimates(mine, level) if mine else ()))
+    estimates.extend(job.known.published)
     roles = {name: spec.role for name, spec in job.suite.models.items()}
     comparisons = compare.comparisons(records, metrics, roles, level)
     sealed = {**manifest, "sealed": True}

@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from evalkit import extensions, models, store
+from evalkit import extensions, store
+from evalkit import models as weights
 from evalkit.engines._drive import drive
 from evalkit.errors import BenchmarkError, DataError
 from evalkit.protocols import Benchmark, CompletionCache, Engine
@@ -148,7 +149,7 @@ def planned(suite: Suite, origin: Origin, selection: Selection, say: Callable[[s
         name: missing
         for name, spec in chosen.models.items()
         if extensions.find("engines", (spec.engine or chosen.engine).type).cls.needs_weights
-        and (missing := models.missing(spec, origin.root))
+        and (missing := weights.missing(spec, origin.root))
     }
     benchmarks = build_benchmarks(chosen, origin)
     with store.CompletionStore(origin.state / "cache.sqlite") as cache:
@@ -191,26 +192,36 @@ def plan(
     rows: list[PlanRow] = []
     found = list(notes)
     for benchmark, spec in zip(job.benchmarks, job.suite.benchmarks, strict=True):
+        asked = [model for model in job.models if job.asks(model, benchmark.name)]
+        found += [
+            f"{model}: not asked {benchmark.name}; what is recorded is used"
+            for model in job.models
+            if model not in asked
+        ]
+        if not asked:
+            continue
         try:
             benchmark.load()
         except (DataError, BenchmarkError) as error:
             found.append(f"{benchmark.name}: {error}")
-            rows.extend(_nominal(benchmark, spec, job))
+            rows.extend(_nominal(benchmark, spec, job, asked))
             continue
-        for model in job.models:
+        for model in asked:
             rows.extend(_count(job, cache, benchmark, model, absent))
     caps = {name: judge["caps"] for name, judge in job.judges.items() if not judge["local"]}
     return Plan(tuple(rows), caps, tuple(found))
 
 
-def _nominal(benchmark: Benchmark, spec: BenchmarkSpec, job: Job) -> list[PlanRow]:
+def _nominal(
+    benchmark: Benchmark, spec: BenchmarkSpec, job: Job, models: Sequence[str]
+) -> list[PlanRow]:
     """Rows from the size of the complete data set; every answer is judged once."""
     answers = benchmark.nominal_requests()
-    rows = [PlanRow(m, m, benchmark.name, requests=answers) for m in job.models]
+    rows = [PlanRow(m, m, benchmark.name, requests=answers) for m in models]
     if spec.judge is not None and answers is not None:
         asked = answers * _requests_per_judgment(benchmark, job.judges[spec.judge]["protocol"])
         key = f"judge:{spec.judge}"
-        rows += [PlanRow(key, m, benchmark.name, requests=asked) for m in job.models]
+        rows += [PlanRow(key, m, benchmark.name, requests=asked) for m in models]
     return rows
 
 
@@ -237,7 +248,7 @@ def _count(
         name: _Planner(None if id(inner) in gone else inner, cache, progress)
         for name, inner in job.engines.items()
     }
-    flows = {(s.task, s.id): benchmark.flow(s, model) for s in samples}
+    flows = {(s.task, s.id): job.flow(benchmark, s, model) for s in samples}
     for _ in drive(flows, planners):
         pass
     return [row for row in progress.rows.values() if row.requests]

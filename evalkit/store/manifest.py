@@ -19,6 +19,7 @@ __all__ = [
     "FORMAT",
     "MANIFEST_NAME",
     "BenchmarkEntry",
+    "EvidenceEntry",
     "FirstPrompt",
     "JudgeEntry",
     "Manifest",
@@ -92,6 +93,23 @@ class BenchmarkEntry(TypedDict, total=False):
     """By name, in report order."""
 
 
+class EvidenceEntry(TypedDict):
+    """What a model's figures for one benchmark were made from instead of asking it."""
+
+    model: str
+    entry: str
+    """Benchmark entry."""
+    kind: str
+    """Importer: `alpaca_eval`, `mt_bench`, `lm_eval`."""
+    files: list[dict[str, Json]]
+    """file and sha256 of each."""
+    description: dict[str, Json]
+    """As `Benchmark.describe()`, as far as the files say."""
+    n_records: int
+    findings: list[dict[str, Json]]
+    """The fields of `types.Finding`."""
+
+
 class Manifest(TypedDict, total=False):
     """The whole file."""
 
@@ -105,7 +123,7 @@ class Manifest(TypedDict, total=False):
     limit: int | None
     """`--limit`: samples per task at most."""
     publishable: bool
-    """False for limited runs."""
+    """False for limited runs and for damaged evidence."""
     suite: dict[str, Json]
     """The resolved suite."""
     models: list[ModelEntry]
@@ -113,6 +131,8 @@ class Manifest(TypedDict, total=False):
     judges: list[JudgeEntry]
     benchmarks: list[BenchmarkEntry]
     """In suite order."""
+    evidence: list[EvidenceEntry]
+    """By benchmark entry, then model; empty where everything was asked."""
     versions: dict[str, str]
     """Version by distribution."""
     python: str

@@ -1,0 +1,172 @@
+"""What need not be asked: recorded answers, judgments and results, and published figures.
+
+For each model and benchmark entry exactly one of these holds:
+
+    asked      a live engine answers and a live judge (if any) judges
+    replayed   recorded answers stand in for the model's, a live judge (if any) judges them
+    evidence   an importer makes the records, or the figures, from files
+    silent     nothing is known: its cells stay empty and are shown as missing
+
+Published models have figures only.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from evalkit import data
+from evalkit.engines.recorded import RecordedSpec
+from evalkit.importers.answers import Answers, read_answers
+from evalkit.importers.evidence import Evidence, ImportOptions
+from evalkit.protocols import DataPlaces
+from evalkit.specs import BenchmarkSpec, RecordedJudgeSpec, Suite
+from evalkit.types import Estimate, Record
+
+__all__ = ["Known", "gather", "is_asked", "needed_files"]
+
+_JUDGED = frozenset({"alpaca_eval", "mt_bench"})
+"""Types of benchmarks whose judgments can be imported; the importers are called like them."""
+Cell = tuple[str, str]
+"""(model, benchmark entry)."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Everything a run has without asking."""
+
+    evidence: tuple[Evidence, ...] = ()
+    """In suite order: by benchmark entry, then model."""
+    answers: Mapping[Cell, Answers] = field(default_factory=dict)
+    """Recorded answers that a live judge is asked about."""
+    published: tuple[Estimate, ...] = ()
+
+    def records(self, limit: int | None) -> list[Record]:
+        """Of all evidence; the first `limit` of each model and task."""
+        seen: dict[tuple[str, str, str], int] = {}
+        kept = []
+        for record in (r for e in self.evidence for r in e.records):
+            place = (record.model, record.benchmark, record.task)
+            seen[place] = seen.get(place, 0) + 1
+            if limit is None or seen[place] <= limit:
+                kept.append(record)
+        return kept
+
+    def of(self, entry: str) -> list[Evidence]:
+        """Evidence of one benchmark entry."""
+        return [e for e in self.evidence if e.entry == entry]
+
+
+def recorded_engine(suite: Suite, model: str) -> RecordedSpec | None:
+    """The model's recorded answers and results; None for a model that can be asked."""
+    spec = suite.models[model].engine or suite.engine
+    return spec if isinstance(spec, RecordedSpec) else None
+
+
+def _recorded_judge(suite: Suite, spec: BenchmarkSpec) -> RecordedJudgeSpec | None:
+    judge = suite.judges.get(spec.judge) if spec.judge is not None else None
+    return judge if isinstance(judge, RecordedJudgeSpec) else None
+
+
+def is_asked(suite: Suite, model: str, spec: BenchmarkSpec) -> bool:
+    """Whether flows run for this model and entry (asked or replayed)."""
+    if _recorded_judge(suite, spec) is not None:
+        return False
+    engine = recorded_engine(suite, model)
+    return engine is None or spec.entry in engine.answers
+
+
+def needed_files(suite: Suite) -> list[str]:
+    """Files and data set names that recorded engines and judges of `suite` name."""
+    engines = [e for name in suite.models if (e := recorded_engine(suite, name)) is not None]
+    named = [file for e in engines for file in e.answers.values()]
+    named += [file for e in engines for files in e.results.values() for file in files]
+    for judge in suite.judges.values():
+        if isinstance(judge, RecordedJudgeSpec):
+            named += [file for models in judge.judgments.values() for file in models.values()]
+    return list(dict.fromkeys(named))
+
+
+def gather(suite: Suite, root: Path, places: DataPlaces, models: Collection[str]) -> Known:
+    """Read what is recorded or published for `models` (and every published model).
+
+    Raises:
+        DataError: files that are missing or cannot be read.
+    """
+    reader = _Reader(suite, root, places)
+    evidence: list[Evidence] = []
+    answers: dict[Cell, Answers] = {}
+    for spec in suite.benchmarks:
+        found = []
+        for model in models:
+            engine = recorded_engine(suite, model)
+            if is_asked(suite, model, spec):
+                if engine is not None:
+                    file = reader.path(engine.answers[spec.entry])
+                    answers[model, spec.entry] = read_answers(file)
+            else:
+                found += list(reader.evidence(model, spec, engine))
+        evidence += _checked_together(found)
+    return Known(tuple(evidence), answers, tuple(_published(suite, reader.level)))
+
+
+def _checked_together(found: list[Evidence]) -> list[Evidence]:
+    """With what only shows when the models of an entry are looked at side by side."""
+    if len(found) < 2:
+        return found
+    from evalkit.importers import cross_findings
+
+    extra = cross_findings(found)
+    return [replace(e, findings=(*e.findings, *extra.get(e.model, ()))) for e in found]
+
+
+class _Reader:
+    def __init__(self, suite: Suite, root: Path, places: DataPlaces) -> None:
+        self._suite, self._root, self._places = suite, root, places
+        self.level = suite.report.level
+
+    def path(self, named: str) -> Path:
+        """The file that a suite's field names."""
+        return data.evidence(named, self._root, self._places).path
+
+    def evidence(
+        self, model: str, spec: BenchmarkSpec, engine: RecordedSpec | None
+    ) -> Iterator[Evidence]:
+        """Judgments, else results, of one model for one entry; nothing where there are none."""
+        judge = _recorded_judge(self._suite, spec)
+        judgments = {} if judge is None else judge.judgments.get(spec.entry, {})
+        answers = engine.answers.get(spec.entry) if engine is not None else None
+        if model in judgments and spec.type in _JUDGED:
+            companion = () if answers is None else (self.path(answers),)
+            options = self._options(model, spec, companion)
+            importer = importlib.import_module(f"evalkit.importers.{spec.type}")
+            yield from importer.read([self.path(judgments[model])], options)
+        elif engine is not None and spec.entry in engine.results:
+            from evalkit.importers import lm_eval
+
+            files = [self.path(file) for file in engine.results[spec.entry]]
+            yield from lm_eval.read(files, self._options(model, spec, ()))
+
+    def _options(
+        self, model: str, spec: BenchmarkSpec, companion: tuple[Path, ...]
+    ) -> ImportOptions:
+        return ImportOptions((model,), spec.entry, companion, self._places, self.level)
+
+
+def _published(suite: Suite, level: float) -> Iterator[Estimate]:
+    """Figures of the suite first: what is written down by hand and sourced is meant to be shown."""
+    for model, spec in suite.models.items():
+        if not spec.leaderboard and not spec.figures:
+            continue
+        from evalkit.importers import leaderboards
+
+        own = list(leaderboards.figure_estimates(model, spec, suite.benchmarks, level))
+        yield from own
+        if spec.leaderboard:
+            row = spec.leaderboard if isinstance(spec.leaderboard, str) else model
+            known = {(e.benchmark, e.task, e.metric) for e in own}
+            for estimate in leaderboards.table_estimates(model, row, suite.benchmarks, level):
+                if (estimate.benchmark, estimate.task, estimate.metric) not in known:
+                    yield estimate
