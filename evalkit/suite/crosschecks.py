@@ -13,6 +13,7 @@ from pathlib import Path
 
 from evalkit.errors import Problem
 from evalkit.specs import BenchmarkSpec, GateSpec, LocalJudgeSpec, ModelSpec
+from evalkit.suite import recorded
 from evalkit.suite.reading import FieldPath, Source
 from evalkit.suite.validation import Parts, Types
 from evalkit.suite.wording import choices_hint
@@ -39,6 +40,8 @@ def check(source: Source, parts: Parts, types: Types) -> None:
         if spec is not None and parts.knows("benchmarks", n, "judge"):
             _benchmark_judge(source, parts, types, (n, spec))
     _unique(source, parts)
+    if _all_named(parts):
+        recorded.check(source, parts, [s.entry for s in parts.benchmarks if s is not None])
     if parts.gate is not None:
         _gate(source, parts, parts.gate)
 
@@ -79,8 +82,12 @@ def _model(name: str, model: ModelSpec, parts: Parts, types: Types) -> Iterator[
         if model.allow_different_base is not None and model.adapter is None:
             yield "allow_different_base", "is given without `adapter`"
     for field in ("leaderboard", "figures"):
-        if getattr(model, field):
-            yield field, f"is only for `role: published`; the role here is {model.role!r}"
+        if getattr(model, field) and not recorded.is_recorded(model, parts):
+            yield (
+                field,
+                f"is only for `role: published` and for recorded models; the role here is "
+                f"{model.role!r}: figures of a model that is asked are computed",
+            )
 
 
 def _weights(model: ModelSpec, *, served: bool | None) -> Iterator[tuple[str, str]]:
