@@ -107,7 +107,7 @@ class ModelSpec(Spec):
     leaderboard: bool = False
     """`published` only: take figures from the leaderboard tables alpaca-eval ships."""
     figures: tuple[PublishedFigure, ...] = ()
-    """`published` only: figures with their sources."""
+    """Figures with their sources, for `published` models and those on a `recorded` engine."""
 
 
 class JudgeSpec(Spec):

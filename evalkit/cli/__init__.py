@@ -20,8 +20,13 @@ _COMMANDS = {
     "schema": "Print the JSON Schema of suites.",
     "list": "List suites and the types that suites may name.",
     "merge": "Merge a PEFT adapter into its base, and prove it.",
+    "import": "Make a run of results that other tools wrote.",
     "report": "Render a stored run's reports again.",
 }
+
+
+_MODULES = {"import": "importing"}
+"""Commands whose name is a word of Python."""
 
 
 class _Commands(click.Group):
@@ -33,7 +38,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"evalkit.cli.{cmd_name}")
+        module = importlib.import_module(f"evalkit.cli.{_MODULES.get(cmd_name, cmd_name)}")
         command = module.command
         assert isinstance(command, click.Command)
         return command

@@ -1,6 +1,7 @@
 """The straight pipeline.  Read `pipeline.py` first; `assemble.py` builds what it uses."""
 
 from evalkit.runner.assemble import Job, Origin, assemble
+from evalkit.runner.importing import Source, import_run
 from evalkit.runner.pipeline import Result, run
 from evalkit.runner.plan import Plan, plan, planned
 from evalkit.runner.progress import Progress, Silent
@@ -14,7 +15,9 @@ __all__ = [
     "Result",
     "Selection",
     "Silent",
+    "Source",
     "assemble",
+    "import_run",
     "plan",
     "planned",
     "run",

@@ -301,10 +301,15 @@ def _protocol(
 
 def data_places(suite: Suite, origin: Origin) -> DataPlaces:
     """The suite's mirror, then EVALKIT_DATA; downloads are kept in the workspace."""
-    named = [origin.root / suite.data.mirror] if suite.data.mirror else []
+    return mirrors(suite.data.mirror, origin)
+
+
+def mirrors(named: str | None, origin: Origin) -> DataPlaces:
+    """`named` relative to the suite, then EVALKIT_DATA; downloads are kept in the workspace."""
+    first = [origin.root / named] if named else []
     environment = os.environ.get("EVALKIT_DATA")
-    mirrors = (*named, Path(environment)) if environment else tuple(named)
-    return DataPlaces(mirrors, origin.state / "data")
+    found = (*first, Path(environment)) if environment else tuple(first)
+    return DataPlaces(found, origin.state / "data")
 
 
 def _warn_of_missing_key(name: str, spec: JudgeSpec, say: Callable[[str], None]) -> None:

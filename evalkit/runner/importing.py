@@ -1,0 +1,133 @@
+"""Results that someone already has, as an ordinary run: the pipeline with nothing to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from evalkit import extensions, store
+from evalkit.errors import DataError
+from evalkit.importers.evidence import Evidence, ImportOptions
+from evalkit.runner.assemble import Origin, build_benchmarks, mirrors, with_engines
+from evalkit.runner.known import Known
+from evalkit.runner.pipeline import Result, run
+from evalkit.runner.progress import Silent
+from evalkit.runner.selection import Selection
+from evalkit.specs import BenchmarkSpec, JudgeSpec, ModelSpec, RecordedJudgeSpec, Suite
+from evalkit.types import Json
+
+__all__ = ["KINDS", "Source", "import_run"]
+
+KINDS = ("alpaca_eval", "mt_bench", "lm_eval")
+"""Formats that can be imported; importers and benchmarks are called like them."""
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is imported."""
+
+    kind: str
+    """One of KINDS."""
+    files: tuple[Path, ...]
+    companions: tuple[Path, ...] = ()
+    """Outputs (alpaca_eval) or answers (mt_bench) that belong to the judgments."""
+    models: tuple[str, ...] = ()
+    """Names of the models; the first is the candidate, the others baselines."""
+
+
+def import_run(
+    source: Source,
+    origin: Origin,
+    out: Path | None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Result:
+    """Make a run folder of `source`.
+
+    Args:
+        source: what is imported.
+        origin: folder that file names are relative to, workspace and command.
+        out: Run folder; None: reports/import/<run id> in the workspace.
+        say: told what happens.
+
+    Raises:
+        DataError: files that are missing or are not of that format.
+    """
+    importer = import_module(f"evalkit.importers.{source.kind}")
+    places = mirrors(None, origin)
+    options = ImportOptions(source.models, None, source.companions, places, _LEVEL)
+    found: list[Evidence] = importer.read(list(source.files), options)
+    if not found:
+        raise DataError(f"{', '.join(map(str, source.files))}: nothing to import in it")
+    suite = _suite(source, found)
+    benchmarks = build_benchmarks(suite, origin)
+    with store.CompletionStore(origin.state / "cache.sqlite") as cache:
+        job = with_engines(suite, origin, (Selection(), benchmarks), cache, say)
+        job.known = Known(tuple(found))
+        return run(job, out, retry_failed=False, progress=Silent())
+
+
+def _suite(source: Source, found: Sequence[Evidence]) -> Suite:
+    """The suite that these files would be recorded evidence of."""
+    entries = list(dict.fromkeys(e.entry for e in found))
+    models = list(dict.fromkeys(e.model for e in found))
+    judges: dict[str, JudgeSpec] = {}
+    for evidence in found:
+        judges.update(_judge(evidence, found, source))
+    judge = next(iter(judges), None)
+    return Suite(
+        name="import",
+        models={
+            name: ModelSpec(role="baseline" if n else "candidate", engine=_engine(source, found))
+            for n, name in enumerate(models)
+        },
+        judges=judges,
+        benchmarks=tuple(_benchmark(source, found, entry, judge) for entry in entries),
+    )
+
+
+def _engine(source: Source, found: Sequence[Evidence]) -> Any:
+    spec = extensions.find("engines", "recorded").spec
+    assert spec is not None
+    if source.kind != "lm_eval":
+        return spec()
+    files = [str(path) for path in source.files]
+    return spec.model_validate({"results": {e.entry: files for e in found}})
+
+
+def _judge(
+    evidence: Evidence, found: Sequence[Evidence], source: Source
+) -> Mapping[str, RecordedJudgeSpec]:
+    """The judge by the name its judgments give it; nothing for benchmarks without one."""
+    if source.kind == "lm_eval":
+        return {}
+    described = evidence.description.get("judge")
+    said: Mapping[str, Json] = described if isinstance(described, Mapping) else {}
+    name = str(said.get("model") or said.get("annotator") or said.get("name") or "recorded")
+    files: dict[str, dict[str, str]] = {}
+    for one in found:
+        named = one.description.get("files") or [{}]
+        files.setdefault(one.entry, {})[one.model] = str(named[0].get("file", source.files[0]))
+    judge = RecordedJudgeSpec(type="recorded", model=name, judgments=files)
+    return {"".join(c if c not in ":/\\," else "-" for c in name): judge}
+
+
+def _benchmark(
+    source: Source, found: Sequence[Evidence], entry: str, judge: str | None
+) -> BenchmarkSpec:
+    spec = extensions.find("benchmarks", source.kind).spec
+    assert spec is not None
+    mine = [e for e in found if e.entry == entry]
+    fields: dict[str, Json] = {"type": source.kind, "name": entry}
+    if source.kind == "lm_eval":
+        fields["tasks"] = sorted({task for e in mine for task in e.metrics})
+    else:
+        fields["judge"] = judge
+    if source.kind == "alpaca_eval":
+        fields["version"] = int(str(mine[0].description.get("version", "2"))[0])
+    made = spec.model_validate(fields)
+    assert isinstance(made, BenchmarkSpec)
+    return made
