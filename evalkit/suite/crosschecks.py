@@ -83,11 +83,8 @@ def _model(name: str, model: ModelSpec, parts: Parts, types: Types) -> Iterator[
             yield "allow_different_base", "is given without `adapter`"
     for field in ("leaderboard", "figures"):
         if getattr(model, field) and not recorded.is_recorded(model, parts):
-            yield (
-                field,
-                f"is only for `role: published` and for recorded models; the role here is "
-                f"{model.role!r}: figures of a model that is asked are computed",
-            )
+            reason = "figures of a model that is asked are computed"
+            yield field, f"is only for published and recorded models, not {model.role!r}: {reason}"
 
 
 def _weights(model: ModelSpec, *, served: bool | None) -> Iterator[tuple[str, str]]:
