@@ -14,9 +14,13 @@ __all__ = ["command"]
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default: the run's own.")
+@click.option("--figures-only", is_flag=True, help="Leave out every question and answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a summary.")
-def command(run: Path, out: Path | None, as_json: bool) -> None:
-    """Render the reports of RUN (its folder, or a file in it) again, byte for byte the same."""
+def command(run: Path, out: Path | None, figures_only: bool, as_json: bool) -> None:
+    """Render the reports of RUN (its folder, or a file in it) again, byte for byte the same.
+
+    With --figures-only the copy can be published where the benchmark's texts may not.
+    """
     from evalkit import report, store
 
     stored = store.read_run(run)
@@ -27,7 +31,7 @@ def command(run: Path, out: Path | None, as_json: bool) -> None:
         )
     folder = out or stored.folder
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in report.render(stored).items():
+    for name, content in report.render(stored, figures_only=figures_only).items():
         store.write_file(folder / name, content)
         click.echo(f"report: {folder / name}", err=as_json)
     if as_json:

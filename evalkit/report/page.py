@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalkit.report.blocks import Section
 from evalkit.report.view import View
@@ -22,17 +22,22 @@ class Page:
     sections: tuple[Section, ...]
 
 
-def render(run: Run) -> dict[str, bytes]:
+def render(run: Run, *, figures_only: bool = False) -> dict[str, bytes]:
     """The files the suite's `report.formats` asks for, by name: `index.html`, `report.md`.
 
     A pure function of the run: the same run gives the same bytes.
+
+    Args:
+        run: a stored run.
+        figures_only: leave out every question and answer, for publication where the
+            benchmark's texts may not be passed on.
     """
     # Reading records costs nothing until here: jinja2 is loaded by those who render.
     from evalkit.report.html import to_html
     from evalkit.report.markdown import to_markdown
 
-    view = View(run)
-    page = build_page(view)
+    view = View(_without_prompts(run) if figures_only else run)
+    page = build_page(view, figures_only=figures_only)
     formats = view.settings.get("formats", ("html", "markdown"))
     files = {}
     if "html" in formats:
@@ -42,11 +47,16 @@ def render(run: Run) -> dict[str, bytes]:
     return files
 
 
-def build_page(view: View) -> Page:
-    """All sections that have something to say."""
-    from evalkit.report.sections import SECTIONS
+def _without_prompts(run: Run) -> Run:
+    models = [{**model, "first_prompts": []} for model in run.manifest.get("models", ())]
+    return replace(run, manifest={**run.manifest, "models": models})
 
-    found = (build(view) for build in SECTIONS)
+
+def build_page(view: View, *, figures_only: bool = False) -> Page:
+    """All sections that have something to say."""
+    from evalkit.report.sections import SECTIONS, TEXTS
+
+    found = (build(view) for build in SECTIONS if not (figures_only and build in TEXTS))
     return Page(
         title=_title(view),
         suite=str(view.manifest.get("suite_name", "")),

@@ -17,7 +17,7 @@ from evalkit.report.sections.settings import build as settings
 from evalkit.report.sections.verdict import build as verdict
 from evalkit.report.view import View
 
-__all__ = ["SECTIONS"]
+__all__ = ["SECTIONS", "TEXTS"]
 
 SECTIONS: tuple[Callable[[View], Section | None], ...] = (
     verdict,
@@ -28,3 +28,6 @@ SECTIONS: tuple[Callable[[View], Section | None], ...] = (
     settings,
     reproduce,
 )
+
+TEXTS = frozenset({examples})
+"""Sections made of questions and answers."""
