@@ -21,6 +21,7 @@ _COMMANDS = {
     "list": "List suites and the types that suites may name.",
     "merge": "Merge a PEFT adapter into its base, and prove it.",
     "import": "Make a run of results that other tools wrote.",
+    "data": "Public data: list it, or copy what a suite needs.",
     "report": "Render a stored run's reports again.",
 }
 

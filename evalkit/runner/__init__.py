@@ -5,6 +5,7 @@ from evalkit.runner.importing import Source, import_run
 from evalkit.runner.pipeline import Result, run
 from evalkit.runner.plan import Plan, plan, planned
 from evalkit.runner.progress import Progress, Silent
+from evalkit.runner.pulling import data_needs, pull
 from evalkit.runner.selection import Selection
 
 __all__ = [
@@ -17,8 +18,10 @@ __all__ = [
     "Silent",
     "Source",
     "assemble",
+    "data_needs",
     "import_run",
     "plan",
     "planned",
+    "pull",
     "run",
 ]

@@ -221,8 +221,6 @@ def require_data(suite: Suite, origin: Origin, asked: Sequence[Benchmark]) -> No
     """Raises one DataError that names every public data set and recorded file that is not here."""
     needs = [name for benchmark in asked for name in benchmark.data_needs()]
     files = [f for f in needed_files(suite) if not (origin.root / f).is_file()]
-    if not hasattr(data, "require_available"):
-        return  # TODO until data room
     data.require_available(list(dict.fromkeys([*needs, *files])), data_places(suite, origin))
 
 

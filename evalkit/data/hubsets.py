@@ -1,0 +1,232 @@
+"""Data sets of the hub that lm-eval tasks name: pinned revisions, and local files in their place.
+
+A mirror may hold them in two ways: as `evalkit data pull` wrote them (`hub/OWNER/NAME@REVISION/`,
+loaded as the hub's own), or as converted JSON Lines files of the catalogue.  The converted ones do
+not always hold every split; what that changes is said in `TaskData.remarks`, which manifests and
+reports show.
+
+Revisions: the hub's main branch of each data set, as public repositories that pin them agree in
+2026; None where none could be established, and then the one that is found is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evalkit.data import fetching
+from evalkit.errors import DataError
+from evalkit.protocols import DataPlaces
+from evalkit.types import Json
+
+__all__ = ["LocalFiles", "TaskData", "folder_of", "is_available", "local_files", "revision"]
+
+_REVISIONS: dict[str, str | None] = {
+    "allenai/ai2_arc": "210d026faf9955653af8916fad021475a3f00453",
+    "Rowan/hellaswag": "218ec52e09a7e7462a5400043bb9a69a41d06b76",
+    "cais/mmlu": "c30699e8356da336a370243923dbaf21066bb9fe",
+    "truthfulqa/truthful_qa": "741b8276f2d1982aa3d5b832d3ee81ed3b896490",
+    "allenai/winogrande": "01e74176c63542e6b0bcb004dcdea22d94fb67b5",
+    "openai/gsm8k": "740312add88f781978c0658806c59bc2815b9866",
+    "TIGER-Lab/MMLU-Pro": "b189ec765aa7ed75c8acfea42df31fdae71f97be",
+    "TAUR-Lab/MuSR": "7c365b439a222150f317764d4f16ae6c96d7d94a",
+    "Idavidrein/gpqa": "633f5ee89ab8ad4522a9f850766b73f62147ffdd",
+}
+_OLD_NAMES = {
+    "ai2_arc": "allenai/ai2_arc",
+    "hellaswag": "Rowan/hellaswag",
+    "truthful_qa": "truthfulqa/truthful_qa",
+    "winogrande": "allenai/winogrande",
+    "gsm8k": "openai/gsm8k",
+    "hails/mmlu_no_train": "cais/mmlu",
+    "google/IFEval": "wis-k/instruction-following-eval",
+    "lukaemon/bbh": "SaylorTwift/bbh",
+}
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """Catalogue names that stand for a data set of the hub."""
+
+    splits: Mapping[str, str]
+    """Catalogue name by split."""
+    config: Mapping[str, Json] = field(default_factory=dict)
+    """What must change in a task's config because of splits that are not there."""
+    remarks: tuple[str, ...] = ()
+    """How this departs from the official data set."""
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Where an lm-eval task's documents come from."""
+
+    config: Mapping[str, Json]
+    """Entries to set in the task's config: dataset_path, dataset_name, dataset_kwargs, splits."""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Local files by the label that is shown for them."""
+    remarks: tuple[str, ...] = ()
+    revision: str | None = None
+    """Commit of the hub's data set, where that is what is loaded."""
+
+
+def canonical(path: str) -> str:
+    """Today's name of a data set."""
+    return _OLD_NAMES.get(path, path)
+
+
+def revision(path: str) -> str | None:
+    """The pinned commit of a data set of the hub; None: not pinned."""
+    return _REVISIONS.get(canonical(path))
+
+
+def local_files(path: str, config: str | None) -> LocalFiles | None:
+    """What a mirror with converted files must hold for the data set; None: no such files."""
+    name = canonical(path)
+    if name == "cais/mmlu" and config is not None:
+        where = "leaderboard_v1/mmlu"
+        return LocalFiles({"dev": f"{where}/dev/{config}", "test": f"{where}/test/{config}"})
+    if name == "SaylorTwift/bbh" and config is not None:
+        return LocalFiles({"test": f"leaderboard_v2/bbh/{config}"})
+    return _LOCAL.get((name, config)) or _LOCAL.get((name, None))
+
+
+_LOCAL: dict[tuple[str, str | None], LocalFiles] = {
+    ("allenai/ai2_arc", "ARC-Challenge"): LocalFiles(
+        {
+            "train": "leaderboard_v1/arc_challenge/train",
+            "validation": "leaderboard_v1/arc_challenge/validation",
+            "test": "leaderboard_v1/arc_challenge/test",
+        },
+        remarks=("63 of the 1,119 training questions are reconstructed: same text, other ids",),
+    ),
+    ("Rowan/hellaswag", None): LocalFiles(
+        {"validation": "leaderboard_v1/hellaswag/validation_reconstructed"},
+        {"training_split": None, "fewshot_split": "validation"},
+        (
+            "worked examples come from the validation split, the training split is not there",
+            "contexts are rebuilt from a text dump: where they are divided is a guess",
+        ),
+    ),
+    ("truthfulqa/truthful_qa", "multiple_choice"): LocalFiles(
+        {"validation": "leaderboard_v1/truthfulqa/multiple_choice_validation"}
+    ),
+    ("allenai/winogrande", "winogrande_xl"): LocalFiles(
+        {
+            "train": "leaderboard_v1/winogrande/train_m",
+            "validation": "leaderboard_v1/winogrande/validation",
+        },
+        remarks=("worked examples come from the training set train_m, not from winogrande_xl's",),
+    ),
+    ("openai/gsm8k", "main"): LocalFiles(
+        {"train": "leaderboard_v1/gsm8k/train", "test": "leaderboard_v1/gsm8k/test"}
+    ),
+    ("EleutherAI/drop", None): LocalFiles(
+        {"validation": "leaderboard_v1/drop/validation_reconstructed"},
+        {"training_split": None, "fewshot_split": "validation"},
+        (
+            "worked examples come from the validation split, the training split is not there",
+            "answer types are guessed from the answers' text, and the order is not the original",
+        ),
+    ),
+    ("wis-k/instruction-following-eval", None): LocalFiles(
+        {"train": "leaderboard_v2/ifeval/input_data"}
+    ),
+    ("TIGER-Lab/MMLU-Pro", None): LocalFiles(
+        {
+            "test": "leaderboard_v2/mmlu_pro/test",
+            "validation": "leaderboard_v2/mmlu_pro/validation_standin_70",
+        },
+        remarks=(
+            "worked examples are 70 test questions: the validation split is not there",
+            "options are those of an earlier revision",
+        ),
+    ),
+    ("TAUR-Lab/MuSR", None): LocalFiles(
+        {
+            "murder_mysteries": "leaderboard_v2/musr/murder_mysteries",
+            "object_placements": "leaderboard_v2/musr/object_placements",
+            "team_allocation": "leaderboard_v2/musr/team_allocation",
+        },
+        remarks=("samples only: 5, 20 and 5 of 250, 256 and 250 documents",),
+    ),
+}
+
+
+def folder_of(path: str, places: DataPlaces) -> Path | None:
+    """The pulled copy of a data set of the hub; None where there is none."""
+    name = canonical(path)
+    roots = [*places.mirrors, *([places.downloads] if places.downloads else [])]
+    for root in roots:
+        pinned = root / "hub" / f"{name}@{revision(name) or 'main'}"
+        if pinned.is_dir():
+            return pinned
+    return None
+
+
+def split_name(named: str) -> tuple[str, str | None]:
+    """(path, config) of `hub:PATH[:CONFIG]`."""
+    path, _, config = named.removeprefix("hub:").partition(":")
+    return path, config or None
+
+
+def is_available(named: str, places: DataPlaces) -> bool:
+    """Whether `hub:PATH[:CONFIG]` is in a mirror, was downloaded, or can be."""
+    from evalkit.data.resolve import missing
+
+    path, config = split_name(named)
+    if folder_of(path, places) is not None:
+        return True
+    files = local_files(path, config)
+    if files is not None and not missing(list(files.splits.values()), DataPlaces(places.mirrors)):
+        return True
+    if _in_datasets_cache(path):
+        return True
+    return not fetching.is_offline() and fetching.answers(fetching.hub_endpoint())
+
+
+def _in_datasets_cache(path: str) -> bool:
+    """Whether the `datasets` library or the hub's client keep a copy of any revision."""
+    import os
+
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    kept = Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets"))
+    hub = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    flat = path.replace("/", "___")
+    return (kept / flat).is_dir() or (hub / f"datasets--{path.replace('/', '--')}").is_dir()
+
+
+def pull(named: str, folder: Path) -> Path:
+    """Copy the data set `hub:PATH[:CONFIG]` below `folder`, as `folder_of` finds it.
+
+    Raises:
+        DataError: the hub does not answer or has no such data set.
+    """
+    from huggingface_hub import HfApi
+
+    path, config = split_name(named)
+    name = canonical(path)
+    target = folder / "hub" / f"{name}@{revision(name) or 'main'}"
+    api = HfApi(endpoint=fetching.hub_endpoint())
+    try:
+        listed = api.list_repo_files(name, repo_type="dataset", revision=revision(name))
+        api.snapshot_download(
+            name,
+            repo_type="dataset",
+            revision=revision(name),
+            local_dir=target,
+            allow_patterns=_patterns(listed, config),
+        )
+    except Exception as error:  # the hub's client raises errors of several libraries
+        raise DataError(
+            f"the hub's data set {name!r} cannot be fetched ({type(error).__name__}: {error}); "
+            f"check the network, and for a gated one `hf auth login`"
+        ) from error
+    return target
+
+
+def _patterns(files: list[str], config: str | None) -> list[str] | None:
+    """One config's folder where the data set has one, else everything."""
+    if config is None or not any(file.startswith(f"{config}/") for file in files):
+        return None
+    return [f"{config}/*", "README.md", "*.json", "*.yaml"]
