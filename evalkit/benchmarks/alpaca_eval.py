@@ -12,18 +12,22 @@ alpaca_eval's rules that are kept:
 - The win rate is the mean of the preferences, its standard error uses ddof = 1; the discrete
   win rate counts a preference of exactly one half as half a win
   (`alpaca_eval.metrics.helpers`).  Here preferences are 0 to 1, upstream's are 1 to 2.
-- Answers are stripped of white space at both ends (`is_strip_output`).
+- The average length is that of the answers, judged or not, cut to a whole number (`main.py`).
+- Answers of a model are stripped of white space at both ends (`is_strip_output`).
 - An empty answer is judged like any other.
 - An answer equal to the reference is a draw and not judged (`PairwiseAnnotator._preprocess`).
 - A pair without a judgment leaves the win rate, and its answer's length still counts.
+- The length-controlled win rate is its `length_controlled_v1`, in canonical row order, for both
+  versions; `_alpaca_extra.py` has its data, departures, and the length-capped variant.
 
 Departures:
-- The average length keeps its fraction; upstream cuts it (`int(mean)`), which is presentation.
 - Decoding is greedy by default, with up to 2048 new tokens; upstream has a configuration for
   each model, and several of them sample.
 - No system message by default; upstream takes each model's own prompt file.
-- Whether the win rate is AlpacaEval's published one depends on the judge: with evalkit's own
-  judge prompts it is not, and only compares models within one suite.
+- Whether the win rate is AlpacaEval's published one depends on the judge: with a judge that is
+  read through its log-probabilities or asked with evalkit's own prompts it is not, and only
+  compares models within one suite.  What the original judge does otherwise than upstream is
+  said in its own file.
 """
 
 from __future__ import annotations
@@ -34,6 +38,8 @@ from typing import ClassVar, Literal, cast
 from pydantic import Field
 
 from evalkit import data
+from evalkit.benchmarks._alpaca_extra import extra_estimates
+from evalkit.benchmarks._alpaca_scores import METRICS, TASK, sample_id, scores
 from evalkit.benchmarks._judged import judged, no_judge, sampling_seed, worst
 from evalkit.errors import RequestFailed
 from evalkit.protocols import BenchmarkContext, PairwiseJudge, RatingJudge
@@ -49,20 +55,14 @@ from evalkit.types import (
     Record,
     Request,
     Sample,
-    Score,
 )
 
 __all__ = ["AlpacaEval", "AlpacaEvalSpec"]
 
-TASK = "alpaca_eval"
 RULES = 1
 """Raised whenever the same answers and judgments would get other scores."""
-REFERENCES = {1: "reference_text_davinci_003.jsonl", 2: "reference_gpt4_turbo.jsonl"}
-METRICS = (
-    Metric("win_rate", "percent", scale=100.0, primary=True),
-    Metric("discrete_win_rate", "percent", scale=100.0),
-    Metric("avg_length", "characters"),
-)
+REFERENCES = {1: "reference_text_davinci_003", 2: "reference_gpt4_turbo"}
+EVALUATORS = {1: "alpaca_eval_gpt4", 2: "weighted_alpaca_eval_gpt4_turbo"}
 
 
 class AlpacaEvalSpec(BenchmarkSpec):
@@ -72,6 +72,10 @@ class AlpacaEvalSpec(BenchmarkSpec):
     """Always `alpaca_eval`."""
     version: Literal[1, 2] = 2
     """1 compares with text_davinci_003, 2 with gpt4_1106_preview; no matter with own `data`."""
+    evaluator: str | None = None
+    """Configuration of alpaca_eval's whose prompts a judge asks with and whose rules read its
+    replies (judge `protocol: original`); default: the version's, `alpaca_eval_gpt4` for 1 and
+    `weighted_alpaca_eval_gpt4_turbo` for 2."""
     max_tokens: int = Field(default=2048, ge=1)
     """New tokens of an answer at most; a longer one is cut, marked and judged as it is."""
     temperature: float = Field(default=0.0, ge=0)
@@ -95,23 +99,18 @@ class AlpacaEval:
 
     @staticmethod
     def judge_options(spec: BenchmarkSpec) -> Mapping[str, Json]:
-        """None."""
-        del spec
-        return {}
+        """The evaluator configuration to ask with."""
+        assert isinstance(spec, AlpacaEvalSpec)
+        return {"evaluator": spec.evaluator or EVALUATORS[spec.version]}
 
     def data_needs(self) -> Sequence[str]:
-        """Names of public data sets."""
-        return ()
+        """The reference outputs, unless the suite has its own."""
+        return () if self._spec.data is not None else (f"{TASK}/{REFERENCES[self._spec.version]}",)
 
     def load(self) -> None:
         """Read the reference outputs.  Raises DataError."""
         if self._dataset is None:
-            place = data.Place(
-                self._spec.data, self._context.root, next(iter(self._context.places.mirrors), None)
-            )
-            names = [f"{REFERENCES[self._spec.version]}{end}" for end in ("", ".gz")]
-            path = data.locate(place, "alpaca_eval", names, what=f"AlpacaEval ({self.name})")
-            dataset = data.read_jsonl(path)
+            dataset = self._read()
             data.require(
                 dataset,
                 {"instruction": str, "output": str},
@@ -123,7 +122,7 @@ class AlpacaEval:
         """One per record, in file order; the id is the record's index."""
         return [
             Sample(
-                id=f"{index:04d}",
+                id=sample_id(index),
                 task=TASK,
                 turns=(record["instruction"],),
                 category=record.get("dataset"),
@@ -154,16 +153,16 @@ class AlpacaEval:
             conversation=(*asked, Message("assistant", answer)),
             answers=(answer,),
             reference=sample.reference,
-            scores=_scores(answer, judgment),
+            scores=scores(answer, _preference(judgment)),
             judgments=(judgment,),
             truncated=completion.truncated,
             error=error,
         )
 
     def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
-        """None: every figure is a mean over samples."""
-        del records
-        return ()
+        """Draws, length-controlled and length-capped win rate; see `_alpaca_extra.py`."""
+        own = self._spec.data is not None
+        return extra_estimates(records, self._context.places, level, own_data=own)
 
     def describe(self) -> Mapping[str, Json]:
         """Edition, data, decoding and judge."""
@@ -192,6 +191,16 @@ class AlpacaEval:
         self.load()
         assert self._dataset is not None
         return self._dataset
+
+    def _read(self) -> data.Dataset:
+        name = REFERENCES[self._spec.version]
+        if self._spec.data is None:
+            return data.records(f"{TASK}/{name}", self._context.places)
+        place = data.Place(self._spec.data, self._context.root, None)
+        names = [f"{name}.jsonl{end}" for end in ("", ".gz")]
+        return data.read_jsonl(
+            data.locate(place, TASK, names, what=f"AlpacaEval ({self._spec.entry})")
+        )
 
     def _conversation(self, sample: Sample) -> tuple[Message, ...]:
         system = self._spec.system
@@ -223,10 +232,5 @@ def _judgment(judge: PairwiseJudge, sample: Sample, answer: str) -> Flow[Judgmen
     return (yield from judged(judge.compare(sample.turns[0], answer, reference), judge))
 
 
-def _scores(answer: str, judgment: Judgment) -> tuple[Score, ...]:
-    length = Score("avg_length", float(len(answer)))
-    if judgment.status != "ok" or judgment.value is None:
-        return (length,)
-    value = judgment.value
-    discrete = 0.5 if value == 0.5 else float(value > 0.5)
-    return (Score("win_rate", value), Score("discrete_win_rate", discrete), length)
+def _preference(judgment: Judgment) -> float | None:
+    return judgment.value if judgment.status == "ok" else None

@@ -198,20 +198,34 @@ def test_truncation_is_marked(tmp_path: Path) -> None:
     assert (outcome.truncated, outcome.status) == (True, "ok")
 
 
-def test_the_version_picks_the_reference(tmp_path: Path) -> None:
-    folder = tmp_path / "alpaca_eval"
-    folder.mkdir()
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("version", "name"), [(1, "reference_text_davinci_003"), (2, "reference_gpt4_turbo")]
+)
+def test_the_version_picks_the_reference(public_data: Path, version: Any, name: str) -> None:
+    lines = (public_data / f"alpaca_eval/{name}.jsonl").read_text(encoding="utf-8").split("\n")
+    outputs = [json.loads(line)["output"] for line in lines if line]
+    context = BenchmarkContext(Path(), DataPlaces((public_data,)), None, 0)
+    benchmark = AlpacaEval(AlpacaEvalSpec(version=version), context)
+    assert benchmark.version == f"{version}.1"
+    assert [sample.reference for sample in benchmark.samples()] == [(text,) for text in outputs]
+
+
+def test_own_data_may_be_a_folder(tmp_path: Path) -> None:
+    """With files named like the public ones, the version picks its own."""
     for name in ("reference_text_davinci_003", "reference_gpt4_turbo"):
         row = {"instruction": "i", "output": name}
-        (folder / f"{name}.jsonl").write_text(json.dumps(row))
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row))
+    for version, name in ((1, "reference_text_davinci_003"), (2, "reference_gpt4_turbo")):
+        spec = AlpacaEvalSpec.model_validate({"version": version, "data": "."})
+        benchmark = AlpacaEval(spec, BenchmarkContext(tmp_path, DataPlaces(), None, 0))
+        assert benchmark.samples()[0].reference == (name,)
 
-    def reference(version: Any) -> tuple[str, tuple[str, ...]]:
-        spec = AlpacaEvalSpec(version=version)
-        benchmark = AlpacaEval(spec, BenchmarkContext(tmp_path, DataPlaces((tmp_path,)), None, 0))
-        return benchmark.version, benchmark.samples()[0].reference
 
-    assert reference(1) == ("1.1", ("reference_text_davinci_003",))
-    assert reference(2) == ("2.1", ("reference_gpt4_turbo",))
+def test_public_data_that_is_nowhere_is_named(tmp_path: Path) -> None:
+    context = BenchmarkContext(tmp_path, DataPlaces((tmp_path,)), None, 0)
+    with pytest.raises(DataError, match=r"alpaca_eval/reference_gpt4_turbo.*\n.*data pull"):
+        AlpacaEval(AlpacaEvalSpec(), context).load()
 
 
 def test_a_record_without_output_is_an_error(tmp_path: Path) -> None:
