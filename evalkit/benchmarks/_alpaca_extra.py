@@ -69,9 +69,14 @@ def extra_estimates(
 ) -> list[Estimate]:
     """Draws, length-controlled and length-capped win rate of one model.
 
-    As `estimates`, with the constants from wherever `places` has them.
+    As `estimates`, with the constants from wherever `places` has them; for data of the suite's
+    own nothing is downloaded.  Nothing without records.
     """
-    return estimates(records, constants(places), level, own_data=own_data) if records else []
+    if not records:
+        return []
+    if own_data and places.downloads is not None:
+        places = DataPlaces((*places.mirrors, places.downloads))
+    return estimates(records, constants(places), level, own_data=own_data)
 
 
 def estimates(

@@ -95,14 +95,13 @@ def length_controlled(
     Standard error: instructions are resampled with replacement, and in each replicate the cap,
     sd(Δ), the coefficients and the mean prediction are computed anew; the interval is the
     replicates' percentile interval.  Two things are held fixed.  The strength of the penalty:
-    choosing it anew costs 35 times as much and changes the error by no more than the
-    simulation's own (2.49 against 2.47, 2.29 against 2.61, 1.36 against 1.43, 1.80 against 1.68
-    points on four models with 100 and 400 replicates).  The baseline's games: they are constants
-    of the metric; resampled along they change it by less than 0.02 points.  Upstream's own
-    `lc_standard_error` is the spread of predictions between instructions and ignores that the
-    coefficients are estimated (0.04 to 0.75 where this gives 1.4 to 2.6).  In simulations (200
-    of 805 instructions, 120 of 250) the 90% interval holds the truth 90% of the time; with 120
-    instructions the penalty's choice matters more and it holds it 79% of the time.
+    choosing it anew costs 35 times as much, and with the same 400 draws gives 2.48 instead of
+    2.47, 2.60 for 2.61, 1.43 for 1.43 and 1.68 for 1.68 points on four models' real annotations.
+    The baseline's games: they are constants of the metric; resampled along they change the error
+    by less than 0.02 points.  Upstream's own `lc_standard_error` is the spread of predictions
+    between instructions and ignores that the coefficients are estimated (0.04 to 0.75 where
+    this gives 1.4 to 2.6).  In simulations the 90% interval held the expected figure 90% of the
+    time with 805 and with 250 instructions, but only 79% with 120: there it is too narrow.
 
     Args:
         pairs: at most one model's; several of one instruction are resampled together.

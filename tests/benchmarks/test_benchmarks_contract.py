@@ -150,7 +150,7 @@ class TestJudgedBenchmarks:
         assert own.nominal_requests() == sum(len(sample.turns) for sample in own.samples())
 
     def test_missing_data_says_what_to_set(self, build: Builder, kind: str) -> None:
-        with pytest.raises(DataError, match=r"EVALKIT_DATA.*`data:`"):
+        with pytest.raises(DataError, match=r"EVALKIT_DATA.*`data:"):
             build(kind).load()
 
     def test_a_missing_judge_says_what_to_write(self, build: Builder, kind: str) -> None:
