@@ -104,8 +104,9 @@ class ModelSpec(Spec):
     """Run code that comes with the model; shown in the report."""
     engine: SerializeAsAny[EngineSpec] | None = None
     """Serve this model otherwise than the suite's `engine` says."""
-    leaderboard: bool = False
-    """`published` only: take figures from the leaderboard tables alpaca-eval ships."""
+    leaderboard: bool | Annotated[str, Field(min_length=1)] = False
+    """Take figures from the leaderboard tables that alpaca-eval ships: true for the row called
+    like the model, or the row's name."""
     figures: tuple[PublishedFigure, ...] = ()
     """Figures with their sources, for `published` models and those on a `recorded` engine."""
 

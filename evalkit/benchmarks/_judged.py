@@ -9,7 +9,7 @@ from evalkit.errors import BenchmarkError, RequestFailed
 from evalkit.protocols import PairwiseJudge, RatingJudge
 from evalkit.types import Flow, Judgment, Status
 
-__all__ = ["judged", "no_judge", "sampling_seed", "worst"]
+__all__ = ["judged", "load_judge", "no_judge", "sampling_seed", "worst"]
 
 
 def sampling_seed(seed: int, *what: str) -> int:
@@ -36,6 +36,13 @@ def judged(
             part=part,
             error=str(failure),
         )
+
+
+def load_judge(judge: PairwiseJudge | RatingJudge | None) -> None:
+    """Read the prompts of a judge that keeps them in files.  Raises DataError, JudgeError."""
+    load = getattr(judge, "load", None)
+    if load is not None:
+        load()
 
 
 def worst(judgments: Sequence[Judgment]) -> tuple[Status, str | None]:

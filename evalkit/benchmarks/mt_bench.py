@@ -16,6 +16,10 @@ FastChat's rules that are kept:
 - The score pools the ratings of both turns (it is not the mean of the turns' means), and
   ratings that could not be read leave it; here they are counted too.
 
+- Pairs are judged in both orders, and contradicting verdicts are a tie; the win rate counts ties
+  neither way and the adjusted one counts them half (`show_result.py`).  A baseline is a fixed set
+  of answers (`pairwise-baseline`) or models of the suite (`pairwise-all`).
+
 Departures:
 - Sampled turns are seeded by suite seed, question and turn; FastChat calls
   `torch.manual_seed(0)` once a question.
@@ -23,7 +27,8 @@ Departures:
 - No system message; FastChat's conversation templates bring their own.
 - Where the second question fails, the first answer is rated all the same, and the record has
   the failure's status; FastChat writes "ERROR" as the answer and has it rated.
-- Scores are FastChat's only with FastChat's judge prompts and judge.
+- A judge with `protocol: original` is asked with FastChat's prompts; scores are FastChat's only
+  with these and with its judge.
 """
 
 from __future__ import annotations
@@ -32,10 +37,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evalkit import data
-from evalkit.benchmarks._judged import judged, no_judge, sampling_seed, worst
+from evalkit.benchmarks._judged import judged, load_judge, no_judge, sampling_seed, worst
+from evalkit.benchmarks._mt_bench_scores import (
+    GUIDED,
+    METRICS,
+    PARTS,
+    TASK,
+    pair_metrics,
+    pair_scores,
+)
+from evalkit.benchmarks._mt_bench_scores import scores as rating_scores
 from evalkit.errors import DataError, RequestFailed
 from evalkit.protocols import BenchmarkContext, PairwiseJudge, RatingJudge
 from evalkit.specs import BenchmarkSpec
@@ -56,7 +70,6 @@ from evalkit.types import (
 
 __all__ = ["MtBench", "MtBenchSpec"]
 
-TASK = "mt_bench"
 RULES = 1
 """Raised whenever the same answers and judgments would get other scores."""
 TEMPERATURES = {
@@ -70,14 +83,9 @@ TEMPERATURES = {
     "humanities": 0.1,
 }
 UNKNOWN_TEMPERATURE = 0.7
-GUIDED = frozenset({"math", "reasoning", "coding"})
-PARTS = ("turn_1", "turn_2")
 REFERENCES = ("reference_answer.jsonl", "reference_answer/gpt-4.jsonl")
-METRICS = (
-    Metric("score", "points", primary=True, by_category=True, parts=PARTS),
-    Metric("score_turn_1", "points"),
-    Metric("score_turn_2", "points"),
-)
+QUESTIONS = "mt_bench/question"
+GPT4_ANSWERS = "mt_bench/reference_answer/gpt-4"
 
 
 class MtBenchSpec(BenchmarkSpec):
@@ -89,13 +97,27 @@ class MtBenchSpec(BenchmarkSpec):
     """New tokens of one answer at most; a longer one is cut, marked and rated as it is."""
     system: str | None = None
     """System message before each conversation; default: none."""
+    mode: Literal["single", "pairwise"] = "single"
+    """`single` rates every answer; `pairwise` compares it with the baseline's, in both orders."""
+    baseline: tuple[str, ...] = ()
+    """`pairwise`: models to compare with, of the suite (FastChat's pairwise-all: name them all) or,
+    as FILE or the name of a data set, recorded answers in FastChat's format (pairwise-baseline)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MtBenchSpec:
+        if (self.mode == "pairwise") != bool(self.baseline):
+            raise ValueError(
+                f"mode {self.mode!r} with baseline {list(self.baseline)!r}: `mode: pairwise` needs "
+                f"`baseline`, and only it does"
+            )
+        return self
 
 
 class MtBench:
     """Asks both questions of a conversation and has both answers rated."""
 
     judge_kind: ClassVar[Literal["pairwise", "rating"] | None] = "rating"
-    original_judge: ClassVar[str | None] = None
+    original_judge: ClassVar[str | None] = "rating_fastchat"
     version = f"1.{RULES}"
 
     def __init__(self, spec: MtBenchSpec, context: BenchmarkContext) -> None:
@@ -105,16 +127,17 @@ class MtBench:
         self._questions: data.Dataset | None = None
         self._references: data.Dataset | None = None
         self._samples: tuple[Sample, ...] = ()
+        self._rivals: dict[str, Mapping[int, tuple[str, ...]] | None] = {}
 
     @staticmethod
-    def judge_options(spec: BenchmarkSpec) -> Mapping[str, Json]:
-        """None."""
-        del spec
-        return {}
+    def judge_options(spec: MtBenchSpec) -> Mapping[str, Json]:
+        """Whether answers are rated or compared."""
+        return {"mode": spec.mode}
 
     def data_needs(self) -> Sequence[str]:
-        """Names of public data sets."""
-        return ()
+        """Questions and references, unless the suite has its own; the judge's prompts."""
+        own = () if self._spec.data is not None else (QUESTIONS, GPT4_ANSWERS)
+        return (*own, *getattr(self._context.judge, "data_needs", tuple)())
 
     def load(self) -> None:
         """Read questions and, for the categories rated with them, reference answers.
@@ -125,17 +148,32 @@ class MtBench:
         """
         if self._questions is not None:
             return
-        place = data.Place(
-            self._folder(), self._context.root, next(iter(self._context.places.mirrors), None)
-        )
-        what = f"MT-Bench ({self.name})"
-        questions = data.read_jsonl(data.locate(place, "mt_bench", ("question.jsonl",), what=what))
+        load_judge(self._context.judge)
+        questions, self._references = self._read()
         data.require(questions, {"question_id": int, "category": str, "turns": list})
         _check_turns(questions)
-        self._references = _read_references(place, questions.path.parent, what)
         answers = {} if self._references is None else _reference_answers(self._references)
         self._samples = tuple(_sample(record, answers) for record in questions.records)
+        self._rivals = {name: self._rival(name) for name in self._spec.baseline}
         self._questions = questions
+
+    def _read(self) -> tuple[data.Dataset, data.Dataset | None]:
+        """Questions and references: public ones, or the suite's own."""
+        places = self._context.places
+        if self._spec.data is None:
+            return data.records(QUESTIONS, places), data.records(GPT4_ANSWERS, places)
+        place = data.Place(self._folder(), self._context.root, None)
+        what = f"MT-Bench ({self.name})"
+        questions = data.read_jsonl(data.locate(place, "mt_bench", ("question.jsonl",), what=what))
+        return questions, _read_references(place, questions.path.parent, what)
+
+    def _rival(self, name: str) -> Mapping[int, tuple[str, ...]] | None:
+        """Recorded answers of a baseline by question; None for a model that is asked."""
+        is_file = name.endswith((".jsonl", ".json", ".gz"))
+        if not is_file and not data.is_known(name):
+            return None
+        found = data.evidence(name, self._context.root, self._context.places)
+        return _reference_answers(data.read_jsonl(found.path))
 
     def samples(self) -> Sequence[Sample]:
         """One per question, in file order; the id is the question's."""
@@ -143,27 +181,19 @@ class MtBench:
         return self._samples
 
     def metrics(self, task: str) -> Sequence[Metric]:
-        """The pooled score (two ratings a record, also by category), then each turn's."""
+        """The pooled score (also by category), then each turn's; or win rates of pairs."""
         del task
-        return METRICS
+        return pair_metrics(self._spec.baseline) if self._spec.baseline else METRICS
 
     def flow(self, sample: Sample, model: str) -> Flow[Outcome]:
         """Two turns, then a rating of each.  Raises BenchmarkError where no judge was given."""
         judge = _rating(self._context.judge, self.name)
-        system = self._spec.system
-        said = [] if system is None else [Message("system", system)]
-        completions: list[Completion] = []
-        failure: RequestFailed | None = None
-        for turn, question in enumerate(sample.turns):
-            said.append(Message("user", question))
-            try:
-                (completion,) = yield [self._request(sample, model, said, turn)]
-            except RequestFailed as error:
-                failure = error
-                break
-            completions.append(completion)
-            said.append(Message("assistant", completion.text.strip()))
-        judgments = yield from _judgments(judge, sample, said)
+        said, completions, failure = yield from self._talk(sample, model)
+        if self._spec.baseline:
+            judgments, scores = yield from self._matches(judge, sample, model, said)
+        else:
+            judgments = yield from _judgments(judge, sample, said)
+            scores = tuple(score for judgment in judgments for score in _scores(judgment))
         status, error_text = worst(judgments)
         if failure is not None:
             status, error_text = failure.status, str(failure)
@@ -172,11 +202,66 @@ class MtBench:
             conversation=tuple(said),
             answers=tuple(completion.text.strip() for completion in completions),
             reference=sample.reference,
-            scores=tuple(score for judgment in judgments for score in _scores(judgment)),
+            scores=scores,
             judgments=judgments,
             truncated=any(completion.truncated for completion in completions),
             error=error_text,
         )
+
+    def _talk(
+        self, sample: Sample, model: str
+    ) -> Flow[tuple[list[Message], list[Completion], RequestFailed | None]]:
+        """Both questions, each after the answers before it; and what ended it early."""
+        system = self._spec.system
+        said = [] if system is None else [Message("system", system)]
+        completions: list[Completion] = []
+        for turn, question in enumerate(sample.turns):
+            said.append(Message("user", question))
+            try:
+                (completion,) = yield [self._request(sample, model, said, turn)]
+            except RequestFailed as error:
+                return said, completions, error
+            completions.append(completion)
+            said.append(Message("assistant", completion.text.strip()))
+        return said, completions, None
+
+    def _matches(
+        self, judge: RatingJudge, sample: Sample, model: str, said: Sequence[Message]
+    ) -> Flow[tuple[tuple[Judgment, ...], tuple[Score, ...]]]:
+        """Each answer against each baseline's, turn by turn."""
+        match = getattr(judge, "match", None)
+        if match is None:
+            raise no_judge(self.name, "pairwise (`protocol: original`)")
+        judgments: list[Judgment] = []
+        scores: list[Score] = []
+        for rival in self._spec.baseline:
+            if rival == model:
+                continue
+            theirs = yield from self._answers_of(rival, sample)
+            for turn, part in enumerate(PARTS):
+                ours, other = _until(said, turn), _until(theirs, turn)
+                if ours is None or other is None:
+                    continue
+                reference = sample.reference[: turn + 1]
+                asked = match(ours, other, reference, f"{rival}/{part}")
+                judgment = yield from judged(asked, judge, f"{rival}/{part}")
+                judgments.append(judgment)
+                if judgment.status == "ok" and judgment.value is not None:
+                    scores += pair_scores(rival, part, judgment.value)
+        return tuple(judgments), tuple(scores)
+
+    def _answers_of(self, rival: str, sample: Sample) -> Flow[Sequence[Message]]:
+        """The baseline's conversation: recorded, or asked of that model of the suite."""
+        recorded = self._rivals[rival]
+        if recorded is None:
+            said, _, _ = yield from self._talk(sample, rival)
+            return said
+        answers = recorded.get(int(sample.id), ())
+        return [
+            message
+            for question, answer in zip(sample.turns, answers, strict=False)
+            for message in (Message("user", question), Message("assistant", answer))
+        ]
 
     def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
         """None: every figure is a mean over ratings."""
@@ -202,6 +287,8 @@ class MtBench:
             "temperatures": {**TEMPERATURES, "default": UNKNOWN_TEMPERATURE},
             "seed": self._context.seed,
             "system": self._spec.system,
+            "mode": self._spec.mode,
+            "baseline": list(self._spec.baseline),
             "judge": None if judge is None else dict(judge.describe()),
         }
 
@@ -309,7 +396,10 @@ def _judgments(
 def _scores(judgment: Judgment) -> tuple[Score, ...]:
     if judgment.status != "ok" or judgment.value is None:
         return ()
-    return (
-        Score("score", judgment.value, part=judgment.part),
-        Score(f"score_{judgment.part}", judgment.value),
-    )
+    return rating_scores(PARTS.index(judgment.part) + 1, judgment.value)
+
+
+def _until(said: Sequence[Message], turn: int) -> tuple[Message, ...] | None:
+    """The conversation up to the answer of a turn; None where there is no such answer."""
+    ends = [n for n, message in enumerate(said, start=1) if message.role == "assistant"]
+    return tuple(said[: ends[turn]]) if turn < len(ends) else None

@@ -50,7 +50,7 @@ def pull(suite: str, folder: Path, as_json: bool) -> None:
 @click.argument("suite", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def list_(suite: str | None, as_json: bool) -> None:
-    """Every public data set (or those SUITE needs): where it is, whether it is what it should be."""
+    """Every public data set (or those SUITE needs): where it is, and whether its hash is right."""
     from evalkit import data, runner
 
     places, names = runner.data_needs(suite)

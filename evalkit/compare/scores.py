@@ -18,7 +18,8 @@ Metrics: TypeAlias = Mapping[str, Mapping[str, Sequence[Metric]]]
 """By benchmark entry and task, in report order."""
 
 Part: TypeAlias = tuple[str, str]
-"""(sample, part): what one score is about, and what is paired."""
+"""(sample, part): what one score is about, and what is paired.  A part that ends in `#2`, `#3`, ...
+is a repetition of it: it enters a mean, and is never missing."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,14 @@ class Cell:
     category: str | None
     scores: Mapping[str, Mapping[Part, float]]
     """By model; failed samples have none.  Excluded samples count as failed."""
-    expected: Mapping[str, int]
-    """By model: scores that should be there."""
+    absent: Mapping[str, int]
+    """By model: scores that should be there and are not."""
     clusters: Mapping[str, Mapping[Part, Hashable]]
     """By model: unit of resampling of each score."""
 
     def missing(self, model: str) -> int:
         """Scores of `model` that should be there and are not."""
-        return self.expected[model] - len(self.scores[model])
+        return self.absent[model]
 
 
 def models(records: Sequence[Record]) -> list[str]:
@@ -71,7 +72,8 @@ def _check_scores(record: Record, announced: Mapping[str, tuple[str, ...]]) -> N
     seen: set[tuple[str, str]] = set()
     for score in record.outcome.scores:
         where = f"{record.benchmark}: sample {record.sample!r} of {record.task!r}"
-        if score.part not in announced.get(score.metric, (score.part,)):
+        base = score.part.partition("#")[0]
+        if base not in announced.get(score.metric, (base,)):
             raise BenchmarkError(
                 f"{where} has a score {score.metric!r} for part {score.part!r}; "
                 f"the metric's parts are {announced[score.metric]!r}"
@@ -117,16 +119,18 @@ def _cells_of(records: Sequence[Record], metric: Metric) -> Iterator[Cell]:
 def _cell(records: Sequence[Record], metric: Metric, category: str | None) -> Cell:
     scores: dict[str, dict[Part, float]] = {}
     clusters: dict[str, dict[Part, Hashable]] = {}
-    expected: dict[str, int] = {}
+    absent: dict[str, int] = {}
     for record in records:
         values = scores.setdefault(record.model, {})
         units = clusters.setdefault(record.model, {})
-        expected[record.model] = expected.get(record.model, 0) + len(metric.parts)
-        for part, value in _values(record, metric):
+        found = dict(_values(record, metric))
+        lacking = set(metric.parts) - {part.partition("#")[0] for part in found}
+        absent[record.model] = absent.get(record.model, 0) + len(lacking)
+        for part, value in found.items():
             values[record.sample, part] = value
             units[record.sample, part] = _unit(record)
     first = records[0]
-    return Cell(first.benchmark, first.task, metric, category, scores, expected, clusters)
+    return Cell(first.benchmark, first.task, metric, category, scores, absent, clusters)
 
 
 def _values(record: Record, metric: Metric) -> Iterator[tuple[str, float]]:

@@ -1,1 +1,12 @@
-"""Results that other tools wrote, as evidence of ordinary runs."""
+"""Results that other tools wrote, as evidence of ordinary runs.
+
+One file per foreign format, each with `read(files, options) -> list[Evidence]`; `answers.py` reads
+answers alone, `leaderboards.py` published figures, `_together.py` looks at models side by side.
+"""
+
+from __future__ import annotations
+
+from evalkit.importers._together import cross_findings
+from evalkit.importers.evidence import Evidence, ImportOptions
+
+__all__ = ["Evidence", "ImportOptions", "cross_findings"]

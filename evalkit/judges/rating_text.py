@@ -14,19 +14,15 @@ Departures: a number outside 1 to 10, and one FastChat's parser would stop the r
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Mapping, Sequence
 
+from evalkit.judges._fastchat import read_rating
 from evalkit.judges._prompt import sampling_seed
 from evalkit.judges._ratings import judgment, probe_hash, question
 from evalkit.specs import JudgeSpec
 from evalkit.types import Exchange, Flow, Json, Judgment, Message, Request
 
 __all__ = ["RatingText"]
-
-_RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]")
-_RATING_BACKUP = re.compile(r"\[(\d+\.?\d*)\]")
 
 
 class RatingText:
@@ -76,15 +72,8 @@ class RatingText:
 
 def _read(reply: str) -> float | None:
     """The rating FastChat reads from `reply`; None where there is none from 1 to 10."""
-    found = _RATING.search(reply) or _RATING_BACKUP.search(reply)
-    if found is None:
-        return None
-    try:
-        # As upstream: `08`, and digits of other scripts, are no Python literals.
-        value = float(ast.literal_eval(found.group(1)))
-    except (SyntaxError, ValueError, OverflowError):
-        return None
-    return value if 1 <= value <= 10 else None
+    value = read_rating(reply)
+    return value if value is not None and 1 <= value <= 10 else None
 
 
 def _prompt(conversation: Sequence[Message], reference: Sequence[str]) -> tuple[Message, ...]:

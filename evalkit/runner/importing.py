@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from evalkit import extensions, store
 from evalkit.errors import DataError
-from evalkit.importers.evidence import Evidence, ImportOptions
+from evalkit.importers import Evidence, ImportOptions, cross_findings
 from evalkit.runner.assemble import Origin, build_benchmarks, mirrors, with_engines
 from evalkit.runner.known import Known
 from evalkit.runner.pipeline import Result, run
@@ -62,6 +62,8 @@ def import_run(
     found: list[Evidence] = importer.read(list(source.files), options)
     if not found:
         raise DataError(f"{', '.join(map(str, source.files))}: nothing to import in it")
+    extra = cross_findings(found)
+    found = [replace(e, findings=(*e.findings, *extra.get(e.model, ()))) for e in found]
     suite = _suite(source, found)
     benchmarks = build_benchmarks(suite, origin)
     with store.CompletionStore(origin.state / "cache.sqlite") as cache:

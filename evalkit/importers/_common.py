@@ -1,0 +1,85 @@
+"""What importers share: which models of which files are meant, and which companions they have."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from evalkit import data
+from evalkit.errors import DataError
+from evalkit.types import Finding
+
+__all__ = ["few", "named_rows", "pairs_of", "pick_models"]
+
+
+def pick_models(stored: Sequence[str], wanted: Sequence[str]) -> list[tuple[int, str]]:
+    """(index into `stored`, name to give it) of the models that are meant.
+
+    Without `wanted` all, as they are called; names of the files pick, in the order wanted; else as
+    many names as there are models rename them in order.
+
+    Raises:
+        DataError: neither.
+    """
+    if not wanted:
+        repeated = {name for name in stored if stored.count(name) > 1}
+        if repeated:
+            raise DataError(
+                f"several files hold a model called {sorted(repeated)[0]!r}; give each a name of "
+                f"its own with --model, in the order of the files"
+            )
+        return list(enumerate(stored))
+    if all(list(stored).count(name) == 1 for name in wanted):
+        return [(list(stored).index(name), name) for name in wanted]
+    if len(wanted) == len(stored):
+        return list(enumerate(wanted))
+    unknown = next((name for name in wanted if name not in stored), wanted[0])
+    near = difflib.get_close_matches(unknown, stored, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise DataError(
+        f"no model {unknown!r} in the evidence, which has {', '.join(map(repr, stored))}{hint}  "
+        f"Pick by these names, or give {len(stored)} names to rename them all"
+    )
+
+
+def pairs_of(
+    stored: Sequence[str], companions: Sequence[data.Dataset], name_field: str
+) -> list[data.Dataset | None]:
+    """The companion file of each model: the one that names it, else by position if as many.
+
+    Raises:
+        DataError: a companion belongs to none of the models.
+    """
+    left = list(companions)
+    found: list[data.Dataset | None] = [None] * len(stored)
+    for index, name in enumerate(stored):
+        for companion in left:
+            if any(str(row.get(name_field)) == name for row in companion.records[:1]):
+                found[index] = companion
+                left.remove(companion)
+                break
+    open_places = [i for i, one in enumerate(found) if one is None]
+    if left and len(left) != len(open_places):
+        raise DataError(
+            f"{left[0].path}: holds answers of none of {', '.join(map(repr, stored))}; "
+            f"give one file for each model, in their order"
+        )
+    for index, companion in zip(open_places, left, strict=False):
+        found[index] = companion
+    return found
+
+
+def few(values: Sequence[object], n: int = 3) -> str:
+    """The first few, in words."""
+    shown = ", ".join(str(v) for v in values[:n])
+    return shown if len(values) <= n else f"{shown} and {len(values) - n} more"
+
+
+def named_rows(n: int) -> str:
+    """`1 row`, `2 rows`."""
+    return "1 row" if n == 1 else f"{n} rows"
+
+
+def remark(code: str, message: str) -> Finding:
+    """Something worth knowing that does not damage the figures."""
+    return Finding(code, message, damaged=False)

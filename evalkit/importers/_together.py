@@ -1,0 +1,46 @@
+"""What only shows when the evidence of several models lies side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from evalkit.importers.evidence import Evidence
+from evalkit.types import Finding, Record
+
+__all__ = ["cross_findings"]
+
+_ENOUGH = 5
+"""Fewer equal judgments than this say nothing."""
+
+
+def cross_findings(found: Sequence[Evidence]) -> dict[str, list[Finding]]:
+    """Findings by model, for evidence of one benchmark entry.
+
+    The same answers with the same judgments under two names are one model's results twice, or a
+    file under a wrong name: a comparison of the two would be of a model with itself.
+    """
+    seen: dict[tuple[str, tuple[Hashable, ...]], str] = {}
+    findings: dict[str, list[Finding]] = {}
+    for evidence in found:
+        judged = tuple(_judged(record) for record in evidence.records if record.outcome.judgments)
+        if len(judged) < _ENOUGH:
+            continue
+        first = seen.setdefault((evidence.entry, judged), evidence.model)
+        if first != evidence.model:
+            for model, other in ((first, evidence.model), (evidence.model, first)):
+                findings.setdefault(model, []).append(_identical(model, other, len(judged)))
+    return findings
+
+
+def _judged(record: Record) -> Hashable:
+    outcome = record.outcome
+    votes = tuple((j.part, j.value, tuple(e.reply for e in j.exchanges)) for j in outcome.judgments)
+    return (record.sample, outcome.answers, votes)
+
+
+def _identical(model: str, other: str, n: int) -> Finding:
+    return Finding(
+        "identical_judgments",
+        f"all {n} answers and judgments of {model} are, letter for letter, those of {other}: "
+        f"one of the two names is wrong, and a comparison of the two says nothing",
+    )

@@ -1,0 +1,192 @@
+"""Figures that others published: alpaca-eval's leaderboard tables, and figures of the suite.
+
+Source: the CSV files that the installed alpaca_eval package ships, one per evaluator and version,
+`leaderboards/data_AlpacaEval/alpaca_eval_gpt4_leaderboard.csv` for version 1 and
+`leaderboards/data_AlpacaEval_2/weighted_alpaca_eval_gpt4_turbo_leaderboard.csv` for version 2
+(https://github.com/tatsu-lab/alpaca_eval).  One raw row, its first column the model's name:
+
+    ,win_rate,standard_error,n_wins,n_wins_base,n_draws,n_total,mode,avg_length,discrete_win_rate,
+     length_controlled_winrate
+    claude-2,91.35572139303484,0.9897323784630048,734,69,1,804,minimal,1069,91.35572139303484,74.3
+
+Their `lc_standard_error` is never used: it leaves out the uncertainty of the fit.  Rows are found
+by their exact name.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import functools
+import importlib.util
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from statistics import NormalDist
+
+from evalkit.benchmarks import _alpaca_scores as alpaca
+from evalkit.errors import DataError
+from evalkit.specs import BenchmarkSpec, ModelSpec, PublishedFigure
+from evalkit.types import Estimate
+
+__all__ = ["figure_estimates", "table_estimates", "tables"]
+
+_TABLES = {1: "data_AlpacaEval", 2: "data_AlpacaEval_2"}
+_EVALUATORS = {1: "alpaca_eval_gpt4", 2: "weighted_alpaca_eval_gpt4_turbo"}
+_COLUMNS = {
+    "win_rate": "win_rate",
+    "discrete_win_rate": "discrete_win_rate",
+    "length_controlled_win_rate": "length_controlled_winrate",
+    "avg_length": "avg_length",
+}
+"""Column by evalkit's metric."""
+_PUBLISHED = "published"
+
+
+def table_estimates(
+    model: str, row: str, benchmarks: Sequence[BenchmarkSpec], level: float
+) -> list[Estimate]:
+    """A model's published AlpacaEval figures, for each AlpacaEval entry of a suite.
+
+    Args:
+        model: name in the suite.
+        row: name in the tables.
+        benchmarks: entries of the suite; others than AlpacaEval have no table.
+        level: confidence level of the win rate's interval (normal, from the table's standard
+            error), 0 to 1.
+
+    Raises:
+        DataError: no table of these entries has the row, or alpaca_eval is not installed.
+    """
+    judged = [spec for spec in benchmarks if spec.type == "alpaca_eval"]
+    known = {path: _read(path) for spec in judged if (path := _table(spec)) is not None}
+    if known and not any(row in rows for rows in known.values()):
+        names = sorted({name for rows in known.values() for name in rows})
+        near = difflib.get_close_matches(row, names, 3, cutoff=0.4)
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise DataError(
+            f"model {model!r}: alpaca_eval's leaderboards have no row {row!r}{hint}  "
+            f"({len(names)} rows in {', '.join(path.name for path in known)}); write "
+            f"`leaderboard: ROW`, or list `figures` with their sources"
+        )
+    found: list[Estimate] = []
+    for spec in judged:
+        path = _table(spec)
+        if path is not None and row in known[path]:
+            source = f"alpaca_eval {version('alpaca_eval')}, {path.name}, row {row!r}"
+            found += _row_estimates((model, spec.entry), known[path][row], source, level)
+    return found
+
+
+def _row_estimates(
+    place: tuple[str, str], row: Mapping[str, str], source: str, level: float
+) -> Iterator[Estimate]:
+    units = {metric.name: metric.unit for metric in alpaca.METRICS}
+    total = _number(row.get("n_total"))
+    for metric, column in _COLUMNS.items():
+        point = _number(row.get(column))
+        if point is None:
+            continue
+        error = _number(row.get("standard_error")) if metric == "win_rate" else None
+        half = None if error is None else NormalDist().inv_cdf((1 + level) / 2) * error
+        yield Estimate(
+            model=place[0],
+            benchmark=place[1],
+            task=alpaca.TASK,
+            metric=metric,
+            category=None,
+            point=point,
+            standard_error=error,
+            low=None if half is None else point - half,
+            high=None if half is None else point + half,
+            level=level,
+            n=int(total or 0),
+            n_clusters=int(total or 0),
+            n_missing=0,
+            unit=units.get(metric, "percent"),
+            method=_PUBLISHED,
+            source=source,
+        )
+
+
+def tables() -> list[Path]:
+    """Every leaderboard table of the installed alpaca_eval package.  Raises DataError."""
+    return sorted(_folder().glob("data_AlpacaEval*/*_leaderboard.csv"))
+
+
+def _folder() -> Path:
+    spec = importlib.util.find_spec("alpaca_eval")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(
+            "the package alpaca_eval, which ships the leaderboards, is not installed; "
+            "install evalkit with its dependencies"
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / "leaderboards"
+
+
+def _table(spec: BenchmarkSpec) -> Path | None:
+    """The table of an AlpacaEval entry; None where no one published one for its evaluator."""
+    edition = int(getattr(spec, "version", 2))
+    evaluator = getattr(spec, "evaluator", None) or _EVALUATORS[edition]
+    path = _folder() / _TABLES[edition] / f"{evaluator}_leaderboard.csv"
+    return path if path.is_file() else None
+
+
+@functools.cache
+def _read(path: Path) -> Mapping[str, Mapping[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row[""]: row for row in csv.DictReader(file)}
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        return None
+    return value if value is not None and math.isfinite(value) else None
+
+
+def figure_estimates(
+    model: str, spec: ModelSpec, benchmarks: Sequence[BenchmarkSpec], level: float
+) -> list[Estimate]:
+    """The figures that a suite lists for a model, each with its source; no intervals."""
+    return [
+        _figure(model, figure, entry, level)
+        for figure in spec.figures
+        for entry in benchmarks
+        if figure.benchmark == entry.entry
+        or (figure.benchmark == entry.type and not _is_entry(figure.benchmark, benchmarks))
+    ]
+
+
+def _is_entry(name: str, benchmarks: Sequence[BenchmarkSpec]) -> bool:
+    return any(entry.entry == name for entry in benchmarks)
+
+
+def _figure(model: str, figure: PublishedFigure, entry: BenchmarkSpec, level: float) -> Estimate:
+    said = (figure.source, figure.date, figure.settings)
+    return Estimate(
+        model=model,
+        benchmark=entry.entry,
+        task=figure.task or entry.type,
+        metric=figure.metric,
+        category=None,
+        point=figure.value,
+        standard_error=None,
+        low=None,
+        high=None,
+        level=level,
+        n=0,
+        n_clusters=0,
+        n_missing=0,
+        unit=_unit(figure.metric),
+        method=_PUBLISHED,
+        source=", ".join(part for part in said if part),
+    )
+
+
+def _unit(metric: str) -> str:
+    if metric == "score" or metric.startswith("score_turn"):
+        return "points"
+    return "characters" if metric == "avg_length" else "percent"
