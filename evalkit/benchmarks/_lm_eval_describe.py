@@ -61,15 +61,16 @@ def describe_task(loaded: LoadedTask) -> dict[str, Json]:
     task = loaded.task
     config = task.config
     shots = int(config.num_fewshot or 0)
-    kwargs = config.dataset_kwargs or {}
+    kwargs, source = config.dataset_kwargs or {}, loaded.source
     fields = {k: v for k, v in vars(config).items() if k not in _NOT_IDENTITY and v is not None}
     return {
         "version": canonical(task.VERSION),
         "output_type": task.OUTPUT_TYPE,
         "dataset": {
-            "path": config.dataset_path,
-            "name": config.dataset_name,
-            "revision": kwargs.get("revision"),
+            "path": config.dataset_path if source is None else source.path,
+            "name": config.dataset_name if source is None else source.config,
+            "revision": kwargs.get("revision") if source is None else source.revision,
+            "remarks": [] if source is None else list(source.remarks),
             "files": {label: _sha256(path) for label, path in sorted(loaded.files.items())},
         },
         "documents": len(loaded.docs),

@@ -25,12 +25,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from evalkit import data
 from evalkit.errors import DataError, EvalkitError, SuiteError
+from evalkit.protocols import DataPlaces
 from evalkit.types import Json
 
-__all__ = ["Loaded", "LoadedTask", "Selection", "load", "quiet", "seeded"]
+__all__ = ["Loaded", "LoadedTask", "Selection", "Source", "load", "needs", "quiet", "seeded"]
 
 _LOCAL_READERS = frozenset({"json", "csv", "parquet", "text", "arrow", "pandas", "xml"})
 _RANDOM_SEED, _NUMPY_SEED = 0, 1234
@@ -51,6 +54,22 @@ class Selection:
     """Config entries by name: of a task, or of an entry of `tasks`."""
     shots: int | None = None
     fewshot_seed: int = 1234
+    places: DataPlaces = DataPlaces()  # noqa: RUF009 - frozen
+    """Where local copies of the tasks' public data sets may lie."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a task's documents come from."""
+
+    path: str
+    """`dataset_path` as the task's own config has it."""
+    config: str | None
+    """`dataset_name`."""
+    revision: str | None = None
+    """Pinned commit of the hub's data set."""
+    remarks: tuple[str, ...] = ()
+    """How local files depart from the official data set."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +83,8 @@ class LoadedTask:
     """Its documents, in order; the index is the document's id."""
     files: Mapping[str, Path]
     """Local data files by the label that is shown for them."""
+    source: Source | None = None
+    """None: the task's own code provides the documents."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +119,23 @@ def load(selection: Selection) -> Loaded:
             name: _finish(name, task, configs, selection) for name, task in found["tasks"].items()
         }
     return Loaded(tasks, found.get("groups", {}))
+
+
+def needs(selection: Selection) -> list[str]:
+    """Hub data sets of the selected tasks, as `hub:PATH[:CONFIG]`; nothing is downloaded.
+
+    Raises:
+        SuiteError: a name matches nothing.
+    """
+    with quiet(), tempfile.TemporaryDirectory(prefix="evalkit-datasets-") as scratch:
+        configs = _Configs(selection, Path(scratch), build=False)
+        for name in selection.tasks:
+            _build(configs, name)
+    found: dict[str, None] = {}
+    for name, source in configs.sources.items():
+        if not configs.files.get(name) and source.path not in _LOCAL_READERS:
+            found[f"hub:{source.path}" + (f":{source.config}" if source.config else "")] = None
+    return list(found)
 
 
 @contextmanager
@@ -138,8 +176,11 @@ def seeded() -> Iterator[None]:
 class _Configs:
     """A task manager whose factory merges overrides into every config it builds from."""
 
-    def __init__(self, selection: Selection, scratch: Path) -> None:
+    def __init__(self, selection: Selection, scratch: Path, *, build: bool = True) -> None:
         self.selection = selection
+        self.build = build
+        """Whether tasks are built, or only their configs looked at."""
+        self.sources: dict[str, Source] = {}
         self.files: dict[str, dict[str, Path]] = {}
         self.spec = ""
         """The entry of `tasks` being built; its overrides reach all tasks below it."""
@@ -206,6 +247,8 @@ class _Configs:
         folder = None if entry.yaml_path is None else Path(entry.yaml_path).parent
         files: dict[str, Path] = {}
         config = _with_files(config, folder, name, files)
+        if not self._names_data(name):
+            config = self._from_data_room(config, name, files)
         for key in dict.fromkeys((self.spec, name)):
             if key in self.selection.overrides:
                 self._used.add(key)
@@ -219,6 +262,26 @@ class _Configs:
         self.files[name] = files
         self.spec_of[name] = self.spec
         return config
+
+    def _names_data(self, name: str) -> bool:
+        """Whether the suite itself says where the task's data comes from."""
+        changes = (self.selection.overrides.get(key, {}) for key in (self.spec, name))
+        return any("dataset_path" in change or "dataset_kwargs" in change for change in changes)
+
+    def _from_data_room(
+        self, config: dict[str, Any], name: str, files: dict[str, Path]
+    ) -> dict[str, Any]:
+        """The config with local copies of its public data set, or its pinned revision."""
+        path, part = config.get("dataset_path"), config.get("dataset_name")
+        if not isinstance(path, str) or path in _LOCAL_READERS:
+            return config
+        found = data.task_data(path, part, self.selection.places)
+        self.sources[name] = Source(path, part)
+        if found is None:
+            return config
+        self.sources[name] = Source(path, part, found.revision, found.remarks)
+        files.update(found.files)
+        return _merge(config, found.config)
 
     def check_all_used(self) -> None:
         """Raises SuiteError for overrides of tasks that are not there."""
@@ -246,6 +309,9 @@ def _factory(configs: _Configs) -> Any:
             return config if entry.kind is Kind.GROUP else configs.finish(config, entry)
 
         def _build_task(self, entry: Any, overrides: Any) -> Any:
+            if not configs.build:
+                name = str(self._load_full_config(entry, overrides).get("task", entry.name))
+                return SimpleNamespace(task_name=name, config=SimpleNamespace(task=name))
             with seeded():
                 return super()._build_task(entry, overrides)
 
@@ -279,7 +345,8 @@ def _why(name: str, error: Exception) -> str:
     if isinstance(error, ConnectionError):
         return (
             f"{text}; its data set is not on this machine and the hub cannot be reached: "
-            f"go online once, or name local files in overrides: "
+            f"copy it with `evalkit data pull SUITE --to DIR` where it can be and set "
+            f"EVALKIT_DATA=DIR, or name local files in overrides: "
             f"{{{name}: {{dataset_path: json, dataset_kwargs: {{data_files: ...}}}}}}"
         )
     return f"{text}; check the task's config and its data"
@@ -299,7 +366,7 @@ def _finish(name: str, task: Any, configs: _Configs, selection: Selection) -> Lo
             docs = tuple(task.eval_docs)
     except Exception as error:
         raise DataError(_why(name, error)) from error
-    return LoadedTask(name, task, docs, configs.files.get(name, {}))
+    return LoadedTask(name, task, docs, configs.files.get(name, {}), configs.sources.get(name))
 
 
 def _set_shots(name: str, task: Any, configs: _Configs, selection: Selection) -> None:

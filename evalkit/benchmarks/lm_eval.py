@@ -39,7 +39,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from evalkit import data
 from evalkit.benchmarks import _lm_eval_scores as scoring
+from evalkit.benchmarks._lm_eval_2023 import Drawn, draw_as_2023
 from evalkit.benchmarks._lm_eval_describe import describe_group, describe_task
 from evalkit.benchmarks._lm_eval_requests import (
     chat_prompt,
@@ -48,7 +50,8 @@ from evalkit.benchmarks._lm_eval_requests import (
     requests_of,
     response,
 )
-from evalkit.benchmarks._lm_eval_tasks import Loaded, LoadedTask, Selection, load, seeded
+from evalkit.benchmarks._lm_eval_tasks import Loaded, LoadedTask, Selection, load, needs, seeded
+from evalkit.benchmarks._lm_eval_tools import langdetect_seeded, use_nltk
 from evalkit.errors import BenchmarkError, RequestFailed
 from evalkit.protocols import BenchmarkContext
 from evalkit.specs import BenchmarkSpec
@@ -90,6 +93,9 @@ class LmEvalSpec(BenchmarkSpec):
     """Text before everything else (the system turn in the chat format)."""
     fewshot_seed: int = 1234
     """Seeds the choice of worked examples; lm-eval's default."""
+    fewshot_draw: Literal["lm_eval", "2023"] = "lm_eval"
+    """How worked examples are drawn: as lm-eval does now, or as the harness of 2023 did, which
+    first shuffled the documents with the same generator."""
 
     @model_validator(mode="after")
     def _consistent(self) -> LmEvalSpec:
@@ -120,13 +126,13 @@ class LmEval:
 
     @staticmethod
     def judge_options(spec: BenchmarkSpec) -> Mapping[str, Json]:
-        """None."""
+        """Nothing: there is no judge."""
         del spec
         return {}
 
     def data_needs(self) -> Sequence[str]:
-        """Names of public data sets."""
-        return ()
+        """The tasks' data sets of the hub; nothing is downloaded.  Raises SuiteError."""
+        return needs(self._selection())
 
     def load(self) -> None:
         """Build the tasks and read their documents.
@@ -138,22 +144,28 @@ class LmEval:
         if self._loaded is not None:
             return
         spec = self._spec
-        loaded = load(
-            Selection(
-                root=self._context.root,
-                tasks=spec.tasks,
-                include=spec.include,
-                overrides=spec.overrides,
-                shots=spec.shots,
-                fewshot_seed=spec.fewshot_seed,
-            )
-        )
+        folder = data.nltk_folder(self._context.places)
+        if folder is not None:
+            use_nltk(folder)
+        loaded = load(self._selection())
         for name, item in loaded.tasks.items():
             if item.task.OUTPUT_TYPE == "generate_until":
                 generation(item.task.config.generation_kwargs or {}, name)
             self._prompts[name] = _Prompts(item, spec)
             self._metrics[name] = scoring.metrics(item.task)
         self._loaded = loaded
+
+    def _selection(self) -> Selection:
+        spec = self._spec
+        return Selection(
+            root=self._context.root,
+            tasks=spec.tasks,
+            include=spec.include,
+            overrides=spec.overrides,
+            shots=spec.shots,
+            fewshot_seed=spec.fewshot_seed,
+            places=self._context.places,
+        )
 
     @property
     def _tasks(self) -> Mapping[str, LoadedTask]:
@@ -265,6 +277,7 @@ class LmEval:
             "fewshot_as_multiturn": spec.fewshot_as_multiturn,
             "system_instruction": spec.system_instruction,
             "fewshot_seed": spec.fewshot_seed,
+            "fewshot_draw": spec.fewshot_draw,
             "seed": self._context.seed,
             "tasks": {name: describe_task(item) for name, item in self._tasks.items()},
             "groups": {n: describe_group(g) for n, g in self._loaded.groups.items()},
@@ -284,6 +297,8 @@ class _Prompts:
         self._item = item
         self._spec = spec
         self._built: list[list[Any]] = []
+        if spec.fewshot_draw == "2023" and (item.task.config.num_fewshot or 0) > 0:
+            draw_as_2023(item, spec.fewshot_seed)
 
     def instances(self, index: int) -> list[Any]:
         """Fresh lm-eval Instances of document `index`, without responses."""
@@ -306,6 +321,8 @@ class _Prompts:
     def _build(self, index: int) -> list[Any]:
         """As `Task.build_all_requests` does for one document."""
         task, spec, doc = self._item.task, self._spec, self._item.docs[index]
+        if isinstance(task.sampler, Drawn):
+            task.sampler.document = index
         template = chat_prompt if spec.apply_chat_template else None
         context = task.fewshot_context(
             doc,
@@ -332,7 +349,7 @@ def _score(task: Any, instances: Sequence[Any]) -> Outcome:
     scores: list[Score] = []
     data: dict[str, Json] = {}
     try:
-        with seeded():
+        with seeded(), langdetect_seeded():
             for ensemble in task._filters:  # noqa: SLF001 - lm-eval has no accessor
                 ensemble.apply(instances)
                 kept = [i.filtered_resps[ensemble.name] for i in instances]

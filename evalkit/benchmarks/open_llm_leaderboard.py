@@ -1,31 +1,34 @@
-"""The Open LLM Leaderboard, versions 1 (2023) and 2 (2024), with today's lm-eval tasks.
+"""The Open LLM Leaderboard, versions 1 (2023) and 2 (2024), asked and scored by lm-eval's tasks.
 
 Source: Hugging Face's Open LLM Leaderboard.  Version 1 is six lm-eval tasks with fixed shots
 (seven with DROP, which was there in November 2023 only); version 2 is lm-eval's group
-`leaderboard`, whose tasks state their shots themselves.  Everything is asked and scored by the
-`lm_eval` benchmark; here belong the choice of tasks and the average.
+`leaderboard`, whose tasks state their shots themselves.  Here belong the choice of tasks and their
+settings; what the leaderboards computed from them is in `_leaderboard.py`.  One raw document is
+whatever the task's is:
 
-Departures from the leaderboards, all of them visible in `describe`:
-- lm-eval's present task versions: other stop strings, few-shot seed 1234 (version 1 used 42).
-- MMLU is averaged over its 57 tasks with equal weights, as version 1 did; lm-eval itself weights
-  by size (both are reported).
+    {"id": "Mercury_7175875", "question": "An astronomer ...", "answerKey": "C",
+     "choices": {"text": ["...", "..."], "label": ["A", "B", "C", "D"]}}
+
+`settings: "2023"` asks version 1 as the harness of 2023 did (`_lm_eval_2023.py` draws its worked
+examples); `describe` lists the difference by task.  The metrics lm-eval itself prints,
+size-weighted groups included, are reported in either case.
+
+Departures from the leaderboards:
+- With `settings: current` lm-eval's present task versions are asked.
+- With `settings: "2023"` texts, stops and examples are 2023's; scoring is lm-eval's present code
+  (GSM8K: the filter `strict-match` has 2023's pattern; DROP: the same em and f1).
 - Version 2 uses no chat template unless `apply_chat_template` says so.
-
-Version 2's average: each task's score s is set against chance 1/c, 100 · max(0, (s - 1/c) /
-(1 - 1/c)); tasks of a family are averaged with equal weights, then the six families.  MATH has
-no chance level; IFEval is the mean of its prompt- and instruction-level strict accuracies.
-(Hugging Face, "Scores Normalization", Open LLM Leaderboard documentation, 2024.)
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
+from evalkit.benchmarks import _leaderboard as board
 from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
@@ -34,32 +37,6 @@ from evalkit.specs import BenchmarkSpec
 from evalkit.types import Estimate, Flow, Json, Metric, Outcome, Record, Sample
 
 __all__ = ["OpenLlmLeaderboard", "OpenLlmLeaderboardSpec"]
-
-_V1: dict[str, tuple[int, str, int]] = {
-    "arc_challenge": (25, "acc_norm", 4_687),
-    "hellaswag": (10, "acc_norm", 40_168),
-    "mmlu": (5, "acc", 56_168),
-    "truthfulqa_mc2": (0, "acc", 6_204),
-    "winogrande": (5, "acc", 2_534),
-    "gsm8k": (5, "exact_match,strict-match", 1_319),
-}
-"""Task: shots, metric of the leaderboard, requests (one per choice; counted from the data sets'
-test or validation splits: 1172, 10042, 14042, 817, 1267 and 1319 documents)."""
-
-_DROP = {"drop": (3, "f1", 9_536)}
-"""9,536 documents of the validation split."""
-
-_V2: dict[str, tuple[str, int]] = {
-    "leaderboard_bbh": ("acc_norm", 31_710),
-    "leaderboard_gpqa": ("acc_norm", 4_768),
-    "leaderboard_ifeval": ("prompt_level_strict_acc", 541),
-    "leaderboard_math": ("exact_match", 1_324),
-    "leaderboard_mmlu_pro": ("acc", 113_966),
-    "leaderboard_musr": ("acc_norm", 2_530),
-}
-"""Family (the beginning of its tasks' names): metric, requests.  BBH: 5,761 documents of 24
-tasks; GPQA: 198 + 448 + 546 documents with 4 choices; MATH level 5: 1,324; MMLU-Pro: 12,032 with
-up to 10 choices; MuSR: 250, 256 and 250 documents with 2, up to 5 and 3 choices."""
 
 
 class OpenLlmLeaderboardSpec(BenchmarkSpec):
@@ -70,8 +47,13 @@ class OpenLlmLeaderboardSpec(BenchmarkSpec):
     version: Literal[1, 2] = 1
     """1: ARC, HellaSwag, MMLU, TruthfulQA, Winogrande, GSM8K; 2: BBH, GPQA, IFEval, MATH,
     MMLU-Pro, MuSR."""
+    settings: Literal["current", "2023"] = "current"
+    """Version 1: as lm-eval asks its tasks now, or as the leaderboard's harness did in 2023."""
     include_drop: bool = False
     """Version 1 with DROP as its seventh task, as in November 2023."""
+    only: tuple[str, ...] = ()
+    """Some of the tasks (version 1) or families (version 2: `bbh`, `gpqa`, `ifeval`, `math`,
+    `mmlu_pro`, `musr`); the average is then undefined.  Default: all."""
     apply_chat_template: bool = False
     """Ask in the model's chat format."""
     fewshot_as_multiturn: bool = False
@@ -79,6 +61,12 @@ class OpenLlmLeaderboardSpec(BenchmarkSpec):
 
     @model_validator(mode="after")
     def _consistent(self) -> OpenLlmLeaderboardSpec:
+        known = self.choices()
+        unknown = [name for name in self.only if name not in known]
+        if unknown:
+            raise ValueError(f"only {unknown[0]!r}: expected some of {', '.join(known)}")
+        if self.settings != "current" and self.version != 1:
+            raise ValueError(f"settings {self.settings!r} are for version 1; version 2 began later")
         if self.include_drop and self.version != 1:
             raise ValueError("include_drop is for version 1; version 2 never had DROP")
         if self.fewshot_as_multiturn and not self.apply_chat_template:
@@ -87,13 +75,19 @@ class OpenLlmLeaderboardSpec(BenchmarkSpec):
             raise ValueError(f"data {self.data!r}: the leaderboard's data sets are public ones")
         return self
 
+    def choices(self) -> tuple[str, ...]:
+        """Tasks or families that `only` may name."""
+        if self.version == 1:
+            return tuple(board.v1_tasks(include_drop=self.include_drop))
+        return tuple(family.removeprefix("leaderboard_") for family in board.V2)
+
 
 class OpenLlmLeaderboard:
     """The open_llm_leaderboard benchmark: a fixed choice of lm-eval tasks."""
 
     judge_kind: ClassVar[Literal["pairwise", "rating"] | None] = None
     original_judge: ClassVar[str | None] = None
-    version = "1"
+    version = "2"
 
     def __init__(self, spec: OpenLlmLeaderboardSpec, context: BenchmarkContext) -> None:
         self.name = spec.entry
@@ -131,19 +125,36 @@ class OpenLlmLeaderboard:
         """As lm_eval does."""
         return self._inner.flow(sample, model)
 
+    def figure_tasks(self) -> Mapping[str, tuple[Metric, ...]]:
+        """Tasks and their headline metrics, known without any data; the average last."""
+        if self._spec.version == 1:
+            tasks = board.v1_tasks(include_drop=self._spec.include_drop)
+            found = {task: (_percent(metric),) for task, (_, metric, _) in tasks.items()}
+        else:
+            found = {family: (_percent("normalised"),) for family in board.V2}
+        return {**found, self._spec.type: (_percent("average"),)}
+
     def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
-        """Groups and corpus metrics as lm_eval prints them, and the leaderboard's average."""
+        """Groups and corpus metrics as lm_eval prints them, and what the leaderboard computed."""
         if not records:
             return ()
         figures = self._inner.figures(records)
-        average = _average_v1(figures, self._spec) if self._spec.version == 1 else self._v2(figures)
-        rows = list(self._inner.extra_estimates(records, level))
-        place = (self.name, self._spec.type)
-        return [*rows, scoring.estimate(average, records[0].model, place, level)]
+        model, rows = records[0].model, list(self._inner.extra_estimates(records, level))
+        for task, figure in self._leaderboard(figures):
+            rows.append(scoring.estimate(figure, model, (self.name, task), level))
+        return rows
 
-    def _v2(self, figures: Mapping[str, Sequence[Figure]]) -> Figure:
-        choices = {name: self._inner.choices(name) for name in figures}
-        return _average_v2(figures, choices)
+    def _leaderboard(self, figures: Mapping[str, Sequence[Figure]]) -> Iterator[tuple[str, Figure]]:
+        """(task, figure) of averages and normalised scores."""
+        whole = self._spec.type
+        if self._spec.version == 2:
+            yield from _normalised(figures)
+            yield whole, board.average_v2(figures)
+            return
+        yield whole, board.average_v1(figures, include_drop=self._spec.include_drop)
+        if self._spec.include_drop:
+            six = board.average_v1(figures, include_drop=False)
+            yield whole, replace(six, metric="average_without_drop")
 
     def describe(self) -> Mapping[str, Json]:
         """lm_eval's description, with the leaderboard's version."""
@@ -152,18 +163,65 @@ class OpenLlmLeaderboard:
             "version": self.version,
             "leaderboard": self._spec.version,
             "include_drop": self._spec.include_drop,
+            "settings": self._spec.settings,
+            "settings_differences": self._differences(),
         }
         return {**self._inner.describe(), **mine}
 
+    def _differences(self) -> dict[str, list[str]]:
+        """How the settings of 2023 differ from the present ones, by task."""
+        if self._spec.version != 1:
+            return {}
+        tasks = board.v1_tasks(include_drop=self._spec.include_drop)
+        return {task: list(board.DIFFERENCES_2023[task]) for task in tasks}
+
     def nominal_requests(self) -> int:
         """Requests per model on the full data sets."""
+        kept = self._spec.only or self._spec.choices()
         if self._spec.version == 2:
-            return sum(requests for _, requests in _V2.values())
-        return sum(requests for _, _, requests in _v1_tasks(self._spec).values())
+            return sum(board.V2[f"leaderboard_{family}"][1] for family in kept)
+        tasks = board.v1_tasks(include_drop=self._spec.include_drop)
+        return sum(tasks[task][2] for task in kept)
 
 
-def _v1_tasks(spec: OpenLlmLeaderboardSpec) -> dict[str, tuple[int, str, int]]:
-    return {**_V1, **_DROP} if spec.include_drop else _V1
+def _percent(metric: str) -> Metric:
+    return Metric(metric, "percent", scale=100.0, primary=True)
+
+
+def _normalised(figures: Mapping[str, Sequence[Figure]]) -> Iterator[tuple[str, Figure]]:
+    """Version 2's score of every subtask and family."""
+    for task, found in figures.items():
+        family = board.family_of(task)
+        if family is not None:
+            raw = board.figure_of(found, board.V2[family][0])
+            c = board.CHOICES.get(task)
+            method = "raw score" if c is None else f"against chance 1/{c}"
+            point = board.normalised(task, found)
+            yield task, Figure("normalised", point, None, raw.n, raw.n_missing, method, True)
+    for family, point in board.families_v2(figures).items():
+        if family not in figures:
+            below = [figures[t] for t in figures if t.startswith(family)]
+            raws = [board.figure_of(found, board.V2[family][0]) for found in below]
+            n, missing = sum(r.n for r in raws), sum(r.n_missing for r in raws)
+            method = f"mean of {len(below)} normalised tasks; no standard error"
+            yield family, Figure("normalised", point, None, n, missing, method, True)
+
+
+_OVERRIDES_2023: dict[str, dict[str, Any]] = {
+    "gsm8k": {
+        "generation_kwargs": {
+            "until": [":", "Question:", "Question"],
+            "do_sample": False,
+            "temperature": 0.0,
+        }
+    },
+    "drop": {
+        "doc_to_text": "Passage: {{passage}}\nQuestion: {{question}}\nAnswer:",
+        "doc_to_target": "{{ ' ' + answers[0] | join(', ') }}",
+        "target_delimiter": "",
+    },
+}
+"""What the harness of 2023 had otherwise in a task's config."""
 
 
 def _tasks(spec: OpenLlmLeaderboardSpec) -> LmEvalSpec:
@@ -172,71 +230,26 @@ def _tasks(spec: OpenLlmLeaderboardSpec) -> LmEvalSpec:
         "apply_chat_template": spec.apply_chat_template,
         "fewshot_as_multiturn": spec.fewshot_as_multiturn,
     }
+    kept = spec.only or spec.choices()
     if spec.version == 2:
-        return LmEvalSpec(tasks=("leaderboard",), **options)
-    shots = {name: {"num_fewshot": n} for name, (n, _, _) in _v1_tasks(spec).items()}
-    return LmEvalSpec(tasks=tuple(shots), overrides=shots, **options)
+        groups = tuple(_GROUPS.get(f, f"leaderboard_{f}") for f in kept)
+        return LmEvalSpec(tasks=groups if spec.only else ("leaderboard",), **options)
+    tasks = board.v1_tasks(include_drop=spec.include_drop)
+    overrides = {name: {"num_fewshot": tasks[name][0]} for name in kept}
+    if spec.settings == "2023":
+        options |= {"fewshot_seed": 42, "fewshot_draw": "2023"}
+        overrides = {n: {**kept_, **_OVERRIDES_2023.get(n, {})} for n, kept_ in overrides.items()}
+    return LmEvalSpec(tasks=tuple(overrides), overrides=overrides, **options)
+
+
+_GROUPS = {"math": "leaderboard_math_hard", "ifeval": "leaderboard_instruction_following"}
+"""lm-eval's group of a family, where it is not called like it."""
 
 
 def _headline(spec: OpenLlmLeaderboardSpec, task: str) -> str | None:
     if spec.version == 1:
         family = "mmlu" if task.startswith("mmlu_") else task
-        return _v1_tasks(spec)[family][1] if family in _v1_tasks(spec) else None
-    return next((m for f, (m, _) in _V2.items() if task.startswith(f)), None)
-
-
-def _figure(figures: Sequence[Figure], metric: str) -> Figure:
-    missing = Figure(metric, None, None, 0, 0, "undefined", corpus=True)
-    return next((f for f in figures if f.metric == metric), missing)
-
-
-def _average_v1(figures: Mapping[str, Sequence[Figure]], spec: OpenLlmLeaderboardSpec) -> Figure:
-    """Mean of the tasks' headline figures, MMLU being the mean of its tasks.
-
-    None where a task has no score.
-    """
-    parts = []
-    for family, (_, metric, _) in _v1_tasks(spec).items():
-        names = [n for n in figures if n == family or (family == "mmlu" and n.startswith("mmlu_"))]
-        found = [_figure(figures[n], metric) for n in names]
-        parts.append(scoring.combine(found, metric, by_size=False))
-    return scoring.combine(parts, "average", by_size=False)
-
-
-def _average_v2(figures: Mapping[str, Sequence[Figure]], choices: Mapping[str, int]) -> Figure:
-    """Mean of the six families' normalised scores (module docstring); no standard error.
-
-    Args:
-        figures: by task.
-        choices: number of answers c a task offers, by task; the chance level is 1/c.
-    """
-    families: list[float] = []
-    for family, (metric, _) in _V2.items():
-        names = [n for n in figures if n.startswith(family)]
-        scores = [_normalised(n, figures[n], metric, choices.get(n, 0)) for n in names]
-        known = [s for s in scores if s is not None]
-        if known and len(known) == len(scores):
-            families.append(math.fsum(known) / len(known))
-    n = sum(_figure(figures[t], _metric_of(t)).n for t in figures)
-    missing = sum(_figure(figures[t], _metric_of(t)).n_missing for t in figures)
-    if len(families) < len(_V2):
-        return Figure("average", None, None, n, missing, "undefined: a task has no score", True)
-    method = "mean of six normalised families; no standard error"
-    return Figure("average", math.fsum(families) / len(families), None, n, missing, method, True)
-
-
-def _metric_of(task: str) -> str:
-    return next((m for f, (m, _) in _V2.items() if task.startswith(f)), "")
-
-
-def _normalised(task: str, figures: Sequence[Figure], metric: str, choices: int) -> float | None:
-    """A score from 0 (chance) to 1."""
-    point = _figure(figures, metric).point
-    if task.startswith("leaderboard_ifeval"):
-        inner = _figure(figures, "inst_level_strict_acc").point
-        return None if point is None or inner is None else (point + inner) / 2
-    if point is None or task.startswith("leaderboard_math"):
-        return point
-    if choices < 2:
-        return None
-    return max(0.0, (point - 1 / choices) / (1 - 1 / choices))
+        tasks = board.v1_tasks(include_drop=spec.include_drop)
+        return tasks[family][1] if family in tasks else None
+    found = board.family_of(task)
+    return None if found is None else board.V2[found][0]

@@ -106,8 +106,8 @@ def _failed(known: Checked) -> Iterator[Finding]:
     else:
         yield Finding(
             "unparsable",
-            f"{len(failed)} of {len(known.rows)} ratings are -1 ({where}); they are left out of the "
-            f"averages and counted as missing",
+            f"{len(failed)} of {len(known.rows)} ratings are -1 ({where}); they are left out of "
+            f"the averages and counted as missing",
             damaged=False,
         )
 

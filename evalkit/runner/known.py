@@ -144,10 +144,9 @@ class _Reader:
             importer = importlib.import_module(f"evalkit.importers.{spec.type}")
             yield from importer.read([self.path(judgments[model])], options)
         elif engine is not None and spec.entry in engine.results:
-            from evalkit.importers import lm_eval
-
+            importer = importlib.import_module("evalkit.importers.lm_eval")
             files = [self.path(file) for file in engine.results[spec.entry]]
-            yield from lm_eval.read(files, self._options(model, spec, ()))
+            yield from importer.read(files, self._options(model, spec, ()))
 
     def _options(
         self, model: str, spec: BenchmarkSpec, companion: tuple[Path, ...]

@@ -184,8 +184,10 @@ def _seal(job: Job, manifest: dict[str, Json], order: list[Key], run_store: stor
         for bench in job.benchmarks:
             mine = [r for r in records if r.model == name and r.benchmark == bench.name]
             found = [e for e in job.known.of(bench.name) if e.model == name]
-            given = [estimate for evidence in found for estimate in evidence.estimates]
-            estimates.extend(given or (bench.extra_estimates(mine, level) if mine else ()))
+            estimates.extend(e for evidence in found for e in evidence.estimates)
+            # Groups of lm-eval tasks need the tasks, which are not loaded for mere evidence.
+            if mine and (not found or bench.judge_kind is not None):
+                estimates.extend(bench.extra_estimates(mine, level))
     estimates.extend(job.known.published)
     roles = {name: spec.role for name, spec in job.suite.models.items()}
     comparisons = compare.comparisons(records, metrics, roles, level)

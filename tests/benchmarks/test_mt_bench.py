@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from evalkit.benchmarks.mt_bench import GUIDED, TEMPERATURES, MtBench, MtBenchSpec
+from evalkit.benchmarks._mt_bench_scores import GUIDED
+from evalkit.benchmarks.mt_bench import TEMPERATURES, MtBench, MtBenchSpec
 from evalkit.errors import DataError, RequestFailed
 from evalkit.protocols import BenchmarkContext, DataPlaces
 from evalkit.types import Completion, Flow, Json, Judgment, Message, Outcome, Reply, Request

@@ -11,13 +11,9 @@ from typing import Any
 import pytest
 
 from evalkit import extensions
+from evalkit.benchmarks._leaderboard import average_v1, average_v2
 from evalkit.benchmarks._lm_eval_scores import Figure
-from evalkit.benchmarks.open_llm_leaderboard import (
-    OpenLlmLeaderboard,
-    OpenLlmLeaderboardSpec,
-    _average_v1,
-    _average_v2,
-)
+from evalkit.benchmarks.open_llm_leaderboard import OpenLlmLeaderboard, OpenLlmLeaderboardSpec
 from evalkit.protocols import BenchmarkContext, DataPlaces
 
 
@@ -78,14 +74,13 @@ def test_the_average_of_version_1_is_the_published_one(
     figures = {n: [figure(m, p)] for n, m, p in zip(names, metrics, points, strict=True)}
     figures["mmlu_anatomy"] = [figure("acc", mmlu - 0.1, n=10)]
     figures["mmlu_virology"] = [figure("acc", mmlu + 0.1, n=990)]
-    spec = OpenLlmLeaderboardSpec(include_drop=True)
-    found = _average_v1(figures, spec)
+    found = average_v1(figures, include_drop=True)
     assert found.point is not None
     assert round(100 * found.point, 2) == average
     figures["gsm8k"] = [figure("exact_match,strict-match", None)]
-    assert _average_v1(figures, spec).point is None
+    assert average_v1(figures, include_drop=True).point is None
     del figures["gsm8k"]
-    assert _average_v1(figures, spec).point is None
+    assert average_v1(figures, include_drop=True).point is None
 
 
 def test_version_2_is_normalised_against_chance() -> None:
@@ -103,18 +98,10 @@ def test_version_2_is_normalised_against_chance() -> None:
             figure("inst_level_strict_acc", 0.4),
         ],
     }
-    choices = dict.fromkeys(figures, 0) | {
-        "leaderboard_gpqa_main": 4,
-        "leaderboard_musr_murder_mysteries": 2,
-        "leaderboard_musr_object_placements": 5,
-        "leaderboard_musr_team_allocation": 3,
-        "leaderboard_bbh_navigate": 2,
-        "leaderboard_mmlu_pro": 10,
-    }
-    found = _average_v2(figures, choices)
+    found = average_v2(figures)
     assert found.point == pytest.approx((46.6667 + 35.0 + 0 + 0 + 25 + 30) / 600, abs=1e-6)
     del figures["leaderboard_ifeval"]
-    assert _average_v2(figures, choices).point is None
+    assert average_v2(figures).point is None
 
 
 @pytest.mark.data

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from evalkit.benchmarks.mt_bench import GUIDED, TEMPERATURES
+from evalkit.benchmarks._mt_bench_scores import GUIDED
+from evalkit.benchmarks.mt_bench import TEMPERATURES
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,288 @@
+"""lm-eval's files, old and new, as one shape: figures by task, and samples by task.
+
+Formats:
+    results, today    {"results": {"arc_challenge": {"alias": "arc_challenge", "acc,none": 0.60,
+                       "acc_stderr,none": 0.01}}, "configs": {...}, "versions": {...},
+                       "n-shot": {...}, "n-samples": {"arc_challenge": {"original": 1172, ...}}}
+    results, 2023     {"results": {"arc_challenge": {"acc": 0.60, "acc_stderr": 0.01}}, ...}
+    the leaderboard's {"results": {"harness|arc:challenge|25": {"acc": 0.60, ...}, "all": {...}}}
+    samples           {"doc_id": 0, "doc": {...}, "target": "...", "arguments": ..., "resps": [...],
+                       "filtered_resps": [...], "filter": "none", "metrics": ["acc"], "acc": 1.0}
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evalkit import data
+from evalkit.benchmarks._lm_eval_scores import display, number
+from evalkit.errors import DataError
+from evalkit.types import Finding, Json
+
+__all__ = ["Figure", "Files", "ResultFile", "SampleFile", "read_files"]
+
+_SAMPLES = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d\d-\d\dT[\d.:-]+)?\.jsonl?(\.gz)?")
+_RESULTS = ("*.json", "*.json.gz")
+_NOT_METRICS = frozenset(
+    {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"}
+    | {"doc_hash", "prompt_hash", "target_hash"}
+)
+_OLD_NAMES = {"arc:challenge": "arc_challenge", "arc:easy": "arc_easy"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One aggregated metric, in lm-eval's own scale."""
+
+    metric: str
+    """`acc`, or `exact_match,strict-match` where the filter is not `none`."""
+    point: float | None
+    standard_error: float | None
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """One file of results."""
+
+    path: Path
+    sha256: str
+    figures: Mapping[str, tuple[Figure, ...]]
+    """By task, group or subgroup."""
+    groups: Mapping[str, tuple[str, ...]]
+    """Tasks below each group, as far as the file says."""
+    settings: Mapping[str, Mapping[str, Json]]
+    """By task: version, num_fewshot, n, higher_is_better, ... as far as known."""
+    model: str
+    limit: Json
+    date: str | None
+
+
+@dataclass(frozen=True)
+class SampleFile:
+    """The samples of one task."""
+
+    path: Path
+    sha256: str
+    task: str
+    rows: tuple[Mapping[str, Json], ...]
+
+
+@dataclass
+class Files:
+    """Everything that was read."""
+
+    results: list[ResultFile] = field(default_factory=list)
+    samples: list[SampleFile] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def read_files(paths: Sequence[Path]) -> Files:
+    """Read result and sample files; a folder stands for all of them in it.
+
+    Raises:
+        DataError: a file is missing, or is neither.
+    """
+    found = Files()
+    for path in _expanded(paths):
+        if _SAMPLES.fullmatch(path.name):
+            found.samples.append(_samples(path))
+            continue
+        content, sha256 = _json(path)
+        if isinstance(content, Mapping) and isinstance(content.get("results"), Mapping):
+            found.results.append(_results(path, sha256, content, found.findings))
+        else:
+            raise DataError(
+                f"{path}: neither results of lm-eval (an object with `results`) nor samples "
+                f"(samples_TASK_DATE.jsonl); name files that lm-eval wrote"
+            )
+    if not found.results and not found.samples:
+        raise DataError(f"{', '.join(map(str, paths))}: no results_*.json and no samples_*.jsonl")
+    return found
+
+
+def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.is_file())
+        for file in inside:
+            if _SAMPLES.fullmatch(file.name) or any(file.match(p) for p in _RESULTS):
+                yield file
+
+
+def _json(path: Path) -> tuple[Json, str]:
+    """A file's one JSON value; NaN, which Python's json writes, is taken as it stands."""
+    import gzip
+    import hashlib
+    import json
+
+    try:
+        stored = path.read_bytes()
+        text = (gzip.decompress(stored) if path.name.endswith(".gz") else stored).decode("utf-8")
+        return json.loads(text), hashlib.sha256(stored).hexdigest()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; name a file of results, or a folder") from None
+    except (OSError, EOFError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path} cannot be read as JSON ({type(error).__name__}: {error}); name a file that "
+            f"lm-eval wrote"
+        ) from error
+
+
+def _samples(path: Path) -> SampleFile:
+    named = _SAMPLES.fullmatch(path.name)
+    assert named is not None
+    dataset = data.read_jsonl(path)
+    data.require(dataset, {"doc_id": int})
+    return SampleFile(path, dataset.sha256, named["task"], dataset.records)
+
+
+def _results(
+    path: Path, sha256: str, content: Mapping[str, Json], findings: list[Finding]
+) -> ResultFile:
+    figures: dict[str, tuple[Figure, ...]] = {}
+    shots: dict[str, Json] = dict(_mapping(content.get("n-shot")))
+    for key, values in content["results"].items():
+        if key == "all" or not isinstance(values, Mapping):
+            continue
+        name, shot = _name(str(key))
+        if shot is not None:
+            shots[name] = shot
+        found = tuple(_figures(name, values, path, findings))
+        if found:
+            figures |= _renamed(name, found)
+    configs, versions = _mapping(content.get("configs")), _mapping(content.get("versions"))
+    sizes = _mapping(content.get("n-samples"))
+    better = _mapping(content.get("higher_is_better"))
+    config = _mapping(content.get("config")) or _mapping(content.get("config_general"))
+    settings = {
+        name: {
+            "version": versions.get(name),
+            "num_fewshot": shots.get(name, _mapping(configs.get(name)).get("num_fewshot")),
+            "n": _mapping(sizes.get(name)).get("effective"),
+            "n_original": _mapping(sizes.get(name)).get("original"),
+            "higher_is_better": better.get(name),
+            "generation_kwargs": _mapping(configs.get(name)).get("generation_kwargs"),
+        }
+        for name in figures
+    }
+    return ResultFile(
+        path=path,
+        sha256=sha256,
+        figures=figures,
+        groups=_groups(content, figures),
+        settings=settings,
+        model=str(
+            config.get("model_args") or content.get("model_name") or config.get("model_name") or ""
+        ),
+        limit=config.get("limit"),
+        date=_date(content, path),
+    )
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _name(key: str) -> tuple[str, int | None]:
+    """Today's task name and the shots of a key such as `harness|hendrycksTest-anatomy|5`."""
+    parts = key.split("|")
+    shots = int(parts[-1]) if len(parts) > 1 and parts[-1].isdigit() else None
+    name = (parts[1] if len(parts) > 2 else parts[0]).strip()
+    if name.startswith("hendrycksTest-"):
+        name = "mmlu_" + name.removeprefix("hendrycksTest-")
+    return _OLD_NAMES.get(name, name), shots
+
+
+def _figures(
+    task: str, values: Mapping[str, Json], path: Path, findings: list[Finding]
+) -> Iterator[Figure]:
+    for key, value in values.items():
+        metric, _, chosen = str(key).partition(",")
+        if metric.endswith("_stderr") or isinstance(value, str | bool) or value is None:
+            continue
+        point = number(value)
+        if point is None:
+            findings.append(_not_finite(task, key, value, path))
+        error_key = f"{metric}_stderr,{chosen}" if chosen else f"{metric}_stderr"
+        yield Figure(display(metric, chosen or "none"), point, number(values.get(error_key)))
+
+
+def _not_finite(task: str, key: str, value: Json, path: Path) -> Finding:
+    kind = "NaN" if isinstance(value, float) and math.isnan(value) else repr(value)[:40]
+    return Finding("not_a_number", f"{path.name}: {task} {key} is {kind}; it is left undefined")
+
+
+def _renamed(name: str, found: tuple[Figure, ...]) -> dict[str, tuple[Figure, ...]]:
+    """The old task `truthfulqa:mc` is today's two tasks, each with one accuracy."""
+    if name != "truthfulqa:mc":
+        return {name: found}
+    return {
+        f"truthfulqa_{f.metric}": (Figure("acc", f.point, f.standard_error),)
+        for f in found
+        if f.metric in ("mc1", "mc2")
+    }
+
+
+def _groups(
+    content: Mapping[str, Json], figures: Mapping[str, object]
+) -> dict[str, tuple[str, ...]]:
+    """Tasks below each group: from `group_subtasks`, else from how far aliases are indented."""
+    listed = _mapping(content.get("group_subtasks"))
+    named = {*_mapping(content.get("groups")), *listed} & set(figures)
+    if listed:
+        return {group: tuple(_listed(group, listed)) for group in sorted(named)}
+    rows = [
+        (str(name), _indent(_mapping(values).get("alias")))
+        for name, values in content["results"].items()
+    ]
+    return {group: tuple(_indented(group, rows, named)) for group in sorted(named)}
+
+
+def _listed(group: str, listed: Mapping[str, Json]) -> Iterator[str]:
+    below = listed.get(group)
+    if isinstance(below, list) and below:
+        for name in below:
+            yield from _listed(str(name), listed)
+    else:
+        yield group
+
+
+def _indent(alias: Json) -> int:
+    text = str(alias or "")
+    return len(text) - len(text.lstrip())
+
+
+def _indented(group: str, rows: Sequence[tuple[str, int]], groups: set[str]) -> Iterator[str]:
+    inside = None
+    for name, indent in rows:
+        if name == group:
+            inside = indent
+        elif inside is not None and indent <= inside:
+            return
+        elif inside is not None and name not in groups:
+            yield name
+
+
+def _date(content: Mapping[str, Json], path: Path) -> str | None:
+    stamp = content.get("date")
+    if isinstance(stamp, int | float) and stamp > 0:
+        from datetime import UTC, datetime
+
+        return datetime.fromtimestamp(stamp, UTC).date().isoformat()
+    found = re.search(r"\d{4}-\d\d-\d\d", path.name)
+    return found.group() if found else None
+
+
+def scores_of(row: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:
+    """(metric as evalkit prints it, value) of one row of samples."""
+    named = row.get("metrics")
+    metrics = named if isinstance(named, list) else [k for k in row if k not in _NOT_METRICS]
+    for metric in metrics:
+        if metric in row:
+            yield display(str(metric), str(row.get("filter") or "none")), row[metric]

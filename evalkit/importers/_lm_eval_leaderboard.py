@@ -1,0 +1,131 @@
+"""The Open LLM Leaderboard's averages, where a set of lm-eval results has all it takes.
+
+They are given only where the shots are the leaderboard's, and say by which metric of each task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from evalkit.benchmarks import _leaderboard as board
+from evalkit.benchmarks import _lm_eval_scores as scoring
+from evalkit.importers._common import remark
+from evalkit.importers._lm_eval_files import Figure, ResultFile
+from evalkit.types import Estimate, Finding, Json
+
+__all__ = ["averages"]
+
+_TASK = "open_llm_leaderboard"
+_METRICS = {
+    "gsm8k": ("exact_match,strict-match", "exact_match,get-answer", "acc"),
+    "truthfulqa_mc2": ("acc",),
+}
+"""Names a task's headline metric has had, the leaderboard's first."""
+
+Figures = Mapping[str, Mapping[str, tuple[Figure, ResultFile]]]
+
+
+def averages(
+    figures: Figures,
+    settings: Mapping[str, Mapping[str, Json]],
+    place: tuple[str, str],
+    level: float,
+) -> tuple[list[Estimate], list[Finding]]:
+    """Version 1's average of six (and of seven with DROP) and version 2's, if they can be had."""
+    made: list[Estimate] = []
+    notes: list[Finding] = []
+    for include_drop in (False, True):
+        found = _version_1(figures, include_drop=include_drop)
+        if found is None:
+            continue
+        wrong = _other_shots(settings, include_drop=include_drop)
+        if wrong:
+            if not include_drop:
+                notes.append(remark("other_shots", wrong))
+            continue
+        figure, method = found
+        made.append(_estimate(figure, method, place, level))
+    version_2 = _version_2(figures, place, level)
+    return [*made, *version_2], notes
+
+
+def _version_1(figures: Figures, *, include_drop: bool) -> tuple[scoring.Figure, str] | None:
+    parts: dict[str, list[scoring.Figure]] = {}
+    used = []
+    for task, (_, metric, _) in board.v1_tasks(include_drop=include_drop).items():
+        names = [n for n in figures if n.startswith("mmlu_")] if task == "mmlu" else [task]
+        subjects = [n for n in names if n not in _MMLU_GROUPS]
+        for name in subjects:
+            known = figures.get(name, {})
+            chosen = next((m for m in _METRICS.get(task, (metric,)) if m in known), None)
+            if chosen is None:
+                return None
+            parts[name] = [_plain(known[chosen][0], metric)]
+            if chosen != metric and name == task:
+                used.append(f"{task} by {chosen}")
+    if sum(name.startswith("mmlu_") for name in parts) != _SUBJECTS:
+        return None
+    figure = board.average_v1(parts, include_drop=include_drop)
+    count = len(board.v1_tasks(include_drop=include_drop))
+    method = "; ".join([f"mean of {count} tasks, MMLU as the mean of its 57", *used])
+    return figure, method
+
+
+_SUBJECTS = 57
+_MMLU_GROUPS = frozenset({"mmlu_humanities", "mmlu_social_sciences", "mmlu_stem", "mmlu_other"})
+
+
+def _plain(figure: Figure, metric: str) -> scoring.Figure:
+    return scoring.Figure(metric, figure.point, None, 1, 0, "recorded", corpus=False)
+
+
+def _other_shots(settings: Settings, *, include_drop: bool) -> str:
+    """Which tasks were not asked with the leaderboard's shots; empty where all were."""
+    other = []
+    for task, (shots, _, _) in board.v1_tasks(include_drop=include_drop).items():
+        names = [n for n in settings if n.startswith("mmlu_")] if task == "mmlu" else [task]
+        said = {settings.get(name, {}).get("num_fewshot") for name in names} - {None}
+        if said and said != {shots}:
+            other.append(
+                f"{task} with {', '.join(map(str, sorted(said, key=str)))} instead of {shots}"
+            )
+    return f"no leaderboard average: {'; '.join(other)} worked examples" if other else ""
+
+
+def _estimate(
+    figure: scoring.Figure, method: str, place: tuple[str, str], level: float
+) -> Estimate:
+    model, entry = place
+    percent = None if figure.point is None else 100 * figure.point
+    metric = "average" if "7 tasks" in method else "average_without_drop"
+    return Estimate(
+        model, entry, _TASK, metric, None, percent, None, None, None, level, 0, 0, 0, "percent",
+        f"recorded; {method}", "computed from the tasks' recorded figures",
+    )  # fmt: skip
+
+
+def _version_2(figures: Figures, place: tuple[str, str], level: float) -> Sequence[Estimate]:
+    parts = {
+        task: [_plain(figure, metric) for metric, (figure, _) in metrics.items()]
+        for task, metrics in figures.items()
+        if board.family_of(task) is not None
+    }
+    subtasks = {t: f for t, f in parts.items() if t not in _V2_GROUPS}
+    if not subtasks:
+        return []
+    rows = []
+    for task, found in subtasks.items():
+        point = board.normalised(task, found)
+        if point is not None:
+            rows.append((task, scoring.Figure("normalised", point, None, 0, 0, "", corpus=True)))
+    for family, point in board.families_v2(subtasks).items():
+        if family not in subtasks:
+            rows.append((family, scoring.Figure("normalised", point, None, 0, 0, "", corpus=True)))
+    rows.append((_TASK, board.average_v2(subtasks)))
+    model, entry = place
+    return [scoring.estimate(figure, model, (entry, task), level) for task, figure in rows]
+
+
+_V2_GROUPS = frozenset(
+    {"leaderboard_bbh", "leaderboard_gpqa", "leaderboard_math_hard", "leaderboard_musr"}
+)

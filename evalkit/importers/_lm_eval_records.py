@@ -1,0 +1,103 @@
+"""Rows of lm-eval's samples to records: one a document, with the scores of all its filters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from evalkit.benchmarks._lm_eval_scores import jsonable, number
+from evalkit.importers._common import few, named_rows
+from evalkit.importers._lm_eval_files import SampleFile, scores_of
+from evalkit.types import Finding, Json, Message, Outcome, Record, Score
+
+__all__ = ["Measured", "measured"]
+
+Row = Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One task's records."""
+
+    records: tuple[Record, ...]
+    means: Mapping[str, float | None]
+    """Mean of each per-sample metric, in lm-eval's own scale; None: no document has it."""
+    findings: tuple[Finding, ...]
+
+
+def measured(file: SampleFile, model: str, entry: str) -> Measured:
+    """Records in order of documents; a document's first row of each filter counts."""
+    by_doc: dict[int, dict[str, Row]] = {}
+    repeated = []
+    for row in file.rows:
+        chosen = str(row.get("filter") or "none")
+        rows = by_doc.setdefault(row["doc_id"], {})
+        if chosen in rows:
+            repeated.append(row["doc_id"])
+        rows.setdefault(chosen, row)
+    records = tuple(
+        _record((model, entry, file.task), number_, list(rows.values()))
+        for number_, rows in sorted(by_doc.items())
+    )
+    findings = []
+    if repeated:
+        findings.append(
+            Finding(
+                "repeated_rows",
+                f"{file.path.name}: {named_rows(len(repeated))} repeat a document "
+                f"({few(repeated)}); the first of each counts",
+            )
+        )
+    return Measured(records, _means(records), tuple(findings))
+
+
+def _record(place: tuple[str, str, str], document: int, rows: list[Row]) -> Record:
+    model, entry, task = place
+    scores: list[Score] = []
+    values: dict[str, Json] = {}
+    for row in rows:
+        for metric, value in scores_of(row):
+            plain = number(value)
+            if plain is not None:
+                scores.append(Score(metric, plain))
+            else:
+                values[metric] = jsonable(value)
+    outcome = Outcome(
+        "ok" if scores or values else "unparsable",
+        _prompt(rows[0]),
+        answers=_answers(rows[0]),
+        reference=(str(rows[0].get("target", "")),),
+        scores=tuple(scores),
+        error=None if scores or values else "the row has no metric",
+        data=values,
+    )
+    return Record(model, entry, task, str(document), None, f"{task}:{document}", outcome)
+
+
+def _prompt(row: Row) -> tuple[Message, ...]:
+    """The first request's context: of a list, or (0.4.2 on) under `gen_args_0`, `arg_0`."""
+    arguments = row.get("arguments")
+    if isinstance(arguments, Mapping):
+        first = arguments.get("gen_args_0")
+        text = first.get("arg_0") if isinstance(first, Mapping) else None
+    else:
+        first = arguments[0] if isinstance(arguments, list) and arguments else None
+        text = first[0] if isinstance(first, list) and first else None
+    return (Message("user", text),) if isinstance(text, str) else ()
+
+
+def _answers(row: Row) -> tuple[str, ...]:
+    replies = row.get("resps")
+    if not isinstance(replies, list):
+        return ()
+    flat = [one for reply in replies for one in (reply if isinstance(reply, list) else [reply])]
+    return tuple(one if isinstance(one, str) else str(one) for one in flat)
+
+
+def _means(records: tuple[Record, ...]) -> dict[str, float | None]:
+    values: dict[str, list[float]] = {}
+    for record in records:
+        for score in record.outcome.scores:
+            values.setdefault(score.metric, []).append(score.value)
+    return {name: math.fsum(found) / len(found) for name, found in values.items()}
