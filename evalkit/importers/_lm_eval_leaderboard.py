@@ -23,11 +23,12 @@ _METRICS = {
 """Names a task's headline metric has had, the leaderboard's first."""
 
 Figures = Mapping[str, Mapping[str, tuple[Figure, ResultFile]]]
+Settings = Mapping[str, Mapping[str, Json]]
 
 
 def averages(
     figures: Figures,
-    settings: Mapping[str, Mapping[str, Json]],
+    settings: Settings,
     place: tuple[str, str],
     level: float,
 ) -> tuple[list[Estimate], list[Finding]]:

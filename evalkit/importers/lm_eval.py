@@ -184,10 +184,10 @@ def _sizes(found: Files, figures: Figures) -> dict[str, int]:
         if isinstance(n, int):
             sizes[task] = n
             continue
-        for name in ("acc", "acc_norm"):
-            if name in metrics and (size := _size(metrics[name][0])) is not None:
-                sizes[task] = size
-                break
+        known = (_size(figure) for figure, _ in metrics.values())
+        size = next((n for n in known if n is not None), None)
+        if size is not None:
+            sizes[task] = size
     for group, below in ((g, b) for f in found.results for g, b in f.groups.items()):
         if below and all(task in sizes for task in below):
             sizes[group] = sum(sizes[task] for task in below)
