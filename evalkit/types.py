@@ -86,6 +86,11 @@ class Request:
     """How many alternatives of the first new token to return with their log-probabilities."""
     trial: int = 0
     """Repetition number: the same question asked anew."""
+    top_logprobs_at: Literal["first", "last"] = "first"
+    """Which new token's alternatives are returned."""
+    tool: str = ""
+    """JSON of a function that the reply must call, as an entry of OpenAI's `tools`; the reply's
+    text is then the call's arguments.  Empty: none."""
 
 
 @dataclass(frozen=True, slots=True)

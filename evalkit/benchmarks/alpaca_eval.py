@@ -88,7 +88,7 @@ class AlpacaEval:
     """Asks each instruction once and has the answer compared with the reference."""
 
     judge_kind: ClassVar[Literal["pairwise", "rating"] | None] = "pairwise"
-    original_judge: ClassVar[str | None] = None
+    original_judge: ClassVar[str | None] = "pairwise_alpaca_eval"
 
     def __init__(self, spec: AlpacaEvalSpec, context: BenchmarkContext) -> None:
         self.name = spec.entry

@@ -15,6 +15,10 @@ from evalkit.types import Json, Request
 __all__ = ["request_digest"]
 
 
+_LATER_FIELDS = {"top_logprobs_at": "first", "tool": ""}
+"""Left out where they are not used: what was stored before they existed stays valid."""
+
+
 def request_digest(identity: Mapping[str, Json], request: Request) -> str:
     """Hex SHA-256 of the engine's identity and every field of the request but `engine`.
 
@@ -22,5 +26,8 @@ def request_digest(identity: Mapping[str, Json], request: Request) -> str:
     """
     fields = asdict(request)
     del fields["engine"]
+    for name, unset in _LATER_FIELDS.items():
+        if fields[name] == unset:
+            del fields[name]
     text = json.dumps([dict(identity), fields], sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -7,6 +7,7 @@ the answer then counts with the most it can have cost.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -71,8 +72,18 @@ def question(request: Request, server: Server) -> Question:
         payload |= _conversation(request.prompt, server)
         if request.top_logprobs:
             payload |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+        payload |= _tool(request)
     worst = _cost(server.prices, _most_prompt_tokens(request), request.max_tokens)
     return Question(path, payload, worst, lambda body: _parse(body, request, server.prices))
+
+
+def _tool(request: Request) -> dict[str, Json]:
+    """The function that the reply must call."""
+    if not request.tool:
+        return {}
+    tool = json.loads(request.tool)
+    chosen = {"type": "function", "function": {"name": tool["function"]["name"]}}
+    return {"tools": [tool], "tool_choice": chosen}
 
 
 def _conversation(messages: Sequence[Message], server: Server) -> dict[str, Json]:
@@ -122,7 +133,7 @@ def _parse(body: Any, request: Request, prices: tuple[float, float] | None) -> P
     if reason == "content_filter" or refusal:
         said = f": {refusal}"[:300] if refusal else " (content filter)"
         return Parsed(_refused(f"the server refused{said}"), cost)
-    text = (message.get("content") or "") if chat else choice.get("text")
+    text = _text(message, request) if chat else choice.get("text")
     if not isinstance(text, str):
         raise TypeError("the answer is not text")
     cut = min((i for stop in request.stop if stop and (i := text.find(stop)) >= 0), default=None)
@@ -130,7 +141,7 @@ def _parse(body: Any, request: Request, prices: tuple[float, float] | None) -> P
         Completion(
             text=text[:cut],
             truncated=reason == "length" and cut is None,
-            top_logprobs=_first_token(choice.get("logprobs"), request),
+            top_logprobs=_alternatives(choice.get("logprobs"), request),
             prompt_tokens=tokens_in,
             completion_tokens=tokens_out,
             cost_usd=_cost(prices, _most_prompt_tokens(request), request.max_tokens)
@@ -139,6 +150,16 @@ def _parse(body: Any, request: Request, prices: tuple[float, float] | None) -> P
         ),
         cost,
     )
+
+
+def _text(message: Mapping[str, Any], request: Request) -> Any:
+    """The answer, or the arguments of the function it was to call."""
+    calls = message.get("tool_calls") if request.tool else None
+    if calls:
+        return _object(_object(calls[0], "'tool_calls[0]'").get("function"), "a call").get(
+            "arguments"
+        )
+    return message.get("content") or ""
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:
@@ -167,17 +188,18 @@ def _refused(message: str) -> Reply:
     return RequestFailed("refused", message)
 
 
-def _first_token(logprobs: Any, request: Request) -> tuple[tuple[str, float], ...]:
-    """Alternatives of the first token, most likely first."""
+def _alternatives(logprobs: Any, request: Request) -> tuple[tuple[str, float], ...]:
+    """Alternatives of the first (or last) token, most likely first."""
     if not request.top_logprobs or not logprobs:
         return ()
     pairs: list[tuple[str, float]]
+    place = 0 if request.top_logprobs_at == "first" else -1
     if isinstance(request.prompt, str):
         rows = logprobs["top_logprobs"]
-        pairs = [(str(t), float(v)) for t, v in (rows[0] if rows else {}).items()]
+        pairs = [(str(t), float(v)) for t, v in (rows[place] if rows else {}).items()]
     else:
         rows = logprobs["content"]
-        tops = rows[0]["top_logprobs"] if rows else []
+        tops = rows[place]["top_logprobs"] if rows else []
         pairs = [(str(top["token"]), float(top["logprob"])) for top in tops]
     finite = [(t, v) for t, v in pairs if math.isfinite(v)]
     return tuple(sorted(finite, key=lambda pair: (-pair[1], pair[0])))[: request.top_logprobs]

@@ -196,6 +196,7 @@ class Renderer:
 
     def _prepare(self, request: Request) -> _Prepared:
         try:
+            _check_supported(request)
             text, special = self._text(request.prompt)
         except RequestFailed as failure:
             return _Prepared("", "", False, failure)
@@ -334,6 +335,17 @@ class _Prepared:
     @property
     def texts(self) -> tuple[tuple[str, bool], ...]:
         return ((self.context, self.special), (self.whole, self.special))
+
+
+def _check_supported(request: Request) -> None:
+    """Refuse what only servers of OpenAI's API can do."""
+    if request.tool or (request.top_logprobs and request.top_logprobs_at != "first"):
+        what = "call functions" if request.tool else "give the last token's alternatives"
+        raise RequestFailed(
+            "engine_error",
+            f"models loaded here cannot {what}, which the judge's evaluator wants; choose another "
+            f"evaluator, or serve the judge behind an OpenAI-compatible API",
+        )
 
 
 def _no_tokens(text: object) -> RequestFailed:
