@@ -40,13 +40,6 @@ OTHER_ORIGINS: dict[str, tuple[tuple[str, str], str, str, str]] = {
         "output_1",
     ),
 }
-NEVER_IN_THE_MIRROR = {
-    "notus/mt_bench/gpt-4_single": (
-        NOTUS,
-        "v1/eval/mt_bench/gpt-4_single.jsonl",
-        "MIT (repo LICENSE)",
-    ),
-}
 RAW = "https://raw.githubusercontent.com"
 HUB = "tatsu-lab/alpaca_eval"
 ON_THE_HUB = {
@@ -113,9 +106,6 @@ def main(folder: Path) -> None:
                 "form": form,
             }
         )
-    for name, ((repository, commit), file, licence) in NEVER_IN_THE_MIRROR.items():
-        url = f"{RAW}/{repository}/{commit}/{file}"
-        out.writerow({"name": name, "mirror": f"{name}.jsonl", "licence": licence, "url": url})
     for name, (file, sha256) in ON_THE_HUB.items():
         where = {"mirror": f"{name}.csv", "sha256": sha256, "hub": f"{HUB}:{file}"}
         out.writerow({"name": name, "licence": "CC BY-NC 4.0", **where})

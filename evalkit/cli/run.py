@@ -167,7 +167,7 @@ def _finish(result: Result, *, as_json: bool) -> int:
         for line in report.summary_lines(result.run):
             click.echo(line)
     if result.fresh == 0:
-        click.echo("everything was answered before: no engine was started", err=True)
+        click.echo("nothing had to be asked: no engine was started", err=True)
     else:
         used = result.usage
         click.echo(

@@ -26,6 +26,8 @@ from pathlib import Path
 from statistics import NormalDist
 
 from evalkit.benchmarks import _alpaca_scores as alpaca
+from evalkit.benchmarks import _leaderboard as board
+from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.errors import DataError
 from evalkit.specs import BenchmarkSpec, ModelSpec, PublishedFigure
 from evalkit.types import Estimate
@@ -150,14 +152,40 @@ def _number(text: str | None) -> float | None:
 def figure_estimates(
     model: str, spec: ModelSpec, benchmarks: Sequence[BenchmarkSpec], level: float
 ) -> list[Estimate]:
-    """The figures that a suite lists for a model, each with its source; no intervals."""
-    return [
+    """The figures that a suite lists for a model, each with its source; no intervals.
+
+    Where they hold every task of the Open LLM Leaderboard's version 1, its average is computed.
+    """
+    found = [
         _figure(model, figure, entry, level)
         for figure in spec.figures
         for entry in benchmarks
         if figure.benchmark == entry.entry
         or (figure.benchmark == entry.type and not _is_entry(figure.benchmark, benchmarks))
     ]
+    return [*found, *_averages(model, found, benchmarks, level)]
+
+
+def _averages(
+    model: str, found: Sequence[Estimate], benchmarks: Sequence[BenchmarkSpec], level: float
+) -> Iterator[Estimate]:
+    for entry in benchmarks:
+        if entry.type != "open_llm_leaderboard" or getattr(entry, "version", 1) != 1:
+            continue
+        mine = [e for e in found if e.benchmark == entry.entry and e.point is not None]
+        figures = {
+            e.task: [Figure(e.metric, e.point / 100, None, 1, 0, "", corpus=True)]
+            for e in mine
+            if e.point is not None
+        }
+        drop = bool(getattr(entry, "include_drop", False))
+        average = board.average_v1(figures, include_drop=drop).point
+        if average is not None and entry.type not in figures:
+            source = "computed from the published figures of its tasks"
+            stated = PublishedFigure(
+                benchmark=entry.entry, metric="average", value=100 * average, source=source
+            )
+            yield _figure(model, stated, entry, level)
 
 
 def _is_entry(name: str, benchmarks: Sequence[BenchmarkSpec]) -> bool:

@@ -1,42 +1,58 @@
-"""Rows for models known by their published figures only: marked, and never paired."""
+"""Figures that others published: marked, with their source, and never paired."""
 
 from __future__ import annotations
 
-from evalkit.report.view import BenchmarkView, Measure, ModelView, View, mapping, sequence
-from evalkit.tables import Cell, count, figure, interval
+from collections.abc import Iterator
 
-__all__ = ["published_cells"]
+from evalkit.report.view import BenchmarkView, ModelView, View
+from evalkit.tables import Cell, Column, Group, Table, count, figure, interval
+from evalkit.types import Estimate
+
+__all__ = ["PUBLISHED", "is_published", "published_cells", "sources"]
+
+PUBLISHED = "published"
 
 
-def published_cells(
-    view: View, model: ModelView, benchmark: BenchmarkView, measure: Measure
-) -> tuple[Cell, ...] | None:
-    """Figure, interval, n, missing, truncated, role; None where nothing was published.
+def is_published(estimate: Estimate) -> bool:
+    """Whether someone else measured it (as opposed to computed from records or result files)."""
+    return estimate.method == PUBLISHED
 
-    An estimate of the run (from a leaderboard's table) comes before a figure of the suite.
-    """
-    role = Cell.text("published")
+
+def published_cells(estimate: Estimate) -> tuple[Cell, ...]:
+    """Figure, interval, n, missing, truncated, role."""
+    e = estimate
     unknown = Cell.missing("not published")
-    estimate = view.estimate(model.name, measure)
-    if estimate is not None and estimate.point is not None:
-        e = estimate
-        bounds = interval(e.low, e.high, e.unit)
-        return (
-            Cell(e.point, figure(e.point, e.unit), e.method),
-            unknown if e.low is None else Cell(bounds, bounds, e.method),
-            Cell(e.n, count(e.n)) if e.n else unknown,
-            unknown,
-            unknown,
-            role,
-        )
-    for entry in sequence(model.spec.get("figures")):
-        row = mapping(entry)
-        same_task = row.get("task") in (None, measure.task)
-        same = row.get("benchmark") in (benchmark.name, benchmark.kind)
-        if same and same_task and row.get("metric") == measure.metric.name:
-            said = [row.get(k) for k in ("source", "date", "settings")]
-            source = ", ".join(str(part) for part in said if part)
-            value = float(row.get("value", 0))
-            shown = Cell(value, figure(value, measure.metric.unit), source)
-            return (shown, unknown, unknown, unknown, unknown, role)
-    return None
+    bounds = interval(e.low, e.high, e.unit)
+    return (
+        Cell(e.point, figure(e.point, e.unit), e.source),
+        unknown if e.low is None else Cell(bounds, bounds, e.source),
+        Cell(e.n, count(e.n)) if e.n else unknown,
+        unknown,
+        unknown,
+        Cell.text(PUBLISHED),
+    )
+
+
+def sources(view: View, benchmark: BenchmarkView) -> Table | None:
+    """Where each published or recorded figure of a benchmark comes from."""
+    groups = [
+        Group(model.name, rows)
+        for model in view.models
+        if (rows := tuple(_rows(view, benchmark, model)))
+    ]
+    if not groups:
+        return None
+    columns = (Column("Source", header=True), Column("Measures"))
+    note = "As the source states them; nothing here was computed from samples."
+    return Table("Where published and recorded figures come from", columns, tuple(groups), note)
+
+
+def _rows(view: View, benchmark: BenchmarkView, model: ModelView) -> Iterator[tuple[Cell, ...]]:
+    found: dict[str, list[str]] = {}
+    for measure in benchmark.measures:
+        estimate = view.estimate(model.name, measure)
+        if estimate is not None and estimate.source:
+            label = f"{measure.task} {measure.metric.name}"
+            found.setdefault(estimate.source, []).append(label)
+    for source, labels in found.items():
+        yield Cell.text(source), Cell.text(", ".join(labels))

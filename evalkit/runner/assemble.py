@@ -218,10 +218,12 @@ def assemble(
 
 
 def require_data(suite: Suite, origin: Origin, asked: Sequence[Benchmark]) -> None:
-    """Raises one DataError that names every public data set and recorded file that is not here."""
+    """Raises one DataError that names every public data set that is not here.
+
+    Recorded evidence that is not here is no error: its cells stay empty (`known.py`).
+    """
     needs = [name for benchmark in asked for name in benchmark.data_needs()]
-    files = [f for f in needed_files(suite) if not (origin.root / f).is_file()]
-    data.require_available(list(dict.fromkeys([*needs, *files])), data_places(suite, origin))
+    data.require_available(list(dict.fromkeys(needs)), data_places(suite, origin))
 
 
 def with_engines(

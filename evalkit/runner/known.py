@@ -13,7 +13,7 @@ Published models have figures only.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from evalkit.importers.answers import Answers, read_answers
 from evalkit.importers.evidence import Evidence, ImportOptions
 from evalkit.protocols import DataPlaces
 from evalkit.specs import BenchmarkSpec, RecordedJudgeSpec, Suite
-from evalkit.types import Estimate, Record
+from evalkit.types import Estimate, Finding, Record
 
 __all__ = ["Known", "gather", "is_asked", "needed_files"]
 
@@ -138,20 +138,61 @@ class _Reader:
         judge = _recorded_judge(self._suite, spec)
         judgments = {} if judge is None else judge.judgments.get(spec.entry, {})
         answers = engine.answers.get(spec.entry) if engine is not None else None
-        if model in judgments and spec.type in _JUDGED:
-            companion = () if answers is None else (self.path(answers),)
+        named = [judgments[model]] if model in judgments else []
+        if engine is not None:
+            named += engine.results.get(spec.entry, ())
+        absent = self._absent(named)
+        if absent:
+            yield _not_here(model, spec, absent)
+        elif model in judgments and spec.type in _JUDGED:
+            companion = () if answers is None or self._absent([answers]) else (self.path(answers),)
             options = self._options(model, spec, companion)
             importer = importlib.import_module(f"evalkit.importers.{spec.type}")
             yield from importer.read([self.path(judgments[model])], options)
         elif engine is not None and spec.entry in engine.results:
             importer = importlib.import_module("evalkit.importers.lm_eval")
             files = [self.path(file) for file in engine.results[spec.entry]]
-            yield from importer.read(files, self._options(model, spec, ()))
+            for evidence in importer.read(files, self._options(model, spec, ())):
+                yield _only_tasks(evidence, spec)
+
+    def _absent(self, named: Sequence[str]) -> list[str]:
+        """Public data sets that cannot be had where this runs; a wrong path is an error."""
+        public = [n for n in named if not (self._root / n).is_file() and data.is_known(n)]
+        return data.missing(public, self._places)
 
     def _options(
         self, model: str, spec: BenchmarkSpec, companion: tuple[Path, ...]
     ) -> ImportOptions:
         return ImportOptions((model,), spec.entry, companion, self._places, self.level)
+
+
+def _not_here(model: str, spec: BenchmarkSpec, absent: Sequence[str]) -> Evidence:
+    """Evidence that stays empty, and says why."""
+    message = (
+        f"{', '.join(absent)} cannot be had where this ran, so these cells are empty: "
+        f"`evalkit data pull SUITE --to DIR` where the network is, then EVALKIT_DATA=DIR"
+    )
+    return Evidence(
+        model=model,
+        entry=spec.entry,
+        kind=spec.type,
+        description={"type": spec.type, "files": []},
+        metrics={},
+        findings=(Finding("not_available", message, damaged=False),),
+    )
+
+
+def _only_tasks(evidence: Evidence, spec: BenchmarkSpec) -> Evidence:
+    """The tasks that an `lm_eval` entry names, of files that may hold more; and their average."""
+    if spec.type != "lm_eval":
+        return evidence
+    kept = {*getattr(spec, "tasks", ()), "open_llm_leaderboard"}
+    return replace(
+        evidence,
+        metrics={task: found for task, found in evidence.metrics.items() if task in kept},
+        records=tuple(r for r in evidence.records if r.task in kept),
+        estimates=tuple(e for e in evidence.estimates if e.task in kept),
+    )
 
 
 def _published(suite: Suite, level: float) -> Iterator[Estimate]:

@@ -158,9 +158,10 @@ def _not_asked(benchmark: Benchmark, job: Job) -> dict[str, Json]:
         metrics = {**one.metrics, **metrics}
         found = Counter(record.task for record in one.records)
         counts = {task: max(found[task], counts.get(task, 0)) for task in metrics}
-    if evidence:
-        description = dict(evidence[0].description)
-    else:
+    described = [e.description for e in evidence if e.metrics]
+    if described:
+        description = dict(described[0])
+    if not metrics:
         metrics = _published_metrics(benchmark, job)
     tasks = {
         task: {"n_samples": counts.get(task, 0), "metrics": [asdict(m) for m in found]}
@@ -178,8 +179,10 @@ def _published_metrics(benchmark: Benchmark, job: Job) -> dict[str, tuple[Metric
     known = getattr(benchmark, "figure_tasks", None)
     if known is not None:
         return {task: tuple(found) for task, found in known().items()}
-    tasks = dict.fromkeys(e.task for e in job.known.published if e.benchmark == benchmark.name)
-    return {task: tuple(benchmark.metrics(task)) for task in tasks}
+    if benchmark.judge_kind is None:
+        return {}
+    task = next(s.type for s in job.suite.benchmarks if s.entry == benchmark.name)
+    return {task: tuple(benchmark.metrics(task))}
 
 
 def _evidence(evidence: Evidence) -> dict[str, Json]:

@@ -188,7 +188,10 @@ def _seal(job: Job, manifest: dict[str, Json], order: list[Key], run_store: stor
             # Groups of lm-eval tasks need the tasks, which are not loaded for mere evidence.
             if mine and (not found or bench.judge_kind is not None):
                 estimates.extend(bench.extra_estimates(mine, level))
-    estimates.extend(job.known.published)
+    computed = {(e.model, e.benchmark, e.task, e.metric) for e in estimates if e.point is not None}
+    estimates.extend(
+        e for e in job.known.published if (e.model, e.benchmark, e.task, e.metric) not in computed
+    )
     roles = {name: spec.role for name, spec in job.suite.models.items()}
     comparisons = compare.comparisons(records, metrics, roles, level)
     sealed = {**manifest, "sealed": True}

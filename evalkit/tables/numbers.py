@@ -24,7 +24,9 @@ __all__ = [
 MISSING = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 
-_DIGITS = {"percent": 1, "points": 2, "characters": 0, "raw": 3}
+_DIGITS = {"percent": 2, "points": 2, "characters": 0, "raw": 3}
+"""As leaderboards print figures, so that a reader finds the same digits."""
+_DIFFERENCE_DIGITS = {**_DIGITS, "percent": 1}
 _MOST_EXTRA_DIGITS = 3
 
 
@@ -35,7 +37,7 @@ def figure(value: float | None, unit: str) -> str:
 
 def percent(value: float | None) -> str:
     """A percentage (0 to 100) with one decimal, without the sign."""
-    return figure(value, "percent")
+    return _fixed(value, 1)
 
 
 def points(value: float | None) -> str:
@@ -97,7 +99,7 @@ def _digits(unit: str) -> int:
 
 
 def _enough_digits(values: tuple[float | None, ...], unit: str) -> int:
-    digits = _digits(unit)
+    digits = _DIFFERENCE_DIGITS.get(unit, _DIFFERENCE_DIGITS["raw"])
     shown = [v for v in values if v is not None and math.isfinite(v) and v != 0]
     for extra in range(_MOST_EXTRA_DIGITS + 1):
         if all(float(f"{v:.{digits + extra}f}") != 0 for v in shown):

@@ -77,7 +77,7 @@ def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(workspace: Path) 
 def test_a_second_run_loads_nothing(workspace: Path) -> None:
     done = evalkit(workspace, *LIMIT)
     assert done.code == 0, done.err
-    assert "everything was answered before: no engine was started" in done.err
+    assert "nothing had to be asked: no engine was started" in done.err
 
 
 def test_the_manifest_says_what_was_run(workspace: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_finished_run_is_not_asked_again(finished: Path) -> None:
     faults(finished, down=True)
     second = evalkit(finished, "run", "small.yaml")
     assert second.code == 0, second.err
-    assert "everything was answered before: no engine was started" in second.err
+    assert "nothing had to be asked: no engine was started" in second.err
     assert final_bytes(finished) == before
     assert len(sessions(finished)) == 1
 
@@ -122,14 +122,14 @@ def test_what_would_fail_again_is_not_asked_again(workspace: Path) -> None:
     faults(workspace, down=True)
     second = evalkit(workspace, "run", "small.yaml")
     assert second.code == 0, second.err
-    assert "everything was answered before: no engine was started" in second.err
+    assert "nothing had to be asked: no engine was started" in second.err
 
 
 def test_patience_and_price_do_not_make_another_run(workspace: Path) -> None:
     assert evalkit(workspace, "run", "small.yaml").code == 0
     again = evalkit(workspace, "run", "small.yaml", "--set", "engine.delay_s=0.5")
     assert again.code == 0, again.err
-    assert "everything was answered before" in again.err
+    assert "nothing had to be asked" in again.err
     other = evalkit(workspace, "run", "small.yaml", "--set", "engine.seed=7")
     assert other.code == 0, other.err
     assert len(list((workspace / "reports" / "small").iterdir())) == 2

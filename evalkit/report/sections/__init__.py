@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from evalkit.report.blocks import Section
+from evalkit.report.sections.evidence import build as evidence
 from evalkit.report.sections.examples import build as examples
 from evalkit.report.sections.judges import build as judges
 from evalkit.report.sections.models import build as models
@@ -22,6 +23,7 @@ __all__ = ["SECTIONS", "TEXTS"]
 SECTIONS: tuple[Callable[[View], Section | None], ...] = (
     verdict,
     results,
+    evidence,
     judges,
     examples,
     models,

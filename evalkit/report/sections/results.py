@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from evalkit.report.blocks import Block, Section
-from evalkit.report.published import published_cells
-from evalkit.report.view import BenchmarkView, Measure, View
+from evalkit.report.blocks import Block, Section, Text
+from evalkit.report.published import PUBLISHED, is_published, published_cells, sources
+from evalkit.report.view import BenchmarkView, Measure, ModelView, View
 from evalkit.report.words import (
     WORDS,
     benchmark_label,
@@ -51,8 +51,18 @@ def build(view: View) -> Section | None:
 def _blocks(view: View, benchmark: BenchmarkView) -> Iterator[Block]:
     if view.run.estimates:
         yield _figures(view, benchmark)
+        found = sources(view, benchmark)
+        if found is not None:
+            yield found
     if view.pairs:
-        yield _differences(view, benchmark)
+        differences = _differences(view, benchmark)
+        if differences.groups:
+            yield differences
+        else:
+            yield Text(
+                "No difference can be stated: there are no samples that candidate and baseline "
+                "were both scored on."
+            )
     for measure in benchmark.measures:
         categories = view.categories(measure)
         if categories:
@@ -78,7 +88,7 @@ def _figures(view: View, benchmark: BenchmarkView) -> Table:
         for m in benchmark.measures
     )
     note = "n: scores that entered. Truncated answers reached their token limit and are scored."
-    if any(row[-1].shown == "published" for group in groups for row in group.rows):
+    if any(row[-1].shown == PUBLISHED for group in groups for row in group.rows):
         note += " Published figures were measured by others, and are not paired with anything."
     return Table("Models side by side", columns, groups, note)
 
@@ -95,32 +105,49 @@ def _group_label(measure: Measure, benchmark: BenchmarkView) -> str:
 def _figure_rows(
     view: View, benchmark: BenchmarkView, measure: Measure
 ) -> Iterator[tuple[Cell, ...]]:
-    for model in view.measured:
+    """Every model with a figure; in headline measures also those without, visibly missing."""
+    for model in (*view.measured, *view.published):
         estimate = view.estimate(model.name, measure)
-        if estimate is not None:
+        if estimate is None:
+            if measure.metric.primary and _is_expected(view, benchmark, model):
+                yield (Cell.text(model.name), *_nothing(model))
+        elif is_published(estimate):
+            yield (Cell.text(model.name), *published_cells(estimate))
+        else:
             cut = sum(
                 r.outcome.truncated
                 for r in view.of_task(model.name, measure.benchmark, measure.task)
             )
-            yield (
-                Cell.text(model.name),
-                *_estimate_cells(estimate),
-                Cell(cut, count(cut)),
-                Cell.text(model.role),
-            )
-    for model in view.published:
-        cells = published_cells(view, model, benchmark, measure)
-        if cells is not None:
-            yield (Cell.text(model.name), *cells)
+            cells = _estimate_cells(estimate)
+            role = f"{model.role}, recorded" if estimate.source else model.role
+            yield (Cell.text(model.name), *cells, Cell(cut, count(cut)), Cell.text(role))
+
+
+def _is_expected(view: View, benchmark: BenchmarkView, model: ModelView) -> bool:
+    """Models of the suite; of published ones those with some figure of this benchmark."""
+    if model.role != PUBLISHED:
+        return True
+    return any(view.estimate(model.name, m) is not None for m in benchmark.measures)
+
+
+def _nothing(model: ModelView) -> tuple[Cell, ...]:
+    unknown = Cell.missing("no evidence")
+    return (*(unknown for _ in range(5)), Cell.text(model.role))
 
 
 def _estimate_cells(e: Estimate) -> tuple[Cell, ...]:
     return (
         Cell(e.point, figure(e.point, e.unit), e.method),
         _interval(e),
-        Cell(e.n, count(e.n), f"in {count(e.n_clusters)} units of resampling"),
+        _size(e),
         Cell(e.n_missing, count(e.n_missing), tone="warning" if e.n_missing else ""),
     )
+
+
+def _size(e: Estimate) -> Cell:
+    if e.source and not e.n:
+        return Cell.missing("not stated")
+    return Cell(e.n, count(e.n), f"in {count(e.n_clusters)} units of resampling")
 
 
 def _interval(row: Estimate | Comparison) -> Cell:

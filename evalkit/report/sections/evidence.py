@@ -1,0 +1,64 @@
+"""Results that were not made here: which files, with their hashes, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from evalkit.report.blocks import Block, Note, Section
+from evalkit.report.view import View, mapping, sequence
+from evalkit.report.words import benchmark_label
+from evalkit.tables import Cell, Column, Group, Table, count
+from evalkit.types import Json
+
+__all__ = ["build", "damaged"]
+
+
+def build(view: View) -> Section | None:
+    """Findings first, then every file."""
+    entries = [mapping(e) for e in sequence(view.manifest.get("evidence"))]
+    if not entries:
+        return None
+    blocks: list[Block] = [note for entry in entries for note in _findings(entry)]
+    return Section("Recorded evidence", (*blocks, _files(entries)))
+
+
+def damaged(view: View) -> int:
+    """Findings that make figures unfit for publication."""
+    entries = [mapping(e) for e in sequence(view.manifest.get("evidence"))]
+    found = [mapping(f) for e in entries for f in sequence(e.get("findings"))]
+    return sum(bool(finding.get("damaged")) for finding in found)
+
+
+def _findings(entry: Mapping[str, Json]) -> Iterator[Note]:
+    where = f"{entry.get('model')}, {benchmark_label(str(entry.get('entry')))}"
+    for finding in sequence(entry.get("findings")):
+        about = mapping(finding)
+        word = "Damaged evidence." if about.get("damaged") else "Remark."
+        yield Note(f"{where}: {about.get('message')}.", word)
+
+
+def _files(entries: list[Mapping[str, Json]]) -> Table:
+    columns = (
+        Column("File", header=True),
+        Column("SHA-256"),
+        Column("Kind"),
+        Column("Records", "right"),
+    )
+    groups = []
+    for entry in entries:
+        n = entry.get("n_records")
+        rows = tuple(
+            (
+                Cell.text(str(mapping(file).get("file"))),
+                Cell.text(str(mapping(file).get("sha256"))),
+                Cell.text(str(entry.get("kind"))),
+                Cell(n, count(n)) if isinstance(n, int) and n else Cell.missing("figures only"),
+            )
+            for file in sequence(entry.get("files"))
+        )
+        label = f"{entry.get('model')}, {benchmark_label(str(entry.get('entry')))}"
+        groups.append(Group(label, rows))
+    note = (
+        "Figures of these models and benchmarks were computed from these files; nothing was asked."
+    )
+    return Table("Files", columns, tuple(groups), note)
