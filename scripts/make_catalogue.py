@@ -55,12 +55,14 @@ ENDINGS = (".gz", ".jsonl", ".json", ".csv", ".txt", ".tab")
 
 
 def name_of(path: str) -> str:
+    """A data set's name: its path without the ending."""
     for ending in ENDINGS:
         path = path.removesuffix(ending)
     return path
 
 
 def described(folder: Path) -> dict[str, dict[str, str]]:
+    """The rows of MANIFEST.csv by file."""
     with (folder / "MANIFEST.csv").open(encoding="utf-8") as file:
         return {row["file"]: row for row in csv.DictReader(file)}
 
@@ -82,6 +84,7 @@ def origin(name: str, row: dict[str, str]) -> tuple[str, str, str]:
 
 
 def main(folder: Path) -> None:
+    """Write the catalogue to standard output."""
     rows = described(folder)
     out = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
     out.writeheader()

@@ -29,6 +29,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from evalkit import data
+from evalkit.benchmarks._lm_eval_config import merge, with_files
 from evalkit.errors import DataError, EvalkitError, SuiteError
 from evalkit.protocols import DataPlaces
 from evalkit.types import Json
@@ -246,7 +247,7 @@ class _Configs:
         name = str(config.get("task", entry.name))
         folder = None if entry.yaml_path is None else Path(entry.yaml_path).parent
         files: dict[str, Path] = {}
-        config = _with_files(config, folder, name, files)
+        config = with_files(config, folder, name, files)
         if not self._names_data(name):
             config = self._from_data_room(config, name, files)
         for key in dict.fromkeys((self.spec, name)):
@@ -255,7 +256,7 @@ class _Configs:
                 change = dict(self.selection.overrides[key])
                 if "dataset_kwargs" in change:
                     files.clear()
-                config = _merge(config, _with_files(change, self.selection.root, name, files))
+                config = merge(config, with_files(change, self.selection.root, name, files))
         if files and config.get("dataset_path") in _LOCAL_READERS:
             kept = {"cache_dir": str(self._scratch), "keep_in_memory": True}
             config["dataset_kwargs"] = {**config["dataset_kwargs"], **kept}
@@ -281,7 +282,7 @@ class _Configs:
             return config
         self.sources[name] = Source(path, part, found.revision, found.remarks)
         files.update(found.files)
-        return _merge(config, found.config)
+        return merge(config, found.config)
 
     def check_all_used(self) -> None:
         """Raises SuiteError for overrides of tasks that are not there."""
@@ -380,44 +381,3 @@ def _set_shots(name: str, task: Any, configs: _Configs, selection: Selection) ->
         task.set_config(key="num_fewshot", value=selection.shots)
     elif own is None:
         task.set_config(key="num_fewshot", value=0)
-
-
-def _with_files(
-    config: Mapping[str, Any], folder: Path | None, name: str, files: dict[str, Path]
-) -> dict[str, Any]:
-    """`config` with absolute local data files, which are added to `files`."""
-    kwargs = config.get("dataset_kwargs")
-    if folder is None or not isinstance(kwargs, Mapping) or "data_files" not in kwargs:
-        return dict(config)
-    made = _absolute(kwargs["data_files"], folder, name, files)
-    return {**config, "dataset_kwargs": {**kwargs, "data_files": made}}
-
-
-def _absolute(value: Any, folder: Path, name: str, files: dict[str, Path]) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _absolute(v, folder, name, files) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_absolute(v, folder, name, files) for v in value]
-    if "://" in value:
-        return value
-    path = folder / value
-    found = sorted(folder.glob(value)) if "*" in value else [path]
-    if not found or not all(p.is_file() for p in found):
-        raise DataError(
-            f"task {name!r}: data file {value!r} does not exist in {str(folder)!r}; "
-            f"data_files are relative to the folder of the task's YAML (in overrides: of the suite)"
-        )
-    files.update({str(value) if len(found) == 1 else p.name: p for p in found})
-    return str(path)
-
-
-def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """`change` over `base`; mappings are merged, and a None inside one removes its key."""
-    merged = dict(base)
-    for key, value in change.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-            inner = _merge(merged[key], value)
-            merged[key] = {k: v for k, v in inner.items() if v is not None}
-        else:
-            merged[key] = value
-    return merged

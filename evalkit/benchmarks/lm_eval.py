@@ -31,7 +31,6 @@ computed from the full numbers.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -41,10 +40,9 @@ from pydantic import Field, model_validator
 
 from evalkit import data
 from evalkit.benchmarks import _lm_eval_scores as scoring
-from evalkit.benchmarks._lm_eval_2023 import Drawn, draw_as_2023
 from evalkit.benchmarks._lm_eval_describe import describe_group, describe_task
+from evalkit.benchmarks._lm_eval_prompts import Prompts
 from evalkit.benchmarks._lm_eval_requests import (
-    chat_prompt,
     generation,
     messages_of,
     requests_of,
@@ -121,7 +119,7 @@ class LmEval:
         self._spec = spec
         self._context = context
         self._loaded: Loaded | None = None
-        self._prompts: dict[str, _Prompts] = {}
+        self._prompts: dict[str, Prompts] = {}
         self._metrics: dict[str, tuple[Metric, ...]] = {}
 
     @staticmethod
@@ -151,7 +149,7 @@ class LmEval:
         for name, item in loaded.tasks.items():
             if item.task.OUTPUT_TYPE == "generate_until":
                 generation(item.task.config.generation_kwargs or {}, name)
-            self._prompts[name] = _Prompts(item, spec)
+            self._prompts[name] = Prompts(item, spec)
             self._metrics[name] = scoring.metrics(item.task)
         self._loaded = loaded
 
@@ -288,60 +286,6 @@ class LmEval:
         if self._loaded is None:
             return None
         return sum(prompts.count() for prompts in self._prompts.values())
-
-
-class _Prompts:
-    """A task's instances, built in document order because few-shot sampling has a state."""
-
-    def __init__(self, item: LoadedTask, spec: LmEvalSpec) -> None:
-        self._item = item
-        self._spec = spec
-        self._built: list[list[Any]] = []
-        if spec.fewshot_draw == "2023" and (item.task.config.num_fewshot or 0) > 0:
-            draw_as_2023(item, spec.fewshot_seed)
-
-    def instances(self, index: int) -> list[Any]:
-        """Fresh lm-eval Instances of document `index`, without responses."""
-        while len(self._built) <= index:
-            self._built.append(self._build(len(self._built)))
-        return [
-            replace(i, doc=copy.deepcopy(i.doc), resps=[], filtered_resps={})
-            for i in self._built[index]
-        ]
-
-    def count(self) -> int:
-        """Requests for all documents, without building their prompts."""
-        task, docs = self._item.task, self._item.docs
-        repeats = task.config.repeats or 1
-        if task.OUTPUT_TYPE != "multiple_choice":
-            return len(docs) * repeats
-        twice = 2 if "acc_mutual_info" in task.aggregation() else 1
-        return sum(len(task.doc_to_choice(doc)) for doc in docs) * repeats * twice
-
-    def _build(self, index: int) -> list[Any]:
-        """As `Task.build_all_requests` does for one document."""
-        task, spec, doc = self._item.task, self._spec, self._item.docs[index]
-        if isinstance(task.sampler, Drawn):
-            task.sampler.document = index
-        template = chat_prompt if spec.apply_chat_template else None
-        context = task.fewshot_context(
-            doc,
-            num_fewshot=task.config.num_fewshot or 0,
-            system_instruction=spec.system_instruction,
-            apply_chat_template=spec.apply_chat_template,
-            fewshot_as_multiturn=spec.fewshot_as_multiturn,
-            chat_template=template,
-            gen_prefix=task.doc_to_prefix(doc),
-        )
-        made = task.construct_requests(
-            doc=doc,
-            ctx=context,
-            metadata=(self._item.name, index, task.config.repeats),
-            apply_chat_template=spec.apply_chat_template,
-            chat_template=template,
-        )
-        found = made if isinstance(made, list) else [made]
-        return sorted(found, key=lambda instance: instance.idx)
 
 
 def _score(task: Any, instances: Sequence[Any]) -> Outcome:

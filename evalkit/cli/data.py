@@ -25,7 +25,7 @@ def command() -> None:
 @click.argument("suite")
 @click.option("--to", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print what was fetched.")
-def pull(suite: str, folder: Path, as_json: bool) -> None:
+def _pull(suite: str, folder: Path, as_json: bool) -> None:
     """Copy all the data that SUITE needs into DIR, verified, for a machine without network.
 
     There, set EVALKIT_DATA=DIR, or write `data: {mirror: DIR}` in the suite.
@@ -49,7 +49,7 @@ def pull(suite: str, folder: Path, as_json: bool) -> None:
 @command.command("list")
 @click.argument("suite", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
-def list_(suite: str | None, as_json: bool) -> None:
+def _list(suite: str | None, as_json: bool) -> None:
     """Every public data set (or those SUITE needs): where it is, and whether its hash is right."""
     from evalkit import data, runner
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from evalkit.data.catalogue import Entry
 from evalkit.errors import DataError
 
-__all__ = ["fetch", "hub_endpoint", "is_offline", "is_reachable", "locked", "original"]
+__all__ = ["answers", "fetch", "hub_endpoint", "is_offline", "is_reachable", "locked", "original"]
 
 LOCK = "data.lock.json"
 _TIMEOUT = 60.0

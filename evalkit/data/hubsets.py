@@ -20,7 +20,16 @@ from evalkit.errors import DataError
 from evalkit.protocols import DataPlaces
 from evalkit.types import Json
 
-__all__ = ["LocalFiles", "TaskData", "folder_of", "is_available", "local_files", "revision"]
+__all__ = [
+    "LocalFiles",
+    "TaskData",
+    "folder_of",
+    "is_available",
+    "local_files",
+    "pull",
+    "revision",
+    "split_name",
+]
 
 _REVISIONS: dict[str, str | None] = {
     "allenai/ai2_arc": "210d026faf9955653af8916fad021475a3f00453",
@@ -70,19 +79,19 @@ class TaskData:
     """Commit of the hub's data set, where that is what is loaded."""
 
 
-def canonical(path: str) -> str:
+def _canonical(path: str) -> str:
     """Today's name of a data set."""
     return _OLD_NAMES.get(path, path)
 
 
 def revision(path: str) -> str | None:
     """The pinned commit of a data set of the hub; None: not pinned."""
-    return _REVISIONS.get(canonical(path))
+    return _REVISIONS.get(_canonical(path))
 
 
 def local_files(path: str, config: str | None) -> LocalFiles | None:
     """What a mirror with converted files must hold for the data set; None: no such files."""
-    name = canonical(path)
+    name = _canonical(path)
     if name == "cais/mmlu" and config is not None:
         where = "leaderboard_v1/mmlu"
         return LocalFiles({"dev": f"{where}/dev/{config}", "test": f"{where}/test/{config}"})
@@ -155,7 +164,7 @@ _LOCAL: dict[tuple[str, str | None], LocalFiles] = {
 
 def folder_of(path: str, places: DataPlaces) -> Path | None:
     """The pulled copy of a data set of the hub; None where there is none."""
-    name = canonical(path)
+    name = _canonical(path)
     roots = [*places.mirrors, *([places.downloads] if places.downloads else [])]
     for root in roots:
         pinned = root / "hub" / f"{name}@{revision(name) or 'main'}"
@@ -205,7 +214,7 @@ def pull(named: str, folder: Path) -> Path:
     from huggingface_hub import HfApi
 
     path, config = split_name(named)
-    name = canonical(path)
+    name = _canonical(path)
     target = folder / "hub" / f"{name}@{revision(name) or 'main'}"
     api = HfApi(endpoint=fetching.hub_endpoint())
     try:

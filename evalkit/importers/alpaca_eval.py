@@ -29,7 +29,6 @@ from pathlib import Path
 
 from evalkit import data
 from evalkit.benchmarks import _alpaca_scores as rules
-from evalkit.errors import DataError
 from evalkit.importers._alpaca_findings import Checked, inspect
 from evalkit.importers._common import pairs_of, pick_models
 from evalkit.importers.evidence import Evidence, ImportOptions
@@ -258,14 +257,3 @@ def _description(source: _Source, version: int | None, generators: list[str]) ->
         "model_in_file": source.stored,
         "files": [{"file": f.path.name, "sha256": f.sha256} for f in files],
     }
-
-
-def check_version(evidence: Evidence) -> int:
-    """AlpacaEval's version of `evidence`.  Raises DataError where its reference is unknown."""
-    text = str(evidence.description["version"])[0]
-    if text not in "12":
-        raise DataError(
-            f"{evidence.model}: judged against {evidence.description['reference']!r}, which is the "
-            f"reference of no AlpacaEval version; expected one of {', '.join(VERSIONS)}"
-        )
-    return int(text)

@@ -70,7 +70,7 @@ class PairwiseAlpacaEval:
     def compare(self, instruction: str, answer: str, reference: str) -> Flow[Judgment]:
         """One request; `value` is 0 where the reference is better, 1 where the answer is."""
         config = self._loaded
-        answer_first = config.is_order_drawn and is_switched(instruction)
+        answer_first = config.is_order_drawn and _is_switched(instruction)
         shown = (answer, reference) if answer_first else (reference, answer)
         prompt = config.prompt(
             {
@@ -133,7 +133,7 @@ class PairwiseAlpacaEval:
         )
 
 
-def is_switched(instruction: str) -> bool:
+def _is_switched(instruction: str) -> bool:
     """Whether alpaca_eval shows the answer first."""
     drawn = random.Random(f"is_switched_outputs{instruction}0")  # noqa: S311 - nothing secret
     return drawn.choices([False, True])[0]

@@ -39,7 +39,15 @@ from evalkit.specs import (
 )
 from evalkit.types import Flow, Json, Outcome, PreparedModel, Sample
 
-__all__ = ["Job", "Origin", "assemble", "build_benchmarks", "data_places", "with_engines"]
+__all__ = [
+    "Job",
+    "Origin",
+    "assemble",
+    "build_benchmarks",
+    "data_places",
+    "mirrors",
+    "with_engines",
+]
 
 Prepare = Callable[[str, ModelSpec], PreparedModel]
 
@@ -93,10 +101,12 @@ class Job:
         return tuple(b for b in self.benchmarks if any(self.asks(m, b.name) for m in self.models))
 
     def flow(self, benchmark: Benchmark, sample: Sample, model: str) -> Flow[Outcome]:
-        """A sample's life, with recorded answers in place of the model's where there are some."""
+        """A sample's life, with recorded answers in place of models' where there are some."""
         flow = benchmark.flow(sample, model)
-        answers = self.known.answers.get((model, benchmark.name))
-        return flow if answers is None else replay(flow, model, answers.of(sample))
+        for (name, entry), answers in self.known.answers.items():
+            if entry == benchmark.name:  # also of models that this one is compared with
+                flow = replay(flow, name, answers.of(sample))
+        return flow
 
     def samples(self, benchmark: Benchmark) -> list[Sample]:
         """Of a loaded benchmark: the first `limit` of each task."""
@@ -206,7 +216,7 @@ def assemble(
         for benchmark, spec in zip(benchmarks, chosen.benchmarks, strict=True)
         if any(is_asked(chosen, model, spec) for model in compared)
     ]
-    require_data(chosen, origin, asked)
+    _require_data(chosen, origin, asked)
     say("reading recorded evidence") if needed_files(chosen) else None
     known = gather(chosen, origin.root, places, compared)
     for benchmark in asked:
@@ -217,7 +227,7 @@ def assemble(
     return job
 
 
-def require_data(suite: Suite, origin: Origin, asked: Sequence[Benchmark]) -> None:
+def _require_data(suite: Suite, origin: Origin, asked: Sequence[Benchmark]) -> None:
     """Raises one DataError that names every public data set that is not here.
 
     Recorded evidence that is not here is no error: its cells stay empty (`known.py`).

@@ -59,7 +59,7 @@ class Known:
         return [e for e in self.evidence if e.entry == entry]
 
 
-def recorded_engine(suite: Suite, model: str) -> RecordedSpec | None:
+def _recorded_engine(suite: Suite, model: str) -> RecordedSpec | None:
     """The model's recorded answers and results; None for a model that can be asked."""
     spec = suite.models[model].engine or suite.engine
     return spec if isinstance(spec, RecordedSpec) else None
@@ -74,13 +74,13 @@ def is_asked(suite: Suite, model: str, spec: BenchmarkSpec) -> bool:
     """Whether flows run for this model and entry (asked or replayed)."""
     if _recorded_judge(suite, spec) is not None:
         return False
-    engine = recorded_engine(suite, model)
+    engine = _recorded_engine(suite, model)
     return engine is None or spec.entry in engine.answers
 
 
 def needed_files(suite: Suite) -> list[str]:
     """Files and data set names that recorded engines and judges of `suite` name."""
-    engines = [e for name in suite.models if (e := recorded_engine(suite, name)) is not None]
+    engines = [e for name in suite.models if (e := _recorded_engine(suite, name)) is not None]
     named = [file for e in engines for file in e.answers.values()]
     named += [file for e in engines for files in e.results.values() for file in files]
     for judge in suite.judges.values():
@@ -101,7 +101,7 @@ def gather(suite: Suite, root: Path, places: DataPlaces, models: Collection[str]
     for spec in suite.benchmarks:
         found = []
         for model in models:
-            engine = recorded_engine(suite, model)
+            engine = _recorded_engine(suite, model)
             if is_asked(suite, model, spec):
                 if engine is not None:
                     file = reader.path(engine.answers[spec.entry])

@@ -29,10 +29,10 @@ def data_needs(named: str | None) -> tuple[DataPlaces, list[str] | None]:
     path = suites.locate(named)
     suite = suites.load(path, (), extensions)
     origin = Origin(named, path.parent, suites.find_workspace(named), ())
-    return data_places(suite, origin), needs(suite, origin)
+    return data_places(suite, origin), _needs(suite, origin)
 
 
-def needs(suite: Suite, origin: Origin) -> list[str]:
+def _needs(suite: Suite, origin: Origin) -> list[str]:
     """Names of every public data set that a run of `suite` would read."""
     models = Selection().compared(suite)
     found: list[str] = []

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from evalkit import extensions
 from evalkit.benchmarks import _lm_eval_scores as scoring
+from evalkit.benchmarks._lm_eval_config import merge
 from evalkit.benchmarks._lm_eval_requests import chat_prompt, generation, seed_of
-from evalkit.benchmarks._lm_eval_tasks import _merge
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
 from evalkit.errors import BenchmarkError, DataError, SuiteError
 from evalkit.protocols import BenchmarkContext, DataPlaces
@@ -179,7 +179,7 @@ def test_local_data_in_an_override_is_relative_to_the_suite(
 
 @given(st.dictionaries(st.sampled_from("abc"), st.integers() | st.none()))
 def test_a_none_inside_a_mapping_removes_its_key(change: dict[str, int | None]) -> None:
-    merged = _merge({"k": {"a": 1, "z": 2}, "other": 3}, {"k": change})
+    merged = merge({"k": {"a": 1, "z": 2}, "other": 3}, {"k": change})
     expected = {"a": 1, "z": 2, **change}
     assert merged == {"k": {k: v for k, v in expected.items() if v is not None}, "other": 3}
 

@@ -80,7 +80,7 @@ def test_figures_side_by_side(run: Run) -> None:
         own = [r for r in run.records if (r.model, r.benchmark) == (model, "alpaca_eval")]
         values = list(scores(run, model, "alpaca_eval", "win_rate").values())
         cut = sum(r.outcome.truncated for r in own)
-        assert row[:2] == [model, f"{100 * fmean(values):.1f}"]
+        assert row[:2] == [model, f"{100 * fmean(values):.2f}"]
         assert row[3:6] == [str(len(values)), str(len(own) - len(values)), str(cut)]
         assert 0 < len(values) < len(own) == 24
         assert cut > 0
@@ -89,7 +89,7 @@ def test_figures_side_by_side(run: Run) -> None:
 def test_published_figures_are_marked_and_not_paired(run: Run) -> None:
     dash = "\N{EN DASH}"
     rows = tables(run)[0][1]
-    assert rows[4] == ["claude-2", "91.4", dash, dash, dash, dash, "published"]
+    assert rows[4] == ["claude-2", "91.38", dash, dash, dash, dash, "published"]
     cells = [cell for caption, t in tables(run) if "minus" in caption for row in t for cell in row]
     assert cells
     assert not any("claude-2" in cell for cell in cells)

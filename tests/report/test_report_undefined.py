@@ -78,7 +78,7 @@ def test_a_share_keeps_its_interval_where_all_agree() -> None:
     (tuned,) = [e for e in run.estimates if (e.model, e.category) == ("tuned", None)]
     assert tuned.low is not None
     (row,) = [line for line in markdown(run).split("\n") if line.startswith("| tuned")]
-    assert f"{tuned.low:.1f} to 100.0" in row
+    assert f"{tuned.low:.2f} to 100.00" in row
     assert tuned.low < 70
 
 

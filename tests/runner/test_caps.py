@@ -17,7 +17,7 @@ def verdict(received: Received) -> Step:
 
 def judged_by(workspace: Path, server: FaultServer, caps: str) -> None:
     suite = (workspace / "small.yaml").read_text()
-    judge = f"{{type: openai, model: judge, base_url: '{server.url}', {caps}}}"
+    judge = f"{{type: openai, protocol: text, model: judge, base_url: '{server.url}', {caps}}}"
     suite = suite.replace("{type: engine, model: plain, protocol: text}", judge)
     (workspace / "small.yaml").write_text(suite)
 

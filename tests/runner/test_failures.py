@@ -19,7 +19,8 @@ def records(workspace: Path) -> list[dict[str, object]]:
 
 def test_an_unreachable_judge_keeps_the_answers(workspace: Path) -> None:
     suite = (workspace / "small.yaml").read_text()
-    closed = "{type: openai, model: gpt-x, base_url: 'http://127.0.0.1:9/v1', max_retries: 1}"
+    at = "base_url: 'http://127.0.0.1:9/v1'"
+    closed = f"{{type: openai, protocol: text, model: gpt-x, {at}, max_retries: 1}}"
     suite = suite.replace("{type: engine, model: plain, protocol: text}", closed)
     (workspace / "small.yaml").write_text(suite)
     done = evalkit(workspace, "run", "small.yaml")
@@ -140,7 +141,8 @@ def test_a_folder_that_is_not_the_runs_is_left_alone(workspace: Path) -> None:
 
 def test_a_missing_key_is_said_before_anything_is_generated(workspace: Path) -> None:
     suite = (workspace / "small.yaml").read_text()
-    judge = "{type: openai, model: gpt-x, base_url: 'http://127.0.0.1:9/v1', api_key_env: MY_KEY}"
+    at = "base_url: 'http://127.0.0.1:9/v1'"
+    judge = f"{{type: openai, protocol: text, model: gpt-x, {at}, api_key_env: MY_KEY}}"
     suite = suite.replace("{type: engine, model: plain, protocol: text}", judge)
     (workspace / "small.yaml").write_text(suite)
     done = evalkit(workspace, "run", "small.yaml")

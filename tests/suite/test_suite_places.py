@@ -11,7 +11,7 @@ from evalkit.errors import SuiteError
 
 
 def test_bundled_suites(repository: Path) -> None:
-    assert set(suite.bundled()) >= {"chat", "quickstart"}
+    assert set(suite.bundled()) >= {"chat", "notus", "quickstart"}
     assert suite.locate("quickstart").samefile(repository / "suites" / "quickstart.yaml")
 
 
@@ -31,7 +31,7 @@ def test_unknown(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SuiteError) as caught:
         suite.locate(name)
-    assert "'chat', 'quickstart'" in str(caught.value)
+    assert "'chat', 'notus', 'quickstart'" in str(caught.value)
     if name == "quickstrat":
         assert "did you mean 'quickstart'?" in str(caught.value)
 

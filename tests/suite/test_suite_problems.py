@@ -66,7 +66,7 @@ CASES = [
     ("path: ./base}", "path: ./base, base_revision: x}", "7: models.plain.base_revision",
      ["given without `base`"]),
     ("path: ./base}", "path: ./base, leaderboard: true}", "7: models.plain.leaderboard",
-     ["only for `role: published`"]),
+     ["only for published and recorded models"]),
     ("judges:", "  old: {role: published}\njudges:", "8: models.old", ["has no figures"]),
     ("judges:", "  old: {role: published, leaderboard: true, path: x}\njudges:",
      "8: models.old.path", ["known by its figures only"]),

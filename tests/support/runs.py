@@ -13,6 +13,7 @@ from pathlib import Path
 
 from evalkit import compare
 from evalkit.types import (
+    Estimate,
     Exchange,
     Json,
     Judgment,
@@ -81,9 +82,19 @@ def build_run(folder: Path, plan: Plan = Plan()) -> Run:
         folder,
         _manifest(plan, roles),
         records,
-        tuple(compare.estimates(records, METRICS, 0.95)),
+        (*compare.estimates(records, METRICS, 0.95), *_published(plan)),
         tuple(compare.comparisons(records, METRICS, roles, 0.95)),
     )
+
+
+def _published(plan: Plan) -> Iterator[Estimate]:
+    """A figure with a source, as a suite or a leaderboard's table gives it."""
+    if plan.published:
+        source = plan.say("https://leaderboard.example") + ", 2023-08-01"
+        yield Estimate(
+            "claude-2", "alpaca_eval", "alpaca_eval", "win_rate", None, 91.38, None, None, None,
+            0.95, 0, 0, 0, "percent", "published", source,
+        )  # fmt: skip
 
 
 def _records(plan: Plan, rng: random.Random, model: str, place: int) -> Iterator[Record]:
@@ -182,9 +193,7 @@ def _text(plan: Plan, rng: random.Random, words: int) -> str:
 def _manifest(plan: Plan, roles: dict[str, str]) -> dict[str, Json]:
     specs: dict[str, Json] = {name: {"role": role} for name, role in roles.items()}
     if plan.published:
-        figure = {"benchmark": "alpaca_eval", "metric": "win_rate", "value": 91.38, "task": None}
-        about = {"source": plan.say("https://leaderboard.example"), "date": "2023-08-01"}
-        specs["claude-2"] = {"role": "published", "figures": [figure | about]}
+        specs["claude-2"] = {"role": "published"}
     sizes = dict(zip(METRICS, plan.samples, strict=True))
     return {
         "format": 1,

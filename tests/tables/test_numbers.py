@@ -53,7 +53,7 @@ def number(shown: str) -> float:
         (difference(None, "percent"), MISSING),
         (interval(-1.10, 2.97, "percent", signed=True), "\N{MINUS SIGN}1.1 to +3.0"),
         (interval(0.02, 5.44, "percent", signed=True), "+0.02 to +5.44"),
-        (interval(89.5, 93.3, "percent"), "89.5 to 93.3"),
+        (interval(89.5, 93.3, "percent"), "89.50 to 93.30"),
         (interval(None, 1.0, "percent"), MISSING),
         (p_value(0.368), "0.368"),
         (p_value(0.00099), "<0.001"),
@@ -73,7 +73,7 @@ def test_known(shown: str, expected: str) -> None:
 
 @given(NUMBERS, UNITS)
 def test_rounded_as_decimal_rounds(value: float, unit: str) -> None:
-    digits = {"percent": 1, "points": 2, "characters": 0, "raw": 3}[unit]
+    digits = {"percent": 2, "points": 2, "characters": 0, "raw": 3}[unit]
     exact = Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
     assert number(figure(value, unit)) == float(exact)
 

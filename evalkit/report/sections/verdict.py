@@ -33,7 +33,7 @@ from evalkit.report.words import (
     unit_text,
     verdict,
 )
-from evalkit.tables import count, difference, figure
+from evalkit.tables import count, difference, figure, percent
 from evalkit.types import Comparison
 
 __all__ = ["build"]
@@ -195,7 +195,7 @@ def _weak_judges(view: View) -> Iterator[Note]:
         if biases:
             worst = max(biases, key=abs)
             text += (
-                f" In this run it leaned {figure(abs(worst), 'percent')} percentage points toward "
+                f" In this run it leaned {percent(abs(worst))} percentage points toward "
                 f"the answer shown {'first' if worst > 0 else 'second'} (50: it always prefers "
                 f"that one)."
             )
