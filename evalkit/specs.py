@@ -169,6 +169,11 @@ class BenchmarkSpec(Spec):
         """The name rows, margins and claims use."""
         return self.name or self.type
 
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """Models of the suite that it asks whosever answers are scored: what it compares with."""
+        return ()
+
 
 class GateSpec(Spec):
     """When a checkpoint passes."""

@@ -1,15 +1,26 @@
 """MT-Bench's scores: what its flow and recorded judgments share.
 
 FastChat's averages (`fastchat/llm_judge/show_result.py`): a turn's score is the mean of that turn's
-ratings, the score is the mean of all of them, and ratings of -1 are dropped.  A pair's win rate
-counts ties neither way, the adjusted one counts them half.
+ratings, the score is the mean of all of them, and ratings of -1 are dropped.  Of all pairs a model
+is in, its win and loss rates are the shares it wins and loses, and its adjusted win rate counts
+ties half; pairs without a verdict in either order are dropped.
 """
 
 from __future__ import annotations
 
 from evalkit.types import Metric, Score
 
-__all__ = ["GUIDED", "METRICS", "PARTS", "TASK", "pair_metrics", "pair_scores", "scores"]
+__all__ = [
+    "GUIDED",
+    "METRICS",
+    "PARTS",
+    "TASK",
+    "pair_metrics",
+    "pair_part",
+    "pair_scores",
+    "scores",
+    "tie_with_itself",
+]
 
 TASK = "mt_bench"
 PARTS = ("turn_1", "turn_2")
@@ -20,6 +31,10 @@ METRICS = (
     Metric("score_turn_1", "points"),
     Metric("score_turn_2", "points"),
 )
+
+
+PAIR_PRIMARY = "win_rate_adjusted"
+"""Share of wins, ties counted half."""
 
 
 def scores(turn: int, value: float, repeat: int = 1) -> tuple[Score, ...]:
@@ -34,30 +49,53 @@ def scores(turn: int, value: float, repeat: int = 1) -> tuple[Score, ...]:
     )
 
 
-def pair_metrics(opponents: tuple[str, ...]) -> tuple[Metric, ...]:
-    """Of pairwise comparison with `opponents`: adjusted win rate, wins, losses; by turn."""
-    whole = tuple(f"{name}/{part}" for name in opponents for part in PARTS)
-    return (
+def pair_metrics() -> tuple[Metric, ...]:
+    """Of pairwise comparison: FastChat's three rates over both turns, then of each turn."""
+    rates = (("win_rate_adjusted", True), ("win_rate", True), ("loss_rate", False))
+    pooled = tuple(
         Metric(
-            "adjusted_win_rate",
+            name,
             "percent",
             scale=100.0,
-            primary=True,
-            by_category=True,
-            parts=whole,
-        ),
-        Metric("win_rate", "percent", scale=100.0, parts=whole),
-        Metric("loss_rate", "percent", scale=100.0, higher_is_better=False, parts=whole),
-        *(Metric(f"adjusted_win_rate_{p}", "percent", scale=100.0, parts=opponents) for p in PARTS),
+            higher_is_better=better,
+            primary=name == PAIR_PRIMARY,
+            by_category=name == PAIR_PRIMARY,
+            parts=PARTS,
+        )
+        for name, better in rates
+    )
+    return pooled + tuple(
+        Metric(f"{name}_{part}", "percent", scale=100.0, higher_is_better=better)
+        for part in PARTS
+        for name, better in rates
     )
 
 
-def pair_scores(opponent: str, part: str, value: float) -> tuple[Score, ...]:
+def pair_scores(rival: str, part: str, value: float) -> tuple[Score, ...]:
     """Of one pair in both orders: `value` is 1 for a win, 0 for a loss, one half for a tie."""
-    whole = f"{opponent}/{part}"
-    return (
-        Score("adjusted_win_rate", value, part=whole),
-        Score("win_rate", float(value == 1), part=whole),
-        Score("loss_rate", float(value == 0), part=whole),
-        Score(f"adjusted_win_rate_{part}", value, part=opponent),
+    rates = ((PAIR_PRIMARY, value), ("win_rate", value == 1), ("loss_rate", value == 0))
+    return tuple(
+        score for name, rate in rates for score in _pair_score(rival, part, name, float(rate))
     )
+
+
+def tie_with_itself(rival: str, part: str) -> tuple[Score, ...]:
+    """What the only baseline scores: a judge that is shown one answer twice cannot but tie.
+
+    Either it says so, or it prefers the same place in both orders, which is a tie too.  The
+    adjusted rates only: they are 50 for equals, which the other two are not.
+    """
+    return _pair_score(rival, part, PAIR_PRIMARY, 0.5)
+
+
+def _pair_score(rival: str, part: str, name: str, value: float) -> tuple[Score, ...]:
+    """Pooled and of the turn; against several rivals, each is a repetition of the turn."""
+    return (
+        Score(name, value, part=pair_part(rival, part)),
+        Score(f"{name}_{part}", value, part=f"#{rival}"),
+    )
+
+
+def pair_part(rival: str, part: str) -> str:
+    """Names the judgment of one turn against one rival."""
+    return f"{part}#{rival}"

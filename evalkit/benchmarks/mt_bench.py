@@ -12,21 +12,27 @@ FastChat's rules that are kept:
   ones 0, an unknown one 0.7; up to 1024 new tokens a turn; answers are stripped.
 - The second question is asked after the model's own first answer, and the second rating sees
   the whole conversation.
-- Math, reasoning and coding are rated with reference answers, where the data has them.
+- Math, reasoning and coding are judged with reference answers, where the data has them.
 - The score pools the ratings of both turns (it is not the mean of the turns' means), and
   ratings that could not be read leave it; here they are counted too.
-
-- Pairs are judged in both orders, and contradicting verdicts are a tie; the win rate counts ties
-  neither way and the adjusted one counts them half (`show_result.py`).  A baseline is a fixed set
-  of answers (`pairwise-baseline`) or models of the suite (`pairwise-all`).
+- Pairs (`gen_judgment.py --mode`): every answer against that of a baseline
+  (`pairwise-baseline`), or of each other model (`pairwise-all`), in both orders; verdicts that
+  differ are a tie, and a pair without verdict in either order leaves the rates
+  (`show_result.py`).  FastChat's baseline is gpt-3.5-turbo unless told; its answers are no
+  public data set of ours, so the suite names them.
 
 Departures:
 - Sampled turns are seeded by suite seed, question and turn; FastChat calls
   `torch.manual_seed(0)` once a question.
 - Sampling is plain: FastChat's local generation inherits transformers' top_k of 50.
 - No system message; FastChat's conversation templates bring their own.
-- Where the second question fails, the first answer is rated all the same, and the record has
+- Where the second question fails, the first answer is judged all the same, and the record has
   the failure's status; FastChat writes "ERROR" as the answer and has it rated.
+- With `pairwise-all` both models of a pair keep a record of their match, each as the one that
+  is shown first in the first of the two orders; the prompts are equal, so none is asked twice.
+- The only baseline, itself a model of the suite, has an adjusted win rate of 50 (see
+  `_mt_bench_scores.tie_with_itself`), so that candidates can be compared with it; FastChat
+  leaves its row out.
 - A judge with `protocol: original` is asked with FastChat's prompts; scores are FastChat's only
   with these and with its judge.
 """
@@ -34,23 +40,24 @@ Departures:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field, model_validator
 
 from evalkit import data
+from evalkit.benchmarks import _mt_bench_data as files
 from evalkit.benchmarks._judged import judged, load_judge, no_judge, sampling_seed, worst
 from evalkit.benchmarks._mt_bench_scores import (
-    GUIDED,
     METRICS,
     PARTS,
     TASK,
     pair_metrics,
+    pair_part,
     pair_scores,
+    tie_with_itself,
 )
 from evalkit.benchmarks._mt_bench_scores import scores as rating_scores
-from evalkit.errors import DataError, RequestFailed
+from evalkit.errors import BenchmarkError, RequestFailed
 from evalkit.protocols import BenchmarkContext, PairwiseJudge, RatingJudge
 from evalkit.specs import BenchmarkSpec
 from evalkit.types import (
@@ -83,9 +90,6 @@ TEMPERATURES = {
     "humanities": 0.1,
 }
 UNKNOWN_TEMPERATURE = 0.7
-REFERENCES = ("reference_answer.jsonl", "reference_answer/gpt-4.jsonl")
-QUESTIONS = "mt_bench/question"
-GPT4_ANSWERS = "mt_bench/reference_answer/gpt-4"
 
 
 class MtBenchSpec(BenchmarkSpec):
@@ -100,8 +104,14 @@ class MtBenchSpec(BenchmarkSpec):
     mode: Literal["single", "pairwise"] = "single"
     """`single` rates every answer; `pairwise` compares it with the baseline's, in both orders."""
     baseline: tuple[str, ...] = ()
-    """`pairwise`: models to compare with, of the suite (FastChat's pairwise-all: name them all) or,
-    as FILE or the name of a data set, recorded answers in FastChat's format (pairwise-baseline)."""
+    """`pairwise`: what to compare with.  A model of the suite, or recorded answers in FastChat's
+    format (a file relative to the suite, or the name of a data set): FastChat's pairwise-baseline.
+    Every model of the suite: its pairwise-all."""
+
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """Models of the suite that every sample is asked of, whosever answers are judged."""
+        return tuple(name for name in self.baseline if not files.is_file(name))
 
     @model_validator(mode="after")
     def _consistent(self) -> MtBenchSpec:
@@ -110,6 +120,8 @@ class MtBenchSpec(BenchmarkSpec):
                 f"mode {self.mode!r} with baseline {list(self.baseline)!r}: `mode: pairwise` needs "
                 f"`baseline`, and only it does"
             )
+        if len(set(self.baseline)) < len(self.baseline):
+            raise ValueError(f"baseline {list(self.baseline)!r} names one twice; name each once")
         return self
 
 
@@ -127,7 +139,9 @@ class MtBench:
         self._questions: data.Dataset | None = None
         self._references: data.Dataset | None = None
         self._samples: tuple[Sample, ...] = ()
-        self._rivals: dict[str, Mapping[int, tuple[str, ...]] | None] = {}
+        self._recorded: dict[str, data.Dataset] = {}
+        """Answers of the baselines that are files."""
+        self._answers: dict[str, files.Answers] = {}
 
     @staticmethod
     def judge_options(spec: MtBenchSpec) -> Mapping[str, Json]:
@@ -135,45 +149,43 @@ class MtBench:
         return {"mode": spec.mode}
 
     def data_needs(self) -> Sequence[str]:
-        """Questions and references, unless the suite has its own; the judge's prompts."""
-        own = () if self._spec.data is not None else (QUESTIONS, GPT4_ANSWERS)
-        return (*own, *getattr(self._context.judge, "data_needs", tuple)())
+        """Questions and references, unless the suite has its own; prompts, baselines."""
+        own = () if self._spec.data is not None else (files.QUESTIONS, files.REFERENCES)
+        judge = self._context.judge
+        prompts: Sequence[str] = getattr(judge, "data_needs", lambda: ())()
+        return (*own, *prompts, *filter(data.is_known, self._spec.baseline))
 
     def load(self) -> None:
-        """Read questions and, for the categories rated with them, reference answers.
+        """Read questions, reference answers, the judge's prompts and recorded baselines.
 
-        Raises DataError, also where the mirror lacks the references: without them its scores
+        Raises DataError, also where the public references are not here: without them scores
         would be other ones.  Data named in the suite may do without, wholly or in part;
-        `describe` counts what there is.
+        `describe` counts what there is.  Raises BenchmarkError for a judge that cannot compare.
         """
         if self._questions is not None:
             return
+        self._check_judge()
         load_judge(self._context.judge)
-        questions, self._references = self._read()
-        data.require(questions, {"question_id": int, "category": str, "turns": list})
-        _check_turns(questions)
-        answers = {} if self._references is None else _reference_answers(self._references)
-        self._samples = tuple(_sample(record, answers) for record in questions.records)
-        self._rivals = {name: self._rival(name) for name in self._spec.baseline}
+        root, places, own = self._context.root, self._context.places, self._spec.data
+        questions, self._references = (
+            files.read_public(places)
+            if own is None
+            else files.read_own(own, root, f"MT-Bench ({self.name})")
+        )
+        self._samples = files.samples(questions, self._references)
+        for name in filter(files.is_file, self._spec.baseline):
+            self._recorded[name] = files.read_rival(name, root, places)
+            self._answers[name] = files.read_answers(self._recorded[name], "answers")
         self._questions = questions
 
-    def _read(self) -> tuple[data.Dataset, data.Dataset | None]:
-        """Questions and references: public ones, or the suite's own."""
-        places = self._context.places
-        if self._spec.data is None:
-            return data.records(QUESTIONS, places), data.records(GPT4_ANSWERS, places)
-        place = data.Place(self._folder(), self._context.root, None)
-        what = f"MT-Bench ({self.name})"
-        questions = data.read_jsonl(data.locate(place, "mt_bench", ("question.jsonl",), what=what))
-        return questions, _read_references(place, questions.path.parent, what)
-
-    def _rival(self, name: str) -> Mapping[int, tuple[str, ...]] | None:
-        """Recorded answers of a baseline by question; None for a model that is asked."""
-        is_file = name.endswith((".jsonl", ".json", ".gz"))
-        if not is_file and not data.is_known(name):
-            return None
-        found = data.evidence(name, self._context.root, self._context.places)
-        return _reference_answers(data.read_jsonl(found.path))
+    def _check_judge(self) -> None:
+        judge = self._context.judge
+        if self._spec.mode == "pairwise" and judge is not None and not hasattr(judge, "match"):
+            raise BenchmarkError(
+                f"{self.name}: `mode: pairwise` with judge {judge.name!r}, which is asked by "
+                f"{judge.protocol!r}; expected `protocol: original`, since only FastChat's own "
+                f"prompts compare conversations: write it in the judge's entry"
+            )
 
     def samples(self) -> Sequence[Sample]:
         """One per question, in file order; the id is the question's."""
@@ -183,10 +195,10 @@ class MtBench:
     def metrics(self, task: str) -> Sequence[Metric]:
         """The pooled score (also by category), then each turn's; or win rates of pairs."""
         del task
-        return pair_metrics(self._spec.baseline) if self._spec.baseline else METRICS
+        return pair_metrics() if self._spec.baseline else METRICS
 
     def flow(self, sample: Sample, model: str) -> Flow[Outcome]:
-        """Two turns, then a rating of each.  Raises BenchmarkError where no judge was given."""
+        """Two turns, then a judgment of each.  Raises BenchmarkError where no judge was given."""
         judge = _rating(self._context.judge, self.name)
         said, completions, failure = yield from self._talk(sample, model)
         if self._spec.baseline:
@@ -229,39 +241,39 @@ class MtBench:
         self, judge: RatingJudge, sample: Sample, model: str, said: Sequence[Message]
     ) -> Flow[tuple[tuple[Judgment, ...], tuple[Score, ...]]]:
         """Each answer against each baseline's, turn by turn."""
-        match = getattr(judge, "match", None)
-        if match is None:
-            raise no_judge(self.name, "pairwise (`protocol: original`)")
+        ours = _talks(said)
+        if self._spec.baseline == (model,):
+            parts = PARTS[: len(ours)]
+            return (), tuple(s for part in parts for s in tie_with_itself(model, part))
         judgments: list[Judgment] = []
         scores: list[Score] = []
-        for rival in self._spec.baseline:
-            if rival == model:
-                continue
-            theirs = yield from self._answers_of(rival, sample)
-            for turn, part in enumerate(PARTS):
-                ours, other = _until(said, turn), _until(theirs, turn)
-                if ours is None or other is None:
-                    continue
-                reference = sample.reference[: turn + 1]
-                asked = match(ours, other, reference, f"{rival}/{part}")
-                judgment = yield from judged(asked, judge, f"{rival}/{part}")
+        for rival in (name for name in self._spec.baseline if ours and name != model):
+            theirs, lack = yield from self._answers_of(rival, sample)
+            for turn, (mine, part) in enumerate(zip(ours, PARTS, strict=False)):
+                name, reference = pair_part(rival, part), sample.reference[: turn + 1]
+                if turn < len(theirs):
+                    match = cast("Any", judge).match(mine, theirs[turn], reference, name)
+                    judgment = yield from judged(match, judge, name)
+                else:
+                    judgment = _unmatched(judge, name, lack)
                 judgments.append(judgment)
-                if judgment.status == "ok" and judgment.value is not None:
+                if judgment.value is not None:
                     scores += pair_scores(rival, part, judgment.value)
         return tuple(judgments), tuple(scores)
 
-    def _answers_of(self, rival: str, sample: Sample) -> Flow[Sequence[Message]]:
-        """The baseline's conversation: recorded, or asked of that model of the suite."""
-        recorded = self._rivals[rival]
-        if recorded is None:
-            said, _, _ = yield from self._talk(sample, rival)
-            return said
-        answers = recorded.get(int(sample.id), ())
-        return [
-            message
-            for question, answer in zip(sample.turns, answers, strict=False)
-            for message in (Message("user", question), Message("assistant", answer))
-        ]
+    def _answers_of(
+        self, rival: str, sample: Sample
+    ) -> Flow[tuple[Sequence[tuple[Message, ...]], RequestFailed]]:
+        """A baseline's conversations, recorded or asked of that model, and why one is missing."""
+        gone = RequestFailed("excluded", f"{rival} has no answer to question {sample.id}")
+        if rival not in self._answers:
+            said, _, failure = yield from self._talk(sample, rival)
+            return _talks(said), gone if failure is None else failure
+        said = []
+        answers = self._answers[rival].get(int(sample.id), ())
+        for question, answer in zip(sample.turns, answers, strict=False):
+            said += [Message("user", question), Message("assistant", answer)]
+        return _talks(said), gone
 
     def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
         """None: every figure is a mean over ratings."""
@@ -288,7 +300,10 @@ class MtBench:
             "seed": self._context.seed,
             "system": self._spec.system,
             "mode": self._spec.mode,
-            "baseline": list(self._spec.baseline),
+            "baseline": {
+                name: self._recorded[name].sha256 if name in self._recorded else "asked"
+                for name in self._spec.baseline
+            },
             "judge": None if judge is None else dict(judge.describe()),
         }
 
@@ -297,13 +312,6 @@ class MtBench:
         if self._questions is not None:
             return sum(len(sample.turns) for sample in self._samples)
         return 160 if self._spec.data is None else None
-
-    def _folder(self) -> str | None:
-        """`data:` as a folder: the question file itself may be named too."""
-        named = self._spec.data
-        if named is not None and named.endswith("question.jsonl"):
-            return named.removesuffix("question.jsonl") or "."
-        return named
 
     def _request(self, sample: Sample, model: str, said: Sequence[Message], turn: int) -> Request:
         temperature = TEMPERATURES.get(sample.category or "", UNKNOWN_TEMPERATURE)
@@ -324,72 +332,14 @@ def _rating(judge: PairwiseJudge | RatingJudge | None, name: str) -> RatingJudge
     return cast("RatingJudge", judge)
 
 
-def _check_turns(questions: data.Dataset) -> None:
-    seen: set[int] = set()
-    for place, record in zip(questions.places, questions.records, strict=True):
-        turns, number = record["turns"], record["question_id"]
-        if len(turns) != 2 or not all(isinstance(turn, str) for turn in turns):
-            raise DataError(
-                f"{place}: 'turns' of question {number} is not two strings; MT-Bench asks two "
-                f"questions a conversation: correct the record"
-            )
-        if number in seen:
-            raise DataError(
-                f"{place}: question_id {number} occurs twice; ids name the records of a run: "
-                f"give each question its own"
-            )
-        seen.add(number)
-
-
-def _read_references(place: data.Place, folder: Path, what: str) -> data.Dataset | None:
-    if place.data is not None and not any((folder / name).is_file() for name in REFERENCES):
-        return None
-    path = data.locate(place, "mt_bench", REFERENCES, what=f"{what}, reference answers")
-    return data.read_jsonl(path)
-
-
-def _reference_answers(answers: data.Dataset) -> dict[int, tuple[str, ...]]:
-    data.require(answers, {"question_id": int, "choices": list})
-    found: dict[int, tuple[str, ...]] = {}
-    for place, record in zip(answers.places, answers.records, strict=True):
-        try:
-            turns = record["choices"][0]["turns"]
-        except (IndexError, KeyError, TypeError):
-            turns = None
-        if not (
-            isinstance(turns, list) and len(turns) == 2 and all(isinstance(t, str) for t in turns)
-        ):
-            raise DataError(
-                f"{place}: no two reference answers; expected "
-                f'"choices": [{{"index": 0, "turns": ["...", "..."]}}]: correct the record'
-            )
-        found[record["question_id"]] = tuple(turns)
-    return found
-
-
-def _sample(record: Mapping[str, Json], answers: Mapping[int, tuple[str, ...]]) -> Sample:
-    number, category = record["question_id"], record["category"]
-    return Sample(
-        id=str(number),
-        task=TASK,
-        turns=tuple(record["turns"]),
-        category=category,
-        cluster=str(number),
-        reference=answers.get(number, ()) if category in GUIDED else (),
-        data=record,
-    )
-
-
 def _judgments(
     judge: RatingJudge, sample: Sample, said: Sequence[Message]
 ) -> Flow[tuple[Judgment, ...]]:
     """A judgment for each answer in `said`, which each sees the conversation up to itself."""
     judgments: list[Judgment] = []
-    for end, message in enumerate(said, start=1):
-        if message.role == "assistant":
-            turn = len(judgments)
-            rating = judge.rate(tuple(said[:end]), sample.reference[: turn + 1], PARTS[turn])
-            judgments.append((yield from judged(rating, judge, PARTS[turn])))
+    for turn, talk in enumerate(_talks(said)):
+        rating = judge.rate(talk, sample.reference[: turn + 1], PARTS[turn])
+        judgments.append((yield from judged(rating, judge, PARTS[turn])))
     return tuple(judgments)
 
 
@@ -399,7 +349,13 @@ def _scores(judgment: Judgment) -> tuple[Score, ...]:
     return rating_scores(PARTS.index(judgment.part) + 1, judgment.value)
 
 
-def _until(said: Sequence[Message], turn: int) -> tuple[Message, ...] | None:
-    """The conversation up to the answer of a turn; None where there is no such answer."""
-    ends = [n for n, message in enumerate(said, start=1) if message.role == "assistant"]
-    return tuple(said[: ends[turn]]) if turn < len(ends) else None
+def _talks(said: Sequence[Message]) -> list[tuple[Message, ...]]:
+    """The conversation up to each of its answers."""
+    return [tuple(said[:end]) for end, m in enumerate(said, start=1) if m.role == "assistant"]
+
+
+def _unmatched(judge: RatingJudge, part: str, failure: RequestFailed) -> Judgment:
+    """Of an answer that the baseline has none to hold against."""
+    return Judgment(
+        judge.name, judge.protocol, failure.status, None, part, error=f"the baseline: {failure}"
+    )

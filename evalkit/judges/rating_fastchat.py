@@ -3,25 +3,29 @@ r"""FastChat's own MT-Bench judge: single grading, and pairs of answers in both 
 Source: Zheng et al. 2023, arXiv:2306.05685; https://github.com/lm-sys/FastChat (Apache-2.0),
 `fastchat/llm_judge/common.py` (`run_judge_single`, `run_judge_pair`, `play_a_match_pair`) and
 `data/judge_prompts.jsonl`, which is read through the data room (its wheel ships no data).
-One of the eight prompts (shortened):
+Format: one of the eight prompts (shortened):
 
     {"name": "single-v1", "type": "single", "system_prompt": "You are a helpful assistant.",
-     "prompt_template": "[Instruction]\\nPlease act ...\\n{answer}\\n[The End ...]",
+     "prompt_template": "[Instruction]\nPlease act ...\n{answer}\n[The End ...]",
      "output_format": "[[rating]]"}
 
 FastChat's rules that are kept, byte for byte where texts are concerned:
 - `single-v1` for the first turn, `single-v1-multi-turn` for the second; the `math` prompts where
-  a reference answer is given; the prompt's system message, temperature 0, 2048 tokens.
+  a reference answer is given; `pair-v2` and `pair-math-v1` likewise for pairs; the prompt's
+  system message, temperature 0, 2048 tokens.
 - A rating is the first `[[n]]`, else the first `[n]`; a pair's winner is `[[A]]`, else `[[B]]`,
   else `[[C]]` for a tie.
 - A pair is judged in both orders, and is a tie where the two verdicts differ.
 
 Departures:
-- The judge is whatever model the suite names, and is recorded as that; FastChat knows a list of
-  names, and for others silently changes the conversation template.
+- The judge is whatever model the suite names, and is recorded as that; FastChat refuses judges
+  whose names it does not know.  A judge of Anthropic's gets FastChat's OpenAI form: the system
+  prompt as system message and 2048 tokens, where FastChat puts it before the question, with 1024.
+- References are GPT-4's whoever judges; FastChat wants a file of them for each judge.
 - A reply without verdict is unparsable and counted; FastChat writes -1 or "error" and drops it.
+  A judge that could not be reached has a status of its own and is asked again by the next run;
+  FastChat has its error text parsed.
 - A rating outside 1 to 10 is unparsable; FastChat scores it as it stands.
-- Texts are inserted in one pass, as `str.format` does: a placeholder in an answer means nothing.
 """
 
 from __future__ import annotations
@@ -29,32 +33,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
-from evalkit import data
-from evalkit.errors import DataError
 from evalkit.judges._fastchat import read_rating, read_winner
+from evalkit.judges._fastchat_prompts import (
+    PROMPTS,
+    Templates,
+    pair_prompt,
+    read_templates,
+    single_prompt,
+)
 from evalkit.judges._prompt import sampling_seed
 from evalkit.protocols import JudgeContext
 from evalkit.specs import JudgeSpec
 from evalkit.types import Exchange, Flow, Json, Judgment, Message, Request
 
 __all__ = ["FastChatJudge"]
-
-PROMPTS = "mt_bench/judge_prompts"
-_NAMES = frozenset(
-    f"{kind}{turns}"
-    for kind in ("single-v1", "single-math-v1", "pair-v2", "pair-math-v1")
-    for turns in ("", "-multi-turn")
-)
-MAX_TOKENS = 2048
-
-
-@dataclass(frozen=True)
-class _Template:
-    system: str
-    text: str
 
 
 class FastChatJudge:
@@ -67,49 +61,33 @@ class FastChatJudge:
         self._engine = engine
         self._spec = spec
         self._context = context
-        self._templates: dict[str, _Template] = {}
-        self._sha256 = ""
+        self._read: Templates | None = None
 
     def data_needs(self) -> tuple[str, ...]:
         """Names of the public data sets that `load` reads."""
         return (PROMPTS,)
 
     def load(self) -> None:
-        """Read the judge prompts.  Raises DataError."""
-        if self._templates:
-            return
-        prompts = data.records(PROMPTS, self._context.places)
-        data.require(prompts, {"name": str, "system_prompt": str, "prompt_template": str})
-        found = {
-            row["name"]: _Template(row["system_prompt"], row["prompt_template"])
-            for row in prompts.records
-        }
-        missing = sorted(_NAMES - set(found))
-        if missing:
-            raise DataError(
-                f"{prompts.path}: no judge prompt {missing[0]!r}; expected FastChat's "
-                f"{len(_NAMES)}: {', '.join(sorted(_NAMES))}"
-            )
-        self._templates, self._sha256 = found, prompts.sha256
+        """Read the judge prompts; idempotent.  Raises DataError."""
+        if self._read is None:
+            self._read = read_templates(self._context.places)
 
     def rate(
         self, conversation: Sequence[Message], reference: Sequence[str], part: str
     ) -> Flow[Judgment]:
-        """One request; unparsable without a rating from 1 to 10."""
-        prompt = self.single_prompt(conversation, reference)
+        """One request about the last answer (first or second); see `protocols.RatingJudge`.
+
+        Unparsable without a rating from 1 to 10.
+        """
+        questions, answers = _turns(conversation)
+        prompt = single_prompt(
+            self._templates, questions, answers, reference, multi_turn=len(answers) > 1
+        )
         (reply,) = yield [self._request(prompt)]
         value = read_rating(reply.text)
         if value is not None and not 1 <= value <= 10:
             value = None
-        return Judgment(
-            judge=self.name,
-            protocol=self.protocol,
-            status="unparsable" if value is None else "ok",
-            value=value,
-            part=part,
-            exchanges=(Exchange(prompt, reply.text),),
-            error="no rating [[1]] to [[10]] in the reply" if value is None else None,
-        )
+        return self._judgment(part, (Exchange(prompt, reply.text),), value)
 
     def match(
         self,
@@ -118,114 +96,82 @@ class FastChatJudge:
         reference: Sequence[str],
         part: str,
     ) -> Flow[Judgment]:
-        """The pair in both orders; `value` 1 where `conversation` wins both, 0 where it loses.
+        """The last answers of two conversations about the same questions, in both orders.
 
-        One half for a tie or contradicting verdicts; unparsable where either order has none.
+        `value` is 1 where `conversation` wins both, 0 where it loses both, one half for a tie
+        or verdicts that differ; unparsable where either order has none.  `votes` are the
+        verdicts with `conversation` shown first, then second.
         """
-        orders = (
-            self.pair_prompt(conversation, other, reference),
-            self.pair_prompt(other, conversation, reference),
-        )
-        replies = yield [self._request(prompt) for prompt in orders]
+        questions, ours = _turns(conversation)
+        _, theirs = _turns(other)
+        prompts = [
+            pair_prompt(self._templates, questions, pair, reference, multi_turn=len(ours) > 1)
+            for pair in ((ours, theirs), (theirs, ours))
+        ]
+        replies = yield [self._request(prompt) for prompt in prompts]
         exchanges = tuple(
-            Exchange(prompt, reply.text) for prompt, reply in zip(orders, replies, strict=True)
+            Exchange(prompt, reply.text) for prompt, reply in zip(prompts, replies, strict=True)
         )
         first, second = (read_winner(reply.text) for reply in replies)
         if first is None or second is None:
-            return Judgment(
-                self.name,
-                self.protocol,
-                "unparsable",
-                None,
-                part=part,
-                exchanges=exchanges,
-                error="no [[A]], [[B]] or [[C]] in a reply",
-            )
+            return self._judgment(part, exchanges, None)
         votes = (_vote(first, "A"), _vote(second, "B"))
-        value = votes[0] if votes[0] == votes[1] else 0.5
+        return self._judgment(part, exchanges, votes[0] if votes[0] == votes[1] else 0.5, votes)
+
+    def _judgment(
+        self,
+        part: str,
+        exchanges: tuple[Exchange, ...],
+        value: float | None,
+        votes: tuple[float, ...] = (),
+    ) -> Judgment:
+        wanted = "rating [[1]] to [[10]]" if len(exchanges) == 1 else "[[A]], [[B]] or [[C]]"
         return Judgment(
-            self.name, self.protocol, "ok", value, part=part, votes=votes, exchanges=exchanges
+            judge=self.name,
+            protocol=self.protocol,
+            status="unparsable" if value is None else "ok",
+            value=value,
+            part=part,
+            votes=votes,
+            exchanges=exchanges,
+            error=f"no {wanted} in the judge's reply" if value is None else None,
         )
 
-    def single_prompt(
-        self, conversation: Sequence[Message], reference: Sequence[str]
-    ) -> tuple[Message, ...]:
-        """The prompt about the last answer of `conversation` (one or two turns)."""
-        questions, answers = _turns(conversation)
-        values = _reference_values(reference, len(answers))
-        if len(answers) == 1:
-            values |= {"question": questions[0], "answer": answers[0]}
-        else:
-            values |= {
-                "question_1": questions[0],
-                "question_2": questions[1],
-                "answer_1": answers[0],
-                "answer_2": answers[1],
-            }
-        kind = "single-math-v1" if reference else "single-v1"
-        return self._prompt(kind, len(answers), values)
-
-    def pair_prompt(
-        self, first: Sequence[Message], second: Sequence[Message], reference: Sequence[str]
-    ) -> tuple[Message, ...]:
-        """The prompt about two conversations; `first` is assistant A."""
-        questions, ours = _turns(first)
-        _, theirs = _turns(second)
-        values = _reference_values(reference, len(ours))
-        if len(ours) == 1:
-            values |= {"question": questions[0], "answer_a": ours[0], "answer_b": theirs[0]}
-        else:
-            values |= {"question_1": questions[0], "question_2": questions[1]}
-            for turn in (1, 2):
-                values[f"answer_a_{turn}"] = ours[turn - 1]
-                values[f"answer_b_{turn}"] = theirs[turn - 1]
-        kind = "pair-math-v1" if reference else "pair-v2"
-        return self._prompt(kind, len(ours), values)
-
-    def _prompt(self, kind: str, turns: int, values: Mapping[str, str]) -> tuple[Message, ...]:
+    @property
+    def _templates(self) -> Templates:
         self.load()
-        template = self._templates[kind if turns == 1 else f"{kind}-multi-turn"]
-        text = template.text.format(**values)
-        return (Message("system", template.system), Message("user", text))
+        assert self._read is not None
+        return self._read
 
     def _request(self, prompt: tuple[Message, ...]) -> Request:
-        spec = self._spec
-        temperature = _set(spec, "judge_temperature", spec.judge_temperature, 0.0)
+        # The spec's defaults are FastChat's settings.
+        temperature = self._spec.judge_temperature
         return Request(
             self._engine,
             "generate",
             prompt,
-            max_tokens=int(_set(spec, "judge_max_tokens", spec.judge_max_tokens, MAX_TOKENS)),
+            max_tokens=self._spec.judge_max_tokens,
             temperature=temperature,
             seed=sampling_seed(prompt, temperature),
         )
 
     def describe(self) -> Mapping[str, Json]:
-        """Protocol, the prompts' hash and the settings of the reply."""
-        self.load()
-        spec = self._spec
-        texts = json.dumps({n: [t.system, t.text] for n, t in sorted(self._templates.items())})
+        """Protocol, who judges, the prompts (as texts and as a file) and the reply's settings."""
+        named = {n: [t.system, t.text] for n, t in sorted(self._templates.by_name.items())}
         return {
             "protocol": self.protocol,
-            "prompt_sha256": hashlib.sha256(texts.encode()).hexdigest(),
-            "judge_prompts_sha256": self._sha256,
-            "max_tokens": int(_set(spec, "judge_max_tokens", spec.judge_max_tokens, MAX_TOKENS)),
-            "temperature": _set(spec, "judge_temperature", spec.judge_temperature, 0.0),
+            "model": getattr(self._spec, "model", None),
+            "prompt_sha256": hashlib.sha256(json.dumps(named).encode()).hexdigest(),
+            "judge_prompts_sha256": self._templates.sha256,
+            "max_tokens": self._spec.judge_max_tokens,
+            "temperature": self._spec.judge_temperature,
         }
-
-
-def _set(spec: JudgeSpec, field: str, own: float, default: float) -> float:
-    return own if field in spec.model_fields_set else default
 
 
 def _turns(conversation: Sequence[Message]) -> tuple[list[str], list[str]]:
     """Questions and answers, without the system message."""
     questions = [m.content for m in conversation if m.role == "user"]
     return questions, [m.content for m in conversation if m.role == "assistant"]
-
-
-def _reference_values(reference: Sequence[str], turns: int) -> dict[str, str]:
-    return {f"ref_answer_{n}": text for n, text in enumerate(reference[:turns], start=1)}
 
 
 def _vote(winner: Literal["A", "B", "tie"], ours: Literal["A", "B"]) -> float:

@@ -39,6 +39,8 @@ def check(source: Source, parts: Parts, types: Types) -> None:
     for n, spec in enumerate(parts.benchmarks):
         if spec is not None and parts.knows("benchmarks", n, "judge"):
             _benchmark_judge(source, parts, types, (n, spec))
+        if spec is not None and parts.knows("benchmarks", n, "baseline"):
+            _opponents(source, parts, (n, spec))
     _unique(source, parts)
     if _all_named(parts):
         recorded.check(source, parts, [s.entry for s in parts.benchmarks if s is not None])
@@ -153,6 +155,16 @@ def _benchmark_judge(
         source.report(path, f"{spec.judge!r} is not needed: {spec.type} has no judge; remove it")
     elif spec.judge is not None and spec.judge not in names:
         source.report(path, f"no judge {spec.judge!r}{choices_hint(spec.judge, names)}")
+
+
+def _opponents(source: Source, parts: Parts, entry: tuple[int, BenchmarkSpec]) -> None:
+    """Models that a benchmark compares with must be there to be asked."""
+    n, spec = entry
+    asked = [name for name, m in parts.models.items() if m is None or m.role != "published"]
+    for name in spec.asks:
+        if name not in asked:
+            hint = choices_hint(name, asked)
+            source.report(("benchmarks", n, "baseline"), f"no model {name!r} to ask{hint}")
 
 
 def name_entries(parts: Parts) -> None:

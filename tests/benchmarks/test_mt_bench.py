@@ -11,6 +11,7 @@ import pytest
 
 from evalkit.benchmarks._mt_bench_scores import GUIDED
 from evalkit.benchmarks.mt_bench import TEMPERATURES, MtBench, MtBenchSpec
+from evalkit.data import require_available
 from evalkit.errors import DataError, RequestFailed
 from evalkit.protocols import BenchmarkContext, DataPlaces
 from evalkit.types import Completion, Flow, Json, Judgment, Message, Outcome, Reply, Request
@@ -214,8 +215,13 @@ def test_own_data_may_lack_references_the_mirror_may_not(tmp_path: Path) -> None
     write(folder, (1, "math"))
     assert build(folder).samples()[0].reference == ()
     spec = MtBenchSpec()
-    with pytest.raises(DataError, match="reference_answer"):
+    with pytest.raises(DataError, match="is not the data set 'mt_bench/question'"):
         MtBench(spec, BenchmarkContext(tmp_path, DataPlaces((tmp_path,)), None, 0)).load()
+    with pytest.raises(DataError, match="mt_bench/reference_answer/gpt-4"):
+        require_available(
+            MtBench(spec, BenchmarkContext(tmp_path, DataPlaces(), None, 0)).data_needs(),
+            DataPlaces(),
+        )
 
 
 def test_the_question_file_itself_may_be_named(tmp_path: Path) -> None:
