@@ -1,0 +1,196 @@
+"""AlpacaEval annotations as evidence: the published rows, and what can be wrong with them.
+
+Oracles: the leaderboard rows in the public data's `expected.csv` (taken from alpaca_eval's own
+tables), and `alpaca_eval.metrics` is what those were made with.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit import compare
+from evalkit.errors import DataError
+from evalkit.importers import Evidence, ImportOptions, alpaca_eval, cross_findings
+from evalkit.protocols import DataPlaces
+from evalkit.types import Estimate, Json
+
+Write = Callable[[str, Sequence[Json]], Path]
+
+
+def row(n: int, preference: Json = 2.0, **more: Json) -> dict[str, Json]:
+    return {
+        "instruction": f"Do {n}.",
+        "output_1": f"reference {n}",
+        "generator_1": "text_davinci_003",
+        "output_2": f"answer {n}",
+        "generator_2": "mine",
+        "annotator": "alpaca_eval_gpt4",
+        "preference": preference,
+        **more,
+    }
+
+
+def options(
+    *models: str, companion: tuple[Path, ...] = (), mirror: Path | None = None
+) -> ImportOptions:
+    places = DataPlaces((mirror,) if mirror else ())
+    return ImportOptions(models, None, companion, places, 0.95)
+
+
+def figures(evidence: Evidence) -> dict[str, Estimate]:
+    made = compare.estimates(evidence.records, {evidence.entry: evidence.metrics}, 0.95)
+    return {e.metric: e for e in made}
+
+
+def codes(evidence: Evidence, *, damaged: bool = True) -> set[str]:
+    return {f.code for f in evidence.findings if f.damaged or not damaged}
+
+
+@pytest.mark.data
+def test_every_published_row_is_met(public_data: Path) -> None:
+    folder = public_data / "alpaca_eval"
+    with (folder / "expected.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) >= 4
+    for expected in rows:
+        name = f"{expected['evaluator']}/{expected['model']}.json.gz"
+        outputs = folder / "model_outputs" / f"{expected['model']}.json.gz"
+        companion = (outputs,) if outputs.is_file() else ()
+        (found,) = alpaca_eval.read(
+            [folder / "annotations" / name], options(companion=companion, mirror=public_data)
+        )
+        assert codes(found) == set()
+        made = figures(found)
+        rate = made["win_rate"]
+        assert rate.point == pytest.approx(float(expected["win_rate"]), abs=1e-6)
+        assert rate.standard_error == pytest.approx(float(expected["standard_error"]), abs=1e-6)
+        assert rate.n == int(expected["n_total"])
+        assert rate.n + rate.n_missing == 805
+        discrete = made["discrete_win_rate"].point
+        wins, draws = int(expected["n_wins"]), int(expected["n_draws"])
+        share = 100 * (wins + draws / 2) / rate.n
+        assert discrete == pytest.approx(share, abs=1e-6)
+        if companion:
+            assert made["avg_length"].point == int(expected["avg_length"])
+        else:
+            assert "avg_length" not in made
+
+
+@pytest.mark.data
+def test_records_are_those_of_a_live_run(public_data: Path) -> None:
+    """Same samples in the same order: the canonical list of instructions is the oracle."""
+    folder = public_data / "alpaca_eval"
+    (found,) = alpaca_eval.read(
+        [folder / "annotations" / "alpaca_eval_gpt4" / "notus-7b-v1.json.gz"],
+        options("notus", mirror=public_data),
+    )
+    with (folder / "instructions.jsonl").open(encoding="utf-8") as file:
+        instructions = [json.loads(line)["instruction"] for line in file]
+    asked = [r.outcome.conversation[0].content for r in found.records]
+    assert asked == instructions
+    assert [r.sample for r in found.records] == [f"{n:04d}" for n in range(805)]
+    assert {r.model for r in found.records} == {"notus"}
+    assert found.description["version"].startswith("1.")
+
+
+@pytest.mark.data
+def test_another_reference_and_other_answers_are_named(public_data: Path, write: Write) -> None:
+    """text_davinci_003's own outputs are another sample than version 1's reference."""
+    folder = public_data / "alpaca_eval"
+    with gzip.open(folder / "annotations" / "alpaca_eval_gpt4" / "zephyr-7b-beta.json.gz") as file:
+        rows = json.load(file)
+    with gzip.open(folder / "model_outputs" / "text_davinci_003.json.gz") as file:
+        other = {r["instruction"]: r["output"] for r in json.load(file)}
+    swapped = write("swapped.json", [{**r, "output_1": other[r["instruction"]]} for r in rows])
+    (found,) = alpaca_eval.read([swapped], options(mirror=public_data))
+    assert codes(found) == {"other_reference"}
+    notus = folder / "model_outputs" / "notus-7b-v1.json.gz"
+    (found,) = alpaca_eval.read(
+        [folder / "annotations" / "alpaca_eval_gpt4" / "zephyr-7b-beta.json.gz"],
+        options(companion=(notus,), mirror=public_data),
+    )
+    assert "other_answers" in codes(found)
+
+
+@pytest.mark.data
+def test_the_same_file_under_two_names_is_named(public_data: Path) -> None:
+    file = public_data / "alpaca_eval" / "annotations" / "alpaca_eval_gpt4" / "notus-7b-v1.json.gz"
+    found = alpaca_eval.read([file, file], options("one", "other", mirror=public_data))
+    extra = cross_findings(found)
+    assert {name: [f.code for f in fs] for name, fs in extra.items()} == {
+        "one": ["identical_judgments"],
+        "other": ["identical_judgments"],
+    }
+    assert all("805" in f.message for fs in extra.values() for f in fs)
+
+
+def test_what_is_wrong_is_counted(write: Write) -> None:
+    rows = [row(n) for n in range(10)] + [row(3, 1.0), row(11, 7.5), row(12, "2.0")]
+    (found,) = alpaca_eval.read([write("a.json", rows)], options())
+    assert codes(found) == {"count", "repeated_rows", "impossible_preference"}
+    rate = figures(found)["win_rate"]
+    assert (rate.point, rate.n, rate.n_missing) == (100.0, 11, 1)
+
+
+def test_a_broken_judge_is_named(write: Write) -> None:
+    rows = [row(n, None) for n in range(8)] + [row(n) for n in range(8, 10)]
+    (found,) = alpaca_eval.read([write("a.json", rows)], options())
+    assert "mostly_unparsable" in codes(found)
+    rate = figures(found)["win_rate"]
+    assert (rate.n, rate.n_missing) == (2, 8)
+
+
+def test_draws_old_and_new_count_half(write: Write) -> None:
+    rows = [row(0, 0), row(1, 1.5), row(2, 2), row(3, 1)]
+    (found,) = alpaca_eval.read([write("a.json", rows)], options())
+    assert figures(found)["win_rate"].point == 50.0
+
+
+def test_models_are_picked_or_renamed(write: Write) -> None:
+    rows = [row(0), row(0, generator_2="yours"), row(1), row(1, generator_2="yours")]
+    path = write("a.json", rows)
+    assert [e.model for e in alpaca_eval.read([path], options())] == ["mine", "yours"]
+    assert [e.model for e in alpaca_eval.read([path], options("yours"))] == ["yours"]
+    assert [e.model for e in alpaca_eval.read([path], options("a", "b"))] == ["a", "b"]
+    with pytest.raises(DataError, match="did you mean 'yours'"):
+        alpaca_eval.read([path], options("your"))
+
+
+@given(st.permutations(range(12)), st.integers(1, 12))
+def test_order_and_number_of_rows_change_nothing_but_n(order: list[int], kept: int) -> None:
+    import tempfile
+
+    rows = [row(n, 1.0 + n % 2) for n in range(12)]
+    chosen = sorted(order[:kept])
+    with tempfile.TemporaryDirectory() as folder:
+        a, b = Path(folder) / "a.json", Path(folder) / "b.json"
+        a.write_text(json.dumps([rows[n] for n in order[:kept]]))
+        b.write_text(json.dumps([rows[n] for n in chosen]))
+        first, second = (figures(alpaca_eval.read([p], options())[0]) for p in (a, b))
+    for metric in ("win_rate", "discrete_win_rate"):
+        assert first[metric].point == pytest.approx(second[metric].point)
+        assert first[metric].n == second[metric].n == kept
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[]", "nothing|no rows|no records|the file has no records"),
+        ('[{"instruction": "x"}]', "no field 'output_1'"),
+        ('[{"instruction": 3, "output_1": "a", "output_2": "b"}]', "'instruction' is 3"),
+        ("{", "not JSON"),
+    ],
+)
+def test_other_files_are_refused_with_their_place(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(content)
+    with pytest.raises(DataError, match=said):
+        alpaca_eval.read([path], options())
