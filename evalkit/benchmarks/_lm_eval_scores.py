@@ -41,7 +41,9 @@ __all__ = [
 BOOTSTRAP = 1000
 """Replicates where lm-eval bootstraps a standard error (its default is 100,000)."""
 
-_PERCENT_WORDS = frozenset({"acc", "accuracy", "average", "em", "exact", "f1", "mc1", "mc2"})
+_PERCENT_WORDS = frozenset(
+    {"acc", "accuracy", "average", "em", "exact", "f1", "mc1", "mc2", "normalised"}
+)
 _CORPUS_SCORES = frozenset({"bleu", "chrf", "ter", "rouge", "meteor"})
 
 
