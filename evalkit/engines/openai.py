@@ -28,7 +28,7 @@ from pydantic import Field, field_validator, model_validator
 
 from evalkit.engines._budget import PRICES, Budget
 from evalkit.engines._digest import request_digest
-from evalkit.errors import RequestFailed
+from evalkit.errors import RequestFailed, SuiteError
 from evalkit.specs import EngineSpec
 from evalkit.types import Job, Json, PreparedModel, Rendered, Reply, Request
 
@@ -60,7 +60,8 @@ class OpenAISpec(EngineSpec):
     model: str = Field(min_length=1)
     """Name of the model on the server; a dated name keeps its meaning."""
     base_url: str = OPENAI_URL
-    """Where the server is, with its `/v1`."""
+    """Where the server is, with its `/v1`.  Default: the environment variable OPENAI_BASE_URL, as
+    OpenAI's own client has it, else OpenAI's API."""
     api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Z_][A-Z0-9_]{0,63}$")
     """Name (in capitals) of the environment variable that holds the key; never the key itself."""
     concurrency: int = Field(default=16, ge=1, le=1024)
@@ -141,9 +142,10 @@ class OpenAIEngine:
     needs_weights: ClassVar[bool] = False
 
     def __init__(self, spec: OpenAISpec, model: PreparedModel) -> None:
+        self._base_url = _base_url(spec)
         self.identity: Mapping[str, Json] = {
             "type": "openai",
-            "base_url": spec.base_url,
+            "base_url": self._base_url,
             "model": spec.model,
             "extra_body": dict(spec.extra_body),
         }
@@ -206,7 +208,7 @@ class OpenAIEngine:
         key = self._read_key()
         self._budget.restart()
         retries = Retries(self._spec.max_retries, self._spec.retry_pause_s, self._spec.timeout_s)
-        self._sender = Sender(self._spec.base_url, key, retries, self._budget)
+        self._sender = Sender(self._base_url, key, retries, self._budget)
         self._background = Background(self._answer, self._sender.close, self._spec.concurrency)
         self._background.start()
         early, self._early = self._early, []
@@ -241,9 +243,7 @@ class OpenAIEngine:
         """The key; without one, whether that is a reason to ask nothing is noted."""
         name = self._spec.api_key_env
         key = os.environ.get(name, "").strip()
-        asked_for = (
-            "api_key_env" in self._spec.model_fields_set or self._spec.base_url == OPENAI_URL
-        )
+        asked_for = "api_key_env" in self._spec.model_fields_set or self._base_url == OPENAI_URL
         self._no_key = None
         if key and not (key.isascii() and key.isprintable()):
             self._no_key = f"environment variable {name!r} holds no usable key; set it to the key"
@@ -261,3 +261,21 @@ class OpenAIEngine:
             return RequestFailed("engine_error", self._no_key)
         assert self._sender is not None
         return await self._sender.ask(question(request, self._spec))
+
+
+def _base_url(spec: OpenAISpec) -> str:
+    """The suite's URL, else the environment's.
+
+    Raises:
+        SuiteError: OPENAI_BASE_URL is no URL, or holds a password.
+    """
+    named = os.environ.get("OPENAI_BASE_URL", "").strip()
+    if "base_url" in spec.model_fields_set or not named:
+        return spec.base_url
+    try:
+        return OpenAISpec(model=spec.model, base_url=named).base_url
+    except ValueError as error:
+        raise SuiteError(
+            "the environment variable OPENAI_BASE_URL is not a usable URL: expected "
+            "https://HOST/v1 without a password, '?' or '#'; correct or unset it"
+        ) from error

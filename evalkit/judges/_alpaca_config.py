@@ -18,6 +18,7 @@ ends the judge's prompt.
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import importlib.util
 import json
@@ -194,6 +195,7 @@ def _folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "evaluators_configs"
 
 
+@functools.cache
 def _raw() -> dict[str, dict[str, Any]]:
     """Every configuration of every folder, unread prompts."""
     import yaml

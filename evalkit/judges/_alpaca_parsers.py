@@ -4,8 +4,10 @@ Source: https://github.com/tatsu-lab/alpaca_eval, `completion_parsers.py`.  A ve
 was shown first is better), 2 (what was shown second), between them where the judge is weighted, and
 0 for a tie; None where upstream finds none (NaN).
 
-Departure: upstream takes a judge's token that is not among the alternatives for one of probability
-0, so a missing `m` scores 2.0; here both must be there, else the reply is unparsable.
+Departures:
+- Upstream takes a judge's token that is not among the alternatives for one of probability 0, so a
+  missing `m` scores 2.0; here both must be there, else the reply is unparsable.
+- Of two scores one of which is NaN, upstream makes a tie; here there is no verdict.
 """
 
 from __future__ import annotations
