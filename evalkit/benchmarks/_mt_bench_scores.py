@@ -19,7 +19,6 @@ __all__ = [
     "pair_part",
     "pair_scores",
     "scores",
-    "tie_with_itself",
 ]
 
 TASK = "mt_bench"
@@ -77,15 +76,6 @@ def pair_scores(rival: str, part: str, value: float) -> tuple[Score, ...]:
     return tuple(
         score for name, rate in rates for score in _pair_score(rival, part, name, float(rate))
     )
-
-
-def tie_with_itself(rival: str, part: str) -> tuple[Score, ...]:
-    """What the only baseline scores: a judge that is shown one answer twice cannot but tie.
-
-    Either it says so, or it prefers the same place in both orders, which is a tie too.  The
-    adjusted rates only: they are 50 for equals, which the other two are not.
-    """
-    return _pair_score(rival, part, PAIR_PRIMARY, 0.5)
 
 
 def _pair_score(rival: str, part: str, name: str, value: float) -> tuple[Score, ...]:

@@ -30,9 +30,9 @@ Departures:
   the failure's status; FastChat writes "ERROR" as the answer and has it rated.
 - With `pairwise-all` both models of a pair keep a record of their match, each as the one that
   is shown first in the first of the two orders; the prompts are equal, so none is asked twice.
-- The only baseline, itself a model of the suite, has an adjusted win rate of 50 (see
-  `_mt_bench_scores.tie_with_itself`), so that candidates can be compared with it; FastChat
-  leaves its row out.
+- The only baseline, where it is a model of the suite, ties with itself without being judged: a
+  judge that is shown one answer twice says so, or prefers the same place in both orders, and
+  either is a tie.  So candidates can be compared with it; FastChat leaves its row out.
 - A judge with `protocol: original` is asked with FastChat's prompts; scores are FastChat's only
   with these and with its judge.
 """
@@ -54,7 +54,6 @@ from evalkit.benchmarks._mt_bench_scores import (
     pair_metrics,
     pair_part,
     pair_scores,
-    tie_with_itself,
 )
 from evalkit.benchmarks._mt_bench_scores import scores as rating_scores
 from evalkit.errors import BenchmarkError, RequestFailed
@@ -244,7 +243,7 @@ class MtBench:
         ours = _talks(said)
         if self._spec.baseline == (model,):
             parts = PARTS[: len(ours)]
-            return (), tuple(s for part in parts for s in tie_with_itself(model, part))
+            return (), tuple(s for part in parts for s in pair_scores(model, part, 0.5))
         judgments: list[Judgment] = []
         scores: list[Score] = []
         for rival in (name for name in self._spec.baseline if ours and name != model):

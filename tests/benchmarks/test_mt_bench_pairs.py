@@ -163,16 +163,16 @@ def test_every_model_meets_every_other_one(tmp_path: Path) -> None:
 
 
 def test_the_only_baseline_ties_with_itself(tmp_path: Path) -> None:
-    """By FastChat's own rule, so nothing is asked; win and loss rates have no meaning there."""
+    """By FastChat's own rule, so nothing is asked."""
     referee = Referee()
     outcome = outcome_of(build(tmp_path, referee, "base"), "base")
     assert (outcome.status, outcome.judgments, referee.seen) == ("ok", (), [])
-    assert scores(outcome) == {
-        ("win_rate_adjusted", "turn_1#base"): 0.5,
-        ("win_rate_adjusted_turn_1", "#base"): 0.5,
-        ("win_rate_adjusted", "turn_2#base"): 0.5,
-        ("win_rate_adjusted_turn_2", "#base"): 0.5,
+    assert {(s.metric.partition("_turn")[0], s.value) for s in outcome.scores} == {
+        ("win_rate_adjusted", 0.5),
+        ("win_rate", 0.0),
+        ("loss_rate", 0.0),
     }
+    assert len(outcome.scores) == 12
 
 
 def test_a_match_without_verdict_is_counted_not_scored(tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_rates_are_those_fastchat_shows(
         for place, name in enumerate(("win_rate", "loss_rate", "win_rate_adjusted")):
             ours = figures(found, name + suffix)
             if not everyone:
-                assert ours.pop("three", 0.5) == 0.5
+                assert ours.pop("three") == (0.5 if name == "win_rate_adjusted" else 0.0)
             assert ours == pytest.approx({model: row[place] for model, row in expected.items()})
 
 
