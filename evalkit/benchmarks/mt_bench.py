@@ -312,6 +312,11 @@ class MtBench:
             return sum(len(sample.turns) for sample in self._samples)
         return 160 if self._spec.data is None else None
 
+    @property
+    def requests_per_judgment(self) -> int:
+        """To FastChat's judge, about one answer: both orders against each baseline."""
+        return max(1, 2 * len(self._spec.baseline))
+
     def _request(self, sample: Sample, model: str, said: Sequence[Message], turn: int) -> Request:
         temperature = TEMPERATURES.get(sample.category or "", UNKNOWN_TEMPERATURE)
         seed = sampling_seed(self._context.seed, TASK, sample.id, PARTS[turn])

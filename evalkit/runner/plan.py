@@ -226,6 +226,11 @@ def _nominal(
 
 
 def _requests_per_judgment(benchmark: Benchmark, style: str) -> int:
+    if style == "original":
+        if benchmark.original_judge is not None:
+            # Its prompts may be data that is not here; one request, unless the benchmark says more.
+            return int(getattr(benchmark, "requests_per_judgment", 1))
+        style = "text"
     protocol = extensions.find("judges", f"{benchmark.judge_kind}_{style}").cls
     judge = protocol("", "", JudgeSpec())
     if benchmark.judge_kind == "pairwise":

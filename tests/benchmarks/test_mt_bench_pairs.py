@@ -33,6 +33,7 @@ from evalkit.types import (
     Reply,
     Request,
 )
+from tests.support.cli import evalkit
 from tests.support.flows import play
 
 Verdict = Callable[[str, str, str], float | None]
@@ -371,3 +372,39 @@ def test_matches_without_verdict_are_missing(
         if e.metric == "win_rate_adjusted" and e.category is None and e.model != "three"
     }
     assert counted == lost
+
+
+def test_a_plan_without_data_counts_both_orders(tmp_path: Path) -> None:
+    (tmp_path / ".evalkit").mkdir()
+    (tmp_path / "pairs.yaml").write_text(
+        "name: pairs\n"
+        "models: {mine: {role: candidate, path: mine}}\n"
+        "engine: {type: fake}\n"
+        'judges: {gpt-4: {type: openai, model: m, base_url: "http://127.0.0.1:9/v1"}}\n'
+        "benchmarks:\n"
+        "  - {type: mt_bench, judge: gpt-4, mode: pairwise, baseline: [old.jsonl]}\n"
+        "  - {type: mt_bench, name: single, judge: gpt-4}\n"
+    )
+    done = evalkit(tmp_path, "run", "pairs.yaml", "--dry-run", "--json")
+    assert done.code == 0, done.err
+    counted = {(r["engine"], r["benchmark"]): r["requests"] for r in json.loads(done.out)["rows"]}
+    assert counted == {
+        ("mine", "mt_bench"): 160,
+        ("judge:gpt-4", "mt_bench"): 320,
+        ("mine", "single"): 160,
+        ("judge:gpt-4", "single"): 160,
+    }
+
+
+def test_an_unknown_opponent_is_found_before_anything_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "pairs.yaml").write_text(
+        "name: pairs\n"
+        "models: {mine: {role: candidate, path: mine}, zephyr: {role: baseline, path: z}}\n"
+        "engine: {type: fake}\n"
+        "judges: {gpt-4: {type: openai, model: gpt-4-0613}}\n"
+        "benchmarks:\n"
+        "  - {type: mt_bench, judge: gpt-4, mode: pairwise, baseline: [zefyr]}\n"
+    )
+    done = evalkit(tmp_path, "check", "pairs.yaml")
+    assert done.code == 2
+    assert "benchmarks.0.baseline: no model 'zefyr' to ask; did you mean 'zephyr'" in done.err
