@@ -132,11 +132,11 @@ def needs(selection: Selection) -> list[str]:
         configs = _Configs(selection, Path(scratch), build=False)
         for name in selection.tasks:
             _build(configs, name)
-    found: dict[str, None] = {}
-    for name, source in configs.sources.items():
-        if not configs.files.get(name) and source.path not in _LOCAL_READERS:
-            found[f"hub:{source.path}" + (f":{source.config}" if source.config else "")] = None
-    return list(found)
+    named = (
+        f"hub:{source.path}" + (f":{source.config}" if source.config else "")
+        for source in configs.sources.values()
+    )
+    return list(dict.fromkeys(named))
 
 
 @contextmanager

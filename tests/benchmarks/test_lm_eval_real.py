@@ -122,7 +122,9 @@ def oracle_folder(public_data: Path, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
-def theirs(model: PreparedModel, folder: Path, tasks: list[str], **options: Any) -> dict[str, Any]:
+def theirs(
+    model: PreparedModel, folder: Path, tasks: list[str], limit: int = LIMIT, **options: Any
+) -> dict[str, Any]:
     import lm_eval
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
@@ -131,7 +133,7 @@ def theirs(model: PreparedModel, folder: Path, tasks: list[str], **options: Any)
     with quiet():
         lm = HFLM(pretrained=str(model.path), device="cpu", dtype="float32", batch_size=4)
         found = lm_eval.simple_evaluate(
-            model=lm, tasks=tasks, task_manager=manager, limit=LIMIT, bootstrap_iters=0, **options
+            model=lm, tasks=tasks, task_manager=manager, limit=limit, bootstrap_iters=0, **options
         )
     assert isinstance(found, dict)
     return found
@@ -140,9 +142,9 @@ def theirs(model: PreparedModel, folder: Path, tasks: list[str], **options: Any)
 class Ours:
     """Outcomes and replies of our side."""
 
-    def __init__(self, model: PreparedModel, bench: LmEval) -> None:
+    def __init__(self, model: PreparedModel, bench: LmEval, limit: int = LIMIT) -> None:
         self.replies: dict[Request, Completion] = {}
-        samples = [s for s in bench.samples() if int(s.id) < LIMIT]
+        samples = [s for s in bench.samples() if int(s.id) < limit]
         flows = {(s.task, s.id): bench.flow(s, "m") for s in samples}
         engine = TransformersEngine(TransformersSpec(dtype="float32", batch_size=4), model)
         ends = dict(drive(flows, {"m": engine}, self._keep))
@@ -176,8 +178,11 @@ def compare(bench: LmEval, mine: Ours, results: dict[str, Any]) -> int:
                     assert reply.is_greedy == (str(got[1]) == "True")
             scores = {s.metric: s.value for s in outcome.scores}
             for metric in sample["metrics"]:
-                ours = scores[scoring.display(metric, sample["filter"])]
-                assert math.isclose(ours, float(sample[metric]), abs_tol=1e-4)
+                name = scoring.display(metric, sample["filter"])
+                if name in outcome.data:
+                    assert outcome.data[name] == scoring.jsonable(sample[metric])
+                else:
+                    assert math.isclose(scores[name], float(sample[metric]), abs_tol=1e-4)
     return counted
 
 
