@@ -51,9 +51,6 @@ def build(view: View) -> Section | None:
 def _blocks(view: View, benchmark: BenchmarkView) -> Iterator[Block]:
     if view.run.estimates:
         yield _figures(view, benchmark)
-        found = sources(view, benchmark)
-        if found is not None:
-            yield found
     if view.pairs:
         differences = _differences(view, benchmark)
         if differences.groups:
@@ -70,6 +67,9 @@ def _blocks(view: View, benchmark: BenchmarkView) -> Iterator[Block]:
     missing = _missing(view, benchmark)
     if missing.rows:
         yield missing
+    stated = sources(view, benchmark)
+    if stated is not None:
+        yield stated
 
 
 def _figures(view: View, benchmark: BenchmarkView) -> Table:
