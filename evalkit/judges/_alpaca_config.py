@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from evalkit.errors import JudgeError
+from evalkit.errors import SuiteError
 from evalkit.types import Json, Message
 
 __all__ = ["Evaluator", "evaluator", "evaluator_names"]
@@ -106,14 +106,14 @@ def evaluator(name: str) -> Evaluator:
     """The configuration called `name`.
 
     Raises:
-        JudgeError: no such configuration, one that asks what cannot be asked here, or alpaca_eval
+        SuiteError: no such configuration, one that asks what cannot be asked here, or alpaca_eval
             is not installed.
     """
     known = _raw()
     if name not in known:
         near = difflib.get_close_matches(name, known, 3)
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise JudgeError(
+        raise SuiteError(
             f"alpaca_eval has no evaluator {name!r}{hint}  It ships {', '.join(sorted(known))}"
         )
     config = known[name]
@@ -122,7 +122,7 @@ def evaluator(name: str) -> Evaluator:
     text = (_folder() / str(config["prompt_template"])).read_text(encoding="utf-8")
     unknown = sorted(set(_PLACEHOLDER.findall(text)) & _known_columns() - _FILLED)
     if unknown:
-        raise JudgeError(f"evaluator {name!r}: its prompt wants {unknown[0]!r}, which is not given")
+        raise SuiteError(f"evaluator {name!r}: its prompt wants {unknown[0]!r}, which is not given")
     tools = asked.get("tools") or []
     return Evaluator(
         name=name,
@@ -150,20 +150,20 @@ def _known_columns() -> frozenset[str]:
 def _refuse(name: str, config: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Configurations whose judgments depend on what an OpenAI-compatible server is not asked."""
     if int(config.get("batch_size") or 1) != 1:
-        raise JudgeError(
+        raise SuiteError(
             f"evaluator {name!r} puts {config['batch_size']} pairs into one prompt, so that a "
             f"verdict depends on its neighbours; choose one with a pair a prompt, for example "
             f"'alpaca_eval_gpt4'"
         )
     biased = next((key for key in _BIASED if asked.get(key)), None)
     if biased is not None:
-        raise JudgeError(
+        raise SuiteError(
             f"evaluator {name!r} biases the judge's tokens ({biased}), which is not supported; "
             f"choose another, for example 'chatgpt' or 'alpaca_eval_gpt4'"
         )
     parser = str(config.get("fn_completion_parser") or "regex_parser")
     if parser not in _PARSERS:
-        raise JudgeError(
+        raise SuiteError(
             f"evaluator {name!r}: unknown parser {parser!r}; expected one of "
             f"{', '.join(sorted(_PARSERS))}"
         )
@@ -182,13 +182,13 @@ def _messages(text: str) -> tuple[Message, ...] | str:
 def _role(role: str) -> Literal["system", "user", "assistant"]:
     if role in ("system", "user", "assistant"):
         return role  # type: ignore[return-value]
-    raise JudgeError(f"a judge prompt has the role {role!r}; expected system, user or assistant")
+    raise SuiteError(f"a judge prompt has the role {role!r}; expected system, user or assistant")
 
 
 def _folder() -> Path:
     spec = importlib.util.find_spec("alpaca_eval")
     if spec is None or not spec.submodule_search_locations:
-        raise JudgeError(
+        raise SuiteError(
             "the package alpaca_eval, which ships the evaluators, is not installed; install "
             "evalkit with its dependencies"
         )

@@ -57,7 +57,7 @@ class PairwiseAlpacaEval:
         self._evaluator: Evaluator | None = None
 
     def load(self) -> None:
-        """Read configuration and prompt.  Raises JudgeError with the names there are."""
+        """Read configuration and prompt.  Raises SuiteError with the names there are."""
         if self._evaluator is None:
             self._evaluator = evaluator(self._evaluator_name)
 

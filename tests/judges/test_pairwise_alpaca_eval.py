@@ -18,7 +18,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from evalkit.errors import JudgeError
+from evalkit.errors import SuiteError
 from evalkit.judges._alpaca_config import evaluator, evaluator_names
 from evalkit.judges._alpaca_parsers import read
 from evalkit.judges.pairwise_alpaca_eval import PairwiseAlpacaEval
@@ -208,7 +208,7 @@ def test_every_shipped_evaluator_is_supported_or_says_why() -> None:
     for name in evaluator_names():
         try:
             loaded = evaluator(name)
-        except JudgeError as error:
+        except SuiteError as error:
             refused[name] = str(error)
             continue
         prompt = loaded.prompt({"instruction": "I!", "output_1": "F!", "output_2": "S!"})
@@ -220,7 +220,7 @@ def test_every_shipped_evaluator_is_supported_or_says_why() -> None:
 
 
 def test_an_unknown_evaluator_is_an_error_with_the_nearest() -> None:
-    with pytest.raises(JudgeError, match="did you mean 'alpaca_eval_gpt4'"):
+    with pytest.raises(SuiteError, match="did you mean 'alpaca_eval_gpt4'"):
         judge("alpaca_eval_gpt_4").load()
 
 
