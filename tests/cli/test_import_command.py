@@ -57,6 +57,7 @@ def test_an_import_is_an_ordinary_run(tmp_path: Path) -> None:
     assert (rate.model, rate.point, rate.n) == ("m", 50.0, 10)
     page = (tmp_path / "run" / "report.md").read_text()
     assert "Damaged evidence." in page
+    assert "finding makes recorded figures doubtful" in page.split("\n## ")[1]
     again = evalkit(tmp_path, "report", "run", mirror=None)
     assert again.returncode == 0
     assert (tmp_path / "run" / "report.md").read_text() == page

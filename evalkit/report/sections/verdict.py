@@ -20,6 +20,7 @@ from evalkit.report.blocks import (
     Verdict,
 )
 from evalkit.report.health import health_rows, is_local, weakly_judged
+from evalkit.report.sections.evidence import damaged
 from evalkit.report.view import Measure, View
 from evalkit.report.words import (
     ALL_AGREE,
@@ -182,6 +183,12 @@ def _warnings(view: View) -> Iterator[Note]:
         yield Note("The run's manifest marks it so.", "Not publishable.")
     if not view.sealed:
         yield Note(UNFINISHED, "No figures yet.")
+    if found := damaged(view):
+        what = "1 finding makes" if found == 1 else f"{count(found)} findings make"
+        yield Note(
+            f"{what} recorded figures doubtful; “Recorded evidence” below names each.",
+            "Damaged evidence.",
+        )
     yield from _weak_judges(view)
     yield from _model_warnings(view)
     yield from _missing(view)
