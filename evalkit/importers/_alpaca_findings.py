@@ -16,10 +16,12 @@ from evalkit.benchmarks import _alpaca_scores as rules
 from evalkit.importers._common import few, named_rows, remark
 from evalkit.types import Finding, Json
 
-__all__ = ["Checked", "inspect"]
+__all__ = ["VERSIONS", "Checked", "inspect"]
 
 Row = Mapping[str, Json]
 EXPECTED = 805
+VERSIONS = {"text_davinci_003": 1, "gpt4_1106_preview": 2, "gpt4_turbo": 2}
+"""AlpacaEval's version by the name of its reference model."""
 _MOSTLY = 0.5
 _CONTROL = re.compile(r"<\|im_(?:start|end)\|>")
 
@@ -129,6 +131,12 @@ def _generators(known: Checked) -> Iterator[Finding]:
         yield Finding(
             "several_references",
             f"answers were judged against several reference models: {', '.join(names)}",
+        )
+    elif names and names[0] not in VERSIONS:
+        yield remark(
+            "own_reference",
+            f"answers were judged against {names[0]!r}, which is no reference of AlpacaEval's "
+            f"({', '.join(sorted(VERSIONS))}): the win rate is not comparable with published ones",
         )
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+from pydantic import TypeAdapter, ValidationError
+
 from evalkit import data
 from evalkit.errors import DataError
+from evalkit.specs import Name
 from evalkit.types import Finding
 
-__all__ = ["few", "named_rows", "pairs_of", "pick_models"]
+__all__ = ["few", "named_rows", "pairs_of", "pick_models", "remark", "require_name"]
+
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 def pick_models(stored: Sequence[str], wanted: Sequence[str]) -> list[tuple[int, str]]:
@@ -19,8 +24,34 @@ def pick_models(stored: Sequence[str], wanted: Sequence[str]) -> list[tuple[int,
     many names as there are models rename them in order.
 
     Raises:
-        DataError: neither.
+        DataError: neither, or a name that cannot be a model's.
     """
+    picked = _picked(stored, wanted)
+    for _, name in picked:
+        require_name(name)
+    return picked
+
+
+def require_name(name: str) -> None:
+    """Raises DataError where a suite could not call a model `name`."""
+    if not name:
+        raise DataError("the evidence does not say which model it is of; name it with --model NAME")
+    try:
+        _NAME.validate_python(name)
+    except ValidationError as error:
+        raise DataError(
+            f"a model cannot be called {name!r}: expected up to 120 characters without : / \\ and "
+            f"comma, and no space or dot in front; give another name with --model NAME"
+        ) from error
+
+
+def _picked(stored: Sequence[str], wanted: Sequence[str]) -> list[tuple[int, str]]:
+    twice = next((name for name in wanted if list(wanted).count(name) > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"--model {twice!r} is given twice: two models under one name would be mixed; give "
+            f"each a name of its own"
+        )
     if not wanted:
         repeated = {name for name in stored if stored.count(name) > 1}
         if repeated:
@@ -38,7 +69,8 @@ def pick_models(stored: Sequence[str], wanted: Sequence[str]) -> list[tuple[int,
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise DataError(
         f"no model {unknown!r} in the evidence, which has {', '.join(map(repr, stored))}{hint}  "
-        f"Pick by these names, or give {len(stored)} names to rename them all"
+        f"Pick by these names, or rename all by giving as many names as there are models "
+        f"({len(stored)})"
     )
 
 

@@ -16,7 +16,7 @@ from evalkit.importers._common import few, named_rows
 from evalkit.judges._fastchat import read_rating
 from evalkit.types import Finding, Json
 
-__all__ = ["Checked", "inspect"]
+__all__ = ["Checked", "inspect", "judge_of"]
 
 Row = Mapping[str, Json]
 QUESTIONS = 80
@@ -44,6 +44,14 @@ def inspect(known: Checked) -> list[Finding]:
     """Everything that is wrong with one model's judgments."""
     checks = (_count, _repeats, _failed, _scores, _answers, _prompts, _judges)
     return [finding for check in checks for finding in check(known)]
+
+
+def judge_of(row: Row) -> tuple[str, str]:
+    """Model and prompt of the judge."""
+    judge = row.get("judge")
+    if isinstance(judge, list) and judge:
+        return str(judge[0]), str(judge[1]) if len(judge) > 1 else ""
+    return str(judge or "unknown"), ""
 
 
 def _place(row: Row) -> tuple[int, int]:
@@ -162,11 +170,7 @@ def _answers(known: Checked) -> Iterator[Finding]:
 
 
 def _prompts(known: Checked) -> Iterator[Finding]:
-    names = {
-        str(row["judge"][1])
-        for row in known.rows
-        if isinstance(row.get("judge"), list) and len(row["judge"]) > 1
-    }
+    names = {judge_of(row)[1] for row in known.rows} - {""}
     if unknown := sorted(names - _PROMPTS):
         yield Finding(
             "other_prompts",
@@ -189,6 +193,6 @@ def _prompts(known: Checked) -> Iterator[Finding]:
 
 
 def _judges(known: Checked) -> Iterator[Finding]:
-    names = sorted({str((row.get("judge") or ["unknown"])[0]) for row in known.rows})
+    names = sorted({judge_of(row)[0] for row in known.rows})
     if len(names) > 1:
         yield Finding("several_judges", f"rated by several judges: {', '.join(names)}")

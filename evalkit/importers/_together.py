@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
+from evalkit.importers._alpaca_findings import VERSIONS
 from evalkit.importers.evidence import Evidence
 from evalkit.types import Finding, Record
 
@@ -11,13 +12,15 @@ __all__ = ["cross_findings"]
 
 _ENOUGH = 5
 """Fewer equal judgments than this say nothing."""
+_UNKNOWN = frozenset({"", "None", "unknown"})
 
 
 def cross_findings(found: Sequence[Evidence]) -> dict[str, list[Finding]]:
     """Findings by model, for evidence of one benchmark entry.
 
     The same answers with the same judgments under two names are one model's results twice, or a
-    file under a wrong name: a comparison of the two would be of a model with itself.
+    file under a wrong name: a comparison of the two would be of a model with itself.  Win rates
+    against two references, or by two judges, are on two scales.
     """
     seen: dict[tuple[str, tuple[Hashable, ...]], str] = {}
     findings: dict[str, list[Finding]] = {}
@@ -29,7 +32,34 @@ def cross_findings(found: Sequence[Evidence]) -> dict[str, list[Finding]]:
         if first != evidence.model:
             for model, other in ((first, evidence.model), (evidence.model, first)):
                 findings.setdefault(model, []).append(_identical(model, other, len(judged)))
+    for evidence in found:
+        first_of = next(e for e in found if e.entry == evidence.entry)
+        for finding in _other_scale(evidence, first_of):
+            findings.setdefault(evidence.model, []).append(finding)
     return findings
+
+
+def _other_scale(evidence: Evidence, first: Evidence) -> Iterator[Finding]:
+    for what, read in (("judged against", _reference), ("judged by", _judge)):
+        mine, theirs = read(evidence), read(first)
+        if _UNKNOWN & {mine, theirs}:
+            continue
+        if VERSIONS.get(mine, mine) != VERSIONS.get(theirs, theirs):
+            yield Finding(
+                "other_scale",
+                f"{evidence.model} was {what} {mine}, {first.model} {what} {theirs}: a difference "
+                f"of the two says nothing",
+            )
+
+
+def _reference(evidence: Evidence) -> str:
+    return str(evidence.description.get("reference") or "")
+
+
+def _judge(evidence: Evidence) -> str:
+    said = evidence.description.get("judge")
+    judge = said if isinstance(said, Mapping) else {}
+    return str(judge.get("model") or judge.get("evaluator") or "")
 
 
 def _judged(record: Record) -> Hashable:

@@ -29,7 +29,8 @@ from pathlib import Path
 
 from evalkit import data
 from evalkit.benchmarks import _alpaca_scores as rules
-from evalkit.importers._alpaca_findings import Checked, inspect
+from evalkit.errors import DataError
+from evalkit.importers._alpaca_findings import VERSIONS, Checked, inspect
 from evalkit.importers._common import pairs_of, pick_models
 from evalkit.importers.evidence import Evidence, ImportOptions
 from evalkit.protocols import DataPlaces
@@ -41,8 +42,6 @@ Row = Mapping[str, Json]
 KIND = "alpaca_eval"
 RULES = 1
 FIELDS = {"instruction": str, "output_1": str, "output_2": str}
-VERSIONS = {"text_davinci_003": 1, "gpt4_1106_preview": 2, "gpt4_turbo": 2}
-"""AlpacaEval's version by the name of its reference model."""
 REFERENCES = {1: "alpaca_eval/reference_text_davinci_003", 2: "alpaca_eval/reference_gpt4_turbo"}
 INSTRUCTIONS = "alpaca_eval/instructions"
 
@@ -90,9 +89,8 @@ def _sources(files: Sequence[Path], options: ImportOptions) -> list[_Source]:
     for path in files:
         dataset = data.read_jsonl(path)
         data.require(dataset, FIELDS)
-        names = dict.fromkeys(str(row.get("generator_2", "")) for row in dataset.records)
-        for name in names:
-            rows = tuple(r for r in dataset.records if str(r.get("generator_2", "")) == name)
+        for name in dict.fromkeys(map(_answerer, dataset.records)):
+            rows = tuple(row for row in dataset.records if _answerer(row) == name)
             found.append((dataset, name, rows))
     named = pick_models([name for _, name, _ in found], options.models)
     outputs = [data.read_jsonl(path) for path in options.companion]
@@ -101,6 +99,12 @@ def _sources(files: Sequence[Path], options: ImportOptions) -> list[_Source]:
         _Source(name, found[i][1], found[i][2], found[i][0], companion)
         for (i, name), companion in zip(named, matched, strict=True)
     ]
+
+
+def _answerer(row: Row) -> str:
+    """The model that answered; empty where the row does not say."""
+    name = row.get("generator_2")
+    return name if isinstance(name, str) else ""
 
 
 def _canonical(places: DataPlaces) -> _Canonical:
@@ -150,7 +154,7 @@ def _evidence(source: _Source, canonical: _Canonical, options: ImportOptions) ->
 def _id(instruction: str, order: Mapping[str, int], *, is_canonical: bool) -> str:
     if is_canonical and instruction in order:
         return rules.sample_id(order[instruction])
-    return "t" + hashlib.sha256(instruction.encode()).hexdigest()[:12]
+    return "t" + hashlib.sha256(instruction.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _ids_remark(*, is_canonical: bool) -> list[Finding]:
@@ -174,8 +178,12 @@ def _reference(version: int | None, places: DataPlaces) -> Mapping[str, str]:
 def _outputs(dataset: data.Dataset) -> Mapping[str, str]:
     data.require(dataset, {"instruction": str, "output": str})
     found: dict[str, str] = {}
-    for row in dataset.records:
-        found.setdefault(row["instruction"], row["output"])
+    for place, row in zip(dataset.places, dataset.records, strict=True):
+        if found.setdefault(row["instruction"], row["output"]) != row["output"]:
+            raise DataError(
+                f"{place}: a second, different output for {row['instruction'][:60]!r}; keep the "
+                f"one that was judged"
+            )
     return found
 
 

@@ -24,7 +24,7 @@ from evalkit import data
 from evalkit.benchmarks import _mt_bench_scores as rules
 from evalkit.errors import DataError
 from evalkit.importers._common import pairs_of, pick_models
-from evalkit.importers._mt_bench_findings import Checked, inspect
+from evalkit.importers._mt_bench_findings import Checked, inspect, judge_of
 from evalkit.importers.evidence import Evidence, ImportOptions
 from evalkit.types import Exchange, Json, Judgment, Message, Outcome, Record, Sample, Score
 
@@ -36,6 +36,8 @@ RULES = 1
 FIELDS = {"question_id": int, "model": str, "turn": int, "judgment": str}
 PAIR_FIELDS = ("model_1", "model_2", "g1_winner", "g2_winner")
 QUESTIONS = "mt_bench/question"
+_HUGE = 1e6
+"""Beyond any rating; infinities too are above it."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,12 @@ def _refuse_pairs(dataset: data.Dataset) -> None:
 def _require_scores(dataset: data.Dataset) -> None:
     for place, row in zip(dataset.places, dataset.records, strict=True):
         score, turn = row.get("score"), row["turn"]
-        if isinstance(score, bool) or not isinstance(score, int | float):
-            raise DataError(f"{place}: score is {score!r}, expected a number (-1: none was read)")
+        if isinstance(score, bool) or not isinstance(score, int | float) or abs(score) > _HUGE:
+            shown = repr(score) if len(repr(score)) <= 40 else f"{repr(score)[:37]}..."
+            raise DataError(
+                f"{place}: score is {shown}, expected a number from 1 to 10, or -1 where none was "
+                f"read; correct the record"
+            )
         if turn not in (1, 2):
             raise DataError(f"{place}: turn is {turn!r}, expected 1 or 2; correct the record")
 
@@ -141,13 +147,24 @@ def _answers(dataset: data.Dataset) -> dict[int, tuple[str, ...]]:
     found: dict[int, tuple[str, ...]] = {}
     for place, row in zip(dataset.places, dataset.records, strict=True):
         try:
-            turns = tuple(str(turn) for turn in row["choices"][0]["turns"])
+            turns = _texts(row["choices"][0]["turns"])
         except (IndexError, KeyError, TypeError) as error:
             raise DataError(
-                f"{place}: no answers; expected choices[0].turns, a list of texts"
+                f"{place}: choices is {repr(row['choices'])[:60]}; expected choices[0].turns, a "
+                f"list of texts: correct or remove the record"
             ) from error
-        found[row["question_id"]] = turns
+        if found.setdefault(row["question_id"], turns) != turns:
+            raise DataError(
+                f"{place}: a second, different answer to question {row['question_id']}; keep the "
+                f"one that was judged"
+            )
     return found
+
+
+def _texts(turns: Json) -> tuple[str, ...]:
+    if not isinstance(turns, list) or not all(isinstance(turn, str) for turn in turns):
+        raise TypeError("turns are not texts")
+    return tuple(turns)
 
 
 def _sample(number: int, question: Row | None) -> Sample:
@@ -196,7 +213,7 @@ def _judgment(row: Row) -> Judgment:
     read = score != -1
     prompt = str(row.get("user_prompt") or "")
     return Judgment(
-        judge=_judge(row)[0],
+        judge=judge_of(row)[0],
         protocol="recorded",
         status="ok" if read else "unparsable",
         value=score if read else None,
@@ -206,17 +223,9 @@ def _judgment(row: Row) -> Judgment:
     )
 
 
-def _judge(row: Row) -> tuple[str, str]:
-    """Model and prompt of the judge."""
-    judge = row.get("judge")
-    if isinstance(judge, list) and judge:
-        return str(judge[0]), str(judge[1]) if len(judge) > 1 else ""
-    return str(judge or "unknown"), ""
-
-
 def _description(source: _Source) -> dict[str, Json]:
-    judges = sorted({_judge(row)[0] for row in source.rows})
-    prompts = sorted({_judge(row)[1] for row in source.rows})
+    judges = sorted({judge_of(row)[0] for row in source.rows})
+    prompts = sorted({judge_of(row)[1] for row in source.rows})
     files = [source.judgments, *([source.answers] if source.answers is not None else [])]
     return {
         "type": KIND,

@@ -24,6 +24,8 @@ __all__ = ["KINDS", "Source", "import_run"]
 KINDS = ("alpaca_eval", "mt_bench", "lm_eval")
 """Formats that can be imported; importers and benchmarks are called like them."""
 _LEVEL = 0.95
+_LATEST = 2
+"""AlpacaEval's version where the reference is neither version's."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ def _benchmark(
     else:
         fields["judge"] = judge
     if source.kind == "alpaca_eval":
-        fields["version"] = int(str(mine[0].description.get("version", "2"))[0])
+        stated = str(mine[0].description.get("version", ""))[:1]
+        fields["version"] = int(stated) if stated.isdigit() else _LATEST
     made = spec.model_validate(fields)
     assert isinstance(made, BenchmarkSpec)
     return made

@@ -1,0 +1,150 @@
+"""Evidence that no tool should write, but someone's file holds: named, refused, never mixed up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from evalkit.errors import DataError
+from evalkit.importers import ImportOptions, alpaca_eval, cross_findings, mt_bench
+from evalkit.protocols import DataPlaces
+from evalkit.types import Json
+
+Write = Callable[[str, Sequence[Json]], Path]
+
+
+def options(*models: str, companion: tuple[Path, ...] = ()) -> ImportOptions:
+    return ImportOptions(models, None, companion, DataPlaces(), 0.95)
+
+
+def annotation(n: int, **more: Json) -> dict[str, Json]:
+    return {
+        "instruction": f"Do {n}.",
+        "output_1": f"reference {n}",
+        "generator_1": "text_davinci_003",
+        "output_2": f"answer {n}",
+        "generator_2": "mine",
+        "annotator": "alpaca_eval_gpt4",
+        "preference": 2.0,
+        **more,
+    }
+
+
+def rating(question: int, turn: int, **more: Json) -> dict[str, Json]:
+    return {
+        "question_id": question,
+        "model": "mine",
+        "judge": ["gpt-4", "single-v1"],
+        "user_prompt": "",
+        "judgment": "Rating: [[7]]",
+        "score": 7,
+        "turn": turn,
+        **more,
+    }
+
+
+@pytest.mark.parametrize("name", [None, ["a"], "", "absent"])
+def test_annotations_that_name_no_model_need_a_name(write: Write, name: Json) -> None:
+    rows = [annotation(n, generator_2=name) for n in range(3)]
+    if name == "absent":
+        rows = [{k: v for k, v in row.items() if k != "generator_2"} for row in rows]
+    path = write("a.json", rows)
+    with pytest.raises(DataError, match=r"does not say which model.*--model NAME"):
+        alpaca_eval.read([path], options())
+    assert alpaca_eval.read([path], options("mine"))[0].model == "mine"
+
+
+@pytest.mark.parametrize("name", ["org/mine", "a:b", " mine", "a,b", "x" * 121])
+def test_names_that_no_suite_could_use_are_refused(write: Write, name: str) -> None:
+    path = write("a.json", [annotation(n, generator_2=name) for n in range(3)])
+    with pytest.raises(DataError, match=r"a model cannot be called .*--model NAME"):
+        alpaca_eval.read([path], options())
+
+
+def test_two_models_are_never_mixed_under_one_name(write: Write) -> None:
+    rows = [annotation(n) for n in range(3)] + [annotation(n, generator_2="b") for n in range(3)]
+    with pytest.raises(DataError, match="'x' is given twice"):
+        alpaca_eval.read([write("a.json", rows)], options("x", "x"))
+
+
+def test_a_reference_of_ones_own_is_said(write: Write) -> None:
+    (found,) = alpaca_eval.read(
+        [write("a.json", [annotation(n, generator_1="sft") for n in range(3)])], options()
+    )
+    assert "own_reference" in {f.code for f in found.findings}
+    assert found.description["version"] == "unknown.1"
+
+
+def test_instructions_with_a_lone_surrogate_get_an_id(write: Write) -> None:
+    (found,) = alpaca_eval.read([write("a.json", [annotation(0, instruction="\ud800")])], options())
+    assert found.records[0].sample.startswith("t")
+
+
+def test_a_second_different_output_is_refused(write: Write) -> None:
+    path = write("a.json", [annotation(0)])
+    outputs = write("o.json", [{"instruction": "Do 0.", "output": text} for text in "ab"])
+    with pytest.raises(DataError, match=r"item 2: a second, different output for 'Do 0.'"):
+        alpaca_eval.read([path], options(companion=(outputs,)))
+
+
+@pytest.mark.parametrize(
+    ("other", "is_said"),
+    [
+        ({"generator_1": "gpt4_turbo"}, True),
+        ({"annotator": "claude"}, True),
+        ({"annotator": None}, False),
+        ({}, False),
+    ],
+)
+def test_two_references_or_judges_are_two_scales(
+    write: Write, other: dict[str, Json], is_said: bool
+) -> None:
+    rows = [annotation(n) for n in range(3)]
+    rows += [annotation(n, generator_2="b", **other) for n in range(3)]
+    found = cross_findings(alpaca_eval.read([write("a.json", rows)], options()))
+    assert ([f.code for f in found.get("b", [])] == ["other_scale"]) is is_said
+
+
+def test_both_names_of_the_second_reference_are_one_scale(write: Write) -> None:
+    names = {"mine": "gpt4_turbo", "b": "gpt4_1106_preview"}
+    rows = [annotation(0, generator_2=m, generator_1=name) for m, name in names.items()]
+    assert cross_findings(alpaca_eval.read([write("a.json", rows)], options())) == {}
+
+
+@pytest.mark.parametrize("score", ["1e999", "1" + "0" * 400, "null", '"7"', "true"])
+def test_a_score_that_is_no_rating_is_refused(tmp_path: Path, write: Write, score: str) -> None:
+    path = write("j.jsonl", [rating(81, 1, score=12345)])
+    path.write_text(path.read_text().replace("12345", score))
+    with pytest.raises(DataError, match=r"j.jsonl:1: score is .*expected a number from 1 to 10"):
+        mt_bench.read([path], options())
+
+
+@pytest.mark.parametrize("judge", [{"name": "x"}, 4, "gpt-4", None, [], [None]])
+def test_a_judge_may_be_written_in_any_way(write: Write, judge: Json) -> None:
+    (found,) = mt_bench.read([write("j.jsonl", [rating(81, 1, judge=judge)])], options())
+    assert "several_judges" not in {f.code for f in found.findings}
+
+
+def test_judges_that_begin_alike_are_told_apart(write: Write) -> None:
+    rows = [rating(81, 1, judge="gpt-4"), rating(81, 2, judge="gpt-3.5")]
+    (found,) = mt_bench.read([write("j.jsonl", rows)], options())
+    assert "several_judges" in {f.code for f in found.findings}
+
+
+@pytest.mark.parametrize("turns", ["abc", None, [None, "b"], [1, 2]])
+def test_answers_that_are_no_texts_are_refused(write: Write, turns: Json) -> None:
+    answers = write("a.jsonl", [{"question_id": 81, "choices": [{"turns": turns}]}])
+    with pytest.raises(DataError, match=r"a.jsonl:1: choices is .*a list of texts"):
+        mt_bench.read([write("j.jsonl", [rating(81, 1)])], options(companion=(answers,)))
+
+
+def test_a_second_different_answer_is_refused(write: Write) -> None:
+    rows: list[Json] = [
+        {"question_id": 81, "choices": [{"turns": [text, text]}]} for text in ("a", "b")
+    ]
+    with pytest.raises(DataError, match="second, different answer to question 81"):
+        mt_bench.read(
+            [write("j.jsonl", [rating(81, 1)])], options(companion=(write("a.jsonl", rows),))
+        )
