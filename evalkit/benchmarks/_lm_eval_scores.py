@@ -44,6 +44,8 @@ BOOTSTRAP = 1000
 _PERCENT_WORDS = frozenset(
     {"acc", "accuracy", "average", "em", "exact", "f1", "mc1", "mc2", "normalised"}
 )
+_HUGE = 1e100
+"""Squares and sums of smaller numbers stay finite."""
 _CORPUS_SCORES = frozenset({"bleu", "chrf", "ter", "rouge", "meteor"})
 
 
@@ -123,9 +125,11 @@ def jsonable(value: Any) -> Json:
 
 
 def number(value: Any) -> float | None:
-    """`value` as a finite float; None where it is not one number."""
+    """`value` as a finite float; None where it is not one number, or one beyond computing with."""
     value = jsonable(value)
-    return float(value) if isinstance(value, bool | int | float) else None
+    if not isinstance(value, bool | int | float) or abs(value) > _HUGE:
+        return None
+    return float(value)
 
 
 def figures(task: Any, records: Sequence[Record]) -> list[Figure]:

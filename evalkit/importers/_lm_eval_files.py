@@ -12,6 +12,7 @@ Formats:
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,10 @@ _NOT_METRICS = frozenset(
     {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"}
     | {"doc_hash", "prompt_hash", "target_hash"}
 )
+_LABELS = frozenset({"alias", "name", "sample_len"})
+"""What stands among a task's metrics and is none."""
+_NO_ERROR = (None, "N/A")
+"""How lm-eval writes that a metric has no standard error."""
 _OLD_NAMES = {"arc:challenge": "arc_challenge", "arc:easy": "arc_easy"}
 
 
@@ -120,14 +125,15 @@ def _json(path: Path) -> tuple[Json, str]:
     import gzip
     import hashlib
     import json
+    import zlib
 
     try:
         stored = path.read_bytes()
-        text = (gzip.decompress(stored) if path.name.endswith(".gz") else stored).decode("utf-8")
-        return json.loads(text), hashlib.sha256(stored).hexdigest()
+        text = gzip.decompress(stored) if path.name.endswith(".gz") else stored
+        return json.loads(text.decode("utf-8-sig")), hashlib.sha256(stored).hexdigest()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; name a file of results, or a folder") from None
-    except (OSError, EOFError, ValueError, RecursionError) as error:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise DataError(
             f"{path} cannot be read as JSON ({type(error).__name__}: {error}); name a file that "
             f"lm-eval wrote"
@@ -177,12 +183,19 @@ def _results(
         figures=figures,
         groups=_groups(content, figures),
         settings=settings,
-        model=str(
-            config.get("model_args") or content.get("model_name") or config.get("model_name") or ""
+        model=_model(
+            config.get("model_args") or content.get("model_name") or config.get("model_name")
         ),
         limit=config.get("limit"),
         date=_date(content, path),
     )
+
+
+def _model(said: Json) -> str:
+    """`key=value,...` as lm-eval's command line takes it; newer files have an object."""
+    if isinstance(said, Mapping):
+        return ",".join(f"{key}={value}" for key, value in said.items())
+    return said if isinstance(said, str) else ""
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:
@@ -204,18 +217,31 @@ def _figures(
 ) -> Iterator[Figure]:
     for key, value in values.items():
         metric, _, chosen = str(key).partition(",")
-        if metric.endswith("_stderr") or isinstance(value, str | bool) or value is None:
+        if not metric.strip() or metric in _LABELS or metric.endswith("_stderr"):
             continue
-        point = number(value)
+        point = None if isinstance(value, bool) else number(value)
         if point is None:
-            findings.append(_not_finite(task, key, value, path))
+            findings.append(_not_a_number(task, key, value, path))
         error_key = f"{metric}_stderr,{chosen}" if chosen else f"{metric}_stderr"
-        yield Figure(display(metric, chosen or "none"), point, number(values.get(error_key)))
+        stated = values.get(error_key)
+        error = number(stated)
+        if error is None or error < 0:
+            error = None
+            if stated not in _NO_ERROR and not _is_nan(stated):
+                findings.append(_not_a_number(task, error_key, stated, path))
+        yield Figure(display(metric, chosen or "none"), point, error)
 
 
-def _not_finite(task: str, key: str, value: Json, path: Path) -> Finding:
-    kind = "NaN" if isinstance(value, float) and math.isnan(value) else repr(value)[:40]
-    return Finding("not_a_number", f"{path.name}: {task} {key} is {kind}; it is left undefined")
+def _is_nan(value: Json) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _not_a_number(task: str, key: str, value: Json, path: Path) -> Finding:
+    kind = "NaN" if _is_nan(value) else repr(value)[:40]
+    return Finding(
+        "not_a_number",
+        f"{path.name}: {task} {key} is {kind}, expected a number; it is left undefined",
+    )
 
 
 def _renamed(name: str, found: tuple[Figure, ...]) -> dict[str, tuple[Figure, ...]]:
@@ -244,11 +270,13 @@ def _groups(
     return {group: tuple(_indented(group, rows, named)) for group in sorted(named)}
 
 
-def _listed(group: str, listed: Mapping[str, Json]) -> Iterator[str]:
+def _listed(group: str, listed: Mapping[str, Json], above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Tasks below a group; one that is below itself is not gone into again."""
     below = listed.get(group)
     if isinstance(below, list) and below:
-        for name in below:
-            yield from _listed(str(name), listed)
+        for name in map(str, below):
+            if name not in (*above, group):
+                yield from _listed(name, listed, (*above, group))
     else:
         yield group
 
@@ -274,7 +302,8 @@ def _date(content: Mapping[str, Json], path: Path) -> str | None:
     if isinstance(stamp, int | float) and stamp > 0:
         from datetime import UTC, datetime
 
-        return datetime.fromtimestamp(stamp, UTC).date().isoformat()
+        with contextlib.suppress(ValueError, OverflowError, OSError):
+            return datetime.fromtimestamp(stamp, UTC).date().isoformat()
     found = re.search(r"\d{4}-\d\d-\d\d", path.name)
     return found.group() if found else None
 
@@ -283,6 +312,5 @@ def scores_of(row: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:
     """(metric as evalkit prints it, value) of one row of samples."""
     named = row.get("metrics")
     metrics = named if isinstance(named, list) else [k for k in row if k not in _NOT_METRICS]
-    for metric in metrics:
-        if metric in row:
-            yield display(str(metric), str(row.get("filter") or "none")), row[metric]
+    for metric in map(str, metrics):
+        yield display(metric, str(row.get("filter") or "none")), row.get(metric)

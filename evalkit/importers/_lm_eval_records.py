@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from evalkit.benchmarks._lm_eval_scores import jsonable, number
+from evalkit.benchmarks._lm_eval_scores import jsonable, number, percent
 from evalkit.importers._common import few, named_rows
 from evalkit.importers._lm_eval_files import SampleFile, scores_of
 from evalkit.types import Finding, Json, Message, Outcome, Record, Score
@@ -49,7 +49,45 @@ def measured(file: SampleFile, model: str, entry: str) -> Measured:
                 f"({few(repeated)}); the first of each counts",
             )
         )
+    findings += [*_broken(file, records), *_beyond(file, records)]
     return Measured(records, _means(records), tuple(findings))
+
+
+def _broken(file: SampleFile, records: tuple[Record, ...]) -> Iterator[Finding]:
+    """Values that are no numbers; lists are how lm-eval writes metrics of a whole corpus."""
+    found = [
+        (record.sample, metric, value)
+        for record in records
+        for metric, value in record.outcome.data.items()
+        if not isinstance(value, list | Mapping)
+    ]
+    if found:
+        document, metric, value = found[0]
+        yield Finding(
+            "not_a_number",
+            f"{file.path.name}: {_values(found)} no number, for example {metric} "
+            f"{value!r:.40} of document {document}; they are left out and counted as missing",
+        )
+
+
+def _beyond(file: SampleFile, records: tuple[Record, ...]) -> Iterator[Finding]:
+    found = [
+        (record.sample, score)
+        for record in records
+        for score in record.outcome.scores
+        if percent(score.metric) and not 0 <= score.value <= 1
+    ]
+    if found:
+        document, score = found[0]
+        yield Finding(
+            "impossible_value",
+            f"{file.path.name}: {_values(found)} not from 0 to 1, for example "
+            f"{score.metric} {score.value:g} of document {document}; they are used as they stand",
+        )
+
+
+def _values(found: Sequence[object]) -> str:
+    return "1 value is" if len(found) == 1 else f"{len(found)} values are"
 
 
 def _record(place: tuple[str, str, str], document: int, rows: list[Row]) -> Record:
@@ -63,16 +101,24 @@ def _record(place: tuple[str, str, str], document: int, rows: list[Row]) -> Reco
                 scores.append(Score(metric, plain))
             else:
                 values[metric] = jsonable(value)
+    error = _error(scores, values)
     outcome = Outcome(
-        "ok" if scores or values else "unparsable",
+        "ok" if error is None else "unparsable",
         _prompt(rows[0]),
         answers=_answers(rows[0]),
         reference=(str(rows[0].get("target", "")),),
         scores=tuple(scores),
-        error=None if scores or values else "the row has no metric",
+        error=error,
         data=values,
     )
     return Record(model, entry, task, str(document), None, f"{task}:{document}", outcome)
+
+
+def _error(scores: list[Score], values: Mapping[str, Json]) -> str | None:
+    if not scores and not values:
+        return "the row has no metric"
+    broken = [m for m, value in values.items() if not isinstance(value, list | Mapping)]
+    return f"no number for {few(broken)} in the evidence" if broken else None
 
 
 def _prompt(row: Row) -> tuple[Message, ...]:

@@ -24,7 +24,7 @@ from statistics import NormalDist
 
 from evalkit.benchmarks import _lm_eval_scores as live
 from evalkit.errors import DataError
-from evalkit.importers._common import few, remark
+from evalkit.importers._common import few, remark, require_name
 from evalkit.importers._lm_eval_files import Figure, Files, ResultFile, SampleFile, read_files
 from evalkit.importers._lm_eval_leaderboard import averages
 from evalkit.importers._lm_eval_records import Measured, measured
@@ -52,8 +52,14 @@ def read(files: Sequence[Path], options: ImportOptions) -> list[Evidence]:
     found = read_files(files)
     entry = options.entry or KIND
     model = options.models[0] if options.models else _model(found)
+    require_name(model)
     samples = {file.task: measured(file, model, entry) for file in found.samples}
     figures, findings = _merged(found)
+    if not figures and not samples:
+        raise DataError(
+            f"{', '.join(str(file.path) for file in found.results)}: no figure of any task in it; "
+            f"expected numbers under results, such as {{'arc_challenge': {{'acc,none': 0.6}}}}"
+        )
     estimates = list(_estimates(found, figures, samples, (model, entry), options.level))
     leaderboard, notes = averages(figures, _settings(found), (model, entry), options.level)
     findings += [*_checks(found, figures, samples), *notes]
@@ -77,10 +83,10 @@ def _model(found: Files) -> str:
         for part in file.model.split(","):
             key, _, value = part.partition("=")
             if key.strip() in ("pretrained", "model", "path") and value:
-                return value.strip().rsplit("/", 1)[-1]
+                return value.strip().rstrip("/").rsplit("/", 1)[-1]
     for file in found.results:
         if file.model:
-            return file.model.rsplit("/", 1)[-1]
+            return file.model.rstrip("/").rsplit("/", 1)[-1]
     return "model"
 
 
@@ -181,7 +187,7 @@ def _sizes(found: Files, figures: Figures) -> dict[str, int]:
     stated = _settings(found)
     for task, metrics in figures.items():
         n = stated.get(task, {}).get("n")
-        if isinstance(n, int):
+        if isinstance(n, int) and n > 0:
             sizes[task] = n
             continue
         known = (_size(figure) for figure, _ in metrics.values())

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from evalkit.errors import DataError
-from evalkit.importers import ImportOptions, alpaca_eval, cross_findings, mt_bench
+from evalkit.importers import (
+    Evidence,
+    ImportOptions,
+    alpaca_eval,
+    cross_findings,
+    lm_eval,
+    mt_bench,
+)
 from evalkit.protocols import DataPlaces
 from evalkit.types import Json
 
@@ -148,3 +158,102 @@ def test_a_second_different_answer_is_refused(write: Write) -> None:
         mt_bench.read(
             [write("j.jsonl", [rating(81, 1)])], options(companion=(write("a.jsonl", rows),))
         )
+
+
+def lm_results(tmp_path: Path, tasks: Json, **more: Json) -> Evidence:
+    path = tmp_path / "results_x.json"
+    path.write_text(json.dumps({"results": tasks, **more}))
+    (found,) = lm_eval.read([path], options("mine"))
+    return found
+
+
+def said(evidence: Evidence) -> set[str]:
+    return {f.code for f in evidence.findings if f.damaged}
+
+
+@pytest.mark.parametrize("value", ["0.6", None, True, [0.5], {}, 10**400, 1e308, math.nan])
+def test_a_figure_that_is_no_number_is_undefined_and_named(tmp_path: Path, value: Json) -> None:
+    found = lm_results(tmp_path, {"arc_challenge": {"acc,none": value}})
+    assert [e.point for e in found.estimates] == [None]
+    assert said(found) == {"not_a_number"}
+
+
+@pytest.mark.parametrize("error", ["0.01", -0.5, [1], 10**400, 1e308])
+def test_a_standard_error_that_is_none_gives_no_interval(tmp_path: Path, error: Json) -> None:
+    found = lm_results(tmp_path, {"t": {"acc,none": 0.6, "acc_stderr,none": error}})
+    (figure,) = found.estimates
+    assert (figure.point, figure.standard_error, figure.low) == (60.0, None, None)
+    assert said(found) == {"not_a_number"}
+
+
+@pytest.mark.parametrize("error", ["N/A", None, math.nan])
+def test_no_standard_error_is_no_damage(tmp_path: Path, error: Json) -> None:
+    found = lm_results(tmp_path, {"t": {"acc,none": 0.6, "acc_stderr,none": error}})
+    assert said(found) == set()
+
+
+def test_sizes_and_labels_are_no_metrics(tmp_path: Path) -> None:
+    row = {"name": "t", "alias": "t", " ": " ", "sample_len": 9, "acc,none": 0.6}
+    found = lm_results(tmp_path, {"t": row})
+    assert [e.metric for e in found.estimates] == ["acc"]
+    assert said(found) == set()
+
+
+@pytest.mark.parametrize("tasks", [{}, {"arc": 0.5}, {"arc": {"alias": "arc"}}])
+def test_results_without_a_figure_are_refused(tmp_path: Path, tasks: Json) -> None:
+    with pytest.raises(DataError, match=r"results_x.json: no figure of any task"):
+        lm_results(tmp_path, tasks)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"date": 1e30},
+        {"group_subtasks": {"t": ["t"]}},
+        {"group_subtasks": {"t": ["u"], "u": ["t"]}},
+        {"n-samples": {"t": {"effective": -5, "original": -5}}},
+    ],
+)
+def test_nonsense_beside_the_figures_does_no_harm(tmp_path: Path, more: dict[str, Json]) -> None:
+    found = lm_results(tmp_path, {"t": {"acc,none": 0.6}, "u": {"acc,none": 0.6}}, **more)
+    assert [(e.point, e.n) for e in found.estimates] == [(60.0, 0), (60.0, 0)]
+
+
+@pytest.mark.parametrize("args", ["pretrained=org/m", {"pretrained": "org/m/"}, "path=org/m/"])
+def test_a_model_is_called_as_its_folder(tmp_path: Path, args: Json) -> None:
+    path = tmp_path / "results_x.json"
+    content = {"results": {"t": {"acc": 0.6}}, "config": {"model_args": args}}
+    path.write_text(json.dumps(content), encoding="utf-8-sig")
+    assert lm_eval.read([path], options())[0].model == "m"
+
+
+def test_a_damaged_gzip_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "results_x.json.gz"
+    path.write_bytes(gzip.compress(b"{}" * 500)[:14] + b"\xff" * 50)
+    with pytest.raises(DataError, match="cannot be read as JSON"):
+        lm_eval.read([path], options())
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({"acc": "1.0"}, "not_a_number"),
+        ({"acc": None}, "not_a_number"),
+        ({"acc": 1e308}, "not_a_number"),
+        ({"metrics": ["acc", "f1"]}, "not_a_number"),
+        ({"metrics": [["acc"]]}, "not_a_number"),
+        ({"acc": -1}, "impossible_value"),
+        ({"acc": 60}, "impossible_value"),
+    ],
+)
+def test_samples_with_a_broken_value_are_named(
+    write: Write, more: dict[str, Json], code: str
+) -> None:
+    rows: list[dict[str, Json]] = [
+        {"doc_id": n, "metrics": ["acc"], "acc": 1.0, "target": "x"} for n in range(3)
+    ]
+    rows[0] |= more
+    (found,) = lm_eval.read([write("samples_t.jsonl", rows)], options("mine"))
+    assert said(found) == {code}
+    is_missing = code == "not_a_number"
+    assert (found.records[0].outcome.status == "unparsable") is is_missing
