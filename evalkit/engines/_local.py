@@ -53,7 +53,7 @@ class LocalEngine:
         """The (context, continuation) pairs a log-likelihood request is the sum of."""
         tokens = self._renderer.tokens([request])[0]
         if request.kind == "loglikelihood":
-            return [(tuple(tokens.prompt), tuple(tokens.continuation))]
+            return [(tokens.prompt, tokens.continuation)]
         # One token of the window stays free for the one vLLM must generate, as in lm-eval.
         return rolling_windows(tokens.prompt, self._renderer.prefix_id, self._renderer.max_len - 2)
 

@@ -1,66 +1,31 @@
 """Plans log-likelihoods so that shared prefixes are computed once; pure, knows no engine.
 
 Items in, asks out; answers in, scores out.  An item is what one request wants: one
-(context, continuation) pair, or the windows of a rolling log-likelihood.  For each distinct
-pair the plan asks for up to three prompts:
+(context, continuation) pair, or the windows of a rolling log-likelihood.  Equal pairs are
+scored once, all continuations of one context together (`_context_plan`), whatever benchmark
+they come from.  Asks come in lexicographic token order, which is the depth-first order of the
+prefix trie: neighbours share cache blocks, and a block is needed no more when its subtree is
+done, so that a cache smaller than a subtree costs time but changes no number.
 
-    label  context                       log-probabilities of given next tokens; the choices of
-                                         a question that are one token share this one ask
-    tail   context + continuation[:-1]   the last token as a label, the middle ones as prompt rows
-    warm   context up to a block border  nothing; leaves the shared context in the prefix cache
-                                         without computing its rows
-
-Row p of a prompt is the log-probability of its token p + 1.  All asks are in lexicographic
-token order, which is the depth-first order of the prefix trie: neighbours share cache blocks,
-and a block may be evicted only when its subtree is done.
-
-Trap: an engine with a prefix cache computes no rows for cached positions.  A context that
-fills its last block would hide row len(context) - 1 of every tail, so its first continuation
-token is taken from a label ask; `rows_hidden` finds what is still hidden (a continuation
-shared beyond the context), and such an ask is repeated without reading the cache.
+The plan is made as it is asked for: a context is planned when its turn comes and forgotten when
+its answers are in, so that memory holds the items (four bytes a token, each context once) and
+what is in flight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-__all__ = ["Answer", "Ask", "Pair", "Score", "Scoring", "rolling_windows", "rows_hidden"]
+from evalkit.engines._context_plan import Answer, Ask, ContextPlan, rows_hidden
+from evalkit.engines._token_keys import WIDTH, common, encode, length
 
-Ids: TypeAlias = tuple[int, ...]
-Pair: TypeAlias = tuple[Ids, Ids]
+__all__ = ["Cost", "Pair", "Score", "Scoring", "rolling_windows"]
+
+Pair: TypeAlias = tuple[Sequence[int], Sequence[int]]
 """(context, continuation), neither of them empty."""
-
-MAX_LABELS = 128
-"""Most labels of one ask; vLLM's limit on `logprob_token_ids`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One prompt for the engine."""
-
-    prompt: Ids
-    labels: Ids = ()
-    """Tokens whose log-probability after the prompt is wanted."""
-    first_row: int | None = None
-    """Rows from this one to the last but one are wanted; None: none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the engine says to one ask."""
-
-    computed: int
-    """Prompt tokens that went through the model, not read from the prefix cache."""
-    greedy: int | None = None
-    """Most likely token after the prompt."""
-    labels: Mapping[int, float] = field(default_factory=dict)
-    """Natural log-probability by token."""
-    rows: Sequence[float] = ()
-    """Log-probabilities of the prompt's tokens from `first_row` + 1 on."""
-    rows_greedy: Sequence[bool] = ()
-    """Whether each of them was the most likely one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +39,25 @@ class Score:
     """Tokens that went through the model on this item's behalf."""
 
 
-def rows_hidden(ask: Ask, cached: int) -> bool:
-    """Whether the prefix cache hid rows that are wanted: `cached` positions have none."""
-    return ask.first_row is not None and cached > ask.first_row
+@dataclass(slots=True)
+class Cost:
+    """Prompt tokens of a plan, counted while it is asked."""
+
+    requests: int = 0
+    """Items planned."""
+    asks: int = 0
+    naive: int = 0
+    """Context and continuation of every request, as a harness sends that shares nothing."""
+    trie: int = 0
+    """The bound: each distinct prefix that must pass through the model, once."""
+    floor: int = 0
+    """The same where only whole blocks can be shared: what perfect reuse of them costs."""
+    planned: int = 0
+    """What this plan costs with a cache that forgets nothing."""
+    computed: int = 0
+    """What went through the model, by the engine's own account."""
+    redone: int = 0
+    """Asks repeated because the cache hid rows."""
 
 
 def rolling_windows(ids: Sequence[int], prefix: int, size: int) -> list[Pair]:
@@ -99,156 +80,167 @@ def rolling_windows(ids: Sequence[int], prefix: int, size: int) -> list[Pair]:
 
 
 @dataclass(slots=True)
-class _Wanted:
-    """What is wanted of one prompt, while the plan is made."""
+class _Open:
+    """A context whose answers are coming in."""
 
-    labels: set[int] = field(default_factory=set)
-    first_row: int | None = None
-    pairs: list[Pair] = field(default_factory=list)
+    plan: ContextPlan
+    owners: dict[bytes, list[int]]
+    """Items by continuation."""
+    computed: int = 0
+    failed: bool = False
 
-    def row(self, first: int) -> None:
-        self.first_row = first if self.first_row is None else min(self.first_row, first)
+
+@dataclass(slots=True)
+class _Item:
+    """What an item still waits for, and what it has."""
+
+    missing: int
+    logprob: float = 0.0
+    is_greedy: bool = True
+    computed: int = 0
+    failed: bool = False
 
 
 class Scoring:
     """One batch of items on its way through an engine."""
 
-    asks: tuple[Ask, ...]
-    """In the order they should be asked."""
+    def __init__(self, items: Iterable[Sequence[Pair]], block_size: int, *, rows: bool = True):
+        """Take the items in.
 
-    def __init__(self, items: Sequence[Sequence[Pair]], block_size: int) -> None:
-        self._items = [list(pairs) for pairs in items]
-        self._labelled: dict[Pair, bool] = {}
-        self._owners: dict[Pair, list[int]] = {}
-        for number, pairs in enumerate(self._items):
-            for pair in pairs:
-                self._owners.setdefault(pair, []).append(number)
-        wanted = self._plan(block_size)
-        asks: list[Ask] = []
-        self._pairs_of: list[list[Pair]] = []
-        self._open: dict[Pair, int] = dict.fromkeys(self._owners, 0)
-        for prompt in sorted(wanted):
-            for ask in _asks(prompt, wanted[prompt]):
-                asks.append(ask)
-                self._pairs_of.append(wanted[prompt].pairs)
-                for pair in wanted[prompt].pairs:
-                    self._open[pair] += 1
-        self.asks = tuple(asks)
-        self._answers: dict[Ids, Answer] = {}
-        self._computed = [0] * len(self._items)
-        self._scores: dict[Pair, tuple[float, bool]] = {}
-        self._missing = [len(set(pairs)) for pairs in self._items]
+        Args:
+            items: (context, continuation) pairs whose sum each item is; numbered from 0.
+            block_size: Tokens per block of the engine's prefix cache.
+            rows: The engine can give rows; without, every token is asked for as a label.
+        """
+        self.cost = Cost()
+        self._block = block_size
+        self._rows = rows
+        self._waiting: dict[bytes, dict[bytes, list[int]]] = {}
+        self._items: list[_Item] = []
+        for number, pairs in enumerate(items):
+            self._items.append(_Item(missing=len(pairs)))
+            for context, continuation in pairs:
+                owners = self._waiting.setdefault(encode(context), {})
+                owners.setdefault(encode(continuation), []).append(number)
+                self.cost.naive += len(context) + len(continuation)
+        self.cost.requests = len(self._items)
+        self._open: dict[int, tuple[_Open, Ask]] = {}
+        self._stream = self._numbered()
 
-    def receive(self, index: int, answer: Answer) -> list[Score]:
-        """Take the answer to `asks[index]`; returns the items it completes."""
-        prompt = self.asks[index].prompt
-        self._answers[prompt] = _joined(self._answers.get(prompt), answer)
-        pairs = self._pairs_of[index]
-        self._computed[self._owners[pairs[0]][0]] += answer.computed
+    def next(self) -> tuple[int, Ask] | None:
+        """The next ask and its number, in depth-first order; None: that was all."""
+        return next(self._stream, None)
+
+    def hidden(self, number: int, cached: int) -> bool:
+        """Whether an answer must be asked for again: `cached` positions have no rows.
+
+        Counts what went through the model in vain.
+        """
+        _, ask = self._open[number]
+        if not rows_hidden(ask, cached):
+            return False
+        self.cost.redone += 1
+        self.cost.computed += length(ask.key) - cached
+        return True
+
+    def receive(self, number: int, answer: Answer) -> list[Score]:
+        """Take the answer to an ask; returns the items it completes."""
+        group, ask = self._open.pop(number)
+        group.computed += answer.computed
+        self.cost.computed += answer.computed
+        if not group.plan.receive(ask, answer) or group.failed:
+            return []
         finished: list[Score] = []
-        for pair in pairs:
-            self._open[pair] -= 1
-            if not self._open[pair]:
-                self._scores[pair] = self._score(pair)
-                finished += self._completed(pair)
+        for continuation, logprob, is_greedy in group.plan.scores():
+            tokens = length(group.plan.context) + length(continuation)
+            for item in group.owners[continuation]:
+                share = min(tokens, group.computed)
+                group.computed -= share
+                finished += self._add(item, (logprob, is_greedy, share))
         return finished
 
-    def items_of(self, index: int) -> list[int]:
-        """Items that need `asks[index]`: what fails with it."""
-        return sorted({n for pair in self._pairs_of[index] for n in self._owners[pair]})
+    def fail(self, number: int) -> list[int]:
+        """An ask cannot be answered: the items that fail with it, each named once."""
+        group, _ = self._open.pop(number)
+        group.failed = True
+        lost = []
+        for item in {n for owners in group.owners.values() for n in owners}:
+            if not self._items[item].failed:
+                self._items[item].failed = True
+                lost.append(item)
+        return sorted(lost)
 
-    # --- plan --------------------------------------------------------------------------------
+    def _add(self, item: int, found: tuple[float, bool, int]) -> Iterator[Score]:
+        state = self._items[item]
+        logprob, is_greedy, computed = found
+        state.logprob += logprob
+        state.is_greedy = state.is_greedy and is_greedy
+        state.computed += computed
+        state.missing -= 1
+        if not state.missing and not state.failed:
+            yield Score(item, state.logprob, state.is_greedy, state.computed)
 
-    def _plan(self, block_size: int) -> dict[Ids, _Wanted]:
-        groups: dict[Ids, list[Pair]] = {}
-        for pair in self._owners:
-            groups.setdefault(pair[0], []).append(pair)
-        wanted: dict[Ids, _Wanted] = {}
-        for context, pairs in groups.items():
-            labelled = len(context) % block_size == 0 or any(len(c) == 1 for _, c in pairs)
-            for pair in pairs:
-                self._labelled[pair] = labelled
-                _want(wanted, pair, labelled)
-        for context in _to_warm(groups, block_size):
-            border = (len(context) - 1) // block_size * block_size
-            if context not in wanted:
-                wanted.setdefault(context[:border], _Wanted()).pairs.append(groups[context][0])
-        return wanted
+    # --- the stream of asks ------------------------------------------------------------------
 
-    # --- assembly ----------------------------------------------------------------------------
+    def _numbered(self) -> Iterator[tuple[int, Ask]]:
+        counter = _Counter(self.cost, self._block)
+        for number, (group, ask) in enumerate(self._ordered()):
+            self._open[number] = (group, ask)
+            counter.add(ask.key)
+            yield number, ask
+        counter.end()
 
-    def _score(self, pair: Pair) -> tuple[float, bool]:
-        context, continuation = pair
-        logprob, is_greedy = 0.0, True
-        middle = len(continuation) - 1
-        if self._labelled[pair]:
-            answer = self._answers[context]
-            logprob += answer.labels[continuation[0]]
-            is_greedy = answer.greedy == continuation[0]
-            middle -= 1
-        if len(continuation) > 1:
-            answer = self._answers[context + continuation[:-1]]
-            if middle > 0:
-                logprob += float(sum(answer.rows[-middle:]))
-                is_greedy = is_greedy and all(answer.rows_greedy[-middle:])
-            logprob += answer.labels[continuation[-1]]
-            is_greedy = is_greedy and answer.greedy == continuation[-1]
-        return logprob, is_greedy
+    def _ordered(self) -> Iterator[tuple[_Open, Ask]]:
+        """Asks of all contexts in order; one context's may lie among those of a longer one."""
+        ready: list[tuple[bytes, int, _Open, Ask]] = []
+        arrival, before = 0, b""
+        for context in sorted(self._waiting):
+            while ready and ready[0][0] < context:
+                _, _, group, ask = heapq.heappop(ready)
+                yield group, ask
+            group = self._begin(context, before)
+            before = context
+            for ask in group.plan.asks:
+                heapq.heappush(ready, (ask.key, arrival, group, ask))
+                arrival += 1
+        while ready:
+            _, _, group, ask = heapq.heappop(ready)
+            yield group, ask
 
-    def _completed(self, pair: Pair) -> Iterator[Score]:
-        for number in dict.fromkeys(self._owners[pair]):
-            self._missing[number] -= 1
-            if not self._missing[number]:
-                scores = [self._scores[p] for p in self._items[number]]
-                yield Score(
-                    number,
-                    float(sum(logprob for logprob, _ in scores)),
-                    all(greedy for _, greedy in scores),
-                    self._computed[number],
-                )
-
-
-def _want(wanted: dict[Ids, _Wanted], pair: Pair, labelled: bool) -> None:
-    context, continuation = pair
-    if labelled:
-        label = wanted.setdefault(context, _Wanted())
-        label.labels.add(continuation[0])
-        label.pairs.append(pair)
-    if len(continuation) > 1:
-        prompt = context + continuation[:-1]
-        tail = wanted.setdefault(prompt, _Wanted())
-        tail.labels.add(continuation[-1])
-        tail.pairs.append(pair)
-        first = len(context) - (0 if labelled else 1)
-        if first < len(prompt) - 1:
-            tail.row(first)
+    def _begin(self, context: bytes, before: bytes) -> _Open:
+        owners = self._waiting.pop(context)
+        plan = ContextPlan(context, owners, self._block, rows=self._rows)
+        border = (length(context) - 1) // self._block * self._block
+        if border > common(before, context) // self._block * self._block:
+            plan.warm(border)
+        return _Open(plan, owners)
 
 
-def _to_warm(contexts: Mapping[Ids, object], block_size: int) -> Iterator[Ids]:
-    """Contexts that have full blocks their predecessor in trie order has not."""
-    previous: Ids = ()
-    for context in sorted(contexts):
-        border = (len(context) - 1) // block_size * block_size
-        if border > _common(previous, context) // block_size * block_size:
-            yield context
-        previous = context
+@dataclass(slots=True)
+class _Counter:
+    """Counts the tokens of prompts that come in lexicographic order."""
 
+    cost: Cost
+    block: int
+    before: bytes = b""
+    longest: bytes = field(default=b"")
+    """The last prompt that is no prefix of the one after it."""
 
-def _common(a: Ids, b: Ids) -> int:
-    shorter = min(len(a), len(b))
-    return next((i for i in range(shorter) if a[i] != b[i]), shorter)
+    def add(self, key: bytes) -> None:
+        tokens, shared = length(key), common(self.before, key)
+        self.cost.asks += 1
+        self.cost.trie += tokens - shared
+        self.cost.planned += tokens - min(shared, tokens - 1) // self.block * self.block
+        if shared * WIDTH < len(self.before):
+            self._leaf()
+        self.before = key
 
+    def end(self) -> None:
+        """The last prompt has no successor, so it is a leaf."""
+        if self.before:
+            self._leaf()
 
-def _asks(prompt: Ids, wanted: _Wanted) -> list[Ask]:
-    labels = tuple(sorted(wanted.labels))
-    parts = [labels[i : i + MAX_LABELS] for i in range(0, len(labels), MAX_LABELS)] or [()]
-    return [Ask(prompt, p, None if i else wanted.first_row) for i, p in enumerate(parts)]
-
-
-def _joined(old: Answer | None, new: Answer) -> Answer:
-    if old is None:
-        return new
-    rows = old if old.rows else new
-    return Answer(
-        new.computed, new.greedy, {**old.labels, **new.labels}, rows.rows, rows.rows_greedy
-    )
+    def _leaf(self) -> None:
+        shared = common(self.longest, self.before)
+        self.cost.floor += length(self.before) - shared // self.block * self.block
+        self.longest = self.before

@@ -12,9 +12,9 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from evalkit.engines._context_plan import Answer, Ask
 from evalkit.engines._keys import sampling_seed
 from evalkit.engines._local import give_back_memory
-from evalkit.engines._scoring import Answer, Ask
 from evalkit.errors import RequestFailed
 from evalkit.types import Request
 
@@ -58,11 +58,12 @@ def read_answer(ask: Ask, output: Any, cached: int) -> Answer:
     greedy: list[bool] = []
     if ask.first_row is not None:
         # Flat log-probabilities hold one entry a row; only the last ones were computed.
-        count = len(ask.prompt) - 1 - ask.first_row
         flat = output.prompt_logprobs
-        rows = list(flat.logprobs[-count:])
-        greedy = [rank == 1 for rank in flat.ranks[-count:]]
-    return Answer(len(ask.prompt) - cached, completion.token_ids[0], labels, rows, greedy)
+        rows = list(flat.logprobs[-ask.rows :])
+        greedy = [rank == 1 for rank in flat.ranks[-ask.rows :]]
+    return Answer(
+        len(output.prompt_token_ids) - cached, completion.token_ids[0], labels, rows, greedy
+    )
 
 
 def ask_parameters(ask: Ask, *, uncached: bool) -> Any:

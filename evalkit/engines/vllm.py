@@ -18,15 +18,14 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
 
+from evalkit.engines._context_plan import MAX_LABELS
 from evalkit.engines._local import LocalEngine, cuda_present, cut, package_version, top
-from evalkit.engines._scoring import MAX_LABELS, Ask, Scoring, rows_hidden
+from evalkit.engines._scoring_queue import Part, ScoringQueue
 from evalkit.engines._vllm import (
     ask_parameters,
     load_advice,
@@ -80,21 +79,6 @@ class VllmSpec(EngineSpec):
     """Seeds sampled requests that bring no seed of their own."""
 
 
-@dataclass(slots=True)
-class _Part:
-    """One ask of a scoring plan."""
-
-    scoring: Scoring
-    jobs: list[Job]
-    index: int
-    uncached: bool = False
-    """Asked again without reading the prefix cache."""
-
-    @property
-    def ask(self) -> Ask:
-        return self.scoring.asks[self.index]
-
-
 class VllmEngine(LocalEngine):
     """Answers requests with vLLM."""
 
@@ -117,8 +101,8 @@ class VllmEngine(LocalEngine):
         self._engine: Any = None
         self._queued: list[Job] = []
         self._generations: list[tuple[int, int, Job]] = []
-        self._parts: deque[_Part] = deque()
-        self._running: dict[str, Job | _Part] = {}
+        self._scoring = ScoringQueue()
+        self._running: dict[str, Job | Part] = {}
         self._done: list[tuple[int, Reply]] = []
         self._numbers = itertools.count()
         self._pending: set[int] = set()
@@ -159,7 +143,7 @@ class VllmEngine(LocalEngine):
         """Drop the engine and its memory; queued jobs are forgotten.  Idempotent."""
         engine, self._engine = self._engine, None
         self._queued, self._generations = [], []
-        self._parts.clear()
+        self._scoring.clear()
         self._running.clear()
         self._pending.clear()
         self._done = []
@@ -239,8 +223,8 @@ class VllmEngine(LocalEngine):
             else:
                 scored.append(job)
         if scored and self._engine is not None:
-            scoring = Scoring([self._pairs(r) for _, r in scored], self._block_size)
-            self._parts.extend(_Part(scoring, scored, i) for i in range(len(scoring.asks)))
+            pairs = ((ticket, self._pairs(request)) for ticket, request in scored)
+            self._scoring.add(pairs, self._block_size, rows=True)
         elif scored:
             # The block size is known only once the engine is open.
             self._queued = scored
@@ -252,11 +236,13 @@ class VllmEngine(LocalEngine):
     def _feed(self) -> None:
         """Keep vLLM's own queue short but never empty."""
         window = 2 * self._max_num_seqs
-        while len(self._running) < window and (self._generations or self._parts):
+        while len(self._running) < window:
             if self._generations:
                 self._start_generation(heapq.heappop(self._generations)[2])
+            elif (part := self._scoring.next()) is not None:
+                self._start_part(part)
             else:
-                self._start_part(self._parts.popleft())
+                break
 
     def _start_generation(self, job: Job) -> None:
         tokens = self._renderer.tokens([job[1]])[0]
@@ -265,13 +251,13 @@ class VllmEngine(LocalEngine):
         except Exception as error:  # noqa: BLE001 - whatever one request is refused for
             self._done.append((job[0], refused(error)))
 
-    def _start_part(self, part: _Part) -> None:
+    def _start_part(self, part: Part) -> None:
         try:
-            self._add(list(part.ask.prompt), ask_parameters(part.ask, uncached=part.uncached), part)
+            self._add(part.ask.prompt, ask_parameters(part.ask, uncached=part.uncached), part)
         except Exception as error:  # noqa: BLE001 - whatever one request is refused for
-            self._fail_part(part, refused(error))
+            self._done += self._scoring.fail(part, refused(error))
 
-    def _add(self, prompt: list[int], parameters: Any, owner: Job | _Part) -> None:
+    def _add(self, prompt: list[int], parameters: Any, owner: Job | Part) -> None:
         number = str(next(self._numbers))
         self._engine.add_request(number, {"prompt_token_ids": prompt}, parameters)
         self._running[number] = owner
@@ -289,7 +275,7 @@ class VllmEngine(LocalEngine):
             if not output.finished:
                 continue
             owner = self._running.pop(output.request_id)
-            if isinstance(owner, _Part):
+            if isinstance(owner, Part):
                 self._finish_part(owner, output)
             else:
                 self._done.append((owner[0], self._completion(owner[1], output)))
@@ -313,29 +299,14 @@ class VllmEngine(LocalEngine):
             reused_tokens=output.num_cached_tokens or 0,
         )
 
-    def _finish_part(self, part: _Part, output: Any) -> None:
+    def _finish_part(self, part: Part, output: Any) -> None:
         cached = output.num_cached_tokens or 0
-        if rows_hidden(part.ask, cached):
-            if part.uncached:
-                reason = RuntimeError("vLLM returned no log-probabilities of the prompt")
-                self._fail_part(part, refused(reason))
-            else:
-                self._start_part(_Part(part.scoring, part.jobs, part.index, uncached=True))
+        try:
+            again = self._scoring.again(part, cached)
+        except RequestFailed as failure:
+            self._done += self._scoring.fail(part, failure)
             return
-        for score in part.scoring.receive(part.index, read_answer(part.ask, output, cached)):
-            ticket, request = part.jobs[score.item]
-            prompt = sum(len(c) + len(k) for c, k in self._pairs(request))
-            completion = Completion(
-                logprob=score.logprob,
-                is_greedy=score.is_greedy,
-                prompt_tokens=prompt,
-                reused_tokens=max(0, prompt - score.computed),
-            )
-            self._done.append((ticket, completion))
-
-    def _fail_part(self, part: _Part, failure: RequestFailed) -> None:
-        replied = {ticket for ticket, _ in self._done}
-        for item in part.scoring.items_of(part.index):
-            ticket = part.jobs[item][0]
-            if ticket in self._pending and ticket not in replied:
-                self._done.append((ticket, failure))
+        if again is not None:
+            self._start_part(again)
+        else:
+            self._done += self._scoring.finish(part, read_answer(part.ask, output, cached))
