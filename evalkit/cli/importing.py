@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from evalkit.cli.findings import say_findings
 from evalkit.cli.options import verbose_option
 from evalkit.errors import SuiteError
 
@@ -48,12 +49,7 @@ def command(kind: str, files: tuple[Path, ...], **given: Any) -> int:
     source = runner.Source(kind, files, _companions(kind, given), given["models"])
     result = runner.import_run(source, origin, given["out"], watch.step)
     stored = result.run
-    damaged = False
-    for entry in stored.manifest.get("evidence", ()):
-        for finding in entry["findings"]:
-            damaged |= bool(finding["damaged"])
-            word = "damaged" if finding["damaged"] else "note"
-            click.echo(f"{word}: {entry['model']}: {finding['message']}", err=True)
+    damaged = say_findings(stored)
     if given["as_json"]:
         click.echo((stored.folder / "results.json").read_text(encoding="utf-8"))
     else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evalkit.cli.findings import say_findings
 from evalkit.cli.options import split, verbose_option
 from evalkit.errors import SuiteError
 
@@ -161,6 +162,7 @@ def _finish(result: Result, *, as_json: bool) -> int:
     from evalkit import report
 
     folder = result.run.folder
+    say_findings(result.run)
     if as_json:
         click.echo((folder / "results.json").read_text(encoding="utf-8"))
     else:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from evalkit import data, extensions, models
 from evalkit.engines._cached import CachedEngine
-from evalkit.errors import SuiteError
+from evalkit.errors import DataError, SuiteError
 from evalkit.protocols import (
     Benchmark,
     BenchmarkContext,
@@ -318,6 +318,11 @@ def mirrors(named: str | None, origin: Origin) -> DataPlaces:
     """`named` relative to the suite, then EVALKIT_DATA; downloads are kept in the workspace."""
     first = [origin.root / named] if named else []
     environment = os.environ.get("EVALKIT_DATA")
+    if environment and not Path(environment).is_dir():
+        raise DataError(
+            f"EVALKIT_DATA is {environment!r}, which is no folder; expected one laid out by "
+            f"`evalkit data pull SUITE --to DIR`: set it to that, or unset it"
+        )
     found = (*first, Path(environment)) if environment else tuple(first)
     return DataPlaces(found, origin.state / "data")
 

@@ -148,7 +148,8 @@ class _Reader:
             companion = () if answers is None or self._absent([answers]) else (self.path(answers),)
             options = self._options(model, spec, companion)
             importer = importlib.import_module(f"evalkit.importers.{spec.type}")
-            yield from importer.read([self.path(judgments[model])], options)
+            for evidence in importer.read([self.path(judgments[model])], options):
+                yield _as_named(evidence, spec)
         elif engine is not None and spec.entry in engine.results:
             importer = importlib.import_module("evalkit.importers.lm_eval")
             files = [self.path(file) for file in engine.results[spec.entry]]
@@ -180,6 +181,22 @@ def _not_here(model: str, spec: BenchmarkSpec, absent: Sequence[str]) -> Evidenc
         metrics={},
         findings=(Finding("not_available", message, damaged=False),),
     )
+
+
+def _as_named(evidence: Evidence, spec: BenchmarkSpec) -> Evidence:
+    """Says where judgments are of another version or evaluator than the entry's name promises."""
+    stated = str(evidence.description.get("version", "")).partition(".")[0]
+    wanted = str(getattr(spec, "version", ""))
+    judge = evidence.description.get("judge")
+    judged_by = str(judge.get("evaluator") or "") if isinstance(judge, Mapping) else ""
+    evaluator = getattr(spec, "evaluator", None)
+    wrong = []
+    if spec.type == "alpaca_eval" and stated.isdigit() and stated != wanted:
+        wrong.append(f"of AlpacaEval {stated}, the suite says version {wanted}")
+    if evaluator and judged_by not in ("", "unknown", evaluator):
+        wrong.append(f"by {judged_by}, the suite says evaluator {evaluator}")
+    added = [Finding("other_settings", f"the recorded judgments are {w}") for w in wrong]
+    return replace(evidence, findings=(*evidence.findings, *added))
 
 
 def _only_tasks(evidence: Evidence, spec: BenchmarkSpec) -> Evidence:

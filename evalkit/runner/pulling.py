@@ -52,6 +52,8 @@ def pull(named: str, folder: Path) -> Iterator[dict[str, Json]]:
         SuiteError: the suite is wrong.
         DataError: something cannot be had, or is not what its name says.
     """
+    suites.locate(named)
+    folder.mkdir(parents=True, exist_ok=True)  # EVALKIT_DATA may name it already
     places, names = data_needs(named)
     assert names is not None
     there = DataPlaces((folder, *places.mirrors), folder)

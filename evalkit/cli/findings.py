@@ -1,0 +1,23 @@
+"""What is wrong with a run's evidence, said in the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from evalkit.types import Run
+
+__all__ = ["say_findings"]
+
+
+def say_findings(run: Run) -> bool:
+    """Print the findings of `run` on the error stream; whether one of them is damage."""
+    is_damaged = False
+    for entry in run.manifest.get("evidence", ()):
+        for finding in entry["findings"]:
+            is_damaged |= bool(finding["damaged"])
+            word = "damaged" if finding["damaged"] else "note"
+            click.echo(f"{word}: {entry['model']}: {finding['message']}", err=True)
+    return is_damaged
