@@ -69,7 +69,7 @@ class PublishedFigure(Spec):
     """In the unit leaderboards print."""
     task: str | None = None
     """Task within the benchmark, where it has several."""
-    source: str
+    source: str = Field(min_length=1)
     """Where it was published (URL or citation)."""
     date: str | None = None
     """When, as YYYY-MM-DD."""

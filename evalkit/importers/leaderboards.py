@@ -27,6 +27,7 @@ from statistics import NormalDist
 
 from evalkit.benchmarks import _alpaca_scores as alpaca
 from evalkit.benchmarks import _leaderboard as board
+from evalkit.benchmarks import _mt_bench_scores as mt_bench
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.errors import DataError
 from evalkit.specs import BenchmarkSpec, ModelSpec, PublishedFigure
@@ -44,6 +45,11 @@ _COLUMNS = {
 }
 """Column by evalkit's metric."""
 _PUBLISHED = "published"
+_KNOWN: Mapping[str, Sequence[str]] = {
+    "alpaca_eval": (*_COLUMNS, "length_capped_win_rate", "draws"),
+    "mt_bench": tuple(metric.name for metric in mt_bench.METRICS),
+}
+"""Metrics of the benchmarks of one task, by type."""
 
 
 def table_estimates(
@@ -155,6 +161,9 @@ def figure_estimates(
     """The figures that a suite lists for a model, each with its source; no intervals.
 
     Where they hold every task of the Open LLM Leaderboard's version 1, its average is computed.
+
+    Raises:
+        DataError: a figure of a metric or task that its benchmark does not have.
     """
     found = [
         _figure(model, figure, entry, level)
@@ -164,6 +173,24 @@ def figure_estimates(
         or (figure.benchmark == entry.type and not _is_entry(figure.benchmark, benchmarks))
     ]
     return [*found, *_averages(model, found, benchmarks, level)]
+
+
+def _require_known(model: str, figure: PublishedFigure, entry: BenchmarkSpec) -> None:
+    """What the benchmark does not have would find no place in the report."""
+    known = _KNOWN.get(entry.type)
+    if known is None or getattr(entry, "mode", "single") != "single":
+        return
+    for what, said, choices in (
+        ("metric", figure.metric, known),
+        ("task", figure.task or entry.type, (entry.type,)),
+    ):
+        if said not in choices:
+            near = difflib.get_close_matches(said, choices, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise DataError(
+                f"model {model!r}: {entry.entry} has no {what} {said!r}{hint}  Expected "
+                f"{' or '.join(map(repr, choices))}; correct it in `figures`"
+            )
 
 
 def _averages(
@@ -193,6 +220,7 @@ def _is_entry(name: str, benchmarks: Sequence[BenchmarkSpec]) -> bool:
 
 
 def _figure(model: str, figure: PublishedFigure, entry: BenchmarkSpec, level: float) -> Estimate:
+    _require_known(model, figure, entry)
     said = (figure.source, figure.date, figure.settings)
     return Estimate(
         model=model,

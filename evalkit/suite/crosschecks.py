@@ -112,7 +112,13 @@ def _figures(model: ModelSpec, parts: Parts) -> Iterator[tuple[FieldPath, str]]:
     if not _all_named(parts):
         return
     known = list(dict.fromkeys(n for s in parts.benchmarks if s for n in (s.entry, s.type)))
+    seen: dict[tuple[str, str | None, str], int] = {}
     for n, figure in enumerate(model.figures):
+        first = seen.setdefault((figure.benchmark, figure.task, figure.metric), n)
+        if first != n:
+            what = f"{figure.metric!r} of {figure.benchmark!r}"
+            reason = f"gives {what} a second time (figures.{first}); keep the one to be shown"
+            yield ("figures", n), reason
         if figure.benchmark not in known:
             yield (
                 ("figures", n, "benchmark"),

@@ -92,3 +92,22 @@ def test_a_figure_belongs_to_an_entry_or_to_all_of_a_type() -> None:
         ("a", "mt_bench", "points"),
         ("b", "mt_bench", "points"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "metric", "task", "said"),
+    [
+        ("one", "winrate", None, r"one has no metric 'winrate'; did you mean 'win_rate'"),
+        ("one", "win_rate", "foo", r"one has no task 'foo'  Expected 'alpaca_eval'"),
+        ("mt_bench", "mean", None, r"no metric 'mean'  Expected 'score' or 'score_turn_1'"),
+    ],
+)
+def test_a_figure_without_a_place_is_an_error(
+    benchmark: str, metric: str, task: str | None, said: str
+) -> None:
+    """It would be left out of the report without a word."""
+    mine = PublishedFigure(benchmark=benchmark, metric=metric, task=task, value=9, source="s")
+    spec = ModelSpec(role="published", figures=(mine,))
+    entries = (VERSIONS[0], MtBenchSpec(judge="j"))
+    with pytest.raises(DataError, match=said):
+        leaderboards.figure_estimates("m", spec, entries, 0.95)

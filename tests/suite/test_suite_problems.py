@@ -9,6 +9,10 @@ from tests.suite.conftest import Finder
 OLD = """\
   old: {role: published, figures: [{benchmark: pear, metric: m, value: 1, source: s}]}
 judges:"""
+TWICE = """\
+  old: {role: published, figures: [{benchmark: pairs, metric: m, value: 1, source: s},
+    {benchmark: pairs, metric: m, value: 2, source: s}]}
+judges:"""
 CASES = [
     # (replace, by, where, parts of the message)
     ("name: small", "nmae: small", "1: nmae", ["unknown field 'nmae'", "did you mean 'name'?"]),
@@ -71,6 +75,9 @@ CASES = [
     ("judges:", "  old: {role: published, leaderboard: true, path: x}\njudges:",
      "8: models.old.path", ["known by its figures only"]),
     ("judges:", OLD, "8: models.old.figures.0.benchmark", ["did you mean 'pairs'?"]),
+    ("judges:", OLD.replace("source: s", "source: ''"), "8: models.old.figures.0.source",
+     ["is empty"]),
+    ("judges:", TWICE, "9: models.old.figures.1", ["'m' of 'pairs' a second time", "figures.0"]),
     ("    tasks: [a, b]\n", "  - {type: choices}\n", "13: benchmarks.2",
      ["a second benchmark 'choices' (the first: suite.yaml:12: benchmarks.1)", "`name`"]),
     ("role: candidate", "role: baseline", "2: models", ["no model with `role: candidate`"]),
