@@ -138,6 +138,11 @@ def locked(folder: Path, name: str, actual: str) -> str:
             f"{path} cannot be read ({error}); it holds the checksums of earlier downloads: "
             f"remove it only to accept the files beside it as they are now"
         ) from error
+    if not isinstance(known, dict):
+        raise DataError(
+            f"{path} holds {known!r:.40}, expected checksums by name; remove it only to accept the "
+            f"files beside it as they are now"
+        )
     if name not in known:
         known[name] = actual
         try:

@@ -133,6 +133,9 @@ def test_a_file_without_known_hash_is_held_to_its_first_one(tmp_path: Path) -> N
     assert fetching.locked(tmp_path, "x", "bb") == "aa"
     lock = tmp_path / fetching.LOCK
     assert json.loads(lock.read_text()) == {"x": "aa"}
+    lock.write_text("[]")
+    with pytest.raises(DataError, match="expected checksums by name"):
+        fetching.locked(tmp_path, "x", "aa")
     lock.write_text("{")
     with pytest.raises(DataError, match="checksums of earlier downloads"):
         fetching.locked(tmp_path, "x", "aa")
