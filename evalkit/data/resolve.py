@@ -8,6 +8,7 @@ downloads) says is an error, never silently taken.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from evalkit.data import fetching, hubsets
-from evalkit.data.catalogue import Entry, entry, is_known
+from evalkit.data.catalogue import Entry, entries, entry, is_known
 from evalkit.data.files import Dataset, read_jsonl
 from evalkit.errors import DataError
 from evalkit.protocols import DataPlaces
@@ -105,10 +106,20 @@ def evidence(named: str, root: Path, places: DataPlaces) -> Found:
         return Found(named, path, _sha256(path), "file")
     if is_known(named):
         return resolve(named, places)
+    near = difflib.get_close_matches(named, [*_names_beside(path, root), *entries()], 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
     raise DataError(
-        f"{named!r} is neither a file below {str(root)!r} nor a public data set; correct the path, "
-        f"or choose a name from `evalkit data list`"
+        f"{named!r} is neither a file below {str(root)!r} nor a public data set{hint}  Correct the "
+        f"path, or choose a name from `evalkit data list`"
     )
+
+
+def _names_beside(path: Path, root: Path) -> list[str]:
+    """Files of the folder that `path` should be in, as a suite in `root` would name them."""
+    folder = path.parent
+    if not folder.is_dir() or not folder.is_relative_to(root):
+        return []
+    return [str(one.relative_to(root)) for one in sorted(folder.iterdir()) if one.is_file()]
 
 
 def missing(names: Sequence[str], places: DataPlaces) -> list[str]:

@@ -12,6 +12,7 @@ Published models have figures only.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from evalkit import data
 from evalkit.engines.recorded import RecordedSpec
+from evalkit.importers._common import few
 from evalkit.importers.answers import Answers, read_answers
 from evalkit.importers.evidence import Evidence, ImportOptions
 from evalkit.protocols import DataPlaces
@@ -150,7 +152,7 @@ class _Reader:
             importer = importlib.import_module(f"evalkit.importers.{spec.type}")
             for evidence in importer.read([self.path(judgments[model])], options):
                 yield _as_named(evidence, spec)
-        elif engine is not None and spec.entry in engine.results:
+        elif engine is not None and engine.results.get(spec.entry):
             importer = importlib.import_module("evalkit.importers.lm_eval")
             files = [self.path(file) for file in engine.results[spec.entry]]
             for evidence in importer.read(files, self._options(model, spec, ())):
@@ -195,6 +197,9 @@ def _as_named(evidence: Evidence, spec: BenchmarkSpec) -> Evidence:
         wrong.append(f"of AlpacaEval {stated}, the suite says version {wanted}")
     if evaluator and judged_by not in ("", "unknown", evaluator):
         wrong.append(f"by {judged_by}, the suite says evaluator {evaluator}")
+    mode, modes = evidence.description.get("mode"), getattr(spec, "mode", None)
+    if mode is not None and modes is not None and mode != modes:
+        wrong.append(f"of mode {mode}, the suite says {modes}")
     added = [Finding("other_settings", f"the recorded judgments are {w}") for w in wrong]
     return replace(evidence, findings=(*evidence.findings, *added))
 
@@ -204,12 +209,21 @@ def _only_tasks(evidence: Evidence, spec: BenchmarkSpec) -> Evidence:
     if spec.type != "lm_eval":
         return evidence
     kept = {*getattr(spec, "tasks", ()), "open_llm_leaderboard"}
+    lacking = [task for task in getattr(spec, "tasks", ()) if task not in evidence.metrics]
     return replace(
         evidence,
+        findings=(*evidence.findings, *(_no_task(task, evidence) for task in lacking)),
         metrics={task: found for task, found in evidence.metrics.items() if task in kept},
         records=tuple(r for r in evidence.records if r.task in kept),
         estimates=tuple(e for e in evidence.estimates if e.task in kept),
     )
+
+
+def _no_task(task: str, evidence: Evidence) -> Finding:
+    known = list(evidence.metrics)
+    near = difflib.get_close_matches(task, known, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else f": they have {few(known)}"
+    return Finding("no_task", f"the files have no task {task!r}{hint}", damaged=False)
 
 
 def _published(suite: Suite, level: float) -> Iterator[Estimate]:

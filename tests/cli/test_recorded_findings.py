@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from evalkit import data
 from evalkit.errors import DataError
+from evalkit.protocols import DataPlaces
 from evalkit.runner.assemble import Origin, mirrors
 from tests.support.cli import evalkit
 
@@ -42,3 +44,43 @@ def test_a_mirror_that_is_no_folder_is_an_error(
     monkeypatch.setenv("EVALKIT_DATA", str(tmp_path / "nix"))
     with pytest.raises(DataError, match=r"EVALKIT_DATA is '.*nix', which is no folder"):
         mirrors(None, Origin("", tmp_path, tmp_path, ()))
+
+
+LM = """\
+name: recorded
+models: {mine: {role: candidate, engine: {type: recorded, results: {lm_eval: [r.json]}}}}
+benchmarks: [{type: lm_eval, tasks: [arc_chalenge]}]
+"""
+
+
+def test_a_task_that_the_files_lack_is_named(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text(json.dumps({"results": {"arc_challenge": {"acc": 0.5}}}))
+    (tmp_path / "s.yaml").write_text(LM)
+    done = evalkit(tmp_path, "run", "s.yaml", "--out", "run")
+    assert done.code == 0, done.err
+    assert "no task 'arc_chalenge'; did you mean 'arc_challenge'?" in done.err
+
+
+@pytest.mark.parametrize(
+    ("named", "near"),
+    [
+        ("a.jsn", "a.json"),
+        ("sub/b.jsnl", "sub/b.jsonl"),
+        ("mt_bench/questions", "mt_bench/question"),
+    ],
+)
+def test_a_file_that_is_not_there_has_its_nearest_name(
+    tmp_path: Path, named: str, near: str
+) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.json", "sub/b.jsonl"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=f"did you mean '{near}'"):
+        data.evidence(named, tmp_path, DataPlaces())
+
+
+@pytest.mark.parametrize("named", [".", "", "/nowhere/a.json", "sub"])
+def test_what_is_no_file_is_refused(tmp_path: Path, named: str) -> None:
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(DataError, match="neither a file below"):
+        data.evidence(named, tmp_path, DataPlaces())
