@@ -49,7 +49,11 @@ from evalkit.benchmarks._lm_eval_requests import (
     response,
 )
 from evalkit.benchmarks._lm_eval_tasks import Loaded, LoadedTask, Selection, load, needs, seeded
-from evalkit.benchmarks._lm_eval_tools import langdetect_seeded, use_nltk
+from evalkit.benchmarks._lm_eval_tools import (
+    compile_templates_once,
+    langdetect_seeded,
+    use_nltk,
+)
 from evalkit.errors import BenchmarkError, RequestFailed
 from evalkit.protocols import BenchmarkContext
 from evalkit.specs import BenchmarkSpec
@@ -145,6 +149,7 @@ class LmEval:
         folder = data.nltk_folder(self._context.places)
         if folder is not None:
             use_nltk(folder)
+        compile_templates_once()
         loaded = load(self._selection())
         for name, item in loaded.tasks.items():
             if item.task.OUTPUT_TYPE == "generate_until":

@@ -42,6 +42,8 @@ Ids: TypeAlias = "array[int]"
 
 _WINDOW_FIELDS = ("n_positions", "max_position_embeddings", "n_ctx", "max_sequence_length")
 _DEFAULT_WINDOW = 2048
+_BATCH = 256
+"""Texts per call of the tokenizer: its results take a hundred times the ids' memory."""
 _NO_LIMIT = 10**9
 """Tokenizers without a limit state a number far above this as `model_max_length`."""
 
@@ -183,6 +185,11 @@ class Renderer:
         """One token as text, a leading space included where the tokenizer keeps it."""
         return str(self.tokenizer.decode([token], skip_special_tokens=False))
 
+    def drop(self, requests: Iterable[Request]) -> None:
+        """Forget these requests: another copy of their tokens is kept elsewhere."""
+        for request in requests:
+            self._memo.pop(_memo_key(request), None)
+
     def forget(self) -> None:
         """Drop what was remembered."""
         self._memo.clear()
@@ -261,8 +268,9 @@ class Renderer:
         found: dict[tuple[str, bool], Ids] = {}
         ordered = sorted(texts)
         for special in (False, True):
-            batch = [t for t, s in ordered if s == special]
-            if batch:
+            texts_of = [t for t, s in ordered if s == special]
+            for at in range(0, len(texts_of), _BATCH):
+                batch = texts_of[at : at + _BATCH]
                 # verbose=False: else every text beyond model_max_length is a warning.
                 ids = self.tokenizer(
                     batch,

@@ -225,6 +225,7 @@ class VllmEngine(LocalEngine):
         if scored and self._engine is not None:
             pairs = ((ticket, self._pairs(request)) for ticket, request in scored)
             self._scoring.add(pairs, self._block_size, rows=True)
+            self._renderer.drop(request for _, request in scored)
         elif scored:
             # The block size is known only once the engine is open.
             self._queued = scored
