@@ -43,6 +43,8 @@ def read_jsonl(path: Path) -> Dataset:
         DataError: the file is missing, unreadable, not UTF-8, or not what its name says; the
             message has the place as `file:line`.
     """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name a file in it that ends in .jsonl or .json")
     name = path.name.removesuffix(".gz")
     if not name.endswith(SUFFIXES):
         raise DataError(
@@ -157,8 +159,12 @@ def _items(path: Path, text: str) -> Iterator[tuple[str, Json]]:
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
+        if not text.strip():
+            raise DataError(f"{path}: the file is empty; copy or download it again") from error
+        is_lines = error.msg == "Extra data"
+        cure = "rename it to .jsonl if it has one object a line" if is_lines else "correct the file"
         raise DataError(
-            f"{path}:{error.lineno}: not JSON ({error.msg}, column {error.colno}); correct the file"
+            f"{path}:{error.lineno}: not JSON ({error.msg}, column {error.colno}); {cure}"
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON ({error}); correct the file") from error

@@ -113,3 +113,13 @@ def test_missing_data_says_what_to_set(
         data.locate(place, "mt", ("q.jsonl", "r.jsonl"), what="MT")
     for words in says:
         assert re.search(re.escape(words), str(caught.value))
+
+
+def test_a_folder_an_empty_file_and_lines_in_a_json_file_have_their_cure(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a folder; name a file in it"):
+        data.read_jsonl(tmp_path)
+    path = tmp_path / "a.json"
+    for content, cure in (("", "the file is empty"), ("{}\n{}", r"rename it to \.jsonl")):
+        path.write_text(content)
+        with pytest.raises(DataError, match=cure):
+            data.read_jsonl(path)
