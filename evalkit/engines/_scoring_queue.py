@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from evalkit.engines._context_plan import Answer, Ask
 from evalkit.engines._scoring import Cost, Pair, Scoring
 from evalkit.errors import RequestFailed
-from evalkit.types import Completion, Json, Reply
+from evalkit.types import Completion, Reply
 
 __all__ = ["Part", "ScoringQueue"]
 
@@ -104,9 +104,9 @@ class ScoringQueue:
         """Give an ask up; returns the failures of all that needed it."""
         return [(part.batch.tickets[n], failure) for n in part.batch.scoring.fail(part.number)]
 
-    def work(self) -> dict[str, Json]:
+    def work(self) -> dict[str, int]:
         """What has been planned and done so far: the sums of `Cost`, by its field names."""
-        total: dict[str, Json] = {}
+        total: dict[str, int] = {}
         for cost in self._costs:
             for name, value in asdict(cost).items():
                 total[name] = total.get(name, 0) + value

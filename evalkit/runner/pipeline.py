@@ -8,6 +8,7 @@ completions are in the cache, and the same command goes on from there.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
@@ -21,7 +22,7 @@ from evalkit.protocols import Benchmark
 from evalkit.runner.assemble import Job
 from evalkit.runner.manifest import describe
 from evalkit.runner.progress import Progress
-from evalkit.runner.usage import Usage, carry_over, metered, spent
+from evalkit.runner.usage import Usage, carry_over, metered, spent, total_work, work
 from evalkit.types import (
     Json,
     Metric,
@@ -39,6 +40,8 @@ Key = tuple[str, str, str, str]
 Item = tuple[Benchmark, Sample]
 _UNANSWERED = frozenset({"engine_error", "transport_error"})
 """Failures that another try can mend; the others would fail the same way again."""
+_NOTE_S = 30.0
+"""How often a session's line is written anew: what a killed one loses of its account."""
 
 
 @dataclass(frozen=True)
@@ -140,13 +143,15 @@ def _ask(
     carry_over(capped, run_store.sessions())
     written = spent(capped)
 
+    noted = time.monotonic()
+
     def observe(key: Key, request: Request, reply: Reply) -> None:
-        nonlocal written
+        nonlocal written, noted
         usage.add(reply)
         progress.reply(key, request, reply)
-        if spent(capped) != written:
-            written = spent(capped)
-            run_store.session(usage.line("running", written))
+        if spent(capped) != written or time.monotonic() > noted + _NOTE_S:
+            written, noted = spent(capped), time.monotonic()
+            run_store.session(usage.line("running", written, work(job.engines)))
 
     progress.start(totals, kept)
     ended = "interrupted"
@@ -159,7 +164,7 @@ def _ask(
         ended = "finished"
     finally:
         progress.stop()
-        run_store.session(usage.line(ended, spent(capped)))
+        run_store.session(usage.line(ended, spent(capped), work(job.engines)))
 
 
 def _record(key: Key, sample: Sample, value: Outcome | RequestFailed) -> Record:
@@ -194,7 +199,8 @@ def _seal(job: Job, manifest: dict[str, Json], order: list[Key], run_store: stor
     )
     roles = {name: spec.role for name, spec in job.suite.models.items()}
     comparisons = compare.comparisons(records, metrics, roles, level)
-    sealed = {**manifest, "sealed": True}
+    done = total_work(run_store.sessions())
+    sealed = {**manifest, "sealed": True, **({"work": done} if done else {})}
     run = Run(run_store.folder, sealed, tuple(records), tuple(estimates), tuple(comparisons))
     results = compare.results_json(estimates, comparisons, manifest["run_id"])
     run_store.seal(order, sealed, results, report.render(run))

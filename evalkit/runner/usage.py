@@ -8,13 +8,15 @@ from dataclasses import asdict, dataclass, field
 from typing import TypeAlias
 
 from evalkit.errors import RequestFailed
-from evalkit.protocols import Engine, Metered
+from evalkit.protocols import Engine, Metered, Planned
 from evalkit.types import Json, Reply
 
-__all__ = ["Usage", "carry_over", "metered", "spent"]
+__all__ = ["Usage", "carry_over", "metered", "spent", "total_work", "work"]
 
 Spent: TypeAlias = dict[str, dict[str, float]]
 """`requests` and `cost_usd` by engine name."""
+Work: TypeAlias = dict[str, dict[str, int]]
+"""`Planned.work` by engine name."""
 
 
 @dataclass
@@ -46,10 +48,11 @@ class Usage:
         self.completion_tokens += reply.completion_tokens
         self.cost_usd += reply.cost_usd
 
-    def line(self, ended: str, spent: Spent) -> dict[str, Json]:
+    def line(self, ended: str, spent: Spent, work: Work) -> dict[str, Json]:
         """For sessions.jsonl; `ended`: running, finished or interrupted."""
         seconds = round(time.time() - self.started, 3)
-        return {**asdict(self), "seconds": seconds, "ended": ended, "spent": spent}
+        written = {**asdict(self), "seconds": seconds, "ended": ended, "spent": spent}
+        return {**written, "work": work} if work else written
 
 
 def metered(engines: Mapping[str, Engine]) -> dict[str, Metered]:
@@ -74,3 +77,29 @@ def carry_over(capped: Mapping[str, Metered], sessions: Sequence[Mapping[str, Js
             if name in capped:
                 capped[name].spent_requests = int(before["requests"])
                 capped[name].spent_usd = float(before["cost_usd"])
+
+
+def work(engines: Mapping[str, Engine]) -> Work:
+    """What engines that plan have planned and computed; each under the first of its names."""
+    found: Work = {}
+    seen: set[int] = set()
+    for name, engine in engines.items():
+        inner = getattr(engine, "inner", engine)
+        if id(inner) in seen or not isinstance(inner, Planned):
+            continue
+        seen.add(id(inner))
+        if counts := dict(inner.work()):
+            found[name] = counts
+    return found
+
+
+def total_work(sessions: Sequence[Mapping[str, Json]]) -> Work:
+    """Sums over sessions, each by its last line."""
+    last = {line["started"]: line.get("work", {}) for line in sessions}
+    total: Work = {}
+    for found in last.values():
+        for name, counts in found.items():
+            row = total.setdefault(name, {})
+            for key, value in counts.items():
+                row[key] = row.get(key, 0) + value
+    return total

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from evalkit.report.blocks import Section
+from evalkit.report.sections.cost import build as cost
 from evalkit.report.sections.evidence import build as evidence
 from evalkit.report.sections.examples import build as examples
 from evalkit.report.sections.judges import build as judges
@@ -28,6 +29,7 @@ SECTIONS: tuple[Callable[[View], Section | None], ...] = (
     examples,
     models,
     settings,
+    cost,
     reproduce,
 )
 
