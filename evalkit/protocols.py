@@ -36,6 +36,7 @@ __all__ = [
     "JudgeContext",
     "Metered",
     "PairwiseJudge",
+    "Planned",
     "RatingJudge",
 ]
 
@@ -105,6 +106,20 @@ class Metered(Protocol):
     spent_usd: float
     """Spent so far; set before `open` so that a resumed run keeps its cap."""
     spent_requests: int
+
+
+@runtime_checkable
+class Planned(Protocol):
+    """An engine that plans log-likelihoods so that shared prefixes are computed once."""
+
+    def work(self) -> Mapping[str, int]:
+        """Prompt tokens planned and computed since it was made.
+
+        `requests` and `asks`; tokens: `naive` (nothing shared), `trie` (each distinct prefix
+        once: the bound), `floor` (the bound where whole blocks are shared), `planned`, and
+        `computed` (by the engine's own account).
+        """
+        ...
 
 
 class CompletionCache(Protocol):
