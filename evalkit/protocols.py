@@ -129,8 +129,17 @@ class CompletionCache(Protocol):
         """Those of `keys` that are stored."""
         ...
 
-    def put_many(self, items: Mapping[str, Completion]) -> None:
-        """Store durably before returning.  Raises StoreError (a full disk, say)."""
+    def put_many(
+        self, items: Mapping[str, Completion], lengths: Mapping[str, int] | None = None
+    ) -> None:
+        """Store durably before returning.  Raises StoreError (a full disk, say).
+
+        `lengths`: tokens of the same answers, by names that do not depend on the model.
+        """
+        ...
+
+    def lengths(self, names: Sequence[str]) -> dict[str, int]:
+        """Tokens that answers of these names had lately; only those that are known."""
         ...
 
 

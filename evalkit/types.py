@@ -91,6 +91,10 @@ class Request:
     tool: str = ""
     """JSON of a function that the reply must call, as an entry of OpenAI's `tools`; the reply's
     text is then the call's arguments.  Empty: none."""
+    expected_tokens: int | None = field(default=None, compare=False)
+    """`generate` only: tokens to expect of this answer and the turns that wait for it; from a
+    benchmark the most they may have.  Orders work, never decides an answer, part of no digest.
+    None: `max_tokens` counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,6 +327,7 @@ class MtBench:
             max_tokens=self._spec.max_tokens,
             temperature=temperature,
             seed=seed if temperature > 0 else None,
+            expected_tokens=self._spec.max_tokens * (len(sample.turns) - turn),
         )
 
 

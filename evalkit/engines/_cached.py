@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import count
 from typing import ClassVar
 
+from evalkit.engines._order import answer_lengths, expecting, length_names
 from evalkit.errors import EngineError
 from evalkit.protocols import CompletionCache, Engine
 from evalkit.types import Completion, Job, Json, Rendered, Reply, Request
@@ -24,7 +25,8 @@ class CachedEngine:
 
     An answer is stored before `poll` returns it; failures are never stored.  Identical
     requests in flight are put to `inner` once; the first of them counts as asked, the others
-    as served from the cache.  Hits need no `open`.
+    as served from the cache.  Hits need no `open`.  `inner` is told how long the answers to its
+    questions were in earlier runs, whichever model gave them (`_order`).
     """
 
     needs_weights: ClassVar[bool] = False
@@ -37,8 +39,8 @@ class CachedEngine:
         self.inner = inner
         self._cache = cache
         self._hits: list[tuple[int, Reply]] = []
-        self._asked: dict[int, str] = {}
-        """Inner ticket to key."""
+        self._asked: dict[int, tuple[str, Request]] = {}
+        """Inner ticket to key and question."""
         self._waiting: dict[str, list[int]] = {}
         """Key to the tickets that want its answer."""
         self._inner_tickets = count()
@@ -73,10 +75,10 @@ class CachedEngine:
             else:
                 self._waiting[key] = [ticket]
                 inner_ticket = next(self._inner_tickets)
-                self._asked[inner_ticket] = key
+                self._asked[inner_ticket] = (key, request)
                 misses.append((inner_ticket, request))
         if misses:
-            self.inner.submit(misses)
+            self.inner.submit(self._expecting(misses))
 
     def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
         if self._hits:
@@ -99,20 +101,31 @@ class CachedEngine:
             self._waiting.clear()
             self.inner.close()
 
+    def _expecting(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs with the lengths that earlier answers to the same questions had."""
+        requests = [request for _, request in jobs]
+        names = {name for r in requests if r.kind == "generate" for name in length_names(r)}
+        if names:
+            requests = expecting(requests, self._cache.lengths(sorted(names)))
+        return [(ticket, r) for (ticket, _), r in zip(jobs, requests, strict=True)]
+
     def _take(self, replies: Sequence[tuple[int, Reply]]) -> list[tuple[int, Reply]]:
         """Store what the inner engine answered, then hand it to every ticket that wants it."""
         by_key: dict[str, Reply] = {}
+        lengths: dict[str, int] = {}
         for inner_ticket, reply in replies:
-            key = self._asked.pop(inner_ticket, None)
-            if key is None:
+            key, request = self._asked.pop(inner_ticket, ("", None))
+            if request is None:
                 raise EngineError(
                     f"engine {self.identity.get('type')!r} returned ticket {inner_ticket} twice "
                     f"or was never given it; this is a bug in that engine"
                 )
             by_key[key] = reply
+            if isinstance(reply, Completion):
+                lengths |= answer_lengths(request, reply)
         fresh = {key: reply for key, reply in by_key.items() if isinstance(reply, Completion)}
         if fresh:
-            self._cache.put_many(fresh)
+            self._cache.put_many(fresh, lengths)
         out: list[tuple[int, Reply]] = []
         for key, reply in by_key.items():
             first, *others = self._waiting.pop(key)

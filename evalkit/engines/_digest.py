@@ -20,12 +20,13 @@ _LATER_FIELDS = {"top_logprobs_at": "first", "tool": ""}
 
 
 def request_digest(identity: Mapping[str, Json], request: Request) -> str:
-    """Hex SHA-256 of the engine's identity and every field of the request but `engine`.
+    """Hex SHA-256 of the engine's identity and every field of the request that decides answers.
 
     `engine` is only a name in a suite: a judge that is also a model shares its answers.
+    `expected_tokens` is only a guess.
     """
     fields = asdict(request)
-    del fields["engine"]
+    del fields["engine"], fields["expected_tokens"]
     for name, unset in _LATER_FIELDS.items():
         if fields[name] == unset:
             del fields[name]

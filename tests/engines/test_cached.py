@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from evalkit.engines._drive import drive
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.errors import RequestFailed, StoreError
 from evalkit.protocols import CompletionCache, Engine
-from evalkit.types import Completion, Flow, PreparedModel, Reply, Request
+from evalkit.types import Completion, Flow, Message, PreparedModel, Reply, Request
 
 MODEL = PreparedModel(
     name="m",
@@ -31,17 +32,24 @@ class DictCache:
 
     def __init__(self, room: int = 1_000_000) -> None:
         self.table: dict[str, Completion] = {}
+        self.known: dict[str, int] = {}
         self.room = room
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Completion]:
         return {key: self.table[key] for key in keys if key in self.table}
 
-    def put_many(self, items: Mapping[str, Completion]) -> None:
+    def put_many(
+        self, items: Mapping[str, Completion], lengths: Mapping[str, int] | None = None
+    ) -> None:
         if self.room == 0:
             raise StoreError("no space left")
         self.room -= 1
         assert not any(item.from_cache for item in items.values())
         self.table.update(items)
+        self.known.update(lengths or {})
+
+    def lengths(self, names: Sequence[str]) -> dict[str, int]:
+        return {name: self.known[name] for name in names if name in self.known}
 
 
 class Asked:
@@ -180,6 +188,69 @@ def test_closing_keeps_what_a_shared_engine_has_finished(exclusive: bool) -> Non
     engine.close()
     assert len(cache.table) == (0 if exclusive else 2)
     assert engine.pending == 0
+
+
+def chat(*turns: str, **changes: Any) -> Request:
+    """A conversation: the user's and the model's turns by turns."""
+    roles: tuple[Literal["user", "assistant"], ...] = ("user", "assistant")
+    messages = tuple(Message(roles[n % 2], text) for n, text in enumerate(turns))
+    return Request("m", "generate", messages, max_tokens=100, **changes)
+
+
+def words(n: int) -> Completion:
+    return Completion(text="x " * n, completion_tokens=n)
+
+
+def test_the_inner_engine_is_told_how_long_answers_were_with_other_models() -> None:
+    cache, asked = DictCache(), Asked()
+    lengths = {"short": 4, "long": 60, "and then?": 30}
+    run(
+        CachedEngine(FakeEngine(FakeSpec(), MODEL, lambda r: words(lengths[said(r)])), cache),
+        [[chat("short"), chat("long"), chat("long", "blah " * 60, "and then?")]],
+    )
+    other = FakeEngine(FakeSpec(), replace(MODEL, fingerprint="0ther"), asked)
+    scored = Request("m", "loglikelihood", "short", continuation=" x")
+    questions = [
+        chat("short"),
+        chat("long", temperature=1.0, seed=4),
+        chat("long", "another answer", "and then?"),
+        chat("never asked"),
+    ]
+    engine = CachedEngine(other, cache)
+    engine.submit([*enumerate(questions), (9, scored)])
+    engine.open()
+    while engine.pending:
+        engine.poll(1)
+    got = {said(r): r.expected_tokens for r in asked.requests if r.kind == "generate"}
+    # Halfway between what was known, with the turn that follows, and the limit.
+    assert got == {"short": 52, "long": 95, "and then?": 65, "never asked": None}
+    assert [r.expected_tokens for r in asked.requests if r.kind != "generate"] == [None]
+
+
+def said(request: Request) -> str:
+    last = request.prompt[-1]
+    return last if isinstance(last, str) else last.content
+
+
+def test_what_is_expected_does_not_make_another_question() -> None:
+    cache, asked = DictCache(), Asked()
+    hinted = replace(ask("a"), expected_tokens=7)
+    assert fake(asked).keys([hinted]) == fake(asked).keys([ask("a")])
+    assert hinted == ask("a")
+    assert len({hinted, ask("a")}) == 1
+    run(CachedEngine(fake(asked), cache), [[ask("a"), hinted], [hinted]])
+    assert len(asked.requests) == 1
+
+
+def test_a_failure_and_a_cut_answer_teach_no_length() -> None:
+    cache = DictCache()
+    replies: dict[str, Reply] = {
+        "F": RequestFailed("engine_error", "F"),
+        "cut": Completion(truncated=True, completion_tokens=100),
+    }
+    engine = FakeEngine(FakeSpec(), MODEL, lambda r: replies[said(r)])
+    run(CachedEngine(engine, cache), [[chat("F"), chat("cut")]])
+    assert cache.known == {}
 
 
 def test_passes_through_what_describes_the_inner_engine() -> None:

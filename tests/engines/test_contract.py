@@ -59,8 +59,11 @@ class NoCache:
     def get_many(self, keys: object) -> dict[str, Completion]:
         return {}
 
-    def put_many(self, items: object) -> None:
+    def put_many(self, items: object, lengths: object = None) -> None:
         pass
+
+    def lengths(self, names: object) -> dict[str, int]:
+        return {}
 
 
 @pytest.fixture(params=["cached", *RUNNABLE])

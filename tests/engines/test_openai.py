@@ -274,8 +274,11 @@ class DictCache:
     def get_many(self, keys: Sequence[str]) -> dict[str, Completion]:
         return {key: self.table[key] for key in keys if key in self.table}
 
-    def put_many(self, items: Mapping[str, Completion]) -> None:
+    def put_many(self, items: Mapping[str, Completion], lengths: object = None) -> None:
         self.table.update(items)
+
+    def lengths(self, names: object) -> dict[str, int]:
+        return {}
 
 
 def asks(text: str) -> Flow[str]:

@@ -120,6 +120,52 @@ def test_threads_share_one_store(path: Path) -> None:
         assert store.stats().completions == 200
 
 
+# --- lengths ----------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=12))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+def test_a_length_is_a_mean_in_which_the_last_answers_weigh_most(
+    tmp_path: Path, answers: list[int]
+) -> None:
+    with CompletionStore(tmp_path / "c.sqlite") as store:
+        name = repr(answers)
+        for n, tokens in enumerate(answers):
+            store.put_many({f"{name}{n}": Completion()}, {name: tokens})
+        (known,) = store.lengths([name, "never asked"]).values()
+    assert min(answers) <= known <= max(answers)
+    if len(answers) <= 4:
+        assert abs(known - sum(answers) / len(answers)) <= 0.5001
+    # Three quarters of what was known, one quarter the last answer (two after one, ...).
+    mean = float(answers[0])
+    for n, tokens in enumerate(answers[1:], start=2):
+        mean += (tokens - mean) / min(n, 4)
+    assert abs(known - mean) <= 0.5001
+
+
+def test_lengths_are_stored_with_the_answers_or_not_at_all(path: Path) -> None:
+    with CompletionStore(path) as store:
+        store.put_many({"k": Completion("x")}, {"q": 10})
+        with pytest.raises(StoreError, match="cannot be stored"):
+            store.put_many({"b": Completion(logprob=float("nan"))}, {"q": 90, "r": 1})
+        assert store.lengths(["q", "r"]) == {"q": 10}
+    with CompletionStore(path) as store:
+        assert store.lengths(["q"]) == {"q": 10}
+
+
+def test_a_cache_from_before_lengths_keeps_its_answers(path: Path) -> None:
+    with CompletionStore(path) as store:
+        store.put_many({"k": Completion("x")})
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE lengths")
+    with CompletionStore(path) as store, CompletionStore(path) as other:
+        assert store.get_many(["k"]) == {"k": Completion("x")}
+        store.put_many({"l": Completion("y")}, {"q": 3})
+        assert other.lengths(["q"]) == {"q": 3}
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+
+
 # --- bad files --------------------------------------------------------------------------------
 
 
