@@ -1,8 +1,10 @@
-"""The `transformers` engine: plain forward passes, the reference the others are checked against.
+"""The `transformers` engine: forward passes of the model itself, where there is no vLLM.
 
-Source: Hugging Face transformers' `AutoModelForCausalLM`.  Correctness before speed: batches
-are padded on the left, log-probabilities are a float32 log-softmax of the model's own logits,
-and log-likelihoods are read off one pass over context and continuation.
+Source: Hugging Face transformers' `AutoModelForCausalLM`.  Log-probabilities are a float32
+log-softmax of the model's own logits.  What log-likelihoods have in common is computed once
+(`_tree`, `_tree_pass`), where the model allows it and a comparison at the first use agrees with
+plain passes; else, and with `shared_prefixes: false`, each is read off its own row of a padded
+batch (`_padded`): the reference the others are checked against.
 
 Departures from `model.generate`, and why: the decoding loop is our own, so that every row has
 its own stop strings, token limit, temperature and random generator.  A sampled answer
@@ -15,9 +17,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -30,18 +32,20 @@ from evalkit.engines._local import (
     package_version,
     top,
 )
-from evalkit.engines._scoring import Pair
+from evalkit.engines._padded import padded, score_items
+from evalkit.engines._tree import Forest, Scored
+from evalkit.engines._tree_pass import TreePass, sharing
 from evalkit.errors import EngineError, RequestFailed
 from evalkit.specs import Dtype, EngineSpec
-from evalkit.types import Completion, Job, PreparedModel, Reply, Request
+from evalkit.types import Completion, Job, Json, PreparedModel, Reply, Request
 
 __all__ = ["TransformersEngine", "TransformersSpec"]
 
 
 class TransformersSpec(EngineSpec):
-    """Plain transformers: slow, and the reference."""
+    """Transformers itself: no server, no kernels of its own, and the reference."""
 
-    operational = frozenset({"batch_size", "device"})
+    operational = frozenset({"batch_size", "device", "shared_prefixes"})
 
     type: Literal["transformers"] = "transformers"
     """`transformers`: plain forward passes, the reference."""
@@ -55,6 +59,17 @@ class TransformersSpec(EngineSpec):
     """Tokens of prompt and answer together; default: the model's own window."""
     seed: int = 0
     """Seeds sampled requests that bring no seed of their own."""
+    shared_prefixes: bool = True
+    """Compute what contexts have in common once; log-likelihoods move by float noise alone.
+    Models whose attention cannot do that, or gives other numbers, are scored plainly anyway."""
+
+
+_FEWEST_TOKENS = 16
+"""Where a pass with shared prefixes is not made smaller."""
+_PACK_TOKENS = {False: 64, True: 256}
+"""Tokens of such a pass for each of `batch_size`, by whether the device is CUDA."""
+
+_Answer: TypeAlias = Callable[[Sequence[Job]], list[tuple[int, Reply]]]
 
 
 @dataclass(slots=True)
@@ -99,12 +114,26 @@ class TransformersEngine(LocalEngine):
         self._lm: Any = None
         self._generations: list[Job] = []
         self._scored: list[Job] = []
+        self._shared: dict[int, Job] = {}
+        self._alone: list[Job] = []
         self._done: list[tuple[int, Reply]] = []
+        self._forest = Forest()
+        self._passes: TreePass | None = None
+        self._pack_tokens = spec.batch_size * _PACK_TOKENS[self._device == "cuda"]
+        self._decided = False
+        # For provenance: whether prefixes are shared (None: not known yet), and why (not).
+        self.scoring_path: Literal["shared", "plain"] | None = None
+        self.scoring_reason = "no log-likelihood was asked for yet"
 
     @property
     def pending(self) -> int:
         """Jobs submitted and not yet returned by `poll`."""
-        return len(self._generations) + len(self._scored) + len(self._done)
+        scored = len(self._scored) + len(self._shared) + len(self._alone)
+        return len(self._generations) + scored + len(self._done)
+
+    def work(self) -> dict[str, Json]:
+        """What has been computed for log-likelihoods with shared prefixes: `Cost` by field."""
+        return asdict(self._forest.cost)
 
     # --- life --------------------------------------------------------------------------------
 
@@ -136,8 +165,10 @@ class TransformersEngine(LocalEngine):
 
     def close(self) -> None:
         """Drop the model and its memory; queued jobs are forgotten.  Idempotent."""
-        self._lm = None
-        self._generations, self._scored, self._done = [], [], []
+        self._lm = self._passes = None
+        self._decided = False
+        self._generations, self._scored, self._alone, self._done = [], [], [], []
+        self._shared, self._forest = {}, Forest(self._forest.cost)
         self._renderer.forget()
         give_back_memory()
 
@@ -155,7 +186,7 @@ class TransformersEngine(LocalEngine):
     def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
         """Compute batches until something finishes; one batch may take longer than `timeout`."""
         deadline = time.monotonic() + timeout
-        while self._lm is not None and not self._done and (self._generations or self._scored):
+        while self._lm is not None and not self._done and self.pending:
             self._batch()
             if time.monotonic() >= deadline:
                 break
@@ -163,12 +194,12 @@ class TransformersEngine(LocalEngine):
         return done
 
     def _batch(self) -> None:
-        queue = self._generations or self._scored
-        # Rows that end together waste the least of a batch.
-        queue.sort(key=lambda job: (-job[1].max_tokens, job[0]))
-        size = self._spec.batch_size
-        jobs, queue[:size] = queue[:size], []
-        answer = self._generate if jobs[0][1].kind == "generate" else self._score
+        if self._generations:
+            self._answer(_taken(self._generations, self._spec.batch_size), self._generate)
+        else:
+            self._score_batch()
+
+    def _answer(self, jobs: Sequence[Job], answer: _Answer) -> None:
         try:
             self._done += answer(jobs)
         except Exception as error:  # noqa: BLE001 - one request must not take the others along
@@ -177,53 +208,60 @@ class TransformersEngine(LocalEngine):
                 self._done.append((jobs[0][0], failure))
                 return
             for job in jobs:
-                self._retry_alone(job, answer)
-
-    def _retry_alone(self, job: Job, answer: Any) -> None:
-        try:
-            self._done += answer([job])
-        except Exception as error:  # noqa: BLE001 - reported as this request's failure
-            failure = RequestFailed("engine_error", f"transformers failed: {error}")
-            self._done.append((job[0], failure))
+                self._answer([job], answer)
 
     # --- log-likelihoods ---------------------------------------------------------------------
 
+    def _score_batch(self) -> None:
+        """One forward pass, or one job where that failed."""
+        if self._alone:
+            self._answer([self._alone.pop(0)], self._score)
+        elif (passes := self._tree_pass()) is None:
+            self._answer(_taken(self._scored, self._spec.batch_size), self._score)
+        else:
+            self._plan()
+            self._share(passes)
+
+    def _tree_pass(self) -> TreePass | None:
+        """How to share prefixes; None: plain passes.  Decided at the first use."""
+        if not self._decided:
+            self._passes, self.scoring_reason = None, "shared_prefixes is false"
+            if self._spec.shared_prefixes:
+                max_len = self._renderer.max_len
+                self._passes, self.scoring_reason = sharing(self._lm, self._device, max_len)
+            self.scoring_path = "plain" if self._passes is None else "shared"
+            self._decided = True
+        return self._passes
+
+    def _plan(self) -> None:
+        jobs, self._scored = self._scored, []
+        for job in jobs:
+            try:
+                self._forest.add(job[0], self._pairs(job[1]))
+                self._shared[job[0]] = job
+            except Exception:  # noqa: BLE001 - asked alone, it says what is wrong
+                self._alone.append(job)
+
+    def _share(self, passes: TreePass) -> None:
+        pack = self._forest.next(self._pack_tokens, passes.most_rows)
+        if pack is None:
+            return
+        try:
+            answers = passes.run(pack)
+        except Exception:  # noqa: BLE001 - each of its jobs is asked again, and says why it fails
+            passes.forget()
+            self._alone += [self._shared.pop(ticket) for ticket in self._forest.fail(pack)]
+            # Memory is the likeliest reason.
+            self._pack_tokens = max(_FEWEST_TOKENS, self._pack_tokens // 2)
+            return
+        for score in self._forest.receive(pack, *answers):
+            del self._shared[score.ticket]
+            self._done.append((score.ticket, _reply(score)))
+
     def _score(self, jobs: Sequence[Job]) -> list[tuple[int, Reply]]:
-        pairs = [(n, pair) for n, (_, r) in enumerate(jobs) for pair in self._pairs(r)]
-        sums = [0.0] * len(jobs)
-        greedy = [True] * len(jobs)
-        size = self._spec.batch_size
-        for at in range(0, len(pairs), size):
-            part = pairs[at : at + size]
-            scores = self._score_pairs([pair for _, pair in part])
-            for (number, _), (logprob, is_greedy) in zip(part, scores, strict=True):
-                sums[number] += logprob
-                greedy[number] = greedy[number] and is_greedy
-        lengths = [0] * len(jobs)
-        for number, (context, continuation) in pairs:
-            lengths[number] += len(context) + len(continuation)
-        return [
-            (ticket, Completion(logprob=sums[n], is_greedy=greedy[n], prompt_tokens=lengths[n]))
-            for n, (ticket, _) in enumerate(jobs)
-        ]
-
-    def _score_pairs(self, pairs: Sequence[Pair]) -> list[tuple[float, bool]]:
-        import torch
-
-        inputs = [[*context, *continuation[:-1]] for context, continuation in pairs]
-        rows = max(len(continuation) for _, continuation in pairs)
-        with torch.inference_mode():
-            ids, mask, positions = _padded(inputs, self._device)
-            # The last `rows` logits are all that is read; the rest would not fit in memory.
-            output = self._lm(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                use_cache=False,
-                logits_to_keep=rows,
-            )
-            logprobs = torch.log_softmax(output.logits[:, -rows:].float(), dim=-1)
-        return [_read(logprobs[n], continuation) for n, (_, continuation) in enumerate(pairs)]
+        items = [self._pairs(request) for _, request in jobs]
+        scores = score_items(self._lm, items, self._device, self._spec.batch_size)
+        return [(ticket, _reply(score)) for (ticket, _), score in zip(jobs, scores, strict=True)]
 
     # --- generation --------------------------------------------------------------------------
 
@@ -256,7 +294,7 @@ class TransformersEngine(LocalEngine):
         """Logits of the next token, row by row, until every row is finished."""
         import torch
 
-        ids, mask, positions = _padded([row.prompt for row in rows], self._device)
+        ids, mask, positions = padded([row.prompt for row in rows], self._device)
         cache = None
         while not all(row.finished for row in rows):
             output = self._lm(
@@ -312,28 +350,21 @@ def _no_progress_bar() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _padded(sequences: Sequence[Sequence[int]], device: str) -> tuple[Any, Any, Any]:
-    """Ids, attention mask and positions, padded on the left; each [batch, longest]."""
-    import torch
-
-    longest = max(len(s) for s in sequences)
-    ids = [[0] * (longest - len(s)) + list(s) for s in sequences]
-    mask = torch.tensor([[0] * (longest - len(s)) + [1] * len(s) for s in sequences])
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    return torch.tensor(ids, device=device), mask.to(device), positions.to(device)
+def _taken(queue: list[Job], size: int) -> list[Job]:
+    """Take the next `size` jobs out of a queue."""
+    # Rows that end together waste the least of a batch.
+    queue.sort(key=lambda job: (-job[1].max_tokens, job[0]))
+    jobs, queue[:size] = queue[:size], []
+    return jobs
 
 
-def _read(logprobs: Any, continuation: Sequence[int]) -> tuple[float, bool]:
-    """Sum over the continuation, and whether each token was the most likely one.
-
-    `logprobs`: [rows, vocabulary]; the last row predicts the continuation's last token.
-    """
-    import torch
-
-    rows = logprobs[-len(continuation) :]
-    wanted = torch.tensor(list(continuation), device=rows.device)
-    picked = rows.gather(1, wanted[:, None])[:, 0]
-    return float(picked.double().sum()), bool((rows.argmax(dim=-1) == wanted).all())
+def _reply(score: Scored) -> Completion:
+    return Completion(
+        logprob=score.logprob,
+        is_greedy=score.is_greedy,
+        prompt_tokens=score.tokens,
+        reused_tokens=score.tokens - score.computed,
+    )
 
 
 def _most_likely(logits: Any, count: int) -> dict[int, float]:
