@@ -202,7 +202,8 @@ class VllmEngine(LocalEngine):
         """
         deadline = time.monotonic() + timeout
         self._sort_queued()
-        while self._engine is not None:
+        # What is done goes out before a free slot is filled: a second turn may follow from it.
+        while self._engine is not None and not self._done:
             self._feed()
             if not self._running or self._done:
                 break
