@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from evalkit.compare.words import Verdict
 from evalkit.tables import Table
 
 __all__ = [
@@ -27,8 +28,6 @@ __all__ = [
     "Turn",
     "Verdict",
 ]
-
-Verdict = Literal["better", "worse", "unclear", "undefined"]
 
 
 @dataclass(frozen=True)

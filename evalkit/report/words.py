@@ -1,10 +1,22 @@
-"""Names and sentences: what a comparison lets one say, and no more."""
+"""Names of what a page shows; what may be said of a comparison is in `compare.words`."""
 
 from __future__ import annotations
 
-from evalkit.report.blocks import Verdict
+from evalkit.compare.words import (
+    ALL_AGREE,
+    WORDS,
+    benchmark_label,
+    bounds,
+    has_width,
+    level_text,
+    metric_words,
+    sentence,
+    task_label,
+    unit_text,
+    verdict,
+)
 from evalkit.report.view import Measure
-from evalkit.tables import MISSING, count, difference, figure, interval
+from evalkit.tables import difference, figure
 from evalkit.types import Comparison, Estimate, Metric
 
 __all__ = [
@@ -23,145 +35,19 @@ __all__ = [
     "verdict",
 ]
 
-WORDS: dict[Verdict, str] = {
-    "better": "better",
-    "worse": "worse",
-    "unclear": "not told apart",
-    "undefined": "not known",
-}
-
-ALL_AGREE = "all samples agree"
-"""Why there is no interval: what does not vary says nothing of how precise it is."""
-
 UNFINISHED = (
     "This run is not finished: figures are computed when it is; run the same command again."
 )
 
-_BENCHMARKS = {
-    "alpaca_eval": "AlpacaEval",
-    "lm_eval": "lm-eval",
-    "mt_bench": "MT-Bench",
-    "open_llm_leaderboard": "Open LLM Leaderboard",
-}
-_METRICS = {
-    "acc": "accuracy",
-    "acc_norm": "accuracy, length-normalised",
-    "avg_length": "average length",
-    "discrete_win_rate": "discrete win rate",
-    "score": "score, both turns",
-    "score_turn_1": "score, first turn",
-    "score_turn_2": "score, second turn",
-    "win_rate": "win rate",
-}
-_UNITS = {
-    "percent": "percentage points",
-    "points": "points of 10",
-    "characters": "characters",
-}
-
-
-def benchmark_label(name: str) -> str:
-    """A benchmark's proper name where its entry bears its type's; else the entry's name."""
-    return _BENCHMARKS.get(name, name)
-
 
 def metric_label(metric: Metric) -> str:
     """A metric in words."""
-    if metric.name in _METRICS:
-        return _METRICS[metric.name]
-    name, _, variant = metric.name.partition(",")
-    return f"{name.replace('_', ' ')} ({variant})" if variant else name.replace("_", " ")
-
-
-def unit_text(unit: str, *, of_difference: bool = False) -> str:
-    """A unit in words; the difference of two percentages is in percentage points."""
-    if unit == "percent" and not of_difference:
-        return "percent"
-    return _UNITS.get(unit, "in its own unit")
+    return metric_words(metric.name)
 
 
 def measure_label(measure: Measure) -> str:
     """Benchmark, and task where the benchmark has tasks."""
-    label = benchmark_label(measure.benchmark)
-    own_task = measure.task in (measure.benchmark, "", "alpaca_eval", "mt_bench")
-    return label if own_task else f"{label}: {measure.task}"
-
-
-def level_text(level: float) -> str:
-    """A confidence level as `95%`."""
-    return f"{100 * level:.6g}%"
-
-
-def has_width(row: Estimate | Comparison) -> bool:
-    """Whether there is an interval, and it measures something.
-
-    A t interval has no width where no unit differs from another; a share's interval has one.
-    """
-    return row.low is not None and not (row.standard_error == 0 and row.low == row.high)
-
-
-def bounds(row: Estimate | Comparison) -> str:
-    """The interval as text; where it has no width, that there is none and why."""
-    if row.low is not None and not has_width(row):
-        return f"{MISSING} ({ALL_AGREE})"
-    return interval(row.low, row.high, row.unit, signed=isinstance(row, Comparison))
-
-
-def verdict(comparison: Comparison) -> Verdict:
-    """Better or worse only where the whole interval lies on one side of zero.
-
-    Samples that all differ by the same amount have a standard error of 0, which measures
-    nothing: such a difference is undefined unless it is zero.
-    """
-    low, high = comparison.low, comparison.high
-    if comparison.difference is None or low is None or high is None:
-        return "undefined"
-    if comparison.standard_error == 0 and comparison.difference != 0:
-        return "undefined"
-    if low <= 0 <= high:
-        return "unclear"
-    return "better" if (low > 0) == comparison.higher_is_better else "worse"
-
-
-def sentence(comparison: Comparison, label: str, *, weak: bool = False) -> str:
-    """What may be said of one comparison, with the figures that say it.
-
-    `weak`: the scores are a weak judge's, so that what it prefers is not called better.
-    """
-    c, said = comparison, verdict(comparison)
-    if said == "undefined":
-        return f"Nothing can be said of {c.candidate} and {c.baseline} on {label}: {_reason(c)}."
-    if c.ties == c.n and c.n > 0:
-        return (
-            f"{c.candidate} and {c.baseline} have the same score on each of {_size(c)} of {label}."
-        )
-    if said == "unclear":
-        claim = f"{c.candidate} and {c.baseline} cannot be told apart on {label}"
-    elif weak:
-        liked, other = (c.candidate, c.baseline) if said == "better" else (c.baseline, c.candidate)
-        claim = f"A weak judge prefers {liked} to {other} on {label}"
-    else:
-        claim = f"{c.candidate} is {WORDS[said]} than {c.baseline} on {label}"
-    shown = f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)}"
-    if not has_width(c):
-        return f"{claim}: {shown}, the same on every one of {_size(c)}."
-    return f"{claim}: {shown}, {level_text(c.level)} {bounds(c)}, {_size(c)}."
-
-
-def _reason(c: Comparison) -> str:
-    if c.n == 0:
-        return "no sample has a score from both"
-    if c.difference is None:
-        return f"the difference is undefined on {_size(c)}"
-    shown = f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)}"
-    if c.standard_error == 0:
-        return f"{shown}, the same on every one of {_size(c)}, so that no error can be measured"
-    return f"{shown} on {_size(c)}, too few for an interval"
-
-
-def _size(c: Comparison) -> str:
-    samples = f"{count(c.n_clusters)} {'sample' if c.n_clusters == 1 else 'samples'}"
-    return samples if c.n == c.n_clusters else f"{count(c.n)} scores on {samples}"
+    return task_label(measure.benchmark, measure.task)
 
 
 def point_and_interval(row: Estimate | Comparison) -> str:
