@@ -22,6 +22,7 @@ _COMMANDS = {
     "merge": "Merge a PEFT adapter into its base, and prove it.",
     "import": "Make a run of results that other tools wrote.",
     "data": "Public data: list it, or copy what a suite needs.",
+    "compare": "A candidate against baselines, with what may be said.",
     "report": "Render a stored run's reports again.",
 }
 

@@ -1,11 +1,10 @@
 """Which scores compare, and the comparisons.
 
 `scores` gathers per-sample scores and knows what is missing, `estimates` makes figures of one
-model, `comparisons` sets candidates against baselines, `health` measures the judges.
-
-Everything here works within one run, where suite, data and settings are equal by construction.
-What lets two runs meet (the guard over their manifests) belongs in a file `guard.py` beside
-these, called before `comparisons` and raising ComparisonError.
+model, `comparisons` sets candidates against baselines within one run, `health` measures the
+judges.  Over several runs: `sides` finds the models, `guard` says whether their scores were made
+alike, `rows` adds what may be said (`words`), `table` sets it out, `claims` answers whether the
+data carries a sentence.
 """
 
 from __future__ import annotations
@@ -13,6 +12,22 @@ from __future__ import annotations
 from evalkit.compare.comparisons import comparisons
 from evalkit.compare.estimates import estimates
 from evalkit.compare.health import JudgeHealth, judge_health
+from evalkit.compare.rows import Options, Row, compare
+from evalkit.compare.sides import by_role, names, pick
+from evalkit.compare.table import rows_table
 from evalkit.store.results import results_json
 
-__all__ = ["JudgeHealth", "comparisons", "estimates", "judge_health", "results_json"]
+__all__ = [
+    "JudgeHealth",
+    "Options",
+    "Row",
+    "by_role",
+    "compare",
+    "comparisons",
+    "estimates",
+    "judge_health",
+    "names",
+    "pick",
+    "results_json",
+    "rows_table",
+]

@@ -119,20 +119,38 @@ def verdict(comparison: Comparison) -> Verdict:
     return "better" if (low > 0) == comparison.higher_is_better else "worse"
 
 
-def sentence(comparison: Comparison, label: str, *, weak: bool = False) -> str:
+def sentence(
+    comparison: Comparison,
+    label: str,
+    *,
+    weak: bool = False,
+    resolves: float | None = None,
+    said: Verdict | None = None,
+) -> str:
     """What may be said of one comparison, with the figures that say it.
 
-    `weak`: the scores are a weak judge's, so that what it prefers is not called better.
+    Args:
+        comparison: The figures.
+        label: Of the benchmark and task.
+        weak: The scores are a weak judge's, so that what it prefers is not called better.
+        resolves: The smallest difference that so many samples find, where that is known.
+        said: The verdict, where more than this row's interval decides it (a correction for
+            many comparisons); default: `verdict`.
     """
-    c, said = comparison, verdict(comparison)
+    c, said = comparison, verdict(comparison) if said is None else said
     if said == "undefined":
         return f"Nothing can be said of {c.candidate} and {c.baseline} on {label}: {_reason(c)}."
     if c.ties == c.n and c.n > 0:
         return (
             f"{c.candidate} and {c.baseline} have the same score on each of {_size(c)} of {label}."
         )
+    size = _size(c)
     if said == "unclear":
         claim = f"{c.candidate} and {c.baseline} cannot be told apart on {label}"
+        if verdict(c) != "unclear":
+            claim += " once all comparisons are corrected for"
+        if resolves is not None:
+            size += f", which resolve {difference(resolves, c.unit).lstrip('+')}"
     elif weak:
         liked, other = (c.candidate, c.baseline) if said == "better" else (c.baseline, c.candidate)
         claim = f"A weak judge prefers {liked} to {other} on {label}"
@@ -141,7 +159,7 @@ def sentence(comparison: Comparison, label: str, *, weak: bool = False) -> str:
     shown = f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)}"
     if not has_width(c):
         return f"{claim}: {shown}, the same on every one of {_size(c)}."
-    return f"{claim}: {shown}, {level_text(c.level)} {bounds(c)}, {_size(c)}."
+    return f"{claim}: {shown}, {level_text(c.level)} {bounds(c)}, {size}."
 
 
 def _reason(c: Comparison) -> str:

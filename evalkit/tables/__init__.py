@@ -1,7 +1,8 @@
 """Table, Cell, and the one place where numbers are rounded.
 
 `table.py` holds the types, `numbers.py` turns numbers into text, `text.py` makes hostile text
-showable, `markdown.py` writes a table as GitHub-flavoured Markdown.
+showable, `markdown.py` writes a table as GitHub-flavoured Markdown, `terminal.py` as aligned
+columns.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from evalkit.tables.numbers import (
     significant,
 )
 from evalkit.tables.table import Cell, Column, Group, Table
+from evalkit.tables.terminal import table_to_text
 from evalkit.tables.text import one_line, visible
 
 __all__ = [
@@ -41,5 +43,6 @@ __all__ = [
     "share",
     "significant",
     "table_to_markdown",
+    "table_to_text",
     "visible",
 ]

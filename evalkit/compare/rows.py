@@ -1,0 +1,180 @@
+"""Comparisons as they may be stated: over several runs, guarded, with what the data can resolve.
+
+    runs, names ─ sides ─▶ parts ─ guard ─▶ records ─ comparisons ─▶ rows with a sentence each
+
+The headline set is the primary metric of every task, whole: Holm's correction is over it, for
+all baselines together.  Everything else (other metrics, categories) is exploration and is
+corrected as a set of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+from evalkit.compare.comparisons import comparisons
+from evalkit.compare.guard import Difference, check, differences
+from evalkit.compare.scores import Metrics
+from evalkit.compare.sides import Part, Side, find, metrics_of
+from evalkit.compare.words import Verdict, sentence, task_label, verdict
+from evalkit.errors import ComparisonError
+from evalkit.stats import holm, minimum_detectable_effect
+from evalkit.store.codec import encode
+from evalkit.types import Comparison, Json, Metric, Record, Run
+
+__all__ = ["Options", "Row", "compare"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compare."""
+
+    level: float = 0.95
+    """Confidence level of the intervals."""
+    power: float = 0.8
+    """Probability with which an effect as large as the MDE is found."""
+    allow_different: frozenset[str] = frozenset()
+    """Settings that may differ; see `guard.check`."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison and what may be said of it."""
+
+    comparison: Comparison
+    headline: bool
+    """Primary metric of a whole task: part of the set that Holm's correction is over."""
+    p_adjusted: float | None
+    """By Holm; None where there is no p."""
+    mde: float | None
+    """Smallest true difference found with the wanted power, in the comparison's unit."""
+    verdict: Verdict
+    sentence: str
+    flags: tuple[str, ...] = field(default=())
+    """Settings that differ and were allowed to, and settings that only one side states."""
+
+    def to_json(self) -> dict[str, Json]:
+        """The row of results.json, and the rest by its name."""
+        row: dict[str, Json] = encode(self.comparison)
+        mine = {k: v for k, v in asdict(self).items() if k != "comparison"}
+        return {**row, **mine, "flags": list(self.flags)}
+
+
+def compare(
+    runs: Sequence[Run], candidate: str, baselines: Sequence[str], options: Options
+) -> list[Row]:
+    """A candidate against baselines on every benchmark they share.
+
+    Args:
+        runs: Sealed or not: only records are read.
+        candidate: `MODEL` or `RUN:MODEL`.
+        baselines: The same.
+        options: Level, power, allowed differences.
+
+    Returns:
+        By baseline, benchmark, task, metric; categories after the whole.
+
+    Raises:
+        ComparisonError: a name that is unknown or ambiguous, sides without a common benchmark,
+            or scores that were not made alike.
+    """
+    ours = find(runs, candidate)
+    found: list[tuple[Comparison, bool, tuple[str, ...]]] = []
+    for name in baselines:
+        found += _against(ours, find(runs, name), options)
+    return _adjusted(found, options)
+
+
+def _against(
+    ours: Side, theirs: Side, options: Options
+) -> Iterator[tuple[Comparison, bool, tuple[str, ...]]]:
+    if ours.label == theirs.label:
+        raise ComparisonError(f"{ours.label!r} is compared with itself; name another baseline")
+    shared = [name for name in ours.parts if name in theirs.parts]
+    if not shared:
+        raise ComparisonError(
+            f"{ours.label!r} has records of {_listed(ours)}, {theirs.label!r} of "
+            f"{_listed(theirs)}: no benchmark is common; run both with one suite, or name its "
+            f"entries alike"
+        )
+    for name in shared:
+        yield from _benchmark(ours, theirs, name, options)
+
+
+def _listed(side: Side) -> str:
+    return ", ".join(side.parts) or "nothing"
+
+
+def _benchmark(
+    ours: Side, theirs: Side, name: str, options: Options
+) -> Iterator[tuple[Comparison, bool, tuple[str, ...]]]:
+    mine, other = ours.parts[name], theirs.parts[name]
+    metrics = _common_metrics(mine, other)
+    allowed = check(mine, other, list(metrics), options.allow_different)
+    flags = {task: _flags(mine, other, task, allowed.get(task, ())) for task in metrics}
+    records = [
+        *_as(mine, ours.label, metrics),
+        *_as(other, theirs.label, metrics),
+    ]
+    roles = {ours.label: "candidate", theirs.label: "baseline"}
+    primary = {(task, m.name) for task, found in metrics.items() for m in found if m.primary}
+    by_entry: Metrics = {name: metrics}
+    for row in comparisons(records, by_entry, roles, options.level):
+        headline = row.category is None and (row.task, row.metric) in primary
+        yield row, headline, flags[row.task]
+
+
+def _common_metrics(mine: Part, other: Part) -> dict[str, tuple[Metric, ...]]:
+    """Of tasks both have, the metrics both have."""
+    ours, theirs = metrics_of(mine), metrics_of(other)
+    return {
+        task: tuple(m for m in found if m.name in {t.name for t in theirs[task]})
+        for task, found in ours.items()
+        if task in theirs
+    }
+
+
+def _as(part: Part, label: str, metrics: Mapping[str, Sequence[Metric]]) -> Iterator[Record]:
+    """A part's records of the common tasks under its side's name, with the common scores."""
+    names = {task: {m.name for m in found} for task, found in metrics.items()}
+    for record in part.records:
+        if record.task in names:
+            kept = tuple(s for s in record.outcome.scores if s.metric in names[record.task])
+            yield replace(record, model=label, outcome=replace(record.outcome, scores=kept))
+
+
+def _flags(mine: Part, other: Part, task: str, allowed: Sequence[Difference]) -> tuple[str, ...]:
+    _, unknown = differences(mine, other, task)
+    return (
+        *(f"different {d}" for d in allowed),
+        *(f"stated by one side only: {d.field}" for d in unknown),
+    )
+
+
+def _adjusted(
+    found: Sequence[tuple[Comparison, bool, tuple[str, ...]]], options: Options
+) -> list[Row]:
+    rows: dict[int, Row] = {}
+    for headline in (True, False):
+        places = [i for i, (_, is_headline, _) in enumerate(found) if is_headline == headline]
+        adjusted = holm([found[i][0].p for i in places])
+        for i, p in zip(places, adjusted, strict=True):
+            comparison, _, flags = found[i]
+            rows[i] = _row(comparison, headline, (p, flags), options)
+    return [rows[i] for i in range(len(found))]
+
+
+def _row(
+    c: Comparison, headline: bool, known: tuple[float | None, tuple[str, ...]], options: Options
+) -> Row:
+    p, flags = known
+    alpha = 1 - options.level
+    mde = minimum_detectable_effect(c.standard_error, alpha=alpha, power=options.power)
+    said = verdict(c)
+    if said in ("better", "worse") and p is not None and p > alpha:
+        said = "unclear"
+    text = sentence(c, task_label(c.benchmark, c.task), resolves=mde, said=said)
+    for flag in flags:
+        if flag.startswith("different "):
+            text += f" Measured differently: {flag.removeprefix('different ')}."
+    return Row(c, headline, p, mde, said, text, flags)

@@ -1,0 +1,159 @@
+"""Who is compared with whom: models found by name in one run or several.
+
+A side is one model's records, benchmark by benchmark, from whichever runs have them.  `MODEL`
+names it where that is enough, `RUN:MODEL` where several runs have the same benchmark of it; a
+run goes by its folder, the folder's last part, or its run id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.errors import ComparisonError
+from evalkit.types import Json, Metric, Record, Run
+
+__all__ = ["Part", "Side", "by_role", "find", "metrics_of", "names", "pick"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One model's records of one benchmark entry in one run."""
+
+    run: Run
+    model: str
+    benchmark: str
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """In canonical order."""
+        wanted = (self.model, self.benchmark)
+        return tuple(r for r in self.run.records if (r.model, r.benchmark) == wanted)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison."""
+
+    label: str
+    """As tables show it."""
+    parts: Mapping[str, Part]
+    """By benchmark entry."""
+
+
+def names(runs: Sequence[Run]) -> list[str]:
+    """Models with records, in order."""
+    return list(dict.fromkeys(name for run in runs for name in _models(run)))
+
+
+def by_role(runs: Sequence[Run], role: str) -> list[str]:
+    """Names of the models that the runs' suites give a role, and that have records."""
+    return [name for name in names(runs) if any(_role(run, name) == role for run in runs)]
+
+
+def pick(
+    runs: Sequence[Run], candidate: str | None, baselines: Sequence[str]
+) -> tuple[str, list[str]]:
+    """The candidate and the baselines: as named, else as the runs' suites say.
+
+    Raises:
+        ComparisonError: no candidate or no baseline is named, and the suites name none or several
+            candidates.
+    """
+    if candidate is None:
+        found = [name for name in by_role(runs, "candidate") if name not in baselines]
+        if len(found) != 1:
+            raise ComparisonError(
+                f"{len(found)} candidates in {_folders(runs)}: {', '.join(found) or 'none'}; say "
+                f"which with --candidate (models: {', '.join(names(runs))})"
+            )
+        candidate = found[0]
+    chosen = list(baselines) or [n for n in by_role(runs, "baseline") if n != candidate]
+    if not chosen:
+        raise ComparisonError(
+            f"no baseline in {_folders(runs)}; say which with --baseline (models: "
+            f"{', '.join(name for name in names(runs) if name != candidate) or 'no other'})"
+        )
+    return candidate, chosen
+
+
+def find(runs: Sequence[Run], wanted: str) -> Side:
+    """The side a name stands for.
+
+    Args:
+        runs: Where to look.
+        wanted: `MODEL` or `RUN:MODEL`.
+
+    Raises:
+        ComparisonError: nothing has that name, or two runs have the same benchmark of it.
+    """
+    if any(wanted in _models(run) for run in runs):
+        return _side(wanted, wanted, runs)
+    place, colon, model = wanted.rpartition(":")
+    chosen = [run for run in runs if colon and place in _run_names(run)]
+    if any(model in _models(run) for run in chosen):
+        return _side(wanted, model, chosen)
+    choices = ", ".join(names(runs)) or "none: no run has records"
+    if any(_role(run, wanted) == "published" for run in runs):
+        raise ComparisonError(
+            f"{wanted!r} is known by its published figures only, and without scores of single "
+            f"samples there is no paired difference; import its judgments or samples with "
+            f"`evalkit import`, or compare with one of: {choices}"
+        )
+    raise ComparisonError(
+        f"model {wanted!r} has no records in {_folders(runs)}; expected one of: {choices}; "
+        f"or RUN:MODEL with a run's folder or id"
+    )
+
+
+def _side(label: str, model: str, runs: Sequence[Run]) -> Side:
+    parts: dict[str, Part] = {}
+    for run in runs:
+        for benchmark in dict.fromkeys(r.benchmark for r in run.records if r.model == model):
+            if benchmark in parts:
+                first = parts[benchmark].run.folder
+                raise ComparisonError(
+                    f"{model!r} has {benchmark!r} in both {first} and {run.folder}; say which: "
+                    f"{first.name}:{model} or {run.folder.name}:{model}"
+                )
+            parts[benchmark] = Part(run, model, benchmark)
+    return Side(label, parts)
+
+
+def _models(run: Run) -> list[str]:
+    return list(dict.fromkeys(record.model for record in run.records))
+
+
+def _role(run: Run, model: str) -> str | None:
+    specs = run.manifest.get("suite", {}).get("models", {})
+    return next(
+        (str(e.get("role")) for e in run.manifest.get("models", ()) if e.get("name") == model),
+        specs.get(model, {}).get("role"),
+    )
+
+
+def _run_names(run: Run) -> set[str]:
+    folder = Path(run.folder)
+    return {str(folder), str(folder.resolve()), folder.name, str(run.manifest.get("run_id"))}
+
+
+def _folders(runs: Iterable[Run]) -> str:
+    return ", ".join(str(run.folder) for run in runs)
+
+
+def metrics_of(part: Part) -> dict[str, tuple[Metric, ...]]:
+    """Metrics of each task of a part's benchmark, as its run's manifest has them."""
+    return {
+        task: tuple(Metric(**_fields(m)) for m in described.get("metrics", ()))
+        for task, described in _entry(part).get("tasks", {}).items()
+    }
+
+
+def _entry(part: Part) -> Mapping[str, Json]:
+    entries: Iterator[Mapping[str, Json]] = iter(part.run.manifest.get("benchmarks", ()))
+    return next((e for e in entries if e.get("name") == part.benchmark), {})
+
+
+def _fields(described: Mapping[str, Json]) -> dict[str, Json]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in described.items()}

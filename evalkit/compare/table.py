@@ -1,0 +1,67 @@
+"""Comparisons as a table; rendering is up to `tables`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evalkit.compare.rows import Row
+from evalkit.compare.words import WORDS, bounds, level_text, metric_words, task_label
+from evalkit.tables import Cell, Column, Group, Table, count, difference, p_value
+
+__all__ = ["rows_table"]
+
+
+def rows_table(rows: Sequence[Row]) -> Table:
+    """One row a comparison, grouped by baseline."""
+    level = level_text(rows[0].comparison.level) if rows else "95%"
+    columns = (
+        Column("", header=True),
+        Column("Metric"),
+        Column("Difference", "right"),
+        Column(f"{level} interval", "right"),
+        Column("p", "right"),
+        Column("p (Holm)", "right"),
+        Column("Wins / ties / losses", "right"),
+        Column("n", "right"),
+        Column("Missing", "right"),
+        Column("Resolves", "right"),
+        Column("Verdict"),
+    )
+    groups = tuple(
+        Group(f"{candidate} against {baseline}", tuple(_row(r) for r in rows if _pair(r) == pair))
+        for pair in dict.fromkeys(_pair(r) for r in rows)
+        for candidate, baseline in [pair]
+    )
+    note = (
+        "Difference: candidate minus baseline on the samples both have. Missing: scores only one "
+        "side should have and lacks, candidate's and baseline's. Resolves: the smallest true "
+        "difference that so many samples find with probability 0.8. Holm: corrected for all "
+        "primary rows of this table; other rows are corrected apart."
+    )
+    return Table("", columns, groups, note)
+
+
+def _pair(row: Row) -> tuple[str, str]:
+    return row.comparison.candidate, row.comparison.baseline
+
+
+def _row(row: Row) -> tuple[Cell, ...]:
+    c = row.comparison
+    label = task_label(c.benchmark, c.task)
+    missing = f"{count(c.n_missing_candidate)}, {count(c.n_missing_baseline)}"
+    flag = " (measured differently)" if any(f.startswith("different ") for f in row.flags) else ""
+    word = WORDS[row.verdict] + flag
+    tone = row.verdict if row.verdict != "undefined" else ""
+    return (
+        Cell.text(label if c.category is None else f"{label}, {c.category}"),
+        Cell.text(metric_words(c.metric)),
+        Cell(c.difference, difference(c.difference, c.unit)),
+        Cell(c.low, bounds(c)),
+        Cell(c.p, p_value(c.p)),
+        Cell(row.p_adjusted, p_value(row.p_adjusted)),
+        Cell.text(f"{count(c.wins)} / {count(c.ties)} / {count(c.losses)}"),
+        Cell(c.n, count(c.n)),
+        Cell.text(missing),
+        Cell(row.mde, difference(row.mde, c.unit).lstrip("+")),
+        Cell.text(word, tone=tone),
+    )
