@@ -185,8 +185,10 @@ def sharing(lm: Any, device: str, length: int) -> tuple[TreePass | None, str]:
     past a branch among them, in one pack and in many.  Never raises: what fails is a reason.
     """
     try:
-        passes = TreePass(lm, device, _windows(lm, length))
-        return _compared(passes, lm, device)
+        windows = _windows(lm, length)
+        if isinstance(windows, str):
+            return None, windows
+        return _compared(TreePass(lm, device, windows), lm, device)
     except Exception as error:  # noqa: BLE001 - whatever it is, the plain pass needs none of it
         return None, f"{type(error).__name__}: {error}"
 
@@ -241,19 +243,19 @@ def _length_dependent(rope: Any) -> bool:
     )
 
 
-def _windows(lm: Any, length: int) -> Windows:
+def _windows(lm: Any, length: int) -> Windows | str:
     """How far each type of layer looks back in sequences of up to `length` tokens.
 
-    Raises ValueError, with the reason, where the model's configuration says that packs would
-    not give the numbers of plain passes.
+    A reason instead, where the model's configuration says that packs would not give the numbers
+    of plain passes.
     """
     from transformers import DynamicCache, cache_utils
 
     config = lm.config.get_text_config(decoder=True)
     if getattr(config, "num_kv_shared_layers", None):
-        raise ValueError("layers share keys and values")
+        return "its layers share keys and values"
     if _length_dependent(getattr(config, "rope_parameters", None)):
-        raise ValueError("rotary frequencies depend on the longest sequence of a pass")
+        return "its rotary frequencies depend on the longest sequence of a pass"
     kinds = getattr(config, "layer_types", None)
     layers = DynamicCache(config=config).layers
     found: dict[str, int | None] = {}
@@ -262,10 +264,10 @@ def _windows(lm: Any, length: int) -> Windows:
         if type(layer) is cache_utils.DynamicSlidingWindowLayer and "chunked" not in kind:
             width = int(layer.sliding_window)
         elif type(layer) is not cache_utils.DynamicLayer:
-            raise ValueError(f"its cache has a {type(layer).__name__} ({kind})")
+            return f"its cache has a {type(layer).__name__} ({kind})"
         width = None if width is None or width >= length else width
         if found.setdefault(kind, width) != width:
-            raise ValueError(f"layers of one type ({kind}) look back by different lengths")
+            return f"its layers of type {kind} look back by different lengths"
     if len(set(found.values())) == 1:
         return {"attention": next(iter(found.values()))}
     return found

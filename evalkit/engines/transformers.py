@@ -114,6 +114,7 @@ class TransformersEngine(LocalEngine):
         self._lm: Any = None
         self._generations: list[Job] = []
         self._scored: list[Job] = []
+        self._sorted = True
         self._shared: dict[int, Job] = {}
         self._alone: list[Job] = []
         self._done: list[tuple[int, Reply]] = []
@@ -177,6 +178,7 @@ class TransformersEngine(LocalEngine):
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue jobs; may be called before `open`."""
         tokens = self._renderer.tokens([request for _, request in jobs])
+        self._sorted = False
         for job, rendered in zip(jobs, tokens, strict=True):
             if rendered.failure is not None:
                 self._done.append((job[0], rendered.failure))
@@ -194,10 +196,20 @@ class TransformersEngine(LocalEngine):
         return done
 
     def _batch(self) -> None:
+        if not self._sorted:
+            # Rows that end together waste the least of a batch.
+            self._generations.sort(key=lambda job: (-job[1].max_tokens, job[0]))
+            self._scored.sort(key=lambda job: job[0])
+            self._sorted = True
         if self._generations:
-            self._answer(_taken(self._generations, self._spec.batch_size), self._generate)
+            self._answer(self._taken(self._generations), self._generate)
         else:
             self._score_batch()
+
+    def _taken(self, queue: list[Job]) -> list[Job]:
+        size = self._spec.batch_size
+        jobs, queue[:size] = queue[:size], []
+        return jobs
 
     def _answer(self, jobs: Sequence[Job], answer: _Answer) -> None:
         try:
@@ -217,7 +229,7 @@ class TransformersEngine(LocalEngine):
         if self._alone:
             self._answer([self._alone.pop(0)], self._score)
         elif (passes := self._tree_pass()) is None:
-            self._answer(_taken(self._scored, self._spec.batch_size), self._score)
+            self._answer(self._taken(self._scored), self._score)
         else:
             self._plan()
             self._share(passes)
@@ -348,14 +360,6 @@ def _no_progress_bar() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _taken(queue: list[Job], size: int) -> list[Job]:
-    """Take the next `size` jobs out of a queue."""
-    # Rows that end together waste the least of a batch.
-    queue.sort(key=lambda job: (-job[1].max_tokens, job[0]))
-    jobs, queue[:size] = queue[:size], []
-    return jobs
 
 
 def _reply(score: Scored) -> Completion:
