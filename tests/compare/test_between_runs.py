@@ -146,10 +146,10 @@ def test_the_gsm8k_case(apart: list[Run]) -> None:
 
 
 def test_what_one_side_does_not_say_is_unknown_not_different(apart: list[Run]) -> None:
-    ours = changed(apart[0], "alpaca_eval", system="Be brief.")
+    ours = changed(apart[0], "alpaca_eval", prefix="Be brief.")
     rows = compare.compare([ours, apart[1]], "m", ["b"], compare.Options())
     flags = {row.flags for row in rows if row.comparison.benchmark == "alpaca_eval"}
-    assert flags == {("stated by one side only: system",)}
+    assert flags == {("stated by one side only: prefix",)}
 
 
 def test_evidence_speaks_for_its_model(apart: list[Run]) -> None:
