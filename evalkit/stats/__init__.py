@@ -13,17 +13,42 @@ from evalkit.stats.length_control import Games, LengthControlled, Pair, length_c
 from evalkit.stats.mcnemar import McNemar, mcnemar, mcnemar_exact
 from evalkit.stats.means import Mean, mean_estimate
 from evalkit.stats.multiple import benjamini_hochberg, holm
+from evalkit.stats.noninferiority import (
+    MarginRule,
+    NonInferiority,
+    Verdict,
+    non_inferiority,
+    units_for_margin,
+)
 from evalkit.stats.paired import PairedDifference, paired_difference
+from evalkit.stats.power import (
+    minimum_detectable_effect,
+    power_at,
+    required_n,
+    unit_variance,
+    worst_case_variance,
+)
 from evalkit.stats.proportions import is_binary, proportion_estimate
+from evalkit.stats.stratified import (
+    Stratified,
+    average_of_tasks,
+    stratified_difference,
+    stratified_mean,
+)
 
 __all__ = [
     "Games",
     "IntersectionUnion",
     "LengthControlled",
+    "MarginRule",
     "McNemar",
     "Mean",
+    "NonInferiority",
     "Pair",
     "PairedDifference",
+    "Stratified",
+    "Verdict",
+    "average_of_tasks",
     "benjamini_hochberg",
     "holm",
     "intersection_union",
@@ -32,7 +57,16 @@ __all__ = [
     "mcnemar",
     "mcnemar_exact",
     "mean_estimate",
+    "minimum_detectable_effect",
+    "non_inferiority",
     "one_sided",
     "paired_difference",
+    "power_at",
     "proportion_estimate",
+    "required_n",
+    "stratified_difference",
+    "stratified_mean",
+    "unit_variance",
+    "units_for_margin",
+    "worst_case_variance",
 ]

@@ -6,6 +6,7 @@ Only here (and in `means.py`, for t) is `scipy.special` asked; it loads faster t
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isfinite, isnan
 
 __all__ = [
     "binomial_cdf",
@@ -35,7 +36,14 @@ def t_cdf(t: float, df: float, noncentrality: float = 0.0) -> float:
     """P(T ≤ t) for Student's t, noncentral where `noncentrality` is not 0."""
     from scipy.special import nctdtr, stdtr
 
-    return float(stdtr(df, t) if noncentrality == 0 else nctdtr(df, noncentrality, t))
+    if noncentrality == 0:
+        return float(stdtr(df, t))
+    found = float(nctdtr(df, noncentrality, t))
+    if not isnan(found):
+        return found
+    # scipy has NaN where the tail is under about 1e-200; Abramowitz, Stegun 26.7.10.
+    spread = (1 + t * t / (2 * df)) ** 0.5
+    return normal_cdf((t * (1 - 1 / (4 * df)) - noncentrality) / spread)
 
 
 def binomial_cdf(k: int, n: int, probability: float = 0.5) -> float:
@@ -61,8 +69,6 @@ def check_finite(name: str, values: Iterable[float]) -> None:
     Raises:
         ValueError: names the parameter and quotes the first bad value.
     """
-    from math import isfinite
-
     bad = next((v for v in values if not isfinite(v)), None)
     if bad is not None:
         raise ValueError(f"{name} {bad!r}; expected finite numbers (leave missing values out)")

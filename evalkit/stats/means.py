@@ -111,14 +111,14 @@ def _sum_of_squares(numbers: Iterable[float]) -> float:
     return math.fsum(x * x for x in numbers)
 
 
-def t_quantile(probability: float, df: int) -> float:
+def t_quantile(probability: float, df: float) -> float:
     """Quantile of Student's t."""
     from scipy.special import stdtrit
 
     return float(stdtrit(df, probability))
 
 
-def t_two_sided(t: float, df: int) -> float:
+def t_two_sided(t: float, df: float) -> float:
     """P(|T| ≥ |t|) for Student's t: a two-sided p value."""
     from scipy.special import stdtr
 

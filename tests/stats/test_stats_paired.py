@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.stats import paired_difference
+from tests.support.alpaca_eval import preferences
 
 table = st.dictionaries(st.integers(0, 30), st.floats(-10, 10).map(lambda x: round(x, 3)))
 CLUSTERS = {key: key // 3 for key in range(31)}
@@ -124,19 +123,7 @@ def test_notus_against_zephyr_on_alpaca_eval(public_data: Path) -> None:
     38 samples went fully from loss to win and 31 the other way; one more is a win over a draw
     (Zephyr's only draw), so by sign it is 39 wins and 31 losses.
     """
-    folder = public_data / "alpaca_eval" / "annotations" / "alpaca_eval_gpt4"
-
-    def preferences(model: str) -> dict[str, float]:
-        rows = json.loads(gzip.decompress((folder / f"{model}.json.gz").read_bytes()))
-        found = {row["instruction"]: row["preference"] for row in rows}
-        assert len(found) == 805
-        return {
-            key: 0.5 if value in (0, 1.5) else value - 1
-            for key, value in found.items()
-            if value is not None
-        }
-
-    notus, zephyr = preferences("notus-7b-v1"), preferences("zephyr-7b-beta")
+    notus, zephyr = (preferences(public_data, m) for m in ("notus-7b-v1", "zephyr-7b-beta"))
     got = paired_difference(notus, zephyr, {key: key for key in notus}, 0.95)
     assert got.n == got.n_clusters == 802
     percent = [100 * (x or 0) for x in (got.difference, got.standard_error, got.low, got.high)]
