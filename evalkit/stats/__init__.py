@@ -8,6 +8,7 @@ flip the sign of metrics where lower is better.
 
 from __future__ import annotations
 
+from evalkit.stats.bootstrap import Bootstrap, Statistic, bootstrap, bootstrap_mean
 from evalkit.stats.intersection_union import IntersectionUnion, intersection_union, one_sided
 from evalkit.stats.length_control import Games, LengthControlled, Pair, length_controlled
 from evalkit.stats.mcnemar import McNemar, mcnemar, mcnemar_exact
@@ -21,6 +22,7 @@ from evalkit.stats.noninferiority import (
     units_for_margin,
 )
 from evalkit.stats.paired import PairedDifference, paired_difference
+from evalkit.stats.permutation import SignFlip, sign_flip
 from evalkit.stats.power import (
     minimum_detectable_effect,
     power_at,
@@ -37,6 +39,7 @@ from evalkit.stats.stratified import (
 )
 
 __all__ = [
+    "Bootstrap",
     "Games",
     "IntersectionUnion",
     "LengthControlled",
@@ -46,10 +49,14 @@ __all__ = [
     "NonInferiority",
     "Pair",
     "PairedDifference",
+    "SignFlip",
+    "Statistic",
     "Stratified",
     "Verdict",
     "average_of_tasks",
     "benjamini_hochberg",
+    "bootstrap",
+    "bootstrap_mean",
     "holm",
     "intersection_union",
     "is_binary",
@@ -64,6 +71,7 @@ __all__ = [
     "power_at",
     "proportion_estimate",
     "required_n",
+    "sign_flip",
     "stratified_difference",
     "stratified_mean",
     "unit_variance",

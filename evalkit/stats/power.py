@@ -131,7 +131,7 @@ def required_n(
     if effect == 0:
         return None
     quantiles = normal_quantile(1 - alpha / sides) + normal_quantile(power)
-    return max(2, ceil_exactly((quantiles / effect) ** 2 * variance))
+    return max(2, _ceil_exactly((quantiles / effect) ** 2 * variance))
 
 
 def unit_variance(standard_error: float | None, n_units: int) -> float | None:
@@ -171,7 +171,7 @@ def worst_case_variance(
     return share_different * width**2 if paired else width**2 / 4
 
 
-def ceil_exactly(x: float) -> int:
+def _ceil_exactly(x: float) -> int:
     """The next whole number, unless `x` exceeds one by rounding only."""
     nearest = round(x)
     return nearest if math.isclose(x, nearest, rel_tol=1e-12) else math.ceil(x)
