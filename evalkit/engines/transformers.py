@@ -33,8 +33,9 @@ from evalkit.engines._local import (
     top,
 )
 from evalkit.engines._padded import padded, score_items
+from evalkit.engines._sampling import choose, most_likely
 from evalkit.engines._tree import Forest, Scored
-from evalkit.engines._tree_pass import TreePass, sharing
+from evalkit.engines._tree_pass import TreePass, difference, sharing
 from evalkit.errors import EngineError, RequestFailed
 from evalkit.specs import Dtype, EngineSpec
 from evalkit.types import Completion, Job, Json, PreparedModel, Reply, Request
@@ -121,7 +122,7 @@ class TransformersEngine(LocalEngine):
         self._forest = Forest()
         self._passes: TreePass | None = None
         self._pack_tokens = spec.batch_size * _PACK_TOKENS[self._device == "cuda"]
-        self._decided = False
+        self._decided, self._proved_tokens = False, 0
         # For provenance: whether prefixes are shared (None: not known yet), and why (not).
         self.scoring_path: Literal["shared", "plain"] | None = None
         self.scoring_reason = "no log-likelihood was asked for yet"
@@ -167,7 +168,7 @@ class TransformersEngine(LocalEngine):
     def close(self) -> None:
         """Drop the model and its memory; queued jobs are forgotten.  Idempotent."""
         self._lm = self._passes = None
-        self._decided = False
+        self._decided, self._proved_tokens = False, 0
         self._generations, self._scored, self._alone, self._done = [], [], [], []
         self._shared, self._forest = {}, Forest(self._forest.cost)
         self._renderer.forget()
@@ -266,9 +267,36 @@ class TransformersEngine(LocalEngine):
             # Memory is the likeliest reason.
             self._pack_tokens = max(_FEWEST_TOKENS, self._pack_tokens // 2)
             return
-        for score in self._forest.receive(pack, *answers):
+        scores = self._forest.receive(pack, *answers)
+        if not self._proved(scores):
+            return
+        for score in scores:
             del self._shared[score.ticket]
             self._done.append((score.ticket, _reply(score)))
+
+    def _proved(self, scores: Sequence[Scored]) -> bool:
+        """Compare with a plain pass whenever sequences are twice as long as those compared.
+
+        For models that do with long sequences something that their configuration does not say.
+        Where the numbers differ, all that is still here is scored plainly.
+        """
+        # The windows of a rolling log-likelihood have nothing in common.
+        choices = (s for s in scores if self._shared[s.ticket][1].kind == "loglikelihood")
+        score = max(choices, key=lambda s: s.tokens, default=None)
+        if score is None or score.tokens < 2 * self._proved_tokens:
+            return True
+        self._proved_tokens = score.tokens
+        try:
+            pairs = self._pairs(self._shared[score.ticket][1])
+            alike, told = difference(self._lm, self._device, pairs, [score.logprob])
+        except Exception as error:  # noqa: BLE001 - a plain pass may need more memory than there is
+            alike, told = True, f"{self.scoring_reason}; then a plain pass failed: {error}"
+        self.scoring_reason = told
+        if not alike:
+            self.scoring_path, self._passes = "plain", None
+            self._scored += self._shared.values()
+            self._shared, self._forest = {}, Forest(self._forest.cost)
+        return alike
 
     def _score(self, jobs: Sequence[Job]) -> list[tuple[int, Reply]]:
         items = [self._pairs(request) for _, request in jobs]
@@ -327,8 +355,8 @@ class TransformersEngine(LocalEngine):
     def _advance(self, row: _Row, logits: Any) -> None:
         request = row.request
         if request.top_logprobs and not row.ids:
-            row.first = _most_likely(logits, request.top_logprobs)
-        token = _choose(logits, request, row.generator)
+            row.first = most_likely(logits, request.top_logprobs)
+        token = choose(logits, request, row.generator)
         row.ids.append(token)
         if token in self._renderer.stop_ids:
             row.finished = True
@@ -369,23 +397,3 @@ def _reply(score: Scored) -> Completion:
         prompt_tokens=score.tokens,
         reused_tokens=score.tokens - score.computed,
     )
-
-
-def _most_likely(logits: Any, count: int) -> dict[int, float]:
-    import torch
-
-    values, tokens = torch.log_softmax(logits, dim=-1).topk(min(count, logits.shape[-1]))
-    return dict(zip(tokens.tolist(), values.tolist(), strict=True))
-
-
-def _choose(logits: Any, request: Request, generator: Any) -> int:
-    """The next token: the most likely one, or a draw from the top_p nucleus at temperature."""
-    import torch
-
-    if generator is None:
-        return int(logits.argmax())
-    weights = torch.softmax(logits.cpu().double() / request.temperature, dim=-1)
-    ordered, tokens = weights.sort(descending=True, stable=True)
-    # A token stays while the mass before it is below top_p, so the first always does.
-    ordered[(ordered.cumsum(0) - ordered) >= request.top_p] = 0.0
-    return int(tokens[torch.multinomial(ordered, 1, generator=generator)])

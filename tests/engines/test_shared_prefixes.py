@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 from evalkit.engines import transformers as module
+from evalkit.engines._tree import Pack
+from evalkit.engines._tree_pass import TreePass
 from evalkit.engines.transformers import TransformersEngine, TransformersSpec
 from evalkit.errors import RequestFailed
 from evalkit.types import Completion, Message, PreparedModel, Reply, Request
@@ -15,6 +17,7 @@ from evalkit.types import Completion, Message, PreparedModel, Reply, Request
 from .conftest import MakeModel
 
 QUESTION = (Message("user", "What is the capital of France?"),)
+Asked: TypeAlias = tuple[list[Request], list[Reply]]
 SHOTS = "One two three. Answer: yes. Two three four. Answer: no. "
 
 
@@ -109,51 +112,59 @@ def computed(replies: list[Reply]) -> int:
     return sum(r.prompt_tokens - r.reused_tokens for r in replies if isinstance(r, Completion))
 
 
-def counted(model: Any) -> list[int]:
-    """Tokens of each of the model's passes from now on."""
+def counted(engine: TransformersEngine) -> list[int]:
+    """Tokens of each of the model's passes from now on, but for those that only compare."""
     passes: list[int] = []
 
     def note(_module: Any, _args: Any, arguments: dict[str, Any]) -> None:
-        passes.append(int(arguments["input_ids"].numel()))
+        if engine.scoring_path == "plain" or arguments["use_cache"]:
+            passes.append(int(arguments["input_ids"].numel()))
 
-    model.register_forward_pre_hook(note, with_kwargs=True)
+    engine._lm.register_forward_pre_hook(note, with_kwargs=True)
     return passes
 
 
-@pytest.mark.parametrize("tokens", [1, 5, 64, 4096])
+@pytest.fixture(scope="module")
+def expected(plain: TransformersEngine) -> Asked:
+    requests = [*adversarial(), *likeliest(plain)]
+    return requests, answers(plain, requests)
+
+
+@pytest.mark.parametrize("tokens", [3, 64, 4096])
 def test_shared_prefixes_change_no_number(
-    tiny_model: MakeModel, plain: TransformersEngine, tokens: int
+    tiny_model: MakeModel, expected: Asked, tokens: int
 ) -> None:
     engine = opened(tiny_model())
     engine._pack_tokens = tokens
-    requests = [*adversarial(), *likeliest(plain)]
-    theirs = answers(plain, requests)
+    requests, theirs = expected
     assert {type(reply) for reply in theirs} == {Completion, RequestFailed}
     assert any(r.is_greedy for r in theirs if isinstance(r, Completion))
-    for order in (1, -1):
-        found = answers(engine, requests[::order])[::order]
-        for ours, expected in zip(found, theirs, strict=True):
-            alike(ours, expected)
+    found = answers(engine, requests)
+    for ours, reply in zip(found, theirs, strict=True):
+        alike(ours, reply)
+    # From what the last walk left in the cache.
+    again = answers(engine, requests[:20])
+    for ours, reply in zip(again, theirs[:20], strict=True):
+        alike(ours, reply)
     assert engine.scoring_path == "shared"
     assert "largest difference" in engine.scoring_reason
-    assert path(plain) == ("plain", "shared_prefixes is false")
     engine.close()
 
 
 def test_reused_tokens_are_those_not_put_through_the_model(
-    tiny_model: MakeModel, plain: TransformersEngine
+    tiny_model: MakeModel, plain: TransformersEngine, expected: Asked
 ) -> None:
     engine = opened(tiny_model())
     first = completions(engine, [score("One", " two")])
-    passes, before = counted(engine._lm), engine.work()["computed"]
+    passes, before = counted(engine), engine.work()["computed"]
     found = answers(engine, adversarial())
     assert computed(found) == sum(passes) == engine.work()["computed"] - before
     assert all(0 <= r.reused_tokens <= r.prompt_tokens for r in found if isinstance(r, Completion))
-    theirs = [r for r in answers(plain, adversarial()) if isinstance(r, Completion)]
+    theirs = [r for r in expected[1][: len(found)] if isinstance(r, Completion)]
     assert sum(passes) < 0.4 * computed(list(theirs))
     assert engine.work()["naive"] == sum(r.prompt_tokens for r in [*theirs, *first])
     # Rows without padding: the plain pass's own tokens.
-    alone = counted(plain._lm)
+    alone = counted(plain)
     assert computed(answers(plain, [score(SHOTS, " one two")])) == sum(alone)
     engine.close()
 
@@ -173,7 +184,7 @@ def test_a_poll_computes_no_more_than_one_pack(tiny_model: MakeModel) -> None:
     engine = opened(tiny_model(), batch_size=1)
     engine.submit([(n, score(SHOTS + f"Question {n}", " yes")) for n in range(40)])
     engine.poll(0)
-    passes = counted(engine._lm)
+    passes = counted(engine)
     finished = 0
     while engine.pending:
         done = len(engine.poll(0))
@@ -213,17 +224,44 @@ def test_a_failed_pack_is_asked_job_by_job(
 
 
 def test_a_model_that_cannot_share_is_scored_plainly(
-    tiny_model: MakeModel, plain: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+    tiny_model: MakeModel,
+    expected: Asked,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "sharing", lambda _lm, _device, _length: (None, "no such mask"))
     engine = opened(tiny_model())
     assert path(engine) == (None, "no log-likelihood was asked for yet")
-    found = answers(engine, adversarial())
-    for ours, expected in zip(found, answers(plain, adversarial()), strict=True):
-        alike(ours, expected)
+    for ours, reply in zip(answers(engine, expected[0]), expected[1], strict=True):
+        alike(ours, reply)
     assert path(engine) == ("plain", "no such mask")
     engine.close()
     assert path(engine) == ("plain", "no such mask")
+
+
+def test_long_sequences_are_compared_when_they_come(
+    tiny_model: MakeModel, plain: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model may do something to long sequences that neither config nor short ones show."""
+    run = TreePass.run
+
+    def odd(passes: TreePass, pack: Pack) -> tuple[list[float], list[bool]]:
+        logprobs, greedy = run(passes, pack)
+        changes = [0.01 * (pack.depths[node] > 40) for node in pack.nodes]
+        return [value - change for value, change in zip(logprobs, changes, strict=True)], greedy
+
+    monkeypatch.setattr(TreePass, "run", odd)
+    engine = opened(tiny_model(), batch_size=1)
+    requests = [score("One two three " * n, " four") for n in range(1, 25)]
+    for ours, expected in zip(answers(engine, requests), answers(plain, requests), strict=True):
+        alike(ours, expected)
+    assert engine.scoring_path == "plain"
+    assert engine.scoring_reason.startswith("largest difference from plain passes 2.0e-02")
+    engine.close()
+
+
+def test_sharing_is_the_users_choice(plain: TransformersEngine) -> None:
+    completions(plain, [score("One", " two")])
+    assert path(plain) == ("plain", "shared_prefixes is false")
 
 
 def test_sharing_is_no_part_of_the_identity() -> None:
