@@ -44,12 +44,12 @@ __all__ = ["TransformersEngine", "TransformersSpec"]
 
 
 class TransformersSpec(EngineSpec):
-    """Transformers itself: no server, no kernels of its own, and the reference."""
+    """Plain transformers: where there is no vLLM, and the reference."""
 
     operational = frozenset({"batch_size", "device", "shared_prefixes"})
 
     type: Literal["transformers"] = "transformers"
-    """`transformers`: plain forward passes, the reference."""
+    """`transformers`: forward passes in this process, the reference."""
     dtype: Dtype = "auto"
     """Type of weights and arithmetic; auto: float32 on CPU, bfloat16 on CUDA."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
