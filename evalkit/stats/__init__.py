@@ -30,6 +30,7 @@ from evalkit.stats.power import (
     unit_variance,
     worst_case_variance,
 )
+from evalkit.stats.ppi import PredictionPowered, ppi_difference, ppi_mean
 from evalkit.stats.proportions import is_binary, proportion_estimate
 from evalkit.stats.stratified import (
     Stratified,
@@ -49,6 +50,7 @@ __all__ = [
     "NonInferiority",
     "Pair",
     "PairedDifference",
+    "PredictionPowered",
     "SignFlip",
     "Statistic",
     "Stratified",
@@ -69,6 +71,8 @@ __all__ = [
     "one_sided",
     "paired_difference",
     "power_at",
+    "ppi_difference",
+    "ppi_mean",
     "proportion_estimate",
     "required_n",
     "sign_flip",
