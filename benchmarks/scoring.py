@@ -20,10 +20,23 @@ import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from benchmarks import _questions, _upstream
-from benchmarks._common import Cell, Clock, Table, parser, public_data, publish, ratio, say, smollm2
+from benchmarks._common import (
+    Cell,
+    Clock,
+    Table,
+    joined,
+    parser,
+    public_data,
+    publish,
+    quiet,
+    ratio,
+    say,
+    smollm2,
+)
 from evalkit.types import Completion, PreparedModel, Request
 
 __all__ = ["COLUMNS", "Measured", "Side", "compared", "evalkit_side", "main"]
@@ -180,6 +193,10 @@ def compared(name: str, theirs: Measured, ours: Measured) -> tuple[Cell, ...]:
 def main() -> None:
     """Measure and publish."""
     options = _options()
+    quiet()
+    if options.join:
+        publish("scoring", joined(options.join), options)
+        return
     model, data = smollm2(), public_data()
     asked = {
         name: _questions.requests([_questions.load(name, data)], options.limit)
@@ -225,6 +242,9 @@ def _options() -> argparse.Namespace:
     made.add_argument("--hf", action="store_true", help="against lm-eval's hf backend as well")
     made.add_argument("--hf-batch", type=int, default=4, metavar="N")
     made.add_argument("--no-vllm", action="store_true", help="not against lm-eval's vllm backend")
+    made.add_argument(
+        "--join", nargs="+", type=Path, metavar="FILE", help="show what runs with --json printed"
+    )
     return made.parse_args()
 
 

@@ -29,6 +29,7 @@ from benchmarks._common import (
     peak_rss_gb,
     public_data,
     publish,
+    quiet,
     ratio,
     say,
     smollm2,
@@ -157,6 +158,7 @@ def _model_cpu_s(
 def main() -> None:
     """Count and publish."""
     options = _options()
+    quiet()
     model = smollm2()
     host = prepare(model, options.tasks, options.limit)
     rows = cost_rows(host, options.blocks)
