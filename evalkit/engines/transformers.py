@@ -257,7 +257,8 @@ class TransformersEngine(LocalEngine):
 
     def _share(self, passes: TreePass) -> None:
         pack = self._forest.next(self._pack_tokens, passes.most_rows)
-        if pack is None:
+        if pack is None:  # a job without pairs; plain scoring gives it an answer too
+            self._alone, self._shared = [*self._shared.values()], {}
             return
         try:
             answers = passes.run(pack)
