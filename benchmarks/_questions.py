@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
 from evalkit.protocols import BenchmarkContext, DataPlaces
 from evalkit.types import Request
 
-__all__ = ["TASKS", "load", "requests", "shots"]
+__all__ = ["TASKS", "documents", "load", "requests", "shots"]
 
 TASKS = {
     "arc_challenge": ("arc_challenge",),
@@ -40,19 +40,20 @@ def load(name: str, data: Path) -> LmEval:
     return benchmark
 
 
-def requests(benchmarks: Iterable[LmEval], limit: int | None) -> list[Request]:
-    """Log-likelihood requests of the first `limit` documents of each lm-eval task; None: all."""
-    found: list[Request] = []
-    for benchmark in benchmarks:
-        seen: Counter[str] = Counter()
-        for sample in benchmark.samples():
-            seen[sample.task] += 1
-            if limit is None or seen[sample.task] <= limit:
-                found += _first(benchmark.flow(sample, "model"))
-    return found
+def documents(benchmark: LmEval, limit: int | None) -> Iterator[Sequence[Request]]:
+    """Log-likelihood requests of the first `limit` documents of each lm-eval task; None: all.
+
+    A benchmark may have several tasks: MMLU has a task a subject.
+    """
+    seen: Counter[str] = Counter()
+    for sample in benchmark.samples():
+        seen[sample.task] += 1
+        if limit is None or seen[sample.task] <= limit:
+            flow = benchmark.flow(sample, "model")
+            yield next(flow)
+            flow.close()
 
 
-def _first(flow: object) -> Sequence[Request]:
-    asked: Sequence[Request] = next(flow)  # type: ignore[call-overload]
-    flow.close()  # type: ignore[attr-defined]
-    return asked
+def requests(benchmark: LmEval, limit: int | None) -> list[Request]:
+    """Those of all documents in one list."""
+    return [request for asked in documents(benchmark, limit) for request in asked]

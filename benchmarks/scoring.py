@@ -199,7 +199,7 @@ def main() -> None:
         return
     model, data = smollm2(), public_data()
     asked = {
-        name: _questions.requests([_questions.load(name, data)], options.limit)
+        name: _questions.requests(_questions.load(name, data), options.limit)
         for name in options.tasks
     }
     with evalkit_side(model) as side:

@@ -11,7 +11,7 @@ For each task (SmolLM2's tokenizer) and all of them together as one run:
 - evalkit: what evalkit's plan sends, with a cache that forgets nothing.
 
 The second table is what the host does for it, as a part of what the plan's tokens cost on vLLM:
-CPU time of all threads on both sides.  `--calibrate N` measures that cost on N documents a task.
+CPU time of all threads on both sides.  `--calibrate N` measures that cost on N documents of each.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from benchmarks import _questions
 from benchmarks._common import (
@@ -74,7 +75,7 @@ def prepare(model: PreparedModel, tasks: Sequence[str], limit: int | None) -> Ho
         with host.clocks["load tasks"]:
             benchmark = _questions.load(name, data)
         with host.clocks["build requests"]:
-            host.asked[name] = _questions.requests([benchmark], limit)
+            host.asked[name] = _questions.requests(benchmark, limit)
         say(f"{name}: {len(host.asked[name]):,} requests")
     flat = [request for asked in host.asked.values() for request in asked]
     renderer = Renderer(model, None)
@@ -145,8 +146,8 @@ def _model_cpu_s(
     planned = {row[0]: row[COLUMNS.index("evalkit")] for row in rows}
     with evalkit_side(model) as side:
         for name in host.asked:
-            sample = _questions.requests([_questions.load(name, data)], n)
-            done = side(sample)
+            asked = islice(_questions.documents(_questions.load(name, data), None), n)
+            done = side([request for document in asked for request in document])
             tokens = planned[name]
             assert isinstance(tokens, int)
             total += done.clock.cpu_s * tokens / done.tokens["computed"]
