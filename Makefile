@@ -1,4 +1,5 @@
 # `make run`: set-up, then the quickstart.  `make test`: set-up, then everything CI runs.
+# `make bench`: set-up, then the short version of all benchmarks.
 SHELL := /bin/bash
 PY := .venv/bin/python
 PUBLIC_DATA := $(abspath ../shared/data)
@@ -9,7 +10,7 @@ endif
 # The tests start evalkit a hundred times; it need not be compiled anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check lint types fast setup clean
+.PHONY: run test check lint types fast bench setup clean
 
 run: setup
 	.venv/bin/evalkit run suites/quickstart.yaml
@@ -34,6 +35,14 @@ check: lint types fast
 test: setup lint types
 	$(PY) -m pytest -q -n 2 --dist worksteal -m "not (vllm or model)"
 	$(PY) -m pytest -q -m "vllm or model"
+
+# Heavy scripts load engines of their own, so they run one after the other.
+bench: setup
+	$(PY) -m benchmarks.startup --repeats 1 --save "short: startup"
+	$(PY) -m benchmarks.overhead --requests 1000 10000 --save "short: overhead"
+	$(PY) -m benchmarks.tokens --limit 20 --tasks arc_challenge truthfulqa winogrande \
+		--save "short: tokens"
+	$(PY) -m benchmarks.scoring --limit 4 --save "short: scoring"
 
 clean:
 	rm -rf .venv .evalkit .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
