@@ -9,6 +9,13 @@ flip the sign of metrics where lower is better.
 from __future__ import annotations
 
 from evalkit.stats.bootstrap import Bootstrap, Statistic, bootstrap, bootstrap_mean
+from evalkit.stats.bradley_terry import (
+    BradleyTerry,
+    Game,
+    Strength,
+    bradley_terry,
+    strength_difference,
+)
 from evalkit.stats.intersection_union import IntersectionUnion, intersection_union, one_sided
 from evalkit.stats.length_control import Games, LengthControlled, Pair, length_controlled
 from evalkit.stats.mcnemar import McNemar, mcnemar, mcnemar_exact
@@ -41,6 +48,8 @@ from evalkit.stats.stratified import (
 
 __all__ = [
     "Bootstrap",
+    "BradleyTerry",
+    "Game",
     "Games",
     "IntersectionUnion",
     "LengthControlled",
@@ -54,11 +63,13 @@ __all__ = [
     "SignFlip",
     "Statistic",
     "Stratified",
+    "Strength",
     "Verdict",
     "average_of_tasks",
     "benjamini_hochberg",
     "bootstrap",
     "bootstrap_mean",
+    "bradley_terry",
     "holm",
     "intersection_union",
     "is_binary",
@@ -78,6 +89,7 @@ __all__ = [
     "sign_flip",
     "stratified_difference",
     "stratified_mean",
+    "strength_difference",
     "unit_variance",
     "units_for_margin",
     "worst_case_variance",
