@@ -30,6 +30,7 @@ from evalkit.types import (
 __all__ = [
     "Benchmark",
     "BenchmarkContext",
+    "Checked",
     "CompletionCache",
     "DataPlaces",
     "Engine",
@@ -106,6 +107,15 @@ class Metered(Protocol):
     spent_usd: float
     """Spent so far; set before `open` so that a resumed run keeps its cap."""
     spent_requests: int
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """An engine that verifies itself when it opens."""
+
+    def checks(self) -> Mapping[str, Json]:
+        """What was measured, for the manifest and the report; empty where nothing had to be."""
+        ...
 
 
 @runtime_checkable

@@ -39,6 +39,7 @@ __all__ = [
     "Sample",
     "Score",
     "Status",
+    "UnmergedAdapter",
 ]
 
 Json: TypeAlias = Any
@@ -242,6 +243,25 @@ class Record:
 
 
 @dataclass(frozen=True)
+class UnmergedAdapter:
+    """What a merged model was made of, for engines that serve the adapter beside its base."""
+
+    base: Path
+    """Folder of the base's checkpoint."""
+    path: Path
+    """Folder of the PEFT adapter."""
+    rank: int
+    """Largest rank of its matrices."""
+    obstacle: str
+    """Why it cannot be served unmerged; empty where it can."""
+    probes: tuple[tuple[tuple[int, ...], Mapping[int, float]], ...]
+    """Prompts in token ids, and for some next tokens the log-probability that the merged
+    checkpoint gives them (float32 arithmetic): what serving it unmerged must agree with."""
+    rounding: float
+    """Largest change of a logit by rounding the merged weights to the type they are saved in."""
+
+
+@dataclass(frozen=True)
 class PreparedModel:
     """A model ready to serve: weights on disk and where they came from."""
 
@@ -259,6 +279,8 @@ class PreparedModel:
     trust_remote_code: bool = False
     provenance: Mapping[str, Json] = field(default_factory=dict)
     """Source, revision, base, adapter, merge proof, warnings: shown in the report."""
+    unmerged: UnmergedAdapter | None = None
+    """Of an adapter, where an engine asked for it."""
 
 
 # --- Results --------------------------------------------------------------------------------

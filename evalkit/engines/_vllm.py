@@ -21,6 +21,7 @@ from evalkit.types import Request
 __all__ = [
     "ask_parameters",
     "load_advice",
+    "lora_arguments",
     "prepare_environment",
     "quiet_imports",
     "read_answer",
@@ -28,6 +29,10 @@ __all__ = [
     "release",
     "sampling_parameters",
 ]
+
+
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks that vLLM's LoRA layers are made for."""
 
 
 def sampling_parameters(request: Request, engine_seed: int) -> Any:
@@ -130,6 +135,14 @@ def load_advice(error: Exception, name: str, dtype: str, kv_cache_gib: float) ->
     else:
         advice = "check the checkpoint, or serve the model with engine type 'transformers'"
     return f"vLLM cannot load model {name!r}: {text}; {advice}"
+
+
+def lora_arguments(rank: int) -> dict[str, Any]:
+    """Engine arguments for adapters of up to that rank; none for 0."""
+    if not rank:
+        return {}
+    allowed = next((r for r in _RANKS if r >= rank), rank)
+    return {"enable_lora": True, "max_loras": 1, "max_lora_rank": allowed}
 
 
 def release(engine: Any) -> None:

@@ -31,6 +31,7 @@ from evalkit.engines._scoring_queue import Part, ScoringQueue
 from evalkit.engines._vllm import (
     ask_parameters,
     load_advice,
+    lora_arguments,
     prepare_environment,
     quiet_imports,
     read_answer,
@@ -38,9 +39,11 @@ from evalkit.engines._vllm import (
     release,
     sampling_parameters,
 )
-from evalkit.errors import EngineError, RequestFailed
+from evalkit.engines._vllm_host import Host, shared_host
+from evalkit.engines._vllm_lora import check_adapter, lora_request
+from evalkit.errors import EngineError, ModelError, RequestFailed
 from evalkit.specs import Dtype, EngineSpec
-from evalkit.types import Completion, Job, PreparedModel, Reply, Request
+from evalkit.types import Completion, Job, Json, PreparedModel, Reply, Request
 
 __all__ = ["VllmEngine", "VllmSpec"]
 
@@ -61,6 +64,9 @@ class VllmSpec(EngineSpec):
     """`vllm`: vLLM in process."""
     dtype: Dtype = "auto"
     """Type of weights and arithmetic; auto: float32 on CPU, bfloat16 on CUDA."""
+    serve: Literal["merged", "lora"] = "merged"
+    """How an adapter is served: merged into its base, or unmerged beside it, so that base and
+    adapters are loaded once (checked against the merged weights; slower per token)."""
     quantization: str | None = None
     """vLLM's name of a quantization method; default: what the checkpoint says."""
     max_model_len: int | None = Field(default=None, ge=16)
@@ -100,6 +106,11 @@ class VllmEngine(LocalEngine):
             "quantization": spec.quantization,
             "max_model_len": self._renderer.max_len,
         }
+        self._lora = model.unmerged if spec.serve == "lora" else None
+        if self._lora is not None:
+            _check_servable(model)
+            self.identity |= {"serve": "lora"}
+        self._host = self._make_host()
         self._engine: Any = None
         self._queued: list[Job] = []
         self._generations: list[tuple[bool, tuple[int, int], int, Job]] = []
@@ -109,6 +120,7 @@ class VllmEngine(LocalEngine):
         self._done: list[tuple[int, Reply]] = []
         self._numbers = itertools.count()
         self._pending: set[int] = set()
+        self._checks: Mapping[str, Json] = {}
 
     @property
     def pending(self) -> int:
@@ -123,9 +135,28 @@ class VllmEngine(LocalEngine):
             return
         prepare_environment(self._cuda)
         with quiet_imports():
-            self._engine = self._load()
+            engine = self._host.acquire(self)
+            if self._lora is not None and self._model.name not in self._host.checked:
+                found = check_adapter(engine, self._model.name, self._lora, self._dtype)
+                self._host.checked[self._model.name] = found
+                self._checks = found
+        self._engine = engine
 
-    def _load(self) -> Any:
+    def _make_host(self) -> Host:
+        """A host of its own, or, with `serve: lora`, one for all that have this base."""
+        if self._spec.serve == "merged":
+            host = Host(self._load, release)
+        else:
+            host = shared_host(self._arguments(), self._load, release)
+        host.register(self)
+        return host
+
+    @property
+    def lora_rank(self) -> int:
+        """Of the adapter served unmerged; 0: none."""
+        return 0 if self._lora is None else self._lora.rank
+
+    def _load(self, lora_rank: int) -> Any:
         try:
             from vllm.engine.arg_utils import EngineArgs
             from vllm.v1.engine.llm_engine import LLMEngine
@@ -136,7 +167,8 @@ class VllmEngine(LocalEngine):
                 f"engine type 'transformers'"
             ) from error
         try:
-            return LLMEngine.from_engine_args(EngineArgs(**self._arguments()))
+            arguments = self._arguments() | lora_arguments(lora_rank)
+            return LLMEngine.from_engine_args(EngineArgs(**arguments))
         except Exception as error:
             message = load_advice(error, self._model.name, self._dtype, self._spec.kv_cache_gib)
             release(None)
@@ -144,20 +176,19 @@ class VllmEngine(LocalEngine):
 
     def close(self) -> None:
         """Drop the engine and its memory; queued jobs are forgotten.  Idempotent."""
-        engine, self._engine = self._engine, None
+        self._engine = None
         self._queued, self._generations, self._has_begun = [], [], False
         self._scoring.clear()
         self._running.clear()
         self._pending.clear()
         self._done = []
         self._renderer.forget()
-        if engine is not None:
-            release(engine)
+        self._host.give_up(self)
 
     def _arguments(self) -> dict[str, Any]:
         spec = self._spec
         arguments: dict[str, Any] = {
-            "model": str(self._renderer.path),
+            "model": str(self._renderer.path if self._lora is None else self._lora.base),
             "dtype": self._dtype,
             "quantization": spec.quantization,
             "max_model_len": self._renderer.max_len,
@@ -214,6 +245,10 @@ class VllmEngine(LocalEngine):
         self._pending.difference_update(ticket for ticket, _ in done)
         return done
 
+    def checks(self) -> Mapping[str, Json]:
+        """What was verified of an adapter served unmerged; empty before, and without one."""
+        return self._checks
+
     def work(self) -> Mapping[str, int]:
         """Prompt tokens of log-likelihoods, planned and computed; see `protocols.Planned`."""
         return self._scoring.work()
@@ -233,7 +268,7 @@ class VllmEngine(LocalEngine):
                 scored.append(job)
         if scored and self._engine is not None:
             pairs = ((ticket, self._pairs(request)) for ticket, request in scored)
-            self._scoring.add(pairs, self._block_size, rows=True)
+            self._scoring.add(pairs, self._block_size, rows=self._lora is None)
             self._renderer.drop(request for _, request in scored)
         elif scored:
             # The block size is known only once the engine is open.
@@ -275,7 +310,13 @@ class VllmEngine(LocalEngine):
 
     def _add(self, prompt: list[int], parameters: Any, owner: Job | Part) -> None:
         number = str(next(self._numbers))
-        self._engine.add_request(number, {"prompt_token_ids": prompt}, parameters)
+        lora = None if self._lora is None else lora_request(self._model.name, self._lora)
+        if lora is not None and parameters.detokenize:
+            # vLLM knows the base's end of a turn, the adapter's tokenizer may have another.
+            parameters.stop_token_ids = sorted(self._renderer.stop_ids)
+        self._engine.add_request(
+            number, {"prompt_token_ids": prompt}, parameters, lora_request=lora
+        )
         self._running[number] = owner
 
     def _step(self) -> None:
@@ -326,3 +367,11 @@ class VllmEngine(LocalEngine):
             self._start_part(again)
         else:
             self._done += self._scoring.finish(part, read_answer(part.ask, output, cached))
+
+
+def _check_servable(model: PreparedModel) -> None:
+    if model.unmerged is not None and model.unmerged.obstacle:
+        raise ModelError(
+            f"adapter {model.name!r} cannot be served unmerged: {model.unmerged.obstacle}; write "
+            f"`serve: merged` in its engine section (the default)"
+        )

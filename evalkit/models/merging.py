@@ -25,7 +25,7 @@ from evalkit.models.proof import check_keys, check_merge, check_saved, logits_of
 from evalkit.models.template import own_template
 from evalkit.types import Json
 
-__all__ = ["MERGER", "MergeJob", "merge_into", "merged_dtype"]
+__all__ = ["MERGER", "MergeJob", "load_float32", "merge_into", "merged_dtype"]
 
 MERGER = 1
 """Counts up when the same base and adapter would merge to other weights."""
@@ -92,7 +92,7 @@ def _merge(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
     progress(f"merging {names} in float32, once")
     state = _load_state(job.adapter)
     chosen = _choose_tokenizer(job)
-    model = _load(job.base.folder, job.code)
+    model = load_float32(job.base.folder, job.code)
     tied = _is_tied(model)
     warnings = _resize(model, state, chosen)
     if tied and _touches_embeddings(model, state, job.adapter.config):
@@ -121,7 +121,7 @@ def _merge(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
     still_tied = _is_tied(merged)
     del model, beside, merged
     gc.collect()
-    loaded_logits = logits_of(_load(out, job.code), probes)
+    loaded_logits = logits_of(load_float32(out, job.code), probes)
     saved = check_saved(base_logits, merged_logits, rounded_logits, loaded_logits)
     return {
         "merged_by": f"peft {version('peft')}",
@@ -137,7 +137,8 @@ def _merge(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
     }
 
 
-def _load(folder: Path, code: bool) -> Any:
+def load_float32(folder: Path, code: bool) -> Any:
+    """A causal model in float32.  Raises ModelError."""
     import torch
     from transformers import AutoModelForCausalLM
 

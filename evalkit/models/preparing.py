@@ -22,8 +22,9 @@ from evalkit.models.gguf import convert, gguf_digest, gguf_fingerprint
 from evalkit.models.merging import MERGER, MergeJob, merge_into, merged_dtype
 from evalkit.models.sources import Source, check_named, resolve
 from evalkit.models.template import choose_template
+from evalkit.models.unmerged import unmerged_adapter
 from evalkit.specs import ModelSpec
-from evalkit.types import Json, PreparedModel
+from evalkit.types import Json, PreparedModel, UnmergedAdapter
 
 __all__ = ["merge", "prepare", "prepare_base", "record_base"]
 
@@ -47,22 +48,30 @@ class _Ready:
     folder: Path
     fingerprint: str
     provenance: dict[str, Json] = field(default_factory=dict)
+    parts: UnmergedAdapter | None = None
 
 
 def prepare(
-    name: str, spec: ModelSpec, root: Path, workspace: Path, progress: Progress
+    name: str,
+    spec: ModelSpec,
+    root: Path,
+    workspace: Path,
+    progress: Progress,
+    *,
+    unmerged: bool = False,
 ) -> PreparedModel:
     """Fetch, convert or merge model `name`, and say exactly what it is.
 
     `root`: relative paths start here (the suite's folder); derived checkpoints go under
     `workspace`/.evalkit/models, each made once.  `progress` is told of every slow step.
+    `unmerged`: an engine will serve the adapter, if the model is one, beside its base.
     Raises ModelError, MergeError, or StoreError when the workspace cannot be written.
     """
     place = _Place(root, workspace, FileHashes(workspace), progress)
     for reference in (spec.path, spec.base, spec.adapter):
         if reference is not None:
             check_named(reference, root)
-    ready = _merged(spec, place) if spec.adapter else _plain(spec, place)
+    ready = _merged(spec, place, unmerged=unmerged) if spec.adapter else _plain(spec, place)
     _check_code(ready.folder, name, spec)
     code = spec.trust_remote_code
     template, source = choose_template(spec.chat_template, ready.folder, root, code=code)
@@ -75,6 +84,7 @@ def prepare(
         template_source=source,
         trust_remote_code=spec.trust_remote_code,
         provenance=ready.provenance,
+        unmerged=ready.parts,
     )
 
 
@@ -180,7 +190,7 @@ def _plan_merge(spec: ModelSpec, place: _Place) -> _Merge:
     return _Merge(MergeJob(base, adapter, dtype, spec.trust_remote_code), check, key)
 
 
-def _merged(spec: ModelSpec, place: _Place) -> _Ready:
+def _merged(spec: ModelSpec, place: _Place, *, unmerged: bool) -> _Ready:
     merge_plan = _plan_merge(spec, place)
     label = Path(merge_plan.job.adapter.source.reference).name
     folder = cache_folder(place.workspace, "merged", label, merge_plan.key)
@@ -190,7 +200,11 @@ def _merged(spec: ModelSpec, place: _Place) -> _Ready:
 
     build_once(folder, STAMP, merge_plan.key, build, place.hashes)
     stamp = read_stamp(folder, STAMP) or {}
-    return _Ready(folder, merge_plan.key, _provenance(merge_plan, stamp.get("proof", {})))
+    provenance = _provenance(merge_plan, stamp.get("proof", {}))
+    if not unmerged:
+        return _Ready(folder, merge_plan.key, provenance)
+    parts = unmerged_adapter(folder, merge_plan.job, STAMP, place.hashes)
+    return _Ready(folder, merge_plan.key, provenance, parts)
 
 
 def _write(out: Path, merge_plan: _Merge, place: _Place) -> None:

@@ -248,7 +248,8 @@ def with_engines(
 
     def prepare(name: str, spec: ModelSpec) -> PreparedModel:
         say(f"preparing {name}")
-        return models.prepare(name, spec, origin.root, origin.workspace, say)
+        unmerged = getattr(spec.engine or suite.engine, "serve", "merged") == "lora"
+        return models.prepare(name, spec, origin.root, origin.workspace, say, unmerged=unmerged)
 
     compared = selection.compared(suite)
     if not compared:

@@ -22,7 +22,7 @@ from evalkit.protocols import Benchmark
 from evalkit.runner.assemble import Job
 from evalkit.runner.manifest import describe
 from evalkit.runner.progress import Progress
-from evalkit.runner.usage import Usage, carry_over, metered, spent, total_work, work
+from evalkit.runner.usage import Usage, carry_over, last_checks, metered, spent, total_work
 from evalkit.types import (
     Json,
     Metric,
@@ -151,7 +151,7 @@ def _ask(
         progress.reply(key, request, reply)
         if spent(capped) != written or time.monotonic() > noted + _NOTE_S:
             written, noted = spent(capped), time.monotonic()
-            run_store.session(usage.line("running", written, work(job.engines)))
+            run_store.session(usage.line("running", written, job.engines))
 
     progress.start(totals, kept)
     ended = "interrupted"
@@ -164,7 +164,7 @@ def _ask(
         ended = "finished"
     finally:
         progress.stop()
-        run_store.session(usage.line(ended, spent(capped), work(job.engines)))
+        run_store.session(usage.line(ended, spent(capped), job.engines))
 
 
 def _record(key: Key, sample: Sample, value: Outcome | RequestFailed) -> Record:
@@ -199,8 +199,9 @@ def _seal(job: Job, manifest: dict[str, Json], order: list[Key], run_store: stor
     )
     roles = {name: spec.role for name, spec in job.suite.models.items()}
     comparisons = compare.comparisons(records, metrics, roles, level)
-    done = total_work(run_store.sessions())
-    sealed = {**manifest, "sealed": True, **({"work": done} if done else {})}
+    sessions = run_store.sessions()
+    more = {"work": total_work(sessions), "checks": last_checks(sessions)}
+    sealed = {**manifest, "sealed": True, **{name: found for name, found in more.items() if found}}
     run = Run(run_store.folder, sealed, tuple(records), tuple(estimates), tuple(comparisons))
     results = compare.results_json(estimates, comparisons, manifest["run_id"])
     run_store.seal(order, sealed, results, report.render(run))

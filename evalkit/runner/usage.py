@@ -8,10 +8,19 @@ from dataclasses import asdict, dataclass, field
 from typing import TypeAlias
 
 from evalkit.errors import RequestFailed
-from evalkit.protocols import Engine, Metered, Planned
+from evalkit.protocols import Checked, Engine, Metered, Planned
 from evalkit.types import Json, Reply
 
-__all__ = ["Usage", "carry_over", "metered", "spent", "total_work", "work"]
+__all__ = [
+    "Usage",
+    "carry_over",
+    "checks",
+    "last_checks",
+    "metered",
+    "spent",
+    "total_work",
+    "work",
+]
 
 Spent: TypeAlias = dict[str, dict[str, float]]
 """`requests` and `cost_usd` by engine name."""
@@ -48,11 +57,12 @@ class Usage:
         self.completion_tokens += reply.completion_tokens
         self.cost_usd += reply.cost_usd
 
-    def line(self, ended: str, spent: Spent, work: Work) -> dict[str, Json]:
+    def line(self, ended: str, spent: Spent, engines: Mapping[str, Engine]) -> dict[str, Json]:
         """For sessions.jsonl; `ended`: running, finished or interrupted."""
         seconds = round(time.time() - self.started, 3)
         written = {**asdict(self), "seconds": seconds, "ended": ended, "spent": spent}
-        return {**written, "work": work} if work else written
+        more = {"work": work(engines), "checks": checks(engines)}
+        return written | {name: found for name, found in more.items() if found}
 
 
 def metered(engines: Mapping[str, Engine]) -> dict[str, Metered]:
@@ -91,6 +101,18 @@ def work(engines: Mapping[str, Engine]) -> Work:
         if counts := dict(inner.work()):
             found[name] = counts
     return found
+
+
+def checks(engines: Mapping[str, Engine]) -> dict[str, Json]:
+    """What engines verified of themselves, by name."""
+    inner = {name: getattr(engine, "inner", engine) for name, engine in engines.items()}
+    found = {n: dict(e.checks()) for n, e in inner.items() if isinstance(e, Checked)}
+    return {name: measured for name, measured in found.items() if measured}
+
+
+def last_checks(sessions: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
+    """By engine, as the last session that verified it found it."""
+    return {name: found for line in sessions for name, found in line.get("checks", {}).items()}
 
 
 def total_work(sessions: Sequence[Mapping[str, Json]]) -> Work:

@@ -32,7 +32,11 @@ _PROOF = (
 
 def build(view: View) -> Section:
     """One subsection per model."""
-    parts = [Section(f"{m.name} ({m.role})", tuple(_measured(m))) for m in view.measured]
+    checks = mapping(view.manifest.get("checks"))
+    parts = [
+        Section(f"{m.name} ({m.role})", (*_measured(m), *_checked(mapping(checks.get(m.name)))))
+        for m in view.measured
+    ]
     parts += [Section(f"{m.name} (published)", tuple(_published(m))) for m in view.published]
     return Section("Models", tuple(parts))
 
@@ -72,6 +76,16 @@ def _measured(model: ModelView) -> Iterator[Block]:
     template = model.entry.get("chat_template")
     if template:
         yield Details("Chat template", (Code(str(template)),))
+
+
+def _checked(found: Mapping[str, Json]) -> Iterator[Block]:
+    if found:
+        note = (
+            "Measured when the model was loaded, before it was asked anything: the adapter beside "
+            "its base must answer as its merged weights do, and leave the base as it was. Base "
+            "and adapter are never asked in one batch."
+        )
+        yield facts("Served unmerged", [(_words(k), v) for k, v in flat(found)], note)
 
 
 def _prompts(model: ModelView) -> Iterator[Block]:
