@@ -187,6 +187,7 @@ def four_characters(texts: list[str]) -> list[int]:
 
 
 def main() -> None:
+    """Count and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slots", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--tokenizer", help="folder of a tokenizer; default: 4 characters a token")

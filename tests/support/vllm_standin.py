@@ -42,7 +42,9 @@ class StandIn:
         self._waiting: deque[tuple[str, tuple[int, ...]]] = deque()
         self._running: dict[str, tuple[tuple[int, ...], int]] = {}
 
-    def add_request(self, request_id: str, prompt: dict[str, list[int]], params: Any) -> None:
+    def add_request(
+        self, request_id: str, prompt: dict[str, list[int]], params: Any, **_more: Any
+    ) -> None:
         self._waiting.append((request_id, tuple(prompt["prompt_token_ids"])))
 
     def step(self) -> list[Any]:
