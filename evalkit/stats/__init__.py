@@ -21,6 +21,15 @@ from evalkit.stats.length_control import Games, LengthControlled, Pair, length_c
 from evalkit.stats.mcnemar import McNemar, mcnemar, mcnemar_exact
 from evalkit.stats.means import Mean, mean_estimate
 from evalkit.stats.multiple import benjamini_hochberg, holm
+from evalkit.stats.noise import (
+    ErrorParts,
+    Noise,
+    Widened,
+    error_parts,
+    judge_noise,
+    run_noise,
+    widened,
+)
 from evalkit.stats.noninferiority import (
     MarginRule,
     NonInferiority,
@@ -39,6 +48,8 @@ from evalkit.stats.power import (
 )
 from evalkit.stats.ppi import PredictionPowered, ppi_difference, ppi_mean
 from evalkit.stats.proportions import is_binary, proportion_estimate
+from evalkit.stats.selection import Selection, selection_optimism
+from evalkit.stats.sequential import Looks, alpha_spending, spent
 from evalkit.stats.stratified import (
     Stratified,
     average_of_tasks,
@@ -49,30 +60,38 @@ from evalkit.stats.stratified import (
 __all__ = [
     "Bootstrap",
     "BradleyTerry",
+    "ErrorParts",
     "Game",
     "Games",
     "IntersectionUnion",
     "LengthControlled",
+    "Looks",
     "MarginRule",
     "McNemar",
     "Mean",
+    "Noise",
     "NonInferiority",
     "Pair",
     "PairedDifference",
     "PredictionPowered",
+    "Selection",
     "SignFlip",
     "Statistic",
     "Stratified",
     "Strength",
     "Verdict",
+    "Widened",
+    "alpha_spending",
     "average_of_tasks",
     "benjamini_hochberg",
     "bootstrap",
     "bootstrap_mean",
     "bradley_terry",
+    "error_parts",
     "holm",
     "intersection_union",
     "is_binary",
+    "judge_noise",
     "length_controlled",
     "mcnemar",
     "mcnemar_exact",
@@ -86,11 +105,15 @@ __all__ = [
     "ppi_mean",
     "proportion_estimate",
     "required_n",
+    "run_noise",
+    "selection_optimism",
     "sign_flip",
+    "spent",
     "stratified_difference",
     "stratified_mean",
     "strength_difference",
     "unit_variance",
     "units_for_margin",
+    "widened",
     "worst_case_variance",
 ]
