@@ -43,12 +43,14 @@ class CachedEngine:
         """Inner ticket to key and question."""
         self._waiting: dict[str, list[int]] = {}
         """Key to the tickets that want its answer."""
+        self._n_waiting = 0
+        """Tickets in `_waiting`: `pending` is asked after every poll and must not count them."""
         self._inner_tickets = count()
         self._is_open = False
 
     @property
     def pending(self) -> int:
-        return len(self._hits) + sum(len(tickets) for tickets in self._waiting.values())
+        return len(self._hits) + self._n_waiting
 
     def keys(self, requests: Sequence[Request]) -> list[str]:
         return self.inner.keys(requests)
@@ -68,10 +70,12 @@ class CachedEngine:
         stored = self._cache.get_many(sorted(set(keys) - self._waiting.keys()))
         misses: list[Job] = []
         for (ticket, request), key in zip(jobs, keys, strict=True):
+            if key in stored:
+                self._hits.append((ticket, replace(stored[key], from_cache=True)))
+                continue
+            self._n_waiting += 1
             if key in self._waiting:
                 self._waiting[key].append(ticket)
-            elif key in stored:
-                self._hits.append((ticket, replace(stored[key], from_cache=True)))
             else:
                 self._waiting[key] = [ticket]
                 inner_ticket = next(self._inner_tickets)
@@ -99,6 +103,7 @@ class CachedEngine:
             self._hits.clear()
             self._asked.clear()
             self._waiting.clear()
+            self._n_waiting = 0
             self.inner.close()
 
     def _expecting(self, jobs: Sequence[Job]) -> list[Job]:
@@ -129,6 +134,7 @@ class CachedEngine:
         out: list[tuple[int, Reply]] = []
         for key, reply in by_key.items():
             first, *others = self._waiting.pop(key)
+            self._n_waiting -= 1 + len(others)
             again = replace(reply, from_cache=True) if isinstance(reply, Completion) else reply
             out += [(first, reply), *((ticket, again) for ticket in others)]
         return out

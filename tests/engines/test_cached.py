@@ -158,6 +158,28 @@ def test_pending_counts_hits_and_asked(letters: list[str], stored: int) -> None:
     engine.close()
 
 
+@given(st.lists(st.one_of(st.none(), st.lists(st.sampled_from(["a", "b", "c", "F"])))))
+def test_pending_is_what_was_submitted_and_not_returned(
+    moves: list[list[str] | None],
+) -> None:
+    """None: a poll; else texts to submit, repeated and failing ones among them."""
+    engine = CachedEngine(FakeEngine(FakeSpec(), MODEL, Asked()), DictCache())
+    engine.open()
+    owed: set[int] = set()
+    number = 0
+    for move in moves:
+        if move is None:
+            owed -= {ticket for ticket, _ in engine.poll(0)}
+        else:
+            jobs = [(number + n, ask(text)) for n, text in enumerate(move)]
+            number += len(jobs)
+            owed |= {ticket for ticket, _ in jobs}
+            engine.submit(jobs)
+        assert engine.pending == len(owed)
+    engine.close()
+    assert engine.pending == 0
+
+
 def test_a_full_disk_loses_no_stored_answer() -> None:
     cache = DictCache(room=2)
     engine = CachedEngine(fake(Asked()), cache)
