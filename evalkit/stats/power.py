@@ -151,8 +151,8 @@ def worst_case_variance(
     lies within ±(high - low): its variance is at most its mean square, share·(high - low)², with
     the share of units on which the two sides differ at all (for right or wrong answers Connor
     1987, "Sample size for testing differences in proportions for the paired-sample design").
-    Paired scores that differ everywhere are an unlikely worst case; published model pairs differ
-    on a tenth to a third of AlpacaEval.
+    Scores that differ everywhere are an unlikely worst case: on AlpacaEval, Notus and
+    Zephyr-7B-beta differ on 70 of 802 prompts.
 
     Args:
         low: lower bound of a score.

@@ -61,7 +61,7 @@ def ppi_mean(
     and interval are more careful than there, because labels are few: CR1 over clusters (so
     ddof = 1 instead of 0), a cluster of both kinds of samples counted once, and Student's t with
     Satterthwaite's degrees of freedom of the two parts instead of z.  In simulations with 30
-    human labels 95% intervals cover about 95%.
+    binary human labels 95% intervals cover 93.5 to 94%: choosing λ costs a little.
 
     The samples humans labelled must be a random choice of all: then, and only then, the judge's
     error on them is its error on the others.  A label the judge gave after seeing the human's,
