@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import io
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -85,7 +86,7 @@ def fastchat_answers(
         mock.patch.object(tool, "load_model", return_value=loaded),
         mock.patch.object(tool, "get_conversation_template", side_effect=_conversation),
         mock.patch.object(torch.Tensor, "cuda", lambda tensor: tensor),
-        contextlib.redirect_stderr(None),
+        contextlib.redirect_stderr(io.StringIO()),
     ):
         tool.get_model_answers(
             model_path="",
