@@ -23,6 +23,7 @@ _COMMANDS = {
     "import": "Make a run of results that other tools wrote.",
     "data": "Public data: list it, or copy what a suite needs.",
     "compare": "A candidate against baselines, with what may be said.",
+    "claim": "Whether stored runs carry a sentence.",
     "report": "Render a stored run's reports again.",
 }
 

@@ -9,6 +9,7 @@ data carries a sentence.
 
 from __future__ import annotations
 
+from evalkit.compare.claims import ClaimResult, check_claim
 from evalkit.compare.comparisons import comparisons
 from evalkit.compare.estimates import estimates
 from evalkit.compare.health import JudgeHealth, judge_health
@@ -18,10 +19,12 @@ from evalkit.compare.table import rows_table
 from evalkit.store.results import results_json
 
 __all__ = [
+    "ClaimResult",
     "JudgeHealth",
     "Options",
     "Row",
     "by_role",
+    "check_claim",
     "compare",
     "comparisons",
     "estimates",

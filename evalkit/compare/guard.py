@@ -24,7 +24,7 @@ _NEUTRAL = frozenset(
     | {"alpaca_eval", "lm_eval", "evaluator_model", "n", "n_samples", "with_reference"}
 )
 """Keys that tell where something came from, how much there is, or repeat what others decide."""
-_ALIKE = {"judge.protocol": "recorded"}
+_ALIKE: dict[str, Json] = {"judge.protocol": "recorded"}
 """Values that stand for any other: recorded judgments were made by some protocol."""
 
 
@@ -66,7 +66,7 @@ def differences(
     unknown: list[Difference] = []
     for name in dict.fromkeys([*ours, *theirs]):
         a, b = ours.get(name), theirs.get(name)
-        if a == b or _ALIKE.get(name) in (a, b):
+        if a == b or (name in _ALIKE and _ALIKE[name] in (a, b)):
             continue
         if name.startswith("metric.") and None in (a, b):
             continue

@@ -40,6 +40,9 @@ class Host:
         self._tenants: WeakSet[Tenant] = WeakSet()
         self._user: Tenant | None = None
         self.engine: Any = None
+        self.has_adapters = False
+        """It was loaded with room for adapters: a prompt's own rows cannot be asked for then, of
+        the base neither (vLLM's CPU engine ends with an error)."""
         self.loads = 0
         """How often weights were loaded."""
         self.checked: dict[str, Mapping[str, Json]] = {}
@@ -60,7 +63,9 @@ class Host:
                 "may be wrong: this is a bug in evalkit"
             )
         if self.engine is None:
-            self.engine = self._load(max((t.lora_rank for t in self._tenants), default=0))
+            rank = max((t.lora_rank for t in self._tenants), default=0)
+            self.engine = self._load(rank)
+            self.has_adapters = rank > 0
             self.loads += 1
         self._user = tenant
         return self.engine

@@ -268,7 +268,7 @@ class VllmEngine(LocalEngine):
                 scored.append(job)
         if scored and self._engine is not None:
             pairs = ((ticket, self._pairs(request)) for ticket, request in scored)
-            self._scoring.add(pairs, self._block_size, rows=self._lora is None)
+            self._scoring.add(pairs, self._block_size, rows=not self._host.has_adapters)
             self._renderer.drop(request for _, request in scored)
         elif scored:
             # The block size is known only once the engine is open.

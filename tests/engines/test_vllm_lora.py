@@ -97,15 +97,18 @@ def together(
     tuned, base = lora(adapter), lora(smollm2)
     asked = requests("base")
     base.submit(list(enumerate(asked)))
-    tuned.open()
-    ours = answers(tuned, requests("tuned"))
-    tuned.close()
-    base.open()
-    theirs: dict[int, Any] = {}
-    while base.pending:
-        theirs.update(base.poll(1.0))
-    yield tuned, ours, [theirs[n] for n in range(len(asked))], base._host
-    base.close()
+    try:
+        tuned.open()
+        ours = answers(tuned, requests("tuned"))
+        tuned.close()
+        base.open()
+        theirs: dict[int, Any] = {}
+        while base.pending:
+            theirs.update(base.poll(1.0))
+        yield tuned, ours, [theirs[n] for n in range(len(asked))], base._host
+    finally:
+        tuned.close()
+        base.close()
 
 
 def equal(ours: Sequence[Completion], theirs: Sequence[Completion]) -> None:
@@ -145,7 +148,9 @@ class TestTogether:
         probes = [(p, {t: v - 1 for t, v in n.items()}) for p, n in adapter.unmerged.probes]
         wrong = replace(adapter, unmerged=replace(adapter.unmerged, probes=tuple(probes)))
         engine = lora(wrong)
-        with pytest.raises(EngineError, match=r"differs from its merged weights.*serve: merged"):
-            engine.open()
-        engine.close()
+        try:
+            with pytest.raises(EngineError, match=r"from its merged weights.*serve: merged"):
+                engine.open()
+        finally:
+            engine.close()
         assert engine._host.engine is None

@@ -1,0 +1,202 @@
+"""What a claim says: a small grammar of the sentences people put on model cards.
+
+    claim     A RELATION B [and C ...] [within X | by more than X] [on PLACE [and PLACE ...]]
+              A is (the) best [on PLACE ...]
+    RELATION  beats, surpasses, outperforms, is better than | is worse than, loses to
+              | matches, is on par with, equals | is not worse than, is at least as good as
+    PLACE     BENCHMARK, BENCHMARK/TASK or BENCHMARK METRIC; all benchmarks
+
+Names may hold spaces, so they are looked up, never guessed: as written, else in any case, else
+by the label a report shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from evalkit.errors import ComparisonError
+
+__all__ = ["FORMS", "Claim", "Names", "Place", "Relation", "parse"]
+
+Relation: TypeAlias = Literal["better", "worse", "equal", "not_worse", "best"]
+
+_WORDS: dict[str, Relation] = {
+    "is not worse than": "not_worse",
+    "is no worse than": "not_worse",
+    "is at least as good as": "not_worse",
+    "is better than": "better",
+    "is worse than": "worse",
+    "is on par with": "equal",
+    "is equal to": "equal",
+    "is as good as": "equal",
+    "is the best": "best",
+    "is best": "best",
+    "outperforms": "better",
+    "surpasses": "better",
+    "beats": "better",
+    "loses to": "worse",
+    "underperforms": "worse",
+    "matches": "equal",
+    "equals": "equal",
+}
+_RELATION = re.compile(
+    r"(?<!\S)(?:" + "|".join(re.escape(w) for w in _WORDS) + r")(?!\S)", re.IGNORECASE
+)
+_AMOUNT = re.compile(
+    r"\s+(?:by (?:no )?more than|within)\s+(?P<value>\d+(?:\.\d+)?)"
+    r"(?:\s*(?:%|percentage points?|percent|points?|pp)(?!\w))?(?=\s|$)",
+    re.IGNORECASE,
+)
+_SEPARATOR = re.compile(r"\s*,\s*(?:and\s+)?|\s+(?:and|or)\s+")
+_ALL = frozenset({"all benchmarks", "every benchmark", "all", "everything"})
+FORMS = (
+    '"A beats B on alpaca_eval", "A beats B and C on all benchmarks", "A matches B within 3 '
+    'points on mt_bench", "A is not worse than B by more than 3 points on alpaca_eval", "A is '
+    'best on lm_eval/gsm8k"'
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a claim is made."""
+
+    benchmark: str
+    task: str | None = None
+    """None: every task of the benchmark."""
+    metric: str | None = None
+    """None: the primary one."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim, its names looked up."""
+
+    subject: str
+    relation: Relation
+    others: tuple[str, ...]
+    """Empty for `best`: all there are."""
+    amount: float | None
+    """`within X`, `by more than X`, in the benchmark's own unit."""
+    places: tuple[Place, ...]
+    """Empty: every benchmark that is common."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a claim may name."""
+
+    models: Sequence[str]
+    """With records or published; `RUN:MODEL` forms among them."""
+    places: Mapping[str, Place]
+    """By every way of writing them."""
+
+
+def parse(text: str, names: Names) -> Claim:
+    """Read a claim.
+
+    Raises ComparisonError where it has none of the forms, or a name is unknown or ambiguous.
+    """
+    plain = " ".join(text.split()).rstrip(".!")
+    for found in _RELATION.finditer(plain):
+        subject = _lookup(plain[: found.start()].strip(), names.models)
+        if subject is not None:
+            relation = _WORDS[found.group().lower()]
+            return _rest(subject, relation, plain[found.end() :], names)
+    match = _RELATION.search(plain)
+    if match is None:
+        raise ComparisonError(f"{text!r} is no claim that can be checked; expected one of {FORMS}")
+    raise _unknown("model", plain[: match.start()].strip(), names.models)
+
+
+def _rest(subject: str, relation: Relation, text: str, names: Names) -> Claim:
+    amounts = list(_AMOUNT.finditer(text))
+    if len(amounts) > 1:
+        raise ComparisonError(f"{text.strip()!r} names two amounts; expected one")
+    amount = float(amounts[0]["value"]) if amounts else None
+    if amounts:
+        text = text[: amounts[0].start()] + text[amounts[0].end() :]
+    others, places = _split(f"{text} ", names)
+    if relation == "best":
+        if others:
+            raise ComparisonError(
+                f"'is best' is said against all models; unexpected {others!r}; expected 'on' and "
+                f"a benchmark, or nothing"
+            )
+        found: tuple[str, ...] = ()
+    else:
+        found = tuple(_listed(others, "model", names.models))
+    return Claim(subject, relation, found, amount, _places(places, names))
+
+
+def _split(text: str, names: Names) -> tuple[str, str]:
+    """(models, places) around the first ` on ` after which everything is a place."""
+    if _try_list(text.strip(), names.models) is not None:
+        return text.strip(), ""
+    cuts = [m.start() for m in re.finditer(r"(?<!\S)on(?=\s)", text)]
+    for at in cuts:
+        after = text[at + 2 :].strip()
+        if after.lower() in _ALL or _try_list(after, list(names.places)) is not None:
+            return text[:at].strip(), after
+    if cuts:
+        return text[: cuts[-1]].strip(), text[cuts[-1] + 2 :].strip()
+    return text.strip(), ""
+
+
+def _places(text: str, names: Names) -> tuple[Place, ...]:
+    if not text or text.lower() in _ALL:
+        return ()
+    return tuple(names.places[n] for n in _listed(text, "benchmark", list(names.places)))
+
+
+def _listed(text: str, kind: str, known: Sequence[str]) -> list[str]:
+    if not text:
+        raise ComparisonError(f"the claim names no {kind}; expected one of: {', '.join(known)}")
+    found = _try_list(text, known)
+    if found is None:
+        wrong = (piece for piece in _pieces(text) if _lookup(piece, known) is None)
+        raise _unknown(kind, next(wrong, text), known)
+    return found
+
+
+def _try_list(text: str, known: Sequence[str]) -> list[str] | None:
+    """Names joined by commas, `and` and `or`; None where some part is no name.
+
+    The longest name first, since a name may hold an `and` itself.
+    """
+    for cut in [*_separators(text), None]:
+        head, rest = (text, "") if cut is None else (text[: cut.start()], text[cut.end() :])
+        name = _lookup(head.removeprefix("both ").strip(), known)
+        if name is None:
+            continue
+        if cut is None:
+            return [name]
+        others = _try_list(rest, known)
+        if others is not None:
+            return [name, *others]
+    return None
+
+
+def _separators(text: str) -> list[re.Match[str]]:
+    return list(_SEPARATOR.finditer(text))
+
+
+def _pieces(text: str) -> list[str]:
+    return [piece.removeprefix("both ").strip() for piece in _SEPARATOR.split(text)]
+
+
+def _lookup(text: str, known: Sequence[str]) -> str | None:
+    """The known name that `text` is.  Raises ComparisonError where case alone tells two apart."""
+    if text in known:
+        return text
+    found = [name for name in known if name.casefold() == text.casefold()]
+    if len(found) > 1:
+        raise ComparisonError(f"{text!r} may be any of {', '.join(found)}; write it as it is")
+    return found[0] if found else None
+
+
+def _unknown(kind: str, text: str, known: Sequence[str]) -> ComparisonError:
+    choices = ", ".join(dict.fromkeys(known)) or "none"
+    return ComparisonError(f"no {kind} is called {text!r}; expected one of: {choices}")

@@ -1,0 +1,257 @@
+"""Do the data carry a claim?  Supported, not supported or contradicted, and what may be said.
+
+Every part of a claim (one baseline on one task) must hold: the test is an intersection-union
+test, so each part is tested at its own level and needs no correction (Berger 1982).
+
+- better, worse: the two-sided interval excludes zero on that side;
+- equal: two one-sided tests, so that the interval of level 1 - 2·alpha lies within the margin
+  (Schuirmann 1987);
+- not worse: non-inferiority with the margin (`stats.non_inferiority`);
+- best: better than every other model with records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, TypeAlias
+
+from evalkit.compare.claim_text import Claim, Names, Place, parse
+from evalkit.compare.rows import Options, Row, compare
+from evalkit.compare.sides import find, metrics_of, names
+from evalkit.compare.words import benchmark_label, metric_words, task_label, unit_text, verdict
+from evalkit.errors import ComparisonError
+from evalkit.stats import MarginRule, non_inferiority
+from evalkit.tables import difference, figure
+from evalkit.types import Comparison, Json, Run
+
+__all__ = ["ClaimResult", "check_claim"]
+
+Answer: TypeAlias = Literal["supported", "not supported", "contradicted"]
+ALPHA = 0.05
+"""One-sided error of `equal` and `not worse`, as the gate's default."""
+_SPANS = {"percent": 100.0, "points": 9.0}
+"""Largest difference of one sample's scores: bounds the error where all samples agree."""
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """What the data say to a claim."""
+
+    claim: str
+    answer: Answer
+    reasons: tuple[str, ...]
+    """One sentence a part."""
+    suggestion: str
+    """What may be said instead, or as it stands; empty where nothing may."""
+
+    def to_json(self) -> dict[str, Json]:
+        """By field name."""
+        return asdict(self) | {"reasons": list(self.reasons)}
+
+
+def check_claim(
+    runs: Sequence[Run], text: str, options: Options, *, accept_damaged: bool = False
+) -> ClaimResult:
+    """Check a claim against stored runs.
+
+    Args:
+        runs: Where the evidence is.
+        text: See `claim_text`.
+        options: Level of the intervals, settings that may differ.
+        accept_damaged: Judge on evidence that was found damaged, too.
+
+    Raises:
+        ComparisonError: no claim, unknown names, or scores that were not made alike.
+    """
+    claim = parse(text, _names(runs))
+    others = claim.others or tuple(n for n in names(runs) if n != claim.subject)
+    if not others:
+        raise ComparisonError(f"{claim.subject!r} is the only model; a claim needs another")
+    published = [n for n in (claim.subject, *others) if n in _published(runs)]
+    if published:
+        return _only_published(runs, text, claim, published)
+    rows = [r for r in compare(runs, claim.subject, others, options) if _concerns(r, claim)]
+    parts = [_part(row, claim, runs) for row in rows]
+    parts += [("not supported", why) for why in _missing(rows, claim, others)]
+    damage = [] if accept_damaged else list(_damaged(runs, {claim.subject, *others}))
+    parts += [("not supported", why) for why in damage]
+    said = " ".join(row.sentence for row in rows)
+    reasons = tuple(reason for _, reason in parts)
+    return ClaimResult(text, _together([a for a, _ in parts]), reasons, "" if damage else said)
+
+
+def _together(answers: Sequence[Answer]) -> Answer:
+    if "contradicted" in answers:
+        return "contradicted"
+    return "supported" if answers and set(answers) == {"supported"} else "not supported"
+
+
+# --- names --------------------------------------------------------------------------------------
+
+
+def _names(runs: Sequence[Run]) -> Names:
+    models = [*names(runs), *_published(runs)]
+    for run in runs:
+        own = dict.fromkeys(record.model for record in run.records)
+        models += [f"{run.folder.name}:{name}" for name in own]
+    places: dict[str, Place] = {}
+    for run in runs:
+        for model in dict.fromkeys(record.model for record in run.records):
+            for benchmark, part in find([run], model).parts.items():
+                for name in dict.fromkeys((benchmark, benchmark_label(benchmark))):
+                    places |= _ways(name, Place(benchmark), metrics_of(part))
+    return Names(tuple(dict.fromkeys(models)), places)
+
+
+def _ways(name: str, place: Place, metrics: Mapping[str, Sequence[object]]) -> dict[str, Place]:
+    found = {name: place}
+    for task, measured in metrics.items():
+        own = Place(place.benchmark, task)
+        found[f"{name}/{task}"] = own
+        for metric in measured:
+            called = getattr(metric, "name", "")
+            found[f"{name}/{task} {called}"] = Place(place.benchmark, task, called)
+            if len(metrics) == 1:
+                found[f"{name} {called}"] = Place(place.benchmark, task, called)
+    return found
+
+
+def _published(runs: Sequence[Run]) -> list[str]:
+    """Models known by their figures only."""
+    with_records = set(names(runs))
+    specs = [run.manifest.get("suite", {}).get("models", {}) for run in runs]
+    found = [n for s in specs for n, spec in s.items() if spec.get("role") == "published"]
+    return [name for name in dict.fromkeys(found) if name not in with_records]
+
+
+def _concerns(row: Row, claim: Claim) -> bool:
+    c = row.comparison
+    if c.category is not None:
+        return False
+    if not claim.places:
+        return row.headline
+    return any(
+        c.benchmark == place.benchmark
+        and place.task in (None, c.task)
+        and (row.headline if place.metric is None else c.metric == place.metric)
+        for place in claim.places
+    )
+
+
+def _missing(rows: Sequence[Row], claim: Claim, others: Sequence[str]) -> Iterator[str]:
+    """Parts of a claim that nothing was found for: what is not there cannot carry it."""
+    have = {(r.comparison.baseline, r.comparison.benchmark) for r in rows}
+    wanted = [place.benchmark for place in claim.places]
+    for other in others:
+        for benchmark in dict.fromkeys(wanted):
+            if (other, benchmark) not in have:
+                yield (
+                    f"{claim.subject} and {other} have no samples of {benchmark_label(benchmark)} "
+                    f"in common."
+                )
+        if not wanted and not any(baseline == other for baseline, _ in have):
+            yield f"{claim.subject} and {other} have no samples in common."
+
+
+# --- one part -----------------------------------------------------------------------------------
+
+
+def _part(row: Row, claim: Claim, runs: Sequence[Run]) -> tuple[Answer, str]:
+    c = row.comparison
+    if claim.relation in ("equal", "not_worse"):
+        amount = claim.amount if claim.amount is not None else _gate_margin(runs, c)
+        if amount is None:
+            where = task_label(c.benchmark, c.task)
+            return "not supported", (
+                f"On {where} that needs a margin: say 'within X points' or 'by more than X "
+                f"points', or give the suite's gate one. {row.sentence}"
+            )
+        return _margin_part(c, claim, amount)
+    said, plain = verdict(c), _plain(row)
+    wanted, opposite = ("worse", "better") if claim.relation == "worse" else ("better", "worse")
+    if claim.amount is not None:
+        return "not supported", f"'{claim.relation}' by an amount is not tested. {plain}"
+    if said == wanted:
+        return "supported", plain
+    return ("contradicted" if said == opposite else "not supported"), plain
+
+
+def _plain(row: Row) -> str:
+    """The row's sentence; where only the correction for many rows hides a verdict, its figures."""
+    c = row.comparison
+    if verdict(c) == row.verdict:
+        return row.sentence
+    shown = f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)}"
+    return (
+        f"{c.candidate} is {verdict(c)} than {c.baseline} on {task_label(c.benchmark, c.task)} "
+        f"taken alone ({shown}); among all rows of these runs it is not told apart."
+    )
+
+
+def _margin_part(c: Comparison, claim: Claim, margin: float) -> tuple[Answer, str]:
+    sign = 1 if c.higher_is_better else -1
+    if c.difference is None or c.standard_error is None:
+        return (
+            "not supported",
+            f"On {task_label(c.benchmark, c.task)} nothing is known: {c.method}.",
+        )
+    rule = MarginRule(margin, ALPHA, span=_SPANS.get(c.unit))
+    df = c.n_clusters - 1
+    found = non_inferiority(sign * c.difference, c.standard_error, df, rule)
+    back = non_inferiority(-sign * c.difference, c.standard_error, df, rule)
+    shown = (
+        f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)} on "
+        f"{task_label(c.benchmark, c.task)}, margin {figure(margin, c.unit)}"
+    )
+    if found.low is None or found.high is None:
+        return "not supported", f"{c.candidate} against {c.baseline}: {shown}; {found.method}."
+    low, high = sorted((sign * found.low, sign * found.high))
+    bounds = f"{difference(low, c.unit)} to {difference(high, c.unit)} at 95% on each side"
+    reason = f"{c.candidate} against {c.baseline}: {shown}; {bounds}."
+    holds = found.verdict == "pass" and (claim.relation == "not_worse" or back.verdict == "pass")
+    if holds:
+        return "supported", reason
+    beyond = found.high < -margin or (claim.relation == "equal" and found.low > margin)
+    return ("contradicted" if beyond else "not supported"), reason
+
+
+def _gate_margin(runs: Sequence[Run], c: Comparison) -> float | None:
+    """Of the runs' suites, where they have a gate."""
+    for run in runs:
+        margins = (run.manifest.get("suite", {}).get("gate") or {}).get("margins") or {}
+        for name in (f"{c.benchmark}/{c.task}", c.benchmark, "default"):
+            if name in margins:
+                return float(margins[name])
+    return None
+
+
+# --- evidence -----------------------------------------------------------------------------------
+
+
+def _damaged(runs: Sequence[Run], models: set[str]) -> Iterator[str]:
+    for run in runs:
+        for entry in run.manifest.get("evidence", ()):
+            for finding in entry.get("findings", ()):
+                if finding.get("damaged") and entry.get("model") in models:
+                    yield f"Damaged evidence of {entry['model']}: {finding.get('message')}."
+
+
+def _only_published(
+    runs: Sequence[Run], text: str, claim: Claim, published: Sequence[str]
+) -> ClaimResult:
+    shown = {claim.subject, *claim.others}
+    places = {place.benchmark for place in claim.places}
+    figures = [
+        f"{e.model}, {task_label(e.benchmark, e.task)}, {metric_words(e.metric)}: "
+        f"{figure(e.point, e.unit)} ({e.source or 'measured here'})"
+        for run in runs
+        for e in run.estimates
+        if e.model in shown and e.point is not None and e.category is None
+        if not places or e.benchmark in places
+    ]
+    reason = (
+        f"Only published figures of {', '.join(published)} are known, and without scores of "
+        f"single samples the error of a difference cannot be computed."
+    )
+    return ClaimResult(text, "not supported", (reason, *figures), "")
