@@ -18,20 +18,28 @@ each cut at its benchmark's limit.  Orders counted:
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import heapq
 import json
-import os
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks._common import Cell, Table, parser, public_data, publish, ratio
 from evalkit.engines._order import cautious
 
-__all__ = ["Conversation", "bound", "conversations", "decode_steps", "orders"]
+__all__ = [
+    "LIMITS",
+    "Conversation",
+    "bound",
+    "conversations",
+    "decode_steps",
+    "four_characters",
+    "main",
+    "orders",
+]
 
 LIMITS = {"alpaca_eval": 2048, "mt_bench": 1024, "gsm8k": 256}
 """New tokens an answer may have, as evalkit's benchmarks ask for them."""
@@ -187,31 +195,40 @@ def four_characters(texts: list[str]) -> list[int]:
 
 
 def main() -> None:
-    """Count and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--slots", type=int, nargs="+", default=[64, 256])
-    parser.add_argument("--tokenizer", help="folder of a tokenizer; default: 4 characters a token")
-    options = parser.parse_args()
-    data = Path(os.environ["EVALKIT_DATA"])
+    """Count and publish."""
+    made = parser(__doc__)
+    made.add_argument("--slots", type=int, nargs="+", default=[64, 256])
+    made.add_argument("--tokenizer", help="folder of a tokenizer; default: 4 characters a token")
+    options = made.parse_args()
     count = four_characters if options.tokenizer is None else _tokenizer(options.tokenizer)
+    data = public_data()
     mixes = {
         "Zephyr-7B-beta": conversations(data, "zephyr-7b-beta", "zephyr-7b-beta", count),
         "Notus, Mistral-ORPO": conversations(data, "notus-7b-v1", "mistral-orpo-capybara", count),
     }
     names = list(mixes)
+    tables = []
     for name, other in zip(names, reversed(names), strict=True):
+        counted = [orders(mixes[name], mixes[other], slots) for slots in options.slots]
+        rows = [(order, *_cells(order, counted)) for order in counted[0]]
+        columns = ["order"]
         for slots in options.slots:
-            counted = orders(mixes[name], mixes[other], slots)
-            print(f"\n{name}, {len(mixes[name])} samples, {slots} at a time")
-            for order, steps in counted.items():
-                print(f"  {order:42} {steps:8,} {steps / counted['bound']:8.2f}")
+            columns += [f"{slots} at a time", "of the bound"]
+        title = f"Decode steps for {len(mixes[name]):,} samples answered as by {name}"
+        tables.append(Table(title, tuple(columns), rows))
+    publish("schedule", tables, options)
+
+
+def _cells(order: str, counted: Sequence[dict[str, int]]) -> list[Cell]:
+    """Steps and their multiple of the bound, for each number of slots."""
+    return [cell for c in counted for cell in (c[order], ratio(c[order], c["bound"]))]
 
 
 def _tokenizer(folder: str) -> Callable[[list[str]], list[int]]:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    return lambda texts: [len(ids) for ids in tokenizer(texts)["input_ids"]]
+    return lambda texts: [len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"]]
 
 
 if __name__ == "__main__":
