@@ -48,7 +48,6 @@ def prepare() -> None:
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("TQDM_DISABLE", "1")
     # Threads that wait for each other on busy cores must not spin there.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     real = importlib.metadata.version
@@ -188,13 +187,15 @@ def alpaca_eval_outputs(
     prompts = [f"{template.format(i)}<|im_start|>assistant\n" for i in instructions]
     outputs: list[str] = []
     for at in range(0, len(prompts), 64):
-        outputs += tool.vllm_local_completions(
-            prompts[at : at + 64],
-            path,
-            max_new_tokens,
-            model_kwargs=dict(VLLM_SETTINGS),
-            temperature=0.0,
-        )["completions"]
+        # Only the bars are kept away: without them vLLM divides by their elapsed time of zero.
+        with contextlib.redirect_stderr(io.StringIO()):
+            outputs += tool.vllm_local_completions(
+                prompts[at : at + 64],
+                path,
+                max_new_tokens,
+                model_kwargs=dict(VLLM_SETTINGS),
+                temperature=0.0,
+            )["completions"]
     return outputs
 
 
