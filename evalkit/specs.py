@@ -181,7 +181,11 @@ class GateSpec(Spec):
     baseline: str
     """Model the candidate must not be worse than."""
     margins: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
-    """Allowed loss per benchmark in its own unit; `default` for the rest."""
+    """Allowed loss per benchmark, or `benchmark/task`, in its own unit; `default` for the rest."""
+    required: tuple[str, ...] = ()
+    """Benchmarks (or `benchmark/task`) that must pass; empty: all but `warn_only`."""
+    warn_only: tuple[str, ...] = ()
+    """Benchmarks (or `benchmark/task`) that are shown and never fail the gate."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     """One-sided error probability."""
     power: float = Field(default=0.8, gt=0.5, lt=1)

@@ -24,6 +24,8 @@ _COMMANDS = {
     "data": "Public data: list it, or copy what a suite needs.",
     "compare": "A candidate against baselines, with what may be said.",
     "claim": "Whether stored runs carry a sentence.",
+    "gate": "Pass, regression or inconclusive, for CI.",
+    "history": "Figures over the checkpoints of a training run.",
     "report": "Render a stored run's reports again.",
 }
 

@@ -21,6 +21,7 @@ from evalkit.stats.means import t_quantile
 __all__ = ["MarginRule", "NonInferiority", "Verdict", "non_inferiority", "units_for_margin"]
 
 Verdict = Literal["pass", "regression", "inconclusive"]
+_MOST_UNITS = 2**50
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def units_for_margin(
 
     Returns:
         At least 2; None for margin 0, which an equal candidate passes with probability alpha
-        only, however many units there are.
+        only, however many units there are, and where more than 2**50 would be needed.
 
     Raises:
         ValueError: a negative margin or variance, a probability outside 0 to 1.
@@ -161,6 +162,8 @@ def units_for_margin(
 
     upper = 2
     while not resolves(upper):
+        if upper > _MOST_UNITS:
+            return None
         upper *= 2
     lower = max(1, upper // 2)
     while upper - lower > 1:

@@ -215,12 +215,14 @@ def _gate(source: Source, parts: Parts, gate: GateSpec) -> None:
     if not _all_named(parts):
         return
     entries = [spec.entry for spec in parts.benchmarks if spec is not None]
-    for name in gate.margins:
-        if name not in entries and name != "default":
-            source.report(
-                ("gate", "margins", name),
-                f"no benchmark {name!r}{choices_hint(name, [*entries, 'default'])}",
-            )
+    places = [("margins", name) for name in gate.margins if name != "default"]
+    places += [("required", name) for name in gate.required]
+    places += [("warn_only", name) for name in gate.warn_only]
+    for field, name in places:
+        if name.partition("/")[0] not in entries:
+            choices = [*entries, "default"] if field == "margins" else entries
+            path = ("gate", field, name) if field == "margins" else ("gate", field)
+            source.report(path, f"no benchmark {name!r}{choices_hint(name, choices)}")
 
 
 def warnings(source: Source, parts: Parts, types: Types, root: Path) -> tuple[Problem, ...]:

@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"api"}),
     frozenset({"runner"}),
-    frozenset({"report"}),
+    frozenset({"gate", "history", "report"}),
     frozenset({"compare"}),
     frozenset({"importers"}),
     frozenset({"benchmarks", "judges"}),

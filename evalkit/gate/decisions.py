@@ -1,0 +1,296 @@
+"""The decision: is the candidate not worse than the baseline by more than the margins?
+
+Each primary metric of each task is one non-inferiority test (`stats.non_inferiority`).  The gate
+passes when every required test passes, which needs no correction for their number; it calls a
+regression when one of them regressed after Holm's correction, which does.  Anything else is
+inconclusive: too few samples to know, or something that was required is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from evalkit.compare import Row
+from evalkit.compare.words import task_label
+from evalkit.specs import GateSpec
+from evalkit.stats import (
+    MarginRule,
+    Verdict,
+    holm,
+    non_inferiority,
+    unit_variance,
+    units_for_margin,
+)
+from evalkit.types import Comparison, Json
+
+__all__ = ["Decision", "GateResult", "Policy", "decide"]
+
+Place: TypeAlias = tuple[str, str]
+"""(benchmark, task)"""
+_SPANS = {"percent": 100.0, "points": 9.0}
+"""Largest difference of one sample's scores, by unit."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the gate demands, from the suite's `gate` section."""
+
+    margins: Mapping[str, float] = field(default_factory=dict)
+    """By `benchmark/task`, benchmark, or `default`, in the metric's unit; 0 where none is given."""
+    alpha: float = 0.05
+    power: float = 0.8
+    required: frozenset[str] = frozenset()
+    """Benchmarks (or `benchmark/task`) that must pass; empty: all but `warn_only`."""
+    warn_only: frozenset[str] = frozenset()
+    """Benchmarks (or `benchmark/task`) that are shown and never fail the gate."""
+    fails_undecided: bool = False
+    """An inconclusive gate fails."""
+
+    @classmethod
+    def of(cls, spec: GateSpec) -> Policy:
+        """The policy of a suite."""
+        return cls(
+            margins=spec.margins,
+            alpha=spec.alpha,
+            power=spec.power,
+            required=frozenset(spec.required),
+            warn_only=frozenset(spec.warn_only),
+            fails_undecided=spec.on_inconclusive == "fail",
+        )
+
+    def margin(self, place: Place) -> float:
+        """Allowed loss of one task."""
+        names = (f"{place[0]}/{place[1]}", place[0], "default")
+        return next((self.margins[n] for n in names if n in self.margins), 0.0)
+
+    def requires(self, place: Place) -> bool:
+        """Whether this task decides."""
+        names = {f"{place[0]}/{place[1]}", place[0]}
+        if self.required:
+            return bool(names & self.required)
+        return not names & self.warn_only
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One test, in the unit of its metric; differences are candidate minus baseline."""
+
+    benchmark: str
+    task: str
+    metric: str
+    unit: str
+    higher_is_better: bool
+    required: bool
+    verdict: Verdict
+    margin: float
+    difference: float | None
+    low: float | None
+    """One-sided bounds at confidence 1 - alpha, on each side."""
+    high: float | None
+    p: float | None
+    """Of the null "worse by the margin or more"."""
+    p_regression: float | None
+    """Of the null "not worse at all", corrected by Holm over the required tests."""
+    n: int
+    n_clusters: int
+    n_missing: tuple[int, int]
+    """Candidate, baseline."""
+    resolvable: float | None
+    """Smallest margin at which an equal candidate passes with the wanted power."""
+    needed: int | None
+    """Units that would resolve the margin; None where it is resolved, or cannot be."""
+    note: str
+    """Why it is inconclusive, or what to know."""
+
+    @property
+    def place(self) -> Place:
+        """Benchmark and task."""
+        return self.benchmark, self.task
+
+    @property
+    def label(self) -> str:
+        """Benchmark and task in words."""
+        return task_label(self.benchmark, self.task)
+
+    @property
+    def underpowered(self) -> bool:
+        """The margin is under what so many samples resolve."""
+        return self.resolvable is not None and self.margin < self.resolvable
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """The gate's answer."""
+
+    candidate: str
+    baseline: str
+    verdict: Verdict
+    decisions: tuple[Decision, ...]
+    reasons: tuple[str, ...]
+    """Why it is not a pass; empty for one."""
+    alpha: float
+    power: float
+    fails_undecided: bool
+    limited: bool = False
+    """A run behind it asked only some of the samples (`--limit`)."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 passed, 1 regression, 3 inconclusive where that fails, else 0."""
+        if self.verdict == "regression":
+            return 1
+        return 3 if self.verdict == "inconclusive" and self.fails_undecided else 0
+
+    def to_json(self) -> dict[str, Json]:
+        """By field name, decisions as objects."""
+        decisions = [{**vars(d), "n_missing": list(d.n_missing)} for d in self.decisions]
+        mine = {k: v for k, v in vars(self).items() if k not in ("decisions", "reasons")}
+        return {
+            **mine,
+            "reasons": list(self.reasons),
+            "exit_code": self.exit_code,
+            "decisions": decisions,
+        }
+
+
+def decide(
+    sides: tuple[str, str],
+    rows: Sequence[Row],
+    policy: Policy,
+    *,
+    expected: Sequence[Place] = (),
+    limited: bool = False,
+) -> GateResult:
+    """Apply a policy.
+
+    Args:
+        sides: Candidate and baseline, as the result should name them.
+        rows: From `compare.compare` of these two; headline rows are used.
+        policy: What is demanded.
+        expected: Benchmarks and tasks that must be there; one that is required and has no row is
+            inconclusive, never passed in silence.  An empty task stands for any of the benchmark.
+        limited: A run behind the rows is limited.
+    """
+    found = [_decision(row.comparison, policy) for row in rows if row.headline]
+    present = {d.place for d in found} | {(d.benchmark, "") for d in found}
+    found += [_absent(place, policy) for place in expected if place not in present]
+    found = _corrected(found, policy)
+    required = [d for d in found if d.required]
+    reasons: list[str] = [_reason(d) for d in required if d.verdict != "pass"]
+    if not required:
+        reasons.append("Nothing required was compared.")
+    verdict: Verdict = "pass"
+    if any(d.verdict == "regression" for d in required):
+        verdict = "regression"
+    elif reasons:
+        verdict = "inconclusive"
+    return GateResult(
+        candidate=sides[0],
+        baseline=sides[1],
+        verdict=verdict,
+        decisions=tuple(found),
+        reasons=tuple(reasons),
+        alpha=policy.alpha,
+        power=policy.power,
+        fails_undecided=policy.fails_undecided,
+        limited=limited,
+    )
+
+
+def _decision(c: Comparison, policy: Policy) -> Decision:
+    place = (c.benchmark, c.task)
+    sign = 1 if c.higher_is_better else -1
+    margin = policy.margin(place)
+    rule = MarginRule(margin, policy.alpha, policy.power, _SPANS.get(c.unit))
+    difference = None if c.difference is None else sign * c.difference
+    df = c.n_clusters - 1 if c.n_clusters > 1 else None
+    found = non_inferiority(difference, c.standard_error, df, rule)
+    bounds = [None if b is None else sign * b for b in (found.low, found.high)]
+    low, high = bounds if sign == 1 else bounds[::-1]
+    decided = Decision(
+        benchmark=c.benchmark,
+        task=c.task,
+        metric=c.metric,
+        unit=c.unit,
+        higher_is_better=c.higher_is_better,
+        required=policy.requires(place),
+        verdict=found.verdict,
+        margin=margin,
+        difference=c.difference,
+        low=low,
+        high=high,
+        p=found.p,
+        p_regression=found.p_regression,
+        n=c.n,
+        n_clusters=c.n_clusters,
+        n_missing=(c.n_missing_candidate, c.n_missing_baseline),
+        resolvable=found.resolvable,
+        needed=None,
+        note="" if found.low is not None else found.method,
+    )
+    return replace(decided, needed=_needed(decided, c, policy))
+
+
+def _needed(decided: Decision, c: Comparison, policy: Policy) -> int | None:
+    variance = unit_variance(c.standard_error, c.n_clusters)
+    if not decided.underpowered or not variance:
+        return None
+    return units_for_margin(variance, decided.margin, alpha=policy.alpha, power=policy.power)
+
+
+def _absent(place: Place, policy: Policy) -> Decision:
+    return Decision(
+        benchmark=place[0],
+        task=place[1],
+        metric="",
+        unit="raw",
+        higher_is_better=True,
+        required=policy.requires(place),
+        verdict="inconclusive",
+        margin=policy.margin(place),
+        difference=None,
+        low=None,
+        high=None,
+        p=None,
+        p_regression=None,
+        n=0,
+        n_clusters=0,
+        n_missing=(0, 0),
+        resolvable=None,
+        needed=None,
+        note="no samples that both have",
+    )
+
+
+def _corrected(found: Sequence[Decision], policy: Policy) -> list[Decision]:
+    """Regressions hold after Holm's correction over the required tests, or are undecided.
+
+    Where all samples agree there is no p: such a regression stands, since its bounds are exact.
+    """
+    adjusted = holm([d.p_regression if d.required else None for d in found])
+    corrected = []
+    for decision, p in zip(found, adjusted, strict=True):
+        if not decision.required:
+            corrected.append(decision)
+            continue
+        verdict, note = decision.verdict, decision.note
+        if verdict == "regression" and p is not None and p > policy.alpha:
+            verdict = "inconclusive"
+            note = "worse on its own, not once all required tests are corrected for"
+        corrected.append(replace(decision, verdict=verdict, p_regression=p, note=note))
+    return corrected
+
+
+def _reason(decision: Decision) -> str:
+    if decision.verdict == "regression":
+        return f"{decision.label}: worse beyond doubt, by more than the margin allows"
+    if decision.note:
+        return f"{decision.label}: {decision.note}"
+    if decision.underpowered:
+        needed = f"; {decision.needed:,} would do" if decision.needed else ""
+        return (
+            f"{decision.label}: {decision.n_clusters:,} samples do not resolve the margin{needed}"
+        )
+    return f"{decision.label}: neither within the margin nor worse beyond doubt"

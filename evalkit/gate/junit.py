@@ -1,0 +1,87 @@
+"""The gate's result as JUnit XML.
+
+Source: the schema that CI systems share (testsuites, testsuite, testcase with failure, skipped or
+system-out), as Jenkins' xunit plugin writes it down in junit-10.xsd.
+"""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+from evalkit.compare.words import metric_words
+from evalkit.gate.decisions import Decision, GateResult
+from evalkit.gate.table import gate_headline, gate_warnings
+from evalkit.tables import difference, figure
+
+__all__ = ["junit"]
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 has no way to spell."""
+
+
+def junit(result: GateResult) -> bytes:
+    """One test case per test: regressions fail, what is undecided fails or is skipped."""
+    failures = sum(_fails(d, result) for d in result.decisions)
+    skipped = sum(_skipped(d, result) for d in result.decisions)
+    counts = {
+        "tests": str(len(result.decisions)),
+        "failures": str(failures),
+        "errors": "0",
+    }
+    root = ET.Element("testsuites", {"name": "evalkit gate", **counts})
+    suite = ET.SubElement(
+        root,
+        "testsuite",
+        {
+            "name": _plain(f"{result.candidate} against {result.baseline}"),
+            **counts,
+            "skipped": str(skipped),
+        },
+    )
+    for decision in result.decisions:
+        _case(suite, decision, result)
+    out = ET.SubElement(suite, "system-out")
+    out.text = _plain("\n".join([gate_headline(result), *result.reasons, *gate_warnings(result)]))
+    ET.indent(root)
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def _case(suite: ET.Element, d: Decision, result: GateResult) -> None:
+    name = f"{d.label}, {metric_words(d.metric)}" if d.metric else d.label
+    case = ET.SubElement(
+        suite, "testcase", {"name": _plain(name), "classname": _plain(d.benchmark)}
+    )
+    said = _plain(_said(d))
+    if _fails(d, result):
+        failure = ET.SubElement(case, "failure", {"message": said, "type": d.verdict})
+        failure.text = said
+    elif _skipped(d, result):
+        ET.SubElement(case, "skipped", {"message": said})
+    else:
+        ET.SubElement(case, "system-out").text = said
+
+
+def _fails(d: Decision, result: GateResult) -> bool:
+    if not d.required or d.verdict == "pass":
+        return False
+    return d.verdict == "regression" or result.fails_undecided
+
+
+def _skipped(d: Decision, result: GateResult) -> bool:
+    return d.verdict != "pass" and not _fails(d, result)
+
+
+def _said(d: Decision) -> str:
+    bounds = "no bounds"
+    if d.low is not None and d.high is not None:
+        bounds = f"{difference(d.low, d.unit)} to {difference(d.high, d.unit)}"
+    text = (
+        f"{d.verdict}: difference {difference(d.difference, d.unit)}, bounds {bounds}, margin "
+        f"{figure(d.margin, d.unit)}, n {d.n}"
+    )
+    return f"{text}; {d.note}" if d.note else text
+
+
+def _plain(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)

@@ -1,0 +1,119 @@
+"""The gate's result for people: a sentence, a table, warnings."""
+
+from __future__ import annotations
+
+from evalkit.compare.words import metric_words, unit_text
+from evalkit.gate.decisions import Decision, GateResult
+from evalkit.tables import (
+    MISSING,
+    Cell,
+    Column,
+    Table,
+    count,
+    difference,
+    escape_markdown,
+    figure,
+    table_to_markdown,
+    table_to_text,
+    visible,
+)
+
+__all__ = ["gate_headline", "gate_lines", "gate_markdown", "gate_table", "gate_warnings"]
+
+_WORDS = {"pass": "pass", "regression": "REGRESSION", "inconclusive": "inconclusive"}
+
+
+def gate_headline(result: GateResult) -> str:
+    """The verdict in a sentence."""
+    pair = f"{result.candidate} against {result.baseline}"
+    required = sum(d.required for d in result.decisions)
+    if result.verdict == "pass":
+        tests = "the one required test" if required == 1 else f"all {required} required tests"
+        return f"Gate passed: {pair}, not worse by more than the margin on {tests}."
+    regressed = sum(d.required and d.verdict == "regression" for d in result.decisions)
+    if result.verdict == "regression":
+        return f"Gate failed: {pair}, a regression on {regressed} of {required} required tests."
+    tail = "" if result.fails_undecided else " (a warning, by the policy)"
+    return f"Gate undecided{tail}: {pair}; the data show neither a pass nor a regression."
+
+
+def gate_table(result: GateResult) -> Table:
+    """One row a test."""
+    confidence = f"{100 * (1 - result.alpha):.4g}%"
+    columns = (
+        Column("", header=True),
+        Column("Metric"),
+        Column("Difference", "right"),
+        Column(f"Bounds ({confidence} each side)", "right"),
+        Column("Margin", "right"),
+        Column("Resolves", "right"),
+        Column("n", "right"),
+        Column("Missing", "right"),
+        Column("Verdict"),
+    )
+    note = (
+        f"Pass: the difference is above minus the margin with {confidence} confidence. Resolves: "
+        f"the smallest margin at which an equal candidate passes with probability "
+        f"{result.power:g}."
+    )
+    return Table.of("", columns, [_row(d) for d in result.decisions], note)
+
+
+def _row(d: Decision) -> tuple[Cell, ...]:
+    word = _WORDS[d.verdict] + ("" if d.required else " (warns only)")
+    tone = {"pass": "better", "regression": "worse"}.get(d.verdict, "unclear")
+    bounds = MISSING
+    if d.low is not None and d.high is not None:
+        bounds = f"{difference(d.low, d.unit)} to {difference(d.high, d.unit)}"
+    return (
+        Cell.text(d.label),
+        Cell.text(metric_words(d.metric)),
+        Cell(d.difference, difference(d.difference, d.unit)),
+        Cell(d.low, bounds),
+        Cell(d.margin, figure(d.margin, d.unit)),
+        Cell(d.resolvable, figure(d.resolvable, d.unit)),
+        Cell(d.n, count(d.n)),
+        Cell.text(f"{count(d.n_missing[0])}, {count(d.n_missing[1])}"),
+        Cell.text(word, tone=tone),  # type: ignore[arg-type]
+    )
+
+
+def gate_warnings(result: GateResult) -> list[str]:
+    """What to know beside the verdict: margins no sample size here resolves, limited runs."""
+    found = []
+    if result.limited:
+        found.append("A run behind this gate is limited (--limit): its verdict is for trying out.")
+    for d in result.decisions:
+        if d.underpowered:
+            needed = f"; {d.needed:,} samples would do" if d.needed else ""
+            found.append(
+                f"{d.label}: margin {figure(d.margin, d.unit)} "
+                f"{unit_text(d.unit, of_difference=True)} is under the "
+                f"{figure(d.resolvable, d.unit)} that {d.n_clusters:,} samples resolve{needed}; "
+                f"an equal candidate passes less often than {result.power:g}."
+            )
+        if not d.required and d.verdict != "pass":
+            found.append(f"{d.label}: {d.verdict} (warns only).")
+    return found
+
+
+def gate_lines(result: GateResult) -> list[str]:
+    """For a terminal."""
+    lines = [visible(gate_headline(result)), ""]
+    lines += table_to_text(gate_table(result)).split("\n")
+    lines += [f"because: {visible(reason)}" for reason in result.reasons]
+    lines += [f"warning: {visible(warning)}" for warning in gate_warnings(result)]
+    return lines
+
+
+def gate_markdown(result: GateResult) -> str:
+    """For a job summary or a comment."""
+    parts = [
+        f"**{escape_markdown(gate_headline(result))}**",
+        "",
+        table_to_markdown(gate_table(result)),
+    ]
+    notes = [*result.reasons, *gate_warnings(result)]
+    if notes:
+        parts += ["", *(f"- {escape_markdown(note)}" for note in notes)]
+    return "\n".join(parts) + "\n"
