@@ -77,7 +77,7 @@ def command(**given: Any) -> int:
         rows,
         policy,
         expected=_expected(run),
-        limited=any(r.manifest.get("limit") is not None for r in runs),
+        notes=[note for r in runs for note in _notes(r)],
     )
     _write(asked, result)
     if asked.write_baseline is not None:
@@ -160,13 +160,25 @@ def _sides(asked: _Options, run: Run, spec: GateSpec) -> tuple[list[Run], str, s
             f"{asked.baseline_run}: has no model {spec.baseline!r}, which the policy names; it "
             f"has {', '.join(known) or 'none'}"
         )
-    mine = [m for m in compare.names([run]) if asked.candidate is None or m == asked.candidate]
-    candidate = asked.candidate or compare.pick([run], None, [name])[0]
-    if name in mine:
-        name = f"{other.manifest.get('run_id')}:{name}"
-    if candidate in known:
-        candidate = f"{run.manifest.get('run_id')}:{candidate}"
+    candidate = asked.candidate or _only_candidate(run)
+    places = (run.folder, other.folder)
+    if places[0].name != places[1].name:
+        places = (Path(places[0].name), Path(places[1].name))
+    if candidate in known or name in compare.names([run]):
+        candidate, name = f"{places[0]}:{candidate}", f"{places[1]}:{name}"
     return [run, other], candidate, name
+
+
+def _only_candidate(run: Run) -> str:
+    from evalkit import compare
+
+    found = compare.by_role([run], "candidate")
+    if len(found) != 1:
+        raise ComparisonError(
+            f"{run.folder}: {len(found)} candidates ({', '.join(found) or 'none'}); say which "
+            f"with --candidate (models: {', '.join(compare.names([run])) or 'none'})"
+        )
+    return found[0]
 
 
 def _baseline_run(path: Path) -> Run:
@@ -185,6 +197,21 @@ def _expected(run: Run) -> list[tuple[str, str]]:
         for task, about in entry.get("tasks", {}).items()
         if any(metric.get("primary") for metric in about.get("metrics", ()))
     ]
+
+
+def _notes(run: Run) -> list[str]:
+    """What makes a run's scores doubtful."""
+    found = []
+    limit = run.manifest.get("limit")
+    if limit is not None:
+        found.append(f"{run.folder}: limited to {limit} samples a task; for trying out only.")
+    for entry in run.manifest.get("evidence", ()):
+        found += [
+            f"Damaged evidence: {finding.get('message')}."
+            for finding in entry.get("findings", ())
+            if finding.get("damaged")
+        ]
+    return found
 
 
 # --- what is written ------------------------------------------------------------------------

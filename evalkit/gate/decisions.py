@@ -133,8 +133,8 @@ class GateResult:
     alpha: float
     power: float
     fails_undecided: bool
-    limited: bool = False
-    """A run behind it asked only some of the samples (`--limit`)."""
+    notes: tuple[str, ...] = ()
+    """What to know of the runs behind it: limited, damaged evidence."""
 
     @property
     def exit_code(self) -> int:
@@ -146,10 +146,11 @@ class GateResult:
     def to_json(self) -> dict[str, Json]:
         """By field name, decisions as objects."""
         decisions = [{**vars(d), "n_missing": list(d.n_missing)} for d in self.decisions]
-        mine = {k: v for k, v in vars(self).items() if k not in ("decisions", "reasons")}
+        mine = {k: v for k, v in vars(self).items() if k not in ("decisions", "reasons", "notes")}
         return {
             **mine,
             "reasons": list(self.reasons),
+            "notes": list(self.notes),
             "exit_code": self.exit_code,
             "decisions": decisions,
         }
@@ -161,7 +162,7 @@ def decide(
     policy: Policy,
     *,
     expected: Sequence[Place] = (),
-    limited: bool = False,
+    notes: Sequence[str] = (),
 ) -> GateResult:
     """Apply a policy.
 
@@ -171,7 +172,7 @@ def decide(
         policy: What is demanded.
         expected: Benchmarks and tasks that must be there; one that is required and has no row is
             inconclusive, never passed in silence.  An empty task stands for any of the benchmark.
-        limited: A run behind the rows is limited.
+        notes: What to know of the runs behind the rows.
     """
     found = [_decision(row.comparison, policy) for row in rows if row.headline]
     present = {d.place for d in found} | {(d.benchmark, "") for d in found}
@@ -195,7 +196,7 @@ def decide(
         alpha=policy.alpha,
         power=policy.power,
         fails_undecided=policy.fails_undecided,
-        limited=limited,
+        notes=tuple(notes),
     )
 
 

@@ -79,10 +79,8 @@ def _row(d: Decision) -> tuple[Cell, ...]:
 
 
 def gate_warnings(result: GateResult) -> list[str]:
-    """What to know beside the verdict: margins no sample size here resolves, limited runs."""
-    found = []
-    if result.limited:
-        found.append("A run behind this gate is limited (--limit): its verdict is for trying out.")
+    """What to know beside the verdict: margins under what the samples resolve, doubtful runs."""
+    found = list(result.notes)
     for d in result.decisions:
         if d.underpowered:
             needed = f"; {d.needed:,} samples would do" if d.needed else ""
