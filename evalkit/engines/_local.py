@@ -49,6 +49,13 @@ class LocalEngine:
         """The request as the model sees it."""
         return self._renderer.render(request)
 
+    def checks(self) -> Mapping[str, Json]:
+        """How log-likelihoods are computed, where the engine had to find that out."""
+        path = getattr(self, "scoring_path", None)
+        if path is None:
+            return {}
+        return {"scoring_path": path, "scoring_reason": getattr(self, "scoring_reason", "")}
+
     def _pairs(self, request: Request) -> list[Pair]:
         """The (context, continuation) pairs a log-likelihood request is the sum of."""
         tokens = self._renderer.tokens([request])[0]

@@ -50,3 +50,12 @@ def test_sessions_add_up_by_their_last_lines() -> None:
     other = {"started": 2.0, "work": {"m": {"computed": 1, "naive": 2}, "n": {"computed": 4}}}
     found = total_work([first, later, {"started": 3.0}, other])
     assert found == {"m": {"computed": 9, "naive": 11}, "n": {"computed": 4}}
+
+
+def test_what_engines_verified_is_shown(tmp_path: Path) -> None:
+    checks = {"quick-lora": {"scoring_path": "plain", "scoring_reason": "no cache to share"}}
+    run = build_run(tmp_path)
+    rendered = report.render(replace(run, manifest={**run.manifest, "checks": checks}))
+    text = next(page.decode() for name, page in rendered.items() if name.endswith(".md"))
+    assert "Checked when loaded" in text
+    assert "no cache to share" in text

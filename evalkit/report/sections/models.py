@@ -79,13 +79,16 @@ def _measured(model: ModelView) -> Iterator[Block]:
 
 
 def _checked(found: Mapping[str, Json]) -> Iterator[Block]:
-    if found:
+    """What its engine verified of itself before it answered."""
+    if not found:
+        return
+    note = ""
+    if "mixed_batches_right" in dict(flat(found)):
         note = (
-            "Measured when the model was loaded, before it was asked anything: the adapter beside "
-            "its base must answer as its merged weights do, and leave the base as it was. Base "
-            "and adapter are never asked in one batch."
+            "Served unmerged: the adapter beside its base must answer as its merged weights do, "
+            "and leave the base as it was. Base and adapter are never asked in one batch."
         )
-        yield facts("Served unmerged", [(_words(k), v) for k, v in flat(found)], note)
+    yield facts("Checked when loaded", [(_words(k), v) for k, v in flat(found)], note)
 
 
 def _prompts(model: ModelView) -> Iterator[Block]:
