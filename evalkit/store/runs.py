@@ -25,7 +25,7 @@ from evalkit.store.manifest import MANIFEST_NAME, read_manifest
 from evalkit.store.results import RESULTS_NAME, read_results
 from evalkit.types import Json, Record, Run
 
-__all__ = ["RunStore", "pretty_json", "read_run", "run_id"]
+__all__ = ["RunStore", "pretty_json", "read_run", "read_sessions", "run_id"]
 
 RECORDS_NAME = "records.jsonl"
 SESSIONS_NAME = "sessions.jsonl"
@@ -128,11 +128,7 @@ class RunStore:
 
     def sessions(self) -> list[Json]:
         """Lines of sessions.jsonl, oldest first; a torn last line is left out."""
-        try:
-            lines = (self.folder / SESSIONS_NAME).read_bytes().split(b"\n")[:-1]
-        except FileNotFoundError:
-            return []
-        return [parse_json(line) for line in lines]
+        return read_sessions(self.folder)
 
     def update_manifest(self, manifest: Mapping[str, Json]) -> None:
         """Replace manifest.json (same run), sealed or not as it says.
@@ -241,6 +237,15 @@ def read_run(folder: Path) -> Run:
         estimates, comparisons = read_results(place / RESULTS_NAME)
         return Run(place, manifest, tuple(records.values()), estimates, comparisons)
     return Run(place, manifest, _ordered(records, manifest), (), ())
+
+
+def read_sessions(folder: Path) -> list[Json]:
+    """Lines of a run's sessions.jsonl, oldest first; a torn last line is left out."""
+    try:
+        lines = (folder / SESSIONS_NAME).read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    return [parse_json(line) for line in lines]
 
 
 def _ordered(records: Mapping[Key, Record], manifest: Mapping[str, Json]) -> tuple[Record, ...]:
