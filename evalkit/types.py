@@ -26,6 +26,7 @@ __all__ = [
     "Job",
     "Json",
     "Judgment",
+    "KnownPrompt",
     "Message",
     "Metric",
     "Observer",
@@ -243,22 +244,26 @@ class Record:
 
 
 @dataclass(frozen=True)
+class KnownPrompt:
+    """Per greedy step float32 natural log-probabilities of some next token ids.
+
+    After the prompt, then after each likeliest token.  Both first steps name the same tokens.
+    """
+
+    prompt: tuple[int, ...]
+    base: tuple[Mapping[int, float], ...]
+    merged: tuple[Mapping[int, float], ...]
+    """With the adapter merged into the weights, before any rounding."""
+
+
+@dataclass(frozen=True)
 class UnmergedAdapter:
-    """What a merged model was made of, for engines that serve the adapter beside its base."""
+    """The folder of a PEFT adapter that is served beside its base's weights, and theirs."""
 
     base: Path
-    """Folder of the base's checkpoint."""
     path: Path
-    """Folder of the PEFT adapter."""
     rank: int
-    """Largest rank of its matrices."""
-    obstacle: str
-    """Why it cannot be served unmerged; empty where it can."""
-    probes: tuple[tuple[tuple[int, ...], Mapping[int, float]], ...]
-    """Prompts in token ids, and for some next tokens the log-probability that the merged
-    checkpoint gives them (float32 arithmetic): what serving it unmerged must agree with."""
-    rounding: float
-    """Largest change of a logit by rounding the merged weights to the type they are saved in."""
+    known: tuple[KnownPrompt, ...]
 
 
 @dataclass(frozen=True)
@@ -280,7 +285,7 @@ class PreparedModel:
     provenance: Mapping[str, Json] = field(default_factory=dict)
     """Source, revision, base, adapter, merge proof, warnings: shown in the report."""
     unmerged: UnmergedAdapter | None = None
-    """Of an adapter, where an engine asked for it."""
+    """An adapter to be served so; `path` then holds all but the weights."""
 
 
 # --- Results --------------------------------------------------------------------------------

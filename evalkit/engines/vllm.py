@@ -40,8 +40,8 @@ from evalkit.engines._vllm import (
     sampling_parameters,
 )
 from evalkit.engines._vllm_host import Host, shared_host
-from evalkit.engines._vllm_lora import check_adapter, lora_request
-from evalkit.errors import EngineError, ModelError, RequestFailed
+from evalkit.engines._vllm_lora import adapter_check, lora_request
+from evalkit.errors import EngineError, RequestFailed
 from evalkit.specs import Dtype, EngineSpec
 from evalkit.types import Completion, Job, Json, PreparedModel, Reply, Request
 
@@ -108,8 +108,8 @@ class VllmEngine(LocalEngine):
         }
         self._lora = model.unmerged if spec.serve == "lora" else None
         if self._lora is not None:
-            _check_servable(model)
             self.identity |= {"serve": "lora"}
+        self._handle: Any = None
         self._host = self._make_host()
         self._engine: Any = None
         self._queued: list[Job] = []
@@ -135,12 +135,17 @@ class VllmEngine(LocalEngine):
             return
         prepare_environment(self._cuda)
         with quiet_imports():
-            engine = self._host.acquire(self)
-            if self._lora is not None and self._model.name not in self._host.checked:
-                found = check_adapter(engine, self._model.name, self._lora, self._dtype)
-                self._host.checked[self._model.name] = found
-                self._checks = found
-        self._engine = engine
+            self._engine = self._host.acquire(self)
+
+    def verify(self, engine: Any) -> None:
+        """Hold the adapter, served by `engine`, against its merged weights; see `_vllm_lora`.
+
+        Raises EngineError.
+        """
+        assert self._lora is not None
+        self._handle = lora_request(self._lora)
+        name, dtype = self._model.name, "quantised" if self._spec.quantization else self._dtype
+        self._checks = adapter_check(engine, name, self._lora, self._handle, dtype)
 
     def _make_host(self) -> Host:
         """A host of its own, or, with `serve: lora`, one for all that have this base."""
@@ -176,6 +181,7 @@ class VllmEngine(LocalEngine):
 
     def close(self) -> None:
         """Drop the engine and its memory; queued jobs are forgotten.  Idempotent."""
+        idle = not self._running
         self._engine = None
         self._queued, self._generations, self._has_begun = [], [], False
         self._scoring.clear()
@@ -183,7 +189,7 @@ class VllmEngine(LocalEngine):
         self._pending.clear()
         self._done = []
         self._renderer.forget()
-        self._host.give_up(self)
+        self._host.give_up(self, idle=idle)
 
     def _arguments(self) -> dict[str, Any]:
         spec = self._spec
@@ -310,12 +316,12 @@ class VllmEngine(LocalEngine):
 
     def _add(self, prompt: list[int], parameters: Any, owner: Job | Part) -> None:
         number = str(next(self._numbers))
-        lora = None if self._lora is None else lora_request(self._model.name, self._lora)
-        if lora is not None and parameters.detokenize:
+        if self._lora is not None and parameters.detokenize:
             # vLLM knows the base's end of a turn, the adapter's tokenizer may have another.
+            parameters.ignore_eos = True
             parameters.stop_token_ids = sorted(self._renderer.stop_ids)
         self._engine.add_request(
-            number, {"prompt_token_ids": prompt}, parameters, lora_request=lora
+            number, {"prompt_token_ids": prompt}, parameters, lora_request=self._handle
         )
         self._running[number] = owner
 
@@ -367,11 +373,3 @@ class VllmEngine(LocalEngine):
             self._start_part(again)
         else:
             self._done += self._scoring.finish(part, read_answer(part.ask, output, cached))
-
-
-def _check_servable(model: PreparedModel) -> None:
-    if model.unmerged is not None and model.unmerged.obstacle:
-        raise ModelError(
-            f"adapter {model.name!r} cannot be served unmerged: {model.unmerged.obstacle}; write "
-            f"`serve: merged` in its engine section (the default)"
-        )

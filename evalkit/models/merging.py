@@ -8,8 +8,8 @@ the files are loaded again and compared before they count as done.
 from __future__ import annotations
 
 import gc
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,30 +19,38 @@ from evalkit.errors import EvalkitError, MergeError, ModelError
 from evalkit.models.adapter import Adapter
 from evalkit.models.base_check import Base
 from evalkit.models.cache import Progress, disk_errors
-from evalkit.models.checkpoint import code_files, read_json, stored_dtype, tokenizer_files
+from evalkit.models.checkpoint import read_json, stored_dtype
 from evalkit.models.gguf import quiet_transformers
-from evalkit.models.proof import check_keys, check_merge, check_saved, logits_of, probe_ids
-from evalkit.models.template import own_template
+from evalkit.models.merge_job import (
+    MergedTokenizer,
+    MergeJob,
+    choose_tokenizer,
+    copy_beside,
+    first_line,
+)
+from evalkit.models.proof import (
+    check_keys,
+    check_merge,
+    check_saved,
+    greedy_steps,
+    logits_of,
+    probe_ids,
+)
 from evalkit.types import Json
 
-__all__ = ["MERGER", "MergeJob", "load_float32", "merge_into", "merged_dtype"]
+__all__ = [
+    "MERGER",
+    "Proved",
+    "merge_into",
+    "merged_dtype",
+    "prove",
+    "proving",
+]
 
 MERGER = 1
 """Counts up when the same base and adapter would merge to other weights."""
 _MERGEABLE = frozenset({"float32", "bfloat16", "float16", "float64"})
 _PREFIX = "base_model.model."
-
-
-@dataclass(frozen=True)
-class MergeJob:
-    """What is merged into what."""
-
-    base: Base
-    adapter: Adapter
-    dtype: str
-    """Type of the saved weights: float32, bfloat16 or float16."""
-    code: bool
-    """Run code that comes with the base."""
 
 
 def merged_dtype(base: Base, wanted: str) -> str:
@@ -66,78 +74,132 @@ def merge_into(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
     Raises MergeError when the adapter does not fit or the proof fails, StoreError on a full
     disk.
     """
+    with proving(out, job):
+        return _merge(out, job, progress)
+
+
+@contextmanager
+def proving(out: Path, job: MergeJob) -> Iterator[None]:
+    """Turn what torch, PEFT and the disk of `out` raise into MergeError or StoreError."""
     with quiet_transformers(), disk_errors(out):
         try:
-            return _merge(out, job, progress)
+            yield
         except (EvalkitError, OSError, KeyboardInterrupt):
             raise
         except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise MergeError(
                 f"cannot merge {job.adapter.source.reference!r} into "
-                f"{job.base.source.reference!r}: {_first_line(error)}; is this the base the "
+                f"{job.base.source.reference!r}: {first_line(error)}; is this the base the "
                 "adapter was trained on?"
             ) from error
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "; ".join(lines[:2]) or type(error).__name__
+@dataclass
+class Proved:
+    """A base with an adapter merged into it in memory, and what was measured on the way."""
+
+    model: Any
+    """In float32; embeddings that were tied are not tied again yet."""
+    tokenizer: MergedTokenizer
+    probes: list[list[int]]
+    """Token ids of each probe prompt."""
+    base_logits: list[Any]
+    """Of the base alone; one float32 tensor (tokens x vocabulary) per probe."""
+    merged_logits: list[Any]
+    base_steps: list[list[Any]]
+    """Per probe, float32 log-probabilities (vocabulary) after it and after greedy tokens."""
+    merged_steps: list[list[Any]]
+    facts: dict[str, Json]
+    """Figures of the proof so far."""
+    tied: bool
+    """The base's input and output embeddings are one."""
+
+    @property
+    def untied(self) -> bool:
+        """They are two now, since the adapter trained one of them."""
+        return self.tied and not _is_tied(self.model)
 
 
-def _merge(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
-    import torch
+def prove(job: MergeJob, progress: Progress, steps: int = 0) -> Proved:
+    """Merge in memory and prove it; nothing is written.
+
+    `steps`: greedy tokens for which log-probabilities of base and merged model are kept.
+    Raises MergeError when the adapter does not fit or the proof fails; call it in `proving`.
+    """
     from peft import PeftModel
 
     names = f"{job.adapter.source.reference} into {job.base.source.reference}"
     progress(f"merging {names} in float32, once")
     state = _load_state(job.adapter)
-    chosen = _choose_tokenizer(job)
-    model = load_float32(job.base.folder, job.code)
+    chosen = choose_tokenizer(job)
+    model = _load_float32(job.base.folder, job.code)
     tied = _is_tied(model)
     warnings = _resize(model, state, chosen)
     if tied and _touches_embeddings(model, state, job.adapter.config):
         _untie(model)
     probes = probe_ids(chosen.tokenizer, _extra_ids(chosen, job.adapter.config))
     base_logits = logits_of(model, probes)
+    base_steps = greedy_steps(model, probes, steps)
     beside = PeftModel.from_pretrained(model, str(job.adapter.path), torch_device="cpu")
     n_keys = check_keys(beside, state, job.adapter.source.reference)
     beside_logits = logits_of(beside, probes)
     merged = beside.merge_and_unload()
     merged_logits = logits_of(merged, probes)
     progress(f"proving the merge on {len(probes)} probe prompts")
-    figures = check_merge(base_logits, beside_logits, merged_logits)
-    _tie_again(merged, tied)
+    facts: dict[str, Json] = {
+        "merged_by": f"peft {version('peft')}",
+        "dtype": "float32",
+        **check_merge(base_logits, beside_logits, merged_logits),
+        "adapter_keys_used": n_keys,
+        "tokenizer": chosen.origin,
+        "added_tokens": len(chosen.added),
+        "warnings": warnings,
+    }
+    merged_steps = greedy_steps(merged, probes, steps)
+    return Proved(
+        merged,
+        chosen,
+        probes,
+        base_logits,
+        merged_logits,
+        base_steps,
+        merged_steps,
+        facts,
+        tied,
+    )
+
+
+def _merge(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
+    proved = prove(job, progress)
+    rounded_logits = _save(out, job, proved)
+    untied = proved.untied
+    proved.model = None
+    gc.collect()
+    loaded_logits = logits_of(_load_float32(out, job.code), proved.probes)
+    saved = check_saved(proved.base_logits, proved.merged_logits, rounded_logits, loaded_logits)
+    return {**proved.facts, "saved_dtype": job.dtype, **saved, "embeddings_untied": untied}
+
+
+def _save(out: Path, job: MergeJob, proved: Proved) -> list[Any]:
+    """Write the merged checkpoint; returns the logits of its rounded weights."""
+    import torch
+
+    merged = proved.model
+    _tie_again(merged, proved.tied)
     with torch.no_grad():
         for parameter in merged.parameters():
             parameter.data = parameter.data.to(getattr(torch, job.dtype))
     # Buffers (rotary frequencies) stay in float32: loading the checkpoint computes them anew.
     merged.config.dtype = getattr(torch, job.dtype)
     merged.save_pretrained(out)
-    _copy_beside(job, chosen, out)
+    copy_beside(job, proved.tokenizer, out)
     with torch.no_grad():
         for parameter in merged.parameters():
             parameter.data = parameter.data.float()
-    rounded_logits = logits_of(merged, probes)
-    still_tied = _is_tied(merged)
-    del model, beside, merged
-    gc.collect()
-    loaded_logits = logits_of(load_float32(out, job.code), probes)
-    saved = check_saved(base_logits, merged_logits, rounded_logits, loaded_logits)
-    return {
-        "merged_by": f"peft {version('peft')}",
-        "dtype": "float32",
-        "saved_dtype": job.dtype,
-        **figures,
-        **saved,
-        "adapter_keys_used": n_keys,
-        "tokenizer": chosen.origin,
-        "added_tokens": len(chosen.added),
-        "embeddings_untied": tied and not still_tied,
-        "warnings": warnings,
-    }
+    return logits_of(merged, proved.probes)
 
 
-def load_float32(folder: Path, code: bool) -> Any:
+def _load_float32(folder: Path, code: bool) -> Any:
     """A causal model in float32.  Raises ModelError."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -148,7 +210,7 @@ def load_float32(folder: Path, code: bool) -> Any:
         )
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         raise ModelError(
-            f"transformers cannot load {str(folder)!r}: {_first_line(error)}; expected a causal "
+            f"transformers cannot load {str(folder)!r}: {first_line(error)}; expected a causal "
             "language model of an architecture it knows"
         ) from error
 
@@ -166,7 +228,7 @@ def _load_state(adapter: Adapter) -> dict[str, Any]:
             state = dict(torch.load(adapter.weights, map_location="cpu", weights_only=True))
     except (SafetensorError, RuntimeError, ValueError, EOFError) as error:
         raise ModelError(
-            f"cannot read the adapter's weights {str(adapter.weights)!r}: {_first_line(error)}; "
+            f"cannot read the adapter's weights {str(adapter.weights)!r}: {first_line(error)}; "
             "copy or download the adapter again"
         ) from error
     broken = sorted(k for k, v in state.items() if not bool(torch.isfinite(v).all()))
@@ -178,48 +240,10 @@ def _load_state(adapter: Adapter) -> dict[str, Any]:
     return state
 
 
-# --- Tokenizer and embeddings -------------------------------------------------------------
+# --- Embeddings ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Tokenizer:
-    tokenizer: Any
-    folder: Path
-    origin: str
-    """`adapter` or `base`."""
-    added: tuple[int, ...]
-    """Ids the base's tokenizer does not have."""
-
-
-def _choose_tokenizer(job: MergeJob) -> _Tokenizer:
-    """The adapter's own tokenizer where it brings one, else the base's."""
-    from transformers import AutoTokenizer
-
-    def load(folder: Path) -> Any:
-        try:
-            return AutoTokenizer.from_pretrained(
-                str(folder), local_files_only=True, trust_remote_code=job.code
-            )
-        except Exception as error:
-            raise ModelError(
-                f"transformers cannot load the tokenizer in {str(folder)!r}: "
-                f"{_first_line(error)}; save it again with `save_pretrained`"
-            ) from error
-
-    base = load(job.base.folder)
-    if not _has_vocabulary(job.adapter.path):
-        return _Tokenizer(base, job.base.folder, "base", ())
-    own = load(job.adapter.path)
-    added = sorted(set(own.get_vocab().values()) - set(base.get_vocab().values()))
-    return _Tokenizer(own, job.adapter.path, "adapter", tuple(added))
-
-
-def _has_vocabulary(folder: Path) -> bool:
-    names = {p.name for p in tokenizer_files(folder)}
-    return bool(names & {"tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json"})
-
-
-def _extra_ids(chosen: _Tokenizer, config: Mapping[str, Json]) -> list[int]:
+def _extra_ids(chosen: MergedTokenizer, config: Mapping[str, Json]) -> list[int]:
     """Ids that only a probe of their own reads: added tokens and tokens trained one by one."""
     trained = config.get("trainable_token_indices") or []
     groups = trained.values() if isinstance(trained, dict) else [trained]
@@ -231,7 +255,7 @@ def _embedding_names(model: Any) -> tuple[str, ...]:
     return tuple(n for n, m in model.named_modules() if any(m is w for w in wanted))
 
 
-def _resize(model: Any, state: Mapping[str, Any], chosen: _Tokenizer) -> list[str]:
+def _resize(model: Any, state: Mapping[str, Any], chosen: MergedTokenizer) -> list[str]:
     """Give the embeddings as many rows as the adapter was trained with; returns warnings."""
     import torch
 
@@ -305,15 +329,3 @@ def _tie_again(model: Any, tied: bool) -> None:
         _untie(model)
     for config in (model.config, model.config.get_text_config()):
         config.tie_word_embeddings = same
-
-
-def _copy_beside(job: MergeJob, chosen: _Tokenizer, out: Path) -> None:
-    """Tokenizer files as they are (saving them anew can change them), template, code."""
-    files: Sequence[Path] = tokenizer_files(chosen.folder)
-    if job.code:
-        files = (*files, *code_files(job.base.folder))
-    for file in files:
-        shutil.copyfile(file, out / file.name)
-    template = own_template(chosen.folder) or own_template(job.base.folder)
-    if template is not None and own_template(out) is None:
-        (out / "chat_template.jinja").write_text(template, encoding="utf-8")

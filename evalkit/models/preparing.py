@@ -19,10 +19,11 @@ from evalkit.models.cache import (
 from evalkit.models.checkpoint import check_checkpoint, read_json
 from evalkit.models.fingerprint import FileHashes, digest, fingerprint, weights_digest
 from evalkit.models.gguf import convert, gguf_digest, gguf_fingerprint
-from evalkit.models.merging import MERGER, MergeJob, merge_into, merged_dtype
+from evalkit.models.merge_job import MergeJob
+from evalkit.models.merging import MERGER, merge_into, merged_dtype
 from evalkit.models.sources import Source, check_named, resolve
 from evalkit.models.template import choose_template
-from evalkit.models.unmerged import unmerged_adapter
+from evalkit.models.unmerged import STEPS, describe_into, unmerged_adapter
 from evalkit.specs import ModelSpec
 from evalkit.types import Json, PreparedModel, UnmergedAdapter
 
@@ -64,14 +65,18 @@ def prepare(
 
     `root`: relative paths start here (the suite's folder); derived checkpoints go under
     `workspace`/.evalkit/models, each made once.  `progress` is told of every slow step.
-    `unmerged`: an engine will serve the adapter, if the model is one, beside its base.
+    `unmerged`: an engine will serve the adapter, if the model has one, beside its base: it is
+    merged in memory for the proof only.
     Raises ModelError, MergeError, or StoreError when the workspace cannot be written.
     """
     place = _Place(root, workspace, FileHashes(workspace), progress)
     for reference in (spec.path, spec.base, spec.adapter):
         if reference is not None:
             check_named(reference, root)
-    ready = _merged(spec, place, unmerged=unmerged) if spec.adapter else _plain(spec, place)
+    if spec.adapter is None:
+        ready = _plain(spec, place)
+    else:
+        ready = _unmerged(spec, place) if unmerged else _merged(spec, place)
     _check_code(ready.folder, name, spec)
     code = spec.trust_remote_code
     template, source = choose_template(spec.chat_template, ready.folder, root, code=code)
@@ -190,7 +195,7 @@ def _plan_merge(spec: ModelSpec, place: _Place) -> _Merge:
     return _Merge(MergeJob(base, adapter, dtype, spec.trust_remote_code), check, key)
 
 
-def _merged(spec: ModelSpec, place: _Place, *, unmerged: bool) -> _Ready:
+def _merged(spec: ModelSpec, place: _Place) -> _Ready:
     merge_plan = _plan_merge(spec, place)
     label = Path(merge_plan.job.adapter.source.reference).name
     folder = cache_folder(place.workspace, "merged", label, merge_plan.key)
@@ -200,24 +205,47 @@ def _merged(spec: ModelSpec, place: _Place, *, unmerged: bool) -> _Ready:
 
     build_once(folder, STAMP, merge_plan.key, build, place.hashes)
     stamp = read_stamp(folder, STAMP) or {}
-    provenance = _provenance(merge_plan, stamp.get("proof", {}))
-    if not unmerged:
-        return _Ready(folder, merge_plan.key, provenance)
-    parts = unmerged_adapter(folder, merge_plan.job, STAMP, place.hashes)
-    return _Ready(folder, merge_plan.key, provenance, parts)
+    return _Ready(folder, merge_plan.key, _provenance(merge_plan, stamp.get("proof", {})))
 
 
 def _write(out: Path, merge_plan: _Merge, place: _Place) -> None:
     proof = merge_into(out, merge_plan.job, place.progress)
+    _write_proof(out, merge_plan, place, {"proof": proof})
+
+
+def _write_proof(
+    out: Path, merge_plan: _Merge, place: _Place, found: Mapping[str, dict[str, Json]]
+) -> None:
+    """The stamp of a merge; `found`: its `proof`, and more."""
     job = merge_plan.job
     stamp: dict[str, Json] = {
         "key": merge_plan.key,
         "base": job.base.source.describe() | {"fingerprint": job.base.fingerprint},
         "adapter": job.adapter.describe(),
-        "proof": proof | _base_words(merge_plan.check),
+        **found,
+        "proof": found["proof"] | _base_words(merge_plan.check),
     }
     write_stamp(out, STAMP, stamp, place.hashes)
     place.progress(f"merged {job.adapter.source.reference} and proved it")
+
+
+def _unmerged(spec: ModelSpec, place: _Place) -> _Ready:
+    """An adapter that is served beside its base: no weights in its folder."""
+    found = _plan_merge(spec, place)
+    # Not the type that merged weights are saved in: nothing is saved.
+    prints = [found.job.base.fingerprint, found.job.adapter.fingerprint(place.hashes)]
+    merge_plan = replace(found, key=digest(["unmerged", MERGER, STEPS, *prints]))
+    job = merge_plan.job
+    label = Path(job.adapter.source.reference).name
+    folder = cache_folder(place.workspace, "unmerged", label, merge_plan.key)
+
+    def build(out: Path) -> None:
+        _write_proof(out, merge_plan, place, describe_into(out, job, place.progress))
+
+    build_once(folder, STAMP, merge_plan.key, build, place.hashes)
+    stamp = read_stamp(folder, STAMP) or {}
+    provenance = _provenance(merge_plan, stamp.get("proof", {}))
+    return _Ready(folder, merge_plan.key, provenance, unmerged_adapter(stamp, job))
 
 
 def _base_words(check: BaseCheck) -> dict[str, Json]:

@@ -1,71 +1,92 @@
 """What an engine needs to serve an adapter beside its base, and what it is checked against.
 
-The merged checkpoint is made and proved all the same: it brings tokenizer and template, and what
-it answers to a few prompts is what the unmerged adapter must answer.
+The merge is made in memory and proved as ever, but no weights are written: the folder holds
+configuration, tokenizer, template, and a stamp with what base and merged model answer to the
+probe prompts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evalkit.models.cache import read_stamp, write_stamp
-from evalkit.models.fingerprint import FileHashes
-from evalkit.models.gguf import quiet_transformers
-from evalkit.models.merging import MergeJob, load_float32
-from evalkit.models.proof import logits_of, probe_ids
-from evalkit.types import Json, UnmergedAdapter
+from evalkit.errors import ModelError
+from evalkit.models.adapter import Adapter
+from evalkit.models.cache import Progress
+from evalkit.models.merge_job import MergedTokenizer, MergeJob, choose_tokenizer, copy_beside
+from evalkit.models.merging import Proved, prove, proving
+from evalkit.types import Json, KnownPrompt, UnmergedAdapter
 
-__all__ = ["unmerged_adapter"]
+__all__ = ["STEPS", "describe_into", "unmerged_adapter"]
 
-_NEXT_TOKENS = 5
-"""Of each probe, as many of the likeliest next tokens are compared."""
+STEPS = 3
+"""Greedy tokens per probe: the first is read off the prompt, the others are decoded."""
+_LIKELIEST = 5
+"""Next tokens that are compared, of each model and step."""
+_CONFIGURATION = ("config.json", "generation_config.json")
 
 
-def unmerged_adapter(
-    merged: Path, job: MergeJob, stamp_name: str, hashes: FileHashes
-) -> UnmergedAdapter:
-    """Describe the adapter that `merged` was made with; probes are computed once and kept.
+def describe_into(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
+    """Fill the empty folder `out`, weights left out; returns `proof` and `known` for its stamp.
 
-    Raises ModelError when the merged checkpoint cannot be loaded.
+    Raises ModelError where the adapter cannot be served unmerged, MergeError when it does not
+    fit its base, StoreError on a full disk.
     """
-    stamp = read_stamp(merged, stamp_name) or {}
-    if "probes" not in stamp:
-        stamp["probes"] = _probe(merged, job.code)
-        write_stamp(merged, stamp_name, stamp, hashes)
-    proof = stamp.get("proof", {})
+    _refuse(job.adapter, _untrainable(job.adapter.config))
+    with proving(out, job):
+        chosen = choose_tokenizer(job)
+        _refuse(job.adapter, _unreadable(chosen))
+        proved = prove(job, progress, STEPS)
+        _refuse(job.adapter, "it trains one of two tied embeddings" if proved.untied else "")
+        for name in _CONFIGURATION:
+            if (job.base.folder / name).is_file():
+                shutil.copyfile(job.base.folder / name, out / name)
+        copy_beside(job, chosen, out)
+    return {"proof": proved.facts, "known": _known(proved)}
+
+
+def unmerged_adapter(stamp: Mapping[str, Json], job: MergeJob) -> UnmergedAdapter:
+    """The adapter, with what `describe_into` left in the stamp."""
     return UnmergedAdapter(
         base=job.base.folder,
         path=job.adapter.path,
         rank=_rank(job.adapter.config),
-        obstacle=_obstacle(job.adapter.config, proof),
-        probes=tuple(
-            (tuple(probe["prompt"]), {int(t): float(v) for t, v in probe["next"]})
-            for probe in stamp["probes"]
+        known=tuple(
+            KnownPrompt(tuple(known["prompt"]), _steps(known["base"]), _steps(known["merged"]))
+            for known in stamp["known"]
         ),
-        rounding=float(proof.get("max_abs_logit_change_by_rounding") or 0.0),
     )
 
 
-def _probe(folder: Path, code: bool) -> list[dict[str, Json]]:
-    import torch
-    from transformers import AutoTokenizer
-
-    with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=code
+def _known(proved: Proved) -> list[dict[str, Json]]:
+    """JSON of `types.KnownPrompt`s: each step a list of (token, log-probability)."""
+    found = []
+    per_probe = zip(proved.probes, proved.base_steps, proved.merged_steps, strict=True)
+    for prompt, base, merged in per_probe:
+        first = dict.fromkeys([*_best(base[0]), *_best(merged[0])])
+        found.append(
+            {"prompt": prompt, "base": _values(base, first), "merged": _values(merged, first)}
         )
-        prompts = probe_ids(tokenizer, ())
-        found: Sequence[Any] = logits_of(load_float32(folder, code), prompts)
-    rows = [torch.log_softmax(logits[-1], dim=-1).topk(_NEXT_TOKENS) for logits in found]
+    return found
+
+
+def _values(steps: list[Any], first: Mapping[int, None]) -> list[list[tuple[int, float]]]:
+    tokens = [list(first), *(_best(row) for row in steps[1:])]
     return [
-        {
-            "prompt": prompt,
-            "next": list(zip(row.indices.tolist(), row.values.tolist(), strict=True)),
-        }
-        for prompt, row in zip(prompts, rows, strict=True)
+        [(token, float(row[token])) for token in wanted]
+        for row, wanted in zip(steps, tokens, strict=True)
     ]
+
+
+def _best(row: Any) -> list[int]:
+    found: list[int] = row.topk(min(_LIKELIEST, len(row))).indices.tolist()
+    return found
+
+
+def _steps(written: Json) -> tuple[Mapping[int, float], ...]:
+    return tuple({int(token): float(value) for token, value in step} for step in written)
 
 
 def _rank(config: Mapping[str, Json]) -> int:
@@ -73,8 +94,16 @@ def _rank(config: Mapping[str, Json]) -> int:
     return max(int(r) for r in ranks)
 
 
-def _obstacle(config: Mapping[str, Json], proof: Mapping[str, Json]) -> str:
-    """What vLLM's LoRA layers have no place for."""
+def _refuse(adapter: Adapter, obstacle: str) -> None:
+    if obstacle:
+        raise ModelError(
+            f"adapter {adapter.source.reference!r} cannot be served unmerged: {obstacle}; write "
+            f"`serve: merged` in its engine section (the default)"
+        )
+
+
+def _untrainable(config: Mapping[str, Json]) -> str:
+    """What vLLM's LoRA layers have no place for; empty: nothing."""
     if str(config.get("peft_type", "LORA")) != "LORA":
         return f"it is of type {config['peft_type']!r}, not LORA"
     if config.get("use_dora"):
@@ -85,8 +114,13 @@ def _obstacle(config: Mapping[str, Json], proof: Mapping[str, Json]) -> str:
         return f"it trains biases (bias: {config['bias']!r})"
     if config.get("trainable_token_indices"):
         return "it trains single tokens (trainable_token_indices)"
-    if proof.get("added_tokens"):
-        return f"its tokenizer adds {proof['added_tokens']} tokens to the base's"
-    if proof.get("embeddings_untied"):
-        return "it trains one of two tied embeddings"
+    return ""
+
+
+def _unreadable(chosen: MergedTokenizer) -> str:
+    """Text is made with the base's tokenizer where both are served from one load."""
+    if chosen.added:
+        return f"its tokenizer adds {len(chosen.added)} tokens to the base's"
+    if not chosen.reads_as_base:
+        return "its tokenizer is another than the base's (vocabulary or special tokens)"
     return ""

