@@ -57,18 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     described.add_argument("--short", action="store_true", help="a quarter of the work")
     options = described.parse_args(arguments)
     quiet()
-    models = {"adapter": _adapter(), "base": smollm2()}
     work = _work(4 if options.short else 16)
-    ways = {serve: _measure(serve, models, work) for serve in ("merged", "lora")}
+    ways = {
+        serve: _measure(serve, {"adapter": _adapter(serve), "base": smollm2()}, work)
+        for serve in ("merged", "lora")
+    }
     publish("serve_lora", [speeds(ways), break_even(ways)], options)
 
 
-def _adapter() -> PreparedModel:
+def _adapter(serve: str) -> PreparedModel:
     from evalkit import models
     from evalkit.specs import ModelSpec
 
     spec = ModelSpec(base=GGUF, adapter=str(ADAPTER), dtype="float32")
-    return models.prepare("adapter", spec, ROOT, ROOT, say, unmerged=True)
+    return models.prepare("adapter", spec, ROOT, ROOT, say, unmerged=serve == "lora")
 
 
 def _work(size: int) -> dict[str, list[Request]]:
