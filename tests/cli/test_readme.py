@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import yaml
+
+from evalkit.specs import GateSpec
 from tests.support.cli import evalkit
 
 
@@ -13,8 +16,14 @@ def blocks(repository: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
+def test_its_gate_section_is_one(repository: Path) -> None:
+    _, shown = blocks(repository, "yaml")
+    spec = GateSpec.model_validate(yaml.safe_load(shown)["gate"])
+    assert spec.margins["open_llm_leaderboard/gsm8k"] == 2.0
+
+
 def test_its_suite_is_fine(repository: Path, tmp_path: Path) -> None:
-    (shown,) = blocks(repository, "yaml")
+    shown, _ = blocks(repository, "yaml")
     (tmp_path / "my.yaml").write_text(shown, encoding="utf-8")
     done = evalkit(tmp_path, "check", "my.yaml")
     assert done.code == 0, done.err
