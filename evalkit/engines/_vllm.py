@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -108,8 +109,29 @@ def prepare_environment(cuda: bool) -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    _mend_llvmlite()
     # vLLM sets its logger up after its first warnings.
     logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])
+
+
+def _mend_llvmlite() -> None:
+    """Let llvmlite's library handle say that it has no `__dict__`.
+
+    Trap: on CPU vLLM looks through the attributes of all loaded modules while it starts, and
+    where numba was imported before, this handle answers any name with a function of a library.
+    """
+    handle = getattr(sys.modules.get("llvmlite.binding.ffi"), "_lib_wrapper", None)
+    if handle is None or getattr(handle, "mended_by_evalkit", False):
+        return
+    find = handle.__getattr__
+
+    def find_function(self: Any, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return find(self, name)
+
+    handle.__getattr__ = find_function
+    handle.mended_by_evalkit = True
 
 
 @contextlib.contextmanager

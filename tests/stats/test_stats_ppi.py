@@ -1,4 +1,8 @@
-"""Prediction-powered means against ppi-python, their limits, and their coverage."""
+"""Prediction-powered means against ppi-python, their limits, and their coverage.
+
+ppi-python is imported in the tests that need it: it brings numba, and these tests are collected
+beside those that start vLLM.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ import math
 import random
 
 import numpy as np
-import ppi_py
 import pytest
 import scipy.stats
 from hypothesis import given
@@ -42,6 +45,8 @@ def arrays(human: Labels, judge: Labels) -> tuple[np.ndarray, np.ndarray, np.nda
 @pytest.mark.parametrize("quality", [0.0, 0.6, 0.95])
 def test_the_point_is_ppi_pythons(n: int, further: int, quality: float) -> None:
     human, judge = drawn(n, further, n, quality)
+    import ppi_py
+
     oracle = ppi_py.ppi_mean_pointestimate(*arrays(human, judge))
     got = ppi_mean(human, judge, ITSELF, 0.9)
     assert got.point == pytest.approx(float(np.squeeze(oracle)), abs=1e-9)
@@ -51,6 +56,8 @@ def test_the_point_is_ppi_pythons(n: int, further: int, quality: float) -> None:
 def test_the_error_is_ppi_pythons_with_one_degree_of_freedom_less() -> None:
     """As many with as without a human's label, so that n/(n - 1) is the same for both parts."""
     human, judge = drawn(40, 40, 3)
+    import ppi_py
+
     low, high = ppi_py.ppi_mean_ci(*arrays(human, judge), alpha=0.1)
     theirs = float(np.squeeze(high - low)) / 2 / scipy.stats.norm.ppf(0.95)
     got = ppi_mean(human, judge, ITSELF, 0.9)
@@ -59,6 +66,8 @@ def test_the_error_is_ppi_pythons_with_one_degree_of_freedom_less() -> None:
 
 def test_many_labels_give_ppi_pythons_interval() -> None:
     human, judge = drawn(3000, 6000, 4)
+    import ppi_py
+
     low, high = ppi_py.ppi_mean_ci(*arrays(human, judge), alpha=0.05)
     got = ppi_mean(human, judge, ITSELF, 0.95)
     assert got.low == pytest.approx(float(np.squeeze(low)), abs=1e-4)
