@@ -26,6 +26,7 @@ _COMMANDS = {
     "claim": "Whether stored runs carry a sentence.",
     "gate": "Pass, regression or inconclusive, for CI.",
     "history": "Figures over the checkpoints of a training run.",
+    "power": "What a suite can resolve, before anything is spent.",
     "report": "Render a stored run's reports again.",
 }
 

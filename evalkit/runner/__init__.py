@@ -4,6 +4,7 @@ from evalkit.runner.assemble import Job, Origin, assemble
 from evalkit.runner.importing import Source, import_run
 from evalkit.runner.pipeline import Result, run
 from evalkit.runner.plan import Plan, plan, planned
+from evalkit.runner.powering import PowerRow, power
 from evalkit.runner.progress import Progress, Silent
 from evalkit.runner.pulling import data_needs, pull
 from evalkit.runner.selection import Selection
@@ -12,6 +13,7 @@ __all__ = [
     "Job",
     "Origin",
     "Plan",
+    "PowerRow",
     "Progress",
     "Result",
     "Selection",
@@ -22,6 +24,7 @@ __all__ = [
     "import_run",
     "plan",
     "planned",
+    "power",
     "pull",
     "run",
 ]

@@ -1,0 +1,218 @@
+"""What a suite can resolve before anything is spent: `evalkit power`.
+
+Per task: how many samples there are, how much one sample's paired difference varies (seen in past
+runs, else the most it can), and what follows: the smallest difference that is found, the smallest
+gate margin that an equal candidate passes, and the samples that the suite's own margin needs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from evalkit.errors import BenchmarkError, DataError
+from evalkit.gate import Policy
+from evalkit.protocols import Benchmark
+from evalkit.runner.assemble import Origin, build_benchmarks
+from evalkit.runner.selection import Selection
+from evalkit.specs import Suite
+from evalkit.stats import (
+    MarginRule,
+    minimum_detectable_effect,
+    non_inferiority,
+    unit_variance,
+    units_for_margin,
+    worst_case_variance,
+)
+from evalkit.types import Comparison, Json, Run
+
+__all__ = ["ASSUMED_SHARE", "PowerRow", "power"]
+
+ASSUMED_SHARE = 0.1
+"""Share of samples on which two good models differ, where no past run says: on AlpacaEval, Notus
+and Zephyr-7B-beta differ on 70 of 802."""
+_BOUNDS = {"percent": (0.0, 100.0), "points": (1.0, 10.0)}
+_UNLOADED = {"alpaca_eval": ("win_rate", "percent"), "mt_bench": ("score", "points")}
+"""Primary metric and unit of benchmarks whose data is not here."""
+
+
+@dataclass(frozen=True)
+class PowerRow:
+    """What one task's primary metric can resolve, in its unit."""
+
+    benchmark: str
+    task: str
+    metric: str
+    unit: str
+    n: int | None
+    """Units that are resampled (questions, documents, passages); None: unknown before the run."""
+    n_source: str
+    variance: float | None
+    """Of one unit's paired difference."""
+    variance_source: str
+    """A past comparison, or an assumption, which says so."""
+    mde: float | None
+    """Smallest true difference found with the policy's power at 5%, two-sided."""
+    resolvable: float | None
+    """Smallest margin that an equal candidate passes with the policy's power."""
+    margin: float | None
+    """The suite's own; None: it has no gate."""
+    needed: int | None
+    """Units that would resolve that margin; None where it is resolved, or cannot be."""
+    worst_mde: float | None
+    """The same with the largest variance there can be: every sample differs by all there is."""
+
+    @property
+    def underpowered(self) -> bool:
+        """The suite's margin is under what so many units resolve."""
+        return (
+            self.margin is not None
+            and self.resolvable is not None
+            and self.margin < self.resolvable
+        )
+
+    def to_json(self) -> dict[str, Json]:
+        """By field name."""
+        return asdict(self) | {"underpowered": self.underpowered}
+
+
+@dataclass(frozen=True)
+class _Measure:
+    benchmark: str
+    task: str
+    metric: str
+    unit: str
+    n: int | None
+    source: str
+
+
+def power(
+    suite: Suite,
+    origin: Origin,
+    selection: Selection,
+    past: Sequence[Run],
+    say: Callable[[str], None],
+) -> list[PowerRow]:
+    """One row per task of the selected benchmarks; nothing is downloaded and nothing asked.
+
+    Args:
+        suite: Whose benchmarks, gate and confidence level count.
+        origin: Where it came from.
+        selection: Benchmarks and limit.
+        past: Runs whose comparisons tell how much a sample's difference varies.
+        say: Told of data that is not here.
+    """
+    chosen = selection.entries(suite)
+    policy = Policy() if chosen.gate is None else Policy.of(chosen.gate)
+    rows = []
+    for benchmark in build_benchmarks(chosen, origin):
+        entry_type = next(s.type for s in chosen.benchmarks if s.entry == benchmark.name)
+        for measure in _measures(benchmark, entry_type, selection.limit, say):
+            margin = None
+            if chosen.gate is not None:
+                margin = policy.margin((measure.benchmark, measure.task))
+            rows.append(_row(measure, policy, margin, past))
+    return rows
+
+
+def _measures(
+    benchmark: Benchmark, kind: str, limit: int | None, say: Callable[[str], None]
+) -> Iterator[_Measure]:
+    try:
+        benchmark.load()
+    except (DataError, BenchmarkError) as error:
+        say(f"{benchmark.name}: its data is not here ({str(error).splitlines()[0]})")
+        name, unit = _UNLOADED.get(kind, ("score", "percent"))
+        n = benchmark.nominal_requests()
+        if n is not None and kind == "mt_bench":
+            n //= 2  # two turns a question
+        cut = n if limit is None or n is None else min(n, limit)
+        yield _Measure(benchmark.name, benchmark.name, name, unit, cut, "published size")
+        return
+    units: Counter[str] = Counter()
+    seen: dict[str, set[str]] = {}
+    for sample in benchmark.samples():
+        if limit is not None and units[sample.task] >= limit:
+            continue
+        units[sample.task] += 1
+        seen.setdefault(sample.task, set()).add(sample.cluster or sample.id)
+    for task, clusters in seen.items():
+        for metric in benchmark.metrics(task):
+            if metric.primary:
+                source = "its data" if limit is None else f"its data, limited to {limit}"
+                place = (benchmark.name, task, metric.name, metric.unit)
+                yield _Measure(*place, len(clusters), source)
+
+
+def _row(measure: _Measure, policy: Policy, margin: float | None, past: Sequence[Run]) -> PowerRow:
+    found = _seen(measure, past)
+    low, high = _BOUNDS.get(measure.unit, (None, None))
+    worst = None
+    if low is not None and high is not None:
+        worst = worst_case_variance(low, high, paired=True)
+    if found is not None:
+        variance, source = found
+    elif low is not None and high is not None:
+        variance = worst_case_variance(low, high, paired=True, share_different=ASSUMED_SHARE)
+        source = f"assumed: {ASSUMED_SHARE:.0%} of samples differ, by all there is"
+    else:
+        return _unknown(measure, margin)
+    error = _error(variance, measure.n)
+    return PowerRow(
+        benchmark=measure.benchmark,
+        task=measure.task,
+        metric=measure.metric,
+        unit=measure.unit,
+        n=measure.n,
+        n_source=measure.source,
+        variance=variance,
+        variance_source=source,
+        mde=minimum_detectable_effect(error, power=policy.power),
+        resolvable=_resolvable(error, measure.n, policy),
+        margin=margin,
+        needed=_needed(variance, margin, measure.n, policy),
+        worst_mde=minimum_detectable_effect(_error(worst, measure.n), power=policy.power),
+    )
+
+
+def _unknown(measure: _Measure, margin: float | None) -> PowerRow:
+    why = "unknown: no past run, and the metric has no bounds"
+    place = (measure.benchmark, measure.task, measure.metric, measure.unit)
+    sizes = (measure.n, measure.source)
+    return PowerRow(*place, *sizes, None, why, None, None, margin, None, None)
+
+
+def _seen(measure: _Measure, past: Sequence[Run]) -> tuple[float, str] | None:
+    """The largest variance of a paired difference among past comparisons of this metric."""
+    found: list[tuple[float, str]] = []
+    for run in past:
+        for c in run.comparisons:
+            variance = unit_variance(c.standard_error, c.n_clusters)
+            if variance and _is_of(c, measure):
+                found.append((variance, f"{run.folder.name}: {c.candidate} and {c.baseline}"))
+    return max(found, default=None)
+
+
+def _is_of(c: Comparison, measure: _Measure) -> bool:
+    wanted = (measure.benchmark, measure.task, measure.metric, None)
+    return (c.benchmark, c.task, c.metric, c.category) == wanted
+
+
+def _error(variance: float | None, n: int | None) -> float | None:
+    return None if variance is None or not n else math.sqrt(variance / n)
+
+
+def _resolvable(error: float | None, n: int | None, policy: Policy) -> float | None:
+    if error is None or n is None or n < 2:
+        return None
+    rule = MarginRule(0.0, policy.alpha, policy.power)
+    return non_inferiority(0.0, error, n - 1, rule).resolvable
+
+
+def _needed(variance: float, margin: float | None, n: int | None, policy: Policy) -> int | None:
+    if not margin:
+        return None
+    needed = units_for_margin(variance, margin, alpha=policy.alpha, power=policy.power)
+    return None if needed is None or (n is not None and needed <= n) else needed

@@ -1,0 +1,98 @@
+"""What a suite can resolve: known answers, and where the numbers come from."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from scipy.stats import norm, t
+
+from evalkit import extensions, runner
+from evalkit import suite as suites
+from evalkit.runner import PowerRow
+from evalkit.runner.powering import ASSUMED_SHARE
+from tests.support.cli import evalkit
+from tests.support.runs import Plan, build_run
+
+SUITE = """
+name: small
+models:
+  a: {role: candidate, engine: {type: fake}}
+  b: {role: baseline, engine: {type: fake}}
+judges:
+  j: {type: openai, model: gpt-4-0613, base_url: "http://127.0.0.1:9/v1"}
+benchmarks:
+  - {type: alpaca_eval, version: 1, judge: j, data: mine.json}
+gate: {baseline: b, margins: {default: 3.0}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rows = [
+        {"instruction": f"Do {n}.", "output": "Done.", "generator": "r", "dataset": "own"}
+        for n in range(200)
+    ]
+    (tmp_path / "mine.json").write_text(json.dumps(rows))
+    (tmp_path / "small.yaml").write_text(SUITE)
+    return tmp_path
+
+
+def rows_of(folder: Path, *past: Path, limit: int | None = None) -> list[PowerRow]:
+    suite = suites.load(folder / "small.yaml", (), extensions)
+    origin = runner.Origin("small.yaml", folder, folder, ("evalkit", "power"))
+    runs = [build_run(place, Plan(models=("a", "b"))) for place in past]
+    return runner.power(suite, origin, runner.Selection(limit=limit), runs, lambda _: None)
+
+
+def test_without_a_past_run_the_variation_is_assumed_and_said_to_be(folder: Path) -> None:
+    """Oracle: scipy's normal and t quantiles."""
+    (row,) = rows_of(folder)
+    error = math.sqrt(ASSUMED_SHARE * 100**2 / 200)
+    assert row.n == 200
+    assert row.variance_source.startswith("assumed")
+    assert row.mde == pytest.approx((norm.ppf(0.975) + norm.ppf(0.8)) * error)
+    assert row.resolvable == pytest.approx((t.ppf(0.95, 199) + norm.ppf(0.8)) * error)
+    worst = (norm.ppf(0.975) + norm.ppf(0.8)) * math.sqrt(100**2 / 200)
+    assert row.worst_mde == pytest.approx(worst)
+    assert row.underpowered
+    assert row.needed is not None
+    assert (t.ppf(0.95, row.needed - 1) + norm.ppf(0.8)) * math.sqrt(
+        ASSUMED_SHARE * 100**2 / row.needed
+    ) <= 3.0
+
+
+def test_a_past_run_tells_how_much_samples_vary(folder: Path, tmp_path: Path) -> None:
+    (row,) = rows_of(folder, tmp_path / "past")
+    run = build_run(tmp_path / "past", Plan(models=("a", "b")))
+    seen = next(c for c in run.comparisons if c.metric == "win_rate")
+    assert seen.standard_error is not None
+    assert row.variance == pytest.approx(seen.n_clusters * seen.standard_error**2)
+    assert row.variance_source == "past: a and b"
+
+
+def test_a_limit_leaves_less_to_resolve_with(folder: Path) -> None:
+    (all_of_them,) = rows_of(folder)
+    (few,) = rows_of(folder, limit=50)
+    assert few.n == 50
+    assert few.mde == pytest.approx(2 * (all_of_them.mde or 0))
+
+
+def test_data_that_is_not_here_counts_by_its_published_size(folder: Path) -> None:
+    text = (folder / "small.yaml").read_text().replace(", data: mine.json", "")
+    (folder / "small.yaml").write_text(text)
+    (row,) = rows_of(folder)
+    assert (row.n, row.n_source, row.metric) == (805, "published size", "win_rate")
+
+
+def test_the_command(folder: Path) -> None:
+    done = evalkit(folder, "power", "small.yaml")
+    assert done.code == 0, done.err
+    assert "AlpacaEval" in done.out
+    assert "warning: AlpacaEval: the margin 3.00 is under" in done.out
+    as_json = evalkit(folder, "power", "small.yaml", "--json", "--limit", "20")
+    assert json.loads(as_json.out)["power"][0]["n"] == 20
+    assert evalkit(folder, "power", "nowhere.yaml").code == 2
+    assert evalkit(folder, "power", "small.yaml", "--only", "x").code == 2
