@@ -80,7 +80,11 @@ def test_a_limit_leaves_less_to_resolve_with(folder: Path) -> None:
     assert few.mde == pytest.approx(2 * (all_of_them.mde or 0))
 
 
-def test_data_that_is_not_here_counts_by_its_published_size(folder: Path) -> None:
+def test_data_that_is_not_here_counts_by_its_published_size(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EVALKIT_DATA", raising=False)
+    monkeypatch.setenv("EVALKIT_OFFLINE", "1")
     text = (folder / "small.yaml").read_text().replace(", data: mine.json", "")
     (folder / "small.yaml").write_text(text)
     (row,) = rows_of(folder)
