@@ -14,6 +14,8 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 POLICY = """
 name: policy
 models:
