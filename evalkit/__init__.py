@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evalkit.api import load_run, load_suite, run
+    from evalkit.api import check_claim, compare_runs, gate_run, load_run, load_suite, run
 
-__all__ = ["load_run", "load_suite", "run"]
+__all__ = ["check_claim", "compare_runs", "gate_run", "load_run", "load_suite", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,16 +1,26 @@
-"""The library's functions; the commands do the same by hand."""
+"""The library's functions; the commands do the same by hand.
+
+`compare` and `gate` are rooms of the package, so that these functions say what they take.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
-from evalkit import extensions, runner, store
+from evalkit import compare, extensions, gate, runner, store
 from evalkit import suite as suites
+from evalkit.compare import ClaimResult, Row
+from evalkit.errors import SuiteError
+from evalkit.gate import GateResult
 from evalkit.specs import Suite
 from evalkit.types import Run
 
-__all__ = ["load_run", "load_suite", "run"]
+__all__ = ["check_claim", "compare_runs", "gate_run", "load_run", "load_suite", "run"]
+
+Stored: TypeAlias = Run | str | Path
+"""A run, or its folder."""
 
 
 def load_suite(path: str | Path, overrides: Sequence[str] = ()) -> Suite:
@@ -49,3 +59,99 @@ def run(path: str | Path, limit: int | None = None, out: Path | None = None) -> 
 def load_run(folder: str | Path) -> Run:
     """Read a run folder.  Raises DataError or StoreError."""
     return store.read_run(Path(folder))
+
+
+def compare_runs(
+    *runs: Stored,
+    candidate: str | None = None,
+    baselines: Sequence[str] = (),
+    level: float = 0.95,
+    allow_different: Collection[str] = (),
+) -> list[Row]:
+    """Compare models on the samples they share, as `evalkit compare` does.
+
+    Args:
+        runs: Runs or their folders; sides may stand in different ones.
+        candidate: `MODEL` or `RUN:MODEL`; None: the runs' candidate.
+        baselines: The same, several; empty: the runs' baselines.
+        level: Confidence level of the intervals.
+        allow_different: Settings that may differ, flagged wherever they show.
+
+    Returns:
+        A row per baseline, benchmark, task, metric and category, each with its sentence.
+
+    Raises:
+        ComparisonError: Names that are unknown or ambiguous, or scores not made alike.
+    """
+    stored = [_stored(one) for one in runs]
+    ours, theirs = compare.pick(stored, candidate, baselines)
+    options = compare.Options(level, allow_different=frozenset(allow_different))
+    return compare.compare(stored, ours, theirs, options)
+
+
+def check_claim(
+    text: str,
+    *runs: Stored,
+    level: float = 0.95,
+    allow_different: Collection[str] = (),
+    accept_damaged: bool = False,
+) -> ClaimResult:
+    """Whether runs carry a sentence such as "A beats B on alpaca_eval", as `evalkit claim` does.
+
+    Args:
+        text: The claim; `evalkit claim --help` lists its forms.
+        runs: Runs or their folders.
+        level: Confidence level of the intervals.
+        allow_different: Settings that may differ.
+        accept_damaged: Judge on damaged evidence, too.
+
+    Raises:
+        ComparisonError: It is no claim, names something unknown, or needs scores not made alike.
+    """
+    options = compare.Options(level, allow_different=frozenset(allow_different))
+    stored = [_stored(one) for one in runs]
+    return compare.check_claim(stored, text, options, accept_damaged=accept_damaged)
+
+
+def gate_run(
+    run: Stored,
+    policy: Suite | None = None,
+    *,
+    candidate: str | None = None,
+    baseline_run: Stored | None = None,
+    allow_different: Collection[str] = (),
+) -> GateResult:
+    """Whether a candidate is worse than its baseline by more than the margins, as `evalkit gate`.
+
+    To run a suite first: `gate_run(run(suite))`.
+
+    Args:
+        run: Run or its folder that has the candidate.
+        policy: Suite whose gate section decides; None: the run's own.
+        candidate: `MODEL` or `RUN:MODEL`; None: the run's candidate.
+        baseline_run: Run, folder or pinned `baseline.json` that has the baseline; None: `run`.
+        allow_different: Settings that may differ.
+
+    Raises:
+        SuiteError: There is no policy.
+        ComparisonError: Sides that cannot be told, or scores not made alike.
+    """
+    if policy is not None and policy.gate is None:
+        raise SuiteError(f"suite {policy.name!r} has no gate section; expected one as the policy")
+    return gate.gate_run(
+        _stored(run),
+        None if policy is None else policy.gate,
+        candidate=candidate,
+        baseline=None if baseline_run is None else _baseline(baseline_run),
+        allow_different=allow_different,
+    )
+
+
+def _stored(run: Stored) -> Run:
+    return run if isinstance(run, Run) else load_run(run)
+
+
+def _baseline(run: Stored) -> gate.Baseline:
+    if isinstance(run, Run):
+        return gate.Baseline(run.folder, run)
+    return gate.read_baseline(Path(run))

@@ -63,45 +63,40 @@ def command(**given: Any) -> int:
     where the policy only warns); 1: regression; 2: wrong input; 3: undecided.  On GitHub the
     table goes to the job summary and the reasons become annotations.
     """
-    from evalkit import compare, gate
+    from evalkit import gate
 
     asked = _Options(**given)
-    run = _run_of(asked)
-    spec = _policy(asked, run)
-    policy = gate.Policy.of(spec)
-    runs, candidate, baseline = _sides(asked, run, spec)
-    options = compare.Options(1 - 2 * policy.alpha, policy.power, _allowed(asked))
-    rows = compare.compare(runs, candidate, [baseline], options)
-    result = gate.decide(
-        (candidate, baseline),
-        rows,
-        policy,
-        expected=_expected(run),
-        notes=[note for r in runs for note in _notes(r)],
+    run = _run_of(asked.target)
+    spec = None if asked.policy is None else _policy(asked.policy)
+    baseline = None if asked.baseline_run is None else gate.read_baseline(asked.baseline_run)
+    result = gate.gate_run(
+        run,
+        spec,
+        candidate=asked.candidate,
+        baseline=baseline,
+        allow_different=split(asked.allow_different),
     )
     _write(asked, result)
     if asked.write_baseline is not None:
-        _pin(asked.write_baseline, run, candidate, result)
+        _pin(asked.write_baseline, run, result)
     return result.exit_code
-
-
-def _allowed(asked: _Options) -> frozenset[str]:
-    return frozenset(split(asked.allow_different))
 
 
 # --- what is gated --------------------------------------------------------------------------
 
 
-def _run_of(asked: _Options) -> Run:
+def _run_of(target: str) -> Run:
     """The stored run, or the one that running the suite makes."""
     from evalkit import store
 
-    path = Path(asked.target)
-    if (path / "manifest.json").is_file() or (path.is_file() and path.suffix != ".yaml"):
+    path = Path(target)
+    if (path / "manifest.json").is_file() or (
+        path.is_file() and path.suffix not in (".yaml", ".yml")
+    ):
         return store.read_run(path)
     if path.is_dir():
-        raise ComparisonError(f"{asked.target!r} is a folder without a run; expected RUN or SUITE")
-    return _run_suite(asked.target)
+        raise ComparisonError(f"{target!r} is a folder without a run; expected RUN or SUITE")
+    return _run_suite(target)
 
 
 def _run_suite(suite: str) -> Run:
@@ -123,95 +118,17 @@ def _run_suite(suite: str) -> Run:
     return result.run
 
 
-def _policy(asked: _Options, run: Run) -> GateSpec:
+def _policy(suite: str) -> GateSpec:
     from evalkit import extensions
     from evalkit import suite as suites
-    from evalkit.specs import GateSpec
 
-    if asked.policy is not None:
-        spec = suites.load(suites.locate(asked.policy), (), extensions).gate
-    else:
-        given = run.manifest.get("suite", {}).get("gate")
-        spec = None if given is None else GateSpec.model_validate(given)
+    spec = suites.load(suites.locate(suite), (), extensions).gate
     if spec is None:
-        where = asked.policy or run.folder
         raise SuiteError(
-            f"{where}: its suite has no gate section; write one (gate: {{baseline: MODEL, "
-            f"margins: {{default: 2.0}}}}), or name a suite that has with --policy"
+            f"{suite}: has no gate section; write one (gate: {{baseline: MODEL, margins: "
+            f"{{default: 2.0}}}})"
         )
     return spec
-
-
-def _sides(asked: _Options, run: Run, spec: GateSpec) -> tuple[list[Run], str, str]:
-    """Runs, candidate, baseline."""
-    from evalkit import compare
-
-    if asked.baseline_run is None:
-        candidate, (baseline,) = compare.pick([run], asked.candidate, [spec.baseline])
-        return [run], candidate, baseline
-    other = _baseline_run(asked.baseline_run)
-    known = compare.names([other])
-    if spec.baseline in known:
-        name = spec.baseline
-    elif len(known) == 1:
-        name = known[0]
-    else:
-        raise ComparisonError(
-            f"{asked.baseline_run}: has no model {spec.baseline!r}, which the policy names; it "
-            f"has {', '.join(known) or 'none'}"
-        )
-    candidate = asked.candidate or _only_candidate(run)
-    places = (run.folder, other.folder)
-    if places[0].name != places[1].name:
-        places = (Path(places[0].name), Path(places[1].name))
-    if candidate in known or name in compare.names([run]):
-        candidate, name = f"{places[0]}:{candidate}", f"{places[1]}:{name}"
-    return [run, other], candidate, name
-
-
-def _only_candidate(run: Run) -> str:
-    from evalkit import compare
-
-    found = compare.by_role([run], "candidate")
-    if len(found) != 1:
-        raise ComparisonError(
-            f"{run.folder}: {len(found)} candidates ({', '.join(found) or 'none'}); say which "
-            f"with --candidate (models: {', '.join(compare.names([run])) or 'none'})"
-        )
-    return found[0]
-
-
-def _baseline_run(path: Path) -> Run:
-    from evalkit import gate, store
-
-    if path.is_file() and path.name != "manifest.json":
-        return gate.read_pinned(path)
-    return store.read_run(path)
-
-
-def _expected(run: Run) -> list[tuple[str, str]]:
-    """Every task of the run that has figures of single samples."""
-    return [
-        (str(entry.get("name")), task)
-        for entry in run.manifest.get("benchmarks", ())
-        for task, about in entry.get("tasks", {}).items()
-        if any(metric.get("primary") for metric in about.get("metrics", ()))
-    ]
-
-
-def _notes(run: Run) -> list[str]:
-    """What makes a run's scores doubtful."""
-    found = []
-    limit = run.manifest.get("limit")
-    if limit is not None:
-        found.append(f"{run.folder}: limited to {limit} samples a task; for trying out only.")
-    for entry in run.manifest.get("evidence", ()):
-        found += [
-            f"Damaged evidence: {finding.get('message')}."
-            for finding in entry.get("findings", ())
-            if finding.get("damaged")
-        ]
-    return found
 
 
 # --- what is written ------------------------------------------------------------------------
@@ -240,12 +157,12 @@ def _write(asked: _Options, result: GateResult) -> None:
             click.echo(line, file=sys.stderr if asked.as_json else sys.stdout)
 
 
-def _pin(path: Path, run: Run, candidate: str, result: GateResult) -> None:
+def _pin(path: Path, run: Run, result: GateResult) -> None:
     from evalkit import gate, store
 
     if result.verdict != "pass":
         click.echo(f"not written: {path}, since the gate did not pass", err=True)
         return
-    model = candidate.rpartition(":")[2]
+    model = result.candidate.rpartition(":")[2]
     store.write_file(path, gate.pin(run, model))
     click.echo(f"baseline: {path}", err=True)

@@ -1,11 +1,13 @@
 """The regression gate: comparisons and a policy become pass, regression or inconclusive.
 
-`decisions` decides, `pinned` keeps a baseline's scores small enough to commit, `table` sets the
-result out, `junit` and `github` write what CI reads.
+`asking` finds whose scores and which policy, `decisions` decides, `pinned` keeps a baseline's
+scores small enough to commit, `table` sets the result out, `junit` and `github` write what CI
+reads.
 """
 
 from __future__ import annotations
 
+from evalkit.gate.asking import Baseline, gate_run, policy_of, read_baseline
 from evalkit.gate.decisions import Decision, GateResult, Policy, decide
 from evalkit.gate.github import comment, job_summary, workflow_commands
 from evalkit.gate.junit import junit
@@ -13,6 +15,7 @@ from evalkit.gate.pinned import pin, read_pinned
 from evalkit.gate.table import gate_lines, gate_markdown, gate_table
 
 __all__ = [
+    "Baseline",
     "Decision",
     "GateResult",
     "Policy",
@@ -20,10 +23,13 @@ __all__ = [
     "decide",
     "gate_lines",
     "gate_markdown",
+    "gate_run",
     "gate_table",
     "job_summary",
     "junit",
     "pin",
+    "policy_of",
+    "read_baseline",
     "read_pinned",
     "workflow_commands",
 ]

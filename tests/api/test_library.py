@@ -1,0 +1,79 @@
+"""The library's functions answer what the commands answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import evalkit
+from evalkit import gate, store
+from evalkit.errors import ComparisonError, SuiteError
+from evalkit.types import Run
+from tests.support.cli import evalkit as command
+from tests.support.runs import Plan, build_run
+
+GATE = {"baseline": "b", "margins": {"default": 3.0}}
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Run:
+    """A run on disk whose suite has a gate."""
+    made = build_run(tmp_path / "run", Plan(models=("a", "b", "c"), advantage=0.4))
+    manifest = {**made.manifest, "suite": {**made.manifest["suite"], "gate": GATE}}
+    with store.RunStore.open(made.folder, {**manifest, "sealed": False}) as written:
+        for record in made.records:
+            written.append(record)
+        order = [record.key for record in made.records]
+        results = store.results_json(made.estimates, made.comparisons, "3f2a9c1b7d04")
+        written.seal(order, manifest, results, {})
+    return store.read_run(made.folder)
+
+
+def test_comparing_is_the_command(stored: Run) -> None:
+    rows = evalkit.compare_runs(stored, baselines=["b"])
+    done = command(stored.folder.parent, "compare", "run", "--baseline", "b", "--json")
+    assert [row.to_json() for row in rows] == json.loads(done.out)["comparisons"]
+    assert evalkit.compare_runs(stored.folder, baselines=["b"]) == rows
+    assert evalkit.compare_runs(str(stored.folder), baselines=["b"], level=0.5) != rows
+
+
+def test_a_claim_is_the_command(stored: Run) -> None:
+    text = "a beats b and c on lm_eval/sums"
+    done = command(stored.folder.parent, "claim", "run", text, "--json")
+    assert evalkit.check_claim(text, stored).to_json() == json.loads(done.out)
+    with pytest.raises(ComparisonError, match="no model is called 'x'"):
+        evalkit.check_claim("x beats b", stored.folder)
+
+
+def test_a_gate_is_the_command(stored: Run, tmp_path: Path) -> None:
+    result = evalkit.gate_run(stored)
+    done = command(stored.folder.parent, "gate", "run", "--json")
+    assert result.to_json() == json.loads(done.out)
+    assert done.code == result.exit_code
+    pinned = tmp_path / "baseline.json"
+    pinned.write_bytes(gate.pin(stored, "b"))
+    again = evalkit.gate_run(stored, baseline_run=pinned)
+    assert [d.difference for d in again.decisions] == [d.difference for d in result.decisions]
+    assert evalkit.gate_run(stored, candidate="a", baseline_run=stored) == result
+
+
+def test_a_gate_needs_a_policy(stored: Run) -> None:
+    bare = replace(stored, manifest={**stored.manifest, "suite": {}})
+    with pytest.raises(SuiteError, match="no gate section"):
+        evalkit.gate_run(bare)
+    with pytest.raises(SuiteError, match="suite 'quickstart' has no gate section"):
+        evalkit.gate_run(stored, evalkit.load_suite("quickstart"))
+
+
+def test_what_a_policy_requires_is_never_passed_in_silence(stored: Run) -> None:
+    """Required by name, but in neither side's run."""
+    suite = {
+        **stored.manifest["suite"],
+        "gate": {**GATE, "margins": {"default": 99.0}, "required": ["lm_eval", "other/task"]},
+    }
+    result = evalkit.gate_run(replace(stored, manifest={**stored.manifest, "suite": suite}))
+    assert result.verdict == "inconclusive"
+    assert any("other" in reason and "no samples" in reason for reason in result.reasons)
