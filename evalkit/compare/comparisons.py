@@ -9,7 +9,7 @@ from evalkit.errors import ComparisonError
 from evalkit.stats import paired_difference
 from evalkit.types import Comparison, Record
 
-__all__ = ["comparisons"]
+__all__ = ["compare_cell", "comparisons"]
 
 
 def comparisons(
@@ -41,7 +41,7 @@ def comparisons(
     candidates = [model for model in asked if roles.get(model) == "candidate"]
     baselines = [model for model in asked if roles.get(model) == "baseline"]
     return [
-        _comparison(cell, candidate, baseline, level)
+        compare_cell(cell, candidate, baseline, level)
         for candidate in candidates
         for baseline in baselines
         for cell in found
@@ -49,7 +49,8 @@ def comparisons(
     ]
 
 
-def _comparison(cell: Cell, candidate: str, baseline: str, level: float) -> Comparison:
+def compare_cell(cell: Cell, candidate: str, baseline: str, level: float) -> Comparison:
+    """One such row.  Raises ComparisonError as above, KeyError for a model that was not asked."""
     _check_clusters(cell, candidate, baseline)
     metric = cell.metric
     ours, theirs = (

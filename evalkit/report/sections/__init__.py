@@ -12,6 +12,7 @@ from evalkit.report.sections.cost import build as cost
 from evalkit.report.sections.evidence import build as evidence
 from evalkit.report.sections.examples import build as examples
 from evalkit.report.sections.judges import build as judges
+from evalkit.report.sections.leaderboard import build as leaderboard
 from evalkit.report.sections.models import build as models
 from evalkit.report.sections.reproduce import build as reproduce
 from evalkit.report.sections.results import build as results
@@ -24,6 +25,7 @@ __all__ = ["SECTIONS", "TEXTS"]
 SECTIONS: tuple[Callable[[View], Section | None], ...] = (
     verdict,
     results,
+    leaderboard,
     evidence,
     judges,
     examples,
