@@ -15,11 +15,16 @@ __all__ = ["command"]
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default: the run's own.")
 @click.option("--figures-only", is_flag=True, help="Leave out every question and answer.")
+@click.option("--comment", metavar="FILE", help="Only write the short form for a PR (-: stdout).")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a summary.")
-def command(run: Path, out: Path | None, figures_only: bool, as_json: bool) -> None:
+def command(
+    run: Path, out: Path | None, figures_only: bool, comment: str | None, as_json: bool
+) -> None:
     """Render the reports of RUN (its folder, or a file in it) again, byte for byte the same.
 
     With --figures-only the copy can be published where the benchmark's texts may not.
+    --comment is for pull requests: verdict, warnings and one table, in at most 65,536 characters
+    of Markdown; its first line lets a later comment replace it.
     """
     from evalkit import report, store
 
@@ -29,6 +34,9 @@ def command(run: Path, out: Path | None, figures_only: bool, as_json: bool) -> N
             f"{stored.folder}: this run is not finished and has no results yet; "
             f"run the same command again, then ask for its report"
         )
+    if comment is not None:
+        _comment(report.comment(stored), comment)
+        return
     folder = out or stored.folder
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in report.render(stored, figures_only=figures_only).items():
@@ -39,3 +47,13 @@ def command(run: Path, out: Path | None, figures_only: bool, as_json: bool) -> N
         return
     for line in report.summary_lines(stored):
         click.echo(line)
+
+
+def _comment(text: str, place: str) -> None:
+    from evalkit import store
+
+    if place == "-":
+        click.echo(text, nl=False)
+    else:
+        store.write_file(Path(place), text.encode("utf-8"))
+        click.echo(f"comment: {place}", err=True)

@@ -79,9 +79,8 @@ def _alert(kind: str, *lines: str) -> str:
 
 
 def _paragraph(lead: str, text: str) -> str:
-    if not lead:
-        return escape_markdown(text)
-    return f"**{escape_markdown(lead)}** {escape_markdown(text)}".rstrip()
+    lead, text = escape_markdown(lead), escape_markdown(text)
+    return f"**{lead}** {text}".rstrip() if lead else text
 
 
 def _caption(text: str) -> list[str]:

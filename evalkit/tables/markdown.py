@@ -52,7 +52,8 @@ def fenced(text: str, info: str = "text") -> str:
 
 def table_to_markdown(table: Table) -> str:
     """Caption, table and note, without an end of line; a table without rows is a sentence."""
-    head = [f"**{escape_markdown(table.caption)}**", ""] if table.caption else []
+    caption = _bold(table.caption)
+    head = [caption, ""] if caption else []
     if not table.rows:
         return "\n".join([*head, "Nothing to show."])
     lines = [
@@ -63,7 +64,7 @@ def table_to_markdown(table: Table) -> str:
     for group in table.groups:
         if group.label:
             blank = [""] * (len(table.columns) - 1)
-            lines.append(_row([f"**{escape_markdown(group.label)}**", *blank]))
+            lines.append(_row([_bold(group.label), *blank]))
         lines += [
             _row([_cell(c, col) for c, col in zip(row, table.columns, strict=True)])
             for row in group.rows
@@ -71,6 +72,12 @@ def table_to_markdown(table: Table) -> str:
     if table.note:
         lines += ["", escape_markdown(table.note)]
     return "\n".join(lines)
+
+
+def _bold(text: str) -> str:
+    """In bold; of blanks nothing, since `****` alone is a rule across the page."""
+    escaped = escape_markdown(text)
+    return f"**{escaped}**" if escaped else ""
 
 
 def _cell(cell: Cell, column: Column) -> str:

@@ -136,3 +136,14 @@ def test_an_unfinished_run_has_a_report_but_no_results(tmp_path: Path) -> None:
     assert "run: this run is not finished" in printed.err
     assert "run the same command again" in printed.err
     assert "not finished" in (run / "report.md").read_text()
+
+
+def test_report_writes_a_comment_and_nothing_else(tmp_path: Path) -> None:
+    run = stored_run(tmp_path, sealed=True)
+    before = sorted(p.name for p in run.iterdir())
+    shown = evalkit(tmp_path, "report", str(run), "--comment", "-")
+    assert shown.code == 0, shown.err
+    assert shown.out.startswith("<!-- evalkit report -->\n")
+    assert evalkit(tmp_path, "report", str(run), "--comment", "c.md").code == 0
+    assert (tmp_path / "c.md").read_text(encoding="utf-8") == shown.out
+    assert sorted(p.name for p in run.iterdir()) == before
