@@ -10,6 +10,7 @@
     ├── JudgeError               3  a judge cannot be used at all
     ├── StoreError               4  a run or the cache cannot be read or written
     ├── ComparisonError          2  two scores may not be compared
+    ├── CardError                2  a model card cannot be written, read or updated
     └── RequestFailed            -  one request was not answered; thrown into its own flow
 
 Exit codes: 0 done; 1 a negative verdict; 2 your input; 3 incomplete or inconclusive;
@@ -24,6 +25,7 @@ from typing import ClassVar, Literal
 
 __all__ = [
     "BenchmarkError",
+    "CardError",
     "ComparisonError",
     "DataError",
     "EngineError",
@@ -111,6 +113,12 @@ class StoreError(EvalkitError):
 
 class ComparisonError(EvalkitError):
     """Two scores may not be compared; names every setting that differs."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class CardError(EvalkitError):
+    """A model card cannot be written, read or updated without saying or losing something wrong."""
 
     exit_code: ClassVar[int] = 2
 

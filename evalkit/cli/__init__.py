@@ -28,6 +28,7 @@ _COMMANDS = {
     "history": "Figures over the checkpoints of a training run.",
     "power": "What a suite can resolve, before anything is spent.",
     "report": "Render a stored run's reports again.",
+    "card": "Model cards: write them from runs.",
 }
 
 

@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"api"}),
     frozenset({"runner"}),
-    frozenset({"gate", "history", "report"}),
+    frozenset({"card", "gate", "history", "report"}),
     frozenset({"compare"}),
     frozenset({"importers"}),
     frozenset({"benchmarks", "judges"}),

@@ -1,0 +1,77 @@
+"""What a card may say of its model against others: compare's sentences, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from evalkit import compare
+from evalkit.card.figures import Material
+from evalkit.card.footnotes import Markdown
+from evalkit.compare import Row
+from evalkit.compare.sides import find
+from evalkit.compare.words import sentence, task_label
+from evalkit.errors import ComparisonError
+from evalkit.tables import escape_markdown, one_line, visible
+from evalkit.types import Run
+
+__all__ = ["Claims", "claims", "weakly_judged"]
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Sentences, and why there are not more."""
+
+    sentences: tuple[Markdown, ...]
+    refused: str = ""
+    """Why nothing was compared; empty where something was."""
+
+
+def claims(material: Material) -> Claims:
+    """A sentence for each headline comparison of the candidate with the runs' baselines."""
+    runs, candidate = material.runs, material.candidate
+    baselines = [n for n in compare.by_role(runs, "baseline") if n != candidate]
+    try:
+        shared = [n for n in baselines if _shares(runs, candidate, n)]
+        if not shared:
+            return Claims((), "no baseline has samples of the same benchmark")
+        rows = compare.compare(runs, candidate, shared, compare.Options(_level(runs)))
+    except ComparisonError as error:
+        return Claims((), str(error))
+    entries = {block.entry for block in material.blocks}
+    wanted = [r for r in rows if r.headline and r.comparison.benchmark in entries]
+    weak = weakly_judged(runs)
+    texts = (one_line(visible(_sentence(row, weak))) for row in wanted)
+    return Claims(tuple(Markdown(escape_markdown(text)) for text in texts))
+
+
+def _shares(runs: Sequence[Run], candidate: str, baseline: str) -> bool:
+    ours, theirs = (find(runs, name) for name in (candidate, baseline))
+    return bool(set(ours.parts) & set(theirs.parts))
+
+
+def _level(runs: Sequence[Run]) -> float:
+    levels = [row.level for run in runs for row in run.estimates]
+    return levels[0] if levels else 0.95
+
+
+def _sentence(row: Row, weak: Collection[str]) -> str:
+    c = row.comparison
+    if c.benchmark not in weak or row.verdict not in ("better", "worse"):
+        return row.sentence
+    label = task_label(c.benchmark, c.task)
+    return sentence(c, label, weak=True, resolves=row.mde, said=row.verdict)
+
+
+def weakly_judged(runs: Sequence[Run]) -> dict[str, str]:
+    """Judge by benchmark entry, where a model of the suite judged.
+
+    What such a judge prefers is not called better.
+    """
+    found: dict[str, str] = {}
+    for run in runs:
+        local = {j.get("name") for j in run.manifest.get("judges", ()) if j.get("local")}
+        if local:
+            rows = compare.judge_health(run.records)
+            found |= {row.benchmark: row.judge for row in rows if row.judge in local}
+    return found

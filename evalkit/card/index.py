@@ -1,0 +1,208 @@
+"""A card's `model-index`: the hub's nesting of tasks, data sets and metrics, from figures.
+
+    - name: MODEL
+      results:
+      - task: {type, name}
+        dataset: {name, type, config?, split?, revision?, args?}
+        metrics: [{type, name, value, args}]
+        source: {name, url}?
+
+The hub tells entries apart by task, data set, config, split and revision alone: of two with the
+same of these the second's arguments and source are lost.  So there is one entry for each, the
+first in order of runs and benchmarks; what that leaves out is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evalkit.card import headlines, hub
+from evalkit.card.figures import Block, Figure, Material
+from evalkit.card.sources import source_of
+from evalkit.tables import figure as shown
+from evalkit.types import Json
+
+__all__ = ["MARK", "Index", "identity", "is_ours", "make_index"]
+
+MARK = "evalkit"
+"""Key of a metric's `args` by which evalkit knows its own entries: the version that wrote it."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """The entries of one model."""
+
+    results: tuple[dict[str, Json], ...]
+    left_out: tuple[str, ...]
+    """What is not in it, and why, a sentence each."""
+
+
+def make_index(material: Material, published_at: str | None = None) -> Index:
+    """The candidate's entries.
+
+    Args:
+        material: What there is.
+        published_at: Where the runs can be seen; the source of figures computed in them.
+    """
+    results: dict[tuple[Any, ...], dict[str, Json]] = {}
+    left_out: list[str] = []
+    for block in material.blocks:
+        for task in headlines.tasks(block):
+            for metric in headlines.metrics(block, task):
+                figure = block.find(material.candidate, task, metric)
+                if figure is None:
+                    continue
+                entry = _entry(figure, block, material, published_at)
+                known = results.setdefault(identity(entry), entry)
+                if known is not entry:
+                    left_out += _add(known, entry, figure)
+    left_out += _undefined(material)
+    return Index(tuple(results.values()), tuple(left_out))
+
+
+def identity(result: Mapping[str, Json]) -> tuple[Any, ...]:
+    """What the hub tells entries apart by."""
+    data = result["dataset"]
+    parts = (data.get(key) for key in ("type", "config", "split", "revision"))
+    return (result["task"]["type"], *parts)
+
+
+def is_ours(result: Json) -> bool:
+    """Whether evalkit wrote an entry, by the arguments of its metrics."""
+    metrics = result.get("metrics") if isinstance(result, Mapping) else None
+    if not isinstance(metrics, list) or not metrics:
+        return False
+    return all(
+        isinstance(m, Mapping) and isinstance(m.get("args"), Mapping) and MARK in m["args"]
+        for m in metrics
+    )
+
+
+def _add(known: dict[str, Json], entry: dict[str, Json], figure: Figure) -> Iterator[str]:
+    """Add the entry's metric to `known`, or say why it cannot be."""
+    (metric,) = entry["metrics"]
+    same = {k: v for k, v in known.items() if k != "metrics"} == {
+        k: v for k, v in entry.items() if k != "metrics"
+    }
+    if same and metric["type"] not in {m["type"] for m in known["metrics"]}:
+        known["metrics"].append(metric)
+        return
+    e = figure.estimate
+    yield (
+        f"{e.task} {e.metric} {shown(e.point, e.unit)} of {e.benchmark}: the index already has "
+        f"{known['dataset']['name']}, and the hub keeps one entry for each data set"
+    )
+
+
+def _undefined(material: Material) -> Iterator[str]:
+    for block in material.blocks:
+        for f in block.figures:
+            e = f.estimate
+            mine = e.model == material.candidate and e.point is None
+            if mine and e.metric in headlines.metrics(block, e.task):
+                yield f"{e.task} {e.metric} of {e.benchmark}: undefined ({e.method})"
+
+
+def _entry(
+    figure: Figure, block: Block, material: Material, published_at: str | None
+) -> dict[str, Json]:
+    entry: dict[str, Json] = {
+        "task": dict(hub.TASK),
+        "dataset": _dataset(figure, block),
+        "metrics": [_metric(figure, block, material)],
+    }
+    source = source_of(figure, published_at)
+    if source is not None:
+        entry["source"] = {"name": source.name, "url": source.url}
+    return entry
+
+
+def _dataset(figure: Figure, block: Block) -> dict[str, Json]:
+    data = hub.data_of(block.kind, figure.estimate.task, figure.description)
+    n_shots = headlines.shots(figure, block)
+    described = figure.of_task.get("dataset")
+    about = described if isinstance(described, Mapping) else {}
+    return _known(
+        {
+            "name": data.name if n_shots is None else f"{data.name} ({n_shots}-shot)",
+            "type": data.type,
+            "config": data.config,
+            "split": data.split,
+            "revision": about.get("revision"),
+            "args": None if n_shots is None else {"num_few_shot": n_shots},
+        }
+    )
+
+
+def _metric(figure: Figure, block: Block, material: Material) -> dict[str, Json]:
+    e = figure.estimate
+    kind, name = hub.metric_of(e.task, e.metric)
+    assert e.point is not None
+    args = _published(figure) if figure.is_published else _computed(figure, block)
+    if material.warnings:
+        args["publishable"] = False
+    version = figure.run.manifest.get("versions", {}).get("evalkit", "unknown")
+    own = {MARK: version, "run": figure.run.manifest.get("run_id"), "unit": e.unit}
+    return {"type": kind, "name": name, "value": float(e.point), "args": _known({**own, **args})}
+
+
+def _published(figure: Figure) -> dict[str, Json]:
+    e, said = figure.estimate, figure.stated
+    found: dict[str, Json] = {"published": True, **_uncertainty(figure)}
+    if e.n:
+        found["n"] = e.n
+    if said is not None:
+        known = source_of(figure)
+        told = known is not None and said.source in (known.name, known.url)
+        found |= {"stated_by": "" if told else said.source, "row": said.row}
+        found |= {"date": said.date, "settings": said.settings}
+    return {k: v for k, v in found.items() if v != ""}
+
+
+def _computed(figure: Figure, block: Block) -> dict[str, Json]:
+    e, about = figure.estimate, figure.description
+    judge = about.get("judge")
+    said = judge if isinstance(judge, Mapping) else {}
+    counted = {"n": e.n, "n_missing": e.n_missing} if e.n else {}
+    return {
+        **_uncertainty(figure),
+        **counted,
+        "method": e.method,
+        "benchmark_version": about.get("version"),
+        "reference": about.get("reference"),
+        "judge": said.get("evaluator") or said.get("model"),
+        "judge_protocol": said.get("protocol"),
+        "apply_chat_template": about.get("apply_chat_template"),
+        "task_version": _text(figure.of_task.get("version")),
+        "harness": _harness(about),
+        "from": e.source or None,
+    }
+
+
+def _uncertainty(figure: Figure) -> dict[str, Json]:
+    e = figure.estimate
+    found: dict[str, Json] = {}
+    if e.standard_error is not None:
+        found["standard_error"] = float(e.standard_error)
+    if e.low is not None and e.high is not None:
+        found |= {"interval": [float(e.low), float(e.high)], "level": float(e.level)}
+    return found
+
+
+def _harness(about: Mapping[str, Json]) -> str | None:
+    """The tool whose rules made the score, where the description says its version."""
+    if about.get("lm_eval"):
+        return f"lm_eval {about['lm_eval']}"
+    judge = about.get("judge")
+    version = judge.get("alpaca_eval") if isinstance(judge, Mapping) else None
+    return f"alpaca_eval {version}" if version else None
+
+
+def _text(value: Json) -> str | None:
+    return None if value is None else str(value)
+
+
+def _known(found: Mapping[str, Json]) -> dict[str, Json]:
+    return {k: v for k, v in found.items() if v is not None}

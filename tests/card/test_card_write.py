@@ -1,0 +1,231 @@
+"""What `card write` makes of runs: index, tables, sentences; and what it refuses."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+
+from evalkit import card
+from evalkit.card.figures import Material
+from evalkit.card.index import identity, is_ours
+from evalkit.errors import CardError
+from evalkit.tables import MISSING
+from evalkit.types import Run
+from tests.support.cards import hub_reads
+from tests.support.runs import Plan, build_run
+
+
+def made(run: Run) -> card.Card:
+    material = card.gather([run])
+    return card.Card(material, material.candidate)
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return build_run(Path("run"), Plan(published=True))
+
+
+def cells(markdown: str) -> Iterator[list[str]]:
+    """Rows of the tables in a text, as an independent reader sees them."""
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(markdown)
+    row: list[str] = []
+    for before, token in itertools.pairwise(tokens):
+        if token.type == "tr_open":
+            row = []
+        elif token.type == "inline" and before.type in ("td_open", "th_open"):
+            row.append(token.content)
+        elif token.type == "tr_close":
+            yield row
+
+
+def test_the_index_survives_the_hubs_own_reader(run: Run) -> None:
+    written = made(run)
+    written.require_valid()
+    read = hub_reads(written.text())
+    assert read.data.model_name == "quick-lora"
+    assert read.model_index == written.model_index
+
+
+def test_figures_are_the_runs_unrounded_with_their_uncertainty(run: Run) -> None:
+    wanted = next(
+        e
+        for e in run.estimates
+        if (e.model, e.metric) == ("quick-lora", "win_rate") and not e.source
+    )
+    (result,) = [r for r in made(run).index.results if r["dataset"]["name"] == "AlpacaEval"]
+    (metric,) = result["metrics"]
+    assert type(metric["value"]) is float
+    assert metric["value"] == wanted.point
+    assert metric["args"]["standard_error"] == wanted.standard_error
+    assert metric["args"]["interval"] == [wanted.low, wanted.high]
+    assert (metric["args"]["n"], metric["args"]["n_missing"]) == (wanted.n, wanted.n_missing)
+    assert result["dataset"]["type"] == "tatsu-lab/alpaca_eval"
+    assert result["dataset"]["config"] == "alpaca_eval"
+    assert is_ours(result)
+    assert "source" not in result
+
+
+def test_every_entry_is_the_only_one_of_its_data_set(run: Run) -> None:
+    found = [identity(r) for r in made(run).index.results]
+    assert len(found) == len(set(found)) == 4
+
+
+def test_a_url_becomes_the_source_of_what_was_computed_here(run: Run) -> None:
+    material = card.gather([run])
+    named = card.Card(material, "X", "https://example.org/run").model_index
+    assert {r["source"]["url"] for r in named[0]["results"]} == {"https://example.org/run"}
+    assert named[0]["name"] == "X"
+
+
+def test_the_chat_table_is_sorted_and_marks_what_was_published(run: Run) -> None:
+    text = made(run).part("chat")
+    head, *rows = cells(text)
+    assert head[:4] == ["Model", "MT-Bench (1 to 10)", "AlpacaEval 1 win rate, %", "n"]
+    values = [float(row[2].split()[0].split("<")[0]) for row in rows]
+    assert values == sorted(values, reverse=True)
+    by_name = {row[0]: row for row in rows}
+    assert set(by_name) == {"**quick-lora**", "smollm2", "claude-2"}
+    assert by_name["claude-2"][2] == "91.38<sup>a</sup>"
+    assert "± " in by_name["smollm2"][2]
+    assert "<sup>a</sup> Published, not measured here: <https://leaderboard.example>" in text
+    assert "not necessarily told apart" in text
+    assert "AlpacaEval 1: judged by base-judge, a model of the same suite" in text
+
+
+def test_undefined_figures_are_left_out_and_said(run: Run) -> None:
+    rows = tuple(
+        replace(e, point=None, standard_error=None, low=None, high=None, method="no score")
+        if (e.model, e.task) == ("quick-lora", "sums")
+        else e
+        for e in run.estimates
+    )
+    written = made(replace(run, estimates=rows))
+    assert "sums" not in {r["dataset"]["name"] for r in written.index.results}
+    assert any(said.startswith("sums ") and "no score" in said for said in written.index.left_out)
+    row = next(row for row in cells(written.part("academic")) if row[0] == "**quick-lora**")
+    assert row[-1] == MISSING
+
+
+def test_sentences_are_compares_and_a_weak_judge_says_prefers(run: Run) -> None:
+    from evalkit import compare
+
+    rows = compare.compare([run], "quick-lora", ["smollm2"], compare.Options())
+    allowed = {row.sentence for row in rows if row.headline}
+    said = [str(s).replace("\\", "") for s in made(run).claims.sentences]
+    assert len(said) == 4
+    for sentence in said:
+        assert sentence in allowed or sentence.startswith("A weak judge prefers")
+    judged = [s for s in said if "AlpacaEval" in s or "MT-Bench" in s]
+    assert not any("is better than" in s for s in judged)
+
+
+def test_limited_runs_are_refused_or_marked() -> None:
+    limited = build_run(Path("run"), Plan(limit=5))
+    with pytest.raises(CardError, match=r"(?s)limited to 5 samples.*--allow-unpublishable"):
+        card.gather([limited])
+    material = card.gather([limited], allow_unpublishable=True)
+    written = card.Card(material, "X")
+    assert "> **Not for publication: run: limited to 5 samples per task.**" in written.text()
+    assert "Not for publication" in written.part("chat")
+    for result in written.index.results:
+        assert all(metric["args"]["publishable"] is False for metric in result["metrics"])
+
+
+def damaged(run: Run) -> Run:
+    finding = {"code": "x", "message": "two models share judgments", "damaged": True}
+    entry = {"model": "quick-lora", "entry": "alpaca_eval", "files": [], "findings": [finding]}
+    return replace(run, manifest={**run.manifest, "evidence": [entry], "publishable": False})
+
+
+def test_damaged_evidence_is_refused_with_the_finding(run: Run) -> None:
+    with pytest.raises(CardError, match="two models share judgments"):
+        card.gather([damaged(run)])
+
+
+def test_an_unfinished_run_has_no_card(run: Run) -> None:
+    open_run = replace(run, manifest={**run.manifest, "sealed": False})
+    with pytest.raises(CardError, match="not finished"):
+        card.gather([open_run], allow_unpublishable=True)
+
+
+def only(run: Run, entry: str, folder: str) -> Run:
+    """A run of one benchmark, as an import makes it."""
+    benchmarks = [b for b in run.manifest["benchmarks"] if b["name"] == entry]
+    return replace(
+        run,
+        folder=Path(folder),
+        manifest={**run.manifest, "benchmarks": benchmarks, "run_id": folder},
+        records=tuple(r for r in run.records if r.benchmark == entry),
+        estimates=tuple(e for e in run.estimates if e.benchmark == entry),
+        comparisons=tuple(c for c in run.comparisons if c.benchmark == entry),
+    )
+
+
+def test_several_runs_make_one_card(run: Run) -> None:
+    parts = [only(run, entry, entry) for entry in ("alpaca_eval", "mt_bench", "lm_eval")]
+    one, several = card.gather([run]), card.gather(parts)
+    tables = [card.Card(material, "X") for material in (one, several)]
+    assert tables[0].part("all") == tables[1].part("all")
+    assert tables[0].claims == tables[1].claims
+    values = [[r["metrics"][0]["value"] for r in t.index.results] for t in tables]
+    assert values[0] == values[1]
+
+
+def test_a_figure_twice_is_refused_unless_it_is_the_same(run: Run) -> None:
+    other = build_run(Path("other"), Plan(seed=2))
+    other = replace(other, manifest={**other.manifest, "run_id": "other"})
+    with pytest.raises(CardError, match=r"'quick-lora' has .* twice: .* in run, .* in other"):
+        card.gather([run, other])
+    copied = replace(run, folder=Path("copy"), manifest={**run.manifest, "run_id": "copy"})
+    assert blocks(card.gather([run, copied])) == blocks(card.gather([run]))
+
+
+def test_figures_that_were_made_differently_stand_apart(run: Run) -> None:
+    other = build_run(Path("other"), Plan(seed=2))
+    benchmarks = [
+        {**b, "description": {**b["description"], "max_tokens": 512}}
+        for b in other.manifest["benchmarks"]
+    ]
+    manifest = {**other.manifest, "run_id": "other", "benchmarks": benchmarks}
+    material = card.gather([run, replace(other, manifest=manifest)])
+    apart = [b for b in material.blocks if b.entry == "alpaca_eval"]
+    assert [b.apart for b in apart] == ["", "max_tokens: 512 against 256"]
+    head = next(cells(card.Card(material, "X").part("chat")))
+    assert "AlpacaEval 1 (max\\_tokens: 512 against 256) win rate, %" in head
+
+
+def blocks(material: Material) -> list[tuple[str, int]]:
+    return [(b.entry, len(b.figures)) for b in material.blocks]
+
+
+def test_a_template_sees_what_is_documented_and_escapes_the_rest(run: Run, tmp_path: Path) -> None:
+    template = tmp_path / "card.md"
+    template.write_text(
+        "{{ model }}|{{ '<b>|' }}|{{ claims|length }}\n{{ chat }}\n{% for s in settings %}"
+        "{{ s }}\n{% endfor %}{{ index[0].name }} {{ results }} {{ refused }}",
+        encoding="utf-8",
+    )
+    text = made(run).text(template)
+    assert text.startswith("quick-lora|&lt;b&gt;\\||4\n**Chat benchmarks**")
+
+
+@pytest.mark.parametrize("source", ["{{ nope }}", "{% if %}", "{{ model.__class__.__mro__[1] }}"])
+def test_a_wrong_template_is_said(run: Run, tmp_path: Path, source: str) -> None:
+    template = tmp_path / "card.md"
+    template.write_text(source, encoding="utf-8")
+    with pytest.raises(CardError, match=r"card\.md.*it may use model"):
+        made(run).text(template)
+
+
+def test_who_and_what_must_be_known(run: Run) -> None:
+    with pytest.raises(CardError, match=r"'nobody' has no figures.*quick-lora, smollm2"):
+        card.gather([run], "nobody")
+    with pytest.raises(CardError, match=r"--only 'x'.*alpaca_eval, mt_bench, lm_eval"):
+        card.gather([run], only=["x"])
+    with pytest.raises(CardError, match="no figures of tasks with right answers"):
+        made(only(run, "mt_bench", "m")).part("academic")
