@@ -26,6 +26,7 @@ _COMMANDS = {
     "claim": "Whether stored runs carry a sentence.",
     "gate": "Pass, regression or inconclusive, for CI.",
     "history": "Figures over the checkpoints of a training run.",
+    "watch": "Evaluate and gate the checkpoints of a training run as they appear.",
     "power": "What a suite can resolve, before anything is spent.",
     "report": "Render a stored run's reports again.",
     "card": "Model cards: write them from runs.",

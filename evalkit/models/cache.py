@@ -20,7 +20,15 @@ from evalkit.errors import StoreError
 from evalkit.models.fingerprint import FileHashes
 from evalkit.types import Json
 
-__all__ = ["Progress", "build_once", "cache_folder", "disk_errors", "read_stamp", "write_stamp"]
+__all__ = [
+    "Progress",
+    "build_once",
+    "cache_folder",
+    "discard",
+    "disk_errors",
+    "read_stamp",
+    "write_stamp",
+]
 
 Progress = Callable[[str], None]
 
@@ -92,6 +100,22 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
     finally:
         for leftover in (fresh, stale):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def discard(folder: Path, workspace: Path) -> None:
+    """Remove what was made of an adapter; it is made again when it is asked for.
+
+    Any other folder is left alone: the user's own, and bases that were converted.
+    """
+    from filelock import FileLock
+
+    is_derived = folder.name.startswith(("merged-", "unmerged-"))
+    if not is_derived or folder.parent != workspace / ".evalkit" / "models":
+        return
+    lock = folder.parent / f".{folder.name}.lock"
+    with FileLock(lock):
+        shutil.rmtree(folder, ignore_errors=True)
+    lock.unlink(missing_ok=True)
 
 
 @contextmanager

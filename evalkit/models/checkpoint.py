@@ -18,6 +18,7 @@ from evalkit.types import Json
 __all__ = [
     "CheckpointInfo",
     "check_checkpoint",
+    "check_file",
     "checkpoint_info",
     "code_files",
     "config_files",
@@ -126,7 +127,7 @@ def check_checkpoint(folder: Path, reference: str) -> None:
         )
     _check_shards(folder, reference)
     for file in files:
-        _check_whole(file, reference)
+        check_file(file, reference)
     if not tokenizer_files(folder):
         raise ModelError(
             f"{reference!r} has no tokenizer; expected tokenizer.json or tokenizer.model: "
@@ -160,7 +161,8 @@ def _check_shards(folder: Path, reference: str) -> None:
         )
 
 
-def _check_whole(file: Path, reference: str) -> None:
+def check_file(file: Path, reference: str) -> None:
+    """Is a file of weights whole, as far as it says?  Raises ModelError.  `reference`: as above."""
     with file.open("rb") as stream:
         start = stream.read(len(_LFS))
     if start == _LFS:
@@ -173,9 +175,10 @@ def _check_whole(file: Path, reference: str) -> None:
     header, data_start = _header(file)
     end = max((t["data_offsets"][1] for t in _tensors(header)), default=0)
     size = file.stat().st_size
-    if size < data_start + end:
+    if size != data_start + end:
+        wrong = "cut short" if size < data_start + end else "longer than its header says"
         raise ModelError(
-            f"{file.name!r} of {reference!r} is cut short: {size} bytes, expected "
+            f"{file.name!r} of {reference!r} is {wrong}: {size} bytes, expected "
             f"{data_start + end}; copy or download it again"
         )
 

@@ -1,6 +1,7 @@
 """The straight pipeline.  Read `pipeline.py` first; `assemble.py` builds what it uses."""
 
 from evalkit.runner.assemble import Job, Origin, assemble
+from evalkit.runner.from_suite import run_suite
 from evalkit.runner.importing import Source, import_run
 from evalkit.runner.pipeline import Result, run
 from evalkit.runner.plan import Plan, plan, planned
@@ -27,4 +28,5 @@ __all__ = [
     "power",
     "pull",
     "run",
+    "run_suite",
 ]

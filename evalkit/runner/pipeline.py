@@ -27,6 +27,7 @@ from evalkit.types import (
     Json,
     Metric,
     Outcome,
+    PreparedModel,
     Record,
     Reply,
     Request,
@@ -54,6 +55,8 @@ class Result:
     usage: Usage
     unanswered: int
     """Samples whose engine or judge could not be reached or failed: asked again next time."""
+    models: Mapping[str, PreparedModel]
+    """The models that answered, by name."""
 
     @property
     def reasons(self) -> str:
@@ -94,7 +97,7 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
             _seal(job, manifest, order, run_store)
     stored = store.read_run(folder)
     unanswered = sum(r.outcome.status in _UNANSWERED for r in stored.records)
-    return Result(stored, len(todo), usage, unanswered)
+    return Result(stored, len(todo), usage, unanswered, job.models)
 
 
 def _items(job: Job, samples: Mapping[str, list[Sample]]) -> dict[Key, Item]:

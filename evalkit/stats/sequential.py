@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dependence", "Looks", "Spending", "alpha_spending", "spent"]
 
-Spending: TypeAlias = Literal["obrien_fleming", "pocock"]
+Spending: TypeAlias = Literal["even", "obrien_fleming", "pocock"]
 Dependence: TypeAlias = Literal["increments", "any"]
 
 _FAR = 8.5
@@ -51,7 +51,8 @@ def spent(fraction: float, alpha: float, spending: Spending) -> float:
 
     Lan and DeMets (1983), "Discrete sequential boundaries for clinical trials":
     O'Brien-Fleming type 2(1 - Φ(z_{1-alpha/2}/√t)), which keeps nearly all for the end; Pocock
-    type alpha·ln(1 + (e - 1)t), which spends evenly.
+    type alpha·ln(1 + (e - 1)t), whose looks at a growing sample test at about one level.  Kim and
+    DeMets (1987), Biometrika 74:149, with exponent 1: `even`, alpha·t, as much for each look.
 
     Returns:
         0 at fraction 0; alpha from fraction 1 on.
@@ -66,6 +67,8 @@ def spent(fraction: float, alpha: float, spending: Spending) -> float:
         return 0.0
     if fraction >= 1:
         return alpha
+    if spending == "even":
+        return alpha * fraction
     if spending == "pocock":
         return alpha * math.log1p((math.e - 1) * fraction)
     return 2 * normal_cdf(normal_quantile(alpha / 2) / math.sqrt(fraction))
@@ -109,7 +112,7 @@ def alpha_spending(
         raise ValueError(f"fractions {list(fractions)!r}; expected ascending numbers above 0 to 1")
     total = [spent(fraction, alpha, spending) for fraction in fractions]
     shares = [max(0.0, b - a) for a, b in zip([0.0, *total], total, strict=False)]
-    name = {"obrien_fleming": "O'Brien-Fleming", "pocock": "Pocock"}[spending]
+    name = {"even": "even", "obrien_fleming": "O'Brien-Fleming", "pocock": "Pocock"}[spending]
     if dependence == "any":
         levels = shares
         words = "each look tests at what it spends, which holds under any dependence"

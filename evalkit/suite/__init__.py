@@ -6,12 +6,14 @@ from evalkit.suite.loading import CheckResult, check, check_mapping, load, load_
 from evalkit.suite.places import bundled, find_workspace, locate
 from evalkit.suite.preset import preset
 from evalkit.suite.schema import json_schema
+from evalkit.suite.template import Template, load_template
 from evalkit.suite.validation import Offer, Resolver
 
 __all__ = [
     "CheckResult",
     "Offer",
     "Resolver",
+    "Template",
     "bundled",
     "check",
     "check_mapping",
@@ -19,6 +21,7 @@ __all__ = [
     "json_schema",
     "load",
     "load_mapping",
+    "load_template",
     "locate",
     "preset",
 ]

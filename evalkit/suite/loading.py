@@ -11,7 +11,7 @@ from evalkit.errors import Problem, SuiteError
 from evalkit.specs import Suite
 from evalkit.suite import crosschecks, files, overrides, reading, validation
 
-__all__ = ["CheckResult", "check", "check_mapping", "load", "load_mapping"]
+__all__ = ["CheckResult", "check", "check_mapping", "checked", "load", "load_mapping"]
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ def check(path: Path, changes: Sequence[str], resolve: validation.Resolver) -> C
     Raises:
         SuiteError: with every problem at once.
     """
-    return _checked(reading.read(path), changes, resolve, path.parent)
+    return checked(reading.read(path), changes, resolve, path.parent)
 
 
 def check_mapping(
     mapping: Mapping[str, Any], origin: str, changes: Sequence[str], resolve: validation.Resolver
 ) -> CheckResult:
     """As `check`, for values from elsewhere; `origin` stands for the file in messages."""
-    return _checked(reading.from_mapping(mapping, origin), changes, resolve, Path())
+    return checked(reading.from_mapping(mapping, origin), changes, resolve, Path())
 
 
 def load(path: Path, changes: Sequence[str], resolve: validation.Resolver) -> Suite:
@@ -55,9 +55,10 @@ def load_mapping(
     return check_mapping(mapping, origin, changes, resolve).suite
 
 
-def _checked(
+def checked(
     source: reading.Source, changes: Sequence[str], resolve: validation.Resolver, root: Path
 ) -> CheckResult:
+    """As `check`, for what has been read; relative paths start at `root`."""
     types = validation.Types(resolve)
     overrides.apply(source, changes)
     parts = validation.validate(source, types)

@@ -16,6 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli"}),
     frozenset({"api"}),
+    frozenset({"watch"}),
     frozenset({"runner"}),
     frozenset({"card", "gate", "history", "report"}),
     frozenset({"compare"}),

@@ -1,0 +1,129 @@
+"""The checkpoints of a training run on disk: which there are, and which are whole.
+
+A checkpoint is a folder whose name tells a training step (`checkpoint-500`, `global_step1200`).
+It is taken when it is whole (`models.unfinished`) and its files are as they were a poll before;
+no clock is asked, so that folders on another machine's disk are judged alike.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from evalkit import models
+from evalkit.errors import DataError
+from evalkit.history import Step, natural_key, step_of
+
+__all__ = [
+    "Folder",
+    "Polled",
+    "Settling",
+    "find_folders",
+    "trainer_state",
+    "training_ended",
+]
+
+_UNFINISHED_NAMES = ("tmp-", ".")
+"""How trainers begin the name of a folder that they will rename when it is whole."""
+_State: TypeAlias = tuple[tuple[str, int, int], ...]
+"""Name, size and modification time of each file."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A checkpoint on disk, whole or not."""
+
+    path: Path
+    step: Step
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+
+def find_folders(place: Path) -> list[Folder]:
+    """Checkpoints in `place`, in the order of training: by step, whenever they were written.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    try:
+        inside = [path for path in place.iterdir() if path.is_dir()]
+    except OSError as error:
+        raise DataError(
+            f"{str(place)!r} cannot be read ({error.strerror}); expected the folder into which a "
+            f"training run writes checkpoint-500 and the like: make it, or name another"
+        ) from error
+    found = []
+    for path in inside:
+        step = step_of([path.name])
+        if step is not None and not path.name.startswith(_UNFINISHED_NAMES):
+            found.append(Folder(path, step))
+    return sorted(found, key=lambda f: (f.step.kind, f.step.value, natural_key(f.name)))
+
+
+@dataclass(frozen=True)
+class Polled:
+    """What one look at the folder found of the checkpoints it was asked about."""
+
+    ready: tuple[Folder, ...] = ()
+    """Whole, and as they were a poll before."""
+    settling: tuple[str, ...] = ()
+    """Whole for the first time, or changed since the poll before."""
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """What each of the others lacks."""
+
+
+class Settling:
+    """Remembers what folders looked like a poll ago."""
+
+    def __init__(self, *, adapter: bool) -> None:
+        """`adapter`: checkpoints are adapters, not whole models."""
+        self._adapter = adapter
+        self._before: dict[str, _State | None] = {}
+
+    def poll(self, found: Sequence[Folder]) -> Polled:
+        """Look at these folders."""
+        states = {folder.name: self._state(folder) for folder in found}
+        lacks = {f.name: models.unfinished(f.path, adapter=self._adapter) for f in found}
+        whole = [folder for folder in found if not lacks[folder.name]]
+        resting = {n for n, s in states.items() if s is not None and self._before.get(n) == s}
+        self._before = states
+        return Polled(
+            ready=tuple(folder for folder in whole if folder.name in resting),
+            settling=tuple(folder.name for folder in whole if folder.name not in resting),
+            lacking={name: lack for name, lack in lacks.items() if lack},
+        )
+
+    def _state(self, folder: Folder) -> _State | None:
+        try:
+            files = models.model_files(folder.path, adapter=self._adapter)
+            stats = [(path.name, path.stat()) for path in files]
+        except OSError:
+            return None
+        return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
+
+def training_ended(found: Sequence[Folder]) -> bool:
+    """Whether the last checkpoint says that training has reached its last step.
+
+    As the transformers Trainer writes it: `global_step` and `max_steps` of trainer_state.json.
+    """
+    if not found:
+        return False
+    state = trainer_state(found[-1].path)
+    step, last = state.get("global_step"), state.get("max_steps")
+    return isinstance(step, int) and isinstance(last, int) and 0 < last <= step
+
+
+def trainer_state(folder: Path) -> Mapping[str, object]:
+    """trainer_state.json of a checkpoint; empty where there is none, or it is half written."""
+    try:
+        found = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

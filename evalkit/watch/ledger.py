@@ -1,0 +1,275 @@
+"""What a watch has planned, spent and decided: a file of JSON lines that only grows.
+
+    {"entry": "plan", ...}      once, first: what must stay as it is while alpha is spent
+    {"entry": "look", ...}      alpha is spent: this checkpoint, measured by this run, at this level
+    {"entry": "verdict", ...}   what the gate said at that look
+    {"entry": "failure", ...}   a checkpoint that could not be measured; nothing is spent
+
+A look is written after its run is whole and before its scores are compared.  Its verdict follows
+from the run and the level alone, so that a watch that is killed between the two, or at any other
+moment, comes to the same verdict at the same look.  No line has a time in it: an interrupted watch
+leaves the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+from evalkit.errors import DataError, SuiteError
+from evalkit.stats.sequential import Spending
+from evalkit.store import decode, encode
+from evalkit.store.codec import CodecError, json_bytes, parse_json
+from evalkit.store.files import FolderLock, LineFile, writing
+from evalkit.types import Json
+from evalkit.watch.spending import level_of
+
+__all__ = ["LEDGER_NAME", "Failure", "Ledger", "Look", "Plan", "Verdict"]
+
+LEDGER_NAME = "ledger.jsonl"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is fixed before the first look."""
+
+    checkpoints: str
+    """Their folder, as the suite would name it."""
+    candidate: str
+    baseline: str
+    looks: int
+    """Planned in all."""
+    spending: Spending
+    policy: Mapping[str, Json]
+    """The suite's gate section."""
+    suite: Mapping[str, str]
+    """Digest of each section of the suite that decides answers and scores."""
+    format: int = FORMAT
+
+    @property
+    def alpha(self) -> float:
+        """One-sided, over all looks."""
+        return float(self.policy["alpha"])
+
+
+@dataclass(frozen=True)
+class Look:
+    """A checkpoint whose gate was opened: its alpha is spent."""
+
+    look: int
+    """From 1."""
+    checkpoint: str
+    """Name of its folder."""
+    fingerprint: str
+    """Of its contents."""
+    model: str
+    """What it is called in its run."""
+    run: str
+    """Run id."""
+    level: float
+    """One-sided level of this look's tests."""
+    spent: float
+    """Alpha spent up to and with it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate said."""
+
+    look: int
+    verdict: Literal["pass", "regression", "inconclusive"]
+    exit_code: int
+    reasons: tuple[str, ...]
+    gate: Mapping[str, Json]
+    """The whole result, as `evalkit gate --json` prints it."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A checkpoint that could not be measured."""
+
+    checkpoint: str
+    fingerprint: str
+    reason: str
+    unanswered: int = 0
+    """Samples that lack an answer in an otherwise good run; 0: there is no run."""
+
+
+_Entry: TypeAlias = Plan | Look | Verdict | Failure
+_ENTRIES: Mapping[str, type[Any]] = {
+    "plan": Plan,
+    "look": Look,
+    "verdict": Verdict,
+    "failure": Failure,
+}
+_NAMES = {cls: name for name, cls in _ENTRIES.items()}
+
+
+class Ledger:
+    """One watch's ledger; one process at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open what is there, or begin an empty one.
+
+        Raises:
+            StoreError: another process watches, or the folder cannot be written.
+            DataError: the file is damaged.
+        """
+        self.path = folder / LEDGER_NAME
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.plan: Plan | None = None
+        self.looks: list[Look] = []
+        self.verdicts: dict[int, Verdict] = {}
+        self._failures: dict[str, Failure] = {}
+        self._lock = FolderLock(folder)
+        try:
+            self._file = LineFile(self.path)
+            for number, line in enumerate(self.path.read_bytes().split(b"\n")[:-1], 1):
+                self._take(self._read(line, number))
+        except BaseException:
+            self._lock.release()
+            raise
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """The latest of each checkpoint that has not been looked at since."""
+        return tuple(self._failures.values())
+
+    @property
+    def open_looks(self) -> list[Look]:
+        """Those without a verdict: a killed watch left them."""
+        return [look for look in self.looks if look.look not in self.verdicts]
+
+    @property
+    def used_up(self) -> bool:
+        """All planned looks have been."""
+        return self.plan is not None and len(self.looks) >= self.plan.looks
+
+    def look_at(self, checkpoint: str) -> Look | None:
+        """The look that was given to a checkpoint of that name."""
+        return next((look for look in self.looks if look.checkpoint == checkpoint), None)
+
+    def begin(self, plan: Plan) -> None:
+        """Write the plan, or find that it is the one that is being followed.
+
+        Raises:
+            SuiteError: another plan; names what differs.
+        """
+        if self.plan is None:
+            self._append(plan)
+            return
+        before, now = _shown(self.plan), _shown(plan)
+        changed = [name for name in before if before[name] != now.get(name)]
+        changed += [name for name in now if name not in before]
+        if changed:
+            listed = "; ".join(f"{n}: {before.get(n)!r}, now {now.get(n)!r}" for n in changed)
+            raise SuiteError(
+                f"{self.path} was begun with another plan ({listed}). What may be spent was fixed "
+                f"with it: change that back, or move the ledger away to begin a new one, whose "
+                f"verdicts do not share the old one's error rate"
+            )
+
+    def open_look(self, checkpoint: str, fingerprint: str, model: str, run: str) -> Look:
+        """Spend the next look's alpha on a checkpoint; the same look if it has one already."""
+        known = self.look_at(checkpoint)
+        if known is not None:
+            return known
+        plan = self.plan
+        assert plan is not None, "a plan is made before the first look"
+        assert not self.used_up, "no look is left"
+        number = len(self.looks) + 1
+        level, spent = level_of(number, plan.looks, plan.alpha, plan.spending)
+        look = Look(number, checkpoint, fingerprint, model, run, level, spent)
+        self._append(look)
+        return look
+
+    def decide(self, verdict: Verdict) -> None:
+        """Write what the gate said at a look."""
+        self._append(verdict)
+
+    def fail(self, failure: Failure) -> None:
+        """Note that a checkpoint could not be measured; the same failure again adds nothing."""
+        if self._failures.get(failure.checkpoint) != failure:
+            self._append(failure)
+
+    def close(self) -> None:
+        """Let the next process in; idempotent."""
+        self._file.close()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _append(self, entry: _Entry) -> None:
+        self._file.append(json_bytes({"entry": _NAMES[type(entry)], **encode(entry)}))
+        self._take(entry)
+
+    def _read(self, line: bytes, number: int) -> _Entry:
+        try:
+            entry = _entry(line)
+            self._check(entry)
+        except CodecError as error:
+            raise DataError(
+                f"{self.path}:{number}: {error}; restore the file from a copy, since a ledger "
+                f"that lost lines would spend alpha twice, or move it away to begin a new one"
+            ) from error
+        return entry
+
+    def _check(self, entry: _Entry) -> None:
+        if isinstance(entry, Plan) != (self.plan is None):
+            raise CodecError("the plan is the first line, and the only one")
+        if isinstance(entry, Plan) and entry.format != FORMAT:
+            raise CodecError(f"format {entry.format!r}; this evalkit reads {FORMAT}")
+        if isinstance(entry, Look) and (entry.look != len(self.looks) + 1 or self.open_looks):
+            raise CodecError(
+                f"look {entry.look} does not follow on look {len(self.looks)} and its verdict"
+            )
+        if isinstance(entry, Verdict) and entry.look not in {
+            open_.look for open_ in self.open_looks
+        }:
+            raise CodecError(f"a verdict of look {entry.look}, which is not open")
+
+    def _take(self, entry: _Entry) -> None:
+        match entry:
+            case Plan():
+                self.plan = entry
+            case Look():
+                self.looks.append(entry)
+                self._failures.pop(entry.checkpoint, None)
+            case Verdict():
+                self.verdicts[entry.look] = entry
+            case Failure():
+                self._failures[entry.checkpoint] = entry
+
+
+def _entry(line: bytes) -> _Entry:
+    found = parse_json(line)
+    kind = found.pop("entry", None) if isinstance(found, dict) else None
+    if not isinstance(kind, str) or kind not in _ENTRIES:
+        raise CodecError(f"entry {kind!r}; expected one of {', '.join(_ENTRIES)}")
+    entry: _Entry = decode(_ENTRIES[kind], found)
+    return entry
+
+
+def _shown(plan: Plan) -> dict[str, Json]:
+    """A plan's fields by the names that users know, one level deep."""
+    found = asdict(plan)
+    policy, suite = found.pop("policy"), found.pop("suite")
+    return (
+        found
+        | {f"gate.{name}": value for name, value in policy.items()}
+        | {f"suite section {name!r}": value for name, value in suite.items()}
+    )
