@@ -88,9 +88,8 @@ def decide(look: Look, training: Training, ledger: Ledger) -> gate.GateResult:
 
 def _decided(run: Run, look: Look, training: Training) -> gate.GateResult:
     level = max(look.level, LEAST_LEVEL)
-    policy = replace(gate.Policy.of(training.gate), alpha=level)
-    runs, candidate, baseline = gate.sides(run, training.gate.baseline, candidate=look.model)
-    result = gate.gate_runs(runs, (candidate, baseline), policy)
+    policy = training.gate.model_copy(update={"alpha": level})
+    result = gate.gate_run(run, policy, candidate=look.model)
     if look.level >= LEAST_LEVEL:
         return result
     reason = f"look {look.look} may spend next to nothing: the plan keeps alpha for later looks"
