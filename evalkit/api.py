@@ -50,10 +50,8 @@ def run(path: str | Path, limit: int | None = None, out: Path | None = None) -> 
     file = suites.locate(str(path))
     workspace = suites.find_workspace(str(path))
     origin = runner.Origin(str(path), file.parent, workspace, ("evalkit", "run", str(path)))
-    with store.CompletionStore(origin.state / "cache.sqlite") as cache:
-        chosen = runner.Selection(limit=limit)
-        job = runner.assemble(load_suite(path), origin, chosen, cache)
-        return runner.run(job, out, retry_failed=True, progress=runner.Silent()).run
+    chosen = runner.Selection(limit=limit)
+    return runner.run_suite(load_suite(path), origin, runner.Silent(), chosen, out).run
 
 
 def load_run(folder: str | Path) -> Run:

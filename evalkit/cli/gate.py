@@ -100,7 +100,7 @@ def _run_of(target: str) -> Run:
 
 
 def _run_suite(suite: str) -> Run:
-    from evalkit import extensions, runner, store
+    from evalkit import extensions, runner
     from evalkit import suite as suites
     from evalkit.cli.progress import watcher
 
@@ -108,10 +108,7 @@ def _run_suite(suite: str) -> Run:
     loaded = suites.load(file, (), extensions)
     command = ("evalkit", "run", suite)
     origin = runner.Origin(suite, file.parent, suites.find_workspace(suite), command)
-    watch = watcher(verbose=False)
-    with store.CompletionStore(origin.state / "cache.sqlite") as cache:
-        job = runner.assemble(loaded, origin, runner.Selection(), cache, say=watch.step)
-        result = runner.run(job, None, retry_failed=True, progress=watch)
+    result = runner.run_suite(loaded, origin, watcher(verbose=False))
     if result.unanswered:
         click.echo(f"incomplete: {result.unanswered} samples: {result.reasons}", err=True)
     click.echo(f"run: {result.run.folder}", err=True)

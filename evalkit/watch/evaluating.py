@@ -63,8 +63,12 @@ def evaluate(
             failure = Failure(folder.name, mark, result.reasons, result.unanswered)
     if failure is not None:
         return _failed(ledger, failure)
-    run_id = str(result.run.manifest["run_id"])
-    return ledger.open_look(folder.name, mark, training.model(folder), run_id)
+    name, run_id = training.model(folder), str(result.run.manifest["run_id"])
+    merged = result.models[name].path
+    if merged is not None:
+        # A 7B adapter leaves 14 GB; a training run has many.
+        models.discard(merged, training.origin.workspace)
+    return ledger.open_look(folder.name, mark, name, run_id)
 
 
 def _failed(ledger: Ledger, failure: Failure) -> Failure:

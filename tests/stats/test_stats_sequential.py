@@ -14,7 +14,7 @@ from evalkit.stats import alpha_spending, spent
 from evalkit.stats.sequential import Dependence, Spending
 from tests.support.properties import examples
 
-SPENDING: list[Spending] = ["obrien_fleming", "pocock"]
+SPENDING: list[Spending] = ["even", "obrien_fleming", "pocock"]
 looks = (
     st.lists(st.integers(1, 40), min_size=1, max_size=8, unique=True)
     .map(sorted)
