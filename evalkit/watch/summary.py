@@ -76,7 +76,11 @@ def summarise(training: Training, ledger: Ledger, standing: Standing) -> Summary
     assert ledger.plan is not None, "a watch begins with its plan"
     seen = [(k, ledger.verdicts[k.look]) for k in ledger.looks if k.look in ledger.verdicts]
     checkpoints, notes = _checkpoints(seen, training)
-    series = history.history(checkpoints) if checkpoints else []
+    series: list[history.Series] = []
+    try:
+        series = history.history(checkpoints) if checkpoints else []
+    except DataError as error:  # no primary metric has a figure
+        notes.append(str(error))
     return Summary(ledger.plan, tuple(seen), ledger.failures, standing, tuple(series), tuple(notes))
 
 
