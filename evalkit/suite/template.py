@@ -108,7 +108,15 @@ def _fill(spec: dict[str, Json], weights: str) -> bool:
 
 
 def _check_alone(suite: Suite, name: str, path: Path) -> None:
-    """A judge or an opponent that changed with every checkpoint would leave nothing to compare."""
+    """A judge or an opponent that changed with every checkpoint would leave nothing to compare.
+
+    Nor are there recorded answers of a checkpoint that is yet to come.
+    """
+    if (suite.models[name].engine or suite.engine).type == "recorded":
+        raise SuiteError(
+            f"{path}: the answers of {name!r} are recorded, which no new checkpoint's are; give it "
+            f"an engine that answers"
+        )
     judging = [j for j, s in suite.judges.items() if isinstance(s, LocalJudgeSpec)]
     judging = [j for j in judging if getattr(suite.judges[j], "model", None) == name]
     asking = [b.entry for b in suite.benchmarks if name in b.asks]

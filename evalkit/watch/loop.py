@@ -7,6 +7,7 @@ folders looked a poll ago, what failed in this process) may be lost at any momen
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,6 +19,10 @@ from evalkit.watch.ledger import Failure, Ledger, Look
 from evalkit.watch.training import Training
 
 __all__ = ["Listener", "Options", "Standing", "changed_text", "watch"]
+
+
+_TRIES = 3
+"""How often a checkpoint that fails is tried in one process; another start tries it again."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,12 @@ class _Watch:
         self.training, self.ledger = training, ledger
         self.options, self.listener = options, listener
         self.settling = Settling(adapter=training.template.adapter)
-        self.tried: set[str] = set()
-        """Failed in this process: tried again after the next verdict if only answers lacked."""
+        self.tried: Counter[str] = Counter()
+        """How often a checkpoint has failed in this process."""
+        self.resting: set[str] = set()
+        """Failed since the last verdict, which showed that others could be measured."""
+        self.lacked: Mapping[str, str] = {}
+        """What the folders that were not whole lacked a poll ago."""
         self.said: set[str] = set()
 
     def follow(self) -> Standing:
@@ -96,7 +105,8 @@ class _Watch:
             polls += 1
             self._say_changed(found)
             polled = self.settling.poll([f for f in found if self._is_new(f)])
-            untried = [f for f in polled.ready if f.name not in self.tried]
+            self._say_lacking(polled.lacking)
+            untried = [f for f in polled.ready if self._may_be_tried(f)]
             ended = self._measure(untried)
             if not ended and not untried and not polled.settling:
                 ended = self._nothing_to_come(found)
@@ -111,6 +121,9 @@ class _Watch:
 
     def _is_new(self, folder: Folder) -> bool:
         return self.ledger.look_at(folder.name) is None
+
+    def _may_be_tried(self, folder: Folder) -> bool:
+        return folder.name not in self.resting and self.tried[folder.name] < _TRIES
 
     def _measure(self, ready: Sequence[Folder]) -> str:
         """Each in turn; why the watch ends, if it does."""
@@ -130,11 +143,12 @@ class _Watch:
         self.listener.note(f"evaluating {folder.name}")
         found = evaluate(folder, self.training, self.ledger, self.listener.progress())
         if isinstance(found, Failure):
-            self.tried.add(folder.name)
+            self.tried[folder.name] += 1
+            self.resting.add(folder.name)
             self.listener.note(f"{folder.name} failed and spends nothing: {found.reason}")
             return
         self.listener.decided(found, decide(found, self.training, self.ledger))
-        self.tried -= {f.checkpoint for f in self.ledger.failures if f.unanswered}
+        self.resting.clear()
 
     def _standing(self, ended: str) -> Standing:
         found = find_folders(self.training.place)
@@ -146,6 +160,14 @@ class _Watch:
             beyond=tuple(f.name for f in polled.ready) if self.ledger.used_up else (),
             ended=ended,
         )
+
+    def _say_lacking(self, lacking: Mapping[str, str]) -> None:
+        """Once, and not of what is just being written."""
+        for name, lack in lacking.items():
+            if self.lacked.get(name) == lack and lack not in self.said:
+                self.said.add(lack)
+                self.listener.note(f"not whole yet: {lack}")
+        self.lacked = lacking
 
     def _say_changed(self, found: Sequence[Folder]) -> None:
         for folder in found:

@@ -11,7 +11,6 @@ from evalkit import suite as suites
 from evalkit.errors import SuiteError
 from evalkit.specs import GateSpec, Suite
 from evalkit.stats.sequential import Spending
-from evalkit.suite.wording import choices_hint
 from evalkit.watch.folders import Folder, find_folders, trainer_state
 from evalkit.watch.ledger import Plan
 
@@ -109,12 +108,6 @@ def training(
         raise SuiteError(
             f"{suite}: has no gate section; write one, such as gate: {{baseline: MODEL, margins: "
             f"{{default: 2.0}}}}"
-        )
-    baseline, known = template.suite.gate.baseline, list(template.suite.models)
-    if baseline == template.candidate:
-        raise SuiteError(
-            f"{suite}: gate.baseline {baseline!r} is the candidate itself"
-            f"{choices_hint(baseline, [n for n in known if n != baseline])}"
         )
     origin = runner.Origin(suite, file.parent, suites.find_workspace(suite), ("evalkit", "watch"))
     return Training(place, reference, template, origin)

@@ -187,6 +187,39 @@ def test_unanswered_samples_hold_a_look_back(workspace: Path) -> None:
     assert names(follow()) == ["checkpoint-10"]
 
 
+def test_a_failure_is_tried_again_after_the_next_verdict(workspace: Path) -> None:
+    """As when the device was full for a while."""
+    save(workspace / "out" / "checkpoint-10")
+    faults(workspace, down=True)
+
+    class Recovers(Listener):
+        def note(self, text: str) -> None:
+            super().note(text)
+            if "spends nothing" in text:
+                faults(workspace)
+                trained(save(workspace / "out" / "checkpoint-20", 1), 20, 20)
+
+    summary = follow(Recovers(), once=False)
+    assert names(summary) == ["checkpoint-20", "checkpoint-10"]
+    assert [look.look for look, _ in summary.looks] == [1, 2]
+    assert summary.exit_code == 0
+
+
+def test_what_stays_unfinished_is_said_once(workspace: Path) -> None:
+    save_adapter(workspace / "out" / "checkpoint-10")
+
+    class Ends(Listener):
+        def note(self, text: str) -> None:
+            super().note(text)
+            trained(save(workspace / "out" / "checkpoint-20", 1), 20, 20)
+
+    listener = Ends()
+    follow(listener, once=False)
+    said = [note for note in listener.notes if "checkpoint-10" in note]
+    assert len(said) == 1
+    assert "it is a PEFT adapter" in said[0]
+
+
 def test_a_failed_one_that_is_gone_is_said_and_does_not_count(workspace: Path) -> None:
     broken = save(workspace / "out" / "checkpoint-10")
     faults(workspace, down=True)
@@ -301,6 +334,7 @@ def test_another_suite_is_another_plan(workspace: Path) -> None:
         ("gate: {baseline: plain, margins: {default: 60}, alpha: 0.05}\n", "", "no gate section"),
         ("  plain: {role: baseline", "  more: {path: plain}\n  plain: {role: baseline", "2 cand"),
         ("type: engine, model: plain", "type: engine, model: tuned", "would change with every"),
+        ("path: not/there/yet, revision: abc", "engine: {type: recorded}", "are recorded"),
         ("baseline: plain, m", "baseline: tuned, m", "baseline"),
         ("plain: {role: baseline", "tuned-checkpoint-1: {role: baseline", "plain"),
     ],

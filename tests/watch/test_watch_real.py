@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit import watch
+from evalkit import models, watch
 from tests.models import conftest as tiny
 from tests.watch.test_watch_loop import Listener
 
@@ -94,3 +94,44 @@ def test_adapters_are_merged_proved_and_their_merged_weights_removed(place: Path
     assert [v.verdict for _, v in summary.looks] == ["pass", "pass"]
     merged = list((place / ".evalkit").glob("models/*"))
     assert merged == []
+
+
+@pytest.mark.parametrize("is_adapter", [False, True], ids=["model", "adapter"])
+def test_what_the_trainer_writes_is_taken(place: Path, *, is_adapter: bool) -> None:
+    """Three steps of the transformers Trainer, which keeps the last two checkpoints."""
+    train(place, is_adapter=is_adapter)
+    assert sorted(p.name for p in (place / "out").iterdir()) == ["checkpoint-2", "checkpoint-3"]
+    found = watch.find_folders(place / "out")
+    assert watch.training_ended(found)
+    assert [models.unfinished(f.path, adapter=is_adapter) for f in found] == ["", ""]
+    summary = follow(place, "base: ./base" if is_adapter else "path: nothing/yet")
+    assert [look.checkpoint for look, _ in summary.looks] == ["checkpoint-2", "checkpoint-3"]
+    assert [v.verdict for _, v in summary.looks] == ["pass", "pass"]
+    training = watch.training(Path("out"), "s.yaml")
+    assert training.suggested_looks() == 3
+
+
+def train(place: Path, *, is_adapter: bool) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+
+    model = AutoModelForCausalLM.from_pretrained(str(place / "base"), dtype=torch.float32)
+    if is_adapter:
+        model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=2, lora_alpha=64))
+    rows = [{"input_ids": [3, 4, 5, 6 + n], "labels": [3, 4, 5, 6 + n]} for n in range(6)]
+    arguments = TrainingArguments(
+        output_dir=str(place / "out"),
+        max_steps=3,
+        save_steps=1,
+        save_total_limit=2,
+        per_device_train_batch_size=2,
+        learning_rate=0.05,
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
+        seed=1,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(str(place / "base"))
+    tokenizer.pad_token = tokenizer.eos_token
+    Trainer(model, arguments, train_dataset=rows, processing_class=tokenizer).train()
