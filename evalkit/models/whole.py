@@ -33,6 +33,8 @@ _SHARD = re.compile(
     r"(?P<stem>.+)-(?P<number>[0-9]{5})-of-(?P<total>[0-9]{5})\.(?P<suffix>safetensors|bin)"
 )
 _ZIP = b"PK"
+_VOCABULARIES = ("tokenizer.json", "tekken.json", "vocab.json", "vocab.txt")
+_VOCABULARY_SUFFIXES = (".model", ".tiktoken")
 
 
 def model_files(folder: Path, *, adapter: bool) -> tuple[Path, ...]:
@@ -58,6 +60,7 @@ def unfinished(folder: Path, *, adapter: bool) -> str:
             _check_adapter(folder)
         else:
             _check_model(folder)
+        _check_vocabulary(folder)
         for path in model_files(folder, adapter=adapter):
             if path.suffix == ".json":
                 read_json(path)
@@ -79,6 +82,18 @@ def _check_model(folder: Path) -> None:
     _check_shards(folder, files)
     for file in files:
         _check_weights(file, folder.name)
+
+
+def _check_vocabulary(folder: Path) -> None:
+    """A tokenizer's settings come before its vocabulary."""
+    files = tokenizer_files(folder)
+    if (folder / "tokenizer_config.json") in files and not any(
+        file.name in _VOCABULARIES or file.suffix in _VOCABULARY_SUFFIXES for file in files
+    ):
+        raise ModelError(
+            f"{folder.name!r} has a tokenizer_config.json but no vocabulary; expected "
+            f"tokenizer.json or tokenizer.model: save the tokenizer into the same folder"
+        )
 
 
 def _check_shards(folder: Path, files: Sequence[Path]) -> None:

@@ -1,8 +1,8 @@
 """The checkpoints of a training run on disk: which there are, and which are whole.
 
 A checkpoint is a folder whose name tells a training step (`checkpoint-500`, `global_step1200`).
-It is taken when it is whole (`models.unfinished`) and its files are as they were a poll before;
-no clock is asked, so that folders on another machine's disk are judged alike.
+It is taken when it is whole (`models.unfinished`) and its files have stayed as they are for a
+while, by this process's clock: what clock a file's times are of does not matter.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ __all__ = [
     "Folder",
     "Polled",
     "Settling",
+    "State",
     "find_folders",
+    "state_of",
     "trainer_state",
     "training_ended",
 ]
 
 _UNFINISHED_NAMES = ("tmp-", ".")
 """How trainers begin the name of a folder that they will rename when it is whole."""
-_State: TypeAlias = tuple[tuple[str, int, int], ...]
+State: TypeAlias = tuple[tuple[str, int, int], ...]
 """Name, size and modification time of each file."""
 
 
@@ -71,41 +73,64 @@ class Polled:
     """What one look at the folder found of the checkpoints it was asked about."""
 
     ready: tuple[Folder, ...] = ()
-    """Whole, and as they were a poll before."""
+    """Whole and at rest."""
     settling: tuple[str, ...] = ()
-    """Whole for the first time, or changed since the poll before."""
+    """Whole, and not at rest for long enough."""
     lacking: Mapping[str, str] = field(default_factory=dict)
     """What each of the others lacks."""
+    stuck: tuple[str, ...] = ()
+    """Those of the others at which nobody seems to write any more."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A folder as it was found."""
+
+    state: State
+    since: float
+    lack: str
 
 
 class Settling:
-    """Remembers what folders looked like a poll ago."""
+    """Remembers what folders looked like, and since when."""
 
-    def __init__(self, *, adapter: bool) -> None:
-        """`adapter`: checkpoints are adapters, not whole models."""
-        self._adapter = adapter
-        self._before: dict[str, _State | None] = {}
+    def __init__(self, rest_s: float, *, adapter: bool) -> None:
+        """`rest_s`: how long files stay as they are before they are taken for written.
 
-    def poll(self, found: Sequence[Folder]) -> Polled:
-        """Look at these folders."""
-        states = {folder.name: self._state(folder) for folder in found}
-        lacks = {f.name: models.unfinished(f.path, adapter=self._adapter) for f in found}
-        whole = [folder for folder in found if not lacks[folder.name]]
-        resting = {n for n, s in states.items() if s is not None and self._before.get(n) == s}
-        self._before = states
+        `adapter`: checkpoints are adapters, not whole models.
+        """
+        self._rest_s, self._adapter = rest_s, adapter
+        self._known: dict[str, _Known] = {}
+
+    def poll(self, found: Sequence[Folder], now: float) -> Polled:
+        """Look at these folders; `now`: seconds of a clock that never goes back."""
+        self._known = {folder.name: self._look(folder, now) for folder in found}
+        resting = {n for n, known in self._known.items() if now - known.since >= self._rest_s}
+        lacking = {n: known.lack for n, known in self._known.items() if known.lack}
+        whole = [folder for folder in found if folder.name not in lacking]
         return Polled(
             ready=tuple(folder for folder in whole if folder.name in resting),
             settling=tuple(folder.name for folder in whole if folder.name not in resting),
-            lacking={name: lack for name, lack in lacks.items() if lack},
+            lacking=lacking,
+            stuck=tuple(name for name in lacking if name in resting),
         )
 
-    def _state(self, folder: Folder) -> _State | None:
-        try:
-            files = models.model_files(folder.path, adapter=self._adapter)
-            stats = [(path.name, path.stat()) for path in files]
-        except OSError:
-            return None
-        return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+    def _look(self, folder: Folder, now: float) -> _Known:
+        state, before = state_of(folder, adapter=self._adapter), self._known.get(folder.name)
+        if before is not None and before.state == state:
+            return before
+        # What it lacks follows from its files, so it need not be read anew at every poll.
+        return _Known(state, now, models.unfinished(folder.path, adapter=self._adapter))
+
+
+def state_of(folder: Folder, *, adapter: bool) -> State:
+    """Name, size and modification time of each file that the model needs."""
+    try:
+        files = models.model_files(folder.path, adapter=adapter)
+        stats = [(path.name, path.stat()) for path in files]
+    except OSError:
+        return ()
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 def training_ended(found: Sequence[Folder]) -> bool:

@@ -129,10 +129,14 @@ class Ledger:
         self._lock = FolderLock(folder)
         try:
             self._file = LineFile(self.path)
+        except BaseException:
+            self._lock.release()
+            raise
+        try:
             for number, line in enumerate(self.path.read_bytes().split(b"\n")[:-1], 1):
                 self._take(self._read(line, number))
         except BaseException:
-            self._lock.release()
+            self.close()
             raise
 
     @property

@@ -14,7 +14,15 @@ from typing import Protocol
 
 from evalkit import gate, models, runner
 from evalkit.watch.evaluating import contents, decide, evaluate, fingerprint
-from evalkit.watch.folders import Folder, Settling, find_folders, training_ended
+from evalkit.watch.folders import (
+    Folder,
+    Polled,
+    Settling,
+    State,
+    find_folders,
+    state_of,
+    training_ended,
+)
 from evalkit.watch.ledger import Failure, Ledger, Look
 from evalkit.watch.training import Training
 
@@ -30,7 +38,7 @@ class Options:
     """How to watch."""
 
     poll_s: float = 15.0
-    """Seconds between two looks at the folder; also how long files must be at rest."""
+    """Seconds between two looks at the folder, and for which files must be at rest."""
     once: bool = False
     """Measure what is there, and end."""
     stop_on_regression: bool = False
@@ -88,33 +96,40 @@ class _Watch:
     ) -> None:
         self.training, self.ledger = training, ledger
         self.options, self.listener = options, listener
-        self.settling = Settling(adapter=training.template.adapter)
+        self.adapter = training.template.adapter
+        self.settling = Settling(options.poll_s, adapter=self.adapter)
         self.tried: Counter[str] = Counter()
         """How often a checkpoint has failed in this process."""
         self.resting: set[str] = set()
         """Failed since the last verdict, which showed that others could be measured."""
-        self.lacked: Mapping[str, str] = {}
-        """What the folders that were not whole lacked a poll ago."""
+        self.unchanged: dict[str, State] = {}
+        """Files of a checkpoint when they were last what its look was at."""
         self.said: set[str] = set()
 
     def follow(self) -> Standing:
         """Poll until nothing more is to come."""
-        polls = 0
+        waited = False
         while True:
             found = find_folders(self.training.place)
-            polls += 1
-            self._say_changed(found)
-            polled = self.settling.poll([f for f in found if self._is_new(f)])
-            self._say_lacking(polled.lacking)
-            untried = [f for f in polled.ready if self._may_be_tried(f)]
-            ended = self._measure(untried)
-            if not ended and not untried and not polled.settling:
+            polled = self._poll(found)
+            self._say(found, polled)
+            ready = [f for f in polled.ready if self._may_be_tried(f)]
+            ended = self._over()
+            if not ended and ready:
+                # One, then look again: what is there may change while it is measured.
+                self._measure(ready[0])
+                continue
+            if not ended and not polled.settling:
                 ended = self._nothing_to_come(found)
-            if not ended and self.options.once and (polls > 1 or not polled.settling):
+            if not ended and self.options.once and (waited or not polled.settling):
                 ended = "what is there was evaluated"
             if ended:
                 return self._standing(ended)
             time.sleep(self.options.poll_s)
+            waited = True
+
+    def _poll(self, found: Sequence[Folder]) -> Polled:
+        return self.settling.poll([f for f in found if self._is_new(f)], time.monotonic())
 
     def _nothing_to_come(self, found: Sequence[Folder]) -> str:
         return "training has reached its last step" if training_ended(found) else ""
@@ -125,21 +140,13 @@ class _Watch:
     def _may_be_tried(self, folder: Folder) -> bool:
         return folder.name not in self.resting and self.tried[folder.name] < _TRIES
 
-    def _measure(self, ready: Sequence[Folder]) -> str:
-        """Each in turn; why the watch ends, if it does."""
-        for folder in ready:
-            if ended := self._over():
-                return ended
-            self._one(folder)
-        return self._over()
-
     def _over(self) -> str:
         regressed = any(v.verdict == "regression" for v in self.ledger.verdicts.values())
         if self.options.stop_on_regression and regressed:
             return "a checkpoint regressed"
         return "all planned looks are used" if self.ledger.used_up else ""
 
-    def _one(self, folder: Folder) -> None:
+    def _measure(self, folder: Folder) -> None:
         self.listener.note(f"evaluating {folder.name}")
         found = evaluate(folder, self.training, self.ledger, self.listener.progress())
         if isinstance(found, Failure):
@@ -152,7 +159,7 @@ class _Watch:
 
     def _standing(self, ended: str) -> Standing:
         found = find_folders(self.training.place)
-        polled = self.settling.poll([f for f in found if self._is_new(f)])
+        polled = self._poll(found)
         return Standing(
             present=frozenset(f.name for f in found),
             lacking=polled.lacking,
@@ -161,26 +168,29 @@ class _Watch:
             ended=ended,
         )
 
-    def _say_lacking(self, lacking: Mapping[str, str]) -> None:
-        """Once, and not of what is just being written."""
-        for name, lack in lacking.items():
-            if self.lacked.get(name) == lack and lack not in self.said:
-                self.said.add(lack)
-                self.listener.note(f"not whole yet: {lack}")
-        self.lacked = lacking
-
-    def _say_changed(self, found: Sequence[Folder]) -> None:
-        for folder in found:
-            if folder.name not in self.said and self._changed(folder):
-                self.said.add(folder.name)
-                self.listener.note(changed_text(folder.name))
+    def _say(self, found: Sequence[Folder], polled: Polled) -> None:
+        """What a user should see to, once."""
+        notes = {name: f"not whole: {polled.lacking[name]}" for name in polled.stuck}
+        notes |= {f.name: changed_text(f.name) for f in found if self._changed(f)}
+        for note in notes.values():
+            if note not in self.said:
+                self.said.add(note)
+                self.listener.note(note)
 
     def _changed(self, folder: Folder) -> bool:
         """Whether a checkpoint is whole and other than what its look was at."""
-        look, is_adapter = self.ledger.look_at(folder.name), self.training.template.adapter
-        if look is None or models.unfinished(folder.path, adapter=is_adapter):
+        look = self.ledger.look_at(folder.name)
+        if look is None:
             return False
-        return fingerprint(contents(folder, self.training)) != look.fingerprint
+        state = state_of(folder, adapter=self.adapter)
+        if self.unchanged.get(folder.name) == state:
+            return False
+        if models.unfinished(folder.path, adapter=self.adapter):
+            return False
+        if fingerprint(contents(folder, self.training)) == look.fingerprint:
+            self.unchanged[folder.name] = state
+            return False
+        return True
 
 
 def changed_text(name: str) -> str:

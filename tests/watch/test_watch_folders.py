@@ -41,7 +41,7 @@ def _as_pytorch(folder: Path) -> Path:
 
 KINDS = ("one file", "shards", "adapter", "pytorch")
 NEEDED = {
-    "one file": ["config.json", "model.safetensors"],
+    "one file": ["config.json", "model.safetensors", "tokenizer.json"],
     "adapter": ["adapter_config.json", "adapter_model.safetensors"],
     "pytorch": ["config.json", "pytorch_model.bin"],
     "shards": [
@@ -123,26 +123,41 @@ def test_no_folder_is_an_error_that_says_what_was_expected(tmp_path: Path) -> No
         find_folders(tmp_path / "nowhere")
 
 
-def test_files_must_be_at_rest_between_two_polls(tmp_path: Path) -> None:
+def test_files_must_be_at_rest_for_a_while(tmp_path: Path) -> None:
     folder = save(tmp_path / "checkpoint-1")
-    settling = Settling(adapter=False)
-    first = settling.poll(find_folders(tmp_path))
+    settling = Settling(10.0, adapter=False)
+    first = settling.poll(find_folders(tmp_path), 100.0)
     assert (first.ready, first.settling) == ((), ("checkpoint-1",))
     save(folder, 1.0)  # same sizes
     os.utime(folder / "model.safetensors", ns=(1, 1))
-    second = settling.poll(find_folders(tmp_path))
+    second = settling.poll(find_folders(tmp_path), 111.0)
     assert (second.ready, second.settling) == ((), ("checkpoint-1",))
-    third = settling.poll(find_folders(tmp_path))
-    assert [f.name for f in third.ready] == ["checkpoint-1"]
+    assert not settling.poll(find_folders(tmp_path), 120.9).ready
+    last = settling.poll(find_folders(tmp_path), 121.0)
+    assert [f.name for f in last.ready] == ["checkpoint-1"]
+
+
+def test_what_nobody_writes_at_any_more_is_stuck(tmp_path: Path) -> None:
+    folder = save(tmp_path / "checkpoint-1")
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    settling = Settling(10.0, adapter=False)
+    assert settling.poll(find_folders(tmp_path), 0.0).stuck == ()
+    later = settling.poll(find_folders(tmp_path), 10.0)
+    assert (later.stuck, later.ready, later.settling) == (("checkpoint-1",), (), ())
+    assert "has no tokenizer" in later.lacking["checkpoint-1"]
+    save(folder)
+    assert settling.poll(find_folders(tmp_path), 11.0).settling == ("checkpoint-1",)
+    assert settling.poll(find_folders(tmp_path), 21.0).ready
 
 
 def test_optimizer_and_trainer_state_may_come_later(tmp_path: Path) -> None:
     folder = save(tmp_path / "checkpoint-1")
-    settling = Settling(adapter=False)
-    settling.poll(find_folders(tmp_path))
+    settling = Settling(1.0, adapter=False)
+    settling.poll(find_folders(tmp_path), 0.0)
     (folder / "optimizer.pt").write_bytes(b"half")
     trained(folder, 1, 2)
-    assert settling.poll(find_folders(tmp_path)).ready
+    assert settling.poll(find_folders(tmp_path), 1.0).ready
 
 
 def test_the_trainers_state_tells_the_end(tmp_path: Path) -> None:
