@@ -1,8 +1,9 @@
 """A page as one HTML file that needs nothing else, and lets nothing else in.
 
-No script, no reference to anything outside the file, and a Content-Security-Policy that allows
-exactly the style sheet inside (by its hash).  Every string is escaped by Jinja; `_shown` spells
-out what cannot be seen or encoded before that.
+No reference to anything outside the file, and a Content-Security-Policy that allows exactly the
+style sheet and the script inside (by their hashes); a page without samples has no script.  Every
+string is escaped by Jinja; `_shown` spells out what cannot be seen or encoded before that.  The
+script turns no text into markup, which Trusted Types hold it to.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from evalkit.report import browser
 from evalkit.report.page import Page
 from evalkit.tables import one_line, visible
 
@@ -26,17 +28,36 @@ _MANY_LINES = 14
 _PREVIEW = 260
 
 
-def to_html(page: Page) -> str:
-    """The whole file as text."""
+def to_html(page: Page, *, split: bool = False) -> str:
+    """The whole file as text; `split` leaves the samples to the files beside it."""
     style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    script = ""
+    if page.samples is not None:
+        style, script = style + browser.style(), browser.script()
     template = _environment().get_template("page.html.j2")
-    # The style sheet is a file of this package: the only text that is not escaped.
-    return template.render(page=page, style=Markup(style), policy=policy)  # noqa: S704
+    # Style sheet and script are files of this package: the only text that is not escaped.
+    return template.render(
+        page=page,
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        policy=_policy(style, script, split=split),
+        split=split,
+    )
+
+
+def _policy(style: str, script: str, *, split: bool) -> str:
+    rules = ["default-src 'none'", f"style-src {_hash(style)}"]
+    if script:
+        rules += [f"script-src {_hash(script)}", "require-trusted-types-for 'script'"]
+        rules += ["trusted-types 'none'"]
+    if script and split:
+        rules += ["connect-src 'self'"]
+    return "; ".join([*rules, "img-src data:", "base-uri 'none'", "form-action 'none'"])
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 def _environment() -> Environment:
@@ -51,6 +72,7 @@ def _environment() -> Environment:
     )
     environment.filters["is_long"] = _is_long
     environment.filters["preview"] = _preview
+    environment.filters["base64"] = _base64
     environment.tests["kind"] = _is_kind
     return environment
 
@@ -68,6 +90,10 @@ def _is_long(text: str) -> bool:
 
 def _preview(text: str) -> str:
     return one_line(text, _PREVIEW)
+
+
+def _base64(data: bytes) -> Markup:
+    return Markup(base64.b64encode(data).decode("ascii"))  # noqa: S704 - letters, digits, + / =
 
 
 def _is_kind(block: object, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from evalkit.report.blocks import Section
+from evalkit.report.browser import Samples, build
 from evalkit.report.view import View
 from evalkit.types import Run
 
@@ -20,9 +21,11 @@ class Page:
     run_id: str
     level: float
     sections: tuple[Section, ...]
+    samples: Samples | None = None
+    """What the browser of all samples shows; None where texts are left out."""
 
 
-def render(run: Run, *, figures_only: bool = False) -> dict[str, bytes]:
+def render(run: Run, *, figures_only: bool = False, split: bool = False) -> dict[str, bytes]:
     """The files the suite's `report.formats` asks for, by name: `index.html`, `report.md`.
 
     A pure function of the run: the same run gives the same bytes.
@@ -31,6 +34,8 @@ def render(run: Run, *, figures_only: bool = False) -> dict[str, bytes]:
         run: a stored run.
         figures_only: leave out every question and answer, for publication where the
             benchmark's texts may not be passed on.
+        split: put the samples into files beside `index.html`, for a web server; a browser reads
+            them as they are asked for.
     """
     # Reading records costs nothing until here: jinja2 is loaded by those who render.
     from evalkit.report.html import to_html
@@ -41,7 +46,11 @@ def render(run: Run, *, figures_only: bool = False) -> dict[str, bytes]:
     formats = view.settings.get("formats", ("html", "markdown"))
     files = {}
     if "html" in formats:
-        files["index.html"] = to_html(page).encode("utf-8")
+        if not figures_only and int(view.settings.get("examples", 6)) > 0:
+            page = replace(page, samples=build(view))
+        files["index.html"] = to_html(page, split=split).encode("utf-8")
+        if split and page.samples is not None:
+            files |= page.samples.files
     if "markdown" in formats:
         files["report.md"] = to_markdown(page).encode("utf-8")
     return files

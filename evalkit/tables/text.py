@@ -18,6 +18,7 @@ _SPELLED = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _LEFT = "\N{MATHEMATICAL LEFT ANGLE BRACKET}"
 _RIGHT = "\N{MATHEMATICAL RIGHT ANGLE BRACKET}"
 _PLAIN = re.compile(r"[\n\t\x20-\x7e]*")
+_ODD = re.compile(r"[^\n\t\x20-\x7e]")
 
 
 def visible(text: str) -> str:
@@ -25,7 +26,10 @@ def visible(text: str) -> str:
     if _PLAIN.fullmatch(text):
         return text
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(_spell(c) for c in text)
+    # Answers in any language are mostly printable, which Python says of a whole text at once.
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return _ODD.sub(lambda found: _spell(found.group()), text)
 
 
 def one_line(text: str, limit: int | None = None) -> str:
