@@ -13,6 +13,7 @@ import click
 
 from evalkit.cli.findings import say_findings
 from evalkit.cli.options import split, verbose_option
+from evalkit.cli.report import say_size
 from evalkit.errors import SuiteError
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ def _finish(result: Result, *, as_json: bool) -> int:
     for name in ("index.html", "report.md"):
         if (folder / name).exists():
             click.echo(f"report: {_short(folder / name)}", err=as_json)
+    say_size(folder)
     if result.unanswered:
         click.echo(
             f"incomplete: {result.unanswered} samples could not be answered or judged "

@@ -44,16 +44,22 @@ PAYLOADS = (
     "a" * 5000,
 )
 ALLOWED_TAGS = {
+    *("button", "dd", "dialog", "dl", "dt", "form", "input", "kbd", "label", "noscript", "script"),
+    *("select",),
     *("html", "head", "meta", "title", "link", "style", "body", "header", "main", "footer"),
     *("nav", "section", "article", "div", "figure", "figcaption", "h1", "h2", "h3", "h4", "h5"),
     *("p", "span", "strong", "b", "em", "bdi", "code", "pre", "a", "ul", "li", "details"),
     *("summary", "table", "caption", "thead", "tbody", "tr", "th", "td", "svg", "line"),
 }
 ALLOWED_ATTRIBUTES = {
+    *("aria-keyshortcuts", "autocomplete", "hidden", "method", "placeholder", "spellcheck", "type"),
     *("aria-hidden", "aria-label", "aria-labelledby", "charset", "class", "colspan", "content"),
     *("dir", "href", "http-equiv", "id", "lang", "name", "preserveaspectratio", "rel", "role"),
     *("scope", "tabindex", "title", "viewbox", "x1", "x2", "y1", "y2"),
 }
+
+
+VOID = ("meta", "link", "line", "input")
 
 
 class Audit(HTMLParser):
@@ -63,6 +69,8 @@ class Audit(HTMLParser):
         super().__init__()
         self.text: list[str] = []
         self.style = ""
+        self.script = ""
+        self.blocks = 0
         self.policy = ""
         self.open: list[str] = []
         self.headings: list[int] = []
@@ -75,17 +83,20 @@ class Audit(HTMLParser):
                 assert value is not None
                 assert value == "data:," or value.startswith("#"), value
         pairs = dict(attrs)
+        if tag == "script" and attrs:
+            assert pairs == {"type": "application/gzip", "class": "b-block"}
+            self.blocks += 1
         if pairs.get("http-equiv") is not None:
             assert pairs["http-equiv"] == "Content-Security-Policy"
             self.policy = pairs["content"] or ""
         if re.fullmatch(r"h\d", tag):
             self.headings.append(int(tag[1]))
-        if tag not in ("meta", "link", "line"):
+        if tag not in VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
-        if tag not in ("meta", "link", "line"):
+        if tag not in VOID:
             self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -97,6 +108,9 @@ class Audit(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] == "style":
             self.style += data
+        elif self.open and self.open[-1] == "script":
+            if not re.fullmatch(r"[A-Za-z0-9+/=]+", data):
+                self.script += data
         else:
             self.text.append(data)
 
@@ -133,18 +147,38 @@ def test_html_has_only_the_templates_markup(hostile: Run) -> None:
     assert "⟨U+D800⟩ lone ⟨U+0000⟩" in text
 
 
-def test_policy_allows_exactly_the_style_inside(hostile: Run) -> None:
+def digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def test_policy_allows_exactly_the_style_and_script_inside(hostile: Run) -> None:
     found = audit(render(hostile)["index.html"])
-    digest = base64.b64encode(hashlib.sha256(found.style.encode()).digest()).decode()
+    assert found.blocks > 2
     assert found.policy.split("; ") == [
         "default-src 'none'",
-        f"style-src 'sha256-{digest}'",
+        f"style-src 'sha256-{digest(found.style)}'",
+        f"script-src 'sha256-{digest(found.script)}'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
         "img-src data:",
         "base-uri 'none'",
         "form-action 'none'",
     ]
     assert "url(" not in found.style
     assert "@import" not in found.style
+
+
+def test_without_texts_there_is_no_script(hostile: Run) -> None:
+    found = audit(render(hostile, figures_only=True)["index.html"])
+    assert found.script == ""
+    assert found.blocks == 0
+    assert found.policy.split("; ") == [
+        "default-src 'none'",
+        f"style-src 'sha256-{digest(found.style)}'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
 
 
 def test_headings_skip_no_level(hostile: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 
 import pytest
 from hypothesis import example, given
@@ -172,3 +173,17 @@ def test_table_layout() -> None:
     ]
     empty = Table.of("Sizes", columns, [])
     assert table_to_markdown(empty) == "**Sizes**\n\nNothing to show."
+
+
+@given(st.text(st.characters() | st.sampled_from("\u202e\u200d\xa0\xad\ud800\u2028\r\x00é漢")))
+def test_visible_spells_out_character_by_character(text: str) -> None:
+    """Oracle: the rule of the module's docstring, one character at a time."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    spelled = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+    wanted = [
+        f"⟨U+{ord(c):04X}⟩"
+        if unicodedata.category(c) in spelled and c not in "\n\t\u200c\u200d"
+        else c
+        for c in lines
+    ]
+    assert visible(text) == "".join(wanted)

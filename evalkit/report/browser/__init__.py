@@ -9,6 +9,14 @@ from __future__ import annotations
 
 from evalkit.report.browser.assets import script, style
 from evalkit.report.browser.links import sample_link, samples_link
-from evalkit.report.browser.payload import Samples, build
+from evalkit.report.browser.payload import Samples, build, sample_files
 
-__all__ = ["Samples", "build", "sample_link", "samples_link", "script", "style"]
+__all__ = [
+    "Samples",
+    "build",
+    "sample_files",
+    "sample_link",
+    "samples_link",
+    "script",
+    "style",
+]

@@ -10,8 +10,10 @@ import gzip
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from evalkit.report.browser.rows import columns, models_of, rows_of
 from evalkit.report.browser.samples import tasks_of
@@ -20,13 +22,14 @@ from evalkit.report.browser.ways import Way, ways_in
 from evalkit.report.view import View
 from evalkit.types import Json
 
-__all__ = ["FOLDER", "Samples", "build"]
+__all__ = ["Samples", "build", "sample_files"]
 
-FOLDER = "samples"
+_FOLDER = "samples"
 """Where the blocks of a split report lie, beside its page."""
 _BLOCK = 400_000
 """Characters of JSON in a block of texts: some milliseconds to unpack."""
 _LEVEL = 6
+_NAME = re.compile(r"[0-9a-f]{20}\.json\.gz")
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Samples:
     @property
     def files(self) -> Mapping[str, bytes]:
         """The blocks by the names they have beside a split page."""
-        return {f"{FOLDER}/{hashlib.sha256(b).hexdigest()[:20]}.json.gz": b for b in self.blocks}
+        return {f"{_FOLDER}/{hashlib.sha256(b).hexdigest()[:20]}.json.gz": b for b in self.blocks}
 
 
 def build(view: View) -> Samples | None:
@@ -87,3 +90,9 @@ def _packed(text: str) -> bytes:
     with gzip.GzipFile("", "wb", _LEVEL, buffer, mtime=0) as file:
         file.write(text.encode("utf-8"))
     return buffer.getvalue()
+
+
+def sample_files(folder: Path) -> list[Path]:
+    """Files in a report's folder that a split page left there, of this run or an earlier one."""
+    found = sorted((folder / _FOLDER).glob("*.json.gz"))
+    return [path for path in found if _NAME.fullmatch(path.name)]

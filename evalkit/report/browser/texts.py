@@ -186,7 +186,7 @@ def _answer(
 def _scores(task: Task, record: Record) -> Json:
     """Place of the metric (its name where the manifest does not know it), part, figure."""
     places = {m.metric.name: i for i, m in enumerate(task.measures)}
-    found = []
+    found: list[Json] = []
     for score in record.outcome.scores:
         place = places.get(score.metric)
         if place is None:

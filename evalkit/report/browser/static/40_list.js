@@ -111,6 +111,7 @@ class List {
       make("span", "b-facts", ...this.facts(row)));
     option.id = `b-row-${at}`;
     option.dataset.at = String(at);
+    option.dataset.key = rows.key(row);
     option.setAttribute("role", "option");
     option.setAttribute("aria-selected", String(at === this.at));
     option.setAttribute("aria-posinset", String(at + 1));

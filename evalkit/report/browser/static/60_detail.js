@@ -143,14 +143,14 @@ class SampleView {
     const answer = this.sample.models[model];
     const { name, role } = this.rows.models[model];
     const status = this.rows.statuses[this.rows.by_model[model].status[this.row]];
-    const score = this.scoreAt(answer, turn) ?? UNSCORED;
+    const score = this.scoreAt(answer, turn);
     const own = answer.asked[String(turn)];
     const judged = answer.judgments.filter((judgment) => judgment.turn === turn);
     const cut = this.rows.by_model[model].truncated[this.row] === "1";
     const given = answer.answers[turn] ?? [];
     return make("div", "side",
       make("p", "who", make("b", "", named(name), role ? make("small", "", ` ${role}`) : null),
-        make("span", "", status === "ok" ? score : `${score} · ${status}`)),
+        make("span", "", score ?? (status === "ok" ? UNSCORED : `${UNSCORED} ${status}`))),
       own === undefined ? null : fold("Asked otherwise than shown above", this.messages(own)),
       turn === 0 && answer.error !== null ? make("p", "aside b-error", this.text(answer.error)) : null,
       // Before the answer, which may be longer than the window: why one lost is what readers want.
