@@ -109,6 +109,11 @@ def check_record(found: Packed, sample: Json, record: Record) -> None:
     apart = [("assistant", visible(text).strip()) for text in outcome.answers]
     if outcome.conversation:
         assert talk in (said, said + apart)
+    if outcome.reference:
+        cited = sample["reference"] if mine["reference"] is None else mine["reference"]
+        one = len(sample["asked"]) == 1
+        given = ["\n".join(outcome.reference)] if one else [t for t in outcome.reference if t]
+        assert [found.text(sample, r) for r in cited if r is not None] == [*map(visible, given)]
     assert mine["error"] is None or found.text(sample, mine["error"]) == visible(
         outcome.error or ""
     )

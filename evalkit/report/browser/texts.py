@@ -130,11 +130,15 @@ def _sample(task: Task, row: Row, models: Sequence[str], texts: _Texts) -> Json:
     reference = next((r.outcome.reference for r in row.records.values() if r.outcome.reference), ())
     sample: dict[str, Json] = {
         "asked": [_messages(prompt, texts) for prompt in asked],
-        "reference": [_reference(reference, i, turns, texts) for i in range(turns)],
+        "reference": _references(reference, turns, texts),
     }
     found = {
         name: _answer(task, row.records[name], talk, asked, texts) for name, talk in talks.items()
     }
+    for name, answer in found.items():
+        own = row.records[name].outcome.reference
+        if own not in ((), reference):
+            found[name] = {**answer, "reference": _references(own, turns, texts)}
     # Judges' prompts quote all of the above, so they come last.
     for name, answer in found.items():
         said = [_judgment(task, j, turns, texts) for j in row.records[name].outcome.judgments]
@@ -155,10 +159,12 @@ def _messages(prompt: Sequence[Message], texts: _Texts) -> Json:
     return [[m.role, texts.cut(m.content)] for m in prompt]
 
 
-def _reference(reference: Sequence[str], turn: int, turns: int, texts: _Texts) -> Json:
+def _references(reference: Sequence[str], turns: int, texts: _Texts) -> Json:
+    """One for each turn; None where it has none."""
     if turns == 1:
-        return texts.one("\n".join(reference)) if reference else None
-    return texts.one(reference[turn]) if reference[turn : turn + 1] not in ((), ("",)) else None
+        return [texts.one("\n".join(reference)) if reference else None]
+    given = [*reference[:turns], *[""] * (turns - len(reference))]
+    return [texts.one(text) if text else None for text in given]
 
 
 def _answer(
@@ -177,6 +183,7 @@ def _answer(
             for i, turn in enumerate(talk)
             if turn.prompt and tuple(turn.prompt) != tuple(asked[i])
         },
+        "reference": None,
         "scores": _scores(task, record),
         "error": None if outcome.error is None else texts.one(outcome.error),
         "data": None if data is None else texts.one(data),

@@ -33,6 +33,12 @@ class Rows {
       .map(encodeURIComponent).join("/");
   }
 
+  // The pair that verdicts and differences are of; whatever an address says, one there is.
+  pairOf(filters) {
+    const place = Number(filters.pair ?? 0);
+    return Object.hasOwn(this.by_pair, place) ? place : 0;
+  }
+
   // Tests of single rows, for the filters that are set.
   tests(filters) {
     const tests = [];
@@ -43,7 +49,7 @@ class Rows {
       const wanted = this.category.texts.indexOf(category);
       tests.push((row) => this.category.at[row] === wanted);
     }
-    const pair = this.by_pair[Number(filters.pair) || 0];
+    const pair = this.by_pair[this.pairOf(filters)];
     if (verdict && pair) {
       const wanted = VERDICTS[verdict];
       tests.push((row) => pair.verdict[row] === wanted);
@@ -74,7 +80,7 @@ class Rows {
   }
 
   ordered(found, filters) {
-    const pair = this.by_pair[Number(filters.pair) || 0];
+    const pair = this.by_pair[this.pairOf(filters)];
     const sort = filters.sort || this.usualOrder;
     if (!pair || sort === "run") return found;
     const { rank, verdict } = pair;

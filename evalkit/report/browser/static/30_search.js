@@ -27,7 +27,6 @@ class Search {
     this.blocks = blocks;
     this.texts = new Array(rows.length);
     this.ready = 0;
-    this.begun = null;
   }
 
   get complete() { return this.ready === this.rows.length; }
@@ -44,13 +43,8 @@ class Search {
     return hits;
   }
 
-  // Reads all blocks in order, once; `progress` is told after each.
-  read(progress) {
-    this.begun ??= this.readAll(progress).catch((error) => { this.begun = null; throw error; });
-    return this.begun;
-  }
-
-  async readAll(progress) {
+  // Reads all blocks in order; `progress` is told after each.
+  async read(progress) {
     const shared = await this.blocks.read(1);
     let begun = performance.now();
     for (let block = 0; block < this.rows.sizes.length; block++) {
@@ -76,11 +70,13 @@ class Search {
     const found = [rows.benchmarkOf(row).name, rows.taskOf(row).name, rows.id[row], rows.categoryOf(row)];
     const said = (messages) => messages.forEach(([, ref]) => found.push(text(ref)));
     sample.asked.forEach(said);
-    sample.reference.forEach((ref) => ref !== null && found.push(text(ref)));
+    const cited = (refs) => refs.forEach((ref) => ref !== null && found.push(text(ref)));
+    cited(sample.reference);
     for (const model of sample.models) {
       if (model === null) continue;
       model.answers.flat().forEach((ref) => found.push(text(ref)));
       Object.values(model.asked).forEach(said);
+      if (model.reference !== null) cited(model.reference);
       if (model.error !== null) found.push(text(model.error));
       for (const judgment of model.judgments) {
         judgment.exchanges.forEach(([, reply]) => found.push(text(reply)));

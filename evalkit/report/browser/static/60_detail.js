@@ -145,6 +145,7 @@ class SampleView {
     const status = this.rows.statuses[this.rows.by_model[model].status[this.row]];
     const score = this.scoreAt(answer, turn);
     const own = answer.asked[String(turn)];
+    const reference = answer.reference?.[turn] ?? null;
     const judged = answer.judgments.filter((judgment) => judgment.turn === turn);
     const cut = this.rows.by_model[model].truncated[this.row] === "1";
     const given = answer.answers[turn] ?? [];
@@ -152,6 +153,7 @@ class SampleView {
       make("p", "who", make("b", "", named(name), role ? make("small", "", ` ${role}`) : null),
         make("span", "", score ?? (status === "ok" ? UNSCORED : `${UNSCORED} ${status}`))),
       own === undefined ? null : fold("Asked otherwise than shown above", this.messages(own)),
+      reference === null ? null : fold("Its own reference", prose(this.text(reference))),
       turn === 0 && answer.error !== null ? make("p", "aside b-error", this.text(answer.error)) : null,
       // Before the answer, which may be longer than the window: why one lost is what readers want.
       ...judged.map((judgment) => this.judgment(judgment)),

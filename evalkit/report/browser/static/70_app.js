@@ -61,8 +61,8 @@ class App {
     if (isNew) {
       this.box.focus({ preventScroll: true });
       performance.mark("evalkit-list");
-      this.readTexts();
     }
+    this.readTexts();
   }
 
   load() {
@@ -88,8 +88,9 @@ class App {
   // Texts in the page are made searchable while nobody waits; files are fetched when searched.
   readTexts() {
     if (this.blocks.files !== null && !this.state.filters.q) return;
-    this.index.read(() => this.moreTexts()).then(() => performance.mark("evalkit-texts"))
-      .catch((error) => this.fail(error));
+    this.reading ??= this.index.read(() => this.moreTexts())
+      .then(() => performance.mark("evalkit-texts"))
+      .catch((error) => { this.reading = undefined; this.fail(error); });
   }
 
   moreTexts() {
@@ -156,7 +157,7 @@ class App {
     const found = this.rows.select(filters, this.index.hits(filters.q ?? ""));
     const row = key === null ? undefined : this.rows.places.get(key);
     const top = this.box.scrollTop;
-    this.list.show(found, Number(filters.pair) || 0, row);
+    this.list.show(found, this.rows.pairOf(filters), row);
     if (quietly) this.box.scrollTop = top;
     performance.measure("evalkit-filter", { start: begun, end: performance.now() });
     this.say(found.length);
@@ -185,7 +186,7 @@ class App {
     }
     const at = this.list.at;
     const go = (to) => (at >= 0 && to in this.list.found ? () => this.visit(this.list.found[to], false) : null);
-    this.detail.show(row, Number(filters.pair) || 0, {
+    this.detail.show(row, this.rows.pairOf(filters), {
       link: writeAddress({ key, filters: {} }),
       previous: go(at - 1),
       next: go(at + 1),
