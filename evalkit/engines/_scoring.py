@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from evalkit.engines._context_plan import Answer, Ask, ContextPlan, rows_hidden
+from evalkit.engines._context_plan import MAX_LABELS, Answer, Ask, ContextPlan, rows_hidden
 from evalkit.engines._token_keys import WIDTH, common, encode, length
 
 __all__ = ["Cost", "Pair", "Score", "Scoring", "rolling_windows"]
@@ -91,6 +91,14 @@ class _Open:
 
 
 @dataclass(slots=True)
+class _Shared:
+    """An ask in flight, and the asks of single contexts that it answers."""
+
+    ask: Ask
+    parts: list[tuple[_Open, Ask]]
+
+
+@dataclass(slots=True)
 class _Item:
     """What an item still waits for, and what it has."""
 
@@ -124,7 +132,7 @@ class Scoring:
                 owners.setdefault(encode(continuation), []).append(number)
                 self.cost.naive += len(context) + len(continuation)
         self.cost.requests = len(self._items)
-        self._open: dict[int, tuple[_Open, Ask]] = {}
+        self._open: dict[int, _Shared] = {}
         self._stream = self._numbered()
 
     def next(self) -> tuple[int, Ask] | None:
@@ -136,7 +144,7 @@ class Scoring:
 
         Counts what went through the model in vain.
         """
-        _, ask = self._open[number]
+        ask = self._open[number].ask
         if not rows_hidden(ask, cached):
             return False
         self.cost.redone += 1
@@ -145,26 +153,31 @@ class Scoring:
 
     def receive(self, number: int, answer: Answer) -> list[Score]:
         """Take the answer to an ask; returns the items it completes."""
-        group, ask = self._open.pop(number)
-        group.computed += answer.computed
+        shared = self._open.pop(number)
+        shared.parts[0][0].computed += answer.computed
         self.cost.computed += answer.computed
-        if not group.plan.receive(ask, answer) or group.failed:
-            return []
         finished: list[Score] = []
+        for group, ask in shared.parts:
+            if group.plan.receive(ask, _part(answer, shared.ask, ask)) and not group.failed:
+                finished += self._finished(group)
+        return finished
+
+    def _finished(self, group: _Open) -> Iterator[Score]:
+        """Items that a context's answers complete."""
         for continuation, logprob, is_greedy in group.plan.scores():
             tokens = length(group.plan.context) + length(continuation)
             for item in group.owners[continuation]:
                 share = min(tokens, group.computed)
                 group.computed -= share
-                finished += self._add(item, (logprob, is_greedy, share))
-        return finished
+                yield from self._add(item, (logprob, is_greedy, share))
 
     def fail(self, number: int) -> list[int]:
         """An ask cannot be answered: the items that fail with it, each named once."""
-        group, _ = self._open.pop(number)
-        group.failed = True
+        groups = [group for group, _ in self._open.pop(number).parts]
+        for group in groups:
+            group.failed = True
         lost = []
-        for item in {n for owners in group.owners.values() for n in owners}:
+        for item in {n for g in groups for owners in g.owners.values() for n in owners}:
             if not self._items[item].failed:
                 self._items[item].failed = True
                 lost.append(item)
@@ -184,10 +197,10 @@ class Scoring:
 
     def _numbered(self) -> Iterator[tuple[int, Ask]]:
         counter = _Counter(self.cost, self._block)
-        for number, (group, ask) in enumerate(self._ordered()):
-            self._open[number] = (group, ask)
-            counter.add(ask.key)
-            yield number, ask
+        for number, shared in enumerate(_shared(self._ordered())):
+            self._open[number] = shared
+            counter.add(shared.ask.key)
+            yield number, shared.ask
         counter.end()
 
     def _ordered(self) -> Iterator[tuple[_Open, Ask]]:
@@ -196,10 +209,9 @@ class Scoring:
         arrival, before = 0, b""
         for context in sorted(self._waiting):
             while ready and ready[0][0] < context:
-                _, _, group, ask = heapq.heappop(ready)
+                before, _, group, ask = heapq.heappop(ready)
                 yield group, ask
             group = self._begin(context, before)
-            before = context
             for ask in group.plan.asks:
                 heapq.heappush(ready, (ask.key, arrival, group, ask))
                 arrival += 1
@@ -208,12 +220,50 @@ class Scoring:
             yield group, ask
 
     def _begin(self, context: bytes, before: bytes) -> _Open:
+        """Plan a context, of whose blocks the prompt `before` has computed some."""
         owners = self._waiting.pop(context)
         plan = ContextPlan(context, owners, self._block, rows=self._rows)
         border = (length(context) - 1) // self._block * self._block
-        if border > common(before, context) // self._block * self._block:
+        if border > common(before, context):
             plan.warm(border)
         return _Open(plan, owners)
+
+
+def _shared(asks: Iterable[tuple[_Open, Ask]]) -> Iterator[_Shared]:
+    """Asks of one prompt by several contexts as one; in order they follow each other."""
+    waiting: list[_Shared] = []
+    for group, ask in asks:
+        if waiting and waiting[0].ask.key != ask.key:
+            yield from waiting
+            waiting = []
+        part = (group, ask)
+        for known in waiting:
+            if (merged := _merged(known.ask, ask)) is not None:
+                known.ask = merged
+                known.parts.append(part)
+                break
+        else:
+            waiting.append(_Shared(ask, [part]))
+    yield from waiting
+
+
+def _merged(a: Ask, b: Ask) -> Ask | None:
+    """One ask that answers two of the same prompt; None: its labels would be too many."""
+    labels = tuple(sorted({*a.labels, *b.labels}))
+    if len(labels) > MAX_LABELS:
+        return None
+    rows = [ask.first_row for ask in (a, b) if ask.first_row is not None]
+    return Ask(a.key, labels, min(rows, default=None))
+
+
+def _part(answer: Answer, asked: Ask, wanted: Ask) -> Answer:
+    """What one context reads of an answer; labels it did not ask for do no harm."""
+    if asked.first_row == wanted.first_row:
+        return answer
+    if wanted.first_row is None or asked.first_row is None:
+        return replace(answer, rows=(), rows_greedy=())
+    skip = wanted.first_row - asked.first_row
+    return replace(answer, rows=answer.rows[skip:], rows_greedy=answer.rows_greedy[skip:])
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from array import array
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmarks import scoring, tokens
@@ -46,6 +46,7 @@ def test_the_options_all_scripts_have() -> None:
     assert options.save == "part"
 
 
+@example([([0], [0]), ([0], [0, 0, 0, 0]), ([0, 0, 0, 0, 0], [0, 0])], 3)
 @given(pairs, st.integers(1, 4))
 def test_counted_tokens(found: list[tuple[list[int], list[int]]], block: int) -> None:
     """Oracle: sets of prefixes."""
