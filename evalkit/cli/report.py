@@ -38,6 +38,7 @@ def command(
     of Markdown; its first line lets a later comment replace it.
     """
     from evalkit import report, store
+    from evalkit.runner.files import render
 
     stored = store.read_run(run)
     if as_json and not stored.manifest.get("sealed"):
@@ -50,7 +51,7 @@ def command(
         return
     folder = out or stored.folder
     folder.mkdir(parents=True, exist_ok=True)
-    files = report.render(stored, figures_only=figures_only, split=split)
+    files = render(stored, figures_only=figures_only, split=split)
     for name, content in files.items():
         store.write_file(folder / name, content)
         if "/" not in name:

@@ -15,10 +15,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit import compare, report, store
+from evalkit import compare, store
 from evalkit.engines._drive import drive
 from evalkit.errors import RequestFailed
 from evalkit.protocols import Benchmark
+from evalkit.runner import files
 from evalkit.runner.assemble import Job
 from evalkit.runner.manifest import describe
 from evalkit.runner.progress import Progress
@@ -207,4 +208,4 @@ def _seal(job: Job, manifest: dict[str, Json], order: list[Key], run_store: stor
     sealed = {**manifest, "sealed": True, **{name: found for name, found in more.items() if found}}
     run = Run(run_store.folder, sealed, tuple(records), tuple(estimates), tuple(comparisons))
     results = compare.results_json(estimates, comparisons, manifest["run_id"])
-    run_store.seal(order, sealed, results, report.render(run))
+    run_store.seal(order, sealed, results, files.render(run))
