@@ -80,6 +80,8 @@ class Block:
         if self.entry == self.kind == "alpaca_eval":
             stated = str(self.figures[0].description.get("version", "")) if self.figures else ""
             name = f"{name} {stated.partition('.')[0]}".rstrip()
+        elif self.entry != self.kind:
+            name = f"{name} ({benchmark_label(self.kind)})"
         return f"{name} ({self.apart})" if self.apart else name
 
     @cached_property

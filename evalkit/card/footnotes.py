@@ -53,7 +53,9 @@ class Footnotes:
         row = f"{e.model}: row {said.row}" if said.row not in ("", repr(e.model)) else ""
         marks = self.mark(f"Published, not measured here: {said.source}{dated}", row)
         rest = [r for r in remarks(figure) if r not in common]
-        return marks + (self.mark(f"{column}: {'; '.join(rest)}", e.model) if rest else "")
+        return marks + (
+            self.mark(f"{column}, as stated: {'; '.join(rest)}", e.model) if rest else ""
+        )
 
     def lines(self) -> Iterator[Markdown]:
         """Each note as a line of Markdown, in order."""

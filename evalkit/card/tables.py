@@ -112,9 +112,7 @@ def _alpaca_columns(block: Block, place: tuple[str, str], notes: Footnotes) -> I
     if any(f.metric.name == _LC for f in block.figures):
         yield _lc(block, task, notes)
     if any(f.metric.name == "avg_length" for f in block.figures):
-        length = _finder(block, task, "avg_length")
-        shown = "Length", " (mean, characters)"
-        yield _Column(*shown, length, lambda f: figure(f.estimate.point, f.estimate.unit))
+        yield _stated(block, (task, "avg_length"), ("Length", " (mean, characters)"), notes)
 
 
 def _stated(
@@ -161,7 +159,7 @@ def _finder(block: Block, task: str, metric: str) -> Callable[[str], Figure | No
 
 def _value(e: Estimate) -> str:
     shown = figure(e.point, e.unit)
-    if e.standard_error is None:
+    if e.standard_error is None or e.unit == "characters":
         return shown
     return f"{shown} ± {figure(e.standard_error, e.unit)}"
 
@@ -229,6 +227,8 @@ def _table(
     how += [f"{c.name}: {'; '.join(c.remarks)}." for c in shown if c.remarks]
     if any(" ± " in cell for row in rows for cell in row):
         how.append("± is one standard error.")
+    if len(ordered) > 1 and material.candidate in ordered:
+        how.append("Bold: the model of this card.")
     read = [Markdown(escape_markdown(" ".join(how)))] if how else []
     name = Markdown(escape_markdown(title))
     return CardTable(name, tuple(lines), (*read, *notes.lines()))
