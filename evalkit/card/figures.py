@@ -56,6 +56,15 @@ class Figure:
         return self.estimate.method == PUBLISHED
 
     @property
+    def suite_entry(self) -> Mapping[str, Json]:
+        """The benchmark's entry in the suite."""
+        for spec in self.run.manifest.get("suite", {}).get("benchmarks", ()):
+            if (spec.get("name") or spec.get("type")) == self.estimate.benchmark:
+                found: Mapping[str, Json] = spec
+                return found
+        return {}
+
+    @property
     def of_task(self) -> Mapping[str, Json]:
         """What the description says of the figure's task."""
         tasks = self.description.get("tasks")
@@ -82,7 +91,9 @@ class Block:
             name = f"{name} {stated.partition('.')[0]}".rstrip()
         elif self.entry != self.kind:
             name = f"{name} ({benchmark_label(self.kind)})"
-        return f"{name} ({self.apart})" if self.apart else name
+        own = [s for f in self.figures if (s := f.suite_entry.get("data")) and not f.is_published]
+        said = [part for part in ("own questions" if own else "", self.apart) if part]
+        return f"{name} ({'; '.join(said)})" if said else name
 
     @cached_property
     def models(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.card import headlines, hub
+from evalkit.card.asked import harness_of, judge_of, own_data, remarks_of
 from evalkit.card.figures import Block, Figure, Material
 from evalkit.card.sources import source_of
 from evalkit.tables import figure as shown
@@ -111,7 +112,7 @@ def _entry(
     entry: dict[str, Json] = {
         "task": dict(hub.TASK),
         "dataset": _dataset(figure, block),
-        "metrics": [_metric(figure, block, material)],
+        "metrics": [_metric(figure, material)],
     }
     source = source_of(figure, published_at)
     if source is not None:
@@ -121,6 +122,8 @@ def _entry(
 
 def _dataset(figure: Figure, block: Block) -> dict[str, Json]:
     data = hub.data_of(block.kind, figure.estimate.task, figure.description)
+    if own_data(figure) is not None:
+        data = hub.HubData(f"{data.name}, own questions", "unknown", block.entry)
     n_shots = headlines.shots(figure, block)
     described = figure.of_task.get("dataset")
     about = described if isinstance(described, Mapping) else {}
@@ -136,11 +139,11 @@ def _dataset(figure: Figure, block: Block) -> dict[str, Json]:
     )
 
 
-def _metric(figure: Figure, block: Block, material: Material) -> dict[str, Json]:
+def _metric(figure: Figure, material: Material) -> dict[str, Json]:
     e = figure.estimate
     kind, name = hub.metric_of(e.task, e.metric)
     assert e.point is not None
-    args = _published(figure) if figure.is_published else _computed(figure, block)
+    args = _published(figure) if figure.is_published else _computed(figure)
     if material.warnings:
         args["publishable"] = False
     version = figure.run.manifest.get("versions", {}).get("evalkit", "unknown")
@@ -161,24 +164,28 @@ def _published(figure: Figure) -> dict[str, Json]:
     return {k: v for k, v in found.items() if v != ""}
 
 
-def _computed(figure: Figure, block: Block) -> dict[str, Json]:
+def _computed(figure: Figure) -> dict[str, Json]:
     e, about = figure.estimate, figure.description
-    judge = about.get("judge")
-    said = judge if isinstance(judge, Mapping) else {}
+    judge = judge_of(figure)
     counted = {"n": e.n, "n_missing": e.n_missing} if e.n else {}
-    return {
+    found = {
         **_uncertainty(figure),
         **counted,
         "method": e.method,
         "benchmark_version": about.get("version"),
+        "leaderboard_settings": about.get("settings"),
         "reference": about.get("reference"),
-        "judge": said.get("evaluator") or said.get("model"),
-        "judge_protocol": said.get("protocol"),
         "apply_chat_template": about.get("apply_chat_template"),
         "task_version": _text(figure.of_task.get("version")),
-        "harness": _harness(about),
+        "harness": harness_of(figure),
+        "data_remarks": remarks_of(figure) or None,
+        "own_data": own_data(figure),
         "from": e.source or None,
     }
+    if judge is not None:
+        found |= {"judge": judge.who, "judge_protocol": judge.protocol or None}
+        found["judge_is_of_the_suite"] = judge.is_local or None
+    return found
 
 
 def _uncertainty(figure: Figure) -> dict[str, Json]:
@@ -189,15 +196,6 @@ def _uncertainty(figure: Figure) -> dict[str, Json]:
     if e.low is not None and e.high is not None:
         found |= {"interval": [float(e.low), float(e.high)], "level": float(e.level)}
     return found
-
-
-def _harness(about: Mapping[str, Json]) -> str | None:
-    """The tool whose rules made the score, where the description says its version."""
-    if about.get("lm_eval"):
-        return f"lm_eval {about['lm_eval']}"
-    judge = about.get("judge")
-    version = judge.get("alpaca_eval") if isinstance(judge, Mapping) else None
-    return f"alpaca_eval {version}" if version else None
 
 
 def _text(value: Json) -> str | None:

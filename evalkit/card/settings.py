@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from evalkit.card import headlines
+from evalkit.card.asked import harness_of, judge_of, own_data, remarks_of
 from evalkit.card.figures import Block, Figure, Material
 from evalkit.card.footnotes import Markdown, linked
 from evalkit.card.hub import label_of
@@ -52,17 +53,23 @@ def _parts(block: Block, example: Figure) -> Iterator[str]:
     about = example.description
     if example.stated is None:
         yield f"scored by evalkit's {block.kind}, version {about.get('version')}"
-    if about.get("lm_eval"):
-        yield f"lm-eval {about['lm_eval']}"
+    own = own_data(example)
+    yield f"own questions ({own}), not the public ones" if own else ""
+    harness = harness_of(example)
+    if harness is not None:
+        yield harness
     elif example.stated is not None:
         yield "read from result files that do not state the harness's version"
+    if about.get("settings"):
+        yield f"asked with the settings {about['settings']} of the leaderboard"
     yield _reference(about)
-    yield from _judge(about)
+    yield from _judge(example) if block.kind in headlines.CHAT else ()
     yield _sampling(about)
     yield _template(about, example)
     yield _engine(example)
     if block.kind not in headlines.CHAT:
         yield _metrics(block)
+    yield from _remarks(block, example)
 
 
 def _reference(about: Mapping[str, Json]) -> str:
@@ -74,16 +81,15 @@ def _reference(about: Mapping[str, Json]) -> str:
     return " ".join(parts)
 
 
-def _judge(about: Mapping[str, Json]) -> Iterator[str]:
-    judge = about.get("judge")
-    if not isinstance(judge, Mapping):
+def _judge(example: Figure) -> Iterator[str]:
+    judge = judge_of(example)
+    if judge is None:
         return
-    named = (judge.get(key) for key in ("evaluator", "model", "annotator"))
-    who = next((str(n) for n in named if n), "not stated")
-    protocol = judge.get("protocol")
-    yield f"judge {who}" + (" (recorded judgments)" if protocol == "recorded" else "")
-    if protocol and protocol != "recorded":
-        yield f"judge prompts {protocol}" + _hash(judge.get("prompt_sha256"))
+    yield f"judge {judge.who}" + (" (recorded judgments)" if judge.protocol == "recorded" else "")
+    if judge.is_local:
+        yield "a model of the same suite, which is a weak judge"
+    if judge.protocol and judge.protocol != "recorded":
+        yield f"judge prompts {judge.protocol}" + _hash(judge.prompt_sha256)
 
 
 def _hash(value: Json) -> str:
@@ -123,6 +129,16 @@ def _entry(example: Figure) -> Mapping[str, Json]:
             found: Mapping[str, Json] = entry
             return found
     return {}
+
+
+def _remarks(block: Block, example: Figure) -> Iterator[str]:
+    """Data that depart from the official ones."""
+    shown = headlines.tasks(block)
+    mine = [f for f in block.figures if f.estimate.model == example.estimate.model]
+    for f in mine:
+        task, metric = f.estimate.task, f.metric.name
+        if task in shown and metric == headlines.headline(block, task):
+            yield from (f"{label_of(task)}: {remark}" for remark in remarks_of(f))
 
 
 def _metrics(block: Block) -> str:

@@ -125,7 +125,11 @@ def _stated(
     common = frozenset(set.intersection(*said)) if len(said) > 1 else frozenset()
 
     def render(f: Figure) -> str:
-        return _value(f.estimate) + notes.source(f, name, common)
+        marks = notes.source(f, name, common)
+        if f.estimate.n_missing and f.estimate.n:
+            text = f"{f.estimate.model}: {count(f.estimate.n_missing)}"
+            marks += notes.mark(f"{name} leaves out samples without a score", text)
+        return _value(f.estimate) + marks
 
     shared = dict.fromkeys(r for f in of_column for r in remarks(f) if r in common)
     return _Column(name, unit, _finder(block, *place), render, True, tuple(shared))

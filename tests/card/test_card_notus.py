@@ -98,7 +98,7 @@ def test_the_tables_repeat_none_of_the_cards_errors(made: card.Card) -> None:
             cells = [cell.strip() for cell in line.strip("|").split(" | ")]
             rows[cells[0]] = cells
     assert rows["Tulu-2-DPO-70B"][1].startswith("7.89")
-    assert rows["**notus-7b-v1**"][2] == "91.42 ± 0.99"
+    assert rows["**notus-7b-v1**"][2].startswith("91.42 ± 0.99<sup>")
     assert rows["Claude-2"][2].startswith("91.36 ± 0.99<sup>")
     order = list(rows)[2:]
     assert order.index("Cohere-Command") < order.index("zephyr-7b-beta")

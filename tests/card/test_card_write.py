@@ -15,7 +15,7 @@ from evalkit.card.figures import Material
 from evalkit.card.index import identity, is_ours
 from evalkit.errors import CardError
 from evalkit.tables import MISSING
-from evalkit.types import Run
+from evalkit.types import Json, Run
 from tests.support.cards import hub_reads
 from tests.support.runs import Plan, build_run
 
@@ -229,3 +229,63 @@ def test_who_and_what_must_be_known(run: Run) -> None:
         card.gather([run], only=["x"])
     with pytest.raises(CardError, match="no figures of tasks with right answers"):
         made(only(run, "mt_bench", "m")).part("academic")
+
+
+def with_suite(run: Run, *entries: dict[str, Json]) -> Run:
+    """The run of a suite that says more of its benchmarks."""
+    suite = {**run.manifest["suite"], "benchmarks": list(entries)}
+    return replace(run, manifest={**run.manifest, "suite": suite})
+
+
+def test_own_questions_are_not_called_the_benchmarks(run: Run) -> None:
+    own = with_suite(run, {"type": "alpaca_eval", "data": "mine.jsonl", "judge": "base-judge"})
+    written = made(own)
+    found = {r["dataset"]["name"]: r["dataset"] for r in written.index.results}
+    assert found["AlpacaEval, own questions"] == {
+        "name": "AlpacaEval, own questions",
+        "type": "unknown",
+        "config": "alpaca_eval",
+    }
+    assert "AlpacaEval 1 (own questions) win rate, %" in written.part("chat")
+    assert "own questions (mine.jsonl), not the public ones" in linked_text(written)
+
+
+def test_the_judge_is_named_and_a_weak_one_called_so(run: Run) -> None:
+    written = made(with_suite(run, {"type": "alpaca_eval", "judge": "base-judge"}))
+    args = next(
+        r["metrics"][0]["args"]
+        for r in written.index.results
+        if r["dataset"]["name"] == "AlpacaEval"
+    )
+    assert (args["judge"], args["judge_protocol"]) == ("base-judge", "logprob")
+    assert args["judge_is_of_the_suite"] is True
+    assert "judge base-judge; a model of the same suite, which is a weak judge" in linked_text(
+        written
+    )
+
+
+def test_departures_of_the_data_are_said(run: Run) -> None:
+    benchmarks = [
+        {
+            **b,
+            "description": {
+                **b["description"],
+                "lm_eval": "0.4.13",
+                "tasks": {"sums": {"shots": 5, "dataset": {"remarks": ["options are older"]}}},
+            },
+        }
+        for b in run.manifest["benchmarks"]
+    ]
+    written = made(replace(run, manifest={**run.manifest, "benchmarks": benchmarks}))
+    result = next(r for r in written.index.results if r["dataset"]["name"].startswith("sums"))
+    assert result["dataset"]["name"] == "sums (5-shot)"
+    assert result["dataset"]["args"] == {"num_few_shot": 5}
+    assert result["metrics"][0]["args"]["data_remarks"] == ["options are older"]
+    assert result["metrics"][0]["args"]["harness"] == "lm_eval 0.4.13"
+    assert "sums: options are older" in linked_text(written)
+    assert "sums (5-shot)" in written.part("academic")
+
+
+def linked_text(written: card.Card) -> str:
+    """The card's words, without Markdown's backslashes."""
+    return written.part("results").replace("\\", "")
