@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from evalkit.card import front_matter
 from evalkit.errors import CardError, Problem
 from evalkit.types import Json
 
-__all__ = ["MOST_BYTES", "check_front_matter", "check_index", "require"]
+__all__ = ["MOST_BYTES", "check_front_matter", "check_index", "check_text", "require"]
 
 MOST_BYTES = 1 << 20
 """Largest front matter.  Cards of embedding models with thousands of results stay below it."""
@@ -53,6 +54,17 @@ def check_front_matter(data: Json, n_bytes: int) -> list[Problem]:
             )
         )
     return problems + (check_index(data["model-index"]) if "model-index" in data else [])
+
+
+def check_text(text: str) -> list[Problem]:
+    """Everything wrong with the index of a whole card; a text without front matter has none.
+
+    Raises:
+        CardError: the front matter is no YAML.
+    """
+    parts = front_matter.split(text)
+    size = len(parts.yaml.encode("utf-8", "surrogatepass"))
+    return check_front_matter(front_matter.load(parts.yaml), size)
 
 
 def check_index(index: Json) -> list[Problem]:

@@ -157,7 +157,12 @@ def gather(
     for block in found:
         if not only or block.entry in only:
             _join(joined, block)
-    return Material(runs, _candidate(runs, model), tuple(joined), warnings)
+    candidate = _candidate(runs, model)
+    if not any(f.estimate.model == candidate for block in joined for f in block.figures):
+        raise CardError(
+            f"{candidate!r} has no figures of {', '.join(only)}; leave --only out, or name others"
+        )
+    return Material(runs, candidate, tuple(joined), warnings)
 
 
 def unpublishable(run: Run) -> list[str]:

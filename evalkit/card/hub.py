@@ -6,6 +6,7 @@ Names follow what the Open LLM Leaderboard's bot and lm-eval's own cards write (
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -74,6 +75,8 @@ _METRICS: Mapping[str, tuple[str, str]] = {
     "score": ("score", "MT-Bench score (1 to 10)"),
     "win_rate": ("win_rate", "win rate"),
 }
+_NAME = re.compile(r"(?P<base>\w+)(?: \(|,)(?P<variant>.+?)\)?")
+"""`exact_match,strict-match`, `acc (mean of tasks)`."""
 _BY_TASK: Mapping[tuple[str, str], tuple[str, str]] = {
     ("truthfulqa_mc1", "acc"): ("mc1", "mc1"),
     ("truthfulqa_mc2", "acc"): ("mc2", "mc2"),
@@ -123,6 +126,7 @@ def _described(task: str, description: Mapping[str, Json]) -> tuple[str | None, 
 
 def metric_of(task: str, metric: str) -> tuple[str, str]:
     """(type, name) of a metric."""
-    base, _, variant = metric.partition(",")
+    match = _NAME.fullmatch(metric)
+    base, variant = (match["base"], match["variant"]) if match is not None else (metric, None)
     kind, name = _BY_TASK.get((task, base)) or _METRICS.get(base) or (base, base.replace("_", " "))
     return kind, f"{name} ({variant})" if variant else name

@@ -14,6 +14,8 @@ prints is escaped, so that a name cannot break a table):
     settings       how each benchmark was asked and judged, a list
     made_by        runs and commands, a list
     results        all of the above but the front matter, as the package's own card has it
+
+It runs in Jinja's sandbox and may include files of its own folder.
 """
 
 from __future__ import annotations
@@ -112,7 +114,18 @@ class Card:
             source = template.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise CardError(f"{str(template)!r}: the template cannot be read: {error}") from error
-        return self._render(source, str(template))
+        try:
+            text = self._render(source, template.parent)
+        except CardError:
+            raise
+        except Exception as error:
+            line = getattr(error, "lineno", None)
+            raise CardError(
+                f"{template}{'' if line is None else f':{line}'}: the template cannot be rendered: "
+                f"{type(error).__name__}: {error}; it may use {', '.join(self._context)}, results"
+            ) from error
+        checks.require(checks.check_text(text), "what the template makes")
+        return text
 
     @cached_property
     def _chat(self) -> Markdown | None:
@@ -146,13 +159,15 @@ class Card:
 
     def _body(self, name: str) -> str:
         source = resources.files("evalkit.card").joinpath("templates", name)
-        return self._render(source.read_text(encoding="utf-8"), name).strip("\n")
+        return self._render(source.read_text(encoding="utf-8")).strip("\n")
 
-    def _render(self, source: str, where: str) -> str:
+    def _render(self, source: str, folder: Path | None = None) -> str:
+        """`folder`: where files are that a template includes."""
         import jinja2
         from jinja2.sandbox import SandboxedEnvironment
 
         environment = SandboxedEnvironment(
+            loader=None if folder is None else jinja2.FileSystemLoader(folder),
             undefined=jinja2.StrictUndefined,
             finalize=_escaped,
             trim_blocks=True,
@@ -161,15 +176,7 @@ class Card:
             autoescape=False,  # HTML's escaping is not Markdown's: `finalize` does that
         )
         environment.globals = {"results": _Later(self)}
-        try:
-            return environment.from_string(source).render(**self._context)
-        except jinja2.TemplateError as error:
-            line = getattr(error, "lineno", None)
-            place = where if line is None else f"{where}:{line}"
-            raise CardError(
-                f"{place}: the template cannot be rendered: {error}; it may use "
-                f"{', '.join([*self._context, 'results'])}"
-            ) from error
+        return environment.from_string(source).render(**self._context)
 
 
 class _Later:

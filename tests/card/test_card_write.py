@@ -214,11 +214,34 @@ def test_a_template_sees_what_is_documented_and_escapes_the_rest(run: Run, tmp_p
     assert text.startswith("quick-lora|&lt;b&gt;\\||4\n**Chat benchmarks**")
 
 
-@pytest.mark.parametrize("source", ["{{ nope }}", "{% if %}", "{{ model.__class__.__mro__[1] }}"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ nope }}",
+        "{% if %}",
+        "{{ model.__class__.__mro__[1] }}",
+        "{{ 1 / 0 }}",
+        "{% include 'nothing' %}",
+        "{% include '../secret' %}",
+        "{{ model + 1 }}",
+    ],
+)
 def test_a_wrong_template_is_said(run: Run, tmp_path: Path, source: str) -> None:
     template = tmp_path / "card.md"
     template.write_text(source, encoding="utf-8")
     with pytest.raises(CardError, match=r"card\.md.*it may use model"):
+        made(run).text(template)
+
+
+def test_a_template_may_include_its_neighbours_and_is_checked(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "part.md").write_text("part of {{ model }}", encoding="utf-8")
+    template = tmp_path / "card.md"
+    template.write_text("---\nlicense: mit\n{{ front_matter }}\n---\n{% include 'part.md' %}")
+    text = made(run).text(template)
+    assert text.endswith("---\npart of quick-lora")
+    assert hub_reads(text).model_index == made(run).model_index
+    template.write_text("---\n{{ front_matter }}\n- name: another\n  results: []\n---\n")
+    with pytest.raises(CardError, match=r"what the template makes .*\n .*2 models"):
         made(run).text(template)
 
 

@@ -1,0 +1,108 @@
+"""The academic tables and entries of both Open LLM Leaderboards, from figures alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evalkit import card
+from evalkit.benchmarks import _leaderboard as board
+from evalkit.card import hub
+from evalkit.types import Estimate, Json, Run
+from tests.support.runs import Plan, build_run
+
+V1 = {"arc_challenge": 25, "hellaswag": 10, "truthfulqa_mc2": 0, "winogrande": 5, "gsm8k": 5}
+
+
+def figure(task: str, metric: str, point: float, error: float | None = 1.0) -> Estimate:
+    return Estimate(
+        "mine", "open_llm_leaderboard", task, metric, None, point, error, None, None, 0.95,
+        100, 100, 0, "percent", "a mean",
+    )  # fmt: skip
+
+
+def a_run(version: int, figures: list[Estimate], tasks: dict[str, Json]) -> Run:
+    run = build_run(Path("run"), Plan(samples=(4, 4, 4)))
+    described = {task: {"n_samples": 100, "metrics": []} for task in tasks}
+    entry = {
+        "name": "open_llm_leaderboard",
+        "description": {
+            "type": "open_llm_leaderboard",
+            "leaderboard": version,
+            "settings": "current",
+            "lm_eval": "0.4.13",
+            "tasks": tasks,
+        },
+        "tasks": described,
+    }
+    models = [{"name": "mine", "role": "candidate"}]
+    manifest = {**run.manifest, "benchmarks": [entry], "models": models}
+    return replace(run, manifest=manifest, records=(), estimates=tuple(figures), comparisons=())
+
+
+def made(run: Run) -> card.Card:
+    written = card.Card(card.gather([run]), "mine")
+    written.require_valid()
+    return written
+
+
+def test_version_1_has_its_columns_in_order_with_shots_and_mmlu_as_it_averaged_it() -> None:
+    figures = [figure(t, board.V1[t][1], 10.0 + n) for n, t in enumerate(V1)]
+    figures += [
+        figure("mmlu_anatomy", "acc", 1.0),
+        figure("mmlu", "acc", 61.0),
+        figure("mmlu", "acc (mean of tasks)", 62.0),
+        figure("open_llm_leaderboard", "average", 21.0, None),
+    ]
+    tasks: dict[str, Json] = {t: {"shots": n} for t, n in V1.items()}
+    tasks |= {"mmlu_anatomy": {"shots": 5}, "mmlu_virology": {"shots": 5}}
+    written = made(a_run(1, figures, tasks))
+    head, _, row = written.part("academic").splitlines()[2:5]
+    assert head == (
+        "| Model | Average | ARC (25-shot) | HellaSwag (10-shot) | MMLU (5-shot) | "
+        "TruthfulQA (0-shot) | Winogrande (5-shot) | GSM8K (5-shot) |"
+    )
+    assert row.startswith("| **mine** | 21.00<sup>a</sup> | 10.00 ± 1.00 | 11.00 ± 1.00 | 62.00 ")
+    found = {r["dataset"]["name"]: r["metrics"][0] for r in written.index.results}
+    assert list(found) == [
+        "AI2 Reasoning Challenge (25-shot)",
+        "HellaSwag (10-shot)",
+        "MMLU (5-shot)",
+        "TruthfulQA (0-shot)",
+        "Winogrande (5-shot)",
+        "GSM8K (5-shot)",
+    ]
+    assert (found["MMLU (5-shot)"]["type"], found["MMLU (5-shot)"]["value"]) == ("acc", 62.0)
+    assert found["MMLU (5-shot)"]["args"]["leaderboard_settings"] == "current"
+
+
+def test_version_2_shows_families_not_their_parts() -> None:
+    figures = [figure(family, "normalised", 10.0 + n, None) for n, family in enumerate(board.V2)]
+    figures += [
+        figure("leaderboard_bbh_navigate", "normalised", 1.0),
+        figure("leaderboard_math_hard", "exact_match", 2.0),
+        figure("leaderboard", "acc", 3.0),
+        figure("open_llm_leaderboard", "average", 12.5, None),
+    ]
+    written = made(a_run(2, figures, {}))
+    head = written.part("academic").splitlines()[2]
+    assert head == "| Model | Average | IFEval | BBH | MATH Lvl 5 | GPQA | MuSR | MMLU-Pro |"
+    types = {r["metrics"][0]["type"] for r in written.index.results}
+    assert types == {"normalized_score"}
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "kind", "name"),
+    [
+        ("gsm8k", "exact_match,strict-match", "exact_match", "exact match (strict-match)"),
+        ("mmlu", "acc (mean of tasks)", "acc", "accuracy (mean of tasks)"),
+        ("arc_challenge", "acc_norm", "acc_norm", "normalized accuracy"),
+        ("truthfulqa_mc2", "acc", "mc2", "mc2"),
+        ("own", "pass@1", "pass@1", "pass@1"),
+        ("own", "word_perplexity", "word_perplexity", "word perplexity"),
+    ],
+)
+def test_metrics_have_the_names_the_hub_knows(task: str, metric: str, kind: str, name: str) -> None:
+    assert hub.metric_of(task, metric) == (kind, name)
