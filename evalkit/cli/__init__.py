@@ -29,7 +29,7 @@ _COMMANDS = {
     "watch": "Evaluate and gate the checkpoints of a training run as they appear.",
     "power": "What a suite can resolve, before anything is spent.",
     "report": "Render a stored run's reports again.",
-    "card": "Model cards: write them from runs, update real ones.",
+    "card": "Model cards: write them from runs, update real ones, audit any.",
 }
 
 

@@ -11,6 +11,7 @@ __all__ = ["command"]
 _COMMANDS = {
     "write": "Write a card, or its tables, from runs.",
     "update": "Bring a real card up to date in place.",
+    "audit": "Hold the numbers of a card against evidence.",
 }
 
 

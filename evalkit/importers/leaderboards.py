@@ -33,7 +33,7 @@ from evalkit.errors import DataError
 from evalkit.specs import BenchmarkSpec, ModelSpec, PublishedFigure
 from evalkit.types import Estimate
 
-__all__ = ["figure_estimates", "table_estimates", "tables"]
+__all__ = ["board_estimates", "figure_estimates", "table_estimates", "tables"]
 
 _TABLES = {1: "data_AlpacaEval", 2: "data_AlpacaEval_2"}
 _EVALUATORS = {1: "alpaca_eval_gpt4", 2: "weighted_alpaca_eval_gpt4_turbo"}
@@ -84,6 +84,22 @@ def table_estimates(
         if path is not None and row in known[path]:
             source = f"alpaca_eval {version('alpaca_eval')}, {path.name}, row {row!r}"
             found += _row_estimates((model, spec.entry), known[path][row], source, level)
+    return found
+
+
+def board_estimates(edition: int, level: float) -> list[Estimate]:
+    """Every row of AlpacaEval's own leaderboard of version `edition`, models called like rows.
+
+    Raises:
+        DataError: alpaca_eval is not installed, or ships no such table.
+    """
+    path = _folder() / _TABLES[edition] / f"{_EVALUATORS[edition]}_leaderboard.csv"
+    if not path.is_file():
+        raise DataError(f"{path} is missing; install evalkit with its dependencies")
+    found: list[Estimate] = []
+    for row, values in _read(path).items():
+        source = f"alpaca_eval {version('alpaca_eval')}, {path.name}, row {row!r}"
+        found += _row_estimates((row, alpaca.TASK), values, source, level)
     return found
 
 

@@ -1,0 +1,72 @@
+"""The audit itself: a card and its evidence to everything that was found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from evalkit.card.audit.checks import table_problems
+from evalkit.card.audit.claims import Judge, check_claims
+from evalkit.card.audit.diagnosis import diagnosed
+from evalkit.card.audit.evidence import Evidence
+from evalkit.card.audit.index import index_board, index_names, index_numbers, index_problems
+from evalkit.card.audit.labels import Vocabulary
+from evalkit.card.audit.layout import lay_out
+from evalkit.card.audit.matching import Matcher
+from evalkit.card.audit.models import Models
+from evalkit.card.audit.settings import settings_problems
+from evalkit.card.audit.shapes import Audit, Card, Checked, Problem
+
+__all__ = ["audit"]
+
+_TITLE = re.compile(r"^(?:model card (?:for|of)|model)\s*:?\s+", re.IGNORECASE)
+_DETAILS = re.compile(r"details_(?P<org>[\w.-]+?)__(?P<name>[\w.-]+)")
+
+
+def audit(card: Card, evidence: Evidence) -> Audit:
+    """Hold a card against evidence, and against itself."""
+    names: dict[str, set[str]] = {}
+    for fact in evidence.facts:
+        names.setdefault(fact.model, set()).update(fact.names)
+    models = Models(names, _own_names(card))
+    tasks = {f.bench for f in evidence.facts if f.bench != "open_llm_leaderboard"}
+    words = Vocabulary(tasks)
+    matcher = Matcher(evidence.facts, models)
+    numbers = index_numbers(card, words)
+    inside = diagnosed(matcher.check(numbers, index_board(numbers)), matcher)
+    outside: list[Checked] = []
+    problems: list[Problem] = []
+    board_model = _board_model(card)
+    for table in card.tables:
+        layout = lay_out(table, words, board_model)
+        checked = diagnosed(matcher.table(layout), matcher)
+        outside += checked
+        problems += table_problems(layout, checked, words)
+        problems += settings_problems(card, layout, checked, words)
+    problems += index_problems(card, inside, outside, matcher)
+    shown = frozenset(c.fact.model for c in outside if c.fact is not None)
+    claims = check_claims(card, Judge(matcher, models, words, evidence.runs, shown))
+    return Audit(
+        (*inside, *outside),
+        tuple(sorted(problems, key=lambda p: (not p.wrong, p.line))),
+        tuple(claims),
+        tuple(evidence.sources),
+    )
+
+
+def _own_names(card: Card) -> list[str]:
+    """What the card's model is called: by its index, else by its title."""
+    return list(dict.fromkeys(index_names(card) or _titles(card)))
+
+
+def _board_model(card: Card) -> str:
+    """The one model whose details on the Open LLM Leaderboard the card links to."""
+    found = [match["name"] for link in card.links if (match := _DETAILS.search(link))]
+    names = {re.sub(r"[-_]private$", "", name) for name in found}
+    return names.pop() if len(names) == 1 else ""
+
+
+def _titles(card: Card) -> Iterator[str]:
+    title = next((b.text for b in card.blocks if b.kind == "heading"), None)
+    if title is not None:
+        yield _TITLE.sub("", title).strip()

@@ -1,0 +1,63 @@
+"""`evalkit card audit`: every number of a model card held against evidence."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("audit")
+@click.argument("card", type=_PATH)
+@click.option(
+    "--evidence",
+    multiple=True,
+    type=_PATH,
+    metavar="RUN|FILE|SUITE",
+    help="A stored run, a file of results, a suite with figures; may be repeated.",
+)
+@click.option("--all", "everything", is_flag=True, help="Every number, and how it was matched.")
+@click.option("--strict", is_flag=True, help="Exit with 1 for claims not supported, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the audit as JSON.")
+@click.option("--markdown", is_flag=True, help="Print the audit as Markdown.")
+def command(
+    card: Path,
+    evidence: tuple[Path, ...],
+    everything: bool,
+    strict: bool,
+    as_json: bool,
+    markdown: bool,
+) -> int:
+    r"""Check the numbers, tables, index and claims of the model card CARD.
+
+    Each number is confirmed, contradicted (with the right value and its source), or has no
+    evidence; what is not recognised for certain contradicts nothing.  The AlpacaEval
+    leaderboards that alpaca-eval ships are always among the evidence.
+
+    \b
+    exit code 0  nothing is contradicted
+              1  a number, the table's own order, units or averages, the index, or a claim is
+              2  the card or the evidence cannot be read
+    """
+    from evalkit.card import audit
+    from evalkit.protocols import DataPlaces
+
+    mirror = os.environ.get("EVALKIT_DATA")
+    places = DataPlaces((Path(mirror),) if mirror and Path(mirror).is_dir() else ())
+    read = audit.read_card(card)
+    found = audit.audit(read, audit.gather(evidence, places))
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+    elif markdown:
+        click.echo(audit.audit_markdown(found, everything=everything), nl=False)
+    else:
+        for line in audit.audit_lines(found, everything=everything):
+            click.echo(line)
+    unsupported = any(claim.answer != "supported" for claim in found.claims)
+    return 1 if found.contradicted or (strict and unsupported) else 0

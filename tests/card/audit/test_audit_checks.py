@@ -1,0 +1,148 @@
+"""Order, ranks, bold, averages, units, the index, settings: a card against itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from evalkit.card.audit.shapes import Audit
+
+AuditCard = Callable[[str], Audit]
+
+
+def codes(found: Audit) -> list[str]:
+    return [p.code for p in found.problems if p.wrong]
+
+
+def ordered(text: str, values: tuple[str, ...], heading: str = "MT-Bench") -> str:
+    rows = "\n".join(f"| model-{i} | {v} |" for i, v in enumerate(values))
+    return f"{text}\n\n| Model | {heading} |\n|---|---|\n{rows}\n"
+
+
+SORTED = "Rows are sorted by MT-Bench."
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "wrong"),
+    [
+        (SORTED, ("7.5", "7.4", "7.4", "6"), 0),
+        (SORTED, ("7.5", "7.6", "7.4"), 1),
+        (SORTED, ("7.42", "7.5", "7.4"), 1),
+        (SORTED, ("7.5", "7.52", "7.4"), 0),
+        (SORTED, ("7.5", "-", "7.4"), 0),
+        ("Models in descending order of MT-Bench", ("7.5", "7.6"), 1),
+        ("Models in ascending order of MT-Bench", ("7.5", "7.6"), 0),
+        ("Models in ascending order of MT-Bench", ("7.6", "7.5"), 1),
+        ("Sorted by size.", ("7.5", "7.6"), 0),
+        ("Sorted by AlpacaEval.", ("7.5", "7.6"), 0),
+        ("Nothing is said of order.", ("7.5", "7.6"), 0),
+        ("We sorted prompts by length.", ("7.5", "7.6"), 0),
+    ],
+)
+def test_rows_are_held_against_the_order_that_is_stated(
+    audit_text: AuditCard, text: str, values: tuple[str, ...], wrong: int
+) -> None:
+    assert codes(audit_text(ordered(text, values))) == ["order"] * wrong
+
+
+def test_a_column_of_ranks_states_an_order(audit_text: AuditCard) -> None:
+    table = "| Rank | Model | MT-Bench |\n|---|---|---|\n| 1 | a | {} |\n| 2 | b | {} |\n"
+    assert codes(audit_text(table.format("7.5", "7.4"))) == []
+    assert codes(audit_text(table.format("7.4", "7.5"))) == ["order"]
+    head = "| # | Model | MT-Bench | ARC |\n|---|---|---|---|\n"
+    two = f"{head}| 1 | a | 7.4 | 60 |\n| 2 | b | 7.5 | 50 |"
+    assert codes(audit_text(two)) == []
+
+
+def test_bold_is_checked_only_where_it_is_said_to_mark_the_best(audit_text: AuditCard) -> None:
+    table = "| Model | MT-Bench |\n|---|---|\n| a | **7.4** |\n| b | 7.5 |\n"
+    assert codes(audit_text(f"{table}\nBest results are in bold.")) == ["bold"]
+    assert codes(audit_text(table)) == []
+    fair = table.replace("7.4", "7.6")
+    assert codes(audit_text(f"{fair}\nBest results are in bold.")) == []
+
+
+BOARD = (
+    "| Model | Average | ARC | HellaSwag | MMLU | TruthfulQA | Winogrande | GSM8K |\n" + "|---" * 8
+)
+
+
+@pytest.mark.parametrize(
+    ("average", "wrong"), [("60.22", 0), ("60.2", 0), ("60", 0), ("61.22", 1), ("60.32", 1)]
+)
+def test_the_average_of_a_whole_leaderboard(
+    audit_text: AuditCard, average: str, wrong: int
+) -> None:
+    row = f"| mine | {average} | 64.59 | 84.78 | 63.03 | 54.37 | 79.40 | 15.16 |"
+    assert codes(audit_text(f"{BOARD}|\n{row}\n")) == ["average"] * wrong
+
+
+def test_averages_of_unknown_parts_are_left_alone(audit_text: AuditCard) -> None:
+    head = "| Model | Average | ARC | HellaSwag |\n|---|---|---|---|\n"
+    assert codes(audit_text(f"{head}| a | 70.0 | 50.0 | 60.0 |\n")) == []
+    follow = "| b | 55.0 | 50.0 | 60.0 |\n| c | 45.0 | 40.0 | 50.0 |\n"
+    assert codes(audit_text(f"{head}| a | 70.0 | 50.0 | 60.0 |\n{follow}")) == ["average"]
+    partial = "| a | 55.0 | 55.0 | - |\n"
+    assert codes(audit_text(f"{head}{partial}{follow}")) == []
+
+
+def test_the_mean_of_two_turns(audit_text: AuditCard) -> None:
+    head = "## MT-Bench\n\n| Model | Turn 1 | Turn 2 | Average |\n|---|---|---|---|\n"
+    assert codes(audit_text(f"{head}| a | 7.62 | 6.90 | 7.26 |\n")) == []
+    assert codes(audit_text(f"{head}| a | 7.62 | 6.90 | 7.66 |\n")) == ["average"]
+
+
+def test_low_percentages_are_no_shares(audit_text: AuditCard) -> None:
+    table = "| Model | GSM8K | DROP |\n|---|---|---|\n| a | 0.98 | 0.45 |\n| b | 35.20 | 12.30 |\n"
+    assert codes(audit_text(table)) == []
+
+
+INDEX = """---
+model-index:
+- name: my-model
+  results:
+  - task: {{type: text-generation}}
+    dataset: {{name: ARC (25-shot), type: ai2_arc}}
+    metrics: [{{type: acc_norm, value: {}}}]
+---
+# my-model
+
+| Task | Metric | Value |
+|---|---|---|
+| ARC (25-shot) | acc_norm | {} |
+"""
+
+
+@pytest.mark.parametrize(
+    ("index", "table", "wrong"),
+    [
+        ("64.59", "64.59", 0),
+        ("64.590443", "64.6", 0),
+        ("0.64590443", "64.59", 0),
+        ("64.59", "0.6459", 0),
+        ("'64.59%'", "64.59", 0),
+        ("64.59", "62.03", 1),
+        ("0.6203", "64.59", 1),
+        (".nan", "64.59", 0),
+        ("null", "64.59", 0),
+    ],
+)
+def test_tables_are_held_against_the_index(
+    audit_text: AuditCard, index: str, table: str, wrong: int
+) -> None:
+    assert codes(audit_text(INDEX.format(index, table))) == ["index"] * wrong
+
+
+def test_an_unreadable_front_matter_is_a_remark(audit_text: AuditCard) -> None:
+    found = audit_text("---\na: [1\n---\n# T\n")
+    assert [p.code for p in found.problems] == ["front_matter"]
+    assert not found.contradicted
+
+
+@pytest.mark.parametrize(
+    "front", ["model-index: 5", "model-index: [1, null]", "model-index: [{results: {a: 1}}]",
+              "model-index: [{name: x, results: [{metrics: [{value: {}}], dataset: 7}]}]"],
+)  # fmt: skip
+def test_an_index_of_any_shape_is_read(audit_text: AuditCard, front: str) -> None:
+    assert not audit_text(f"---\n{front}\n---\n# T\n").contradicted
