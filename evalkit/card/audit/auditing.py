@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from evalkit.card.audit.checks import table_problems
 from evalkit.card.audit.claims import Judge, check_claims
@@ -11,7 +12,7 @@ from evalkit.card.audit.diagnosis import diagnosed
 from evalkit.card.audit.evidence import Evidence
 from evalkit.card.audit.index import index_board, index_names, index_numbers, index_problems
 from evalkit.card.audit.labels import Vocabulary
-from evalkit.card.audit.layout import lay_out
+from evalkit.card.audit.layout import Layout, lay_out
 from evalkit.card.audit.matching import Matcher
 from evalkit.card.audit.models import Models
 from evalkit.card.audit.settings import settings_problems
@@ -20,6 +21,7 @@ from evalkit.card.audit.shapes import Audit, Card, Checked, Problem
 __all__ = ["audit"]
 
 _TITLE = re.compile(r"^(?:model card (?:for|of)|model)\s*:?\s+", re.IGNORECASE)
+_OTHER = re.compile(r"\b(?:base model|baseline|teacher|original model|before)\b", re.IGNORECASE)
 _DETAILS = re.compile(r"details_(?P<org>[\w.-]+?)__(?P<name>[\w.-]+)")
 
 
@@ -28,7 +30,8 @@ def audit(card: Card, evidence: Evidence) -> Audit:
     names: dict[str, set[str]] = {}
     for fact in evidence.facts:
         names.setdefault(fact.model, set()).update(fact.names)
-    models = Models(names, _own_names(card))
+    stated = {fact.model for fact in evidence.facts if fact.kind != "leaderboard"}
+    models = Models(names, _own_names(card), stated)
     tasks = {f.bench for f in evidence.facts if f.bench != "open_llm_leaderboard"}
     words = Vocabulary(tasks)
     matcher = Matcher(evidence.facts, models)
@@ -38,7 +41,7 @@ def audit(card: Card, evidence: Evidence) -> Audit:
     problems: list[Problem] = []
     board_model = _board_model(card)
     for table in card.tables:
-        layout = lay_out(table, words, board_model)
+        layout = _headed(lay_out(table, words, board_model), models)
         checked = diagnosed(matcher.table(layout), matcher)
         outside += checked
         problems += table_problems(layout, checked, words)
@@ -57,6 +60,24 @@ def audit(card: Card, evidence: Evidence) -> Audit:
 def _own_names(card: Card) -> list[str]:
     """What the card's model is called: by its index, else by its title."""
     return list(dict.fromkeys(index_names(card) or _titles(card)))
+
+
+def _headed(layout: Layout, models: Models) -> Layout:
+    """Numbers that no model is named for, below a heading that names or means another one."""
+    heading = layout.table.headings[-1] if layout.table.headings else ""
+    named = {name for *_, found, name in models.mentioned(heading) if found != models.own.certain}
+    if not named and _OTHER.search(heading) is None:
+        return layout
+    why = f"the heading {heading!r} speaks of another model"
+    numbers = []
+    for number in layout.numbers:
+        if number.model:
+            numbers.append(number)
+        elif len(named) == 1:
+            numbers.append(replace(number, model=next(iter(named)), loose=why))
+        else:
+            numbers.append(replace(number, doubt=number.doubt or why))
+    return replace(layout, numbers=tuple(numbers))
 
 
 def _board_model(card: Card) -> str:

@@ -189,9 +189,15 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "filter": ("filter",),
     "other": (
         "version", "license", "licence", "alignment", "type", "date", "link", "source",
-        "precision", "context", "notes", "note", "training", "base model", "n", "samples", "p",
-        "method", "settings", "organization", "comment", "missing", "verdict", "difference",
+        "context", "notes", "note", "training", "n", "samples", "p",
+        "organization", "comment", "missing", "verdict", "difference",
         "time", "tokens", "cost", "released", "data", "kind",
+    ),
+    "method": (
+        "method", "methods", "algorithm", "objective", "training method", "recipe", "setting",
+        "settings", "prompt", "template", "chat template", "decoding", "temperature", "quant",
+        "quantization", "precision", "step", "steps", "epoch", "epochs", "stage", "seed", "split",
+        "subset", "language", "lang", "engine", "format", "bits", "revision", "base model",
     ),
 }  # fmt: skip
 

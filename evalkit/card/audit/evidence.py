@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from evalkit import compare, data, extensions, store
+from evalkit.card.audit import earlier
 from evalkit.card.audit.facts import Settings, damaged, facts_of, run_facts
 from evalkit.card.audit.models import key_of, last_part
 from evalkit.card.audit.shapes import Fact
@@ -257,6 +258,12 @@ def leaderboard_facts() -> list[Fact]:
         estimates = leaderboards.board_estimates(edition, LEVEL)
         facts = facts_of(estimates, Settings("alpaca_eval", str(edition)), "leaderboard")
         found += [replace(fact, names=names.get(fact.model, ())) for fact in facts]
+    alike = next(f for f in found if (f.version, f.metric) == ("1", "win_rate"))
+    for row, value in earlier.WIN_RATES.items():
+        past = replace(alike, model=row, names=names.get(row, ()), value=value)
+        found.append(
+            replace(past, standard_error=None, n=0, source=f"{earlier.SOURCE}, row {row!r}")
+        )
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from evalkit.card.audit.agreement import Agreement, tolerance
 from evalkit.card.audit.benchmarks import BENCHMARKS
 from evalkit.card.audit.labels import Vocabulary, merged
-from evalkit.card.audit.matching import Matcher, metrics_of
+from evalkit.card.audit.matching import Matcher, metrics_of, repeated_places
 from evalkit.card.audit.printed import decimals_of, parse_number
 from evalkit.card.audit.shapes import Card, Checked, Label, Number, Printed, Problem
 from evalkit.tables import one_line, visible
@@ -65,11 +65,25 @@ def index_problems(
             message="the model-index holds no result, though the tables give the model's: the hub "
             "shows none of them",
         )
+    plain = list(_plain(tables))
     for checked in inside:
-        for other in tables:
+        for other in plain:
             is_same = _is_own(other, own) and _same(checked.number, other.number)
             if is_same and not _agree(checked.number, other.number):
                 yield _differs(checked.number, other.number)
+
+
+def _plain(tables: Sequence[Checked]) -> Iterator[Checked]:
+    """Numbers that are the one figure of their model below their heading."""
+    by_table: dict[int, list[Checked]] = {}
+    for checked in tables:
+        by_table.setdefault(checked.number.table, []).append(checked)
+    for found in by_table.values():
+        several = repeated_places([c.number for c in found])
+        for checked in found:
+            number = checked.number
+            if not number.loose and (number.model, number.heading) not in several:
+                yield checked
 
 
 def _differs(number: Number, other: Number) -> Problem:

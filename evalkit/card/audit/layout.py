@@ -316,6 +316,7 @@ def _row_numbers(row: _Row, words: Vocabulary) -> Iterator[Number]:
     size = next(
         (c.text for c, k in zip(row.cells, row.columns, strict=True) if k.kind == "size"), ""
     )
+    loose = _looseness(row)
     for j, (cell, column) in enumerate(zip(row.cells, row.columns, strict=True)):
         if column.kind not in ("measure", "value", "named") or cell.copy:
             continue
@@ -343,7 +344,16 @@ def _row_numbers(row: _Row, words: Vocabulary) -> Iterator[Number]:
             size=size,
             bold=cell.bold,
             doubt=doubt or _doubt(whole, shy=row.shy),
+            loose=loose,
         )
+
+
+def _looseness(row: _Row) -> str:
+    """Rows may differ by how the model was made or asked: "SimPO", "4 bits", "step 500"."""
+    for cell, column in zip(row.cells, row.columns, strict=True):
+        if column.kind == "method" and _filled([cell.text]):
+            return f"{column.heading} {cell.text!r} may change what was measured"
+    return ""
 
 
 def _whole(row: Label, column: Label, context: Label) -> Label | None:

@@ -4,7 +4,7 @@ What *may* confirm a number is wide: any model its name may mean, any version, a
 heading may stand for.  What contradicts it is narrow: model, benchmark, version, metric and unit
 are each certain, and nothing that may confirm it does.  Where a heading leaves open what was
 measured, two other rows of its column that are one measure's figures to the last printed digit,
-and no other's, settle it.  A leaderboard contradicts only columns that quote it in two rows.
+and no other's, settle it.  A leaderboard contradicts only columns that quote it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from evalkit.card.audit.shapes import Checked, Fact, Label, Number
 from evalkit.compare.words import metric_words, task_label
 from evalkit.tables import figure, significant
 
-__all__ = ["Matcher", "metrics_of", "right_value"]
+__all__ = ["Matcher", "metrics_of", "repeated_places", "right_value"]
 
 Measure = tuple[str, str | None, str]
 _ENOUGH = 2
@@ -47,8 +47,10 @@ class _Line:
     """The Open LLM Leaderboard whose columns the table has."""
     settled: tuple[Measure, str] | None
     """What the heading's numbers are of, and how that is known."""
-    quoting: int
-    """How many of them are a leaderboard's figures."""
+    is_quoting: bool
+    """They are a leaderboard's figures."""
+    is_repeated: bool
+    """Several of them are of the same model."""
 
 
 class Matcher:
@@ -63,14 +65,19 @@ class Matcher:
     def check(self, numbers: Sequence[Number], board: str | None) -> list[Checked]:
         """Every number of one table (or of the model-index), in its order."""
         found = [self._candidates(number) for number in numbers]
-        settled, quoting = _settled(found), _quoting(found)
-        lines = {
-            number.heading: _Line(
-                board, settled.get(number.heading), len(quoting.get(number.heading, ()))
+        settled, quoting, repeated = _settled(found), _quoting(found), repeated_places(numbers)
+        return [
+            self._verdict(
+                c,
+                _Line(
+                    board,
+                    settled.get(c.number.heading),
+                    is_quoting=c.number.heading in quoting,
+                    is_repeated=(c.number.model, c.number.heading) in repeated,
+                ),
             )
-            for number in numbers
-        }
-        return [self._verdict(c, lines[c.number.heading]) for c in found]
+            for c in found
+        ]
 
     def table(self, layout: Layout) -> list[Checked]:
         """Every number of a table."""
@@ -130,8 +137,8 @@ class Matcher:
             if found is not None:
                 ways = (match.how, _measured(fact), found.how)
                 return Checked(number, "confirmed", ways, fact)
-        if all(f.kind == "leaderboard" for f in narrow) and line.quoting < _ENOUGH:
-            how = how if not narrow else "the column may not quote the leaderboard"
+        if all(f.kind == "leaderboard" for f in narrow) and not line.is_quoting:
+            how = how if not narrow else "its column does not quote the leaderboard"
             narrow = ()
         if not narrow or number.printed.approximate:
             why = how if not narrow else f"{number.text} is approximate"
@@ -199,6 +206,8 @@ def _judge_family(name: str) -> str:
 def _narrow(candidates: _Candidates, line: _Line) -> tuple[tuple[Fact, ...], str]:
     """(facts that are certainly meant, how) or (none, why not)."""
     label = candidates.number.label
+    if candidates.number.loose or line.is_repeated:
+        return (), candidates.number.loose or "the model has several such figures"
     own = tuple(f for f in candidates.wide if f.model in candidates.model.certain)
     if not own:
         return (), candidates.model.how
@@ -282,18 +291,32 @@ def _settled(found: Sequence[_Candidates]) -> dict[str, tuple[Measure, str]]:
     return settled
 
 
-def _quoting(found: Sequence[_Candidates]) -> dict[str, frozenset[str]]:
-    """By heading, its rows that are a leaderboard's figures: of a column that quotes one.
+def repeated_places(numbers: Sequence[Number]) -> set[tuple[str, str]]:
+    """(model, heading) of different numbers of one table: of trials or settings not told apart."""
+    values: dict[tuple[str, str], set[float]] = {}
+    for number in numbers:
+        values.setdefault((number.model, number.heading), set()).add(number.printed.value)
+    return {place for place, found in values.items() if len(found) > 1}
 
-    Others measure the same models again, and get other figures.
+
+def _quoting(found: Sequence[_Candidates]) -> set[str]:
+    """Headings whose numbers are a leaderboard's: two rows at least, and two for each that differs.
+
+    Who measures again gets other figures, and may quote the leaderboard for other models.
     """
-    rows: dict[str, set[str]] = {}
+    same: dict[str, set[str]] = {}
+    other: dict[str, set[str]] = {}
     for candidates in found:
         number = candidates.number
-        for fact in candidates.wide if number.printed.decimals else ():
-            if fact.kind == "leaderboard" and agree(number.printed, fact, number.label):
-                rows.setdefault(number.heading, set()).add(number.model)
-    return {heading: frozenset(models) for heading, models in rows.items()}
+        facts = [f for f in candidates.wide if f.kind == "leaderboard"]
+        if facts and number.printed.decimals:
+            agrees = any(agree(number.printed, f, number.label) for f in facts)
+            (same if agrees else other).setdefault(number.heading, set()).add(number.model)
+    return {
+        heading
+        for heading, models in same.items()
+        if len(models) >= _ENOUGH * max(1, len(other.get(heading, ())))
+    }
 
 
 def _rank(measure: Measure) -> int:

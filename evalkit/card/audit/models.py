@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 __all__ = [
@@ -118,8 +118,20 @@ class Match:
 class Models:
     """The models of the evidence, by every way of writing them."""
 
-    def __init__(self, names: Mapping[str, Iterable[str]], own: Sequence[str] = ()) -> None:
-        """`names` has other ways of writing each model; `own` those of the card's model."""
+    def __init__(
+        self,
+        names: Mapping[str, Iterable[str]],
+        own: Sequence[str] = (),
+        stated: Collection[str] = (),
+    ) -> None:
+        """Index the names.
+
+        Args:
+            names: other ways of writing each model.
+            own: what the card calls its own model.
+            stated: models of evidence that was given for this card, whose names mean them.
+        """
+        self._stated = frozenset(stated)
         self._exact: dict[Key, set[str]] = {}
         self._loose: dict[Key, set[str]] = {}
         self._keys: dict[str, Key] = {}
@@ -187,7 +199,7 @@ class Models:
 
     def _has_versions(self, text: str, key: Key) -> bool:
         """Whether a name without a version may be one of several: "Claude", where there is 2."""
-        if text in self._keys:
+        if text in self._stated:
             return False
         return any(_is_more(key, whole, _VERSION) for whole in self._keys.values())
 

@@ -166,6 +166,8 @@ class Number:
     bold: bool = False
     doubt: str = ""
     """Why it cannot be known what was measured."""
+    loose: str = ""
+    """Why it may be of more than its place says: nothing contradicts it."""
 
     @property
     def where(self) -> str:

@@ -19,6 +19,7 @@ AuditCard = Callable[[str], Audit]
 COUNTS: dict[str, tuple[int, int, int]] = {
     "board_v1": (7, 0, 0),
     "board_v2": (0, 0, 7),
+    "checkpoints": (3, 0, 6),
     "chinese": (6, 0, 0),
     "german": (4, 0, 0),
     "html_table": (6, 0, 0),
@@ -29,6 +30,7 @@ COUNTS: dict[str, tuple[int, int, int]] = {
     "mixed_units_right": (10, 0, 0),
     "mt_bench": (1, 0, 13),
     "not_the_same": (0, 0, 20),
+    "own_measurements": (4, 0, 5),
     "plus_minus": (8, 0, 2),
     "several_tables": (10, 0, 0),
     "swapped": (12, 3, 3),

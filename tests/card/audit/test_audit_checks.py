@@ -134,6 +134,13 @@ def test_tables_are_held_against_the_index(
     assert codes(audit_text(INDEX.format(index, table))) == ["index"] * wrong
 
 
+def test_the_index_is_not_held_against_checkpoints(audit_text: AuditCard) -> None:
+    index = INDEX.format("64.59", "64.59").partition("# my-model")[0]
+    steps = "| {} | ARC (25-shot) acc_norm |\n|---|---|\n| {} | 61.00 |\n| {} | 64.59 |\n"
+    assert codes(audit_text(f"{index}# my-model\n\n{steps.format('Step', 100, 200)}")) == []
+    assert codes(audit_text(f"{index}# my-model\n\n{steps.format('', 'ours', 'ours')}")) == []
+
+
 def test_an_unreadable_front_matter_is_a_remark(audit_text: AuditCard) -> None:
     found = audit_text("---\na: [1\n---\n# T\n")
     assert [p.code for p in found.problems] == ["front_matter"]

@@ -137,6 +137,12 @@ def test_names_that_may_be_several_models_are_only_possible(models: Models) -> N
     assert made_from.possible == {"zephyr-7b-beta"}
 
 
+def test_the_names_of_given_evidence_mean_its_models() -> None:
+    models = Models({"mine": (), "mine-2": ()}, stated=("mine",))
+    assert models.find("mine").certain == {"mine"}
+    assert Models({"mine": (), "mine-2": ()}).find("mine").certain == frozenset()
+
+
 def test_text_and_link_that_disagree_settle_nothing(models: Models) -> None:
     link = "https://huggingface.co/allenai/tulu-2-dpo-7b"
     assert models.find("Tulu 2 DPO 70B", (link,)).certain != {"tulu-2-dpo-7b"}
