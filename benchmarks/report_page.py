@@ -6,7 +6,7 @@ A synthetic run: instructions judged in both orders with written replies, two-tu
 multiple-choice items with few-shot prompts, which are the most by number.  Rendered to one file,
 opened from `file://`, and measured by the page's own clocks: first paint, the list, all texts
 searchable, then filters and searches, the slowest of which counts.  Milliseconds go to the
-terminal; the table has sizes and whether the bars are met.
+terminal; the table has sizes and whether the bars are met (that of rendering is for 16,000).
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ def _row(browser: Any, samples: int, options: argparse.Namespace) -> tuple[Cell,
         options.models,
         round(records / 1e6),
         round(len(files["index.html"]) / 1e6, 1),
-        _met(clock.cpu_s < 10),
+        _met(clock.cpu_s < 10) if samples <= 16_000 else None,
         _met(found["first paint"] < 2000),
         _met(found["filter"] < 500),
         int(found["rows"]),

@@ -25,6 +25,7 @@ class Detail {
     const view = new SampleView(this.rows, row, sample, resolver(sample, shared));
     this.place.replaceChildren(...view.parts(this.order(pair), this.marking, around));
     this.place.scrollTop = 0;
+    highlight(this.place, around.terms);
   }
 
   clear(text) {

@@ -20,6 +20,7 @@ class App {
     this.state = { key: null, filters: {} };
     this.scrolled = 0;
     this.rows = null;
+    this.title = document.title;
   }
 
   // The page's address changed, or the page was just loaded.
@@ -35,6 +36,7 @@ class App {
     if (!this.isOpen) return;
     this.root.hidden = true;
     document.documentElement.classList.remove("browsing");
+    document.title = this.title;
     const target = document.getElementById(location.hash.slice(1));
     if (target) target.scrollIntoView();
     else scrollTo({ top: this.scrolled, behavior: "instant" });
@@ -176,6 +178,7 @@ class App {
 
   read(row) {
     const { key, filters } = this.state;
+    document.title = row === undefined ? this.title : `Sample ${this.rows.id[row]} · ${this.title}`;
     if (key === null) {
       this.detail.clear(this.list.found.length ? "Choose a sample." : "No sample fits. Clear a filter.");
       return;
@@ -191,6 +194,7 @@ class App {
       previous: go(at - 1),
       next: go(at + 1),
       toggle: () => this.detail.toggleMarking(),
+      terms: termsOf(filters.q ?? ""),
     }).catch((error) => this.fail(error));
   }
 
@@ -259,7 +263,10 @@ class App {
 
   key(event) {
     if (!this.isOpen || this.help.open || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (!this.rows) return;
+    if (!this.rows) {
+      if (event.key === "Escape") this.toReport();
+      return;
+    }
     const inField = event.target.matches?.("input, select, textarea");
     if (event.key === "Escape") {
       event.preventDefault();
