@@ -13,7 +13,7 @@ from evalkit.compare.claims import ClaimResult, check_claim
 from evalkit.compare.comparisons import comparisons
 from evalkit.compare.estimates import estimates
 from evalkit.compare.health import JudgeHealth, judge_health
-from evalkit.compare.rows import Options, Row, compare
+from evalkit.compare.rows import Options, Row, compare, stated
 from evalkit.compare.sides import by_role, names, pick
 from evalkit.compare.table import rows_table
 from evalkit.store.results import results_json
@@ -33,4 +33,5 @@ __all__ = [
     "pick",
     "results_json",
     "rows_table",
+    "stated",
 ]

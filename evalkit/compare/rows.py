@@ -9,7 +9,7 @@ corrected as a set of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from evalkit.compare.comparisons import comparisons
@@ -22,7 +22,7 @@ from evalkit.stats import holm, minimum_detectable_effect
 from evalkit.store.codec import encode
 from evalkit.types import Comparison, Json, Metric, Record, Run
 
-__all__ = ["Options", "Row", "compare"]
+__all__ = ["Options", "Row", "compare", "stated"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,53 @@ def compare(
     for name in baselines:
         found += _against(ours, find(runs, name), options)
     return _adjusted(found, options)
+
+
+def stated(run: Run, headline: Collection[tuple[str, str, str]], power: float = 0.8) -> list[Row]:
+    """The comparisons that a run stores, as they may be stated.
+
+    The figures are those of results.json, untouched.  With one candidate the rows say what
+    `compare` says of the same run; with several, Holm's correction is over all of them.  What
+    the guard would refuse is here left without a verdict, and outside of the correction.
+
+    Args:
+        run: Sealed.
+        headline: (benchmark, task, metric) of the primary metrics.
+        power: Of the MDE.
+
+    Returns:
+        In the run's order.
+    """
+    options = Options(run.comparisons[0].level if run.comparisons else 0.95, power)
+    unlike = [_unlike(run, c) for c in run.comparisons]
+    primary = [_is_headline(c, headline) for c in run.comparisons]
+    every = list(zip(run.comparisons, primary, unlike, strict=True))
+    alike = iter(
+        _adjusted([(c, is_primary, ()) for c, is_primary, why in every if not why], options)
+    )
+    return [
+        _refused(c, why, is_primary=is_primary) if why else next(alike)
+        for c, is_primary, why in every
+    ]
+
+
+def _is_headline(c: Comparison, headline: Collection[tuple[str, str, str]]) -> bool:
+    return c.category is None and (c.benchmark, c.task, c.metric) in headline
+
+
+def _unlike(run: Run, c: Comparison) -> list[Difference]:
+    mine, other = (Part(run, model, c.benchmark) for model in (c.candidate, c.baseline))
+    return differences(mine, other, c.task)[0]
+
+
+def _refused(c: Comparison, why: Sequence[Difference], *, is_primary: bool) -> Row:
+    label = task_label(c.benchmark, c.task)
+    text = (
+        f"{c.candidate} and {c.baseline} were not measured alike on {label}: "
+        f"{'; '.join(str(d) for d in why)}."
+    )
+    flags = tuple(f"different {d}" for d in why)
+    return Row(c, is_primary, None, None, "undefined", text, flags)
 
 
 def _against(

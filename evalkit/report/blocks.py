@@ -1,6 +1,6 @@
 """What a page is made of.  Blocks hold text and tables; how they look is the renderers' affair.
 
-Every string may be hostile: a renderer escapes all of them.
+Every string may be hostile: a renderer escapes all of them but `Chart.svg`.
 """
 
 from __future__ import annotations
@@ -8,22 +8,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from markupsafe import Markup
+
 from evalkit.compare.words import Verdict
 from evalkit.tables import Table
 
 __all__ = [
     "Answer",
-    "Axis",
     "Block",
     "Caveats",
+    "Chart",
     "Code",
-    "Contest",
     "Details",
     "Example",
-    "Headline",
     "Note",
     "Reply",
     "Section",
+    "Statement",
+    "Statements",
     "Text",
     "Turn",
     "Verdict",
@@ -37,6 +39,8 @@ class Text:
     text: str
     lead: str = ""
     """Set in bold before `text`."""
+    small: bool = False
+    """Says what something else rests on."""
 
 
 @dataclass(frozen=True)
@@ -72,47 +76,33 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Headline:
-    """One measure of a contest: a sentence, and a place on the axis of its unit."""
+class Statement:
+    """What may be said of one comparison, as it may be printed."""
 
-    measure: str
-    verdict: Verdict
-    word: str
-    """The verdict in a word or two."""
-    caveat: str
-    """Why not to trust it, in a word or two; may be empty."""
-    sentence: str
-    """Says all there is to say, without the drawing."""
-    shown: str
-    """The difference with its sign."""
-    interval: str
-    """Its interval, or what is missing."""
-    low: float | None
-    point: float | None
-    high: float | None
-    """In per cent of the axis' width; None where undefined."""
+    text: str
+    tone: Verdict
+    caveat: str = ""
+    """Why not to trust it, in a word or two."""
 
 
 @dataclass(frozen=True)
-class Axis:
-    """Headlines that share a unit, and so a scale with zero in the middle."""
+class Statements:
+    """Statements, one below the other."""
 
-    unit: str
-    """In words."""
-    reach: str
-    """Distance from zero to either end, as text."""
-    headlines: tuple[Headline, ...]
+    items: tuple[Statement, ...]
 
 
 @dataclass(frozen=True)
-class Contest:
-    """A candidate against a baseline."""
+class Chart:
+    """A drawing, and the same figures as a table."""
 
-    candidate: str
-    baseline: str
-    axes: tuple[Axis, ...]
-    note: str
-    """How to read it."""
+    title: str
+    svg: Markup
+    """Made by `report.charts` or `history`, which escape every text in it."""
+    table: Table | None = None
+    """Stands in for the drawing in Markdown, and below it in HTML; None: a table follows."""
+    note: str = ""
+    """How to read the drawing."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +114,9 @@ class Reply:
     verdict: str
     """Score and judgment, or why there is none."""
     remarks: tuple[str, ...] = ()
-    """What the judge wrote, and that the answer was cut."""
+    """That the answer was cut, that the judge failed."""
+    reasons: tuple[tuple[str, str], ...] = ()
+    """What the judge wrote: of which answer or order, and its text as it is."""
 
 
 @dataclass(frozen=True)
@@ -161,5 +153,5 @@ class Section:
 
 
 Block: TypeAlias = (
-    Text | Answer | Note | Caveats | Code | Table | Contest | Example | Details | Section
+    Text | Answer | Note | Caveats | Statements | Chart | Code | Table | Example | Details | Section
 )

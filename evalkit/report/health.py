@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evalkit.compare import JudgeHealth, judge_health
+from evalkit.compare import JudgeHealth
 from evalkit.report.view import View, mapping, sequence
 from evalkit.types import Json
 
@@ -20,7 +20,7 @@ __all__ = [
 
 def health_rows(view: View) -> tuple[JudgeHealth, ...]:
     """One row per judge and benchmark."""
-    return tuple(judge_health(view.run.records))
+    return view.health
 
 
 def judge_entry(view: View, judge: str) -> Mapping[str, Json]:

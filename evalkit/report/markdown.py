@@ -8,12 +8,13 @@ from evalkit.report.blocks import (
     Answer,
     Block,
     Caveats,
+    Chart,
     Code,
-    Contest,
     Details,
     Example,
     Note,
     Section,
+    Statements,
     Text,
 )
 from evalkit.report.page import Page
@@ -45,8 +46,10 @@ def _block(block: Block, level: int) -> Iterator[str]:
     match block:
         case Section():
             yield from _section(block, level)
-        case Contest():
-            yield from _contest(block)
+        case Statements():
+            yield _statements(block)
+        case Chart():
+            yield from _chart(block)
         case Example():
             yield from _example(block, level)
         case Details():
@@ -87,13 +90,16 @@ def _caption(text: str) -> list[str]:
     return [_paragraph(text, "")] if text else []
 
 
-def _contest(contest: Contest) -> Iterator[str]:
-    yield "\n".join(
-        f"- {_MARKS[h.verdict]} {escape_markdown(h.sentence)}{_aside(h.caveat)}"
-        for axis in contest.axes
-        for h in axis.headlines
+def _statements(block: Statements) -> str:
+    return "\n".join(
+        f"- {_MARKS[s.tone]} {escape_markdown(s.text)}{_aside(s.caveat)}" for s in block.items
     )
-    yield escape_markdown(contest.note)
+
+
+def _chart(chart: Chart) -> Iterator[str]:
+    """Its table; a drawing cannot stand in Markdown that is safe everywhere."""
+    if chart.table is not None:
+        yield table_to_markdown(chart.table)
 
 
 def _aside(text: str) -> str:
@@ -112,3 +118,6 @@ def _example(example: Example, level: int) -> Iterator[str]:
             yield fenced(reply.text)
             for remark in reply.remarks:
                 yield escape_markdown(remark)
+            for title, reason in reply.reasons:
+                yield _paragraph(title, "")
+                yield fenced(reason)

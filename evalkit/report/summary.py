@@ -6,11 +6,12 @@ from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from evalkit.report.blocks import Answer, Caveats
+from evalkit.compare import Row
+from evalkit.report.blocks import Answer, Caveats, Note
 from evalkit.report.health import weakly_judged
 from evalkit.report.sections.verdict import build as verdict_section
 from evalkit.report.view import Measure, View
-from evalkit.report.words import UNFINISHED, WORDS, bounds, level_text, measure_label, verdict
+from evalkit.report.words import UNFINISHED, WORDS, bounds, level_text, measure_label
 from evalkit.tables import (
     Cell,
     Column,
@@ -21,10 +22,11 @@ from evalkit.tables import (
     escape_markdown,
     figure,
     one_line,
+    p_value,
     table_to_markdown,
     visible,
 )
-from evalkit.types import Comparison, Run
+from evalkit.types import Run
 
 __all__ = ["COMMENT_LIMIT", "COMMENT_MARKER", "comment", "summary_lines"]
 
@@ -38,22 +40,21 @@ _LONGEST_NAME = 80
 
 
 def summary_lines(run: Run) -> list[str]:
-    """One line per headline measure and pair: figures, difference with interval, verdict.
+    """One line per headline measure and pair: figures, difference, verdict after correction.
 
     Control characters of names are spelled out, so that a terminal shows text and nothing else.
     """
     view = View(run)
-    primary = _primary(view)
     weak = weakly_judged(view)
     lines: list[str] = [] if view.sealed else [UNFINISHED]
     for pair in view.pairs:
-        found = [(m, c) for m in primary if (c := view.comparison(pair, m)) is not None]
-        head = ["", *pair, "difference", f"{level_text(view.level)} interval", "n", "verdict"]
-        lines += _columns([head, *(_row(view, m, c, weak) for m, c in found)])
+        interval = f"{level_text(view.level)} interval"
+        head = ["", *pair, "difference", interval, "p (Holm)", "n", "resolves", "verdict"]
+        lines += _columns([head, *(_row(view, m, row, weak) for m, row in view.contest(pair))])
     if not view.pairs:
         rows = [
             [measure_label(m), e.model, figure(e.point, e.unit), f"n {count(e.n)}"]
-            for m in primary
+            for m in view.headlines
             for model in view.models
             if (e := view.estimate(model.name, m)) is not None
         ]
@@ -66,8 +67,8 @@ def summary_lines(run: Run) -> list[str]:
     return lines
 
 
-def _row(view: View, measure: Measure, c: Comparison, weak: set[str]) -> list[str]:
-    figures = []
+def _row(view: View, measure: Measure, row: Row, weak: set[str]) -> list[str]:
+    c, figures = row.comparison, []
     for name in (c.candidate, c.baseline):
         estimate = view.estimate(name, measure)
         figures.append(figure(estimate.point if estimate else None, c.unit))
@@ -76,8 +77,10 @@ def _row(view: View, measure: Measure, c: Comparison, weak: set[str]) -> list[st
         *figures,
         difference(c.difference, c.unit),
         bounds(c),
+        p_value(row.p_adjusted),
         count(c.n),
-        WORDS[verdict(c)] + (" (weak judge)" if measure.benchmark in weak else ""),
+        difference(row.mde, c.unit).lstrip("+"),
+        WORDS[row.verdict] + (" (weak judge)" if measure.benchmark in weak else ""),
     ]
 
 
@@ -132,6 +135,7 @@ def comment(run: Run) -> str:
 def _whole(view: View) -> _Comment:
     blocks = verdict_section(view).blocks
     caveats = [note for b in blocks if isinstance(b, Caveats) for note in b.notes]
+    caveats += [b for b in blocks if isinstance(b, Note)]
     answers = [b.text for b in blocks if isinstance(b, Answer)]
     if not view.pairs and view.sealed:
         answers.append("No candidate is compared with a baseline in this run.")
@@ -196,6 +200,7 @@ def _contests(view: View) -> Table:
         Column("Baseline", "right"),
         Column("Difference", "right"),
         Column(f"{level_text(view.level)} interval", "right"),
+        Column("p (Holm)", "right"),
         Column("n", "right"),
         Column("Missing", "right"),
         Column("Verdict"),
@@ -205,9 +210,7 @@ def _contests(view: View) -> Table:
         Group(
             f"{_name(pair[0])} against {_name(pair[1])}",
             tuple(
-                _contest_row(view, m, c, weak)
-                for m in _primary(view)
-                if (c := view.comparison(pair, m)) is not None
+                _contest_row(view, m, row, weak) for m, row in view.contest(pair)
             ),
         )
         for pair in view.pairs
@@ -215,10 +218,11 @@ def _contests(view: View) -> Table:
     return Table("", columns, tuple(g for g in groups if g.rows))
 
 
-def _contest_row(view: View, measure: Measure, c: Comparison, weak: set[str]) -> tuple[Cell, ...]:
-    label, *figures, shown, between, n, word = _row(view, measure, c, weak)
+def _contest_row(view: View, measure: Measure, row: Row, weak: set[str]) -> tuple[Cell, ...]:
+    c = row.comparison
+    label, *figures, shown, between, p, n, _, word = _row(view, measure, row, weak)
     missing = f"{count(c.n_missing_candidate)}, {count(c.n_missing_baseline)}"
-    texts = (_name(label), *figures, shown, between, n, missing, word)
+    texts = (_name(label), *figures, shown, between, p, n, missing, word)
     return tuple(Cell.text(text) for text in texts)
 
 
@@ -241,12 +245,8 @@ def _figures(view: View) -> Table:
             Cell.text(count(e.n)) if e.n else Cell.missing("not stated"),
             Cell.missing("not stated") if e.source else Cell.text(count(e.n_missing)),
         ]
-        for measure in _primary(view)
+        for measure in view.headlines
         for model in view.models
         if (e := view.estimate(model.name, measure)) is not None
     ]
     return Table.of("", columns, rows)
-
-
-def _primary(view: View) -> list[Measure]:
-    return [m for b in view.benchmarks for m in b.measures if m.metric.primary]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from evalkit.compare import JudgeHealth, Row, judge_health, stated
 from evalkit.types import Comparison, Estimate, Json, Metric, Record, Run
 
 __all__ = ["BenchmarkView", "Measure", "ModelView", "View", "mapping", "sequence"]
@@ -183,6 +184,32 @@ class View:
         key = (*pair, measure.benchmark, measure.task, measure.metric.name, category)
         return self._comparisons.get(key)
 
+    @cached_property
+    def _rows(self) -> dict[tuple[str, str, str, str, str, str | None], Row]:
+        primary = frozenset((m.benchmark, m.task, m.metric.name) for m in self.headlines)
+        rows = stated(self.run, primary)
+        return {
+            (c.candidate, c.baseline, c.benchmark, c.task, c.metric, c.category): row
+            for row in rows
+            for c in [row.comparison]
+        }
+
+    @property
+    def headlines(self) -> tuple[Measure, ...]:
+        """The primary measure of every task."""
+        return tuple(m for b in self.benchmarks for m in b.measures if m.metric.primary)
+
+    def row(
+        self, pair: tuple[str, str], measure: Measure, category: str | None = None
+    ) -> Row | None:
+        """A comparison as it may be stated: verdict after Holm's correction, MDE."""
+        key = (*pair, measure.benchmark, measure.task, measure.metric.name, category)
+        return self._rows.get(key)
+
+    def contest(self, pair: tuple[str, str]) -> tuple[tuple[Measure, Row], ...]:
+        """One pair on every headline measure that both have scores for."""
+        return tuple((m, row) for m in self.headlines if (row := self.row(pair, m)) is not None)
+
     def categories(self, measure: Measure) -> tuple[str, ...]:
         """Categories with figures, in the order of the rows."""
         return tuple(
@@ -194,6 +221,11 @@ class View:
                 == (measure.benchmark, measure.task, measure.metric.name)
             )
         )
+
+    @cached_property
+    def health(self) -> tuple[JudgeHealth, ...]:
+        """One row per judge and benchmark."""
+        return tuple(judge_health(self.run.records))
 
     @cached_property
     def records(self) -> dict[tuple[str, str], dict[str, dict[str, Record]]]:

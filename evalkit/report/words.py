@@ -13,7 +13,6 @@ from evalkit.compare.words import (
     sentence,
     task_label,
     unit_text,
-    verdict,
 )
 from evalkit.report.view import Measure
 from evalkit.tables import difference, figure
@@ -32,7 +31,6 @@ __all__ = [
     "point_and_interval",
     "sentence",
     "unit_text",
-    "verdict",
 ]
 
 UNFINISHED = (

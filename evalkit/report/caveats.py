@@ -1,0 +1,117 @@
+"""What must be known before a figure is quoted, and what the figures rest on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from evalkit.report.blocks import Note, Text
+from evalkit.report.health import health_rows, is_local
+from evalkit.report.sections.evidence import damaged
+from evalkit.report.view import View
+from evalkit.report.words import UNFINISHED, benchmark_label, measure_label
+from evalkit.tables import count, percent, share
+
+__all__ = ["basis", "judge_line", "missing", "warnings"]
+
+_NAMED = 6
+
+
+def warnings(view: View) -> Iterator[Note]:
+    """What makes a figure unfit to be quoted, the worst first."""
+    if view.limit is not None:
+        yield Note(
+            f"At most {count(view.limit)} samples per task were asked. "
+            "Good for trying things out; not publishable.",
+            "Limited run.",
+        )
+    elif not view.manifest.get("publishable", True):
+        yield Note("The run's manifest marks it so.", "Not publishable.")
+    if not view.sealed:
+        yield Note(UNFINISHED, "No figures yet.")
+    if found := damaged(view):
+        what = "1 finding makes" if found == 1 else f"{count(found)} findings make"
+        yield Note(
+            f"{what} recorded figures doubtful; “Recorded evidence” below names each.",
+            "Damaged evidence.",
+        )
+    yield from _weak_judges(view)
+    yield from _models(view)
+
+
+def missing(view: View) -> Iterator[Note]:
+    """How many samples lack a score."""
+    failed = Counter(r.model for r in view.run.records if r.outcome.status != "ok")
+    if failed:
+        parts = ", ".join(f"{model} {count(n)}" for model, n in failed.items())
+        yield Note(
+            f"{count(failed.total())} of {count(len(view.run.records))} lack a score, which is "
+            f"left out and never taken for zero ({parts}). Reasons stand with each benchmark.",
+            "Missing samples.",
+            "remark",
+        )
+
+
+def basis(view: View) -> Iterator[Text]:
+    """Which benchmarks the answer rests on, and which it says nothing of."""
+    for pair in view.pairs:
+        rows = view.contest(pair)
+        if not rows:
+            continue
+        shown = [f"{measure_label(m)} {count(row.comparison.n_clusters)}" for m, row in rows]
+        used = {m.benchmark for m, _ in rows}
+        rest = [
+            benchmark_label(b.name) for b in view.benchmarks if b.measures and b.name not in used
+        ]
+        text = f"Samples that both models have a score for: {_listed(shown)}."
+        if rest:
+            text += f" No difference, for want of such samples: {_listed(rest)}."
+        lead = "Evidence." if len(view.pairs) == 1 else f"Evidence, {pair[0]} and {pair[1]}."
+        yield Text(text, lead, small=True)
+
+
+def judge_line(view: View) -> Text | None:
+    """How far the judges can be trusted, in a line; None where nothing was judged."""
+    said = []
+    for row in health_rows(view):
+        parts = [f"{count(row.parsed)} of {count(row.asked)} replies usable"]
+        if row.position_bias is not None:
+            size = percent(abs(row.position_bias))
+            side = "first" if row.position_bias > 0 else "second"
+            parts.append(f"leaning {size} points of 50 to the answer shown {side}")
+        if row.order_disagreement is not None:
+            parts.append(f"{share(row.order_disagreement)} of pairs turned with their order")
+        if row.vote_margin is not None and is_local(view, row.judge):
+            size = percent(row.vote_margin)
+            parts.append(f"votes {size} points of 50 from a coin toss")
+        said.append(f"{row.judge} on {benchmark_label(row.benchmark)}, {', '.join(parts)}")
+    if not said:
+        return None
+    more = f"; {len(said) - _NAMED} more below" if len(said) > _NAMED else ""
+    return Text(f"{'; '.join(said[:_NAMED])}{more}.", "Judge.", small=True)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _weak_judges(view: View) -> Iterator[Note]:
+    rows = health_rows(view)
+    for name in sorted({row.judge for row in rows if is_local(view, row.judge)}):
+        yield Note(
+            "Judged scores say what this local model prefers, not what people would. Do not "
+            "publish them.",
+            f"Weak judge: {name}.",
+        )
+
+
+def _models(view: View) -> Iterator[Note]:
+    for model in view.measured:
+        if model.entry.get("trust_remote_code"):
+            yield Note("Code that came with the model was run.", f"{model.name}: remote code.")
+        for warning in model.provenance.get("warnings", ()):
+            yield Note(str(warning), f"{model.name}:")
+        prompts = model.entry.get("first_prompts") or ()
+        for bos in sorted({str(p.get("bos")) for p in prompts} & {"doubled", "missing"}):
+            yield Note(f"Prompts begin with a {bos} BOS token.", f"{model.name}: BOS {bos}.")
