@@ -209,9 +209,7 @@ def _contests(view: View) -> Table:
     groups = tuple(
         Group(
             f"{_name(pair[0])} against {_name(pair[1])}",
-            tuple(
-                _contest_row(view, m, row, weak) for m, row in view.contest(pair)
-            ),
+            tuple(_contest_row(view, m, row, weak) for m, row in view.contest(pair)),
         )
         for pair in view.pairs
     )

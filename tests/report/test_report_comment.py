@@ -42,7 +42,7 @@ def test_it_says_the_verdict_the_warnings_and_the_table() -> None:
     assert "Weak judge" in text
     found = shown(text)
     assert found.cells[0] == "quick-lora against smollm2"
-    assert len(found.cells) == 8 * (1 + 4)
+    assert len(found.cells) == 9 * (1 + 4)
     assert "Left out" not in text
 
 
@@ -50,11 +50,11 @@ def test_figures_are_those_of_the_run() -> None:
     run = build_run(Path("run"), Plan())
     c = next(c for c in run.comparisons if (c.benchmark, c.metric) == ("alpaca_eval", "win_rate"))
     cells = shown(comment(run)).cells
-    row = cells[cells.index("AlpacaEval") :][:8]
+    row = cells[cells.index("AlpacaEval") :][:9]
     assert c.difference is not None
     assert float(row[3].replace("\N{MINUS SIGN}", "-")) == pytest.approx(c.difference, abs=0.05)
-    assert row[5] == str(c.n)
-    assert row[6] == f"{c.n_missing_candidate}, {c.n_missing_baseline}"
+    assert row[6] == str(c.n)
+    assert row[7] == f"{c.n_missing_candidate}, {c.n_missing_baseline}"
 
 
 def test_without_a_pair_there_are_the_figures() -> None:
@@ -89,7 +89,7 @@ def many(run: Run, times: int) -> Run:
 def test_what_does_not_fit_is_left_out_whole_and_counted() -> None:
     run = many(build_run(Path("run"), Plan()), 600)
     found = shown(comment(run))
-    rows = len(found.cells) // 8 - 1
+    rows = len(found.cells) // 9 - 1
     (said,) = re.findall(r"holds no more: ([\d,]+) rows", "".join(found.texts))
     assert rows + int(said.replace(",", "")) == 1200
     # As many as fit: one more row would be too many.

@@ -10,7 +10,7 @@ from statistics import fmean
 import pytest
 
 from evalkit.report import render, summary_lines
-from evalkit.types import Comparison, Message, Outcome, Run, Score
+from evalkit.types import Comparison, Exchange, Judgment, Message, Outcome, Run, Score
 from tests.support.runs import Plan, build_run
 
 MINUS = "\N{MINUS SIGN}"
@@ -252,8 +252,38 @@ def test_examples_show_the_largest_differences_of_both_directions(run: Run) -> N
     down = sorted((s for s in gaps if gaps[s] < 0), key=lambda s: gaps[s])
     text = render(run)["report.md"].decode("utf-8")
     part = text.split("## Answers side by side")[1].split("### MT-Bench")[0]
-    shown = [line.removeprefix("#### Sample ") for line in part.split("\n") if "#### " in line]
-    assert shown == [up[0], down[0], up[1], down[1]]
+    shown = [line.lstrip("# ") for line in part.split("\n") if line.startswith("####")]
+
+    def titles(samples: list[str]) -> list[str]:
+        return [f"Sample {s}, {signed(100 * gaps[s], 1)} percentage points" for s in samples]
+
+    assert shown == [
+        "Largest regressions",
+        *titles(down[:2]),
+        "Largest improvements",
+        *titles(up[:2]),
+    ]
+
+
+def test_what_a_judge_wrote_is_shown_as_it_is(run: Run) -> None:
+    wrote = "Assistant A is more precise.\n\n- It names *causes*.\n\nRating: [[7]]"
+    asked = (Message("user", "Which is better?"),)
+    judged = Judgment(
+        "gpt-4",
+        "pairwise_text",
+        "ok",
+        0.5,
+        votes=(1.0, 0.0),
+        exchanges=(Exchange(asked, wrote),) * 2,
+    )
+    talk = (Message("user", "2+2?"), Message("assistant", "4"))
+    part = shown_example(run, "lm_eval", "1", Outcome("ok", talk, ("4",), judgments=(judged,)))
+    # Two tasks have a sample of this name, each with two models, each judged in two orders.
+    assert part.count(f"```text\n{wrote}\n```") == 8
+    assert "**What gpt-4 wrote, this answer shown first**" in part
+    brief = replace(judged, exchanges=(Exchange(asked, "[[A]]"), Exchange(asked, "[[B]]")))
+    part = shown_example(run, "lm_eval", "1", Outcome("ok", talk, ("4",), judgments=(brief,)))
+    assert "gpt-4: \\[\\[A\\]\\] / \\[\\[B\\]\\]" in part
 
 
 def shown_example(run: Run, benchmark: str, sample: str, outcome: Outcome) -> str:

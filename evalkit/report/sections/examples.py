@@ -1,4 +1,4 @@
-"""A few answers side by side: where candidate and baseline differ most, in both directions."""
+"""A few answers side by side, by direction: what the candidate lost most on, and won most on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from statistics import fmean
 
 from evalkit.report.blocks import Block, Example, Reply, Section, Text, Turn
 from evalkit.report.view import BenchmarkView, Measure, View
-from evalkit.report.words import benchmark_label, metric_label
-from evalkit.tables import figure, one_line
+from evalkit.report.words import benchmark_label, metric_label, unit_text
+from evalkit.tables import difference, figure, one_line
 from evalkit.types import Judgment, Record
 
 __all__ = ["build", "chosen"]
+
+_BRIEF = 120
+"""Characters of a reply that stands as it is."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,9 @@ class _Found:
     task: str
     sample: str
     difference: float
+    """Candidate minus baseline; positive: the candidate did better."""
+    shown: float
+    """The same in the metric's unit and with its own sign."""
 
 
 def build(view: View) -> Section | None:
@@ -43,9 +49,27 @@ def build(view: View) -> Section | None:
     return Section("Answers side by side", (intro, *parts))
 
 
+_HEADINGS = {
+    -1: "Largest regressions",
+    1: "Largest improvements",
+    0: "No difference, or none that can be stated",
+}
+
+
 def _examples(view: View, benchmark: BenchmarkView, wanted: int) -> Iterator[Block]:
-    for task, sample in chosen(view, benchmark, wanted):
-        yield _example(view, benchmark, task, sample)
+    """By direction; without a pair, or where nothing differs, plainly."""
+    found = _ranked(view, benchmark)[:wanted]
+    by_sign: dict[int, list[_Found]] = {sign: [] for sign in _HEADINGS}
+    for f in found:
+        by_sign[(f.difference > 0) - (f.difference < 0)].append(f)
+    for sign, mine in by_sign.items():
+        blocks = tuple(_example(view, benchmark, f) for f in mine)
+        if not blocks:
+            continue
+        if not view.pairs:
+            yield from blocks
+        else:
+            yield Section(_HEADINGS[sign], blocks)
 
 
 def chosen(view: View, benchmark: BenchmarkView, wanted: int) -> list[tuple[str, str]]:
@@ -54,13 +78,16 @@ def chosen(view: View, benchmark: BenchmarkView, wanted: int) -> list[tuple[str,
     Equal differences go round the tasks, then by sample order.  Without a pair: the first
     samples of each task in turn.
     """
+    return [(f.task, f.sample) for f in _ranked(view, benchmark)[:wanted]]
+
+
+def _ranked(view: View, benchmark: BenchmarkView) -> list[_Found]:
     found = list(_differences(view, benchmark))
     up = [f for f in found if f.difference > 0]
     down = [f for f in found if f.difference < 0]
     turns = chain.from_iterable(zip_longest(_largest_first(up), _largest_first(down)))
     order = [f for f in turns if f is not None]
-    order += _largest_first([f for f in found if f.difference == 0])
-    return [(f.task, f.sample) for f in order[:wanted]]
+    return order + _largest_first([f for f in found if f.difference == 0])
 
 
 def _largest_first(found: list[_Found]) -> list[_Found]:
@@ -79,7 +106,9 @@ def _differences(view: View, benchmark: BenchmarkView) -> Iterator[_Found]:
         if not measure.metric.primary:
             continue
         for sample, by_model in view.records.get((benchmark.name, measure.task), {}).items():
-            yield _Found(measure.task, sample, _difference(by_model, pair, measure.metric.name))
+            gap = _difference(by_model, pair, measure.metric.name)
+            better = gap if measure.metric.higher_is_better else -gap
+            yield _Found(measure.task, sample, better, gap * measure.metric.scale)
 
 
 def _difference(by_model: dict[str, Record], pair: tuple[str, str] | None, metric: str) -> float:
@@ -97,12 +126,16 @@ def _value(record: Record | None, metric: str, part: str | None = None) -> float
     return fmean(values) if values else None
 
 
-def _example(view: View, benchmark: BenchmarkView, task: str, sample: str) -> Example:
+def _example(view: View, benchmark: BenchmarkView, found: _Found) -> Example:
+    task, sample = found.task, found.sample
     by_model = view.records[benchmark.name, task][sample]
     measure = next(m for m in benchmark.measures if m.task == task and m.metric.primary)
     names = [m.name for m in view.measured if m.name in by_model]
     first = by_model[names[0]]
     parts = [sample if len(benchmark.tasks) == 1 else f"{task} {sample}", first.category or ""]
+    if found.difference:
+        unit = measure.metric.unit
+        parts.append(f"{difference(found.shown, unit)} {unit_text(unit, of_difference=True)}")
     title = ", ".join(part for part in parts if part)
     questions = _questions([by_model[name] for name in names], measure)
     turns = tuple(
@@ -143,11 +176,13 @@ def _reply(record: Record, measure: Measure, i: int, turns: int) -> Reply:
     remarks = [_remark(j) for j in judgments]
     if outcome.truncated:
         remarks.append("Cut by the token limit.")
+    reasons = [r for j in judgments for r in _reasons(j)]
     return Reply(
         model=record.model,
         text=_at(outcome.answers, i, turns),
         verdict=_verdict(record, measure, value, part),
         remarks=tuple(r for r in remarks if r),
+        reasons=tuple(reasons),
     )
 
 
@@ -162,7 +197,27 @@ def _verdict(record: Record, measure: Measure, value: float | None, part: str | 
 
 
 def _remark(judgment: Judgment) -> str:
+    """That the judge failed, or all it said where that is a word or a number."""
     if judgment.error:
         return f"{judgment.judge}: {judgment.status}, {one_line(judgment.error, 300)}"
-    replies = [one_line(e.reply, 400) for e in judgment.exchanges]
-    return f"{judgment.judge}: {' / '.join(replies)}" if any(replies) else ""
+    replies = [e.reply for e in judgment.exchanges]
+    if any(map(_is_text, replies)) or not any(replies):
+        return ""
+    return f"{judgment.judge}: {' / '.join(one_line(reply) for reply in replies)}"
+
+
+def _reasons(judgment: Judgment) -> Iterator[tuple[str, str]]:
+    """What the judge wrote, where it wrote more than a verdict."""
+    replies = [e.reply for e in judgment.exchanges]
+    if not any(map(_is_text, replies)):
+        return
+    both = len(judgment.votes) == len(replies) == 2
+    orders = ("shown first", "shown second") if both else ("",) * len(replies)
+    for order, reply in zip(orders, replies, strict=True):
+        if reply:
+            place = f", this answer {order}" if order else ""
+            yield f"What {judgment.judge} wrote{place}", reply
+
+
+def _is_text(reply: str) -> bool:
+    return len(reply) > _BRIEF or "\n" in reply.strip()

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from evalkit.compare import Row
-from evalkit.report.blocks import Block, Section, Text
+from evalkit.report.blocks import Block, Details, Section, Text
 from evalkit.report.categories import category_blocks
 from evalkit.report.published import PUBLISHED, is_published, published_cells, sources
+from evalkit.report.tasks import task_blocks
 from evalkit.report.view import BenchmarkView, Measure, ModelView, View
 from evalkit.report.words import (
     WORDS,
@@ -46,7 +47,11 @@ def build(view: View) -> Section | None:
 
 def _blocks(view: View, benchmark: BenchmarkView) -> Iterator[Block]:
     if view.run.estimates:
-        yield _figures(view, benchmark)
+        overview = tuple(task_blocks(view, benchmark))
+        yield from overview
+        side_by_side = _figures(view, benchmark)
+        # What the overview shows of many tasks is not shown twice at first sight.
+        yield Details("Every metric of every task", (side_by_side,)) if overview else side_by_side
     if view.pairs:
         differences = _differences(view, benchmark)
         if differences.groups:
