@@ -20,6 +20,14 @@ _BIG_MB = 30
 @click.option("--figures-only", is_flag=True, help="Leave out every question and answer.")
 @click.option("--split", is_flag=True, help="Put samples into files beside it, for a web server.")
 @click.option("--comment", metavar="FILE", help="Only write the short form for a PR (-: stdout).")
+@click.option(
+    "--history",
+    "places",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Show figures over the checkpoints in DIR, too (as `evalkit history DIR`).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a summary.")
 def command(
     run: Path,
@@ -27,6 +35,7 @@ def command(
     figures_only: bool,
     split: bool,
     comment: str | None,
+    places: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Render the reports of RUN (its folder, or a file in it) again, byte for byte the same.
@@ -38,6 +47,7 @@ def command(
     of Markdown; its first line lets a later comment replace it.
     """
     from evalkit import report, store
+    from evalkit.cli.trend import trend
     from evalkit.runner.files import render
 
     stored = store.read_run(run)
@@ -51,7 +61,8 @@ def command(
         return
     folder = out or stored.folder
     folder.mkdir(parents=True, exist_ok=True)
-    files = render(stored, figures_only=figures_only, split=split)
+    more = [trend(places)] if places else []
+    files = render(stored, figures_only=figures_only, split=split, more=more)
     for name, content in files.items():
         store.write_file(folder / name, content)
         if "/" not in name:

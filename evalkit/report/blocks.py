@@ -103,6 +103,8 @@ class Chart:
     """Stands in for the drawing in Markdown, and below it in HTML; None: a table follows."""
     note: str = ""
     """How to read the drawing."""
+    fixed: bool = False
+    """Drawn in a size of its own: it scrolls where there is no room for that."""
 
 
 @dataclass(frozen=True)

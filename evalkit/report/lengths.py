@@ -134,7 +134,10 @@ def _explained(
     shown = f"{difference(left, 'percent')} percentage points with length controlled"
     shown += f" instead of {difference(raw, 'percent')}"
     if said not in ("better", "worse"):
-        yield f"Win rates, which are not told apart, differ by {shown}."
+        yield (
+            f"Win rates, which are not told apart, differ by {shown}; that has no paired interval "
+            "and decides nothing."
+        )
         return
     leader = pair[0] if raw > 0 else pair[1]
     kept = left / raw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.report.blocks import Section
@@ -25,10 +26,12 @@ class Page:
     """What the browser of all samples shows; None where texts are left out."""
 
 
-def render(run: Run, *, figures_only: bool = False, split: bool = False) -> dict[str, bytes]:
+def render(
+    run: Run, *, figures_only: bool = False, split: bool = False, more: Sequence[Section] = ()
+) -> dict[str, bytes]:
     """The files the suite's `report.formats` asks for, by name: `index.html`, `report.md`.
 
-    A pure function of the run: the same run gives the same bytes.
+    A pure function of its arguments: the same run gives the same bytes.
 
     Args:
         run: a stored run.
@@ -36,13 +39,14 @@ def render(run: Run, *, figures_only: bool = False, split: bool = False) -> dict
             benchmark's texts may not be passed on.
         split: put the samples into files beside `index.html`, for a web server; a browser reads
             them as they are asked for.
+        more: sections that a run alone cannot have (its history), to stand after the results.
     """
     # Reading records costs nothing until here: jinja2 is loaded by those who render.
     from evalkit.report.html import to_html
     from evalkit.report.markdown import to_markdown
 
     view = View(_without_prompts(run) if figures_only else run)
-    page = build_page(view, figures_only=figures_only)
+    page = build_page(view, figures_only=figures_only, more=more)
     formats = view.settings.get("formats", ("html", "markdown"))
     files = {}
     if "html" in formats:
@@ -61,17 +65,22 @@ def _without_prompts(run: Run) -> Run:
     return replace(run, manifest={**run.manifest, "models": models})
 
 
-def build_page(view: View, *, figures_only: bool = False) -> Page:
+def build_page(view: View, *, figures_only: bool = False, more: Sequence[Section] = ()) -> Page:
     """All sections that have something to say."""
-    from evalkit.report.sections import SECTIONS, TEXTS
+    from evalkit.report.sections import RESULTS, SECTIONS, TEXTS
 
-    found = (build(view) for build in SECTIONS if not (figures_only and build in TEXTS))
+    found: list[Section | None] = []
+    for section in SECTIONS:
+        if not (figures_only and section in TEXTS):
+            found.append(section(view))
+        if section is RESULTS:
+            found += more
     return Page(
         title=_title(view),
         suite=str(view.manifest.get("suite_name", "")),
         run_id=str(view.manifest.get("run_id", "")),
         level=view.level,
-        sections=tuple(section for section in found if section is not None),
+        sections=tuple(part for part in found if part is not None),
     )
 
 

@@ -23,7 +23,15 @@ from evalkit.runner import files
 from evalkit.runner.assemble import Job
 from evalkit.runner.manifest import describe
 from evalkit.runner.progress import Progress
-from evalkit.runner.usage import Usage, carry_over, last_checks, metered, spent, total_work
+from evalkit.runner.usage import (
+    Usage,
+    carry_over,
+    last_checks,
+    metered,
+    spent,
+    total_usage,
+    total_work,
+)
 from evalkit.types import (
     Json,
     Metric,
@@ -204,7 +212,11 @@ def _seal(job: Job, manifest: dict[str, Json], order: list[Key], run_store: stor
     roles = {name: spec.role for name, spec in job.suite.models.items()}
     comparisons = compare.comparisons(records, metrics, roles, level)
     sessions = run_store.sessions()
-    more = {"work": total_work(sessions), "checks": last_checks(sessions)}
+    more = {
+        "work": total_work(sessions),
+        "checks": last_checks(sessions),
+        "usage": total_usage(sessions, job.engines),
+    }
     sealed = {**manifest, "sealed": True, **{name: found for name, found in more.items() if found}}
     run = Run(run_store.folder, sealed, tuple(records), tuple(estimates), tuple(comparisons))
     results = compare.results_json(estimates, comparisons, manifest["run_id"])

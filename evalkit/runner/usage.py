@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,7 @@ __all__ = [
     "last_checks",
     "metered",
     "spent",
+    "total_usage",
     "total_work",
     "work",
 ]
@@ -125,3 +127,38 @@ def total_work(sessions: Sequence[Mapping[str, Json]]) -> Work:
             for key, value in counts.items():
                 row[key] = row.get(key, 0) + value
     return total
+
+
+_SUMMED = (
+    "asked",
+    "from_cache",
+    "failed",
+    "prompt_tokens",
+    "reused_tokens",
+    "completion_tokens",
+    "cost_usd",
+    "seconds",
+)
+_FREE = frozenset({"fake", "recorded"})
+
+
+def total_usage(
+    sessions: Sequence[Mapping[str, Json]], engines: Mapping[str, Engine]
+) -> dict[str, Json]:
+    """What a run cost over all sessions, each by its last line; empty where nothing costs.
+
+    Fake and recorded engines cost nothing worth telling, and a run with them alone is the same
+    byte for byte however often it was interrupted: so it has no times.
+    """
+    kinds = {engine.identity.get("type") for engine in engines.values()}
+    last = {line["started"]: line for line in sessions}
+    if kinds <= _FREE or not last:
+        return {}
+    total: dict[str, Json] = {"sessions": len(last)}
+    for name in _SUMMED:
+        total[name] = math.fsum(line.get(name, 0) for line in last.values())
+        if name not in ("cost_usd", "seconds"):
+            total[name] = int(total[name])
+    # A capped engine goes on counting from what earlier sessions spent.
+    spent = {name: row for line in last.values() for name, row in line.get("spent", {}).items()}
+    return {**total, "spent": spent} if spent else total

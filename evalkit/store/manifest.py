@@ -140,6 +140,12 @@ class Manifest(TypedDict, total=False):
     commands: list[str]
     git_commit: str | None
     seed: int
+    work: dict[str, dict[str, int]]
+    """Once sealed: tokens that engines planned and computed, over all sessions."""
+    checks: dict[str, Json]
+    """Once sealed: what engines verified of themselves."""
+    usage: dict[str, Json]
+    """Once sealed: time, requests, tokens and money over all sessions; not of fake engines."""
 
 
 def read_manifest(folder: Path) -> dict[str, Json]:

@@ -20,7 +20,7 @@ from evalkit.report.sections.settings import build as settings
 from evalkit.report.sections.verdict import build as verdict
 from evalkit.report.view import View
 
-__all__ = ["SECTIONS", "TEXTS"]
+__all__ = ["RESULTS", "SECTIONS", "TEXTS"]
 
 SECTIONS: tuple[Callable[[View], Section | None], ...] = (
     verdict,
@@ -37,3 +37,6 @@ SECTIONS: tuple[Callable[[View], Section | None], ...] = (
 
 TEXTS = frozenset({examples})
 """Sections made of questions and answers."""
+
+RESULTS = results
+"""What the caller adds stands after it."""

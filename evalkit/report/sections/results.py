@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from evalkit.compare import Row
 from evalkit.report.blocks import Block, Details, Section, Text
@@ -68,7 +69,7 @@ def _blocks(view: View, benchmark: BenchmarkView) -> Iterator[Block]:
         yield missing
     stated = sources(view, benchmark)
     if stated is not None:
-        yield stated
+        yield Details(stated.caption, (replace(stated, caption=""),))
 
 
 def _figures(view: View, benchmark: BenchmarkView) -> Table:
