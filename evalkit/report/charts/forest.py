@@ -83,18 +83,20 @@ def forest_svg(forest: Forest) -> Markup:
     said = f"{forest.title}, with {forest.level} intervals. " + " ".join(
         row.sentence for row in forest.rows
     )
-    body: list[Markup] = []
+    rules: list[Markup] = []
+    texts: list[Markup] = []
     marks: list[Markup] = [*axis(found, bottom, signed=True)]
     for i, row in enumerate(forest.rows):
         top = _ROW * i
         if i:
-            body.append(line((0, top), ("100%", top), "rule"))
-        body.append(label(0, top + _TEXT, short(row.label, _LABEL), "name"))
+            rules.append(line((0, top), ("100%", top), "rule"))
+        texts.append(label(0, top + _TEXT, short(row.label, _LABEL), "name"))
         kind = "said" if len(row.label) <= _SHORT else "said long"
-        body.append(label("100%", top + _TEXT, row.shown, kind, "end"))
+        texts.append(label("100%", top + _TEXT, row.shown, kind, "end"))
         marks += _marks(row, found, top)
     marks += _favours(forest, bottom + 36)
-    body += beside_and_below(0, ("27%", "46%"), "100%", marks)
+    # Labels last: on a narrow screen they stand on the grid.
+    body = [*rules, *beside_and_below(0, ("27%", "46%"), "100%", marks), *texts]
     return drawing((forest.title, said), "forest", bottom + 44, body)
 
 

@@ -84,8 +84,9 @@ def _figures(view: View, benchmark: BenchmarkView) -> Table:
         Column("Role"),
     )
     groups = tuple(
-        Group(_group_label(m, benchmark), tuple(_figure_rows(view, benchmark, m)))
+        Group(_group_label(m, benchmark), rows)
         for m in benchmark.measures
+        if (rows := tuple(_figure_rows(view, benchmark, m)))
     )
     note = "n: scores that entered. Truncated answers reached their token limit and are scored."
     if any(row[-1].shown == PUBLISHED for group in groups for row in group.rows):
