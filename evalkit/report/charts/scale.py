@@ -15,6 +15,8 @@ __all__ = ["Scale", "axis", "scale"]
 
 _SIDE = 0.02
 """Share of the width left free at either end, so that marks and numbers are whole."""
+_LEAST = 1e-200
+"""What is smaller has no fifth in floating point."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,11 @@ def scale(values: Iterable[float | None], steps: int = 5) -> Scale:
     """
     known = [v for v in values if v is not None and math.isfinite(v)]
     low, high = min(known, default=0.0), max(known, default=1.0)
-    span = high - low
-    if span <= 1e-9 * max(abs(low), abs(high)) or span == 0:
-        span = max(abs(low), abs(high)) or 1.0
+    span, size = high - low, max(abs(low), abs(high))
+    if span <= 1e-9 * size:
+        span = size
+    if span < _LEAST:
+        span = 1.0
     raw = span / steps
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9))
