@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,6 +14,19 @@ __all__ = ["command", "say_size"]
 
 _BIG_MB = 30
 """A browser needs half a second for a page of this size, and mail programs refuse it."""
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The command line as click parsed it; one field per option below."""
+
+    run: Path
+    out: Path | None
+    figures_only: bool
+    split: bool
+    comment: str | None
+    places: tuple[Path, ...]
+    as_json: bool
 
 
 @click.command("report")
@@ -29,15 +44,7 @@ _BIG_MB = 30
     help="Show figures over the checkpoints in DIR, too (as `evalkit history DIR`).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a summary.")
-def command(
-    run: Path,
-    out: Path | None,
-    figures_only: bool,
-    split: bool,
-    comment: str | None,
-    places: tuple[Path, ...],
-    as_json: bool,
-) -> None:
+def command(**given: Any) -> None:
     """Render the reports of RUN (its folder, or a file in it) again, byte for byte the same.
 
     With --figures-only the copy can be published where the benchmark's texts may not.
@@ -50,26 +57,27 @@ def command(
     from evalkit.cli.trend import trend
     from evalkit.runner.files import render
 
-    stored = store.read_run(run)
-    if as_json and not stored.manifest.get("sealed"):
+    asked = _Options(**given)
+    stored = store.read_run(asked.run)
+    if asked.as_json and not stored.manifest.get("sealed"):
         raise DataError(
             f"{stored.folder}: this run is not finished and has no results yet; "
             f"run the same command again, then ask for its report"
         )
-    if comment is not None:
-        _comment(report.comment(stored), comment)
+    if asked.comment is not None:
+        _comment(report.comment(stored), asked.comment)
         return
-    folder = out or stored.folder
+    folder = asked.out or stored.folder
     folder.mkdir(parents=True, exist_ok=True)
-    more = [trend(places)] if places else []
-    files = render(stored, figures_only=figures_only, split=split, more=more)
+    more = [trend(asked.places)] if asked.places else []
+    files = render(stored, figures_only=asked.figures_only, split=asked.split, more=more)
     for name, content in files.items():
         store.write_file(folder / name, content)
         if "/" not in name:
-            click.echo(f"report: {folder / name}", err=as_json)
+            click.echo(f"report: {folder / name}", err=asked.as_json)
     _remove_others(folder, set(files))
     say_size(folder)
-    if as_json:
+    if asked.as_json:
         click.echo((stored.folder / "results.json").read_text(encoding="utf-8"))
         return
     for line in report.summary_lines(stored):
