@@ -11,6 +11,7 @@
     ├── StoreError               4  a run or the cache cannot be read or written
     ├── ComparisonError          2  two scores may not be compared
     ├── CardError                2  a model card cannot be written, read or updated
+    ├── ExportError              2  a run cannot be given in the form asked for
     └── RequestFailed            -  one request was not answered; thrown into its own flow
 
 Exit codes: 0 done; 1 a negative verdict; 2 your input; 3 incomplete or inconclusive;
@@ -30,6 +31,7 @@ __all__ = [
     "DataError",
     "EngineError",
     "EvalkitError",
+    "ExportError",
     "FailureStatus",
     "JudgeError",
     "MergeError",
@@ -119,6 +121,12 @@ class ComparisonError(EvalkitError):
 
 class CardError(EvalkitError):
     """A model card cannot be written, read or updated without saying or losing something wrong."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class ExportError(EvalkitError):
+    """A run cannot be given in the form asked for: nothing to write, or not to be published."""
 
     exit_code: ClassVar[int] = 2
 

@@ -1,4 +1,4 @@
-"""Finds benchmarks, engines and judge protocols by `type`: a module of the room, or a dotted path.
+"""Finds benchmarks, engines, judge protocols and exporters: a module of the room, or a dotted path.
 
 A module's `__all__` names its one class and, where users configure it, its spec (a pydantic
 class): that is the whole contract, there is no registry.  A dotted path runs code of the
@@ -18,7 +18,7 @@ from evalkit.specs import EngineSpec, JudgeSpec, LocalJudgeSpec, RecordedJudgeSp
 
 __all__ = ["Extension", "UnknownTypeError", "find", "judge_spec", "names"]
 
-Room = Literal["benchmarks", "engines", "judges"]
+Room = Literal["benchmarks", "engines", "exporters", "judges"]
 
 
 class UnknownTypeError(EvalkitError):

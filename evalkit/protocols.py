@@ -24,6 +24,7 @@ from evalkit.types import (
     Rendered,
     Reply,
     Request,
+    Run,
     Sample,
 )
 
@@ -34,6 +35,8 @@ __all__ = [
     "CompletionCache",
     "DataPlaces",
     "Engine",
+    "Exported",
+    "Exporter",
     "JudgeContext",
     "Metered",
     "PairwiseJudge",
@@ -254,6 +257,33 @@ class Benchmark(Protocol):
 
     def nominal_requests(self) -> int | None:
         """Requests per model when the data set is complete, known without its data; for plans."""
+        ...
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Runs in another form."""
+
+    files: Mapping[str, bytes]
+    """By name: a relative path with forward slashes."""
+    notes: tuple[str, ...] = ()
+    """What was left out, and what to know before the files are used."""
+
+
+class Exporter(Protocol):
+    """Writes runs in another form.  Constructed as `Class(spec)`, with its ExportSpec.
+
+    A pure function of the stored runs: the same runs and spec give the same bytes.
+    """
+
+    publishes: ClassVar[bool]
+    """Others will read it as this model's figures: only whole runs with sound evidence."""
+
+    def export(self, runs: Sequence[Run]) -> Exported:
+        """At least one file.  `runs` have the wanted models only, and may be published.
+
+        Raises ExportError where nothing in them has this form.
+        """
         ...
 
 

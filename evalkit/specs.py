@@ -15,6 +15,7 @@ __all__ = [
     "BenchmarkSpec",
     "DataSpec",
     "EngineSpec",
+    "ExportSpec",
     "GateSpec",
     "JudgeSpec",
     "LocalJudgeSpec",
@@ -205,6 +206,17 @@ class ReportSpec(Spec):
     """Answers shown side by side, per benchmark."""
     charts: Literal["bars", "radar"] = "bars"
     """How figures by category are drawn: bars with intervals, or a radar without."""
+
+
+class ExportSpec(Spec):
+    """What every format that runs are exported to has in common."""
+
+    models: tuple[str, ...] = ()
+    """Only these models; empty: all."""
+    figures_only: bool = False
+    """Leave out every word of a benchmark, a model or a judge."""
+    allow_unpublishable: bool = False
+    """Write limited runs and damaged evidence too, marked as such."""
 
 
 class Suite(Spec):

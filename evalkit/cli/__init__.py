@@ -29,6 +29,8 @@ _COMMANDS = {
     "watch": "Evaluate and gate the checkpoints of a training run as they appear.",
     "power": "What a suite can resolve, before anything is spent.",
     "report": "Render a stored run's reports again.",
+    "export": "Write runs in the forms that other tools read.",
+    "card": "Model cards: write them from runs.",
     "card": "Model cards: write them from runs, update real ones, audit any.",
 }
 

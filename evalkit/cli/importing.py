@@ -29,7 +29,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Print results.json.")
 @verbose_option
 def command(kind: str, files: tuple[Path, ...], **given: Any) -> int:
-    r"""Make an ordinary run of results that other tools wrote.
+    """Make an ordinary run of results that other tools wrote.
 
     \b
     alpaca_eval  annotations.json: which answer the judge preferred
@@ -38,7 +38,7 @@ def command(kind: str, files: tuple[Path, ...], **given: Any) -> int:
 
     Files may be .json or .jsonl, each also with .gz.  What is wrong with the evidence is said,
     and shown in the report.
-    """
+    """  # noqa: D301 - click reads a backspace as: leave these lines as they stand
     from evalkit import report, runner
     from evalkit import suite as suites
     from evalkit.cli.progress import watcher

@@ -12,9 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from evalkit.errors import RequestFailed
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = [
     "Comparison",
@@ -393,6 +396,12 @@ class Run:
     """Canonical order."""
     estimates: tuple[Estimate, ...]
     comparisons: tuple[Comparison, ...]
+
+    def to_frame(self, what: str = "samples") -> DataFrame:
+        """The pandas frame of a table: its columns are in `columns.py`.  Raises ExportError."""
+        from evalkit.types.frames import frame
+
+        return frame([self], what)
 
 
 Observer: TypeAlias = Callable[[Any, Request, Reply], None]

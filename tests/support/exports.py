@@ -1,0 +1,62 @@
+"""Runs that every export format has something to write of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from evalkit.types import Json, Run
+from tests.support.runs import Plan, build_run
+
+__all__ = ["NEEDED", "exportable_run", "texts_of"]
+
+NEEDED: Mapping[str, Mapping[str, Json]] = {"every_eval_ever": {"organization": "Example Lab"}}
+"""Settings without default, by format."""
+_GSM8K = {
+    "version": 3.0,
+    "output_type": "generate_until",
+    "dataset": {"path": "openai/gsm8k", "name": "main", "revision": "ab" * 20, "files": {}},
+    "documents": 40,
+    "shots": 5,
+    "generation": {"until": ["Question:"], "do_sample": False},
+    "filters": ["strict-match"],
+    "metrics": ["exact_match,strict-match"],
+}
+
+
+def exportable_run(folder: Path, plan: Plan | None = None) -> Run:
+    """`build_run` with the task `sums` as GSM8K, described as the lm_eval benchmark does."""
+    run = build_run(folder, plan or Plan())
+    tasks = {"gsm8k": _GSM8K, "opposites": {**_GSM8K, "dataset": {"path": "json"}, "shots": 0}}
+    text = json.dumps(run.manifest).replace('"sums"', '"gsm8k"')
+    manifest = json.loads(text)
+    about = next(b for b in manifest["benchmarks"] if b["name"] == "lm_eval")["description"]
+    about.pop("data")
+    about |= {"lm_eval": "0.4.13", "tasks": tasks, "groups": {}}
+    rename = {"sums": "gsm8k"}
+    return replace(
+        run,
+        manifest=manifest,
+        records=tuple(replace(r, task=rename.get(r.task, r.task)) for r in run.records),
+        estimates=tuple(replace(e, task=rename.get(e.task, e.task)) for e in run.estimates),
+        comparisons=tuple(replace(c, task=rename.get(c.task, c.task)) for c in run.comparisons),
+    )
+
+
+def texts_of(run: Run) -> set[str]:
+    """Every word of a benchmark, a model or a judge in the run."""
+    return {text for record in run.records for text in _texts(record.outcome) if text}
+
+
+def _texts(outcome: Json) -> Iterable[str]:
+    yield from (m.content for m in outcome.conversation)
+    yield from outcome.answers
+    yield from outcome.reference
+    yield outcome.error or ""
+    for judgment in outcome.judgments:
+        yield judgment.error or ""
+        for exchange in judgment.exchanges:
+            yield exchange.reply
+            yield from (m.content for m in exchange.prompt)
