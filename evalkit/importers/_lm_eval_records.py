@@ -15,6 +15,10 @@ __all__ = ["Measured", "measured"]
 
 Row = Mapping[str, Json]
 
+_CORPUS = frozenset({"perplexity"})
+"""Metrics whose samples are single numbers and whose figure is not their mean (lm-eval writes a
+document's log-likelihood): the figure is the result file's."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -59,7 +63,7 @@ def _broken(file: SampleFile, records: tuple[Record, ...]) -> Iterator[Finding]:
         (record.sample, metric, value)
         for record in records
         for metric, value in record.outcome.data.items()
-        if not isinstance(value, list | Mapping)
+        if _is_broken(metric, value)
     ]
     if found:
         document, metric, value = found[0]
@@ -97,7 +101,7 @@ def _record(place: tuple[str, str, str], document: int, rows: list[Row]) -> Reco
     for row in rows:
         for metric, value in scores_of(row):
             plain = number(value)
-            if plain is not None:
+            if plain is not None and not _is_corpus(metric):
                 scores.append(Score(metric, plain))
             else:
                 values[metric] = jsonable(value)
@@ -117,8 +121,19 @@ def _record(place: tuple[str, str, str], document: int, rows: list[Row]) -> Reco
 def _error(scores: list[Score], values: Mapping[str, Json]) -> str | None:
     if not scores and not values:
         return "the row has no metric"
-    broken = [m for m, value in values.items() if not isinstance(value, list | Mapping)]
+    broken = [metric for metric, value in values.items() if _is_broken(metric, value)]
     return f"no number for {few(broken)} in the evidence" if broken else None
+
+
+def _is_corpus(metric: str) -> bool:
+    return metric.partition(",")[0] in _CORPUS
+
+
+def _is_broken(metric: str, value: Json) -> bool:
+    """Neither a number nor what lm-eval writes for metrics of a whole corpus."""
+    if isinstance(value, list | Mapping):
+        return False
+    return not (_is_corpus(metric) and number(value) is not None)
 
 
 def _prompt(row: Row) -> tuple[Message, ...]:

@@ -192,3 +192,19 @@ def test_one_model_at_a_time(tmp_path: Path) -> None:
         lm_eval.read([path], several)
     unnamed = ImportOptions((), None, (), DataPlaces(), 0.95)
     assert lm_eval.read([path], unnamed)[0].model == "mine"
+
+
+def test_perplexity_is_the_result_files_and_not_the_mean_of_log_likelihoods(tmp_path: Path) -> None:
+    """lm-eval 0.4 writes a document's log-likelihood under `perplexity` (lambada_openai)."""
+    put(tmp_path, "results_a.json", results({"t": {"perplexity,none": 7.04, "acc,none": 0.5}}))
+    rows = [
+        {**sample(n, float(n)), "metrics": ["perplexity", "acc"], "perplexity": -1.95 - n}
+        for n in range(2)
+    ]
+    put(tmp_path, "samples_t.jsonl", rows)
+    (found,) = lm_eval.read([tmp_path], OPTIONS)
+    made = estimates(found)
+    assert made["t", "perplexity"].point == 7.04
+    assert made["t", "acc"].point == 50.0
+    assert [r.outcome.data for r in found.records] == [{"perplexity": -1.95}, {"perplexity": -2.95}]
+    assert codes(found) == set()
