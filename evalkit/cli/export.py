@@ -51,6 +51,10 @@ def command(**given: Any) -> None:
 
     \b
     csv, json, parquet  the tables of Run.to_frame(), with their columns described
+    eval_results        .eval_results/*.yaml of a model repository on the hub
+    every_eval_ever     Every Eval Ever's JSON, one file per model and benchmark
+    lm_eval             results_*.json and samples_*.jsonl, as lm-eval writes them
+    argilla             judged pairs for people to review, blind
 
     A setting that a format does not have is refused with the list of those it has.
     """  # noqa: D301 - click reads a backspace as: leave these lines as they stand

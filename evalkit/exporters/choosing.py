@@ -57,9 +57,10 @@ def settings(kind: str, given: Mapping[str, Json]) -> ExportSpec:
         name = ".".join(map(str, first["loc"]))
         own = {n: f.description for n, f in spec.model_fields.items() if n in _own(spec)}
         choices = "; ".join(f"{n}: {about}" for n, about in own.items()) or "none"
+        is_missing = first["type"] == "missing"
+        wrong = "needed" if is_missing else f"{first['msg']} (got {first['input']!r})"
         raise ExportError(
-            f"setting {name!r} of {kind}: {first['msg']} (got {first['input']!r}); "
-            f"settings of {kind} are: {choices}"
+            f"setting {name!r} of {kind}: {wrong}; settings, as --set NAME=VALUE: {choices}"
         ) from None
 
 

@@ -12,7 +12,9 @@ from tests.support.runs import Plan, build_run
 
 __all__ = ["NEEDED", "exportable_run", "texts_of"]
 
-NEEDED: Mapping[str, Mapping[str, Json]] = {"every_eval_ever": {"organization": "Example Lab"}}
+NEEDED: Mapping[str, Mapping[str, Json]] = {
+    "every_eval_ever": {"organization": "Example Lab", "date": "2026-01-31"}
+}
 """Settings without default, by format."""
 _GSM8K = {
     "version": 3.0,

@@ -1,0 +1,195 @@
+"""Every Eval Ever 0.3.0: one JSON file per model and benchmark, as `eval.schema.json` has it.
+
+    data/<benchmark>/<developer>/<model>/<uuid>.json     the datastore's layout
+
+Source: https://github.com/evaleval/every_eval_ever (PyPI every-eval-ever, which has the schema and
+needs Python 3.12).  Every figure that was measured or imported is a result with standard error,
+interval, n, unit and bounds; figures that someone else published are left out.  Names are evalkit's
+own; the datastore's canonical names can be put in its place by its own tools.
+
+What the format wants and a run does not know is a setting: who publishes (`organization`,
+required), how they stand to the model's maker (`relationship`), the model's id on the hub where it
+was not loaded from there (`model_id`), and when, where no session tells (`date`).  Instance-level
+records are not written: they are texts of the benchmark.
+
+`retrieved_timestamp` is when the run began, not when it was exported: the same run gives the same
+bytes, and the file name is a hash of them in the form of a random UUID.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from evalkit.errors import ExportError
+from evalkit.exporters import _about as about
+from evalkit.exporters._every_eval_ever_results import result
+from evalkit.exporters.choosing import unpublishable
+from evalkit.protocols import Exported
+from evalkit.specs import ExportSpec
+from evalkit.types import Json, Run
+
+__all__ = ["EveryEvalEver", "EveryEvalEverSpec"]
+
+_VERSION = "0.3.0"
+_SERVED = ("openai", "anthropic")
+_LOCAL = ("vllm", "transformers", "ray", "fake")
+
+
+class EveryEvalEverSpec(ExportSpec):
+    """Records of the Every Eval Ever datastore."""
+
+    organization: str = Field(min_length=1)
+    """Who publishes the figures."""
+    organization_url: str | None = None
+    """Their address."""
+    relationship: Literal["first_party", "third_party", "collaborative", "other"] = "other"
+    """How they stand to the model's maker."""
+    model_id: str | None = None
+    """The model as DEVELOPER/NAME, with one --model; default: its hub repository, else its name."""
+    date: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\d$")
+    """When it was measured, as YYYY-MM-DD; default: when the run began."""
+
+
+class EveryEvalEver:
+    """Writes Every Eval Ever JSON."""
+
+    publishes: ClassVar[bool] = True
+
+    def __init__(self, spec: EveryEvalEverSpec) -> None:
+        self._spec = spec
+
+    def export(self, runs: Sequence[Run]) -> Exported:
+        """A file per run, model and benchmark."""
+        models = list(dict.fromkeys(name for run in runs for name in about.measured(run)))
+        if self._spec.model_id and len(models) > 1:
+            raise ExportError(
+                f"model_id {self._spec.model_id!r} is one model's; name it with --model: "
+                f"{', '.join(models)}"
+            )
+        files: dict[str, bytes] = {}
+        for run in runs:
+            for model in about.measured(run):
+                for entry in about.entries(run):
+                    name, content = self._file(run, model, entry)
+                    if content:
+                        about.add(files, name, content)
+        if not files:
+            raise ExportError(
+                f"{', '.join(str(run.folder) for run in runs)}: no figure that was measured or "
+                f"imported; figures that others published are theirs to record"
+            )
+        return Exported(files)
+
+    def _file(self, run: Run, model: str, entry: str) -> tuple[str, bytes]:
+        place = (run, model, entry)
+        figures = [row for row in about.figures_of(*place) if row.point is not None]
+        if not figures:
+            return "", b""
+        moment = self._moment(run)
+        log = {
+            "schema_version": _VERSION,
+            "evaluation_id": "/".join((entry, self._id(run, model), moment)),
+            "evaluation_timestamp": moment,
+            "retrieved_timestamp": moment,
+            "source_metadata": self._source(run, entry, model),
+            "eval_library": _library(run),
+            "model_info": self._model(run, model),
+            "evaluation_results": [result(run, row) for row in figures],
+        }
+        content = (json.dumps(about.text(log), indent=2, ensure_ascii=False) + "\n").encode()
+        return self._path(run, model, entry, content), content
+
+    def _moment(self, run: Run) -> str:
+        """Seconds since 1970, as text."""
+        if self._spec.date:
+            moment: datetime | None = datetime.fromisoformat(self._spec.date).replace(tzinfo=UTC)
+        else:
+            moment = about.began(run)
+        if moment is None:
+            raise ExportError(
+                f"{run.folder}: no session tells when this was measured, and the format wants a "
+                f"time; add --set date=YYYY-MM-DD"
+            )
+        return str(int(moment.timestamp()))
+
+    def _id(self, run: Run, model: str) -> str:
+        return self._spec.model_id or about.repository(run, model) or model
+
+    def _path(self, run: Run, model: str, entry: str, content: bytes) -> str:
+        developer, _, name = self._id(run, model).rpartition("/")
+        digest = uuid.UUID(bytes=hashlib.sha256(content).digest()[:16], version=4)
+        parts = (entry, developer or "unknown", name)
+        return "/".join(("data", *map(about.file_part, parts), f"{digest}.json"))
+
+    def _source(self, run: Run, entry: str, model: str) -> dict[str, Json]:
+        spec = self._spec
+        has_samples = any((r.model, r.benchmark) == (model, entry) for r in run.records)
+        details = {
+            "run_id": str(run.manifest.get("run_id")),
+            "suite": str(run.manifest.get("suite_name")),
+            "git_commit": run.manifest.get("git_commit"),
+            "commands": "; ".join(run.manifest.get("commands", ())) or None,
+            "not_for_publication": "; ".join(unpublishable(run)) or None,
+        }
+        found = {
+            "source_name": "evalkit",
+            "source_type": "evaluation_run" if has_samples else "documentation",
+            "source_organization_name": spec.organization,
+            "source_organization_url": spec.organization_url,
+            "evaluator_relationship": spec.relationship,
+            "additional_details": dict(_known(details)),
+        }
+        return dict(_known(found))
+
+    def _model(self, run: Run, model: str) -> dict[str, Json]:
+        entry, full = about.model_entry(run, model), self._id(run, model)
+        engine = entry.get("engine", {})
+        kind = str(engine.get("type", ""))
+        details = {
+            "deployment_type": _deployment(kind),
+            "model_availability": "open_weights" if about.repository(run, model) else "unknown",
+            "role": entry.get("role"),
+            "fingerprint": entry.get("fingerprint"),
+            "template_source": entry.get("template_source"),
+            "dtype": engine.get("dtype"),
+        }
+        found = {
+            "name": model,
+            "id": full,
+            "developer": full.rpartition("/")[0] or None,
+            "inference_engine": _engine(kind, engine) if kind in _LOCAL else None,
+            "inference_platform": kind if kind in _SERVED else None,
+            "additional_details": dict(_known(details)),
+        }
+        return dict(_known(found))
+
+
+def _known(found: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:
+    return ((name, value) for name, value in found.items() if value is not None)
+
+
+def _deployment(kind: str) -> str:
+    if kind in _SERVED:
+        return "externally_managed"
+    return "self_deployed" if kind in _LOCAL else "unknown"
+
+
+def _engine(kind: str, engine: Mapping[str, Json]) -> dict[str, str]:
+    version = engine.get("version")
+    return {"name": kind, **({"version": str(version)} if version else {})}
+
+
+def _library(run: Run) -> dict[str, Json]:
+    versions = run.manifest.get("versions", {})
+    return {
+        "name": "evalkit",
+        "version": str(versions.get("evalkit", "unknown")),
+        "additional_details": {str(name): str(version) for name, version in versions.items()},
+    }

@@ -1,0 +1,159 @@
+"""`.eval_results/*.yaml`: read back by huggingface_hub; only what the hub has a leaderboard for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit import exporters
+from evalkit.errors import ExportError
+from evalkit.exporters._hub_benchmarks import ALIASES, REGISTERED
+from evalkit.protocols import Exported
+from evalkit.types import Json, Run
+from tests.support.exports import exportable_run
+from tests.support.runs import Plan
+
+
+def export(run: Run, **settings: Any) -> Exported:
+    return exporters.export([run], exporters.settings("eval_results", settings), "eval_results")
+
+
+def entries(done: Exported) -> list[Any]:
+    """Every entry of every file, as huggingface_hub reads them."""
+    import yaml
+    from huggingface_hub import parse_eval_result_entries
+
+    return [e for f in done.files.values() for e in parse_eval_result_entries(yaml.safe_load(f))]
+
+
+def renamed(run: Run, task: str, **dataset: Json) -> Run:
+    """`run` with its task gsm8k called otherwise, or on another data set."""
+    manifest = dict(run.manifest)
+    manifest["benchmarks"] = [
+        {**entry, "tasks": _keys(entry["tasks"], task), "description": _about(entry, task, dataset)}
+        for entry in manifest["benchmarks"]
+    ]
+    rows = tuple(replace(e, task=task) if e.task == "gsm8k" else e for e in run.estimates)
+    return replace(run, manifest=manifest, estimates=rows)
+
+
+def _keys(tasks: dict[str, Json], task: str) -> dict[str, Json]:
+    return {task if name == "gsm8k" else name: about for name, about in tasks.items()}
+
+
+def _about(entry: Json, task: str, dataset: Json) -> Json:
+    said = dict(entry["description"])
+    if "tasks" in said:
+        tasks = _keys(said["tasks"], task)
+        old = tasks[task]
+        said["tasks"] = {**tasks, task: {**old, "dataset": {**old["dataset"], **dataset}}}
+    return said
+
+
+def test_a_registered_figure_comes_back_through_huggingface_hub() -> None:
+    run = exportable_run(Path("r"))
+    done = export(
+        run, source_url="https://example.org/report", source_name="Report", date="2026-01-31"
+    )
+    assert list(done.files) == [".eval_results/gsm8k.yaml"]
+    (entry,) = entries(done)
+    (wanted,) = (e for e in run.estimates if (e.model, e.task) == ("quick-lora", "gsm8k"))
+    assert entry.value == wanted.point
+    assert type(entry.value) is float
+    assert (entry.dataset_id, entry.task_id) == ("openai/gsm8k", "gsm8k")
+    assert entry.dataset_revision == "ab" * 20
+    assert (entry.date, entry.source_url) == ("2026-01-31", "https://example.org/report")
+    assert entry.source_name == "Report"
+    assert entry.notes.startswith("lm-eval 0.4.13 gsm8k, 5 shots, exact_match,strict-match, 95% ")
+    missing = f" ({wanted.n_missing} missing)" if wanted.n_missing else ""
+    assert f"n = {wanted.n}{missing}, evalkit run 3f2a9c1b7d04" in entry.notes
+
+
+def test_what_is_left_out_is_said_with_the_reason() -> None:
+    done = export(exportable_run(Path("r")))
+    (note,) = done.notes
+    assert note == (
+        "left out: alpaca_eval, mt_bench, opposites: no registered benchmark of the hub, as far as "
+        "evalkit knows"
+    )
+
+
+def test_without_any_registered_task_it_is_an_error() -> None:
+    run = renamed(exportable_run(Path("r")), "sums")
+    with pytest.raises(ExportError, match=r"nothing of 'quick-lora' belongs .*gsm8k, gsm8k_cot"):
+        export(run)
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("leaderboard_mmlu_pro", "by log-probability"),
+        ("leaderboard_gpqa_diamond", "by log-probability"),
+        ("gpqa_diamond_cot_zeroshot", "not certain"),
+    ],
+)
+def test_why_tasks_near_a_leaderboard_are_left_out(task: str, said: str) -> None:
+    with pytest.raises(ExportError, match=rf"left out: {task}: .*{said}"):
+        export(renamed(exportable_run(Path("r")), task))
+
+
+def test_another_data_set_under_a_known_name_is_left_out() -> None:
+    run = renamed(exportable_run(Path("r")), "gsm8k", path="my-org/gsm8k-rewritten")
+    with pytest.raises(ExportError, match=r"asked on data 'my-org/gsm8k-rewritten'"):
+        export(run)
+    old = renamed(exportable_run(Path("r")), "gsm8k", path="gsm8k")
+    assert export(old).files, "lm-eval's own name of the data set until 2024"
+
+
+def test_a_figure_that_is_no_share_is_left_out() -> None:
+    run = exportable_run(Path("r"))
+    rows = tuple(replace(e, unit="raw") if e.task == "gsm8k" else e for e in run.estimates)
+    with pytest.raises(ExportError, match="not a share"):
+        export(replace(run, estimates=rows))
+
+
+def test_an_undefined_figure_is_not_written_as_a_number() -> None:
+    run = exportable_run(Path("r"))
+    rows = tuple(replace(e, point=None) if e.task == "gsm8k" else e for e in run.estimates)
+    with pytest.raises(ExportError, match="nothing of 'quick-lora'"):
+        export(replace(run, estimates=rows))
+
+
+def test_someone_elses_figure_is_not_ours_to_write() -> None:
+    run = exportable_run(Path("r"))
+    rows = tuple(
+        replace(e, method="published", source="a leaderboard") if e.task == "gsm8k" else e
+        for e in run.estimates
+    )
+    with pytest.raises(ExportError, match="nothing of 'quick-lora'"):
+        export(replace(run, estimates=rows))
+
+
+def test_one_model_a_time() -> None:
+    run = exportable_run(Path("r"), Plan(models=("a", "b", "c")))
+    (baseline,) = entries(export(run, models=("b",)))
+    (wanted,) = (e for e in run.estimates if (e.model, e.task) == ("b", "gsm8k"))
+    assert baseline.value == wanted.point
+    with pytest.raises(ExportError, match=r"2 are meant \(b, c\)"):
+        export(run, models=("b", "c"))
+
+
+def test_a_source_has_an_address() -> None:
+    with pytest.raises(ExportError, match="needs source_url"):
+        export(exportable_run(Path("r")), source_name="Report")
+
+
+@pytest.mark.parametrize("task", REGISTERED)
+def test_lm_eval_has_these_tasks_on_these_data_sets(task: str) -> None:
+    """Oracle: the YAML files of lm-eval 0.4.13."""
+    import lm_eval
+
+    folder = Path(str(lm_eval.__file__)).parent / "tasks" / task.partition("_cot")[0]
+    files = [path for path in folder.iterdir() if path.is_file()]
+    lines = {line for path in files for line in path.read_text(encoding="utf-8").splitlines()}
+    assert lines & {f"task: {task}", f"group: {task}"}
+    paths = {line.partition(": ")[2] for line in lines if line.startswith("dataset_path:")}
+    assert {ALIASES.get(path, path) for path in paths} == {REGISTERED[task].dataset}

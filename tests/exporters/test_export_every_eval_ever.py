@@ -1,0 +1,167 @@
+"""Every Eval Ever JSON: by its own schema and validator, with the run's figures in it.
+
+The package needs Python 3.12 in its metadata only; `scripts/setup.sh` installs it for these tests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from evalkit import exporters
+from evalkit.errors import ExportError
+from evalkit.types import Json, Run
+from tests.support.exports import NEEDED, exportable_run
+from tests.support.runs import Plan
+
+HOSTILE = '\ud800<b>"\\ \x00 = | ../'
+
+
+def export(run: Run, **settings: Any) -> dict[str, dict[str, Any]]:
+    """The parsed files by name."""
+    given = {**NEEDED["every_eval_ever"], **settings}
+    spec = exporters.settings("every_eval_ever", given)
+    files = exporters.export([run], spec, "every_eval_ever").files
+    return {name: json.loads(content) for name, content in files.items()}
+
+
+@pytest.fixture(scope="module")
+def schema() -> Json:
+    try:
+        package = metadata.distribution("every-eval-ever")
+    except metadata.PackageNotFoundError:
+        pytest.skip("every-eval-ever is not installed (scripts/setup.sh installs it)")
+    path = package.locate_file("every_eval_ever/schemas/eval.schema.json")
+    found = json.loads(Path(str(path)).read_text(encoding="utf-8"))
+    assert found["version"] == "0.3.0"
+    return found
+
+
+def all_runs() -> Iterator[Run]:
+    yield exportable_run(Path("r"))
+    yield exportable_run(Path("r"), Plan(published=True, samples=(1, 1, 1)))
+    yield exportable_run(Path("r"), Plan(say=lambda text: HOSTILE + text))
+    yield exportable_run(Path("r"), Plan(models=("org-a model", "..b", "日本語")))
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_files_fit_the_schema(schema: Json, number: int) -> None:
+    run = list(all_runs())[number]
+    for log in export(run).values():
+        jsonschema.Draft7Validator(schema).validate(log)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_the_packages_own_validator_accepts_them(number: int, tmp_path: Path) -> None:
+    core = pytest.importorskip("every_eval_ever.validator.validation_core")
+    run = list(all_runs())[number]
+    for name, log in export(run).items():
+        path = tmp_path / Path(name).name
+        path.write_text(json.dumps(log))
+        report = core.validate_file(path)
+        assert report.valid, report.errors
+        assert not report.warnings, report.warnings
+
+
+def test_every_figure_is_there_with_its_uncertainty() -> None:
+    run = exportable_run(Path("r"), Plan(published=True))
+    logs = export(run)
+    found = {
+        (log["model_info"]["name"], result["evaluation_result_id"]): result
+        for log in logs.values()
+        for result in log["evaluation_results"]
+    }
+    own = [e for e in run.estimates if e.method != "published" and e.point is not None]
+    assert len(found) == len(own)
+    assert not [name for name in logs if "claude" in name], "published by others"
+    for e in own:
+        key = "/".join(p for p in (e.benchmark, e.task, e.category, e.metric) if p)
+        result = found[e.model, key]
+        details = result["score_details"]
+        assert details["score"] == e.point
+        assert details["uncertainty"].get("num_samples", 0) == e.n
+        assert details["details"]["n_missing"] == str(e.n_missing)
+        error = details["uncertainty"].get("standard_error")
+        assert (error or {}).get("value") == e.standard_error
+        bounds = details["uncertainty"].get("confidence_interval") or {}
+        assert (bounds.get("lower"), bounds.get("upper")) == (e.low, e.high)
+        assert result["metric_config"]["metric_unit"] == e.unit
+        assert result["metric_config"]["lower_is_better"] is False
+
+
+def test_settings_and_provenance() -> None:
+    (log,) = (
+        log
+        for log in export(exportable_run(Path("r")), models=("quick-lora",)).values()
+        if log["evaluation_results"][0]["evaluation_name"] == "opposites"
+    )
+    assert log["source_metadata"]["source_organization_name"] == "Example Lab"
+    assert log["source_metadata"]["additional_details"]["run_id"] == "3f2a9c1b7d04"
+    assert log["evaluation_timestamp"] == "1769817600", "2026-01-31 in UTC"
+    assert log["model_info"]["inference_engine"] == {"name": "vllm", "version": "0.32.0"}
+    assert log["model_info"]["additional_details"]["deployment_type"] == "self_deployed"
+    gsm8k = log["evaluation_results"][-1]
+    assert gsm8k["source_data"]["hf_repo"] == "openai/gsm8k"
+    assert gsm8k["source_data"]["samples_number"] == 40
+    assert gsm8k["generation_config"]["additional_details"] == {"num_fewshot": "5"}
+
+
+def test_a_judge_is_named() -> None:
+    run = exportable_run(Path("r"))
+    judge = {"protocol": "original", "prompt_sha256": "cd" * 32, "model": "gpt-4-0613"}
+    manifest = dict(run.manifest)
+    manifest["benchmarks"] = [
+        {**b, "description": {**b["description"], "judge": judge}} for b in manifest["benchmarks"]
+    ]
+    log = next(iter(export(replace(run, manifest=manifest)).values()))
+    scoring = log["evaluation_results"][0]["metric_config"]["llm_scoring"]
+    assert scoring["judges"][0]["model_info"]["name"] == "gpt-4-0613"
+    assert scoring["input_prompt"] == f"sha256 {'cd' * 32}"
+
+
+def test_paths_are_the_datastores_and_names_are_random_uuids_in_form() -> None:
+    logs = export(exportable_run(Path("r")), models=("quick-lora",), model_id="my-org/mine")
+    for name, log in logs.items():
+        parts = Path(name).parts
+        assert parts[0] == "data"
+        assert parts[2:4] == ("my-org", "mine")
+        assert Path(name).stem[14] == "4"
+        assert log["model_info"]["id"] == "my-org/mine"
+        assert log["model_info"]["developer"] == "my-org"
+    assert {Path(name).parts[1] for name in logs} == {"alpaca_eval", "mt_bench", "lm_eval"}
+
+
+def test_a_model_from_the_hub_keeps_its_id() -> None:
+    run = exportable_run(Path("r"))
+    manifest = dict(run.manifest)
+    source = {"source": {"kind": "hub", "path": "org/base", "repo": "org/base", "revision": "ab"}}
+    manifest["models"] = [{**m, "provenance": source} for m in manifest["models"]]
+    for name, log in export(replace(run, manifest=manifest), models=("smollm2",)).items():
+        assert Path(name).parts[2:4] == ("org", "base")
+        assert log["model_info"]["id"] == "org/base"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"date": None}, r"no session tells when.*--set date"),
+        ({"model_id": "a/b"}, r"'a/b' is one model's; name it with --model: quick-lora, smollm2"),
+    ],
+)
+def test_what_the_format_needs_and_is_not_known(settings: dict[str, Json], said: str) -> None:
+    with pytest.raises(ExportError, match=said):
+        export(exportable_run(Path("r")), **settings)
+
+
+def test_only_published_figures_are_nothing_to_record() -> None:
+    run = exportable_run(Path("r"), Plan(published=True))
+    rows = tuple(e for e in run.estimates if e.method == "published")
+    with pytest.raises(ExportError, match="theirs to record"):
+        export(replace(run, records=(), estimates=rows))
