@@ -5,9 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evalkit.api import check_claim, compare_runs, gate_run, load_run, load_suite, run
+    from evalkit.api import (
+        check_claim,
+        compare_runs,
+        export_runs,
+        gate_run,
+        load_run,
+        load_suite,
+        run,
+    )
 
-__all__ = ["check_claim", "compare_runs", "gate_run", "load_run", "load_suite", "run"]
+__all__ = [
+    "check_claim",
+    "compare_runs",
+    "export_runs",
+    "gate_run",
+    "load_run",
+    "load_suite",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

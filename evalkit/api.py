@@ -5,19 +5,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from evalkit import compare, extensions, gate, runner, store
+from evalkit import compare, exporters, extensions, gate, runner, store
 from evalkit import suite as suites
 from evalkit.compare import ClaimResult, Row
 from evalkit.errors import SuiteError
 from evalkit.gate import GateResult
 from evalkit.specs import Suite
-from evalkit.types import Run
+from evalkit.types import Json, Run
 
-__all__ = ["check_claim", "compare_runs", "gate_run", "load_run", "load_suite", "run"]
+__all__ = [
+    "check_claim",
+    "compare_runs",
+    "export_runs",
+    "gate_run",
+    "load_run",
+    "load_suite",
+    "run",
+]
 
 Stored: TypeAlias = Run | str | Path
 """A run, or its folder."""
@@ -85,6 +93,33 @@ def compare_runs(
     ours, theirs = compare.pick(stored, candidate, baselines)
     options = compare.Options(level, allow_different=frozenset(allow_different))
     return compare.compare(stored, ours, theirs, options)
+
+
+def export_runs(
+    *runs: Stored,
+    kind: str,
+    out: str | Path,
+    models: Sequence[str] = (),
+    settings: Mapping[str, Json] | None = None,
+) -> list[Path]:
+    """Write runs in the form other tools read, as `evalkit export` does.
+
+    Args:
+        runs: Runs or their folders.
+        kind: csv, json, parquet, eval_results, every_eval_ever, lm_eval or argilla.
+        out: Folder to write into.
+        models: Only these; empty: all.
+        settings: The form's own, and `figures_only` and `allow_unpublishable`.
+
+    Returns:
+        The files.
+
+    Raises:
+        ExportError: Nothing to write, not to be published, or a setting it does not have.
+    """
+    spec = exporters.settings(kind, {**(settings or {}), "models": tuple(models)})
+    done = exporters.export([_stored(one) for one in runs], spec, kind)
+    return exporters.write(done, Path(out))
 
 
 def check_claim(

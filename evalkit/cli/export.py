@@ -62,11 +62,8 @@ def command(**given: Any) -> None:
 
     asked = _Options(**given)
     spec = exporters.settings(asked.kind, _settings(asked))
-    if asked.out.exists() and not asked.out.is_dir():
-        raise ExportError(f"{str(asked.out)!r} is a file; name a folder to write into with --out")
     done = exporters.export([store.read_run(run) for run in asked.runs], spec, asked.kind)
-    for name, content in done.files.items():
-        store.write_file(asked.out / name, content)
+    exporters.write(done, asked.out)
     _say(asked, done)
 
 

@@ -8,6 +8,6 @@ runs to the wanted models, and says which runs may be published.
 
 from __future__ import annotations
 
-from evalkit.exporters.choosing import export, settings
+from evalkit.exporters.choosing import export, settings, write
 
-__all__ = ["export", "settings"]
+__all__ = ["export", "settings", "write"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -11,9 +12,10 @@ from evalkit import extensions
 from evalkit.errors import ExportError
 from evalkit.protocols import Exported, Exporter
 from evalkit.specs import ExportSpec
+from evalkit.store import write_file
 from evalkit.types import Json, Run
 
-__all__ = ["export", "settings", "unpublishable"]
+__all__ = ["export", "settings", "unpublishable", "write"]
 
 
 def export(runs: Sequence[Run], spec: ExportSpec, kind: str) -> Exported:
@@ -38,6 +40,20 @@ def export(runs: Sequence[Run], spec: ExportSpec, kind: str) -> Exported:
     if exporter.publishes and not spec.allow_unpublishable:
         _refuse(runs, kind)
     return exporter.export([_narrowed(run, spec.models) for run in _with_models(runs, spec.models)])
+
+
+def write(done: Exported, folder: Path) -> list[Path]:
+    """Put the files into `folder`, which is made as needed; where they are.
+
+    Raises:
+        ExportError: `folder` is a file.
+        StoreError: the disk is full, or the place cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ExportError(f"{str(folder)!r} is a file; name a folder to write into")
+    for name, content in done.files.items():
+        write_file(folder / name, content)
+    return [folder / name for name in done.files]
 
 
 def settings(kind: str, given: Mapping[str, Json]) -> ExportSpec:

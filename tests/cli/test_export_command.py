@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evalkit import store
+from evalkit import export_runs, store
 from tests.support.cli import evalkit
 
 
@@ -66,3 +66,27 @@ def test_a_file_is_not_taken_for_a_folder(workspace: Path) -> None:
     done = evalkit(workspace, "export", "run", "--format", "csv", "--out", "a.json")
     assert done.code == 2
     assert "is a file" in done.err
+
+
+def test_the_library_writes_the_same_files(workspace: Path) -> None:
+    done = evalkit(workspace, "export", "run", "--format", "json", "--out", "by_command")
+    assert done.code == 0, done.err
+    files = export_runs(workspace / "run", kind="json", out=workspace / "by_library")
+    assert files
+    for path in files:
+        assert path.read_bytes() == (workspace / "by_command" / path.name).read_bytes()
+
+
+def test_damaged_evidence_is_published_only_where_asked(workspace: Path) -> None:
+    """The imported file has 10 of AlpacaEval's 805 instructions."""
+    named = ("--set", "organization=Lab", "--set", "date=2026-01-31")
+    asked = ("export", "run", "--format", "every_eval_ever", "--out", "eee", *named)
+    refused = evalkit(workspace, *asked)
+    assert refused.code == 2
+    assert "damaged evidence of mine: 10 instructions were judged" in refused.err
+    assert not (workspace / "eee").exists()
+    done = evalkit(workspace, *asked, "--allow-unpublishable")
+    assert done.code == 0, done.err
+    (path,) = (workspace / "eee").rglob("*.json")
+    marked = json.loads(path.read_text())["source_metadata"]["additional_details"]
+    assert "10 instructions were judged" in marked["not_for_publication"]

@@ -10,7 +10,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import pyarrow as pa
@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import exporters
+from evalkit.exporters._tables import TableName
 from evalkit.types import Message, Outcome, Record, Run, Score
 from evalkit.types.columns import TABLES, Column
 from evalkit.types.frames import frame
@@ -133,6 +134,10 @@ def test_every_table_of_a_whole_run_is_the_frame(what: str) -> None:
     rows = json.loads(exported(run, "json")[f"{what}.json"])
     assert len(rows) == len(wanted)
     assert all(list(row) == list(TABLES[what]) for row in rows)
+
+
+def test_the_setting_offers_every_table() -> None:
+    assert get_args(TableName) == tuple(TABLES)
 
 
 def test_missing_is_an_empty_cell_and_empty_text_is_quoted() -> None:
