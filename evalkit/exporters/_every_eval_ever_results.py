@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from evalkit.exporters import _about as about
 from evalkit.types import Estimate, Json, Run
 
-__all__ = ["result"]
+__all__ = ["judges_of", "result"]
 
 Known: TypeAlias = Iterator[tuple[str, Json]]
 
@@ -20,8 +20,25 @@ _BOUNDS: Mapping[str, tuple[Json, Json]] = {
 """Lowest and highest value by unit; of other units nothing is known."""
 
 
-def result(run: Run, row: Estimate) -> dict[str, Json]:
-    """Of a figure that is defined."""
+def judges_of(run: Run, model: str, entry: str) -> list[str]:
+    """Who judged a model's answers: the models behind the judges its judgments name."""
+    behind = {str(j.get("name")): str(j.get("model") or j.get("name")) for j in _judges(run)}
+    named = dict.fromkeys(
+        judgment.judge
+        for record in run.records
+        if (record.model, record.benchmark) == (model, entry)
+        for judgment in record.outcome.judgments
+    )
+    return [behind.get(name, name) for name in named]
+
+
+def _judges(run: Run) -> Sequence[Mapping[str, Json]]:
+    found: Sequence[Mapping[str, Json]] = run.manifest.get("judges", ())
+    return found
+
+
+def result(run: Run, row: Estimate, judges: Sequence[str]) -> dict[str, Json]:
+    """Of a figure that is defined, by `judges` if it is one of theirs."""
     said = about.description(run, row.benchmark)
     key = (row.benchmark, row.task, row.category, row.metric)
     generation = _generation(said, row)
@@ -29,13 +46,15 @@ def result(run: Run, row: Estimate) -> dict[str, Json]:
         "evaluation_result_id": "/".join(part for part in key if part),
         "evaluation_name": row.task if row.category is None else f"{row.task}/{row.category}",
         "source_data": _data(run, row, said),
-        "metric_config": _metric(run, row, said),
+        "metric_config": _metric(run, row, said, judges),
         "score_details": _score(row),
         **({"generation_config": generation} if generation else {}),
     }
 
 
-def _metric(run: Run, row: Estimate, said: Mapping[str, Json]) -> dict[str, Json]:
+def _metric(
+    run: Run, row: Estimate, said: Mapping[str, Json], judges: Sequence[str]
+) -> dict[str, Json]:
     bounds = _BOUNDS.get(row.unit)
     found: dict[str, Json] = {
         "metric_id": f"{row.task}.{row.metric}",
@@ -45,9 +64,8 @@ def _metric(run: Run, row: Estimate, said: Mapping[str, Json]) -> dict[str, Json
     }
     if bounds is not None:
         found |= {"score_type": "continuous", "min_score": bounds[0], "max_score": bounds[1]}
-    judge = said.get("judge")
-    if isinstance(judge, Mapping) and row.unit != "characters":
-        found["llm_scoring"] = _judging(run, judge)
+    if judges and row.unit != "characters":
+        found["llm_scoring"] = _judging(said.get("judge"), judges)
     return found
 
 
@@ -58,20 +76,18 @@ def _higher_is_better(run: Run, row: Estimate) -> bool:
     return bool(next(named, True))
 
 
-def _judging(run: Run, judge: Mapping[str, Json]) -> dict[str, Json]:
+def _judging(said: Json, judges: Sequence[str]) -> dict[str, Json]:
     """Who judged; the prompts are named by their hash, since they hold a benchmark's words."""
-    details = {name: str(value) for name, value in judge.items() if _is_plain(value)}
-    judges = run.manifest.get("judges", ())
-    names = [str(entry.get("model") or entry.get("name")) for entry in judges]
-    name = next((n for n in (judge.get("model"), judge.get("evaluator"), *names) if n), "unknown")
-    about_model = {"deployment_type": "unknown", "model_availability": "unknown"}
+    judge: Mapping[str, Json] = said if isinstance(said, Mapping) else {}
     sha256 = judge.get("prompt_sha256")
-    prompt = f"sha256 {sha256}" if sha256 else f"protocol {judge.get('protocol', 'not stated')}"
-    model = {"name": str(name), "id": str(name), "additional_details": about_model}
+    unknown = {"deployment_type": "unknown", "model_availability": "unknown"}
     return {
-        "judges": [{"model_info": model}],
-        "input_prompt": prompt,
-        "additional_details": details,
+        "judges": [
+            {"model_info": {"name": name, "id": name, "additional_details": unknown}}
+            for name in judges
+        ],
+        "input_prompt": f"sha256 {sha256}" if sha256 else "not stated",
+        "additional_details": {n: str(value) for n, value in judge.items() if _is_plain(value)},
     }
 
 

@@ -29,7 +29,7 @@ from pydantic import Field
 
 from evalkit.errors import ExportError
 from evalkit.exporters import _about as about
-from evalkit.exporters._every_eval_ever_results import result
+from evalkit.exporters._every_eval_ever_results import judges_of, result
 from evalkit.exporters.choosing import unpublishable
 from evalkit.protocols import Exported
 from evalkit.specs import ExportSpec
@@ -92,7 +92,7 @@ class EveryEvalEver:
         figures = [row for row in about.figures_of(*place) if row.point is not None]
         if not figures:
             return "", b""
-        moment = self._moment(run)
+        moment, judges = self._moment(run), judges_of(*place)
         log = {
             "schema_version": _VERSION,
             "evaluation_id": "/".join((entry, self._id(run, model), moment)),
@@ -101,7 +101,7 @@ class EveryEvalEver:
             "source_metadata": self._source(run, entry, model),
             "eval_library": _library(run),
             "model_info": self._model(run, model),
-            "evaluation_results": [result(run, row) for row in figures],
+            "evaluation_results": [result(run, row, judges) for row in figures],
         }
         content = (json.dumps(about.text(log), indent=2, ensure_ascii=False) + "\n").encode()
         return self._path(run, model, entry, content), content

@@ -113,17 +113,29 @@ def test_settings_and_provenance() -> None:
     assert gsm8k["generation_config"]["additional_details"] == {"num_fewshot": "5"}
 
 
-def test_a_judge_is_named() -> None:
+def test_the_judges_of_the_judgments_are_named() -> None:
+    """Each benchmark's own, by the model behind it, where several judges are in the run."""
     run = exportable_run(Path("r"))
-    judge = {"protocol": "original", "prompt_sha256": "cd" * 32, "model": "gpt-4-0613"}
+    judge = {"protocol": "original", "prompt_sha256": "cd" * 32}
     manifest = dict(run.manifest)
+    manifest["judges"] = [
+        {"name": "another", "model": "claude"},
+        {"name": "base-judge", "model": "gpt-4-0613"},
+    ]
     manifest["benchmarks"] = [
         {**b, "description": {**b["description"], "judge": judge}} for b in manifest["benchmarks"]
     ]
-    log = next(iter(export(replace(run, manifest=manifest)).values()))
-    scoring = log["evaluation_results"][0]["metric_config"]["llm_scoring"]
-    assert scoring["judges"][0]["model_info"]["name"] == "gpt-4-0613"
-    assert scoring["input_prompt"] == f"sha256 {'cd' * 32}"
+    logs = export(replace(run, manifest=manifest), models=("smollm2",))
+    for log in logs.values():
+        for result in log["evaluation_results"]:
+            scoring = result["metric_config"].get("llm_scoring")
+            judged = result["evaluation_name"].startswith(("alpaca_eval", "mt_bench"))
+            if not judged or result["metric_config"]["metric_unit"] == "characters":
+                assert scoring is None
+                continue
+            assert [j["model_info"]["name"] for j in scoring["judges"]] == ["gpt-4-0613"]
+            assert scoring["input_prompt"] == f"sha256 {'cd' * 32}"
+            assert scoring["additional_details"]["protocol"] == "original"
 
 
 def test_paths_are_the_datastores_and_names_are_random_uuids_in_form() -> None:
