@@ -60,6 +60,7 @@ def _metric(
         "metric_id": f"{row.task}.{row.metric}",
         "metric_name": row.metric,
         "metric_unit": row.unit,
+        "metric_parameters": _parameters(said, row),
         "lower_is_better": not _higher_is_better(run, row),
     }
     if bounds is not None:
@@ -67,6 +68,16 @@ def _metric(
     if judges and row.unit != "characters":
         found["llm_scoring"] = _judging(said.get("judge"), judges)
     return found
+
+
+def _parameters(said: Mapping[str, Json], row: Estimate) -> dict[str, Json]:
+    """What tells this measurement from others of the same name: versions, reference, settings."""
+    task = said.get("tasks", {}).get(row.task, {})
+    found = {name: value for name, value in said.items() if _is_plain(value)}
+    return {
+        **found,
+        **({"task_version": task["version"]} if _is_plain(task.get("version")) else {}),
+    }
 
 
 def _higher_is_better(run: Run, row: Estimate) -> bool:

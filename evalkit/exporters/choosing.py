@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,9 +37,10 @@ def export(runs: Sequence[Run], spec: ExportSpec, kind: str) -> Exported:
             raise ExportError(
                 f"{run.folder}: this run is not finished; run the same command again, then export"
             )
+    chosen = _with_models(runs, spec.models)
     if exporter.publishes and not spec.allow_unpublishable:
-        _refuse(runs, kind)
-    return exporter.export([_narrowed(run, spec.models) for run in _with_models(runs, spec.models)])
+        _refuse(chosen, kind, spec.models)
+    return exporter.export([_narrowed(run, spec.models) for run in chosen])
 
 
 def write(done: Exported, folder: Path) -> list[Path]:
@@ -84,26 +85,29 @@ def _own(spec: type[ExportSpec]) -> set[str]:
     return set(spec.model_fields) - set(ExportSpec.model_fields)
 
 
-def unpublishable(run: Run) -> list[str]:
-    """Why a run's figures should not be published; empty where they may be."""
-    return list(_reasons(run))
-
-
-def _reasons(run: Run) -> Iterator[str]:
+def unpublishable(run: Run, models: Sequence[str] = ()) -> list[str]:
+    """Why figures of `models` (none: of any) should not be published; empty where they may be."""
+    damaged = [
+        (str(entry.get("model")), str(finding.get("message")))
+        for entry in run.manifest.get("evidence", ())
+        for finding in entry.get("findings", ())
+        if finding.get("damaged")
+    ]
     limit = run.manifest.get("limit")
-    if limit is not None:
-        yield f"limited to {limit} samples a task"
-    for entry in run.manifest.get("evidence", ()):
-        for finding in entry.get("findings", ()):
-            if finding.get("damaged"):
-                yield f"damaged evidence of {entry.get('model')}: {finding.get('message')}"
-    if not run.manifest.get("publishable", True) and limit is None:
-        yield "marked as not publishable in its manifest"
+    reasons = [] if limit is None else [f"limited to {limit} samples a task"]
+    reasons += [
+        f"damaged evidence of {model}: {message}"
+        for model, message in damaged
+        if not models or model in models
+    ]
+    if not run.manifest.get("publishable", True) and limit is None and not damaged:
+        reasons.append("marked as not publishable in its manifest")
+    return reasons
 
 
-def _refuse(runs: Sequence[Run], kind: str) -> None:
+def _refuse(runs: Sequence[Run], kind: str, models: Sequence[str]) -> None:
     for run in runs:
-        reasons = unpublishable(run)
+        reasons = unpublishable(run, models)
         if reasons:
             more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
             raise ExportError(

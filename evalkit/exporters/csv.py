@@ -1,7 +1,7 @@
 """The tables of `Run.to_frame` as CSV: RFC 4180, UTF-8, a header row, one file a table.
 
-Numbers are unrounded.  An empty cell is missing; empty text is written as `""`, which readers
-that tell the two apart (pyarrow, DuckDB, R's readr) keep apart.
+Numbers are unrounded.  An empty cell is missing; empty text is written as `""`, which a reader
+that tells the two apart keeps apart (pyarrow's, with `quoted_strings_can_be_null=False`).
 
 Cells are what they are: an answer that begins with `=`, `+`, `-`, `@`, a tab or a line end is
 written so, since a file for analysis must give back what was measured (many answers are lists

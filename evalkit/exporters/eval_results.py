@@ -174,6 +174,6 @@ def _notes(run: Run, row: Estimate) -> str:
         missing = f" ({count(row.n_missing)} missing)" if row.n_missing else ""
         parts.append(f"n = {count(row.n)}{missing}")
     parts.append(f"evalkit run {run.manifest.get('run_id')}")
-    doubts = unpublishable(run)
+    doubts = unpublishable(run, [row.model])
     marked = [f"NOT FOR PUBLICATION: {'; '.join(doubts)}"] if doubts else []
     return "; ".join([*marked, ", ".join(parts)])

@@ -136,7 +136,7 @@ class EveryEvalEver:
             "suite": str(run.manifest.get("suite_name")),
             "git_commit": run.manifest.get("git_commit"),
             "commands": "; ".join(run.manifest.get("commands", ())) or None,
-            "not_for_publication": "; ".join(unpublishable(run)) or None,
+            "not_for_publication": "; ".join(unpublishable(run, [model])) or None,
         }
         found = {
             "source_name": "evalkit",

@@ -108,6 +108,9 @@ def test_settings_and_provenance() -> None:
     assert log["model_info"]["inference_engine"] == {"name": "vllm", "version": "0.32.0"}
     assert log["model_info"]["additional_details"]["deployment_type"] == "self_deployed"
     gsm8k = log["evaluation_results"][-1]
+    parameters = gsm8k["metric_config"]["metric_parameters"]
+    assert (parameters["type"], parameters["lm_eval"]) == ("lm_eval", "0.4.13")
+    assert parameters["task_version"] == 3.0
     assert gsm8k["source_data"]["hf_repo"] == "openai/gsm8k"
     assert gsm8k["source_data"]["samples_number"] == 40
     assert gsm8k["generation_config"]["additional_details"] == {"num_fewshot": "5"}
