@@ -17,10 +17,9 @@ Values are in percent, as other entries are.  A figure that someone else publish
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
-
-from pydantic import Field
 
 from evalkit.compare.words import level_text
 from evalkit.errors import ExportError
@@ -42,7 +41,7 @@ class EvalResultsSpec(ExportSpec):
     """Where the evidence can be seen: the report, or the run's files."""
     source_name: str | None = None
     """What that is called; needs source_url."""
-    date: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\d$")
+    date: dt.date | None = None
     """When it was measured, as YYYY-MM-DD; default: when the run began."""
 
 
@@ -82,13 +81,15 @@ class EvalResults:
         if spec.source_name and not spec.source_url:
             raise ExportError("source_name needs source_url, which the hub links it to")
         assert row.point is not None
-        moment = about.began(run)
+        day, moment = spec.date, about.began(run)
+        if day is None and moment is not None:
+            day = moment.date()
         entry = EvalResultEntry(
             dataset_id=place.dataset,
             task_id=place.task,
             value=float(row.point),
             dataset_revision=_data(run, row).get("revision"),
-            date=spec.date or (None if moment is None else moment.date().isoformat()),
+            date=None if day is None else day.isoformat(),
             source_url=spec.source_url,
             source_name=spec.source_name,
             notes=str(about.text(_notes(run, row))),
@@ -98,12 +99,12 @@ class EvalResults:
 
 
 def _model(runs: Sequence[Run], wanted: Sequence[str]) -> str:
-    measured = dict.fromkeys(name for run in runs for name in about.measured(run))
     roles = {
-        name: about.model_entry(run, name).get("role") for run in runs for name in measured
-        if about.model_entry(run, name)
-    }  # fmt: skip
-    found = list(wanted) or [name for name in measured if roles.get(name) == "candidate"]
+        name: about.model_entry(run, name).get("role")
+        for run in runs
+        for name in about.measured(run)
+    }
+    found = list(wanted) or [name for name, role in roles.items() if role == "candidate"]
     if len(found) != 1:
         raise ExportError(
             f"eval_results is of one model's repository, and {len(found)} are meant "

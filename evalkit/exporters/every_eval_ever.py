@@ -18,11 +18,11 @@ bytes, and the file name is a hash of them in the form of a random UUID.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -53,7 +53,7 @@ class EveryEvalEverSpec(ExportSpec):
     """How they stand to the model's maker."""
     model_id: str | None = None
     """The model as DEVELOPER/NAME, with one --model; default: its hub repository, else its name."""
-    date: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\d$")
+    date: dt.date | None = None
     """When it was measured, as YYYY-MM-DD; default: when the run began."""
 
 
@@ -108,10 +108,9 @@ class EveryEvalEver:
 
     def _moment(self, run: Run) -> str:
         """Seconds since 1970, as text."""
-        if self._spec.date:
-            moment: datetime | None = datetime.fromisoformat(self._spec.date).replace(tzinfo=UTC)
-        else:
-            moment = about.began(run)
+        day, moment = self._spec.date, about.began(run)
+        if day is not None:
+            moment = dt.datetime.combine(day, dt.time(), dt.UTC)
         if moment is None:
             raise ExportError(
                 f"{run.folder}: no session tells when this was measured, and the format wants a "

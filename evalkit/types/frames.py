@@ -76,7 +76,9 @@ def rows(runs: Iterable[Run], what: str) -> Iterator[Row]:
 
 
 def encodable(value: Value) -> Value:
-    """Text as UTF-8 can hold it; everything else as it is."""
+    """Text as UTF-8 can hold it, a number that is none (an overflow) as missing; else as it is."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, str):
         return _LONE.sub(lambda m: f"⟨U+{ord(m.group()):04X}⟩", value)
     return value

@@ -175,6 +175,11 @@ def test_what_the_format_needs_and_is_not_known(settings: dict[str, Json], said:
         export(exportable_run(Path("r")), **settings)
 
 
+def test_a_date_is_a_day_that_there_is() -> None:
+    with pytest.raises(ExportError, match=r"'date' of every_eval_ever: .*got '2026-02-30'"):
+        export(exportable_run(Path("r")), date="2026-02-30")
+
+
 def test_only_published_figures_are_nothing_to_record() -> None:
     run = exportable_run(Path("r"), Plan(published=True))
     rows = tuple(e for e in run.estimates if e.method == "published")
