@@ -30,7 +30,6 @@ _COMMANDS = {
     "power": "What a suite can resolve, before anything is spent.",
     "report": "Render a stored run's reports again.",
     "export": "Write runs in the forms that other tools read.",
-    "card": "Model cards: write them from runs.",
     "card": "Model cards: write them from runs, update real ones, audit any.",
 }
 
