@@ -27,11 +27,13 @@ _FENCE = re.compile(r" {0,3}(?P<fence>`{3,}(?=[^`]*$)|~{3,})")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(?P<title>.*?)(?:[ \t]+#+)?[ \t]*")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 _TITLES = (
-    re.compile(r"(?:evaluation |benchmark )?results\W*", re.IGNORECASE),
-    re.compile(r"(?:model )?evaluations?\b.*", re.IGNORECASE),
-    re.compile(r"(?:performance|benchmarks?)\b.*", re.IGNORECASE),
+    re.compile(r"(?:evaluation |benchmark )?results", re.IGNORECASE),
+    re.compile(r"(?:model )?evaluations?(?: on .*)?", re.IGNORECASE),
+    re.compile(r"(?:model )?performance|benchmarks?", re.IGNORECASE),
 )
 """Headings below which results belong, the best first."""
+_AROUND = re.compile(r"^[\W_]+|[\W_]+$")
+"""Emoji, emphasis and colons around a heading's words."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _best_heading(body: str) -> _Line | None:
     ]
     for wanted in _TITLES:
         for title, line in headings:
-            if wanted.fullmatch(title.strip(" *_:")):
+            if wanted.fullmatch(_AROUND.sub("", title)):
                 return line
     return None
 

@@ -8,26 +8,12 @@ from pathlib import Path
 import pytest
 
 from evalkit.runner import files
-from evalkit.store import RunStore, results_json
-from evalkit.types import Run
-from tests.support.cards import hub_reads
+from tests.support.cards import hub_reads, stored
 from tests.support.cli import evalkit
 from tests.support.runs import Plan, build_run
 
 CARD = "---\nlicense: mit # kept\n---\n# A model\n\n## Evaluation\n\nTo come."
 pytestmark = pytest.mark.slow
-
-
-def stored(folder: Path, plan: Plan | None = None) -> Run:
-    """A finished run on disk."""
-    run = build_run(folder, plan or Plan())
-    manifest = {**run.manifest, "run_id": folder.name}
-    with RunStore.open(folder, {**manifest, "sealed": False}) as written:
-        for record in run.records:
-            written.append(record)
-        results = results_json(run.estimates, run.comparisons, folder.name)
-        written.seal([r.key for r in run.records], manifest, results, {})
-    return run
 
 
 def test_write_prints_a_card_or_tables_or_a_file(tmp_path: Path) -> None:

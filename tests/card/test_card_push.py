@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from evalkit import card
+from evalkit.cli import card_update
 from evalkit.errors import CardError
+from tests.support.cards import stored
 from tests.support.hub_server import COMMIT, HubServer
 from tests.support.runs import Plan, build_run
 
@@ -145,3 +148,20 @@ def test_without_a_token_nothing_is_sent(
     with pytest.raises(CardError, match="set HF_TOKEN"):
         push(made, CARD)
     assert hub.asked == []
+
+
+def test_the_command_writes_the_file_only_when_the_hub_took_it(
+    hub: WritableHub, tmp_path: Path
+) -> None:
+    run, file = stored(tmp_path / "run", Plan(samples=(6, 4, 6))), tmp_path / "README.md"
+    file.write_text(CARD)
+    arguments = [str(file), str(run.folder), "--push", "me/model"]
+    hub.refusal = "no"
+    refused = CliRunner().invoke(card_update.command, arguments)
+    assert isinstance(refused.exception, CardError)
+    assert file.read_text() == CARD
+    hub.refusal = ""
+    done = CliRunner().invoke(card_update.command, arguments, catch_exceptions=False)
+    assert f"pushed: {hub.url}/me/model/commit/{COMMIT}\n" in done.output
+    assert TOKEN not in done.output
+    assert file.read_bytes() == (hub.folder / "README.md").read_bytes() != CARD.encode()

@@ -15,8 +15,10 @@ from evalkit import card
 from evalkit.card import front_matter, splice
 from evalkit.card.index import is_ours
 from evalkit.errors import CardError
+from evalkit.tables import one_line, visible
 from evalkit.types import Json, Run
 from tests.support.cards import hub_reads
+from tests.support.github_markdown import rendered
 from tests.support.properties import examples
 from tests.support.runs import Plan, build_run
 
@@ -177,6 +179,22 @@ def test_marked_parts_are_filled_where_they_are() -> None:
     assert "  <!-- evalkit:academic -->  \n\n**lm-eval**\n" in new
     assert new.endswith("\n<!-- /evalkit:academic -->\nthree")
     assert "\nold\n" not in new
+
+
+@pytest.mark.parametrize(
+    ("body", "heading"),
+    [
+        ("# M\n## 🏆 Evaluation\n### Results\n## Benchmarks\n", "### Results"),
+        ("# M\n## Benchmarks:\n## **Evaluation** ##\n", "## **Evaluation** ##"),
+        ("# M\n## 🏆 Evaluation\n", "## 🏆 Evaluation"),
+        ("# M\n## Training and evaluation data\n### Training results\n", "## Evaluation"),
+        ("# M\n## Evaluation data\n", "## Evaluation"),
+        ("", "## Evaluation"),
+    ],
+)
+def test_the_first_time_tables_go_below_the_best_heading(body: str, heading: str) -> None:
+    new = front_matter.split(card.update(body, FIRST).new).body
+    assert f"{heading}\n\n<!-- evalkit:results -->\n" in new
 
 
 @pytest.mark.parametrize(
@@ -437,9 +455,14 @@ def test_any_model_name_is_written_read_and_updated(mine: str, other: str) -> No
     read = hub_reads(text)
     assert read.data.model_name == mine
     assert read.model_index == made.model_index
-    rows = [line for line in read.body.split("\n") if line.startswith("| ")]
-    widths = {len(re.findall(r"(?<!\\)\|", line)) for line in rows}
-    assert len(widths) == 2  # the chat table's and the academic one's
+    shown = rendered(read.body)
+    assert len(shown.cells) == 2 * 2 + 2 * 3  # two models: MT-Bench; the two tasks
+    names = {one_line(shown.cells[i]).replace("\N{WORD JOINER}", "") for i in (0, 2, 4, 7)}
+    assert names == {one_line(visible(name)) for name in (mine, other)}
+    assert shown.comments == []
+    assert shown.tags <= {"h1", "h2", "p", "strong", "br", "sup", "ul", "li", "table", "thead"} | {
+        "tbody", "tr", "th", "td"
+    }  # fmt: skip
     updated = card.update(ADAPTER.replace("my-adapter", "x", 1), made).new
     assert hub_reads(updated).data.model_name == "x"
     assert card.update(updated, made).new == updated

@@ -1,16 +1,19 @@
-"""Model cards as the hub's own client reads them."""
+"""Model cards as the hub's own client reads them, and runs to write them from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
-from evalkit.types import Json
+from evalkit.store import RunStore, results_json
+from evalkit.types import Json, Run
+from tests.support.runs import Plan, build_run
 
-__all__ = ["HubCard", "hub_reads"]
+__all__ = ["HubCard", "hub_reads", "stored"]
 
 
 @dataclass(frozen=True)
@@ -31,3 +34,15 @@ def hub_reads(text: str) -> HubCard:
     """Read a card without the network."""
     card = ModelCard(text)
     return HubCard(cast("ModelCardData", card.data), card.text)
+
+
+def stored(folder: Path, plan: Plan | None = None) -> Run:
+    """A finished run on disk."""
+    run = build_run(folder, plan or Plan())
+    manifest = {**run.manifest, "run_id": folder.name}
+    with RunStore.open(folder, {**manifest, "sealed": False}) as written:
+        for record in run.records:
+            written.append(record)
+        results = results_json(run.estimates, run.comparisons, folder.name)
+        written.seal([r.key for r in run.records], manifest, results, {})
+    return run
