@@ -178,17 +178,19 @@ def unpublishable(run: Run) -> list[str]:
         )
     reasons = []
     limit = run.manifest.get("limit")
+    # Not its folder: the same run has the same card wherever it lies.
+    name = f"{run.manifest.get('suite_name')}, run {run.manifest.get('run_id')}"
     if limit is not None:
-        reasons.append(f"{run.folder}: limited to {limit} samples per task")
+        reasons.append(f"{name}: limited to {limit} samples per task")
     for entry in run.manifest.get("evidence", ()):
         reasons += [
-            f"{run.folder}: damaged evidence: {entry.get('model')}, {entry.get('entry')}: "
+            f"{name}: damaged evidence: {entry.get('model')}, {entry.get('entry')}: "
             f"{finding.get('message')}"
             for finding in entry.get("findings", ())
             if finding.get("damaged")
         ]
     if not reasons and not run.manifest.get("publishable", True):
-        reasons.append(f"{run.folder}: its manifest says that it is not publishable")
+        reasons.append(f"{name}: its manifest says that it is not publishable")
     return reasons
 
 

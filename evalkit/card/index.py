@@ -48,7 +48,7 @@ def make_index(material: Material, published_at: str | None = None) -> Index:
         published_at: Where the runs can be seen; the source of figures computed in them.
     """
     results: dict[tuple[Any, ...], dict[str, Json]] = {}
-    left_out: list[str] = []
+    repeated: dict[str, list[str]] = {}
     for block in material.blocks:
         for task in headlines.tasks(block):
             for metric in headlines.metrics(block, task):
@@ -57,10 +57,16 @@ def make_index(material: Material, published_at: str | None = None) -> Index:
                     continue
                 entry = _entry(figure, block, material, published_at)
                 known = results.setdefault(identity(entry), entry)
-                if known is not entry:
-                    left_out += _add(known, entry, figure)
-    left_out += _undefined(material)
-    return Index(tuple(results.values()), tuple(left_out))
+                if known is not entry and not _added(known, entry):
+                    e = figure.estimate
+                    said = f"{task} {metric} {shown(e.point, e.unit)}"
+                    repeated.setdefault(block.title, []).append(said)
+    left_out = [
+        f"{title}: {', '.join(said)}: the index has an entry for these data already, and the hub "
+        f"keeps one; --only chooses benchmarks"
+        for title, said in repeated.items()
+    ]
+    return Index(tuple(results.values()), (*left_out, *_undefined(material)))
 
 
 def identity(result: Mapping[str, Json]) -> tuple[Any, ...]:
@@ -81,20 +87,16 @@ def is_ours(result: Json) -> bool:
     )
 
 
-def _add(known: dict[str, Json], entry: dict[str, Json], figure: Figure) -> Iterator[str]:
-    """Add the entry's metric to `known`, or say why it cannot be."""
+def _added(known: dict[str, Json], entry: Mapping[str, Json]) -> bool:
+    """Add the entry's metric to `known`; False where they differ in more than it."""
     (metric,) = entry["metrics"]
     same = {k: v for k, v in known.items() if k != "metrics"} == {
         k: v for k, v in entry.items() if k != "metrics"
     }
-    if same and metric["type"] not in {m["type"] for m in known["metrics"]}:
-        known["metrics"].append(metric)
-        return
-    e = figure.estimate
-    yield (
-        f"{e.task} {e.metric} {shown(e.point, e.unit)} of {e.benchmark}: the index already has "
-        f"{known['dataset']['name']}, and the hub keeps one entry for each data set"
-    )
+    if not same or metric["type"] in {m["type"] for m in known["metrics"]}:
+        return False
+    known["metrics"].append(metric)
+    return True
 
 
 def _undefined(material: Material) -> Iterator[str]:

@@ -33,6 +33,7 @@ from evalkit.card.figures import Material
 from evalkit.card.footnotes import Markdown, linked
 from evalkit.card.index import Index, make_index
 from evalkit.card.settings import made_by, settings
+from evalkit.card.sources import LINK
 from evalkit.errors import CardError
 from evalkit.tables import MISSING, escape_markdown, one_line, visible
 from evalkit.types import Json
@@ -52,6 +53,13 @@ class Card:
     """The model's name in the index."""
     published_at: str | None = None
     """Where the runs can be seen."""
+
+    def __post_init__(self) -> None:
+        if self.published_at is not None and LINK.fullmatch(self.published_at) is None:
+            raise CardError(
+                f"source {self.published_at!r}: expected an address without blanks that begins "
+                f"with https://"
+            )
 
     @cached_property
     def index(self) -> Index:
@@ -86,8 +94,9 @@ class Card:
         if not shown:
             wanted = "AlpacaEval or MT-Bench" if part == "chat" else "tasks with right answers"
             raise CardError(
-                f"--table {part}: the runs have no figures of {wanted}; they have "
-                f"{', '.join(block.entry for block in self.material.blocks) or 'none at all'}"
+                f"no table {part!r}: the runs have no figures of {wanted}, only of "
+                f"{', '.join(block.entry for block in self.material.blocks) or 'nothing'}; add a "
+                f"run that has, or ask for another table"
             )
         return "\n\n".join([*self._marked, *shown])
 
@@ -175,7 +184,7 @@ class Card:
             keep_trailing_newline=True,
             autoescape=False,  # HTML's escaping is not Markdown's: `finalize` does that
         )
-        environment.globals = {"results": _Later(self)}
+        environment.globals["results"] = _Later(self)
         return environment.from_string(source).render(**self._context)
 
 

@@ -37,7 +37,7 @@ class CardTable:
 
     def __str__(self) -> str:
         below = "<br>\n".join(self.notes)
-        return "\n".join([f"**{self.title}**", "", *self.lines, "", below])
+        return "\n".join([f"**{self.title}**", "", *self.lines, "", below]).rstrip()
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ def chat_table(material: Material) -> CardTable | None:
     notes = Footnotes()
     blocks = [b for kind in headlines.CHAT for b in material.blocks if b.kind == kind]
     columns = [column for block in blocks for column in _chat_columns(block, notes)]
-    if not columns:
-        return None
     models = list(dict.fromkeys(m for b in blocks for m in b.models))
+    if not list(_estimates(columns, models)):
+        return None
     key = next((c for c in columns if c.key and "AlpacaEval" in c.name), columns[0])
     table = _table("Chat benchmarks", (columns, key), models, material, notes)
     return replace(table, notes=(*_weak_judges(blocks, material), *table.notes))
@@ -99,20 +99,31 @@ def _chat_columns(block: Block, notes: Footnotes) -> Iterator[_Column]:
             continue
         if block.kind == "mt_bench":
             name = block.title if metric == "score" else f"{block.title} {metric_words(metric)}"
-            unit = " (1 to 10)" if metric == "score" else ""
-            yield _stated(block, (task, metric), (name, unit), notes)
+            yield _stated(block, (task, metric), (name, _unit(block, task, metric)), notes)
         else:
             yield from _alpaca_columns(block, (task, metric), notes)
 
 
 def _alpaca_columns(block: Block, place: tuple[str, str], notes: Footnotes) -> Iterator[_Column]:
     task, metric = place
-    yield _stated(block, place, (f"{block.title} {metric_words(metric)}", ", %"), notes)
-    yield _Column("n", "", _finder(block, task, metric), lambda f: _count(f.estimate))
+    name = f"{block.title} {metric_words(metric)}"
+    yield _stated(block, place, (name, _unit(block, task, metric)), notes)
+    yield _Column(f"{block.title} n", "", _finder(block, *place), lambda f: _count(f.estimate))
     if any(f.metric.name == _LC for f in block.figures):
         yield _lc(block, task, notes)
     if any(f.metric.name == "avg_length" for f in block.figures):
-        yield _stated(block, (task, "avg_length"), ("Length", " (mean, characters)"), notes)
+        length = f"{block.title} length", " (mean, characters)"
+        yield _stated(block, (task, "avg_length"), length, notes)
+
+
+def _unit(block: Block, task: str, metric: str) -> str:
+    """What follows a chat column's name."""
+    units = {f.estimate.unit for f in block.figures if _place(f) == (task, metric)}
+    return {"percent": ", %", "points": " (1 to 10)"}.get(units.pop(), "") if units else ""
+
+
+def _place(f: Figure) -> tuple[str, str]:
+    return f.estimate.task, f.metric.name
 
 
 def _stated(
@@ -120,7 +131,7 @@ def _stated(
 ) -> _Column:
     """A column whose figures may be others': those that are bear a mark."""
     name, unit = heading
-    of_column = [f for f in block.figures if (f.estimate.task, f.metric.name) == place]
+    of_column = [f for f in block.figures if _place(f) == place]
     said = [set(remarks(f)) for f in of_column if f.is_published]
     common = frozenset(set.intersection(*said)) if len(said) > 1 else frozenset()
 
@@ -181,7 +192,7 @@ def _academic(block: Block, material: Material) -> CardTable | None:
     columns = [_average(block, metric, notes) for metric in average]
     shown = headlines.tasks(block)
     columns += [_task_column(block, task, notes) for task in shown]
-    if not columns:
+    if not list(_estimates(columns, block.models)):
         return None
     key = columns[0] if average or len(columns) == 1 else None
     return _table(block.title, (columns, key), list(block.models), material, notes)
@@ -197,7 +208,7 @@ def _average(block: Block, metric: str, notes: Footnotes) -> _Column:
 
 def _task_column(block: Block, task: str, notes: Footnotes) -> _Column:
     metric = headlines.headline(block, task) or ""
-    known = [f for f in block.figures if (f.estimate.task, f.metric.name) == (task, metric)]
+    known = [f for f in block.figures if _place(f) == (task, metric)]
     said = {headlines.shots(f, block) for f in known} - {None}
     unit = f" ({said.pop()}-shot)" if len(said) == 1 else ""
     if any(not f.metric.higher_is_better for f in known):
@@ -226,7 +237,8 @@ def _table(
         aligned = ["---", *("---:" for _ in ordered)]
     lines = [_row(head), _row(aligned), *(_row(row) for row in rows)]
     how = [] if key is None or len(ordered) < 2 else [_order(key)]
-    if all(e.unit == "percent" for e in _estimates(shown, ordered)):
+    in_heading = any("%" in column.unit for column in shown)
+    if not in_heading and all(e.unit == "percent" for e in _estimates(shown, ordered)):
         how.append("In percent.")
     how += [f"{c.name}: {'; '.join(c.remarks)}." for c in shown if c.remarks]
     if any(" ± " in cell for row in rows for cell in row):

@@ -37,7 +37,7 @@ def test_write_refuses_what_must_not_be_published(tmp_path: Path) -> None:
     assert not (tmp_path / "card.md").exists()
     marked = evalkit(tmp_path, "card", "write", "run", "--allow-unpublishable")
     assert marked.code == 0, marked.err
-    assert "**Not for publication: run: limited" in marked.out
+    assert "**Not for publication: quickstart, run run: limited" in marked.out
 
 
 def test_update_checks_shows_and_writes(tmp_path: Path) -> None:

@@ -70,6 +70,11 @@ def test_figures_are_the_runs_unrounded_with_their_uncertainty(run: Run) -> None
     assert "source" not in result
 
 
+def test_a_source_must_be_an_address(run: Run) -> None:
+    with pytest.raises(CardError, match="source 'my page': expected an address"):
+        card.Card(card.gather([run]), "X", "my page")
+
+
 def test_every_entry_is_the_only_one_of_its_data_set(run: Run) -> None:
     found = [identity(r) for r in made(run).index.results]
     assert len(found) == len(set(found)) == 4
@@ -85,7 +90,7 @@ def test_a_url_becomes_the_source_of_what_was_computed_here(run: Run) -> None:
 def test_the_chat_table_is_sorted_and_marks_what_was_published(run: Run) -> None:
     text = made(run).part("chat")
     head, *rows = cells(text)
-    assert head[:4] == ["Model", "MT-Bench (1 to 10)", "AlpacaEval 1 win rate, %", "n"]
+    assert head[:4] == ["Model", "MT-Bench (1 to 10)", "AlpacaEval 1 win rate, %", "AlpacaEval 1 n"]
     values = [float(row[2].split()[0].split("<")[0]) for row in rows]
     assert values == sorted(values, reverse=True)
     by_name = {row[0]: row for row in rows}
@@ -130,7 +135,10 @@ def test_limited_runs_are_refused_or_marked() -> None:
         card.gather([limited])
     material = card.gather([limited], allow_unpublishable=True)
     written = card.Card(material, "X")
-    assert "> **Not for publication: run: limited to 5 samples per task.**" in written.text()
+    assert (
+        "> **Not for publication: quickstart, run 3f2a9c1b7d04: limited to 5 samples per task.**"
+        in written.text()
+    )
     assert "Not for publication" in written.part("chat")
     for result in written.index.results:
         assert all(metric["args"]["publishable"] is False for metric in result["metrics"])
@@ -250,7 +258,7 @@ def test_who_and_what_must_be_known(run: Run) -> None:
         card.gather([run], "nobody")
     with pytest.raises(CardError, match=r"--only 'x'.*alpaca_eval, mt_bench, lm_eval"):
         card.gather([run], only=["x"])
-    with pytest.raises(CardError, match="no figures of tasks with right answers"):
+    with pytest.raises(CardError, match="no figures of tasks with right answers, only of mt_bench"):
         made(only(run, "mt_bench", "m")).part("academic")
 
 
