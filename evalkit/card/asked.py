@@ -36,9 +36,11 @@ def judge_of(figure: Figure) -> Judge | None:
     entry = _named(figure.run.manifest.get("judges"), name)
     engine = entry.get("engine")
     served = engine.get("model") if isinstance(engine, Mapping) else None
-    known = (said.get("evaluator"), said.get("model"), entry.get("model"), served, name)
-    who = list(dict.fromkeys(str(k) for k in known[:1] if k))
-    who += [str(k) for k in known[1:] if k and str(k) not in who][:1]
+    evaluator = [str(said["evaluator"])] if said.get("evaluator") else []
+    models = (said.get("model"), entry.get("model"), served, name)
+    # An import that does not know who judged calls the judge by what it is.
+    model = [str(m) for m in models if m and m not in ("recorded", *evaluator)][:1]
+    who = [*evaluator, *model]
     if not said and not entry:
         return None
     return Judge(

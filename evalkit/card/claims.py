@@ -28,13 +28,17 @@ class Claims:
 
 
 def claims(material: Material) -> Claims:
-    """A sentence for each headline comparison of the candidate with the runs' baselines."""
+    """A sentence for each headline comparison of the candidate with the runs' baselines.
+
+    Where no run has any, every other model with records is one: imports of single models.
+    """
     runs, candidate = material.runs, material.candidate
-    baselines = [n for n in compare.by_role(runs, "baseline") if n != candidate]
+    others = compare.by_role(runs, "baseline") or compare.names(runs)
+    baselines = [name for name in others if name != candidate]
     try:
         shared = [n for n in baselines if _shares(runs, candidate, n)]
         if not shared:
-            return Claims((), "no baseline has samples of the same benchmark")
+            return Claims((), "no other model has samples of the same benchmark")
         rows = compare.compare(runs, candidate, shared, compare.Options(_level(runs)))
     except ComparisonError as error:
         return Claims((), str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from evalkit.card import headlines
@@ -14,6 +15,8 @@ from evalkit.types import Json
 
 __all__ = ["made_by", "settings"]
 
+_FOLDERS = re.compile(r"(?<![^\s'\"=])/(?:[^\s'\"/]+/)+(?=[^\s'\"/])")
+"""Absolute paths say nothing to those who read a card elsewhere."""
 _METRICS_NAMED = 12
 """Most tasks whose metrics are listed."""
 
@@ -35,7 +38,7 @@ def made_by(material: Material) -> list[Markdown]:
     for run in material.runs:
         m = run.manifest
         version = m.get("versions", {}).get("evalkit", "of unknown version")
-        commands = "; ".join(str(c) for c in m.get("commands", ()))
+        commands = "; ".join(_FOLDERS.sub("", str(c)) for c in m.get("commands", ()))
         again = f"; recompute: {commands}" if commands else ""
         text = f"evalkit {version}, suite {m.get('suite_name')}, run {m.get('run_id')}{again}"
         lines.append(linked(text))

@@ -108,7 +108,7 @@ def _alpaca_columns(block: Block, place: tuple[str, str], notes: Footnotes) -> I
     task, metric = place
     name = f"{block.title} {metric_words(metric)}"
     yield _stated(block, place, (name, _unit(block, task, metric)), notes)
-    yield _Column(f"{block.title} n", "", _finder(block, *place), lambda f: _count(f.estimate))
+    yield _Column(f"n of {block.title}", "", _finder(block, *place), lambda f: _count(f.estimate))
     if any(f.metric.name == _LC for f in block.figures):
         yield _lc(block, task, notes)
     if any(f.metric.name == "avg_length" for f in block.figures):
@@ -191,7 +191,8 @@ def _academic(block: Block, material: Material) -> CardTable | None:
     average = headlines.averages(block)
     columns = [_average(block, metric, notes) for metric in average]
     shown = headlines.tasks(block)
-    columns += [_task_column(block, task, notes) for task in shown]
+    units = {f.estimate.unit for f in block.figures if f.estimate.task in shown}
+    columns += [_task_column(block, task, notes, mixed=len(units) > 1) for task in shown]
     if not list(_estimates(columns, block.models)):
         return None
     key = columns[0] if average or len(columns) == 1 else None
@@ -206,11 +207,13 @@ def _average(block: Block, metric: str, notes: Footnotes) -> _Column:
     return _Column("Average", "", _finder(block, headlines.WHOLE, metric), render, key=True)
 
 
-def _task_column(block: Block, task: str, notes: Footnotes) -> _Column:
+def _task_column(block: Block, task: str, notes: Footnotes, *, mixed: bool) -> _Column:
+    """`mixed`: figures in other units than percent stand beside it."""
     metric = headlines.headline(block, task) or ""
     known = [f for f in block.figures if _place(f) == (task, metric)]
     said = {headlines.shots(f, block) for f in known} - {None}
     unit = f" ({said.pop()}-shot)" if len(said) == 1 else ""
+    unit += ", %" if mixed and any(f.estimate.unit == "percent" for f in known) else ""
     if any(not f.metric.higher_is_better for f in known):
         unit += ", lower is better"
     return _stated(block, (task, metric), (hub.label_of(task), unit), notes)

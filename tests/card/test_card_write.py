@@ -90,7 +90,12 @@ def test_a_url_becomes_the_source_of_what_was_computed_here(run: Run) -> None:
 def test_the_chat_table_is_sorted_and_marks_what_was_published(run: Run) -> None:
     text = made(run).part("chat")
     head, *rows = cells(text)
-    assert head[:4] == ["Model", "MT-Bench (1 to 10)", "AlpacaEval 1 win rate, %", "AlpacaEval 1 n"]
+    assert head[:4] == [
+        "Model",
+        "MT-Bench (1 to 10)",
+        "AlpacaEval 1 win rate, %",
+        "n of AlpacaEval 1",
+    ]
     values = [float(row[2].split()[0].split("<")[0]) for row in rows]
     assert values == sorted(values, reverse=True)
     by_name = {row[0]: row for row in rows}
@@ -127,6 +132,34 @@ def test_sentences_are_compares_and_a_weak_judge_says_prefers(run: Run) -> None:
         assert sentence in allowed or sentence.startswith("A weak judge prefers")
     judged = [s for s in said if "AlpacaEval" in s or "MT-Bench" in s]
     assert not any("is better than" in s for s in judged)
+
+
+def test_models_of_several_imports_are_compared_with_each_other(run: Run) -> None:
+    both = [{**m, "role": "candidate"} for m in run.manifest["models"]]
+    models = {name: {"role": "candidate"} for name in ("quick-lora", "smollm2")}
+    suite = {**run.manifest["suite"], "models": models}
+    imported = replace(run, manifest={**run.manifest, "models": both, "suite": suite})
+    said = card.Card(card.gather([imported], "smollm2"), "X").claims
+    assert len(said.sentences) == 4
+    assert all("quick-lora" in sentence for sentence in said.sentences)
+
+
+def test_commands_are_shown_without_this_machines_folders(run: Run) -> None:
+    command = "evalkit import lm_eval /home/me/results/a.json '/my data/b' --out=/tmp/x/y ./c/d"
+    moved = replace(run, manifest={**run.manifest, "commands": [command]})
+    text = linked_text(made(moved))
+    assert "recompute: evalkit import lm_eval a.json '/my data/b' --out=y ./c/d." in text
+
+
+def test_columns_of_another_unit_are_told_apart(run: Run) -> None:
+    rows = tuple(
+        replace(e, unit="raw") if (e.benchmark, e.task) == ("lm_eval", "sums") else e
+        for e in run.estimates
+    )
+    head = next(cells(made(replace(run, estimates=rows)).part("academic")))
+    assert head == ["Model", "opposites, %", "sums"]
+    assert "In percent." not in made(replace(run, estimates=rows)).part("academic")
+    assert "In percent." in made(run).part("academic")
 
 
 def test_limited_runs_are_refused_or_marked() -> None:
