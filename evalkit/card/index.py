@@ -193,7 +193,7 @@ def _computed(figure: Figure) -> dict[str, Json]:
 def _uncertainty(figure: Figure) -> dict[str, Json]:
     e = figure.estimate
     found: dict[str, Json] = {}
-    if e.standard_error is not None:
+    if e.standard_error:  # 0 where no sample differs from another: it measures nothing
         found["standard_error"] = float(e.standard_error)
     if e.low is not None and e.high is not None:
         found |= {"interval": [float(e.low), float(e.high)], "level": float(e.level)}

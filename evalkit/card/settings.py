@@ -64,7 +64,7 @@ def _parts(block: Block, example: Figure) -> Iterator[str]:
     elif example.stated is not None:
         yield "read from result files that do not state the harness's version"
     if about.get("settings"):
-        yield f"asked with the settings {about['settings']} of the leaderboard"
+        yield f"the leaderboard's settings: {about['settings']}"
     yield _reference(about)
     yield from _judge(example) if block.kind in headlines.CHAT else ()
     yield _sampling(about)

@@ -174,7 +174,8 @@ def _finder(block: Block, task: str, metric: str) -> Callable[[str], Figure | No
 
 def _value(e: Estimate) -> str:
     shown = figure(e.point, e.unit)
-    if e.standard_error is None or e.unit == "characters":
+    # Where no sample differs from another the error is 0, which measures nothing.
+    if not e.standard_error or e.unit == "characters":
         return shown
     return f"{shown} ± {figure(e.standard_error, e.unit)}"
 
@@ -188,14 +189,14 @@ def _count(e: Estimate) -> str:
 
 def _academic(block: Block, material: Material) -> CardTable | None:
     notes = Footnotes()
-    average = headlines.averages(block)
-    columns = [_average(block, metric, notes) for metric in average]
+    average = [_average(block, metric, notes) for metric in headlines.averages(block)]
+    columns = [c for c in average if list(_estimates([c], block.models))]
     shown = headlines.tasks(block)
     units = {f.estimate.unit for f in block.figures if f.estimate.task in shown}
     columns += [_task_column(block, task, notes, mixed=len(units) > 1) for task in shown]
     if not list(_estimates(columns, block.models)):
         return None
-    key = columns[0] if average or len(columns) == 1 else None
+    key = columns[0] if columns[0] in average or len(columns) == 1 else None
     return _table(block.title, (columns, key), list(block.models), material, notes)
 
 

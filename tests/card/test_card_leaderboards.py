@@ -78,6 +78,17 @@ def test_version_1_has_its_columns_in_order_with_shots_and_mmlu_as_it_averaged_i
     assert found["MMLU (5-shot)"]["args"]["leaderboard_settings"] == "current"
 
 
+def test_an_average_that_no_model_has_makes_no_column_and_no_error_is_zero() -> None:
+    figures = [figure("gsm8k", board.V1["gsm8k"][1], 0.0, 0.0)]
+    undefined = replace(figure("open_llm_leaderboard", "average", 0.0, None), point=None)
+    written = made(a_run(1, [*figures, undefined], {"gsm8k": {"shots": 5}}))
+    table = written.part("academic")
+    assert "| **mine** | 0.00 |" in table
+    assert "Average" not in table
+    (result,) = written.index.results
+    assert "standard_error" not in result["metrics"][0]["args"]
+
+
 def test_version_2_shows_families_not_their_parts() -> None:
     figures = [figure(family, "normalised", 10.0 + n, None) for n, family in enumerate(board.V2)]
     figures += [
