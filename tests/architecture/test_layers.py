@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"api"}),
     frozenset({"watch"}),
     frozenset({"runner"}),
-    frozenset({"card", "exporters", "gate", "history", "report"}),
+    frozenset({"card", "evidence", "exporters", "gate", "history", "report"}),
     frozenset({"compare"}),
     frozenset({"importers"}),
     frozenset({"benchmarks", "judges"}),
