@@ -24,6 +24,8 @@ ENOUGH = 0.9
 _STEPS = 100
 _DONE = 1e-12
 """Largest gradient per game at which Newton's method has arrived."""
+_LAST = 1e-9
+"""Largest step of strengths that is the last: the next would be its square."""
 
 
 @dataclass(frozen=True)
@@ -208,9 +210,15 @@ def _why_undefined(wins: Floats, models: Sequence[str]) -> str | None:
     return None
 
 
-def _all_won(wins: Floats) -> bool:
-    """Each has won something off each: strengths exist, and no graph need be searched."""
-    return int((wins > 0).sum()) == len(wins) * (len(wins) - 1)
+def _exist(wins: Floats) -> bool:
+    """Whether strengths do: everyone has won something off everyone, at least by way of others."""
+    import numpy as np
+
+    reached = (wins > 0) | np.eye(len(wins), dtype=bool)
+    # Each squaring doubles how many steps a way may have.
+    for _ in range(len(wins).bit_length()):
+        reached = reached @ reached
+    return bool(reached.all())
 
 
 def _fit(wins: Floats, start: Floats | None = None) -> Floats:
@@ -225,6 +233,9 @@ def _fit(wins: Floats, start: Floats | None = None) -> Floats:
         if abs(gradient).max() <= _DONE * games.sum():
             break
         step = _inverse_information(wins, points) @ gradient
+        if abs(step).max() <= _LAST:
+            points = points + step
+            break
         size = 1.0
         while size > 1e-10 and _log_likelihood(wins, points + size * step) < best:
             size /= 2
@@ -278,7 +289,7 @@ def _bootstrapped(
     flat, found = wins.reshape(n, -1), []
     for block in drawn_weights(n, replicates, seed):
         for total in (block @ flat).reshape(len(block), *wins.shape[1:]):
-            if _all_won(total) or _why_undefined(total, [""] * len(total)) is None:
+            if _exist(total):
                 found.append(_fit(total, points))
     if len(found) < max(2, ENOUGH * replicates):
         words = f"strengths exist in {len(found)} of {replicates} replicates: too few for an error"
