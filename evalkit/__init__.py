@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         load_run,
         load_suite,
         run,
+        watch_checkpoints,
     )
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "load_run",
     "load_suite",
     "run",
+    "watch_checkpoints",
 ]
 
 

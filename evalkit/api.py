@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from evalkit import compare, exporters, extensions, gate, runner, store
+from evalkit import compare, exporters, extensions, gate, runner, store, watch
 from evalkit import suite as suites
 from evalkit.compare import ClaimResult, Row
 from evalkit.errors import SuiteError
@@ -25,6 +25,7 @@ __all__ = [
     "load_run",
     "load_suite",
     "run",
+    "watch_checkpoints",
 ]
 
 Stored: TypeAlias = Run | str | Path
@@ -178,6 +179,26 @@ def gate_run(
         baseline=None if baseline_run is None else _baseline(baseline_run),
         allow_different=allow_different,
     )
+
+
+def watch_checkpoints(
+    folder: str | Path, suite: str | Path, looks: int | None = None, *, rest_s: float = 15.0
+) -> watch.Summary:
+    """Evaluate and gate the checkpoints there are, silently, as `evalkit watch --once` does.
+
+    Args:
+        folder: Where a training run writes its checkpoints.
+        suite: A YAML file whose candidate they take the place of, or the name of a bundled suite.
+        looks: Checkpoints to be gated in all, which fixes what each may spend; None: as the first
+            call for this folder said.
+        rest_s: How long a checkpoint's files must be at rest to be taken.
+
+    Raises:
+        SuiteError: The suite is wrong, or the plan is another than the first call's.
+        DataError: There is no such folder.
+    """
+    training = watch.training(Path(folder), str(suite))
+    return watch.follow(training, looks, None, watch.Options(rest_s, once=True), watch.Silent())
 
 
 def _stored(run: Stored) -> Run:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evalkit.cli.options import verbose_option
-from evalkit.errors import SuiteError
 
 if TYPE_CHECKING:
     from evalkit.gate import GateResult
     from evalkit.runner import Progress
-    from evalkit.watch import Ledger, Look, Plan, Training
+    from evalkit.stats.sequential import Spending
+    from evalkit.watch import Look, Plan
 
 __all__ = ["command"]
 
@@ -29,7 +29,7 @@ class _Options:
     place: Path
     suite: str
     looks: int | None
-    spending: str | None
+    spending: Spending | None
     once: bool
     poll: float
     stop_on_regression: bool
@@ -79,41 +79,22 @@ def command(**given: Any) -> int:
 
     asked = _Options(**given)
     training = watch.training(asked.place, asked.suite, asked.overrides, asked.candidate)
-    with watch.Ledger(training.ledger_folder) as ledger:
-        plan = _plan(asked, training, ledger)
-        ledger.begin(plan)
-        options = watch.Options(asked.poll, asked.once, asked.stop_on_regression)
-        click.echo(f"ledger: {ledger.path}", err=True)
-        standing = watch.watch(training, ledger, options, _Listener(asked, plan))
-        summary = watch.summarise(training, ledger, standing)
+    options = watch.Options(asked.poll, asked.once, asked.stop_on_regression)
+    listener = _Listener(asked)
+    summary = watch.follow(training, asked.looks, asked.spending, options, listener)
     if asked.as_json:
         click.echo(json.dumps(watch.summary_json(summary), indent=1, ensure_ascii=False))
     else:
-        click.echo(f"{standing.ended}\n", err=True)
+        click.echo(f"{summary.standing.ended}\n", err=True)
         click.echo("\n".join(watch.summary_lines(summary)))
     return summary.exit_code
-
-
-def _plan(asked: _Options, training: Training, ledger: Ledger) -> Plan:
-    """As asked, or as it was before where nothing is asked."""
-    before = ledger.plan
-    looks = asked.looks or (before.looks if before else None)
-    spending = asked.spending or (before.spending if before else "even")
-    if looks is None:
-        suggested = training.suggested_looks()
-        hint = f"; the trainer's state lets expect {suggested}" if suggested else ""
-        raise SuiteError(
-            f"--looks is missing: alpha is spread over a planned number of checkpoints, which "
-            f"must be named before the first of them is seen{hint}"
-        )
-    return training.plan(looks, spending)  # type: ignore[arg-type]
 
 
 class _Listener:
     """Says on the terminal what happens."""
 
-    def __init__(self, asked: _Options, plan: Plan) -> None:
-        self._asked, self._plan = asked, plan
+    def __init__(self, asked: _Options) -> None:
+        self._asked = asked
 
     def progress(self) -> Progress:
         """A display of its own for each checkpoint."""
@@ -127,10 +108,10 @@ class _Listener:
 
         click.echo(one_line(visible(text)), err=True)
 
-    def decided(self, look: Look, result: GateResult) -> None:
+    def decided(self, plan: Plan, look: Look, result: GateResult) -> None:
         """The gate's lines, and what they cost."""
         from evalkit import gate, watch
         from evalkit.tables import one_line, visible
 
-        shown = [one_line(visible(watch.look_words(look, self._plan))), *gate.gate_lines(result)]
+        shown = [one_line(visible(watch.look_words(look, plan))), *gate.gate_lines(result)]
         click.echo("\n".join([*shown, ""]), err=self._asked.as_json)

@@ -23,10 +23,10 @@ from evalkit.watch.folders import (
     state_of,
     training_ended,
 )
-from evalkit.watch.ledger import Failure, Ledger, Look
+from evalkit.watch.ledger import Failure, Ledger, Look, Plan
 from evalkit.watch.training import Training
 
-__all__ = ["Listener", "Options", "Standing", "changed_text", "watch"]
+__all__ = ["Listener", "Options", "Silent", "Standing", "changed_text", "watch"]
 
 
 _TRIES = 3
@@ -55,9 +55,23 @@ class Listener(Protocol):
         """Something to know."""
         ...
 
-    def decided(self, look: Look, result: gate.GateResult) -> None:
+    def decided(self, plan: Plan, look: Look, result: gate.GateResult) -> None:
         """A checkpoint has its verdict."""
         ...
+
+
+class Silent:
+    """Listens and says nothing."""
+
+    def progress(self) -> runner.Progress:
+        """One that says nothing either."""
+        return runner.Silent()
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def decided(self, plan: Plan, look: Look, result: gate.GateResult) -> None:
+        """Nothing."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +99,10 @@ def watch(training: Training, ledger: Ledger, options: Options, listener: Listen
     Raises:
         EvalkitError: What is nobody's but the user's to mend; the same call goes on from there.
     """
+    watching = _Watch(training, ledger, options, listener)
     for look in ledger.open_looks:
-        listener.decided(look, decide(look, training, ledger))
-    return _Watch(training, ledger, options, listener).follow()
+        watching.decide(look)
+    return watching.follow()
 
 
 class _Watch:
@@ -154,8 +169,14 @@ class _Watch:
             self.resting.add(folder.name)
             self.listener.note(f"{folder.name} failed and spends nothing: {found.reason}")
             return
-        self.listener.decided(found, decide(found, self.training, self.ledger))
+        self.decide(found)
         self.resting.clear()
+
+    def decide(self, look: Look) -> None:
+        """Open a look's gate."""
+        assert self.ledger.plan is not None, "a plan is made before the first look"
+        result = decide(look, self.training, self.ledger)
+        self.listener.decided(self.ledger.plan, look, result)
 
     def _standing(self, ended: str) -> Standing:
         found = find_folders(self.training.place)

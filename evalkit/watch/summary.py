@@ -144,17 +144,17 @@ def summary_lines(summary: Summary) -> list[str]:
     spent, left = significant(summary.spent), significant(summary.left)
     head = f"{plan.candidate} in {plan.checkpoints}: {done}; alpha {plan.alpha:g}: {spent} spent, "
     kept = f"the probability of a false regression is at most {plan.alpha:g}, and so is that of a "
-    lines = [
-        one_line(visible(f"{head}{left} left")),
-        f"Over all planned looks together {kept}false pass.",
-        "",
+    blocks = [
+        [
+            one_line(visible(f"{head}{left} left")),
+            f"Over all planned looks together {kept}false pass.",
+        ],
+        table_to_text(summary_table(summary)).split("\n") if summary.looks else [],
+        [one_line(visible(line)) for line in _remarks(summary)],
+        *(history.series_lines(series) for series in summary.series),
     ]
-    if summary.looks:
-        lines += [*table_to_text(summary_table(summary)).split("\n"), ""]
-    lines += [one_line(visible(line)) for line in _remarks(summary)]
-    for series in summary.series:
-        lines += ["", *history.series_lines(series)]
-    return lines
+    shown = [["", *block] for block in blocks if block]
+    return [line for block in shown for line in block][1:]
 
 
 def _remarks(summary: Summary) -> Iterator[str]:

@@ -61,7 +61,7 @@ def test_once_prints_verdicts_what_is_spent_and_the_best(workspace: Path) -> Non
 def test_input_errors(workspace: Path) -> None:
     missing = evalkit(workspace, "watch", "out", "small.yaml", "--once", "--poll", "0.1")
     assert missing.code == 2
-    assert "--looks is missing" in missing.err
+    assert "(--looks N) before the first" in missing.err
     assert evalkit(workspace, "watch", "nowhere", "small.yaml", "--looks", "3").code == 2
     assert once(workspace).code == 3, "nothing is there yet"
     changed = evalkit(workspace, "watch", "out", "small.yaml", "--once", "--looks", "9")

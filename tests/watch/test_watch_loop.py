@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import evalkit
 from evalkit import gate, history, runner, store, watch
 from evalkit.errors import DataError, SuiteError
 from tests.watch.conftest import SUITE, break_weights, faults, remove, save, save_adapter, trained
@@ -27,7 +28,7 @@ class Listener:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def decided(self, look: watch.Look, result: gate.GateResult) -> None:
+    def decided(self, plan: watch.Plan, look: watch.Look, result: gate.GateResult) -> None:
         self.looks.append(look)
 
 
@@ -40,11 +41,8 @@ def follow(
 ) -> watch.Summary:
     """`evalkit watch out small.yaml` in the current folder."""
     training = watch.training(Path("out"), "small.yaml")
-    with watch.Ledger(training.ledger_folder) as ledger:
-        ledger.begin(training.plan(looks, "even"))
-        options = watch.Options(0.05, once, stop_on_regression)
-        standing = watch.watch(training, ledger, options, listener or Listener())
-        return watch.summarise(training, ledger, standing)
+    options = watch.Options(0.05, once, stop_on_regression)
+    return watch.follow(training, looks, None, options, listener or watch.Silent())
 
 
 def names(summary: watch.Summary) -> list[str]:
@@ -386,6 +384,16 @@ def test_without_any_score_a_look_is_undecided_and_figures_are_missing(workspace
     assert [v.verdict for _, v in summary.looks] == ["inconclusive"]
     assert summary.series == ()
     assert any("avg_length" in note for note in summary.notes)
+
+
+def test_the_library_does_what_the_command_does(workspace: Path) -> None:
+    save(workspace / "out" / "checkpoint-10")
+    with pytest.raises(SuiteError, match="number of looks is missing"):
+        evalkit.watch_checkpoints("out", "small.yaml", rest_s=0.05)
+    summary = evalkit.watch_checkpoints("out", "small.yaml", LOOKS, rest_s=0.05)
+    assert names(summary) == ["checkpoint-10"]
+    assert evalkit.watch_checkpoints(workspace / "out", "small.yaml", LOOKS).plan != summary.plan
+    assert evalkit.watch_checkpoints("out", "small.yaml") == summary == follow()
 
 
 def test_the_folder_of_checkpoints_must_be_there(workspace: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from evalkit import models, watch
 from tests.models import conftest as tiny
-from tests.watch.test_watch_loop import Listener
 
 pytestmark = pytest.mark.slow
 
@@ -61,10 +60,7 @@ def model(folder: Path, seed: int) -> None:
 def follow(place: Path, weights: str) -> watch.Summary:
     (place / "s.yaml").write_text(SUITE.format(weights=weights))
     training = watch.training(Path("out"), "s.yaml")
-    with watch.Ledger(training.ledger_folder) as ledger:
-        ledger.begin(training.plan(4, "even"))
-        standing = watch.watch(training, ledger, watch.Options(0.05, once=True), Listener())
-        return watch.summarise(training, ledger, standing)
+    return watch.follow(training, 4, None, watch.Options(0.05, once=True), watch.Silent())
 
 
 def test_models_that_load_are_gated_and_others_fail_for_their_reason(
