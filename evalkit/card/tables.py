@@ -21,6 +21,8 @@ __all__ = ["CardTable", "academic_tables", "chat_table"]
 
 _LC = "length_controlled_win_rate"
 _CAPPED = "length_capped_win_rate"
+_N = "n of "
+"""How the columns of sample counts begin, where there are several."""
 _WIDE = 12
 """Most tasks that stand side by side; more stand one below the other."""
 
@@ -65,6 +67,8 @@ def chat_table(material: Material) -> CardTable | None:
     notes = Footnotes()
     blocks = [b for kind in headlines.CHAT for b in material.blocks if b.kind == kind]
     columns = [column for block in blocks for column in _chat_columns(block, notes)]
+    if sum(column.name.startswith(_N) for column in columns) == 1:
+        columns = [replace(c, name="n") if c.name.startswith(_N) else c for c in columns]
     models = list(dict.fromkeys(m for b in blocks for m in b.models))
     if not list(_estimates(columns, models)):
         return None
@@ -108,7 +112,7 @@ def _alpaca_columns(block: Block, place: tuple[str, str], notes: Footnotes) -> I
     task, metric = place
     name = f"{block.title} {metric_words(metric)}"
     yield _stated(block, place, (name, _unit(block, task, metric)), notes)
-    yield _Column(f"n of {block.title}", "", _finder(block, *place), lambda f: _count(f.estimate))
+    yield _Column(f"{_N}{block.title}", "", _finder(block, *place), lambda f: _count(f.estimate))
     if any(f.metric.name == _LC for f in block.figures):
         yield _lc(block, task, notes)
     if any(f.metric.name == "avg_length" for f in block.figures):
