@@ -94,7 +94,7 @@ def test_the_chat_table_is_sorted_and_marks_what_was_published(run: Run) -> None
         "Model",
         "MT-Bench (1 to 10)",
         "AlpacaEval 1 win rate, %",
-        "n of AlpacaEval 1",
+        "n",
     ]
     values = [float(row[2].split()[0].split("<")[0]) for row in rows]
     assert values == sorted(values, reverse=True)
@@ -237,6 +237,7 @@ def test_figures_that_were_made_differently_stand_apart(run: Run) -> None:
     apart = [b for b in material.blocks if b.entry == "alpaca_eval"]
     assert [b.apart for b in apart] == ["", "max_tokens: 512 against 256"]
     head = next(cells(card.Card(material, "X").part("chat")))
+    assert "n of AlpacaEval 1" in head
     assert "AlpacaEval 1 (max\\_tokens: 512 against 256) win rate, %" in head
 
 
