@@ -29,6 +29,7 @@ _COMMANDS = {
     "history": "Figures over the checkpoints of a training run.",
     "watch": "Evaluate and gate the checkpoints of a training run as they appear.",
     "power": "What a suite can resolve, before anything is spent.",
+    "view": "Runs in a browser: an index, reports, side by side.",
     "report": "Render a stored run's reports again.",
     "export": "Write runs in the forms that other tools read.",
     "card": "Model cards: write them from runs, update real ones, audit any.",

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
+
+from evalkit.store.finding import NaturalKey, natural_key
 
 __all__ = ["NaturalKey", "Step", "natural_key", "step_of"]
 
@@ -18,10 +20,7 @@ _COUNTED = re.compile(
     r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,3})?)(?P<times>[km]?)(?![0-9a-z])",
     re.IGNORECASE,
 )
-_DIGITS = re.compile("([0-9]+)")
 _TIMES = {"": 1, "k": 1_000, "m": 1_000_000}
-
-NaturalKey: TypeAlias = tuple[tuple[tuple[int, int, str], ...], str]
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,3 @@ def step_of(names: Iterable[str]) -> Step | None:
 def _step(match: re.Match[str]) -> Step:
     value = float(match["number"]) * _TIMES[match["times"].lower()]
     return Step("epoch" if match["word"].lower().startswith("epoch") else "step", value)
-
-
-def natural_key(name: str) -> NaturalKey:
-    """Sorts names as people do: `checkpoint-9` before `checkpoint-10`.
-
-    Different names have different keys, so that a sort depends on nothing else.
-    """
-    parts = []
-    for part in _DIGITS.split(name):
-        parts.append((0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()))
-    return tuple(parts), name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ from evalkit import store
 from evalkit.errors import DataError
 from evalkit.history.order import Step, natural_key, step_of
 from evalkit.store.codec import CodecError
-from evalkit.store.manifest import MANIFEST_NAME
 from evalkit.store.runs import read_sessions
 from evalkit.types import Json, Run
 
@@ -56,23 +54,14 @@ def find_runs(places: Sequence[Path]) -> tuple[list[Run], list[str]]:
     runs: dict[Path, Run] = {}
     notes: list[str] = []
     for place in places:
-        if not place.is_dir() or (place / MANIFEST_NAME).is_file():
-            folders, named = [place], True
-        else:
-            folders, named = list(_folders(place)), False
-        if not folders:
-            raise DataError(
-                f"{str(place)!r} holds no run (no folder in it has a {MANIFEST_NAME}); "
-                f"name a folder such as reports/SUITE, or runs in it"
-            )
-        for folder in folders:
+        for folder in store.run_folders(place):
             key = folder.resolve()
             if key in runs:
                 continue
             try:
                 runs[key] = store.read_run(folder)
             except DataError as error:
-                if named:
+                if folder == place:
                     raise
                 notes.append(f"left out: {error}")
     whole = [run for run in runs.values() if run.manifest.get("sealed")]
@@ -80,15 +69,6 @@ def find_runs(places: Sequence[Path]) -> tuple[list[Run], list[str]]:
         if not run.manifest.get("sealed"):
             notes.append(f"left out: {run.folder} is not finished; run its suite again")
     return whole, notes
-
-
-def _folders(place: Path) -> Iterator[Path]:
-    """Folders below `place` that have a manifest, by name; hidden ones are not entered."""
-    for folder, inner, files in os.walk(place):
-        inner[:] = sorted((n for n in inner if not n.startswith(".")), key=natural_key)
-        if MANIFEST_NAME in files:
-            yield Path(folder)
-            inner.clear()
 
 
 def checkpoints(runs: Sequence[Run], model: str | None = None) -> Found:

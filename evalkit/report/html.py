@@ -20,7 +20,7 @@ from evalkit.report import browser
 from evalkit.report.page import Page
 from evalkit.tables import one_line, visible
 
-__all__ = ["to_html"]
+__all__ = ["environment", "hash_source", "policies", "style", "to_html"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LONG = 700
@@ -31,38 +31,53 @@ _PREVIEW = 260
 
 def to_html(page: Page, *, split: bool = False) -> str:
     """The whole file as text; `split` leaves the samples to the files beside it."""
-    style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
-    script = ""
-    if page.samples is not None:
-        style, script = style + browser.style(), browser.script()
-    template = _environment().get_template("page.html.j2")
+    sheet, script = _parts(samples=page.samples is not None)
+    template = environment().get_template("page.html.j2")
     # Style sheet and script are files of this package: the only text that is not escaped.
     return template.render(
         page=page,
-        style=Markup(style),  # noqa: S704
+        style=Markup(sheet),  # noqa: S704
         script=Markup(script),  # noqa: S704
-        policy=_policy(style, script, split=split),
+        policy=_policy(sheet, script, split=split),
         split=split,
     )
 
 
-def _policy(style: str, script: str, *, split: bool) -> str:
-    rules = ["default-src 'none'", f"style-src {_hash(style)}"]
+def style() -> str:
+    """The style sheet of a page without samples."""
+    return (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+
+
+def policies() -> frozenset[str]:
+    """The Content-Security-Policies of every kind of page that this version writes."""
+    kinds = ((False, False), (True, False), (True, True))
+    return frozenset(_policy(*_parts(samples=samples), split=split) for samples, split in kinds)
+
+
+def _parts(*, samples: bool) -> tuple[str, str]:
+    """Style sheet and script."""
+    return (style() + browser.style(), browser.script()) if samples else (style(), "")
+
+
+def _policy(sheet: str, script: str, *, split: bool) -> str:
+    rules = ["default-src 'none'", f"style-src {hash_source(sheet)}"]
     if script:
-        rules += [f"script-src {_hash(script)}", "require-trusted-types-for 'script'"]
+        rules += [f"script-src {hash_source(script)}", "require-trusted-types-for 'script'"]
         rules += ["trusted-types 'none'"]
     if script and split:
         rules += ["connect-src 'self'"]
     return "; ".join([*rules, "img-src data:", "base-uri 'none'", "form-action 'none'"])
 
 
-def _hash(text: str) -> str:
+def hash_source(text: str) -> str:
+    """`text` as a policy's source: exactly this style sheet or script."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Jinja that escapes every string, after spelling out what cannot be seen."""
     environment = Environment(
         autoescape=True,
         loader=FileSystemLoader(_TEMPLATES),

@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"api"}),
     frozenset({"watch"}),
-    frozenset({"runner"}),
+    frozenset({"runner", "viewer"}),
     frozenset({"card", "evidence", "exporters", "gate", "history", "report"}),
     frozenset({"compare"}),
     frozenset({"importers"}),

@@ -1,0 +1,188 @@
+"""The runs that are shown, each with what an index needs; records are read only when asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from evalkit import report, store
+from evalkit.errors import EvalkitError
+from evalkit.store.codec import CodecError
+from evalkit.store.manifest import MANIFEST_NAME
+from evalkit.store.results import RESULTS_NAME
+from evalkit.store.runs import read_sessions
+from evalkit.types import Estimate, Json, Run
+
+__all__ = ["Entry", "Library", "headline_metrics"]
+
+_SLUG = 12
+_MANY = 20_000
+"""Records from which on a page reads its samples from files beside it, as they are asked for."""
+_KEPT_RUNS = 4
+"""Runs whose records stay in memory."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run folder."""
+
+    slug: str
+    """Its part of an address: hex digits, whatever its name holds."""
+    folder: Path
+    manifest: Mapping[str, Json]
+    estimates: tuple[Estimate, ...]
+    started: float | None
+    """Unix time at which its first session began."""
+    error: str = ""
+    """Why it cannot be shown; empty: it can."""
+
+    @property
+    def suite(self) -> str:
+        """Name of its suite."""
+        return str(self.manifest.get("suite_name", ""))
+
+    @property
+    def run_id(self) -> str:
+        """As the manifest has it."""
+        return str(self.manifest.get("run_id", ""))
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Its candidates; all that were asked where it has none."""
+        entries = [e for e in _list(self.manifest.get("models")) if isinstance(e, Mapping)]
+        chosen = [e for e in entries if e.get("role") == "candidate"] or entries
+        return tuple(str(e.get("name")) for e in chosen)
+
+    @property
+    def date(self) -> str:
+        """Of the first session, in UTC; empty where no session is stored."""
+        if self.started is None:
+            return ""
+        return datetime.fromtimestamp(self.started, UTC).strftime("%Y-%m-%d %H:%M")
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What must be known before a figure is quoted."""
+        if self.error:
+            return ("unreadable",)
+        marks = [] if self.manifest.get("sealed") else ["not finished"]
+        limit = self.manifest.get("limit")
+        if isinstance(limit, int):
+            marks.append(f"limited to {limit} a task")
+        if any(
+            finding.get("damaged")
+            for evidence in _list(self.manifest.get("evidence"))
+            for finding in _list(evidence.get("findings"))
+        ):
+            marks.append("damaged evidence")
+        if not marks and self.manifest.get("publishable") is False:
+            marks.append("not publishable")
+        return tuple(marks)
+
+    def figure(self, model: str, key: tuple[str, str, str]) -> Estimate | None:
+        """A model's figure by (benchmark, task, metric)."""
+        for e in self.estimates:
+            if e.model == model and e.category is None and (e.benchmark, e.task, e.metric) == key:
+                return e
+        return None
+
+
+class Library:
+    """The runs in some places, looked for anew at every visit, so that new ones appear."""
+
+    def __init__(self, places: Sequence[Path]) -> None:
+        self.places = tuple(places)
+        self._read = lru_cache(maxsize=None)(_entry)
+        self._runs = lru_cache(maxsize=_KEPT_RUNS)(_run)
+        self._pages = lru_cache(maxsize=_KEPT_RUNS)(self._rendered)
+
+    def entries(self) -> list[Entry]:
+        """By place and name, each run once.
+
+        Raises:
+            DataError: a place is not there or holds no run.
+        """
+        found: dict[str, Entry] = {}
+        for place in self.places:
+            for folder in store.run_folders(place):
+                home = folder.parent if folder.is_file() else folder
+                entry = self._read(home, _state(home))
+                found.setdefault(entry.slug, entry)
+        return list(found.values())
+
+    def entry(self, slug: str) -> Entry | None:
+        """The run of an address."""
+        return next((e for e in self.entries() if e.slug == slug), None)
+
+    def run(self, entry: Entry) -> Run:
+        """With its records.  Raises DataError."""
+        return self._runs(entry.folder, _state(entry.folder))
+
+    def page(self, entry: Entry) -> Mapping[str, bytes]:
+        """Its report by file names, rendered now; nothing is written.  Raises DataError."""
+        return self._pages(entry.folder, _state(entry.folder))
+
+    def _rendered(self, folder: Path, state: tuple[int, ...]) -> Mapping[str, bytes]:
+        run = self._runs(folder, state)
+        suite = dict(run.manifest.get("suite", {}))
+        suite["report"] = {**dict(suite.get("report") or {}), "formats": ["html"]}
+        only_html = replace(run, manifest={**run.manifest, "suite": suite})
+        return report.render(only_html, split=len(run.records) > _MANY)
+
+
+def headline_metrics(entries: Sequence[Entry]) -> list[tuple[str, str, str]]:
+    """(benchmark, task, metric) of every headline figure there is, in order of appearance."""
+    return list(dict.fromkeys(key for entry in entries for key in _headlines(entry)))
+
+
+def _headlines(entry: Entry) -> Iterator[tuple[str, str, str]]:
+    with_figure = {(e.benchmark, e.task, e.metric) for e in entry.estimates}
+    for benchmark in _list(entry.manifest.get("benchmarks")):
+        for task, about in dict(benchmark.get("tasks") or {}).items():
+            for metric in _list(about.get("metrics")):
+                key = (str(benchmark.get("name")), str(task), str(metric.get("name")))
+                if metric.get("primary") and key in with_figure:
+                    yield key
+
+
+def _state(folder: Path) -> tuple[int, ...]:
+    """Changes whenever the run was written."""
+    found: list[int] = []
+    for name in (MANIFEST_NAME, RESULTS_NAME, "records.jsonl"):
+        try:
+            about = (folder / name).stat()
+        except OSError:
+            found += [0, 0]
+        else:
+            found += [about.st_mtime_ns, about.st_size]
+    return tuple(found)
+
+
+def _entry(folder: Path, state: tuple[int, ...]) -> Entry:
+    resolved = str(folder.resolve()).encode("utf-8", "surrogateescape")
+    slug = hashlib.sha256(resolved).hexdigest()[:_SLUG]
+    try:
+        manifest = store.read_manifest(folder)
+        estimates = store.read_results(folder / RESULTS_NAME)[0] if manifest.get("sealed") else ()
+    except EvalkitError as error:
+        return Entry(slug, folder, {}, (), None, str(error))
+    return Entry(slug, folder, manifest, estimates, _started(folder))
+
+
+def _run(folder: Path, state: tuple[int, ...]) -> Run:
+    return store.read_run(folder)
+
+
+def _started(folder: Path) -> float | None:
+    try:
+        return float(read_sessions(folder)[0]["started"])
+    except (CodecError, IndexError, KeyError, TypeError, ValueError, OSError):
+        return None
+
+
+def _list(value: Json) -> Sequence[Json]:
+    return value if isinstance(value, list | tuple) else ()

@@ -1,0 +1,271 @@
+"""Hands out the viewer's pages and the runs' own files, to this machine and nobody else.
+
+What holds it together: it listens on 127.0.0.1, answers GET and HEAD, and only where the Host
+header names it (else any web page could have its own name point here, "DNS rebinding").  A path
+is looked up, never joined as it stands; links that lead out of a run are not followed.  A stored
+index.html is sent only under the policy that this version's own pages have, so that no other
+script in it can run; else the report is rendered anew from the records.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import socketserver
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from evalkit.errors import EvalkitError
+from evalkit.viewer import pages
+from evalkit.viewer.comparing import choose, side_by_side
+from evalkit.viewer.found import Entry, Library
+from evalkit.viewer.index import index_page
+
+__all__ = ["Server", "serving"]
+
+_LOG = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+REPORT = "index.html"
+_SILENT_S = 30
+"""Seconds after which a connection that says nothing is closed."""
+_PLAIN = {
+    **dict.fromkeys((".md", ".txt", ".csv", ".yaml", ".yml", ".jsonl"), "text/plain"),
+    ".json": "application/json",
+    ".xml": "text/plain",
+    ".svg": "text/plain",
+}
+"""Types of files that are shown; others are saved.  Nothing is served as what could run."""
+_SAMPLES = re.compile(r"samples/[0-9a-f]+\.json\.gz")
+"""Files beside a report that is rendered here and too big for one page."""
+_NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Server(ThreadingHTTPServer):
+    """Serves a library until it is shut down."""
+
+    daemon_threads = True
+
+    def __init__(self, library: Library, port: int = 0) -> None:
+        """Listen on `port`; 0: any that is free.  Raises OSError."""
+        self.library = library
+        super().__init__((HOST, port), _Handler)
+
+    def server_bind(self) -> None:
+        """Without asking the resolver for this machine's name, which may take seconds."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, int(self.server_address[1])
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """What a Host header may say."""
+        names = (HOST, "localhost")
+        plain = names if self.server_port == 80 else ()
+        return frozenset((*plain, *(f"{name}:{self.server_port}" for name in names)))
+
+    @property
+    def address(self) -> str:
+        """Of the index."""
+        return f"http://{HOST}:{self.server_port}/"
+
+    def address_of(self, entry: Entry) -> str:
+        """Of a run's report."""
+        return f"{self.address}runs/{entry.slug}/{REPORT}"
+
+
+@contextmanager
+def serving(library: Library, port: int = 0) -> Iterator[Server]:
+    """A server that answers in the background until the block ends."""
+    with Server(library, port) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _NoPage(Exception):
+    """What was asked for is not to be had."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    server: Server
+    server_version = "evalkit"
+    sys_version = ""
+    protocol_version = "HTTP/1.1"
+    timeout: ClassVar[float] = _SILENT_S
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        """Answer without a body."""
+        self._answer()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("do_"):
+            return self._refuse_method
+        raise AttributeError(name)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base names it
+        """Say nothing: addresses hold names of runs."""
+
+    def _refuse_method(self) -> None:
+        self.close_connection = True
+        self._page(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            pages.error_html(405, "Not allowed", f"{self.command!r}: only GET and HEAD are."),
+            {"Allow": "GET, HEAD"},
+        )
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What cannot even be read as a request."""
+        self.close_connection = True
+        self.request_version = self.default_request_version
+        self._error(HTTPStatus(code), message or "no request that can be answered")
+
+    def _answer(self) -> None:
+        try:
+            self._check_sender()
+            self._route()
+        except _NoPage as error:
+            self._error(error.status, str(error))
+        except EvalkitError as error:
+            self._error(HTTPStatus.BAD_REQUEST, str(error))
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+        except Exception:  # noqa: BLE001 - a bug must not end as an empty answer
+            _LOG.exception("a bug in evalkit's viewer, at %r", self.path)
+            self._error(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a bug in evalkit")
+
+    def _check_sender(self) -> None:
+        hosts = self.headers.get_all("Host") or []
+        if len(hosts) != 1 or hosts[0].lower() not in self.server.hosts:
+            text = f"{hosts!r} is not this server; open {self.server.address}"
+            raise _NoPage(HTTPStatus.MISDIRECTED_REQUEST, text)
+        foreign = self.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
+        if foreign and self.headers.get("Sec-Fetch-Mode") != "navigate":
+            raise _NoPage(HTTPStatus.FORBIDDEN, "asked for by another site's page")
+
+    def _route(self) -> None:
+        parts = urlsplit(self.path)
+        query = parse_qs(parts.query, max_num_fields=20)
+        names = [unquote(name, errors="surrogateescape") for name in parts.path.split("/")[1:]]
+        match names:
+            case [""]:
+                entries = self.server.library.entries()
+                page = index_page(entries, *query.get("sort", [])[:1])
+                self._page(HTTPStatus.OK, pages.index_html(page, self.server.library.places))
+            case ["compare"]:
+                sides = choose(self.server.library.entries(), query.get("run", []))
+                found = side_by_side(self.server.library, sides)
+                self._page(HTTPStatus.OK, pages.compare_html(found))
+            case ["runs", slug, *inside] if inside and inside != [""]:
+                self._file(self._entry(slug), inside)
+            case _:
+                raise _NoPage(HTTPStatus.NOT_FOUND, f"no page is called {parts.path!r}")
+
+    def _entry(self, slug: str) -> Entry:
+        entry = self.server.library.entry(slug)
+        if entry is None or entry.error:
+            raise _NoPage(HTTPStatus.NOT_FOUND, f"no run is called {slug!r}")
+        return entry
+
+    # --- files of a run -------------------------------------------------------------------------
+
+    def _file(self, entry: Entry, names: list[str]) -> None:
+        if names == [REPORT]:
+            self._report(entry)
+            return
+        path, name = _inside(entry.folder, names), "/".join(names)
+        if path is None and _SAMPLES.fullmatch(name):
+            rendered = self.server.library.page(entry).get(name)
+            if rendered is not None:
+                policy = {"Content-Security-Policy": f"{_NOTHING}; sandbox"}
+                self._send(HTTPStatus.OK, "application/octet-stream", rendered, policy)
+                return
+        if path is None:
+            raise _NoPage(HTTPStatus.NOT_FOUND, f"the run has no file {name!r}")
+        kind = _PLAIN.get(path.suffix.lower())
+        headers = {"Content-Security-Policy": f"{_NOTHING}; sandbox"}
+        if kind is None:
+            headers["Content-Disposition"] = "attachment"
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            self._head(HTTPStatus.OK, kind or "application/octet-stream", size, headers)
+            if self.command != "HEAD":
+                shutil.copyfileobj(file, self.wfile)
+
+    def _report(self, entry: Entry) -> None:
+        """The stored page where it is of this version, else rendered now."""
+        stored = _inside(entry.folder, [REPORT])
+        data = None if stored is None else stored.read_bytes()
+        policy = None if data is None else pages.stored_policy(data)
+        if data is None or policy is None:
+            data = self.server.library.page(entry)[REPORT]
+            policy = pages.stored_policy(data)
+        headers = {"Content-Security-Policy": f"{policy}; frame-ancestors 'none'"}
+        self._send(HTTPStatus.OK, "text/html", data, headers)
+
+    # --- answers --------------------------------------------------------------------------------
+
+    def _error(self, status: HTTPStatus, text: str) -> None:
+        self._page(status, pages.error_html(status.value, status.phrase, text))
+
+    def _page(
+        self, status: HTTPStatus, html: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        policy = {"Content-Security-Policy": pages.page_policy()}
+        self._send(status, "text/html", html.encode("utf-8"), {**policy, **(headers or {})})
+
+    def _send(self, status: HTTPStatus, kind: str, data: bytes, headers: Mapping[str, str]) -> None:
+        self._head(status, kind, len(data), headers)
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def _head(self, status: HTTPStatus, kind: str, size: int, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        charset = "; charset=utf-8" if kind.startswith("text/") else ""
+        self.send_header("Content-Type", f"{kind}{charset}")
+        self.send_header("Content-Length", str(size))
+        for name, value in {**_HEADERS, **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+
+def _inside(folder: Path, names: list[str]) -> Path | None:
+    """A plain file of the run; None for whatever else a path may lead to."""
+    for name in names:
+        if not name or name.startswith(".") or any(c in name for c in "/\\\0:"):
+            return None
+    try:
+        path = folder.joinpath(*names).resolve(strict=True)
+        if path.is_file() and path.is_relative_to(folder.resolve()):
+            return path
+    except (OSError, ValueError):
+        pass
+    return None
