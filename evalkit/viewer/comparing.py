@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit.compare import Options, Row, compare, rows_table
-from evalkit.compare.words import bounds, has_width, metric_words, task_label
+from evalkit.compare.words import benchmark_label, bounds, has_width, metric_words, task_label
 from evalkit.errors import ComparisonError, DataError
 from evalkit.tables import Cell, Column, Table, count, figure
 from evalkit.types import Run
@@ -44,6 +44,8 @@ class Contest:
     sentences: tuple[str, ...]
     refusals: tuple[str, ...]
     """Why benchmarks were not compared, line by line."""
+    caveat: str = ""
+    """Whose word not to take; empty: nobody's."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,25 @@ def _contest(first: tuple[Run, Sided], other: tuple[Run, Sided], options: Option
         table=rows_table(rows) if rows else None,
         sentences=tuple(row.sentence for row in rows),
         refusals=tuple(refusals),
+        caveat=_weak_judges((base, run), alike),
+    )
+
+
+def _weak_judges(runs: Sequence[Run], benchmarks: Sequence[str]) -> str:
+    """Benchmarks among these that a model of the suite judged."""
+    found: dict[str, None] = {}
+    for run in runs:
+        local = {str(j.get("name")) for j in run.manifest.get("judges", ()) if j.get("local")}
+        for record in run.records:
+            judged = any(j.judge in local for j in record.outcome.judgments)
+            if judged and record.benchmark in benchmarks:
+                found[record.benchmark] = None
+    if not found:
+        return ""
+    labels = ", ".join(benchmark_label(name) for name in found)
+    return (
+        f"{labels}: judged by a model of the suite. Such scores say what a weak judge prefers, "
+        "not which model is better; do not publish them."
     )
 
 

@@ -17,6 +17,13 @@ __all__ = ["Cell", "Heading", "IndexPage", "Line", "index_page"]
 _MOST = 12
 """Headline figures with a column of their own; reports have the others."""
 _DEFAULT = "-date"
+_FIXED = (
+    ("run", "Run"),
+    ("suite", "Suite"),
+    ("model", "Model"),
+    ("date", "First session"),
+    ("marks", "Marks"),
+)
 
 _SortKey: TypeAlias = Callable[["_Row"], tuple[object, ...] | None]
 
@@ -124,13 +131,12 @@ def _sorted(rows: Sequence[_Row], keys: dict[str, _SortKey], sort: str) -> list[
 
 
 def _headings(measures: Sequence[tuple[str, str, str]], sort: str) -> list[Heading]:
-    fixed = [("run", "Run"), ("suite", "Suite"), ("model", "Model"), ("date", "First session")]
-    found = [_heading(key, label, label, sort) for key, label in fixed]
+    found = [_heading(key, label, label, sort) for key, label in _FIXED]
     for i, (benchmark, task, metric) in enumerate(measures):
         label = task_label(benchmark, task)
         title = f"{label}, {metric_words(metric)}"
         found.append(_heading(str(i), label, title, sort, first="-", right=True))
-    return [*found, _heading("marks", "Marks", "Marks", sort)]
+    return found
 
 
 def _heading(

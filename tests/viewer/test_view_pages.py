@@ -113,6 +113,20 @@ def test_two_runs_side_by_side(library: Library, reports: Path) -> None:
     assert list(contest.sentences) == [row.sentence for row in expected]
 
 
+def test_a_weak_judges_word_is_marked(library: Library, reports: Path, tmp_path: Path) -> None:
+    entries = library.entries()
+    (contest,) = side_by_side(library, choose(entries, [e.slug for e in entries])).contests
+    assert contest.caveat.startswith("AlpacaEval, MT-Bench: judged by a model of the suite.")
+    judged = Library([tmp_path])
+    for name in ("first", "second"):
+        run = read_run(reports / "quick" / name)
+        judges = [{**j, "local": False} for j in run.manifest["judges"]]
+        seal(run, tmp_path / name, judges=judges)
+    entries = judged.entries()
+    (contest,) = side_by_side(judged, choose(entries, [e.slug for e in entries])).contests
+    assert contest.caveat == ""
+
+
 def test_the_same_model_of_two_runs_is_told_apart(library: Library) -> None:
     entries = library.entries()
     sides = choose(entries, [f"{e.slug}:base" for e in entries])
