@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from evalkit.history import Series
     from evalkit.report import Block, Section
+    from evalkit.tables import Table
 
 __all__ = ["trend"]
 
@@ -41,12 +42,26 @@ def _blocks(series: Series) -> Iterator[Block]:
 
     from evalkit import history, report
 
-    table = history.series_table(series)
+    table = _without_words(history.series_table(series))
     # `history` escapes every text that it draws.
     svg = Markup(history.chart_svg(series))  # noqa: S704
     yield report.Chart(table.caption, svg, replace(table, caption=""), fixed=True)
+    for point in series.points:
+        if point.split:
+            yield report.Text(point.split, f"{point.checkpoint.label} is not joined:", small=True)
     best = history.best_of(series)
     if best is not None:
         yield report.Text(history.best_sentence(best, series))
     for note in series.notes:
         yield report.Text(note, "Note.", small=True)
+
+
+def _without_words(table: Table) -> Table:
+    """Without the last column, which says better or worse of each step by itself.
+
+    A page says so only of what holds once all comparisons are corrected for.
+    """
+    from dataclasses import replace
+
+    groups = tuple(replace(g, rows=tuple(row[:-1] for row in g.rows)) for g in table.groups)
+    return replace(table, columns=table.columns[:-1], groups=groups)

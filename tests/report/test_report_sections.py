@@ -224,6 +224,9 @@ def test_a_trend_stands_after_the_results(training: Path, tmp_path: Path) -> Non
     assert desc is not None
     assert "step-300" in desc.get_text()
     text = (tmp_path / "with" / "report.md").read_text(encoding="utf-8")
+    part = text.split("## Over checkpoints")[1].split("\n## ")[0]
+    assert "Since previous" not in part
+    assert not {"better", "worse"} & set(part.split())
     assert row_of(text.split("## Over checkpoints")[1], "step-200")[1] == "200"
 
 
