@@ -472,3 +472,27 @@ def test_nothing_is_unpacked_before_somebody_asks(chromium: Browser, page_file: 
         assert page.evaluate("performance.getEntriesByName('evalkit-list').length") == 0
         assert isinstance(watched, Watched)
         assert watched.console == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_axe_finds_nothing_serious_in_list_and_sample(
+    chromium: Browser, page_file: Path, width: int, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
+    for fragment in (
+        "samples",
+        "sample=mt_bench/mt_bench/86",
+        "sample=alpaca_eval/alpaca_eval/0003",
+    ):
+        with opened(
+            chromium, page_file, width=width, fragment=fragment, color_scheme=scheme
+        ) as watched:
+            until(watched.page, "document.querySelectorAll('.b-row').length")
+            if fragment != "samples":
+                until(watched.page, "document.querySelector('.b-detail h3')")
+                watched.page.keyboard.press("d")
+                until(watched.page, "document.querySelector('.b-detail mark')")
+            found = axe.Axe().run(watched.page).response["violations"]
+            grave = [v for v in found if v["impact"] in ("serious", "critical")]
+            where = [(v["id"], [n["target"] for n in v["nodes"]][:3]) for v in grave]
+            assert where == []

@@ -203,7 +203,7 @@ class SampleView {
       judgment.error === null ? null : make("p", "aside b-error", this.text(judgment.error)),
       ...judgment.exchanges.map(([prompt, reply], i) => make("div", "b-exchange",
         judgment.exchanges.length === 2 ? make("p", "tag", `Answer ${orders[i]}`) : null,
-        long(this.text(reply)),
+        long(this.text(reply), 4000),
         prompt.length ? fold("What the judge was asked", this.messages(prompt)) : null)));
   }
 
@@ -278,8 +278,8 @@ function prose(text) {
 }
 
 // A long text shows its beginning first.
-function long(text) {
-  if (text.length <= 1200) return prose(text);
+function long(text, most = 1200) {
+  if (text.length <= most) return prose(text);
   const start = text.slice(0, 400).replace(/[\ud800-\udbff]$/, "");
   const details = make("details", "long", make("summary", "", make("span", "", `${start}…`)), prose(text));
   return details;
