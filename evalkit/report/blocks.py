@@ -136,6 +136,8 @@ class Example:
 
     title: str
     turns: tuple[Turn, ...]
+    href: str = ""
+    """Its address in the browser of all samples; may be empty."""
 
 
 @dataclass(frozen=True)

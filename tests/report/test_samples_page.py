@@ -317,6 +317,15 @@ def test_the_way_from_the_first_screen_to_the_judge_is_two_clicks(
         assert "▼" in (page.text_content(".b-outcome") or "")
 
 
+def test_an_example_leads_to_its_sample(chromium: Browser, page_file: Path) -> None:
+    with opened(chromium, page_file) as watched:
+        title = watched.page.locator(".example a").first
+        sample = str(title.text_content()).removeprefix("Sample ").partition(",")[0]
+        title.click()
+        assert "Scores" in detail(watched.page, sample)
+        assert watched.console == []
+
+
 def test_an_address_of_nothing_says_so(shared: Page) -> None:
     go(shared, "#sample=no/such/thing")
     said = "document.querySelector('.b-detail').textContent"

@@ -9,6 +9,7 @@ from itertools import chain, zip_longest
 from statistics import fmean
 
 from evalkit.report.blocks import Block, Example, Reply, Section, Text, Turn
+from evalkit.report.browser import sample_link
 from evalkit.report.view import BenchmarkView, Measure, View
 from evalkit.report.words import benchmark_label, metric_label, unit_text
 from evalkit.tables import difference, figure, one_line
@@ -146,7 +147,7 @@ def _example(view: View, benchmark: BenchmarkView, found: _Found) -> Example:
         )
         for i, question in enumerate(questions)
     )
-    return Example(f"Sample {title}", turns)
+    return Example(f"Sample {title}", turns, sample_link(benchmark.name, task, sample))
 
 
 def _questions(records: Sequence[Record], measure: Measure) -> list[str]:
