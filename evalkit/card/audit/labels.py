@@ -36,7 +36,16 @@ _JUDGES = re.compile(
 )
 _JUDGING = re.compile(r"\bjudg|\bannotator|\bevaluated by\b|\bgraded by\b", re.IGNORECASE)
 _JUDGED = ("alpaca_eval", "mt_bench")
-_REFERENCES = {"text davinci 003": "1", "davinci003": "1", "davinci 003": "1"}
+_REFERENCES = {
+    "text davinci 003": "1",
+    "davinci003": "1",
+    "davinci 003": "1",
+    "gpt 4 turbo": "2",
+    "gpt4 turbo": "2",
+    "gpt 4 1106 preview": "2",
+}
+"""Whom AlpacaEval's versions compare with."""
+_VERSUS = frozenset({"vs", "v.s", "versus", "against"})
 
 
 def plain_words(text: str) -> list[str]:
@@ -100,8 +109,8 @@ class Vocabulary:
         for metric, names in METRIC_NAMES.items():
             for name in names:
                 self._phrases.setdefault(tuple(name.split()), ("metric", metric))
-        for name, version in _REFERENCES.items():
-            self._phrases[tuple(name.split())] = ("version", version)
+        for name in ("text davinci 003", "davinci003"):
+            self._phrases[tuple(name.split())] = ("version", _REFERENCES[name])
         self._kinds = {
             " ".join(plain_words(name)): kind for kind, names in KINDS.items() for name in names
         }
@@ -117,7 +126,9 @@ class Vocabulary:
         shots, rest = _shots(text)
         label = replace(_judged(Label(shots=shots), text), percent="%" in text)
         left: list[str] = []
-        words = plain_words(rest)
+        words, against = _against(plain_words(rest))
+        label = replace(label, version=_REFERENCES.get(against))
+        left += [f"vs {against}"] if against and label.version is None else []
         while words:
             size, found = self._next(words)
             if found is None:
@@ -170,6 +181,12 @@ def _shots(text: str) -> tuple[int | None, str]:
     return (int(said) if number is None else number), folded[: match.start()] + folded[
         match.end() :
     ]
+
+
+def _against(words: list[str]) -> tuple[list[str], str]:
+    """(the words before a "vs", the opponent after it)."""
+    at = next((i for i, word in enumerate(words) if word in _VERSUS), len(words))
+    return words[:at], " ".join(word for word in words[at + 1 :] if word not in FILLERS)
 
 
 def _judged(label: Label, text: str) -> Label:

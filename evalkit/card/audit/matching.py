@@ -4,7 +4,8 @@ What *may* confirm a number is wide: any model its name may mean, any version, a
 heading may stand for.  What contradicts it is narrow: model, benchmark, version, metric and unit
 are each certain, and nothing that may confirm it does.  Where a heading leaves open what was
 measured, two other rows of its column that are one measure's figures to the last printed digit,
-and no other's, settle it.  A leaderboard contradicts only columns that quote it.
+and no other's, settle it.  Figures that others published
+contradict only columns and rows that quote such figures.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ __all__ = ["Matcher", "metrics_of", "repeated_places", "right_value"]
 Measure = tuple[str, str | None, str]
 _ENOUGH = 2
 """Rows of a column that settle what it holds."""
+_PUBLISHED = ("figure", "leaderboard")
 _BOARD_TASK = "open_llm_leaderboard"
 
 
@@ -48,7 +50,7 @@ class _Line:
     settled: tuple[Measure, str] | None
     """What the heading's numbers are of, and how that is known."""
     is_quoting: bool
-    """They are a leaderboard's figures."""
+    """The others of its column, or of its row, are published figures."""
     is_repeated: bool
     """Several of them are of the same model."""
 
@@ -72,7 +74,8 @@ class Matcher:
                 _Line(
                     board,
                     settled.get(c.number.heading),
-                    is_quoting=c.number.heading in quoting,
+                    is_quoting=("heading", c.number.heading) in quoting
+                    or ("model", c.number.model) in quoting,
                     is_repeated=(c.number.model, c.number.heading) in repeated,
                 ),
             )
@@ -137,8 +140,8 @@ class Matcher:
             if found is not None:
                 ways = (match.how, _measured(fact), found.how)
                 return Checked(number, "confirmed", ways, fact)
-        if all(f.kind == "leaderboard" for f in narrow) and not line.is_quoting:
-            how = how if not narrow else "its column does not quote the leaderboard"
+        if not line.is_quoting and not any(self._is_direct(f) for f in narrow):
+            how = how if not narrow else "neither its column nor its row quotes published figures"
             narrow = ()
         if not narrow or number.printed.approximate:
             why = how if not narrow else f"{number.text} is approximate"
@@ -147,6 +150,11 @@ class Matcher:
         right = right_value(fact, number)
         ways = (match.how, how, "differs beyond half a unit of its last digit")
         return Checked(number, "contradicted", ways, fact, right)
+
+    def _is_direct(self, fact: Fact) -> bool:
+        """Whether evidence is of just this measurement, not of one that may have been repeated."""
+        is_own = fact.kind == "figure" and fact.model in self._models.own.certain
+        return is_own or fact.kind not in _PUBLISHED
 
 
 # --- what may confirm ---------------------------------------------------------------------------
@@ -299,23 +307,26 @@ def repeated_places(numbers: Sequence[Number]) -> set[tuple[str, str]]:
     return {place for place, found in values.items() if len(found) > 1}
 
 
-def _quoting(found: Sequence[_Candidates]) -> set[str]:
-    """Headings whose numbers are a leaderboard's: two rows at least, and two for each that differs.
+def _quoting(found: Sequence[_Candidates]) -> set[tuple[str, str]]:
+    """Columns and rows whose numbers are published ones: two at least, and two for each other.
 
-    Who measures again gets other figures, and may quote the leaderboard for other models.
+    Who measures again gets other figures, and may quote published ones for other models.  Keys
+    are ("heading", heading) and ("model", model).
     """
-    same: dict[str, set[str]] = {}
-    other: dict[str, set[str]] = {}
+    same: dict[tuple[str, str], set[str]] = {}
+    other: dict[tuple[str, str], set[str]] = {}
     for candidates in found:
         number = candidates.number
-        facts = [f for f in candidates.wide if f.kind == "leaderboard"]
+        facts = [f for f in candidates.wide if f.kind in _PUBLISHED]
         if facts and number.printed.decimals:
             agrees = any(agree(number.printed, f, number.label) for f in facts)
-            (same if agrees else other).setdefault(number.heading, set()).add(number.model)
+            counts = same if agrees else other
+            counts.setdefault(("heading", number.heading), set()).add(number.model)
+            counts.setdefault(("model", number.model), set()).add(number.heading)
     return {
-        heading
-        for heading, models in same.items()
-        if len(models) >= _ENOUGH * max(1, len(other.get(heading, ())))
+        key
+        for key, places in same.items()
+        if len(places) >= _ENOUGH * max(1, len(other.get(key, ())))
     }
 
 

@@ -32,6 +32,7 @@ COUNTS: dict[str, tuple[int, int, int]] = {
     "not_the_same": (0, 0, 20),
     "own_measurements": (4, 0, 5),
     "plus_minus": (8, 0, 2),
+    "references": (4, 1, 10),
     "several_tables": (10, 0, 0),
     "swapped": (12, 3, 3),
     "swapped_right": (15, 0, 3),

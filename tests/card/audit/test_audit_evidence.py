@@ -77,8 +77,11 @@ def test_a_path_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 def test_a_bundled_suite_may_be_named() -> None:
     evidence = audit.gather([Path("notus")])
-    text = "| Model | MT-Bench |\n|---|---|\n| Starling-7B | 8.09 |\n| GPT-4 | 9.89 |\n"
-    assert held(text, evidence) == [("8.09", "confirmed"), ("9.89", "contradicted")]
+    head = "| Model | MT-Bench |\n|---|---|\n"
+    text = f"{head}| Starling-7B | 8.09 |\n| GPT-4 | 9.89 |\n"
+    assert held(text, evidence) == [("8.09", "confirmed"), ("9.89", "no evidence")]
+    quoting = f"{text}| Claude-2 | 8.06 |\n"
+    assert held(quoting, evidence)[1] == ("9.89", "contradicted")
 
 
 def test_damaged_evidence_says_nothing() -> None:

@@ -25,6 +25,14 @@ HEADINGS = [
         "AlpacaEval 2 LC Win Rate ↑",
         Label(bench="alpaca_eval", version="2", metric="length_controlled_win_rate"),
     ),
+    (
+        "AlpacaEval (winrate) v.s. Text-Davinci-003",
+        Label(bench="alpaca_eval", version="1", metric="win_rate"),
+    ),
+    (
+        "AlpacaEval win rate vs GPT-4 Turbo",
+        Label(bench="alpaca_eval", version="2", metric="win_rate"),
+    ),
     ("ARC (25-shot)", Label(bench="arc_challenge", shots=25)),
     ("ARC-C", Label(bench="arc_challenge")),
     ("AI2 Reasoning Challenge (25-Shot)", Label(bench="arc_challenge", shots=25)),
@@ -54,9 +62,9 @@ def test_a_heading_is_understood(text: str, label: Label) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["MMLU (German)", "MMLU-Redux", "MT-Bench-JA", "MT-Bench-101", "AlpacaEval-Hard",
-     "GSM8K-Platinum", "HellaSwag-DE", "ARC Easy and Challenge", "MMLU STEM", "MT-Bench hard",
-     "Winogrande xs"],
+    ["AlpacaEval vs GPT-4", "AlpacaEval (win rate) v.s. ChatGPT", "MMLU (German)", "MMLU-Redux",
+     "MT-Bench-JA", "MT-Bench-101", "AlpacaEval-Hard", "GSM8K-Platinum", "HellaSwag-DE",
+     "ARC Easy and Challenge", "MMLU STEM", "MT-Bench hard", "Winogrande xs"],
 )  # fmt: skip
 def test_a_heading_with_a_word_more_is_of_something_else(text: str) -> None:
     assert WORDS.read(text).unknown or WORDS.read(text).category
