@@ -137,7 +137,7 @@ def test_one_changed_digit_is_found(evidence: Evidence, data: st.DataObject) -> 
     # Within a unit it may be the same figure, cut off instead of rounded.
     assume(abs(float(changed) - right) > 1.01 * unit)
     assume(float(changed) * share <= 100)
-    assume(share == 100 or not changed.startswith("0."))
+    assume(share == 100 or float(changed) > 1)  # else it may be the same figure as a share
     found = audit.audit(
         audit.parse_card(made.text([*numbers[:place], changed, *numbers[place + 1 :]])), evidence
     )
@@ -146,11 +146,9 @@ def test_one_changed_digit_is_found(evidence: Evidence, data: st.DataObject) -> 
     assume(match.certain)
     checked = found.numbers[place]
     if checked.verdict == "confirmed":
+        # Now it is another figure that may be meant: of a dated version, of an earlier table.
         assert checked.fact is not None
-        assert (
-            checked.fact.model != made.facts[place].model
-            or checked.fact.metric != made.facts[place].metric
-        )
+        assert checked.fact != made.facts[place]
         assert agree(checked.number.printed, checked.fact, checked.number.label) is not None
     else:
         assert checked.verdict == "contradicted"
