@@ -140,16 +140,25 @@ class Matcher:
             if found is not None:
                 ways = (match.how, _measured(fact), found.how)
                 return Checked(number, "confirmed", ways, fact)
-        if not line.is_quoting and not any(self._is_direct(f) for f in narrow):
-            how = how if not narrow else "neither its column nor its row quotes published figures"
-            narrow = ()
-        if not narrow or number.printed.approximate:
-            why = how if not narrow else f"{number.text} is approximate"
+        why = how if not narrow else self._mitigation(number, narrow, line)
+        if why:
             return Checked(number, "no evidence", why=f"{why}; {_known(candidates.wide)}")
         fact = narrow[0]
         right = right_value(fact, number)
         ways = (match.how, how, "differs beyond half a unit of its last digit")
         return Checked(number, "contradicted", ways, fact, right)
+
+    def _mitigation(self, number: Number, narrow: Sequence[Fact], line: _Line) -> str:
+        """Why a number that differs need not be wrong; empty where it is."""
+        if number.printed.approximate:
+            return f"{number.text} is approximate"
+        if any(self._is_direct(fact) for fact in narrow):
+            return ""
+        if number.printed.has_error and all(f.standard_error is None for f in narrow):
+            return "it has an error of its own, the published figure has none"
+        if not line.is_quoting:
+            return "neither its column nor its row quotes published figures"
+        return ""
 
     def _is_direct(self, fact: Fact) -> bool:
         """Whether evidence is of just this measurement, not of one that may have been repeated."""

@@ -40,6 +40,7 @@ _TAIL = re.compile(
         )*\s*""",
     re.VERBOSE,
 )
+_ERROR = re.compile(r"\s*(?:\(?\s*(?:±|\+/-|\+-)|[\[(]\s*[\d.]+\s*%?\s*(?:[,;\u2013-]|to)\s*\d)")
 _DECORATION = "*†‡§¶🥇🥈🥉🏆🔥★⭐✅↑↓▲▼➡ \t"
 _SMALL = re.compile("[⁰¹²³⁴-⁹₀-₉ªº]+")
 """Digits that are notes: NFKC would make them digits of the number."""
@@ -60,7 +61,8 @@ def parse_number(text: str) -> Printed | None:
     if number is None:
         return None
     percent = bool(match["percent"]) or match["tail"].rstrip().endswith("%")
-    return Printed(float(number), decimals_of(number), percent, bool(match["about"]))
+    has_error = _ERROR.match(match["tail"]) is not None
+    return Printed(float(number), decimals_of(number), percent, bool(match["about"]), has_error)
 
 
 def decimals_of(number: str) -> int:

@@ -109,6 +109,8 @@ class Printed:
     """With a percent sign of its own."""
     approximate: bool = False
     """With a tilde: contradicts nothing."""
+    has_error: bool = False
+    """With a standard error or an interval."""
 
     @property
     def unit(self) -> float:

@@ -60,6 +60,15 @@ def test_what_is_no_single_number_is_none(text: str) -> None:
 
 def test_percent_signs_and_tildes_are_kept() -> None:
     percent, about = parse_number("91.42 %"), parse_number("~91")
+    for text, has_error in (
+        ("91 ± 1", True),
+        ("91 (88-93)", True),
+        ("91 (+1)", False),
+        ("9", False),
+    ):
+        found = parse_number(text)
+        assert found is not None
+        assert found.has_error == has_error
     assert percent is not None
     assert percent.percent
     assert about is not None
