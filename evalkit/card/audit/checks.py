@@ -33,6 +33,12 @@ _BOLD = re.compile(
     re.IGNORECASE,
 )
 _NOT_ALL_BOLD = re.compile(r"second|per size|each size|open|category|group|7b|13b", re.IGNORECASE)
+_OF_ABOVE = re.compile(r"\b(?:above|previous|preceding)\b", re.IGNORECASE)
+_OF_BELOW = re.compile(r"\b(?:below|next|following|now)\b|:\s*$", re.IGNORECASE)
+"""What stands between two tables may speak of either."""
+_DESCENDING_MARK = "▼"
+_MARKS = frozenset({_DESCENDING_MARK, "▲"})
+"""Of the column by which a table is sorted; plain arrows say which direction is better."""
 _MT_BENCH_ROOM = 0.05
 """Turns and categories have a few ratings less where a judgment failed."""
 
@@ -69,18 +75,31 @@ def _problem(layout: Layout, code: str, message: str, *, wrong: bool = True) -> 
 
 def _order(layout: Layout, words: Vocabulary) -> Iterator[Problem]:
     table = layout.table
-    for text in (*table.before.split("\n"), *table.after.split("\n")):
+    above = [text for text in table.before.split("\n") if not _OF_ABOVE.search(text)]
+    below = [text for text in table.after.split("\n") if not _OF_BELOW.search(text)]
+    for text in (*above, *below):
         match = _SORTED.search(text)
         if match is None:
             continue
         column = _named_column(layout, match["what"], words)
         if column is not None:
+            stated = f"sorted by {match['what'].strip()}"
             descending = not _ASCENDING.search(text)
-            for a, b in pairwise(column):
-                if _out_of_order(a, b, descending=descending):
-                    stated = f"sorted by {match['what'].strip()}"
-                    yield _problem(layout, "order", _misplaced(a, b, stated))
+            yield from _neighbours(layout, column, stated, descending=descending)
             return
+    marked = [c for c in _by_column(layout).values() if _MARKS & set(c[0].heading)]
+    if len(marked) == 1:
+        stated = f"marked as sorted by {marked[0][0].heading}"
+        descending = _DESCENDING_MARK in marked[0][0].heading
+        yield from _neighbours(layout, marked[0], stated, descending=descending)
+
+
+def _neighbours(
+    layout: Layout, column: Sequence[Number], stated: str, *, descending: bool
+) -> Iterator[Problem]:
+    for a, b in pairwise(column):
+        if _out_of_order(a, b, descending=descending):
+            yield _problem(layout, "order", _misplaced(a, b, stated))
 
 
 def _misplaced(a: Number, b: Number, stated: str) -> str:

@@ -55,6 +55,22 @@ def test_a_column_of_ranks_states_an_order(audit_text: AuditCard) -> None:
     assert codes(audit_text(two)) == []
 
 
+def test_text_between_two_tables_may_speak_of_the_next(audit_text: AuditCard) -> None:
+    rising, falling = ("7.4", "7.5"), ("7.5", "7.4")
+    first = ordered("", rising)
+    assert codes(audit_text(first + ordered("\nThe next is sorted by MT-Bench:", falling))) == []
+    assert codes(audit_text(f"{first}\n\nRows are sorted by MT-Bench.\n")) == ["order"]
+    above = "\nThe table above is sorted by MT-Bench."
+    assert codes(audit_text(ordered("", falling) + ordered(above, rising))) == []
+
+
+def test_a_triangle_marks_the_sorted_column(audit_text: AuditCard) -> None:
+    rising = ("7.4", "7.5")
+    assert codes(audit_text(ordered("", rising, "MT-Bench ▼"))) == ["order"]
+    assert codes(audit_text(ordered("", rising, "MT-Bench ▲"))) == []
+    assert codes(audit_text(ordered("", rising, "MT-Bench ↓"))) == []
+
+
 def test_bold_is_checked_only_where_it_is_said_to_mark_the_best(audit_text: AuditCard) -> None:
     table = "| Model | MT-Bench |\n|---|---|\n| a | **7.4** |\n| b | 7.5 |\n"
     assert codes(audit_text(f"{table}\nBest results are in bold.")) == ["bold"]
