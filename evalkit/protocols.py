@@ -29,6 +29,8 @@ from evalkit.types import (
 )
 
 __all__ = [
+    "Average",
+    "Averaged",
     "Benchmark",
     "BenchmarkContext",
     "Checked",
@@ -283,6 +285,37 @@ class Exporter(Protocol):
         """At least one file.  `runs` have the wanted models only, and may be published.
 
         Raises ExportError where nothing in them has this form.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Average:
+    """A figure over other figures of one benchmark: what a group or a leaderboard computes."""
+
+    task: str
+    """What it goes by beside the tasks: the group's name."""
+    metric: Metric
+    """`scale` multiplies the figures it is made of; `primary`: it is a headline figure, and the
+    tasks it is made of are its details."""
+    of: tuple[tuple[str, str], ...]
+    """(task, metric) of each figure that is averaged: of samples, or an average listed before."""
+    by_size: bool = False
+    """Weighted by the number of documents; else every figure counts once."""
+    chance: float | None = None
+    """The one figure s in `of` is set against chance: max(0, (s - chance) / (1 - chance))."""
+    columns: bool = False
+    """The figures it is made of stay headline figures beside it: a leaderboard's columns."""
+
+
+@runtime_checkable
+class Averaged(Protocol):
+    """What a benchmark of several tasks may have besides: figures over them."""
+
+    def averages(self) -> Sequence[Average]:
+        """Of the tasks that are asked, each after those it is made of; loads what it needs.
+
+        The manifest keeps them, so that stored runs compare them without the benchmark.
         """
         ...
 

@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks._lm_eval_scores import Figure
+from evalkit.protocols import Average
+from evalkit.types import Metric
 
 __all__ = [
     "CHOICES",
@@ -26,6 +29,8 @@ __all__ = [
     "V2",
     "average_v1",
     "average_v2",
+    "averages_v1",
+    "averages_v2",
     "families_v2",
     "family_of",
     "normalised",
@@ -195,3 +200,55 @@ def average_v2(figures: Mapping[str, Sequence[Figure]]) -> Figure:
         return Figure("average", None, None, n, missing, "undefined: a task has no score", True)
     method = "mean of six normalised families; no standard error"
     return Figure("average", math.fsum(known) / len(known), None, n, missing, method, True)
+
+
+_WHOLE = "open_llm_leaderboard"
+"""What the leaderboards' averages go by beside the tasks."""
+
+
+def averages_v1(tasks: Sequence[str], *, include_drop: bool) -> list[Average]:
+    """`average_v1` and MMLU's column, declared over the tasks that are asked.
+
+    A task that is not asked stays in the average, which is then undefined.
+    """
+    subjects = [name for name in tasks if name.startswith("mmlu_")]
+    mean = Metric("acc (mean of tasks)", "percent", 100.0, primary=True)
+    made = [Average("mmlu", mean, tuple((name, "acc") for name in subjects))] if subjects else []
+    columns = [
+        (task, mean.name if task == "mmlu" else metric)
+        for task, (_, metric, _) in v1_tasks(include_drop=include_drop).items()
+    ]
+    made.append(Average(_WHOLE, _average("average"), tuple(columns), columns=True))
+    if include_drop:
+        six = tuple(column for column in columns if column[0] not in DROP)
+        whole = replace(_average("average_without_drop"), primary=False)
+        made.append(Average(_WHOLE, whole, six))
+    return made
+
+
+def averages_v2(tasks: Sequence[str]) -> list[Average]:
+    """Version 2's normalised subtasks and families, and its average, declared."""
+    made: list[Average] = []
+    columns = []
+    for family, (metric, _) in V2.items():
+        below = [name for name in tasks if name.startswith(family)]
+        parts = [_normalised_task(name, metric, family) for name in below]
+        single = [a for a in parts if a.task == family]
+        made += [replace(a, metric=replace(a.metric, primary=a in single)) for a in parts]
+        if below and not single:
+            of = tuple((a.task, a.metric.name) for a in parts)
+            made.append(Average(family, _average("normalised"), of))
+        columns.append((family, "normalised"))
+    return [*made, Average(_WHOLE, _average("average"), tuple(columns), columns=True)]
+
+
+def _normalised_task(task: str, metric: str, family: str) -> Average:
+    of: tuple[tuple[str, str], ...] = ((task, metric),)
+    if family == "leaderboard_ifeval":
+        of = ((task, metric), (task, "inst_level_strict_acc"))
+    c = CHOICES.get(task)
+    return Average(task, _average("normalised"), of, chance=None if c is None else 1 / c)
+
+
+def _average(name: str) -> Metric:
+    return Metric(name, "percent", 100.0, primary=True)

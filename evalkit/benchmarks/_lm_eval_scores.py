@@ -10,16 +10,18 @@ and the like are printed in percent, everything else as lm-eval gives it.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from statistics import NormalDist
 from typing import Any
 
+from evalkit.protocols import Average
 from evalkit.types import Estimate, Json, Metric, Record
 
 __all__ = [
@@ -30,11 +32,13 @@ __all__ = [
     "estimate",
     "figures",
     "filters",
+    "group_averages",
     "group_figures",
     "is_mean",
     "jsonable",
     "metrics",
     "number",
+    "passage_cluster",
     "percent",
 ]
 
@@ -46,6 +50,8 @@ _PERCENT_WORDS = frozenset(
 )
 _HUGE = 1e100
 """Squares and sums of smaller numbers stay finite."""
+_PASSAGES = ("passage", "narrative", "article", "paragraph", "story", "context")
+"""Fields in which lm-eval's data sets keep a text that several documents share."""
 _CORPUS_SCORES = frozenset({"bleu", "chrf", "ter", "rouge", "meteor"})
 
 
@@ -107,6 +113,19 @@ def metrics(task: Any) -> tuple[Metric, ...]:
         )
         for metric, filter_name in first + [pair for pair in means if [pair] != first]
     )
+
+
+def passage_cluster(task: str, doc: Any) -> str:
+    """The unit of resampling of a document that asks about a passage; empty: the document itself.
+
+    Questions about one passage are right or wrong together, so that they count as one unit.
+    """
+    fields = doc if isinstance(doc, Mapping) else {}
+    text = next((t for f in _PASSAGES if isinstance(t := fields.get(f), str) and t.strip()), None)
+    if text is None:
+        return ""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{task}:{digest[:16]}"
 
 
 def jsonable(value: Any) -> Json:
@@ -230,6 +249,36 @@ def group_figures(group: Any, by_task: Mapping[str, Sequence[Figure]]) -> list[F
             made.append(combine(parts, name, by_size=wanted.weight_by_size))
             if wanted.weight_by_size:
                 made.append(combine(parts, f"{name} (mean of tasks)", by_size=False))
+    return made
+
+
+def group_averages(
+    groups: Mapping[str, Any], metrics: Mapping[str, Sequence[Metric]]
+) -> list[Average]:
+    """What `group_figures` computes, declared, from the metrics that are means of documents.
+
+    Headline figures are those of groups within no other, by the metric that is their tasks' own.
+    """
+    leaves = {name: [t.task_name for t in g.get_all_tasks()] for name, g in groups.items()}
+    made = []
+    for name, group in groups.items():
+        mine = leaves[name]
+        outer = not any(n != name and set(mine) < set(other) for n, other in leaves.items())
+        known = {m.name: m for leaf in mine for m in metrics.get(leaf, ())}
+        for wanted in group.aggregate_metric_list or ():
+            for metric in known.values():
+                base, _, filter_name = metric.name.partition(",")
+                allowed = wanted.filter_list is None or (
+                    (filter_name or "none") in wanted.filter_list
+                )
+                if base != wanted.metric or not allowed:
+                    continue
+                of = tuple((leaf, metric.name) for leaf in mine)
+                headline = replace(metric, primary=metric.primary and outer)
+                made.append(Average(name, headline, of, by_size=wanted.weight_by_size))
+                if wanted.weight_by_size:
+                    mean = replace(metric, name=f"{metric.name} (mean of tasks)", primary=False)
+                    made.append(Average(name, mean, of))
     return made
 
 

@@ -5,7 +5,8 @@ prompts, few-shot sampling, filters, `process_results`, aggregations and groups 
 evalkit replaces its model classes and its evaluator loop, and `simple_evaluate` with `EngineLM`
 (`_lm_eval_lm.py`) on the same engine is the oracle of the tests.
 
-One sample is one document; its flow asks all of the document's requests together:
+One sample is one document, and documents about one passage (DROP, MuSR) are one unit of
+resampling; a flow asks all of its document's requests together:
 
     {"question": "...", "choices": ["...", "..."], "answer": 0}      one document
     Request(loglikelihood, prompt="...", continuation=" choice")     one per choice
@@ -55,7 +56,7 @@ from evalkit.benchmarks._lm_eval_tools import (
     use_nltk,
 )
 from evalkit.errors import BenchmarkError, RequestFailed
-from evalkit.protocols import BenchmarkContext
+from evalkit.protocols import Average, BenchmarkContext
 from evalkit.specs import BenchmarkSpec
 from evalkit.types import (
     Completion,
@@ -183,6 +184,7 @@ class LmEval:
                 id=str(index),
                 task=name,
                 turns=(_text(item.task, doc),),
+                cluster=scoring.passage_cluster(name, doc),
                 reference=_gold(item.task, doc),
                 data=scoring.jsonable(doc),
             )
@@ -248,6 +250,12 @@ class LmEval:
             found = scoring.group_figures(group, by_task)
             rows += [scoring.estimate(f, model, (self.name, name), level) for f in found]
         return rows
+
+    def averages(self) -> Sequence[Average]:
+        """The groups' averages, so that stored runs can compare them."""
+        self.load()
+        assert self._loaded is not None
+        return scoring.group_averages(self._loaded.groups, self._metrics)
 
     def figures(self, records: Sequence[Record]) -> dict[str, list[scoring.Figure]]:
         """Every metric of every task that has records, in lm-eval's own scale."""

@@ -32,7 +32,7 @@ from evalkit.benchmarks import _leaderboard as board
 from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
-from evalkit.protocols import BenchmarkContext
+from evalkit.protocols import Average, BenchmarkContext
 from evalkit.specs import BenchmarkSpec
 from evalkit.types import Estimate, Flow, Json, Metric, Outcome, Record, Sample
 
@@ -143,6 +143,17 @@ class OpenLlmLeaderboard:
         for task, figure in self._leaderboard(figures):
             rows.append(scoring.estimate(figure, model, (self.name, task), level))
         return rows
+
+    def averages(self) -> Sequence[Average]:
+        """The leaderboard's columns and average, then the groups as lm-eval prints them."""
+        tasks = list(dict.fromkeys(sample.task for sample in self.samples()))
+        if self._spec.version == 1:
+            mine = board.averages_v1(tasks, include_drop=self._spec.include_drop)
+        else:
+            mine = board.averages_v2(tasks)
+        names = {(a.task, a.metric.name) for a in mine}
+        groups = [a for a in self._inner.averages() if (a.task, a.metric.name) not in names]
+        return [*mine, *(replace(a, metric=replace(a.metric, primary=False)) for a in groups)]
 
     def _leaderboard(self, figures: Mapping[str, Sequence[Figure]]) -> Iterator[tuple[str, Figure]]:
         """(task, figure) of averages and normalised scores."""

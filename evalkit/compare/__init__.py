@@ -1,10 +1,10 @@
 """Which scores compare, and the comparisons.
 
 `scores` gathers per-sample scores and knows what is missing, `estimates` makes figures of one
-model, `comparisons` sets candidates against baselines within one run, `health` measures the
-judges.  Over several runs: `sides` finds the models, `guard` says whether their scores were made
-alike, `rows` adds what may be said (`words`), `table` sets it out, `claims` answers whether the
-data carries a sentence.
+model, `comparisons` sets candidates against baselines within one run, `averages` does over tasks,
+`headline` says which figures are a benchmark's own, `health` measures the judges.  Over several
+runs: `sides` finds the models, `guard` says whether their scores were made alike, `rows` adds what
+may be said (`words`), `table` sets it out, `claims` answers whether the data carries a sentence.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from evalkit.compare.claims import ClaimResult, check_claim
 from evalkit.compare.comparisons import comparisons
 from evalkit.compare.estimates import estimates
+from evalkit.compare.headline import averages_of_entry, headline_of_entry
 from evalkit.compare.health import JudgeHealth, judge_health
 from evalkit.compare.rows import Options, Row, compare, stated
 from evalkit.compare.sides import by_role, names, pick
@@ -23,11 +24,13 @@ __all__ = [
     "JudgeHealth",
     "Options",
     "Row",
+    "averages_of_entry",
     "by_role",
     "check_claim",
     "compare",
     "comparisons",
     "estimates",
+    "headline_of_entry",
     "judge_health",
     "names",
     "pick",

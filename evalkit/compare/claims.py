@@ -3,11 +3,14 @@
 Every part of a claim (one baseline on one task) must hold: the test is an intersection-union
 test, so each part is tested at its own level and needs no correction (Berger 1982).
 
-- better, worse: the two-sided interval excludes zero on that side;
+- better, worse: the two-sided interval excludes zero (or the amount named) on that side;
 - equal: two one-sided tests, so that the interval of level 1 - 2·alpha lies within the margin
   (Schuirmann 1987);
 - not worse: non-inferiority with the margin (`stats.non_inferiority`);
-- best: better than every other model with records.
+- best: better than every other model; one that is known by published figures cannot be tested.
+
+A claim on a leaderboard as a whole is about its average; on any other benchmark, about each of its
+headline figures (`headline`).
 """
 
 from __future__ import annotations
@@ -17,11 +20,22 @@ from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
 from evalkit.compare.claim_text import Claim, Names, Place, parse
+from evalkit.compare.comparisons import degrees
+from evalkit.compare.headline import own_figure
 from evalkit.compare.rows import Options, Row, compare
-from evalkit.compare.sides import find, metrics_of, names
-from evalkit.compare.words import benchmark_label, metric_words, task_label, unit_text, verdict
+from evalkit.compare.sides import averages_of, find, metrics_of, names
+from evalkit.compare.words import (
+    benchmark_label,
+    bounds,
+    figure_label,
+    level_text,
+    metric_words,
+    unit_text,
+    verdict,
+)
 from evalkit.errors import ComparisonError
-from evalkit.stats import MarginRule, non_inferiority
+from evalkit.protocols import Average
+from evalkit.stats import MarginRule, intersection_union, non_inferiority, one_sided
 from evalkit.tables import difference, figure
 from evalkit.types import Comparison, Json, Run
 
@@ -44,6 +58,8 @@ class ClaimResult:
     """One sentence a part."""
     suggestion: str
     """What may be said instead, or as it stands; empty where nothing may."""
+    p: float | None = None
+    """One-sided p of the whole claim: the largest of its parts' (`stats.intersection_union`)."""
 
     def to_json(self) -> dict[str, Json]:
         """By field name."""
@@ -65,20 +81,35 @@ def check_claim(
         ComparisonError: no claim, unknown names, or scores that were not made alike.
     """
     claim = parse(text, _names(runs))
-    others = claim.others or tuple(n for n in names(runs) if n != claim.subject)
+    known = [*names(runs), *_published(runs)]
+    others = claim.others or tuple(n for n in known if n != claim.subject)
     if not others:
         raise ComparisonError(f"{claim.subject!r} is the only model; a claim needs another")
     published = [n for n in (claim.subject, *others) if n in _published(runs)]
-    if published:
-        return _only_published(runs, text, claim, published)
-    rows = [r for r in compare(runs, claim.subject, others, options) if _concerns(r, claim)]
+    asked = [] if claim.subject in published else [n for n in others if n not in published]
+    rows = _rows(runs, claim, asked, options)
     parts = [_part(row, claim, runs) for row in rows]
-    parts += [("not supported", why) for why in _missing(rows, claim, others)]
+    missing = _missing(rows, claim, asked)
     damage = [] if accept_damaged else list(_damaged(runs, {claim.subject, *others}))
-    parts += [("not supported", why) for why in damage]
-    said = " ".join(row.sentence for row in rows)
-    reasons = tuple(reason for _, reason in parts)
-    return ClaimResult(text, _together([a for a, _ in parts]), reasons, "" if damage else said)
+    shown = _only_published(runs, claim, published) if published else ()
+    parts += [_Part("not supported", why) for why in (*missing, *damage, *shown)]
+    return ClaimResult(
+        text,
+        _together([part.answer for part in parts]),
+        tuple(part.reason for part in parts),
+        "" if damage else " ".join(row.sentence for row in rows),
+        intersection_union([part.p for part in parts]).p,
+    )
+
+
+def _rows(runs: Sequence[Run], claim: Claim, others: Sequence[str], options: Options) -> list[Row]:
+    """What the claim is about."""
+    if not others:
+        return []
+    parts = find(runs, claim.subject).parts
+    own = {name: own_figure(averages_of(part)) for name, part in parts.items()}
+    found = compare(runs, claim.subject, others, options)
+    return [row for row in found if _concerns(row, claim, own.get(row.comparison.benchmark))]
 
 
 def _together(answers: Sequence[Answer]) -> Answer:
@@ -101,6 +132,7 @@ def _names(runs: Sequence[Run]) -> Names:
             for benchmark, part in find([run], model).parts.items():
                 for name in dict.fromkeys((benchmark, benchmark_label(benchmark))):
                     places |= _ways(name, Place(benchmark), metrics_of(part))
+                    places |= _averages(name, Place(benchmark), averages_of(part))
     return Names(tuple(dict.fromkeys(models)), places)
 
 
@@ -117,6 +149,18 @@ def _ways(name: str, place: Place, metrics: Mapping[str, Sequence[object]]) -> d
     return found
 
 
+def _averages(name: str, place: Place, averages: Sequence[Average]) -> dict[str, Place]:
+    found: dict[str, Place] = {}
+    for average in averages:
+        task, metric = average.task, average.metric.name
+        found.setdefault(f"{name}/{task}", Place(place.benchmark, task))
+        found[f"{name}/{task} {metric}"] = Place(place.benchmark, task, metric)
+    own = own_figure(averages)
+    if own is not None:
+        found |= dict.fromkeys((f"{name}/average", f"{name} average"), Place(place.benchmark, *own))
+    return found
+
+
 def _published(runs: Sequence[Run]) -> list[str]:
     """Models known by their figures only."""
     with_records = set(names(runs))
@@ -125,17 +169,22 @@ def _published(runs: Sequence[Run]) -> list[str]:
     return [name for name in dict.fromkeys(found) if name not in with_records]
 
 
-def _concerns(row: Row, claim: Claim) -> bool:
+def _concerns(row: Row, claim: Claim, own: tuple[str, str] | None) -> bool:
     c = row.comparison
-    if c.category is not None:
+    whole = row.headline if own is None else (c.task, c.metric) == own
+    if c.category is not None or not claim.places:
+        return c.category is None and whole
+    return any(_is_at(row, place, whole=whole) for place in claim.places)
+
+
+def _is_at(row: Row, place: Place, *, whole: bool) -> bool:
+    c = row.comparison
+    if c.benchmark != place.benchmark:
         return False
-    if not claim.places:
-        return row.headline
-    return any(
-        c.benchmark == place.benchmark
-        and place.task in (None, c.task)
-        and (row.headline if place.metric is None else c.metric == place.metric)
-        for place in claim.places
+    if place.task is None:
+        return whole
+    return c.task == place.task and (
+        row.primary if place.metric is None else c.metric == place.metric
     )
 
 
@@ -157,24 +206,51 @@ def _missing(rows: Sequence[Row], claim: Claim, others: Sequence[str]) -> Iterat
 # --- one part -----------------------------------------------------------------------------------
 
 
-def _part(row: Row, claim: Claim, runs: Sequence[Run]) -> tuple[Answer, str]:
+@dataclass(frozen=True)
+class _Part:
+    """One baseline on one figure."""
+
+    answer: Answer
+    reason: str
+    p: float | None = None
+    """One-sided, of what is claimed."""
+
+
+def _part(row: Row, claim: Claim, runs: Sequence[Run]) -> _Part:
     c = row.comparison
     if claim.relation in ("equal", "not_worse"):
         amount = claim.amount if claim.amount is not None else _gate_margin(runs, c)
         if amount is None:
-            where = task_label(c.benchmark, c.task)
-            return "not supported", (
-                f"On {where} that needs a margin: say 'within X points' or 'by more than X "
-                f"points', or give the suite's gate one. {row.sentence}"
+            return _Part(
+                "not supported",
+                f"On {_label(c)} that needs a margin: say 'within X points' or 'by more than X "
+                f"points', or give the suite's gate one. {row.sentence}",
             )
         return _margin_part(c, claim, amount)
+    sign = 1 if c.higher_is_better == (claim.relation != "worse") else -1
+    if claim.amount is not None:
+        return _amount_part(c, claim.amount, sign)
     said, plain = verdict(c), _plain(row)
     wanted, opposite = ("worse", "better") if claim.relation == "worse" else ("better", "worse")
-    if claim.amount is not None:
-        return "not supported", f"'{claim.relation}' by an amount is not tested. {plain}"
+    p = one_sided(c.p, None if c.difference is None else sign * c.difference)
     if said == wanted:
-        return "supported", plain
-    return ("contradicted" if said == opposite else "not supported"), plain
+        return _Part("supported", plain, p)
+    return _Part("contradicted" if said == opposite else "not supported", plain, p)
+
+
+def _amount_part(c: Comparison, amount: float, sign: int) -> _Part:
+    """Better or worse by more than an amount: the interval must lie beyond it."""
+    if verdict(c) == "undefined" or c.low is None or c.high is None:
+        return _Part("not supported", f"On {_label(c)} nothing is known: {c.method}.")
+    low, high = sorted((sign * c.low, sign * c.high))
+    shown = (
+        f"{c.candidate} against {c.baseline}: {difference(c.difference, c.unit)} "
+        f"{unit_text(c.unit, of_difference=True)} on {_label(c)}, {level_text(c.level)} "
+        f"{bounds(c)}, where more than {figure(amount, c.unit)} is claimed."
+    )
+    if low > amount:
+        return _Part("supported", shown)
+    return _Part("contradicted" if high < amount else "not supported", shown)
 
 
 def _plain(row: Row) -> str:
@@ -184,36 +260,39 @@ def _plain(row: Row) -> str:
         return row.sentence
     shown = f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)}"
     return (
-        f"{c.candidate} is {verdict(c)} than {c.baseline} on {task_label(c.benchmark, c.task)} "
+        f"{c.candidate} is {verdict(c)} than {c.baseline} on {_label(c)} "
         f"taken alone ({shown}); among all rows of these runs it is not told apart."
     )
 
 
-def _margin_part(c: Comparison, claim: Claim, margin: float) -> tuple[Answer, str]:
+def _margin_part(c: Comparison, claim: Claim, margin: float) -> _Part:
     sign = 1 if c.higher_is_better else -1
     if c.difference is None or c.standard_error is None:
-        return (
-            "not supported",
-            f"On {task_label(c.benchmark, c.task)} nothing is known: {c.method}.",
-        )
+        return _Part("not supported", f"On {_label(c)} nothing is known: {c.method}.")
     rule = MarginRule(margin, ALPHA, span=_SPANS.get(c.unit))
-    df = c.n_clusters - 1
-    found = non_inferiority(sign * c.difference, c.standard_error, df, rule)
-    back = non_inferiority(-sign * c.difference, c.standard_error, df, rule)
+    found = non_inferiority(sign * c.difference, c.standard_error, degrees(c), rule)
+    back = non_inferiority(-sign * c.difference, c.standard_error, degrees(c), rule)
     shown = (
         f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)} on "
-        f"{task_label(c.benchmark, c.task)}, margin {figure(margin, c.unit)}"
+        f"{_label(c)}, margin {figure(margin, c.unit)}"
     )
     if found.low is None or found.high is None:
-        return "not supported", f"{c.candidate} against {c.baseline}: {shown}; {found.method}."
+        reason = f"{c.candidate} against {c.baseline}: {shown}; {found.method}."
+        return _Part("not supported", reason)
     low, high = sorted((sign * found.low, sign * found.high))
-    bounds = f"{difference(low, c.unit)} to {difference(high, c.unit)} at 95% on each side"
-    reason = f"{c.candidate} against {c.baseline}: {shown}; {bounds}."
+    sides = f"{difference(low, c.unit)} to {difference(high, c.unit)} at 95% on each side"
+    reason = f"{c.candidate} against {c.baseline}: {shown}; {sides}."
     holds = found.verdict == "pass" and (claim.relation == "not_worse" or back.verdict == "pass")
+    both = (found.p, back.p) if claim.relation == "equal" else (found.p,)
+    p = intersection_union(both).p
     if holds:
-        return "supported", reason
+        return _Part("supported", reason, p)
     beyond = found.high < -margin or (claim.relation == "equal" and found.low > margin)
-    return ("contradicted" if beyond else "not supported"), reason
+    return _Part("contradicted" if beyond else "not supported", reason, p)
+
+
+def _label(c: Comparison) -> str:
+    return figure_label(c.benchmark, c.task, c.metric)
 
 
 def _gate_margin(runs: Sequence[Run], c: Comparison) -> float | None:
@@ -237,13 +316,12 @@ def _damaged(runs: Sequence[Run], models: set[str]) -> Iterator[str]:
                     yield f"Damaged evidence of {entry['model']}: {finding.get('message')}."
 
 
-def _only_published(
-    runs: Sequence[Run], text: str, claim: Claim, published: Sequence[str]
-) -> ClaimResult:
-    shown = {claim.subject, *claim.others}
+def _only_published(runs: Sequence[Run], claim: Claim, published: Sequence[str]) -> tuple[str, ...]:
+    """Why published figures carry no comparison, and what they are."""
+    shown = {claim.subject, *published}
     places = {place.benchmark for place in claim.places}
     figures = [
-        f"{e.model}, {task_label(e.benchmark, e.task)}, {metric_words(e.metric)}: "
+        f"{e.model}, {figure_label(e.benchmark, e.task, e.metric)}, {metric_words(e.metric)}: "
         f"{figure(e.point, e.unit)} ({e.source or 'measured here'})"
         for run in runs
         for e in run.estimates
@@ -254,4 +332,4 @@ def _only_published(
         f"Only published figures of {', '.join(published)} are known, and without scores of "
         f"single samples the error of a difference cannot be computed."
     )
-    return ClaimResult(text, "not supported", (reason, *figures), "")
+    return (reason, *figures)

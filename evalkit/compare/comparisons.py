@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
+from types import MappingProxyType
 
+from evalkit.compare.averages import average_comparisons
 from evalkit.compare.scores import Cell, Metrics, cells, check, models
 from evalkit.errors import ComparisonError
+from evalkit.protocols import Average
 from evalkit.stats import paired_difference
 from evalkit.types import Comparison, Record
 
-__all__ = ["compare_cell", "comparisons"]
+__all__ = ["compare_cell", "comparisons", "degrees"]
 
 
 def comparisons(
-    records: Sequence[Record], metrics: Metrics, roles: Mapping[str, str], level: float
+    records: Sequence[Record],
+    metrics: Metrics,
+    roles: Mapping[str, str],
+    level: float,
+    averages: Mapping[str, Sequence[Average]] = MappingProxyType({}),
 ) -> list[Comparison]:
     """Each candidate minus each baseline, for every figure made from per-sample scores.
 
@@ -26,10 +34,11 @@ def comparisons(
         metrics: by benchmark entry and task, in report order.
         roles: of every model: `candidate`, `baseline` or `published` (which has no scores).
         level: confidence level, between 0 and 1.
+        averages: over tasks, by benchmark entry.
 
     Returns:
-        Rows by candidate, baseline, benchmark, task, metric, with categories after the whole;
-        none where only one of the two was asked.
+        Rows by candidate, baseline, benchmark, task, metric, with categories after the whole and
+        averages after a benchmark's tasks; none where only one of the two was asked.
 
     Raises:
         BenchmarkError: scores and metrics of a benchmark do not match.
@@ -40,13 +49,25 @@ def comparisons(
     asked = models(records)
     candidates = [model for model in asked if roles.get(model) == "candidate"]
     baselines = [model for model in asked if roles.get(model) == "baseline"]
-    return [
-        compare_cell(cell, candidate, baseline, level)
-        for candidate in candidates
-        for baseline in baselines
-        for cell in found
-        if candidate in cell.scores and baseline in cell.scores
-    ]
+    rows: list[Comparison] = []
+    for candidate, baseline, benchmark in product(candidates, baselines, metrics):
+        rows += (
+            compare_cell(cell, candidate, baseline, level)
+            for cell in found
+            if cell.benchmark == benchmark
+            if candidate in cell.scores and baseline in cell.scores
+        )
+        if declared := averages.get(benchmark):
+            mine = [r for r in records if r.benchmark == benchmark]
+            rows += average_comparisons(mine, declared, (candidate, baseline), level)
+    return rows
+
+
+def degrees(comparison: Comparison) -> float | None:
+    """Degrees of freedom of a comparison's t statistic."""
+    if comparison.df is not None:
+        return comparison.df
+    return comparison.n_clusters - 1 if comparison.n_clusters > 1 else None
 
 
 def compare_cell(cell: Cell, candidate: str, baseline: str, level: float) -> Comparison:
@@ -83,6 +104,7 @@ def compare_cell(cell: Cell, candidate: str, baseline: str, level: float) -> Com
         unit=metric.unit,
         higher_is_better=metric.higher_is_better,
         method=paired.method,
+        df=None if paired.standard_error is None else paired.n_clusters - 1,
     )
 
 

@@ -2,21 +2,24 @@
 
     runs, names ─ sides ─▶ parts ─ guard ─▶ records ─ comparisons ─▶ rows with a sentence each
 
-The headline set is the primary metric of every task, whole: Holm's correction is over it, for
-all baselines together.  Everything else (other metrics, categories) is exploration and is
-corrected as a set of its own.
+The headline set is the primary metric of every task, or the average that tasks are details of
+(`headline`), whole: Holm's correction is over it, for all baselines together.  Everything else
+(other metrics, categories, tasks within a group) is exploration and is corrected as a set of its
+own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from evalkit.compare.averages import tasks_below
 from evalkit.compare.comparisons import comparisons
 from evalkit.compare.guard import Difference, check, differences
+from evalkit.compare.headline import headline, primary
 from evalkit.compare.scores import Metrics
-from evalkit.compare.sides import Part, Side, find, metrics_of
-from evalkit.compare.words import Verdict, sentence, task_label, verdict
+from evalkit.compare.sides import Part, Side, averages_of, find, metrics_of
+from evalkit.compare.words import Verdict, figure_label, sentence, verdict
 from evalkit.errors import ComparisonError
 from evalkit.stats import holm, minimum_detectable_effect
 from evalkit.store.codec import encode
@@ -43,7 +46,7 @@ class Row:
 
     comparison: Comparison
     headline: bool
-    """Primary metric of a whole task: part of the set that Holm's correction is over."""
+    """A headline figure: part of the set that Holm's correction is over (see `headline`)."""
     p_adjusted: float | None
     """By Holm; None where there is no p."""
     mde: float | None
@@ -52,6 +55,8 @@ class Row:
     sentence: str
     flags: tuple[str, ...] = field(default=())
     """Settings that differ and were allowed to, and settings that only one side states."""
+    primary: bool = False
+    """The metric that speaks for its task or group, be it a headline figure or a detail."""
 
     def to_json(self) -> dict[str, Json]:
         """The row of results.json, and the rest by its name."""
@@ -79,10 +84,20 @@ def compare(
             or scores that were not made alike.
     """
     ours = find(runs, candidate)
-    found: list[tuple[Comparison, bool, tuple[str, ...]]] = []
+    found: list[_Found] = []
     for name in baselines:
         found += _against(ours, find(runs, name), options)
     return _adjusted(found, options)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A comparison before the correction."""
+
+    comparison: Comparison
+    headline: bool
+    primary: bool
+    flags: tuple[str, ...]
 
 
 def stated(run: Run, headline: Collection[tuple[str, str, str]], power: float = 0.8) -> list[Row]:
@@ -94,7 +109,7 @@ def stated(run: Run, headline: Collection[tuple[str, str, str]], power: float = 
 
     Args:
         run: Sealed.
-        headline: (benchmark, task, metric) of the primary metrics.
+        headline: (benchmark, task, metric) of the headline figures.
         power: Of the MDE.
 
     Returns:
@@ -104,9 +119,8 @@ def stated(run: Run, headline: Collection[tuple[str, str, str]], power: float = 
     unlike = [_unlike(run, c) for c in run.comparisons]
     primary = [_is_headline(c, headline) for c in run.comparisons]
     every = list(zip(run.comparisons, primary, unlike, strict=True))
-    alike = iter(
-        _adjusted([(c, is_primary, ()) for c, is_primary, why in every if not why], options)
-    )
+    found = [_Found(c, is_primary, is_primary, ()) for c, is_primary, why in every if not why]
+    alike = iter(_adjusted(found, options))
     return [
         _refused(c, why, is_primary=is_primary) if why else next(alike)
         for c, is_primary, why in every
@@ -123,7 +137,7 @@ def _unlike(run: Run, c: Comparison) -> list[Difference]:
 
 
 def _refused(c: Comparison, why: Sequence[Difference], *, is_primary: bool) -> Row:
-    label = task_label(c.benchmark, c.task)
+    label = figure_label(c.benchmark, c.task, c.metric)
     text = (
         f"{c.candidate} and {c.baseline} were not measured alike on {label}: "
         f"{'; '.join(str(d) for d in why)}."
@@ -132,9 +146,7 @@ def _refused(c: Comparison, why: Sequence[Difference], *, is_primary: bool) -> R
     return Row(c, is_primary, None, None, "undefined", text, flags)
 
 
-def _against(
-    ours: Side, theirs: Side, options: Options
-) -> Iterator[tuple[Comparison, bool, tuple[str, ...]]]:
+def _against(ours: Side, theirs: Side, options: Options) -> Iterator[_Found]:
     if ours.label == theirs.label:
         raise ComparisonError(f"{ours.label!r} is compared with itself; name another baseline")
     shared = [name for name in ours.parts if name in theirs.parts]
@@ -152,9 +164,7 @@ def _listed(side: Side) -> str:
     return ", ".join(side.parts) or "nothing"
 
 
-def _benchmark(
-    ours: Side, theirs: Side, name: str, options: Options
-) -> Iterator[tuple[Comparison, bool, tuple[str, ...]]]:
+def _benchmark(ours: Side, theirs: Side, name: str, options: Options) -> Iterator[_Found]:
     mine, other = ours.parts[name], theirs.parts[name]
     metrics = _common_metrics(mine, other)
     allowed = check(mine, other, list(metrics), options.allow_different)
@@ -164,11 +174,20 @@ def _benchmark(
         *_as(other, theirs.label, metrics),
     ]
     roles = {ours.label: "candidate", theirs.label: "baseline"}
-    primary = {(task, m.name) for task, found in metrics.items() for m in found if m.primary}
     by_entry: Metrics = {name: metrics}
-    for row in comparisons(records, by_entry, roles, options.level):
-        headline = row.category is None and (row.task, row.metric) in primary
-        yield row, headline, flags[row.task]
+    averages = [a for a in averages_of(mine) if a in averages_of(other)]
+    for average in averages:
+        flags[average.task] = _united(
+            flags.get(task, ()) for task in tasks_below(average, averages)
+        )
+    first, speaks = headline(metrics, averages), primary(metrics, averages)
+    for row in comparisons(records, by_entry, roles, options.level, {name: averages}):
+        place, whole = (row.task, row.metric), row.category is None
+        yield _Found(row, whole and place in first, whole and place in speaks, flags[row.task])
+
+
+def _united(flags: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(flag for found in flags for flag in found))
 
 
 def _common_metrics(mine: Part, other: Part) -> dict[str, tuple[Metric, ...]]:
@@ -198,30 +217,26 @@ def _flags(mine: Part, other: Part, task: str, allowed: Sequence[Difference]) ->
     )
 
 
-def _adjusted(
-    found: Sequence[tuple[Comparison, bool, tuple[str, ...]]], options: Options
-) -> list[Row]:
+def _adjusted(found: Sequence[_Found], options: Options) -> list[Row]:
     rows: dict[int, Row] = {}
-    for headline in (True, False):
-        places = [i for i, (_, is_headline, _) in enumerate(found) if is_headline == headline]
-        adjusted = holm([found[i][0].p for i in places])
+    for is_headline in (True, False):
+        places = [i for i, one in enumerate(found) if one.headline == is_headline]
+        adjusted = holm([found[i].comparison.p for i in places])
         for i, p in zip(places, adjusted, strict=True):
-            comparison, _, flags = found[i]
-            rows[i] = _row(comparison, headline, (p, flags), options)
+            rows[i] = _row(found[i], p, options)
     return [rows[i] for i in range(len(found))]
 
 
-def _row(
-    c: Comparison, headline: bool, known: tuple[float | None, tuple[str, ...]], options: Options
-) -> Row:
-    p, flags = known
+def _row(found: _Found, p: float | None, options: Options) -> Row:
+    c, flags = found.comparison, found.flags
     alpha = 1 - options.level
     mde = minimum_detectable_effect(c.standard_error, alpha=alpha, power=options.power)
     said = verdict(c)
     if said in ("better", "worse") and p is not None and p > alpha:
         said = "unclear"
-    text = sentence(c, task_label(c.benchmark, c.task), resolves=mde, said=said)
+    label = figure_label(c.benchmark, c.task, c.metric)
+    text = sentence(c, label, resolves=mde, said=said)
     for flag in flags:
         if flag.startswith("different "):
             text += f" Measured differently: {flag.removeprefix('different ')}."
-    return Row(c, headline, p, mde, said, text, flags)
+    return Row(c, found.headline, p, mde, said, text, flags, found.primary)

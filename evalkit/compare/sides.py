@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.compare.headline import averages_of_entry
 from evalkit.errors import ComparisonError
+from evalkit.protocols import Average
 from evalkit.types import Json, Metric, Record, Run
 
-__all__ = ["Part", "Side", "by_role", "find", "metrics_of", "names", "pick"]
+__all__ = ["Part", "Side", "averages_of", "by_role", "find", "metrics_of", "names", "pick"]
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,11 @@ def metrics_of(part: Part) -> dict[str, tuple[Metric, ...]]:
         task: tuple(Metric(**_fields(m)) for m in described.get("metrics", ()))
         for task, described in _entry(part).get("tasks", {}).items()
     }
+
+
+def averages_of(part: Part) -> tuple[Average, ...]:
+    """Averages over the tasks of a part's benchmark, as its run's manifest declares them."""
+    return averages_of_entry(_entry(part))
 
 
 def _entry(part: Part) -> Mapping[str, Json]:

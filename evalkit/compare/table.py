@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit.compare.rows import Row
-from evalkit.compare.words import WORDS, bounds, level_text, metric_words, task_label
+from evalkit.compare.words import WORDS, bounds, figure_label, level_text, metric_words
 from evalkit.tables import Cell, Column, Group, Table, count, difference, p_value
 
 __all__ = ["rows_table"]
@@ -47,7 +47,7 @@ def _pair(row: Row) -> tuple[str, str]:
 
 def _row(row: Row) -> tuple[Cell, ...]:
     c = row.comparison
-    label = task_label(c.benchmark, c.task)
+    label = figure_label(c.benchmark, c.task, c.metric)
     missing = f"{count(c.n_missing_candidate)}, {count(c.n_missing_baseline)}"
     flag = " (measured differently)" if any(f.startswith("different ") for f in row.flags) else ""
     word = WORDS[row.verdict] + flag

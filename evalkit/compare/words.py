@@ -13,6 +13,7 @@ __all__ = [
     "Verdict",
     "benchmark_label",
     "bounds",
+    "figure_label",
     "has_width",
     "level_text",
     "metric_words",
@@ -50,6 +51,7 @@ _METRICS = {
     "score_turn_2": "score, second turn",
     "win_rate": "win rate",
 }
+_AVERAGES = {"average": "average", "average_without_drop": "average without DROP"}
 _UNITS = {
     "percent": "percentage points",
     "points": "points of 10",
@@ -66,6 +68,13 @@ def task_label(benchmark: str, task: str) -> str:
     """Benchmark, and task where the benchmark has tasks."""
     label = benchmark_label(benchmark)
     return label if task in (benchmark, "", "alpaca_eval", "mt_bench") else f"{label}: {task}"
+
+
+def figure_label(benchmark: str, task: str, metric: str) -> str:
+    """`task_label`; an average over a benchmark's tasks goes by that name instead of a task's."""
+    if metric in _AVERAGES:
+        return f"{benchmark_label(benchmark)} {_AVERAGES[metric]}"
+    return task_label(benchmark, task)
 
 
 def metric_words(name: str) -> str:

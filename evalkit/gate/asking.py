@@ -119,12 +119,11 @@ def _only_candidate(run: Run) -> str:
 
 
 def expected(run: Run) -> list[tuple[str, str]]:
-    """Every task of a run that has figures of single samples."""
+    """Benchmark and task of every headline figure that a run should have."""
     return [
         (str(entry.get("name")), task)
         for entry in run.manifest.get("benchmarks", ())
-        for task, about in entry.get("tasks", {}).items()
-        if any(metric.get("primary") for metric in about.get("metrics", ()))
+        for task, _ in compare.headline_of_entry(entry)
     ]
 
 

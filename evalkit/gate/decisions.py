@@ -1,9 +1,10 @@
 """The decision: is the candidate not worse than the baseline by more than the margins?
 
-Each primary metric of each task is one non-inferiority test (`stats.non_inferiority`).  The gate
-passes when every required test passes, which needs no correction for their number; it calls a
-regression when one of them regressed after Holm's correction, which does.  Anything else is
-inconclusive: too few samples to know, or something that was required is not there.
+Each headline figure (`compare.headline`) is one non-inferiority test (`stats.non_inferiority`),
+and so is each task within a group that the policy names.  The gate passes when every required test
+passes, which needs no correction for their number; it calls a regression when one of them
+regressed after Holm's correction, which does.  Anything else is inconclusive: too few samples to
+know, or something that was required is not there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from evalkit.compare import Row
-from evalkit.compare.words import task_label
+from evalkit.compare.comparisons import degrees
+from evalkit.compare.words import figure_label
 from evalkit.specs import GateSpec
 from evalkit.stats import (
     MarginRule,
@@ -38,7 +40,8 @@ class Policy:
     """What the gate demands, from the suite's `gate` section."""
 
     margins: Mapping[str, float] = field(default_factory=dict)
-    """By `benchmark/task`, benchmark, or `default`, in the metric's unit; 0 where none is given."""
+    """By `benchmark/task` (`benchmark/average` for an average over its tasks), benchmark, or
+    `default`, in the metric's unit; 0 where none is given."""
     alpha: float = 0.05
     power: float = 0.8
     required: frozenset[str] = frozenset()
@@ -60,17 +63,28 @@ class Policy:
             fails_undecided=spec.on_inconclusive == "fail",
         )
 
-    def margin(self, place: Place) -> float:
-        """Allowed loss of one task."""
-        names = (f"{place[0]}/{place[1]}", place[0], "default")
+    def margin(self, place: Place, metric: str = "") -> float:
+        """Allowed loss of one task, or of an average."""
+        names = (*_names(place, metric), place[0], "default")
         return next((self.margins[n] for n in names if n in self.margins), 0.0)
 
-    def requires(self, place: Place) -> bool:
-        """Whether this task decides."""
-        names = {f"{place[0]}/{place[1]}", place[0]}
+    def requires(self, place: Place, metric: str = "") -> bool:
+        """Whether this task, or average, decides."""
+        names = {*_names(place, metric), place[0]}
         if self.required:
             return bool(names & self.required)
         return not names & self.warn_only
+
+    def mentions(self, place: Place, metric: str = "") -> bool:
+        """Whether this task, or average, is named by itself."""
+        named = {*self.margins, *self.required, *self.warn_only}
+        return not named.isdisjoint(_names(place, metric))
+
+
+def _names(place: Place, metric: str) -> tuple[str, ...]:
+    """What a policy may call one task, or an average over tasks."""
+    own = f"{place[0]}/{place[1]}"
+    return (own, f"{place[0]}/{metric}") if metric.startswith("average") else (own,)
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,7 @@ class Decision:
     @property
     def label(self) -> str:
         """Benchmark and task in words."""
-        return task_label(self.benchmark, self.task)
+        return figure_label(self.benchmark, self.task, self.metric)
 
     @property
     def underpowered(self) -> bool:
@@ -168,14 +182,16 @@ def decide(
 
     Args:
         sides: Candidate and baseline, as the result should name them.
-        rows: From `compare.compare` of these two; headline rows are used.
+        rows: From `compare.compare` of these two; headline rows are used, and those of tasks that
+            the policy names.
         policy: What is demanded.
         expected: Benchmarks and tasks that must be there; one that is required and has no row is
             inconclusive, never passed in silence.  An empty task stands for any of the benchmark.
         notes: What to know of the runs behind the rows.
     """
-    found = [_decision(row.comparison, policy) for row in rows if row.headline]
+    found = [_decision(row.comparison, policy) for row in rows if _is_gated(row, policy)]
     present = {d.place for d in found} | {(d.benchmark, "") for d in found}
+    present |= {(d.benchmark, d.metric) for d in found if d.metric.startswith("average")}
     found += [_absent(place, policy) for place in expected if place not in present]
     found = _corrected(found, policy)
     required = [d for d in found if d.required]
@@ -200,14 +216,18 @@ def decide(
     )
 
 
+def _is_gated(row: Row, policy: Policy) -> bool:
+    c = row.comparison
+    return row.headline or (row.primary and policy.mentions((c.benchmark, c.task), c.metric))
+
+
 def _decision(c: Comparison, policy: Policy) -> Decision:
     place = (c.benchmark, c.task)
     sign = 1 if c.higher_is_better else -1
-    margin = policy.margin(place)
+    margin = policy.margin(place, c.metric)
     rule = MarginRule(margin, policy.alpha, policy.power, _SPANS.get(c.unit))
     difference = None if c.difference is None else sign * c.difference
-    df = c.n_clusters - 1 if c.n_clusters > 1 else None
-    found = non_inferiority(difference, c.standard_error, df, rule)
+    found = non_inferiority(difference, c.standard_error, degrees(c), rule)
     bounds = [None if b is None else sign * b for b in (found.low, found.high)]
     low, high = bounds if sign == 1 else bounds[::-1]
     decided = Decision(
@@ -216,7 +236,7 @@ def _decision(c: Comparison, policy: Policy) -> Decision:
         metric=c.metric,
         unit=c.unit,
         higher_is_better=c.higher_is_better,
-        required=policy.requires(place),
+        required=policy.requires(place, c.metric),
         verdict=found.verdict,
         margin=margin,
         difference=c.difference,

@@ -4,7 +4,8 @@
      "limit": ..., "benchmarks": [...], "evidence": [...],
      "records": {BENCHMARK: [[task, sample, category, cluster, status, [[metric, part, value]]]]}}
 
-No question and no answer is in it.  `benchmarks` and `evidence` are the manifest's entries, so
+A record has a seventh entry, {metric: values}, where an average needs values that are no score
+(`protocols.Average`; IFEval's instructions).  No question and no answer is in it.  `benchmarks` and `evidence` are the manifest's entries, so
 that the comparability guard reads a pinned baseline as it reads a run.
 """
 
@@ -15,6 +16,7 @@ import json
 from pathlib import Path
 from typing import get_args
 
+from evalkit.compare import averages_of_entry
 from evalkit.errors import ComparisonError, DataError
 from evalkit.store import canonical_json
 from evalkit.types import Json, Outcome, Record, Run, Score, Status
@@ -34,9 +36,10 @@ def pin(run: Run, model: str) -> bytes:
             f"model {model!r} has no records in {run.folder}; expected one of: {known}"
         )
     entries = {record.benchmark for record in mine}
+    needed = {name: _averaged(run, name) for name in entries}
     records: dict[str, list[Json]] = {}
     for record in mine:
-        records.setdefault(record.benchmark, []).append(_row(record))
+        records.setdefault(record.benchmark, []).append(_row(record, needed[record.benchmark]))
     head: dict[str, Json] = {
         "format": FORMAT,
         "kind": KIND,
@@ -56,10 +59,18 @@ def pin(run: Run, model: str) -> bytes:
     return _lines(head, records)
 
 
-def _row(record: Record) -> Json:
+def _averaged(run: Run, benchmark: str) -> set[str]:
+    """Names of the metrics that the benchmark's averages are made of."""
+    entries = (b for b in run.manifest.get("benchmarks", ()) if b.get("name") == benchmark)
+    averages = averages_of_entry(next(entries, {}))
+    return {metric for average in averages for _, metric in average.of}
+
+
+def _row(record: Record, averaged: set[str]) -> Json:
     scores = [[s.metric, s.part, s.value] for s in record.outcome.scores]
     where = [record.task, record.sample, record.category, record.cluster]
-    return [*where, record.outcome.status, scores]
+    values = {name: v for name, v in record.outcome.data.items() if name in averaged}
+    return [*where, record.outcome.status, scores, *([values] if values else [])]
 
 
 def _lines(head: dict[str, Json], records: dict[str, list[Json]]) -> bytes:
@@ -118,9 +129,9 @@ def _run(path: Path, found: dict[str, Json]) -> Run:
 
 
 def _record(model: str, benchmark: str, row: Json) -> Record:
-    task, sample, category, cluster, status, scores = row
+    task, sample, category, cluster, status, scores, *more = row
     if status not in get_args(Status):
         raise ValueError(f"status {status!r} of sample {sample!r}")
     made = tuple(Score(str(metric), float(value), str(part)) for metric, part, value in scores)
-    outcome = Outcome(status, (), scores=made)
+    outcome = Outcome(status, (), scores=made, data=dict(*more))
     return Record(model, benchmark, str(task), str(sample), category, cluster, outcome)

@@ -6,14 +6,17 @@ They are given only where the shots are the leaderboard's, and say by which metr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from evalkit.benchmarks import _leaderboard as board
 from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.importers._common import remark
 from evalkit.importers._lm_eval_files import Figure, ResultFile
-from evalkit.types import Estimate, Finding, Json
+from evalkit.importers._lm_eval_records import Measured
+from evalkit.protocols import Average
+from evalkit.types import Estimate, Finding, Json, Metric
 
-__all__ = ["averages"]
+__all__ = ["averages", "declared"]
 
 _TASK = "open_llm_leaderboard"
 _METRICS = {
@@ -70,6 +73,43 @@ def _version_1(figures: Figures, *, include_drop: bool) -> tuple[scoring.Figure,
     count = len(board.v1_tasks(include_drop=include_drop))
     method = "; ".join([f"mean of {count} tasks, MMLU as the mean of its 57", *used])
     return figure, method
+
+
+def declared(
+    samples: Mapping[str, Measured],
+    settings: Settings,
+    groups: Mapping[str, Sequence[str]],
+    metrics: Mapping[str, Sequence[Metric]],
+) -> list[Average]:
+    """The averages that samples are there for, so that the leaderboard compares as one asked here.
+
+    Groups that lm-eval prints are means over all documents.
+    """
+    made = []
+    tasks = list(samples)
+    subjects = [name for name in tasks if name.startswith("mmlu_")]
+    for include_drop in (True, False):
+        wanted = board.v1_tasks(include_drop=include_drop).items()
+        there = all(
+            len(subjects) == _SUBJECTS if task == "mmlu" else metric in _means(samples, task)
+            for task, (_, metric, _) in wanted
+        )
+        if there and not _other_shots(settings, include_drop=include_drop):
+            made = board.averages_v1(tasks, include_drop=include_drop)
+            break
+    families = {board.family_of(task) for task in tasks} - {None}
+    if len(families) == len(board.V2):
+        made += board.averages_v2(tasks)
+    return made + [
+        Average(group, replace(metric, primary=False), tuple((t, metric.name) for t in below), True)
+        for group, below in groups.items()
+        for metric in metrics.get(group, ())
+        if below and all(metric.name in _means(samples, task) for task in below)
+    ]
+
+
+def _means(samples: Mapping[str, Measured], task: str) -> Mapping[str, float | None]:
+    return samples[task].means if task in samples else {}
 
 
 _SUBJECTS = 57

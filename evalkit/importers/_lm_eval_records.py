@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from evalkit.benchmarks._lm_eval_scores import jsonable, number, percent
+from evalkit.benchmarks._lm_eval_scores import jsonable, number, passage_cluster, percent
 from evalkit.importers._common import few, named_rows
 from evalkit.importers._lm_eval_files import SampleFile, scores_of
 from evalkit.types import Finding, Json, Message, Outcome, Record, Score
@@ -115,7 +115,8 @@ def _record(place: tuple[str, str, str], document: int, rows: list[Row]) -> Reco
         error=error,
         data=values,
     )
-    return Record(model, entry, task, str(document), None, f"{task}:{document}", outcome)
+    cluster = passage_cluster(task, rows[0].get("doc")) or f"{task}:{document}"
+    return Record(model, entry, task, str(document), None, cluster, outcome)
 
 
 def _error(scores: list[Score], values: Mapping[str, Json]) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.protocols import DataPlaces
+from evalkit.protocols import Average, DataPlaces
 from evalkit.types import Estimate, Finding, Json, Metric, Record
 
 __all__ = ["Evidence", "ImportOptions"]
@@ -30,6 +30,8 @@ class Evidence:
     estimates: tuple[Estimate, ...] = ()
     """Figures that cannot be computed from the records, each with its source."""
     findings: tuple[Finding, ...] = ()
+    averages: tuple[Average, ...] = ()
+    """Over tasks that have records."""
 
 
 @dataclass(frozen=True)

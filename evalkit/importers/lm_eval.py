@@ -26,7 +26,7 @@ from evalkit.benchmarks import _lm_eval_scores as live
 from evalkit.errors import DataError
 from evalkit.importers._common import few, remark, require_name
 from evalkit.importers._lm_eval_files import Figure, Files, ResultFile, SampleFile, read_files
-from evalkit.importers._lm_eval_leaderboard import averages
+from evalkit.importers._lm_eval_leaderboard import averages, declared
 from evalkit.importers._lm_eval_records import Measured, measured
 from evalkit.importers.evidence import Evidence, ImportOptions
 from evalkit.types import Estimate, Finding, Json, Metric
@@ -63,16 +63,18 @@ def read(files: Sequence[Path], options: ImportOptions) -> list[Evidence]:
     estimates = list(_estimates(found, figures, samples, (model, entry), options.level))
     leaderboard, notes = averages(figures, _settings(found), (model, entry), options.level)
     findings += [*_checks(found, figures, samples), *notes]
+    metrics = _metrics(figures, samples, found)
     return [
         Evidence(
             model=model,
             entry=entry,
             kind=KIND,
             description=_description(found),
-            metrics=_metrics(figures, samples, found),
+            metrics=metrics,
             records=tuple(record for one in samples.values() for record in one.records),
             estimates=(*estimates, *leaderboard),
             findings=(*found.findings, *findings),
+            averages=tuple(declared(samples, _settings(found), _groups(found), metrics)),
         )
     ]
 
@@ -116,6 +118,10 @@ def _settings(found: Files) -> dict[str, Mapping[str, Json]]:
     return {task: kept for file in found.results for task, kept in file.settings.items()}
 
 
+def _groups(found: Files) -> dict[str, tuple[str, ...]]:
+    return {name: below for file in found.results for name, below in file.groups.items()}
+
+
 def _estimates(
     found: Files,
     figures: Figures,
@@ -125,7 +131,7 @@ def _estimates(
 ) -> Iterator[Estimate]:
     """Of every figure that no samples are there to compute."""
     sizes = _sizes(found, figures)
-    groups = {name: below for file in found.results for name, below in file.groups.items()}
+    groups = _groups(found)
     for task, metrics in figures.items():
         for metric, (figure, file) in metrics.items():
             if task in samples and metric in samples[task].means:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 from evalkit import store
 from evalkit.errors import RequestFailed
 from evalkit.importers.evidence import Evidence
-from evalkit.protocols import Benchmark
+from evalkit.protocols import Average, Averaged, Benchmark
 from evalkit.runner.assemble import Job
 from evalkit.types import Json, Metric, PreparedModel, Sample
 
@@ -139,12 +139,18 @@ def _benchmark(benchmark: Benchmark, samples: list[Sample]) -> dict[str, Json]:
         task: {"n_samples": n, "metrics": [asdict(m) for m in benchmark.metrics(task)]}
         for task, n in tasks_of(samples).items()
     }
-    return {
+    entry = {
         "name": benchmark.name,
         "description": dict(benchmark.describe()),
         "n_samples": len(samples),
         "tasks": tasks,
     }
+    return entry | _averages(benchmark.averages() if isinstance(benchmark, Averaged) else ())
+
+
+def _averages(averages: Sequence[Average]) -> dict[str, Json]:
+    """Absent where a benchmark has none."""
+    return {"averages": [asdict(average) for average in averages]} if averages else {}
 
 
 def _not_asked(benchmark: Benchmark, job: Job) -> dict[str, Json]:
@@ -172,6 +178,7 @@ def _not_asked(benchmark: Benchmark, job: Job) -> dict[str, Json]:
         "description": description,
         "n_samples": sum(counts.values()),
         "tasks": tasks,
+        **_averages(list(dict.fromkeys(a for one in evidence for a in one.averages))),
     }
 
 

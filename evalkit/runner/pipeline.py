@@ -210,7 +210,8 @@ def _seal(job: Job, manifest: dict[str, Json], order: list[Key], run_store: stor
         e for e in job.known.published if (e.model, e.benchmark, e.task, e.metric) not in computed
     )
     roles = {name: spec.role for name, spec in job.suite.models.items()}
-    comparisons = compare.comparisons(records, metrics, roles, level)
+    averages = {b["name"]: compare.averages_of_entry(b) for b in manifest["benchmarks"]}
+    comparisons = compare.comparisons(records, metrics, roles, level, averages)
     sessions = run_store.sessions()
     more = {
         "work": total_work(sessions),

@@ -105,17 +105,20 @@ def stratified_difference(
     )
 
 
-def average_of_tasks(tasks: Mapping[str, Part], level: float) -> Stratified:
-    """Unweighted mean of estimates that share no documents, with its error.
+def average_of_tasks(
+    tasks: Mapping[str, Part], level: float, *, by_size: bool = False
+) -> Stratified:
+    """Mean of estimates that share no documents, with its error; by default every task counts once.
 
-    Point: Σ x̄_t / T.  SE = √(Σ SE_t²) / T: the variance of a stratified mean with equal
-    weights (Cochran 1977, "Sampling Techniques", eq. 5.7, without finite-population
+    Point: Σ w_t x̄_t with w_t = 1/T, or n_t/n by size.  SE = √(Σ w_t² SE_t²): the variance of a
+    stratified mean (Cochran 1977, "Sampling Techniques", eq. 5.7, without finite-population
     correction).  Interval and p: Student's t with Satterthwaite's (1946) degrees of freedom,
-    (Σ SE_t²)² / Σ(SE_t⁴ / df_t) (Cochran eq. 5.16).
+    (Σ w_t² SE_t²)² / Σ(w_t⁴ SE_t⁴ / df_t) (Cochran eq. 5.16).
 
     Args:
         tasks: estimate of each, paired differences included; an average is a task in turn.
         level: confidence level, between 0 and 1; intervals of the parts are not used.
+        by_size: weight each task by its number of values.
 
     Returns:
         No task, or a task without values: all None.  A task of one cluster: the point only.
@@ -141,18 +144,29 @@ def average_of_tasks(tasks: Mapping[str, Part], level: float) -> Stratified:
     if len(points) < len(parts):
         names = _names(task for task, part in tasks.items() if part.point is None)
         return replace(empty, method=f"undefined: no scores in task {names}")
-    average = replace(empty, point=math.fsum(points) / len(parts))
-    words = f"unweighted mean of {len(parts)} task means"
+    weights = _weights(parts, by_size=by_size)
+    point = math.fsum(w * x for w, x in zip(weights, points, strict=True))
+    average = replace(empty, point=point if by_size else math.fsum(points) / len(parts))
+    how = "weighted by size" if by_size else "unweighted"
+    words = f"{how} mean of {len(parts)} task means"
     if any(part.standard_error is None for part in parts):
         names = _names(task for task, part in tasks.items() if part.standard_error is None)
         return replace(average, method=f"{words}; no standard error from one unit in task {names}")
-    return _with_interval(average, parts, level, words)
+    return _with_interval(average, (parts, weights), level, words)
+
+
+def _weights(parts: Sequence[Part], *, by_size: bool) -> list[float]:
+    n = sum(part.n for part in parts)
+    return [part.n / n if by_size else 1 / len(parts) for part in parts]
 
 
 def _with_interval(
-    average: Stratified, parts: Sequence[Part], level: float, words: str
+    average: Stratified,
+    weighted: tuple[Sequence[Part], Sequence[float]],
+    level: float,
+    words: str,
 ) -> Stratified:
-    point, (error, df) = average.point, _error(parts)
+    point, (error, df) = average.point, _error(*weighted)
     assert point is not None
     if error == 0:
         none = "; all units agree, so the width 0 is no evidence of precision"
@@ -169,9 +183,9 @@ def _with_interval(
     )
 
 
-def _error(parts: Sequence[Part]) -> tuple[float, float]:
+def _error(parts: Sequence[Part], weights: Sequence[float]) -> tuple[float, float]:
     """Standard error of the average and its degrees of freedom (0 where the error is 0)."""
-    errors = [part.standard_error or 0.0 for part in parts]
+    errors = [w * (part.standard_error or 0.0) for part, w in zip(parts, weights, strict=True)]
     largest = max(errors)
     if largest == 0:
         return 0.0, 0.0
@@ -179,7 +193,7 @@ def _error(parts: Sequence[Part]) -> tuple[float, float]:
     squares = [(error / largest) ** 2 for error in errors]
     total = math.fsum(squares)
     spread = math.fsum(s * s / _df(part) for s, part in zip(squares, parts, strict=True) if s)
-    return largest * math.sqrt(total) / len(parts), total**2 / spread
+    return largest * math.sqrt(total), total**2 / spread
 
 
 def _df(part: Part) -> float:

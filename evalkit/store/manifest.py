@@ -91,6 +91,8 @@ class BenchmarkEntry(TypedDict, total=False):
     n_samples: int
     tasks: dict[str, TaskEntry]
     """By name, in report order."""
+    averages: list[dict[str, Json]]
+    """The fields of `types.Average`, each after those it is made of."""
 
 
 class EvidenceEntry(TypedDict):

@@ -383,6 +383,8 @@ class Comparison:
     unit: str
     higher_is_better: bool
     method: str
+    df: float | None = None
+    """Degrees of freedom; None: undefined, or `n_clusters` - 1 where there is an error."""
 
 
 @dataclass(frozen=True)

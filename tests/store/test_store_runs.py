@@ -32,7 +32,7 @@ ESTIMATE_NAMES = [
 COMPARISON_NAMES = [
     "candidate", "baseline", "benchmark", "task", "metric", "category", "difference",
     "standard_error", "low", "high", "level", "p", "n", "n_clusters", "wins", "losses", "ties",
-    "n_missing_candidate", "n_missing_baseline", "unit", "higher_is_better", "method",
+    "n_missing_candidate", "n_missing_baseline", "unit", "higher_is_better", "method", "df",
 ]  # fmt: skip
 
 
