@@ -5,8 +5,9 @@
      "records": {BENCHMARK: [[task, sample, category, cluster, status, [[metric, part, value]]]]}}
 
 A record has a seventh entry, {metric: values}, where an average needs values that are no score
-(`protocols.Average`; IFEval's instructions).  No question and no answer is in it.  `benchmarks` and `evidence` are the manifest's entries, so
-that the comparability guard reads a pinned baseline as it reads a run.
+(`protocols.Average`; IFEval's instructions).  No question and no answer is in it.  `benchmarks` and
+`evidence` are the manifest's entries, so that the comparability guard reads a pinned baseline as it
+reads a run.
 """
 
 from __future__ import annotations
