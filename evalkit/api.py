@@ -74,6 +74,7 @@ def compare_runs(
     baselines: Sequence[str] = (),
     level: float = 0.95,
     allow_different: Collection[str] = (),
+    repeats: bool = False,
 ) -> list[Row]:
     """Compare models on the samples they share, as `evalkit compare` does.
 
@@ -83,6 +84,7 @@ def compare_runs(
         baselines: The same, several; empty: the runs' baselines.
         level: Confidence level of the intervals.
         allow_different: Settings that may differ, flagged wherever they show.
+        repeats: Several runs of a model repeat one measurement: their noise is in the interval.
 
     Returns:
         A row per baseline, benchmark, task, metric and category, each with its sentence.
@@ -92,7 +94,7 @@ def compare_runs(
     """
     stored = [_stored(one) for one in runs]
     ours, theirs = compare.pick(stored, candidate, baselines)
-    options = compare.Options(level, allow_different=frozenset(allow_different))
+    options = compare.Options(level, allow_different=frozenset(allow_different), repeats=repeats)
     return compare.compare(stored, ours, theirs, options)
 
 
@@ -129,6 +131,7 @@ def check_claim(
     level: float = 0.95,
     allow_different: Collection[str] = (),
     accept_damaged: bool = False,
+    repeats: bool = False,
 ) -> ClaimResult:
     """Whether runs carry a sentence such as "A beats B on alpaca_eval", as `evalkit claim` does.
 
@@ -138,11 +141,12 @@ def check_claim(
         level: Confidence level of the intervals.
         allow_different: Settings that may differ.
         accept_damaged: Judge on damaged evidence, too.
+        repeats: Several runs of a model repeat one measurement.
 
     Raises:
         ComparisonError: It is no claim, names something unknown, or needs scores not made alike.
     """
-    options = compare.Options(level, allow_different=frozenset(allow_different))
+    options = compare.Options(level, allow_different=frozenset(allow_different), repeats=repeats)
     stored = [_stored(one) for one in runs]
     return compare.check_claim(stored, text, options, accept_damaged=accept_damaged)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,34 +14,45 @@ from evalkit.cli.options import split
 __all__ = ["command"]
 
 
+@dataclass(frozen=True)
+class _Options:
+    """The command line as click parsed it; one field per option below."""
+
+    runs: tuple[Path, ...]
+    text: str
+    allow_different: tuple[str, ...]
+    level: float
+    repeats: bool
+    accept_damaged: bool
+    as_json: bool
+
+
 @click.command("claim")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("text")
 @click.option("--allow-different", multiple=True, metavar="FIELD", help="Settings that may differ.")
 @click.option("--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True)
+@click.option("--repeats", is_flag=True, help="Several runs of a model repeat one measurement.")
 @click.option("--accept-damaged", is_flag=True, help="Judge on damaged evidence, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-def command(
-    runs: tuple[Path, ...],
-    text: str,
-    allow_different: tuple[str, ...],
-    level: float,
-    accept_damaged: bool,
-    as_json: bool,
-) -> int:
+def command(**given: Any) -> int:
     """Say whether RUNS carry TEXT, as "A beats B on alpaca_eval".
 
     Forms: A beats (surpasses, outperforms, is better than) B [and C] on BENCHMARK[/TASK];
-    A is worse than B; A matches (is on par with) B within X points; A is not worse than B by
-    more than X points; A is best.  Exit code 0: supported; 1: not supported or contradicted.
+    A beats B by more than X points; A is worse than B; A matches (is on par with) B within X
+    points; A is not worse than B by more than X points; A is best.  Exit code 0: supported;
+    1: not supported or contradicted.
     """
     from evalkit import compare, store
     from evalkit.tables import one_line, visible
 
-    options = compare.Options(level, allow_different=frozenset(split(allow_different)))
-    stored = [store.read_run(run) for run in runs]
-    found = compare.check_claim(stored, text, options, accept_damaged=accept_damaged)
-    if as_json:
+    asked = _Options(**given)
+    allowed = frozenset(split(asked.allow_different))
+    options = compare.Options(asked.level, allow_different=allowed, repeats=asked.repeats)
+    stored = [store.read_run(run) for run in asked.runs]
+    damaged = asked.accept_damaged
+    found = compare.check_claim(stored, asked.text, options, accept_damaged=damaged)
+    if asked.as_json:
         click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
     else:
         click.echo(found.answer)

@@ -27,6 +27,7 @@ class _Options:
     baseline: tuple[str, ...]
     allow_different: tuple[str, ...]
     level: float
+    repeats: bool
     everything: bool
     as_json: bool
     markdown: bool
@@ -43,6 +44,7 @@ class _Options:
     help="Compare although this setting differs; flagged wherever it shows.",
 )
 @click.option("--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True)
+@click.option("--repeats", is_flag=True, help="Several runs of a model repeat one measurement.")
 @click.option("--all", "everything", is_flag=True, help="Also metrics that are not primary.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"comparisons": [...]}.')
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
@@ -50,7 +52,8 @@ def command(**given: Any) -> None:
     """Compare models of the RUNS on the samples they share.
 
     Every difference comes with its interval, what the samples can resolve, and a sentence that
-    may be printed as it stands.  Scores that were not made alike are refused.
+    may be printed as it stands.  Scores that were not made alike are refused.  With --repeats,
+    runs of one model are averaged and what they shift by is in the interval.
     """
     from evalkit import compare, store
     from evalkit.tables import escape_markdown, one_line, table_to_markdown, table_to_text, visible
@@ -58,7 +61,8 @@ def command(**given: Any) -> None:
     asked = _Options(**given)
     stored = [store.read_run(run) for run in asked.runs]
     ours, theirs = compare.pick(stored, asked.candidate, split(asked.baseline))
-    options = compare.Options(asked.level, allow_different=frozenset(split(asked.allow_different)))
+    allowed = frozenset(split(asked.allow_different))
+    options = compare.Options(asked.level, allow_different=allowed, repeats=asked.repeats)
     rows = compare.compare(stored, ours, theirs, options)
     if asked.as_json:
         found = [row.to_json() for row in rows]

@@ -106,7 +106,7 @@ def _rows(runs: Sequence[Run], claim: Claim, others: Sequence[str], options: Opt
     """What the claim is about."""
     if not others:
         return []
-    parts = find(runs, claim.subject).parts
+    parts = find(runs, claim.subject, repeats=options.repeats).parts
     own = {name: own_figure(averages_of(part)) for name, part in parts.items()}
     found = compare(runs, claim.subject, others, options)
     return [row for row in found if _concerns(row, claim, own.get(row.comparison.benchmark))]

@@ -17,6 +17,7 @@ from evalkit.compare.averages import tasks_below
 from evalkit.compare.comparisons import comparisons
 from evalkit.compare.guard import Difference, check, differences
 from evalkit.compare.headline import headline, primary
+from evalkit.compare.repeats import Repeated, merged, with_noise
 from evalkit.compare.scores import Metrics
 from evalkit.compare.sides import Part, Side, averages_of, find, metrics_of
 from evalkit.compare.words import Verdict, figure_label, sentence, verdict
@@ -38,6 +39,9 @@ class Options:
     """Probability with which an effect as large as the MDE is found."""
     allow_different: frozenset[str] = frozenset()
     """Settings that may differ; see `guard.check`."""
+    repeats: bool = False
+    """Several runs of a model repeat one measurement: their mean counts, and their noise is in
+    the interval (see `repeats`)."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,10 @@ def compare(
         ComparisonError: a name that is unknown or ambiguous, sides without a common benchmark,
             or scores that were not made alike.
     """
-    ours = find(runs, candidate)
+    ours = find(runs, candidate, repeats=options.repeats)
     found: list[_Found] = []
     for name in baselines:
-        found += _against(ours, find(runs, name), options)
+        found += _against(ours, find(runs, name, repeats=options.repeats), options)
     return _adjusted(found, options)
 
 
@@ -169,9 +173,14 @@ def _benchmark(ours: Side, theirs: Side, name: str, options: Options) -> Iterato
     metrics = _common_metrics(mine, other)
     allowed = check(mine, other, list(metrics), options.allow_different)
     flags = {task: _flags(mine, other, task, allowed.get(task, ())) for task in metrics}
+    several = [_several(side.repeats[name], options) for side in (ours, theirs)]
+    sides = [
+        [list(_as(part, side.label, metrics)) for part in parts]
+        for parts, side in zip(several, (ours, theirs), strict=True)
+    ]
     records = [
-        *_as(mine, ours.label, metrics),
-        *_as(other, theirs.label, metrics),
+        *_as(merged(several[0]), ours.label, metrics),
+        *_as(merged(several[1]), theirs.label, metrics),
     ]
     roles = {ours.label: "candidate", theirs.label: "baseline"}
     by_entry: Metrics = {name: metrics}
@@ -181,9 +190,19 @@ def _benchmark(ours: Side, theirs: Side, name: str, options: Options) -> Iterato
             flags.get(task, ()) for task in tasks_below(average, averages)
         )
     first, speaks = headline(metrics, averages), primary(metrics, averages)
-    for row in comparisons(records, by_entry, roles, options.level, {name: averages}):
+    rows = comparisons(records, by_entry, roles, options.level, {name: averages})
+    for row in with_noise(rows, Repeated(sides[0], sides[1], by_entry, averages)):
         place, whole = (row.task, row.metric), row.category is None
         yield _Found(row, whole and place in first, whole and place in speaks, flags[row.task])
+
+
+def _several(parts: Sequence[Part], options: Options) -> Sequence[Part]:
+    """Runs that repeat one measurement; seeds may differ, nothing else may."""
+    first = parts[0]
+    for part in parts[1:]:
+        tasks = [task for task in metrics_of(first) if task in metrics_of(part)]
+        check(first, part, tasks, {*options.allow_different, "seed"})
+    return parts
 
 
 def _united(flags: Iterable[Iterable[str]]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ run goes by its folder, the folder's last part, or its run id.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalkit.compare.headline import averages_of_entry
@@ -42,6 +42,8 @@ class Side:
     """As tables show it."""
     parts: Mapping[str, Part]
     """By benchmark entry."""
+    repeats: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
+    """By benchmark entry, all runs of it where several are wanted; the first is the part's."""
 
 
 def names(runs: Sequence[Run]) -> list[str]:
@@ -80,18 +82,19 @@ def pick(
     return candidate, chosen
 
 
-def find(runs: Sequence[Run], wanted: str) -> Side:
+def find(runs: Sequence[Run], wanted: str, *, repeats: bool = False) -> Side:
     """The side a name stands for.
 
     Args:
         runs: Where to look.
         wanted: `MODEL` or `RUN:MODEL`.
+        repeats: Several runs of a benchmark repeat one measurement; else they are ambiguous.
 
     Raises:
         ComparisonError: nothing has that name, or two runs have the same benchmark of it.
     """
     if any(wanted in _models(run) for run in runs):
-        return _side(wanted, wanted, runs)
+        return _side(wanted, wanted, runs, repeats=repeats)
     place, colon, model = wanted.rpartition(":")
     chosen = [run for run in runs if colon and place in _run_names(run)]
     if any(model in _models(run) for run in chosen):
@@ -109,18 +112,20 @@ def find(runs: Sequence[Run], wanted: str) -> Side:
     )
 
 
-def _side(label: str, model: str, runs: Sequence[Run]) -> Side:
-    parts: dict[str, Part] = {}
+def _side(label: str, model: str, runs: Sequence[Run], *, repeats: bool = False) -> Side:
+    found: dict[str, list[Part]] = {}
     for run in runs:
         for benchmark in dict.fromkeys(r.benchmark for r in run.records if r.model == model):
-            if benchmark in parts:
-                first = parts[benchmark].run.folder
+            if benchmark in found and not repeats:
+                first = found[benchmark][0].run.folder
                 raise ComparisonError(
                     f"{model!r} has {benchmark!r} in both {first} and {run.folder}; say which: "
-                    f"{first.name}:{model} or {run.folder.name}:{model}"
+                    f"{first.name}:{model} or {run.folder.name}:{model}; or, if they repeat one "
+                    f"measurement, --repeats"
                 )
-            parts[benchmark] = Part(run, model, benchmark)
-    return Side(label, parts)
+            found.setdefault(benchmark, []).append(Part(run, model, benchmark))
+    parts = {name: several[0] for name, several in found.items()}
+    return Side(label, parts, {name: tuple(several) for name, several in found.items()})
 
 
 def _models(run: Run) -> list[str]:

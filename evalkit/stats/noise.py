@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from evalkit.stats._distributions import check_finite, check_probability
-from evalkit.stats.means import t_quantile
+from evalkit.stats.means import t_quantile, t_two_sided
 
 __all__ = ["ErrorParts", "Noise", "Widened", "error_parts", "judge_noise", "run_noise", "widened"]
 
@@ -69,6 +69,8 @@ class Widened:
     noise_share: float | None
     """Of the variance, from shifts of runs, 0 to 1."""
     method: str
+    p: float | None = None
+    """Two-sided, of the null that the mean or difference is 0; None where the error is 0."""
 
 
 def judge_noise(scores: Mapping[K, Sequence[float]]) -> Noise:
@@ -195,14 +197,15 @@ def widened(
     df: float | None,
     noises: Sequence[Noise],
     level: float,
-    trials: int = 1,
+    trials: int | Sequence[int] = 1,
 ) -> Widened:
     """An interval from the scores of items, with the noise of runs added to it.
 
     SE² + Σ run/trials, one term per model whose runs shift on their own: one for a mean, two
     for a difference (the same noise twice where only one of the models was repeated).  Within-item
     noise is not added: it is in `standard_error` already (see the top of this file).  Student's
-    t with Satterthwaite's degrees of freedom, each run component having its runs less one.
+    t with Satterthwaite's degrees of freedom, each run component having its runs less one; a
+    component that enters twice is one estimate, not two.
 
     Args:
         point: the mean or difference.
@@ -210,27 +213,34 @@ def widened(
         df: its degrees of freedom.
         noises: from `run_noise`; those of `judge_noise` have nothing to add.
         level: confidence level, between 0 and 1.
-        trials: runs each item's score is the mean of.
+        trials: runs each item's score is the mean of, one number for all models or one each.
 
     Returns:
         Undefined point, error or df: all None.  Nothing measured: the interval as it was.
 
     Raises:
-        ValueError: a bad level, or `trials` under 1.
+        ValueError: a bad level, `trials` under 1, or not one for each of `noises`.
     """
     check_probability("confidence level", level)
-    if trials < 1:
-        raise ValueError(f"trials {trials!r}; expected at least 1")
+    each = [trials] * len(noises) if isinstance(trials, int) else list(trials)
+    counts = [trials] if isinstance(trials, int) else each
+    if len(each) != len(noises) or min(counts, default=1) < 1:
+        raise ValueError(f"trials {trials!r} of {len(noises)} models; expected at least 1 of each")
     if point is None or standard_error is None or df is None:
         return Widened(None, None, None, None, None, "undefined: no standard error to widen")
-    added = [(noise.run / trials, noise.n_runs - 1) for noise in noises if noise.run is not None]
-    noise = math.fsum(variance for variance, _ in added)
+    added: dict[Noise, float] = {}
+    for source, size in zip(noises, each, strict=True):
+        if source.run is not None:
+            added[source] = added.get(source, 0.0) + source.run / size
+    times = sum(source.run is not None for source in noises)
+    noise = math.fsum(added.values())
     variance = standard_error**2 + noise
     words = "within-item noise is in the item-level variance already; "
-    words += f"noise of runs added {len(added)} times" if added else "noise of runs not measured"
+    words += f"noise of runs added {times} times" if added else "noise of runs not measured"
     if variance == 0:
         return Widened(0.0, point, point, df, 0.0, words)
-    spread = standard_error**4 / df + math.fsum(v * v / runs for v, runs in added)
+    spread = standard_error**4 / df
+    spread += math.fsum(v * v / (source.n_runs - 1) for source, v in added.items())
     total_df = variance**2 / spread
     half = t_quantile(0.5 + level / 2, total_df) * math.sqrt(variance)
     return Widened(
@@ -240,6 +250,7 @@ def widened(
         df=total_df,
         noise_share=noise / variance,
         method=f"{words}; t interval, {total_df:.4g} df (Satterthwaite)",
+        p=t_two_sided(point / math.sqrt(variance), total_df),
     )
 
 

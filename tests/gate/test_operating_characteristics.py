@@ -24,6 +24,7 @@ from scipy.stats import norm
 from evalkit import gate
 from evalkit.gate import GateResult
 from evalkit.specs import GateSpec
+from evalkit.stats import Verdict
 from evalkit.types import Json, Metric, Outcome, Record, Run, Score
 
 pytestmark = pytest.mark.slow
@@ -113,7 +114,7 @@ def worse() -> list[GateResult]:
     return simulated(2, {name: -margin for name, margin in MARGINS.items()})
 
 
-def share(results: list[GateResult], benchmark: str, verdict: str) -> float:
+def share(results: list[GateResult], benchmark: str, verdict: Verdict) -> float:
     found = [d.verdict for r in results for d in r.decisions if d.benchmark == benchmark]
     assert len(found) == ROUNDS
     return found.count(verdict) / ROUNDS

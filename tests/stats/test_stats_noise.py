@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+import scipy.stats
 from errorbars.stats import within_between_variance
 from hypothesis import given
 from hypothesis import strategies as st
@@ -187,3 +188,27 @@ def test_runs_may_come_in_any_order_and_with_items_of_their_own() -> None:
     for name in ("item", "within", "run", "p_run"):
         assert getattr(got, name) == pytest.approx(getattr(plain, name), abs=1e-12)
     assert got.n_items == 12
+
+
+def test_each_model_may_have_its_own_number_of_runs() -> None:
+    noise, other = Noise(1.0, 1.0, 0.04, None, 100, 5, ""), Noise(1.0, 1.0, 0.06, None, 100, 3, "")
+    got = widened(1.0, 0.3, 99, [noise, other], 0.95, trials=(4, 2))
+    variance = 0.09 + 0.01 + 0.03
+    assert got.standard_error == pytest.approx(math.sqrt(variance))
+    df = variance**2 / (0.09**2 / 99 + 0.01**2 / 4 + 0.03**2 / 2)
+    assert got.df == pytest.approx(df)
+    assert got.p == pytest.approx(2 * scipy.stats.t.sf(1 / math.sqrt(variance), df))
+
+
+def test_a_borrowed_noise_is_one_estimate() -> None:
+    """Twice the same component has its degrees of freedom once: (2v)², not 2v²."""
+    noise = Noise(1.0, 1.0, 0.04, None, 100, 5, "")
+    got = widened(1.0, 0.3, 99, [noise, noise], 0.95)
+    assert got.df == pytest.approx(0.17**2 / (0.09**2 / 99 + 0.08**2 / 4))
+
+
+@pytest.mark.parametrize("trials", [(1,), (1, 0), (1, 1, 1)])
+def test_trials_are_one_for_each_noise(trials: tuple[int, ...]) -> None:
+    noise = Noise(1.0, 1.0, 0.04, None, 100, 5, "")
+    with pytest.raises(ValueError, match="of 2 models"):
+        widened(1.0, 0.3, 99, [noise, noise], 0.95, trials=trials)
