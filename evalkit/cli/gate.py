@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_INCOMPLETE = 3
+
 
 @dataclass(frozen=True)
 class _Options:
@@ -60,13 +62,14 @@ def command(**given: Any) -> int:
     """Say whether a candidate is worse than its baseline by more than the suite's margins.
 
     A stored RUN is judged as it is; a SUITE is run first.  Exit code 0: passed (or undecided,
-    where the policy only warns); 1: regression; 2: wrong input; 3: undecided.  On GitHub the
-    table goes to the job summary and the reasons become annotations.
+    where the policy only warns); 1: regression; 2: wrong input; 3: undecided, or a suite whose
+    run could not answer everything.  On GitHub the table goes to the job summary and the reasons
+    become annotations.
     """
     from evalkit import gate
 
     asked = _Options(**given)
-    run = _run_of(asked.target)
+    run, unanswered = _run_of(asked.target)
     spec = None if asked.policy is None else _policy(asked.policy)
     baseline = None if asked.baseline_run is None else gate.read_baseline(asked.baseline_run)
     result = gate.gate_run(
@@ -78,28 +81,28 @@ def command(**given: Any) -> int:
     )
     _write(asked, result)
     if asked.write_baseline is not None:
-        _pin(asked.write_baseline, run, result)
-    return result.exit_code
+        _pin(asked.write_baseline, run, result, complete=not unanswered)
+    return result.exit_code or (_INCOMPLETE if unanswered else 0)
 
 
 # --- what is gated --------------------------------------------------------------------------
 
 
-def _run_of(target: str) -> Run:
-    """The stored run, or the one that running the suite makes."""
+def _run_of(target: str) -> tuple[Run, int]:
+    """The stored run, or the one that running the suite makes, and what that left unanswered."""
     from evalkit import store
 
     path = Path(target)
     if (path / "manifest.json").is_file() or (
         path.is_file() and path.suffix not in (".yaml", ".yml")
     ):
-        return store.read_run(path)
+        return store.read_run(path), 0
     if path.is_dir():
         raise ComparisonError(f"{target!r} is a folder without a run; expected RUN or SUITE")
     return _run_suite(target)
 
 
-def _run_suite(suite: str) -> Run:
+def _run_suite(suite: str) -> tuple[Run, int]:
     from evalkit import extensions, runner
     from evalkit import suite as suites
     from evalkit.cli.progress import watcher
@@ -112,7 +115,7 @@ def _run_suite(suite: str) -> Run:
     if result.unanswered:
         click.echo(f"incomplete: {result.unanswered} samples: {result.reasons}", err=True)
     click.echo(f"run: {result.run.folder}", err=True)
-    return result.run
+    return result.run, result.unanswered
 
 
 def _policy(suite: str) -> GateSpec:
@@ -154,11 +157,12 @@ def _write(asked: _Options, result: GateResult) -> None:
             click.echo(line, file=sys.stderr if asked.as_json else sys.stdout)
 
 
-def _pin(path: Path, run: Run, result: GateResult) -> None:
+def _pin(path: Path, run: Run, result: GateResult, *, complete: bool) -> None:
     from evalkit import gate, store
 
-    if result.verdict != "pass":
-        click.echo(f"not written: {path}, since the gate did not pass", err=True)
+    if result.verdict != "pass" or not complete:
+        why = "the run is not complete" if not complete else "the gate did not pass"
+        click.echo(f"not written: {path}, since {why}", err=True)
         return
     model = result.candidate.rpartition(":")[2]
     store.write_file(path, gate.pin(run, model))

@@ -100,14 +100,14 @@ def _table(rows: Sequence[PowerRow]) -> Table:
 
 
 def _row(row: PowerRow) -> tuple[Cell, ...]:
-    from evalkit.compare.words import metric_words, task_label
+    from evalkit.compare.words import figure_label, metric_words
     from evalkit.tables import Cell, count, figure
 
     def shown(value: float | None) -> Cell:
         return Cell(value, figure(value, row.unit))
 
     return (
-        Cell.text(task_label(row.benchmark, row.task)),
+        Cell.text(figure_label(row.benchmark, row.task, row.metric)),
         Cell.text(metric_words(row.metric)),
         Cell(row.n, count(row.n)),
         shown(row.mde),
@@ -120,11 +120,12 @@ def _row(row: PowerRow) -> tuple[Cell, ...]:
 
 
 def _warning(row: PowerRow) -> str:
-    from evalkit.compare.words import task_label
+    from evalkit.compare.words import figure_label
     from evalkit.tables import figure
 
     needed = f"; {row.needed:,} samples would do" if row.needed else ""
+    label = figure_label(row.benchmark, row.task, row.metric)
     return (
-        f"{task_label(row.benchmark, row.task)}: the margin {figure(row.margin, row.unit)} is "
+        f"{label}: the margin {figure(row.margin, row.unit)} is "
         f"under the {figure(row.resolvable, row.unit)} that its samples resolve{needed}"
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from evalkit.compare.claims import ClaimResult, check_claim
 from evalkit.compare.comparisons import comparisons
 from evalkit.compare.estimates import estimates
-from evalkit.compare.headline import averages_of_entry, headline_of_entry
+from evalkit.compare.headline import averages_of_entry, headline_of_entry, headlines
 from evalkit.compare.health import JudgeHealth, judge_health
 from evalkit.compare.rows import Options, Row, compare, stated
 from evalkit.compare.sides import by_role, names, pick
@@ -31,6 +31,7 @@ __all__ = [
     "comparisons",
     "estimates",
     "headline_of_entry",
+    "headlines",
     "judge_health",
     "names",
     "pick",

@@ -125,6 +125,12 @@ class _Differences:
         keys = [key for key in ours if key in theirs]
         return {k: ours[k] for k in keys}, {k: theirs[k] for k in keys}
 
+    def _lacking(self, side: Documents, task: str, metric: str) -> int:
+        """Documents without a score on one side, of those either side was asked."""
+        asked = {**self.ours.get(task, {}), **self.theirs.get(task, {})}
+        mine = side.get(task, {})
+        return sum(key not in mine or not _raw(mine[key], metric) for key in asked)
+
     def counts(self, average: Average) -> dict[str, int]:
         """Documents both have, wins, losses, ties, and what is missing on each side."""
         total = dict.fromkeys(("n", "wins", "losses", "ties", "missing", "missing_other"), 0)
@@ -137,13 +143,9 @@ class _Differences:
             total["wins"] += above if better else below
             total["losses"] += below if better else above
             total["ties"] += len(signs) - above - below
-            total["missing"] += _lacking(self.ours, task, metric)
-            total["missing_other"] += _lacking(self.theirs, task, metric)
+            total["missing"] += self._lacking(self.ours, task, metric)
+            total["missing_other"] += self._lacking(self.theirs, task, metric)
         return total
-
-
-def _lacking(side: Documents, task: str, metric: str) -> int:
-    return sum(not _raw(record, metric) for record in side.get(task, {}).values())
 
 
 def _raw(record: Record, metric: str) -> tuple[float, ...]:

@@ -22,7 +22,7 @@ from typing import Literal, TypeAlias
 from evalkit.compare.claim_text import Claim, Names, Place, parse
 from evalkit.compare.comparisons import degrees
 from evalkit.compare.headline import own_figure
-from evalkit.compare.rows import Options, Row, compare
+from evalkit.compare.rows import Options, Row, compare, differently
 from evalkit.compare.sides import averages_of, find, metrics_of, names
 from evalkit.compare.words import (
     benchmark_label,
@@ -226,10 +226,10 @@ def _part(row: Row, claim: Claim, runs: Sequence[Run]) -> _Part:
                 f"On {_label(c)} that needs a margin: say 'within X points' or 'by more than X "
                 f"points', or give the suite's gate one. {row.sentence}",
             )
-        return _margin_part(c, claim, amount)
+        return _margin_part(row, claim, amount)
     sign = 1 if c.higher_is_better == (claim.relation != "worse") else -1
     if claim.amount is not None:
-        return _amount_part(c, claim.amount, sign)
+        return _amount_part(row, claim.amount, sign)
     said, plain = verdict(c), _plain(row)
     wanted, opposite = ("worse", "better") if claim.relation == "worse" else ("better", "worse")
     p = one_sided(c.p, None if c.difference is None else sign * c.difference)
@@ -238,8 +238,9 @@ def _part(row: Row, claim: Claim, runs: Sequence[Run]) -> _Part:
     return _Part("contradicted" if said == opposite else "not supported", plain, p)
 
 
-def _amount_part(c: Comparison, amount: float, sign: int) -> _Part:
+def _amount_part(row: Row, amount: float, sign: int) -> _Part:
     """Better or worse by more than an amount: the interval must lie beyond it."""
+    c = row.comparison
     if verdict(c) == "undefined" or c.low is None or c.high is None:
         return _Part("not supported", f"On {_label(c)} nothing is known: {c.method}.")
     low, high = sorted((sign * c.low, sign * c.high))
@@ -248,6 +249,7 @@ def _amount_part(c: Comparison, amount: float, sign: int) -> _Part:
         f"{unit_text(c.unit, of_difference=True)} on {_label(c)}, {level_text(c.level)} "
         f"{bounds(c)}, where more than {figure(amount, c.unit)} is claimed."
     )
+    shown = " ".join([shown, *differently(row.unlike)])
     if low > amount:
         return _Part("supported", shown)
     return _Part("contradicted" if high < amount else "not supported", shown)
@@ -262,10 +264,12 @@ def _plain(row: Row) -> str:
     return (
         f"{c.candidate} is {verdict(c)} than {c.baseline} on {_label(c)} "
         f"taken alone ({shown}); among all rows of these runs it is not told apart."
+        + "".join(f" {text}" for text in differently(row.unlike))
     )
 
 
-def _margin_part(c: Comparison, claim: Claim, margin: float) -> _Part:
+def _margin_part(row: Row, claim: Claim, margin: float) -> _Part:
+    c = row.comparison
     sign = 1 if c.higher_is_better else -1
     if c.difference is None or c.standard_error is None:
         return _Part("not supported", f"On {_label(c)} nothing is known: {c.method}.")
@@ -282,6 +286,7 @@ def _margin_part(c: Comparison, claim: Claim, margin: float) -> _Part:
     low, high = sorted((sign * found.low, sign * found.high))
     sides = f"{difference(low, c.unit)} to {difference(high, c.unit)} at 95% on each side"
     reason = f"{c.candidate} against {c.baseline}: {shown}; {sides}."
+    reason = " ".join([reason, *differently(row.unlike)])
     holds = found.verdict == "pass" and (claim.relation == "not_worse" or back.verdict == "pass")
     both = (found.p, back.p) if claim.relation == "equal" else (found.p,)
     p = intersection_union(both).p

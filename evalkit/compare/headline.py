@@ -17,7 +17,7 @@ from evalkit.protocols import Average
 from evalkit.store.codec import decode
 from evalkit.types import Json, Metric
 
-__all__ = ["averages_of_entry", "headline", "headline_of_entry", "own_figure", "primary"]
+__all__ = ["averages_of_entry", "headline_of_entry", "headlines", "own_figure", "primary"]
 
 Tasks: TypeAlias = Mapping[str, Sequence[Metric]]
 Place: TypeAlias = tuple[str, str]
@@ -39,7 +39,7 @@ def primary(tasks: Tasks, averages: Sequence[Average]) -> set[Place]:
     return own | set(names.items())
 
 
-def headline(tasks: Tasks, averages: Sequence[Average]) -> set[Place]:
+def headlines(tasks: Tasks, averages: Sequence[Average]) -> set[Place]:
     """The headline figures; an average over tasks that were not asked is none."""
     complete = [
         a
@@ -66,7 +66,7 @@ def headline_of_entry(entry: Mapping[str, Json]) -> list[Place]:
     }
     places = [(task, m.name) for task, found in tasks.items() for m in found]
     places += [(a.task, a.metric.name) for a in averages]
-    wanted = headline(tasks, averages)
+    wanted = headlines(tasks, averages)
     return [place for place in dict.fromkeys(places) if place in wanted]
 
 

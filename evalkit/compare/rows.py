@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from evalkit.compare.averages import tasks_below
 from evalkit.compare.comparisons import comparisons
 from evalkit.compare.guard import Difference, check, differences
-from evalkit.compare.headline import headline, primary
+from evalkit.compare.headline import headlines, primary
 from evalkit.compare.repeats import Repeated, merged, with_noise
 from evalkit.compare.scores import Metrics
 from evalkit.compare.sides import Part, Side, averages_of, find, metrics_of
@@ -26,7 +26,9 @@ from evalkit.stats import holm, minimum_detectable_effect
 from evalkit.store.codec import encode
 from evalkit.types import Comparison, Json, Metric, Record, Run
 
-__all__ = ["Options", "Row", "compare", "stated"]
+__all__ = ["Options", "Row", "compare", "differently", "stated"]
+
+_DIFFERENT = "different "
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,13 @@ class Row:
     """Settings that differ and were allowed to, and settings that only one side states."""
     primary: bool = False
     """The metric that speaks for its task or group, be it a headline figure or a detail."""
+
+    @property
+    def unlike(self) -> tuple[str, ...]:
+        """Settings that differ and were allowed to: said wherever the row shows."""
+        return tuple(
+            flag.removeprefix(_DIFFERENT) for flag in self.flags if flag.startswith(_DIFFERENT)
+        )
 
     def to_json(self) -> dict[str, Json]:
         """The row of results.json, and the rest by its name."""
@@ -146,7 +155,7 @@ def _refused(c: Comparison, why: Sequence[Difference], *, is_primary: bool) -> R
         f"{c.candidate} and {c.baseline} were not measured alike on {label}: "
         f"{'; '.join(str(d) for d in why)}."
     )
-    flags = tuple(f"different {d}" for d in why)
+    flags = tuple(f"{_DIFFERENT}{d}" for d in why)
     return Row(c, is_primary, None, None, "undefined", text, flags)
 
 
@@ -189,7 +198,7 @@ def _benchmark(ours: Side, theirs: Side, name: str, options: Options) -> Iterato
         flags[average.task] = _united(
             flags.get(task, ()) for task in tasks_below(average, averages)
         )
-    first, speaks = headline(metrics, averages), primary(metrics, averages)
+    first, speaks = headlines(metrics, averages), primary(metrics, averages)
     rows = comparisons(records, by_entry, roles, options.level, {name: averages})
     for row in with_noise(rows, Repeated(sides[0], sides[1], by_entry, averages)):
         place, whole = (row.task, row.metric), row.category is None
@@ -231,7 +240,7 @@ def _as(part: Part, label: str, metrics: Mapping[str, Sequence[Metric]]) -> Iter
 def _flags(mine: Part, other: Part, task: str, allowed: Sequence[Difference]) -> tuple[str, ...]:
     _, unknown = differences(mine, other, task)
     return (
-        *(f"different {d}" for d in allowed),
+        *(f"{_DIFFERENT}{d}" for d in allowed),
         *(f"stated by one side only: {d.field}" for d in unknown),
     )
 
@@ -255,7 +264,10 @@ def _row(found: _Found, p: float | None, options: Options) -> Row:
         said = "unclear"
     label = figure_label(c.benchmark, c.task, c.metric)
     text = sentence(c, label, resolves=mde, said=said)
-    for flag in flags:
-        if flag.startswith("different "):
-            text += f" Measured differently: {flag.removeprefix('different ')}."
-    return Row(c, found.headline, p, mde, said, text, flags, found.primary)
+    row = Row(c, found.headline, p, mde, said, text, flags, found.primary)
+    return replace(row, sentence=" ".join([text, *differently(row.unlike)]))
+
+
+def differently(unlike: Sequence[str]) -> list[str]:
+    """A sentence for each setting that differs and was allowed to."""
+    return [f"Measured differently: {difference}." for difference in unlike]

@@ -32,14 +32,22 @@ class Cell:
     category: str | None
     scores: Mapping[str, Mapping[Part, float]]
     """By model; failed samples have none.  Excluded samples count as failed."""
-    absent: Mapping[str, int]
-    """By model: scores that should be there and are not."""
+    absent: Mapping[str, frozenset[Part]]
+    """By model: scores that its own records should have and do not."""
     clusters: Mapping[str, Mapping[Part, Hashable]]
     """By model: unit of resampling of each score."""
 
-    def missing(self, model: str) -> int:
-        """Scores of `model` that should be there and are not."""
-        return self.absent[model]
+    def missing(self, model: str, other: str | None = None) -> int:
+        """Scores of `model` that should be there and are not.
+
+        Beside `other`, also those of samples that only the other was asked.
+        """
+        wanted = self.absent[model]
+        if other is not None:
+            known = {*self.scores[model], *wanted}
+            theirs = {*self.scores[other], *self.absent[other]}
+            wanted = wanted | {(s, part) for s, part in theirs - known if "#" not in part}
+        return len(wanted)
 
 
 def models(records: Sequence[Record]) -> list[str]:
@@ -119,18 +127,19 @@ def _cells_of(records: Sequence[Record], metric: Metric) -> Iterator[Cell]:
 def _cell(records: Sequence[Record], metric: Metric, category: str | None) -> Cell:
     scores: dict[str, dict[Part, float]] = {}
     clusters: dict[str, dict[Part, Hashable]] = {}
-    absent: dict[str, int] = {}
+    absent: dict[str, set[Part]] = {}
     for record in records:
         values = scores.setdefault(record.model, {})
         units = clusters.setdefault(record.model, {})
         found = dict(_values(record, metric))
         lacking = set(metric.parts) - {part.partition("#")[0] for part in found}
-        absent[record.model] = absent.get(record.model, 0) + len(lacking)
+        absent.setdefault(record.model, set()).update((record.sample, p) for p in lacking)
         for part, value in found.items():
             values[record.sample, part] = value
             units[record.sample, part] = _unit(record)
     first = records[0]
-    return Cell(first.benchmark, first.task, metric, category, scores, absent, clusters)
+    gone = {model: frozenset(parts) for model, parts in absent.items()}
+    return Cell(first.benchmark, first.task, metric, category, scores, gone, clusters)
 
 
 def _values(record: Record, metric: Metric) -> Iterator[tuple[str, float]]:

@@ -33,10 +33,10 @@ def rows_table(rows: Sequence[Row]) -> Table:
         for candidate, baseline in [pair]
     )
     note = (
-        "Difference: candidate minus baseline on the samples both have. Missing: scores only one "
-        "side should have and lacks, candidate's and baseline's. Resolves: the smallest true "
-        "difference that so many samples find with probability 0.8. Holm: corrected for all "
-        "primary rows of this table; other rows are corrected apart."
+        "Difference: candidate minus baseline on the samples both have. Missing: scores that "
+        "one side lacks (failed, or never asked where the other was), candidate's and baseline's. "
+        "Resolves: the smallest true difference that so many samples find with probability 0.8. "
+        "Holm: corrected for all headline rows of this table; other rows are corrected apart."
     )
     return Table("", columns, groups, note)
 
@@ -49,7 +49,7 @@ def _row(row: Row) -> tuple[Cell, ...]:
     c = row.comparison
     label = figure_label(c.benchmark, c.task, c.metric)
     missing = f"{count(c.n_missing_candidate)}, {count(c.n_missing_baseline)}"
-    flag = " (measured differently)" if any(f.startswith("different ") for f in row.flags) else ""
+    flag = " (measured differently)" if row.unlike else ""
     word = WORDS[row.verdict] + flag
     tone = row.verdict if row.verdict != "undefined" else ""
     return (

@@ -44,6 +44,7 @@ _BENCHMARKS = {
 _METRICS = {
     "acc": "accuracy",
     "acc_norm": "accuracy, length-normalised",
+    "acc (mean of tasks)": "accuracy, mean of tasks",
     "avg_length": "average length",
     "discrete_win_rate": "discrete win rate",
     "score": "score, both turns",

@@ -19,6 +19,9 @@ from evalkit.types import Run
 __all__ = ["Baseline", "expected", "gate_run", "policy_of", "read_baseline"]
 
 
+_UNANSWERED = frozenset({"engine_error", "transport_error"})
+
+
 @dataclass(frozen=True)
 class Baseline:
     """Scores of the baseline that do not stand in the candidate's run."""
@@ -142,6 +145,14 @@ def _notes(run: Run) -> list[str]:
     limit = run.manifest.get("limit")
     if limit is not None:
         found.append(f"{run.folder}: limited to {limit} samples a task; for trying out only.")
+    open_samples = sum(r.outcome.status in _UNANSWERED for r in run.records)
+    if open_samples:
+        found.append(
+            f"{run.folder}: {open_samples} samples were never answered; `evalkit run` of its suite "
+            f"asks them again."
+        )
+    if run.manifest.get("sealed") is False:
+        found.append(f"{run.folder}: is not finished.")
     for entry in run.manifest.get("evidence", ()):
         found += [
             f"Damaged evidence: {finding.get('message')}."

@@ -117,6 +117,8 @@ class Decision:
     """Units that would resolve the margin; None where it is resolved, or cannot be."""
     note: str
     """Why it is inconclusive, or what to know."""
+    unlike: tuple[str, ...] = ()
+    """Settings that differ between the sides and were allowed to."""
 
     @property
     def place(self) -> Place:
@@ -159,7 +161,10 @@ class GateResult:
 
     def to_json(self) -> dict[str, Json]:
         """By field name, decisions as objects."""
-        decisions = [{**vars(d), "n_missing": list(d.n_missing)} for d in self.decisions]
+        decisions = [
+            {**vars(d), "n_missing": list(d.n_missing), "unlike": list(d.unlike)}
+            for d in self.decisions
+        ]
         mine = {k: v for k, v in vars(self).items() if k not in ("decisions", "reasons", "notes")}
         return {
             **mine,
@@ -189,7 +194,8 @@ def decide(
             inconclusive, never passed in silence.  An empty task stands for any of the benchmark.
         notes: What to know of the runs behind the rows.
     """
-    found = [_decision(row.comparison, policy) for row in rows if _is_gated(row, policy)]
+    gated = [row for row in rows if _is_gated(row, policy)]
+    found = [replace(_decision(row.comparison, policy), unlike=row.unlike) for row in gated]
     present = {d.place for d in found} | {(d.benchmark, "") for d in found}
     present |= {(d.benchmark, d.metric) for d in found if d.metric.startswith("average")}
     found += [_absent(place, policy) for place in expected if place not in present]

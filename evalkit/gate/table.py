@@ -20,6 +20,8 @@ from evalkit.tables import (
 
 __all__ = ["gate_headline", "gate_lines", "gate_markdown", "gate_table", "gate_warnings"]
 
+_MANY_MISSING = 0.02
+"""Share of missing scores from which on it is said."""
 _WORDS = {"pass": "pass", "regression": "REGRESSION", "inconclusive": "inconclusive"}
 
 
@@ -61,6 +63,7 @@ def gate_table(result: GateResult) -> Table:
 
 def _row(d: Decision) -> tuple[Cell, ...]:
     word = _WORDS[d.verdict] + ("" if d.required else " (warns only)")
+    word += " (measured differently)" if d.unlike else ""
     tone = {"pass": "better", "regression": "worse"}.get(d.verdict, "unclear")
     bounds = MISSING
     if d.low is not None and d.high is not None:
@@ -89,6 +92,13 @@ def gate_warnings(result: GateResult) -> list[str]:
                 f"{unit_text(d.unit, of_difference=True)} is under the "
                 f"{figure(d.resolvable, d.unit)} that {d.n_clusters:,} samples resolve{needed}; "
                 f"an equal candidate passes less often than {result.power:g}."
+            )
+        found += [f"{d.label}: measured differently: {what}." for what in d.unlike]
+        if max(d.n_missing) > _MANY_MISSING * (d.n + max(d.n_missing)):
+            found.append(
+                f"{d.label}: of the scores either side should have, the candidate lacks "
+                f"{count(d.n_missing[0])} and the baseline {count(d.n_missing[1])}; the rest may "
+                f"not stand for all."
             )
         if not d.required and d.verdict != "pass":
             found.append(f"{d.label}: {d.verdict} (warns only).")

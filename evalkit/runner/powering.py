@@ -1,20 +1,22 @@
 """What a suite can resolve before anything is spent: `evalkit power`.
 
-Per task: how many samples there are, how much one sample's paired difference varies (seen in past
-runs, else the most it can), and what follows: the smallest difference that is found, the smallest
-gate margin that an equal candidate passes, and the samples that the suite's own margin needs.
+Per headline figure (a task's, or an average's): how many samples there are, how much one sample's
+paired difference varies (seen in past runs, else the most it can), and what follows: the smallest
+difference that is found, the smallest gate margin that an equal candidate passes, and the samples
+that the suite's own margin needs.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from evalkit import compare
 from evalkit.errors import BenchmarkError, DataError
 from evalkit.gate import Policy
-from evalkit.protocols import Benchmark
+from evalkit.protocols import Average, Averaged, Benchmark
 from evalkit.runner.assemble import Origin, build_benchmarks
 from evalkit.runner.selection import Selection
 from evalkit.specs import Suite
@@ -86,6 +88,9 @@ class _Measure:
     unit: str
     n: int | None
     source: str
+    spread: float = 1.0
+    """n times the variance of the figure, per variance of a unit: above 1 where tasks of
+    different sizes count alike."""
 
 
 def power(
@@ -95,7 +100,7 @@ def power(
     past: Sequence[Run],
     say: Callable[[str], None],
 ) -> list[PowerRow]:
-    """One row per task of the selected benchmarks; nothing is downloaded and nothing asked.
+    """One row per headline figure of the selected benchmarks; nothing is downloaded or asked.
 
     Args:
         suite: Whose benchmarks, gate and confidence level count.
@@ -112,7 +117,7 @@ def power(
         for measure in _measures(benchmark, entry_type, selection.limit, say):
             margin = None
             if chosen.gate is not None:
-                margin = policy.margin((measure.benchmark, measure.task))
+                margin = policy.margin((measure.benchmark, measure.task), measure.metric)
             rows.append(_row(measure, policy, margin, past))
     return rows
 
@@ -138,12 +143,49 @@ def _measures(
             continue
         units[sample.task] += 1
         seen.setdefault(sample.task, set()).add(sample.cluster or sample.id)
-    for task, clusters in seen.items():
-        for metric in benchmark.metrics(task):
-            if metric.primary:
-                source = "its data" if limit is None else f"its data, limited to {limit}"
+    source = "its data" if limit is None else f"its data, limited to {limit}"
+    sizes = {task: len(clusters) for task, clusters in seen.items()}
+    metrics = {task: benchmark.metrics(task) for task in sizes}
+    averages = benchmark.averages() if isinstance(benchmark, Averaged) else ()
+    wanted = compare.headlines(metrics, averages)
+    for task, found in metrics.items():
+        for metric in found:
+            if (task, metric.name) in wanted:
                 place = (benchmark.name, task, metric.name, metric.unit)
-                yield _Measure(*place, len(clusters), source)
+                yield _Measure(*place, sizes[task], source)
+    for average in averages:
+        if (average.task, average.metric.name) in wanted:
+            yield _average(benchmark.name, average, averages, (sizes, source))
+
+
+def _average(
+    benchmark: str, average: Average, averages: Sequence[Average], known: tuple[dict[str, int], str]
+) -> _Measure:
+    sizes, source = known
+    weights = _weights(average, averages, sizes)
+    n = sum(sizes[task] for task in weights)
+    spread = n * math.fsum(w**2 / sizes[task] for task, w in weights.items())
+    metric = average.metric
+    return _Measure(benchmark, average.task, metric.name, metric.unit, n, source, spread)
+
+
+def _weights(
+    average: Average, averages: Sequence[Average], sizes: Mapping[str, int]
+) -> dict[str, float]:
+    """Each task's weight; the slope of a score against chance is part of it."""
+    inner = {(a.task, a.metric.name): a for a in averages}
+    parts = [
+        _weights(inner[place], averages, sizes) if place in inner else {place[0]: 1.0}
+        for place in average.of
+    ]
+    n = [sum(sizes[task] for task in part) for part in parts]
+    found: dict[str, float] = {}
+    for part, size in zip(parts, n, strict=True):
+        share = size / sum(n) if average.by_size else 1 / len(parts)
+        for task, weight in part.items():
+            slope = 1 / (1 - average.chance) if average.chance is not None else 1.0
+            found[task] = found.get(task, 0.0) + share * weight * slope
+    return found
 
 
 def _row(measure: _Measure, policy: Policy, margin: float | None, past: Sequence[Run]) -> PowerRow:
@@ -151,11 +193,13 @@ def _row(measure: _Measure, policy: Policy, margin: float | None, past: Sequence
     low, high = _BOUNDS.get(measure.unit, (None, None))
     worst = None
     if low is not None and high is not None:
-        worst = worst_case_variance(low, high, paired=True)
+        worst = measure.spread * worst_case_variance(low, high, paired=True)
     if found is not None:
         variance, source = found
     elif low is not None and high is not None:
-        variance = worst_case_variance(low, high, paired=True, share_different=ASSUMED_SHARE)
+        variance = measure.spread * worst_case_variance(
+            low, high, paired=True, share_different=ASSUMED_SHARE
+        )
         source = f"assumed: {ASSUMED_SHARE:.0%} of samples differ, by all there is"
     else:
         return _unknown(measure, margin)
