@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from evalkit.compare import JudgeHealth, Row, judge_health, stated
+from evalkit.compare import JudgeHealth, Row, headline_of_entry, judge_health, stated
 from evalkit.types import Comparison, Estimate, Json, Metric, Record, Run
 
 __all__ = ["BenchmarkView", "Measure", "ModelView", "View", "mapping", "sequence"]
@@ -194,10 +194,17 @@ class View:
             for c in [row.comparison]
         }
 
-    @property
+    @cached_property
     def headlines(self) -> tuple[Measure, ...]:
-        """The primary measure of every task."""
-        return tuple(m for b in self.benchmarks for m in b.measures if m.metric.primary)
+        """The headline figures: each task's primary measure, or the average it is a detail of."""
+        entries = {str(e.get("name")): e for e in _entries(self.manifest.get("benchmarks"))}
+        return tuple(
+            m
+            for b in self.benchmarks
+            for wanted in [_headline_places(entries.get(b.name, {}))]
+            for m in b.measures
+            if (m.metric.primary if wanted is None else (m.task, m.metric.name) in wanted)
+        )
 
     def row(
         self, pair: tuple[str, str], measure: Measure, category: str | None = None
@@ -270,6 +277,11 @@ def _declared(name: str, entry: Mapping[str, Json]) -> Iterator[Measure]:
                 parts=tuple(str(part) for part in sequence(m.get("parts"))) or ("",),
             )
             yield Measure(name, task, metric)
+
+
+def _headline_places(entry: Mapping[str, Json]) -> set[tuple[str, str]] | None:
+    """None where nothing is averaged, so that every primary measure is a headline."""
+    return set(headline_of_entry(entry)) if entry.get("averages") else None
 
 
 def _primary_first(found: dict[tuple[str, str], Measure]) -> dict[tuple[str, str], Measure]:
