@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.compare.ranking import rankings
-from evalkit.report.blocks import Details, Section
+from evalkit.report.blocks import Details, Note, Section
 from evalkit.report.sections.leaderboard import build
 from evalkit.report.view import View
 from evalkit.tables import Table
@@ -79,6 +79,15 @@ def test_published_rows_are_marked_and_have_no_rank(run: Run) -> None:
     assert row[1].shown == "claude-2"
     assert row[0].is_missing
     assert row[-1].shown == "published"
+
+
+def test_an_order_by_a_weak_judge_is_marked(run: Run) -> None:
+    marked = [
+        part.title
+        for part in section(run).blocks
+        if isinstance(part, Section) and any(isinstance(b, Note) for b in part.blocks)
+    ]
+    assert marked == ["AlpacaEval", "MT-Bench"]
 
 
 def test_strengths_have_the_reference_as_a_player(run: Run) -> None:

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 from evalkit.compare.ranking import Pairing, Ranking, rankings
 from evalkit.compare.strengths import ELO, Strengths, strengths
-from evalkit.report.blocks import Block, Details, Section, Text
+from evalkit.report.blocks import Block, Details, Note, Section, Text
+from evalkit.report.health import weakly_judged
 from evalkit.report.published import PUBLISHED, is_published
 from evalkit.report.view import BenchmarkView, Measure, View, mapping
 from evalkit.report.words import (
@@ -24,6 +25,7 @@ from evalkit.types import Comparison, Estimate, Metric
 
 __all__ = ["build"]
 
+_WEAK = "Weak judge."
 _ENOUGH = 3
 """Models from which on there is a leaderboard."""
 _ALL_PAIRS = 10
@@ -95,6 +97,8 @@ def _blocks(
     by_strength = played is not None and played.several_rivals
     if by_strength:
         ranking = None
+    if measure.benchmark in weakly_judged(view) and (ranking or by_strength):
+        yield Note("The order is what a model of the suite prefers, not what people would.", _WEAK)
     yield _board(view, measure, figures, ranking)
     if by_strength:
         yield Text(
