@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from evalkit import compare
 from evalkit.compare.scores import Metrics
-from evalkit.errors import EvalkitError
+from evalkit.errors import ComparisonError, EvalkitError
 from evalkit.evidence.figures import Figure
 from evalkit.types import Comparison, Estimate, Json, Metric, Record, Run
 
@@ -56,8 +56,10 @@ def recompute(figure: Figure, extra: Extra | None = None) -> Recomputed:
         why = "it stands in no run: computed just now from the records of both sides"
         return Recomputed("same", row, (), why)
     found = _comparison(figure.run, row)
-    if found is None:
+    if found is None and _is_declared(figure.run, row):
         return _gone("no sample of it has a score from both sides")
+    if found is None:
+        return Recomputed("not recomputed", None, (), "it is no mean over samples of its task")
     return _held(row, found, f"from the {found.n} scores both sides have")
 
 
@@ -68,8 +70,13 @@ def _gone(what: str) -> Recomputed:
 def _has_records(run: Run, row: Estimate) -> bool:
     """Of its task; a figure of a group of tasks has none of its own, but its benchmark has."""
     mine = [r for r in run.records if (r.model, r.benchmark) == (row.model, row.benchmark)]
-    declared = {m.name for m in metrics_of_run(run).get(row.benchmark, {}).get(row.task, ())}
-    return any(r.task == row.task for r in mine) if row.metric in declared else bool(mine)
+    return any(r.task == row.task for r in mine) if _is_declared(run, row) else bool(mine)
+
+
+def _is_declared(run: Run, row: Estimate | Comparison) -> bool:
+    """Whether its metric is one of its task's, and so a mean over the task's samples."""
+    found = metrics_of_run(run).get(row.benchmark, {}).get(row.task, ())
+    return row.metric in {metric.name for metric in found}
 
 
 def is_published(row: Estimate | Comparison) -> bool:
@@ -118,7 +125,17 @@ def _comparison(run: Run, row: Comparison) -> Comparison | None:
     records, metrics = _of_task(run, row)
     roles = {row.candidate: "candidate", row.baseline: "baseline"}
     rows = compare.comparisons(records, metrics, roles, row.level)
-    return next((found for found in rows if _key(found) == _key(row)), None)
+    found = next((found for found in rows if _key(found) == _key(row)), None)
+    return found or _over_tasks(run, row)
+
+
+def _over_tasks(run: Run, row: Comparison) -> Comparison | None:
+    """A difference that is not of one task's samples, as `evalkit compare` has it."""
+    try:
+        rows = compare.compare([run], row.candidate, [row.baseline], compare.Options(row.level))
+    except ComparisonError:
+        return None
+    return next((r.comparison for r in rows if _key(r.comparison) == _key(row)), None)
 
 
 def _of_task(run: Run, row: Estimate | Comparison) -> tuple[list[Record], Metrics]:
@@ -143,6 +160,7 @@ def _held(
         f"{field.name}: results.json has {ours!r}, the records give {theirs!r}"
         for field in fields(stored)
         if not _same(ours := getattr(stored, field.name), theirs := getattr(found, field.name))
+        and not (ours is None and field.default is None)  # a field younger than the run
     )
     return Recomputed("differs" if differences else "same", found, differences, why)
 

@@ -81,6 +81,13 @@ def extra_run() -> Run:
     return replace(RUN, estimates=(*RUN.estimates, row))
 
 
+def test_a_difference_over_tasks_is_not_taken_for_a_lost_one() -> None:
+    row = replace(RUN.comparisons[0], benchmark="lm_eval", task="lm_eval", metric="average")
+    run = replace(RUN, comparisons=(row,))
+    found = of(run, "quick-lora-smollm2/lm_eval/lm_eval/average")
+    assert found.outcome == "not recomputed"
+
+
 CELL = "quick-lora/alpaca_eval/length_controlled"
 
 
