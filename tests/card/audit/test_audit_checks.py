@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from evalkit.card import audit
+from evalkit.card.audit.evidence import Evidence
 from evalkit.card.audit.shapes import Audit
 
 AuditCard = Callable[[str], Audit]
@@ -148,6 +151,16 @@ def test_tables_are_held_against_the_index(
     audit_text: AuditCard, index: str, table: str, wrong: int
 ) -> None:
     assert codes(audit_text(INDEX.format(index, table))) == ["index"] * wrong
+
+
+def test_two_figures_that_the_evidence_has_do_not_contradict_each_other(
+    evidence: Evidence,
+) -> None:
+    alike = next(f for f in evidence.facts if (f.bench, f.metric) == ("arc_challenge", "acc_norm"))
+    both = [replace(alike, model="my-model", value=value) for value in (64.59, 62.03)]
+    card = audit.parse_card(INDEX.format("64.59", "62.03"))
+    assert codes(audit.audit(card, Evidence(both))) == []
+    assert codes(audit.audit(card, Evidence(both[:1]))) == ["index"]
 
 
 def test_the_index_is_not_held_against_checkpoints(audit_text: AuditCard) -> None:
