@@ -103,7 +103,6 @@ def test_from_a_disk_the_page_says_what_to_do(chromium: Browser, folder: Path) -
         assert "python -m http.server --bind 127.0.0.1" in said
         assert "without --split" in said
         watched.page.keyboard.press("Escape")
-        watched.page.click(".b-back")
         assert watched.page.is_visible("h1")
         assert watched.console == []
         assert watched.foreign == []
