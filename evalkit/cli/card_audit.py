@@ -34,16 +34,14 @@ def command(
     as_json: bool,
     markdown: bool,
 ) -> int:
-    r"""Check the numbers, tables, index and claims of the model card CARD.
+    """Check the numbers, tables, index and claims of the model card CARD.
 
     Each number is confirmed, contradicted (with the right value and its source), or has no
     evidence; what is not recognised for certain contradicts nothing.  The AlpacaEval
     leaderboards that alpaca-eval ships are always among the evidence.
 
-    \b
-    exit code 0  nothing is contradicted
-              1  a number, the table's own order, units or averages, the index, or a claim is
-              2  the card or the evidence cannot be read
+    Exit code 0: nothing is contradicted; 1: a number, an order, units, an average, the index or
+    a claim is; 2: the card or the evidence cannot be read.
     """
     from evalkit.card import audit
     from evalkit.protocols import DataPlaces
