@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from evalkit.compare.doubts import doubts
 from evalkit.compare.guard import differences
 from evalkit.compare.sides import Part
 from evalkit.compare.words import benchmark_label
@@ -176,22 +177,9 @@ def unpublishable(run: Run) -> list[str]:
             f"{run.folder}: this run is not finished and has no figures yet; run the same command "
             f"again, then write its card"
         )
-    reasons = []
-    limit = run.manifest.get("limit")
     # Not its folder: the same run has the same card wherever it lies.
     name = f"{run.manifest.get('suite_name')}, run {run.manifest.get('run_id')}"
-    if limit is not None:
-        reasons.append(f"{name}: limited to {limit} samples per task")
-    for entry in run.manifest.get("evidence", ()):
-        reasons += [
-            f"{name}: damaged evidence: {entry.get('model')}, {entry.get('entry')}: "
-            f"{finding.get('message')}"
-            for finding in entry.get("findings", ())
-            if finding.get("damaged")
-        ]
-    if not reasons and not run.manifest.get("publishable", True):
-        reasons.append(f"{name}: its manifest says that it is not publishable")
-    return reasons
+    return [f"{name}: {reason}" for reason in doubts(run)]
 
 
 def _distinct(runs: Sequence[Run]) -> tuple[Run, ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from evalkit.compare.claims import ClaimResult, check_claim
 from evalkit.compare.comparisons import comparisons
+from evalkit.compare.doubts import Damage, damages, doubts
 from evalkit.compare.estimates import estimates
 from evalkit.compare.headline import averages_of_entry, headline_of_entry, headlines
 from evalkit.compare.health import JudgeHealth, judge_health
@@ -21,6 +22,7 @@ from evalkit.store.results import results_json
 
 __all__ = [
     "ClaimResult",
+    "Damage",
     "JudgeHealth",
     "Options",
     "Row",
@@ -29,6 +31,8 @@ __all__ = [
     "check_claim",
     "compare",
     "comparisons",
+    "damages",
+    "doubts",
     "estimates",
     "headline_of_entry",
     "headlines",

@@ -21,6 +21,7 @@ from typing import Literal, TypeAlias
 
 from evalkit.compare.claim_text import Claim, Names, Place, parse
 from evalkit.compare.comparisons import degrees
+from evalkit.compare.doubts import damages
 from evalkit.compare.headline import own_figure
 from evalkit.compare.rows import Options, Row, compare, differently
 from evalkit.compare.sides import averages_of, find, metrics_of, names
@@ -315,10 +316,8 @@ def _gate_margin(runs: Sequence[Run], c: Comparison) -> float | None:
 
 def _damaged(runs: Sequence[Run], models: set[str]) -> Iterator[str]:
     for run in runs:
-        for entry in run.manifest.get("evidence", ()):
-            for finding in entry.get("findings", ()):
-                if finding.get("damaged") and entry.get("model") in models:
-                    yield f"Damaged evidence of {entry['model']}: {finding.get('message')}."
+        for damage in damages(run, models):
+            yield f"Damaged evidence of {damage.model}: {damage.message}."
 
 
 def _only_published(runs: Sequence[Run], claim: Claim, published: Sequence[str]) -> tuple[str, ...]:

@@ -9,13 +9,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from evalkit import extensions
+from evalkit.compare.doubts import doubts
 from evalkit.errors import ExportError
 from evalkit.protocols import Exported, Exporter
 from evalkit.specs import ExportSpec
 from evalkit.store import write_file
 from evalkit.types import Json, Run
 
-__all__ = ["export", "settings", "unpublishable", "write"]
+__all__ = ["export", "settings", "write"]
 
 
 def export(runs: Sequence[Run], spec: ExportSpec, kind: str) -> Exported:
@@ -85,29 +86,9 @@ def _own(spec: type[ExportSpec]) -> set[str]:
     return set(spec.model_fields) - set(ExportSpec.model_fields)
 
 
-def unpublishable(run: Run, models: Sequence[str] = ()) -> list[str]:
-    """Why figures of `models` (none: of any) should not be published; empty where they may be."""
-    damaged = [
-        (str(entry.get("model")), str(finding.get("message")))
-        for entry in run.manifest.get("evidence", ())
-        for finding in entry.get("findings", ())
-        if finding.get("damaged")
-    ]
-    limit = run.manifest.get("limit")
-    reasons = [] if limit is None else [f"limited to {limit} samples a task"]
-    reasons += [
-        f"damaged evidence of {model}: {message}"
-        for model, message in damaged
-        if not models or model in models
-    ]
-    if not run.manifest.get("publishable", True) and limit is None and not damaged:
-        reasons.append("marked as not publishable in its manifest")
-    return reasons
-
-
 def _refuse(runs: Sequence[Run], kind: str, models: Sequence[str]) -> None:
     for run in runs:
-        reasons = unpublishable(run, models)
+        reasons = doubts(run, models)
         if reasons:
             more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
             raise ExportError(

@@ -21,11 +21,11 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
+from evalkit.compare.doubts import doubts
 from evalkit.compare.words import level_text
 from evalkit.errors import ExportError
 from evalkit.exporters import _about as about
 from evalkit.exporters._hub_benchmarks import ALIASES, REASONS, REGISTERED
-from evalkit.exporters.choosing import unpublishable
 from evalkit.protocols import Exported
 from evalkit.specs import ExportSpec
 from evalkit.tables import count, interval
@@ -175,6 +175,6 @@ def _notes(run: Run, row: Estimate) -> str:
         missing = f" ({count(row.n_missing)} missing)" if row.n_missing else ""
         parts.append(f"n = {count(row.n)}{missing}")
     parts.append(f"evalkit run {run.manifest.get('run_id')}")
-    doubts = unpublishable(run, [row.model])
-    marked = [f"NOT FOR PUBLICATION: {'; '.join(doubts)}"] if doubts else []
+    found = doubts(run, [row.model])
+    marked = [f"NOT FOR PUBLICATION: {'; '.join(found)}"] if found else []
     return "; ".join([*marked, ", ".join(parts)])

@@ -27,10 +27,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from evalkit.compare.doubts import doubts
 from evalkit.errors import ExportError
 from evalkit.exporters import _about as about
 from evalkit.exporters._every_eval_ever_results import judges_of, result
-from evalkit.exporters.choosing import unpublishable
 from evalkit.protocols import Exported
 from evalkit.specs import ExportSpec
 from evalkit.types import Json, Run
@@ -135,7 +135,7 @@ class EveryEvalEver:
             "suite": str(run.manifest.get("suite_name")),
             "git_commit": run.manifest.get("git_commit"),
             "commands": "; ".join(run.manifest.get("commands", ())) or None,
-            "not_for_publication": "; ".join(unpublishable(run, [model])) or None,
+            "not_for_publication": "; ".join(doubts(run, [model])) or None,
         }
         found = {
             "source_name": "evalkit",

@@ -153,10 +153,4 @@ def _notes(run: Run) -> list[str]:
         )
     if run.manifest.get("sealed") is False:
         found.append(f"{run.folder}: is not finished.")
-    for entry in run.manifest.get("evidence", ()):
-        found += [
-            f"Damaged evidence: {finding.get('message')}."
-            for finding in entry.get("findings", ())
-            if finding.get("damaged")
-        ]
-    return found
+    return found + [f"Damaged evidence: {d.message}." for d in compare.damages(run)]

@@ -103,7 +103,7 @@ def test_only_formats_that_do_not_publish_take_limited_runs(kind: str) -> None:
     if not exporter.publishes:
         assert exporters.export([limited], spec_of(kind), kind).files
         return
-    with pytest.raises(ExportError, match=r"limited to 40 samples a task.*--allow-unpublishable"):
+    with pytest.raises(ExportError, match=r"limited to 40 samples per task.*--allow-unpublishable"):
         exporters.export([limited], spec_of(kind), kind)
     done = exporters.export([limited], spec_of(kind, allow_unpublishable=True), kind)
     for name, content in done.files.items():
@@ -117,7 +117,7 @@ def test_damaged_evidence_is_not_published(kind: str, run: Run) -> None:
     damaged = replace(run, manifest={**run.manifest, "publishable": False, "evidence": [entry]})
     exporter = extensions.find("exporters", kind).cls
     if exporter.publishes:
-        with pytest.raises(ExportError, match="damaged evidence of quick-lora: judged twice"):
+        with pytest.raises(ExportError, match="damaged evidence of quick-lora, alpaca_eval: judged twice"):
             exporters.export([damaged], spec_of(kind), kind)
         other = spec_of(kind, models=("smollm2",))
         assert exporters.export([damaged], other, kind).files, "another model's evidence is sound"
