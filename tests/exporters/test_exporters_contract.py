@@ -107,7 +107,7 @@ def test_only_formats_that_do_not_publish_take_limited_runs(kind: str) -> None:
         exporters.export([limited], spec_of(kind), kind)
     done = exporters.export([limited], spec_of(kind, allow_unpublishable=True), kind)
     for name, content in done.files.items():
-        assert b"limited to 40 samples a task" in content, name
+        assert b"limited to 40 samples per task" in content, name
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,7 +117,8 @@ def test_damaged_evidence_is_not_published(kind: str, run: Run) -> None:
     damaged = replace(run, manifest={**run.manifest, "publishable": False, "evidence": [entry]})
     exporter = extensions.find("exporters", kind).cls
     if exporter.publishes:
-        with pytest.raises(ExportError, match="damaged evidence of quick-lora, alpaca_eval: judged twice"):
+        said = "damaged evidence of quick-lora, alpaca_eval: judged twice"
+        with pytest.raises(ExportError, match=said):
             exporters.export([damaged], spec_of(kind), kind)
         other = spec_of(kind, models=("smollm2",))
         assert exporters.export([damaged], other, kind).files, "another model's evidence is sound"
