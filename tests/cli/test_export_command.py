@@ -83,7 +83,7 @@ def test_damaged_evidence_is_published_only_where_asked(workspace: Path) -> None
     asked = ("export", "run", "--format", "every_eval_ever", "--out", "eee", *named)
     refused = evalkit(workspace, *asked)
     assert refused.code == 2
-    assert "damaged evidence of mine: 10 instructions were judged" in refused.err
+    assert "damaged evidence of mine, alpaca_eval: 10 instructions were judged" in refused.err
     assert not (workspace / "eee").exists()
     done = evalkit(workspace, *asked, "--allow-unpublishable")
     assert done.code == 0, done.err
