@@ -46,7 +46,7 @@ _RELATION = re.compile(
     r"(?<!\S)(?:" + "|".join(re.escape(w) for w in _WORDS) + r")(?!\S)", re.IGNORECASE
 )
 _AMOUNT = re.compile(
-    r"\s+(?:by (?:no )?more than|within)\s+(?P<value>\d+(?:\.\d+)?)"
+    r"\s+(?P<how>by (?:no )?more than|within)\s+(?P<value>\d+(?:\.\d+)?)"
     r"(?:\s*(?:%|percentage points?|percent|points?|pp)(?!\w))?(?=\s|$)",
     re.IGNORECASE,
 )
@@ -117,6 +117,7 @@ def _rest(subject: str, relation: Relation, text: str, names: Names) -> Claim:
         raise ComparisonError(f"{text.strip()!r} names two amounts; expected one")
     amount = float(amounts[0]["value"]) if amounts else None
     if amounts:
+        _check_amount(relation, amounts[0])
         text = text[: amounts[0].start()] + text[amounts[0].end() :]
     others, places = _split(f"{text} ", names)
     if relation == "best":
@@ -129,6 +130,21 @@ def _rest(subject: str, relation: Relation, text: str, names: Names) -> Claim:
     else:
         found = tuple(_listed(others, "model", names.models))
     return Claim(subject, relation, found, amount, _places(places, names))
+
+
+def _check_amount(relation: Relation, amount: re.Match[str]) -> None:
+    """`beats B within 3` says another thing than `by more than 3`, and neither stands for both."""
+    how = " ".join(amount["how"].lower().split())
+    wanted: tuple[str, ...] = ("by more than",)
+    if relation == "equal":
+        wanted = ("within", "by no more than")
+    elif relation == "not_worse":
+        wanted = ("by more than", "within")
+    if how not in wanted:
+        raise ComparisonError(
+            f"{amount.group().strip()!r} does not go with this relation; expected "
+            f"{' or '.join(f'{w} X points' for w in wanted)!r}; forms: {FORMS}"
+        )
 
 
 def _split(text: str, names: Names) -> tuple[str, str]:

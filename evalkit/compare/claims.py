@@ -1,7 +1,8 @@
 """Do the data carry a claim?  Supported, not supported or contradicted, and what may be said.
 
 Every part of a claim (one baseline on one task) must hold: the test is an intersection-union
-test, so each part is tested at its own level and needs no correction (Berger 1982).
+test, so each part is tested at its own level and needs no correction (Berger 1982).  That some
+part contradicts the claim does need one: Holm's, over the parts.
 
 - better, worse: the two-sided interval excludes zero (or the amount named) on that side;
 - equal: two one-sided tests, so that the interval of level 1 - 2·alpha lies within the margin
@@ -16,7 +17,7 @@ headline figures (`headline`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
 
 from evalkit.compare.claim_text import Claim, Names, Place, parse
@@ -31,12 +32,14 @@ from evalkit.compare.words import (
     figure_label,
     level_text,
     metric_words,
+    row_label,
+    side_word,
     unit_text,
     verdict,
 )
 from evalkit.errors import ComparisonError
 from evalkit.protocols import Average
-from evalkit.stats import MarginRule, intersection_union, non_inferiority, one_sided
+from evalkit.stats import MarginRule, holm, intersection_union, non_inferiority, one_sided
 from evalkit.tables import difference, figure
 from evalkit.types import Comparison, Json, Run
 
@@ -89,8 +92,8 @@ def check_claim(
     published = [n for n in (claim.subject, *others) if n in _published(runs)]
     asked = [] if claim.subject in published else [n for n in others if n not in published]
     rows = _rows(runs, claim, asked, options)
-    parts = [_part(row, claim, runs) for row in rows]
-    missing = _missing(rows, claim, asked)
+    parts = _corrected([_part(row, claim, runs) for row in rows], _level(claim, options))
+    missing = [*_missing(rows, claim, asked), *_without_samples(runs, claim, asked)]
     damage = [] if accept_damaged else list(_damaged(runs, {claim.subject, *others}))
     shown = _only_published(runs, claim, published) if published else ()
     parts += [_Part("not supported", why) for why in (*missing, *damage, *shown)]
@@ -134,6 +137,11 @@ def _names(runs: Sequence[Run]) -> Names:
                 for name in dict.fromkeys((benchmark, benchmark_label(benchmark))):
                     places |= _ways(name, Place(benchmark), metrics_of(part))
                     places |= _averages(name, Place(benchmark), averages_of(part))
+    for run in runs:
+        for e in run.estimates:
+            for name in (e.benchmark, benchmark_label(e.benchmark)):
+                places.setdefault(name, Place(e.benchmark))
+                places.setdefault(f"{name}/{e.task}", Place(e.benchmark, e.task))
     return Names(tuple(dict.fromkeys(models)), places)
 
 
@@ -204,6 +212,26 @@ def _missing(rows: Sequence[Row], claim: Claim, others: Sequence[str]) -> Iterat
             yield f"{claim.subject} and {other} have no samples in common."
 
 
+def _without_samples(runs: Sequence[Run], claim: Claim, others: Sequence[str]) -> Iterator[str]:
+    """Where a claim on everything there is has figures of both, but no samples of both."""
+    if claim.places:
+        return
+    shown: dict[str, set[str]] = {}
+    for run in runs:
+        for e in run.estimates:
+            if e.point is not None:
+                shown.setdefault(e.model, set()).add(e.benchmark)
+    measured = {(r.model, r.benchmark) for run in runs for r in run.records}
+    ours = shown.get(claim.subject, set())
+    for other in others:
+        for benchmark in sorted(ours & shown.get(other, set())):
+            if not {(claim.subject, benchmark), (other, benchmark)} <= measured:
+                yield (
+                    f"{claim.subject} and {other} have figures of {benchmark_label(benchmark)}, "
+                    f"but no samples in common: name what the claim is about with 'on'."
+                )
+
+
 # --- one part -----------------------------------------------------------------------------------
 
 
@@ -215,6 +243,28 @@ class _Part:
     reason: str
     p: float | None = None
     """One-sided, of what is claimed."""
+    against: float | None = None
+    """One-sided, of what contradicts it."""
+
+
+def _level(claim: Claim, options: Options) -> float:
+    """One-sided error at which a part is contradicted."""
+    return ALPHA if claim.relation in ("equal", "not_worse") else (1 - options.level) / 2
+
+
+def _corrected(parts: Sequence[_Part], alpha: float) -> list[_Part]:
+    """A contradiction stands after Holm's correction over the parts.
+
+    Of many parts that are all equal some look worse by chance.  Where all samples of a part agree
+    there is no p, and its bounds stand as they are.
+    """
+    found = []
+    note = "That alone contradicts the claim, but not once all its parts are corrected for."
+    for part, p in zip(parts, holm([part.against for part in parts]), strict=True):
+        open_again = part.answer == "contradicted" and p is not None and p > alpha
+        why = f"{part.reason} {note}"
+        found.append(replace(part, answer="not supported", reason=why) if open_again else part)
+    return found
 
 
 def _part(row: Row, claim: Claim, runs: Sequence[Run]) -> _Part:
@@ -224,7 +274,7 @@ def _part(row: Row, claim: Claim, runs: Sequence[Run]) -> _Part:
         if amount is None:
             return _Part(
                 "not supported",
-                f"On {_label(c)} that needs a margin: say 'within X points' or 'by more than X "
+                f"On {_label(row)} that needs a margin: say 'within X points' or 'by more than X "
                 f"points', or give the suite's gate one. {row.sentence}",
             )
         return _margin_part(row, claim, amount)
@@ -234,26 +284,30 @@ def _part(row: Row, claim: Claim, runs: Sequence[Run]) -> _Part:
     said, plain = verdict(c), _plain(row)
     wanted, opposite = ("worse", "better") if claim.relation == "worse" else ("better", "worse")
     p = one_sided(c.p, None if c.difference is None else sign * c.difference)
+    against = None if p is None else 1 - p
     if said == wanted:
-        return _Part("supported", plain, p)
-    return _Part("contradicted" if said == opposite else "not supported", plain, p)
+        return _Part("supported", plain, p, against)
+    return _Part("contradicted" if said == opposite else "not supported", plain, p, against)
 
 
 def _amount_part(row: Row, amount: float, sign: int) -> _Part:
     """Better or worse by more than an amount: the interval must lie beyond it."""
     c = row.comparison
     if verdict(c) == "undefined" or c.low is None or c.high is None:
-        return _Part("not supported", f"On {_label(c)} nothing is known: {c.method}.")
+        return _Part("not supported", f"On {_label(row)} nothing is known: {c.method}.")
     low, high = sorted((sign * c.low, sign * c.high))
     shown = (
         f"{c.candidate} against {c.baseline}: {difference(c.difference, c.unit)} "
-        f"{unit_text(c.unit, of_difference=True)} on {_label(c)}, {level_text(c.level)} "
+        f"{unit_text(c.unit, of_difference=True)} on {_label(row)}, {level_text(c.level)} "
         f"{bounds(c)}, where more than {figure(amount, c.unit)} is claimed."
     )
     shown = " ".join([shown, *differently(row.unlike)])
+    beyond = None if c.difference is None else sign * c.difference - amount
+    p = non_inferiority(beyond, c.standard_error, degrees(c), MarginRule(0.0, ALPHA)).p
+    against = None if p is None else 1 - p
     if low > amount:
-        return _Part("supported", shown)
-    return _Part("contradicted" if high < amount else "not supported", shown)
+        return _Part("supported", shown, p, against)
+    return _Part("contradicted" if high < amount else "not supported", shown, p, against)
 
 
 def _plain(row: Row) -> str:
@@ -263,7 +317,7 @@ def _plain(row: Row) -> str:
         return row.sentence
     shown = f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)}"
     return (
-        f"{c.candidate} is {verdict(c)} than {c.baseline} on {_label(c)} "
+        f"{c.candidate} is {side_word(verdict(c), c.unit)} than {c.baseline} on {_label(row)} "
         f"taken alone ({shown}); among all rows of these runs it is not told apart."
         + "".join(f" {text}" for text in differently(row.unlike))
     )
@@ -273,13 +327,13 @@ def _margin_part(row: Row, claim: Claim, margin: float) -> _Part:
     c = row.comparison
     sign = 1 if c.higher_is_better else -1
     if c.difference is None or c.standard_error is None:
-        return _Part("not supported", f"On {_label(c)} nothing is known: {c.method}.")
+        return _Part("not supported", f"On {_label(row)} nothing is known: {c.method}.")
     rule = MarginRule(margin, ALPHA, span=_SPANS.get(c.unit))
     found = non_inferiority(sign * c.difference, c.standard_error, degrees(c), rule)
     back = non_inferiority(-sign * c.difference, c.standard_error, degrees(c), rule)
     shown = (
         f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)} on "
-        f"{_label(c)}, margin {figure(margin, c.unit)}"
+        f"{_label(row)}, margin {figure(margin, c.unit)}"
     )
     if found.low is None or found.high is None:
         reason = f"{c.candidate} against {c.baseline}: {shown}; {found.method}."
@@ -291,21 +345,24 @@ def _margin_part(row: Row, claim: Claim, margin: float) -> _Part:
     holds = found.verdict == "pass" and (claim.relation == "not_worse" or back.verdict == "pass")
     both = (found.p, back.p) if claim.relation == "equal" else (found.p,)
     p = intersection_union(both).p
+    against = None if p is None else 1 - p
     if holds:
-        return _Part("supported", reason, p)
+        return _Part("supported", reason, p, against)
     beyond = found.high < -margin or (claim.relation == "equal" and found.low > margin)
-    return _Part("contradicted" if beyond else "not supported", reason, p)
+    return _Part("contradicted" if beyond else "not supported", reason, p, against)
 
 
-def _label(c: Comparison) -> str:
-    return figure_label(c.benchmark, c.task, c.metric)
+def _label(row: Row) -> str:
+    return row_label(row.comparison, speaks=row.headline)
 
 
 def _gate_margin(runs: Sequence[Run], c: Comparison) -> float | None:
     """Of the runs' suites, where they have a gate."""
     for run in runs:
         margins = (run.manifest.get("suite", {}).get("gate") or {}).get("margins") or {}
-        for name in (f"{c.benchmark}/{c.task}", c.benchmark, "default"):
+        own = [f"{c.benchmark}/{c.task}"]
+        own += [f"{c.benchmark}/{c.metric}"] if c.metric.startswith("average") else []
+        for name in (*own, c.benchmark, "default"):
             if name in margins:
                 return float(margins[name])
     return None

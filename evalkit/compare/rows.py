@@ -20,7 +20,7 @@ from evalkit.compare.headline import headlines, primary
 from evalkit.compare.repeats import Repeated, merged, with_noise
 from evalkit.compare.scores import Metrics
 from evalkit.compare.sides import Part, Side, averages_of, find, metrics_of
-from evalkit.compare.words import Verdict, figure_label, sentence, verdict
+from evalkit.compare.words import Verdict, row_label, sentence, verdict
 from evalkit.errors import ComparisonError
 from evalkit.stats import holm, minimum_detectable_effect
 from evalkit.store.codec import encode
@@ -111,6 +111,8 @@ class _Found:
     headline: bool
     primary: bool
     flags: tuple[str, ...]
+    speaks: bool
+    """The metric is a headline one, be the row the whole or a category."""
 
 
 def stated(run: Run, headline: Collection[tuple[str, str, str]], power: float = 0.8) -> list[Row]:
@@ -132,16 +134,21 @@ def stated(run: Run, headline: Collection[tuple[str, str, str]], power: float = 
     unlike = [_unlike(run, c) for c in run.comparisons]
     primary = [_is_headline(c, headline) for c in run.comparisons]
     every = list(zip(run.comparisons, primary, unlike, strict=True))
-    found = [_Found(c, is_primary, is_primary, ()) for c, is_primary, why in every if not why]
-    alike = iter(_adjusted(found, options))
-    return [
-        _refused(c, why, is_primary=is_primary) if why else next(alike)
+    found = [
+        _Found(c, is_primary, is_primary, (), _speaks(c, headline))
         for c, is_primary, why in every
+        if not why
     ]
+    alike = iter(_adjusted(found, options))
+    return [_refused(c, why, headline) if why else next(alike) for c, _, why in every]
+
+
+def _speaks(c: Comparison, headline: Collection[tuple[str, str, str]]) -> bool:
+    return (c.benchmark, c.task, c.metric) in headline
 
 
 def _is_headline(c: Comparison, headline: Collection[tuple[str, str, str]]) -> bool:
-    return c.category is None and (c.benchmark, c.task, c.metric) in headline
+    return c.category is None and _speaks(c, headline)
 
 
 def _unlike(run: Run, c: Comparison) -> list[Difference]:
@@ -149,14 +156,16 @@ def _unlike(run: Run, c: Comparison) -> list[Difference]:
     return differences(mine, other, c.task)[0]
 
 
-def _refused(c: Comparison, why: Sequence[Difference], *, is_primary: bool) -> Row:
-    label = figure_label(c.benchmark, c.task, c.metric)
+def _refused(
+    c: Comparison, why: Sequence[Difference], headline: Collection[tuple[str, str, str]]
+) -> Row:
+    label = row_label(c, speaks=_speaks(c, headline))
     text = (
         f"{c.candidate} and {c.baseline} were not measured alike on {label}: "
         f"{'; '.join(str(d) for d in why)}."
     )
     flags = tuple(f"{_DIFFERENT}{d}" for d in why)
-    return Row(c, is_primary, None, None, "undefined", text, flags)
+    return Row(c, _is_headline(c, headline), None, None, "undefined", text, flags)
 
 
 def _against(ours: Side, theirs: Side, options: Options) -> Iterator[_Found]:
@@ -202,7 +211,8 @@ def _benchmark(ours: Side, theirs: Side, name: str, options: Options) -> Iterato
     rows = comparisons(records, by_entry, roles, options.level, {name: averages})
     for row in with_noise(rows, Repeated(sides[0], sides[1], by_entry, averages)):
         place, whole = (row.task, row.metric), row.category is None
-        yield _Found(row, whole and place in first, whole and place in speaks, flags[row.task])
+        is_first = place in first
+        yield _Found(row, whole and is_first, whole and place in speaks, flags[row.task], is_first)
 
 
 def _several(parts: Sequence[Part], options: Options) -> Sequence[Part]:
@@ -262,7 +272,7 @@ def _row(found: _Found, p: float | None, options: Options) -> Row:
     said = verdict(c)
     if said in ("better", "worse") and p is not None and p > alpha:
         said = "unclear"
-    label = figure_label(c.benchmark, c.task, c.metric)
+    label = row_label(c, speaks=found.speaks)
     text = sentence(c, label, resolves=mde, said=said)
     row = Row(c, found.headline, p, mde, said, text, flags, found.primary)
     return replace(row, sentence=" ".join([text, *differently(row.unlike)]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit.compare.rows import Row
-from evalkit.compare.words import WORDS, bounds, figure_label, level_text, metric_words
+from evalkit.compare.words import bounds, figure_label, level_text, metric_words, side_word
 from evalkit.tables import Cell, Column, Group, Table, count, difference, p_value
 
 __all__ = ["rows_table"]
@@ -50,8 +50,8 @@ def _row(row: Row) -> tuple[Cell, ...]:
     label = figure_label(c.benchmark, c.task, c.metric)
     missing = f"{count(c.n_missing_candidate)}, {count(c.n_missing_baseline)}"
     flag = " (measured differently)" if row.unlike else ""
-    word = WORDS[row.verdict] + flag
-    tone = row.verdict if row.verdict != "undefined" else ""
+    word = side_word(row.verdict, c.unit) + flag
+    tone = row.verdict if row.verdict != "undefined" and c.unit != "characters" else ""
     return (
         Cell.text(label if c.category is None else f"{label}, {c.category}"),
         Cell.text(metric_words(c.metric)),

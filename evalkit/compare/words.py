@@ -17,7 +17,9 @@ __all__ = [
     "has_width",
     "level_text",
     "metric_words",
+    "row_label",
     "sentence",
+    "side_word",
     "task_label",
     "unit_text",
     "verdict",
@@ -31,6 +33,9 @@ WORDS: dict[Verdict, str] = {
     "unclear": "not told apart",
     "undefined": "not known",
 }
+
+_LONGER: dict[Verdict, str] = {"better": "longer", "worse": "shorter"}
+"""A length is no merit, whichever way it goes."""
 
 ALL_AGREE = "all samples agree"
 """Why there is no interval: what does not vary says nothing of how precise it is."""
@@ -76,6 +81,24 @@ def figure_label(benchmark: str, task: str, metric: str) -> str:
     if metric in _AVERAGES:
         return f"{benchmark_label(benchmark)} {_AVERAGES[metric]}"
     return task_label(benchmark, task)
+
+
+def row_label(c: Comparison, *, speaks: bool) -> str:
+    """`figure_label` of a comparison, with its category, and its metric where that is another.
+
+    Args:
+        c: The comparison.
+        speaks: Its metric is the one that speaks for its task, so that it need not be named.
+    """
+    label = figure_label(c.benchmark, c.task, c.metric)
+    if c.category is not None:
+        label = f"{label}, {c.category}"
+    return label if speaks else f"{label} ({metric_words(c.metric)})"
+
+
+def side_word(said: Verdict, unit: str) -> str:
+    """A verdict in a word, as its unit has it."""
+    return _LONGER.get(said, WORDS[said]) if unit == "characters" else WORDS[said]
 
 
 def metric_words(name: str) -> str:
@@ -165,7 +188,7 @@ def sentence(
         liked, other = (c.candidate, c.baseline) if said == "better" else (c.baseline, c.candidate)
         claim = f"A weak judge prefers {liked} to {other} on {label}"
     else:
-        claim = f"{c.candidate} is {WORDS[said]} than {c.baseline} on {label}"
+        claim = f"{c.candidate} is {side_word(said, c.unit)} than {c.baseline} on {label}"
     shown = f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)}"
     if not has_width(c):
         return f"{claim}: {shown}, the same on every one of {_size(c)}."

@@ -59,6 +59,9 @@ def test_forms(text: str, claim: Claim) -> None:
         ("A beats", "names no model"),
         ("A is best B", "against all models"),
         ("A matches B within 1 point within 2 points", "two amounts"),
+        ("A beats B within 3 points", "expected 'by more than X points'"),
+        ("A beats B by no more than 3 points", "does not go with this relation"),
+        ("A matches B by more than 3 points", "expected 'within X points or by no more than"),
     ],
 )
 def test_what_is_no_claim_says_what_is(text: str, said: str) -> None:

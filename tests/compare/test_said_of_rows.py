@@ -11,10 +11,11 @@ import pytest
 
 from evalkit import compare, gate
 from evalkit.compare import Row
+from evalkit.compare.words import row_label, sentence
 from evalkit.specs import GateSpec
 from evalkit.types import Run
 from tests.support.leaderboards import ENTRY, board_run
-from tests.support.runs import Plan, build_run
+from tests.support.runs import METRICS, Plan, build_run
 
 ALLOWED = compare.Options(allow_different=frozenset({"version"}))
 
@@ -158,3 +159,98 @@ def test_a_gate_says_what_was_never_answered(run: Run) -> None:
     lines = gate.gate_lines(result)
     assert any("samples were never answered" in line for line in lines)
     assert any("MT-Bench" in line and "the candidate lacks" in line for line in lines)
+
+
+def test_a_sentence_names_its_category_and_a_metric_that_is_not_the_headline(run: Run) -> None:
+    """A longer answer is no better answer, and a win in one category none on the benchmark."""
+    rows = compare.compare([run], "a", ["b"], compare.Options())
+    for row in rows:
+        c = row.comparison
+        if c.category is not None:
+            assert f", {c.category}" in row.sentence
+        assert row.headline or c.category is not None or "(" in row.sentence
+    (length,) = (r for r in rows if r.comparison.metric == "avg_length")
+    assert "AlpacaEval (average length)" in length.sentence
+    longer = replace(length.comparison, difference=90.0, low=50.0, high=130.0)
+    said = sentence(longer, row_label(longer, speaks=False))
+    assert said.startswith("a is longer than b on AlpacaEval (average length): +90 characters")
+    table = compare.rows_table([replace(length, comparison=longer, verdict="better")])
+    assert table.groups[0].rows[0][-1].shown == "longer"
+
+
+def test_a_run_states_what_compare_states_of_it(run: Run) -> None:
+    headline = {
+        (b, t, m.name)
+        for b, tasks in METRICS.items()
+        for t, found in tasks.items()
+        for m in found
+        if m.primary
+    }
+    rows = compare.compare([run], "a", ["b"], compare.Options())
+    assert {r.sentence for r in compare.stated(run, headline)} == {r.sentence for r in rows}
+
+
+def test_one_part_of_many_contradicts_only_after_correction(tmp_path: Path) -> None:
+    """Twelve equal models: that some look better than the first is chance, not a finding.
+
+    Holm over the parts, as statsmodels computes it.
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    names = tuple("abcdefghijkl")
+    against: list[float] = []
+    for seed in range(40):
+        run = build_run(tmp_path / str(seed), Plan(models=names, advantage=0.0, seed=seed))
+        rows = [c for c in run.comparisons if c.task == "sums"]
+        against = [
+            c.p / 2 if c.difference < 0 else 1 - c.p / 2
+            for c in rows
+            if c.p is not None and c.difference is not None
+        ]
+        if len(against) == len(rows) and 0.004 < min(against) < 0.02:
+            break
+    assert min(against) < 0.025, "alone it would contradict"
+    assert min(multipletests(against, method="holm")[1]) > 0.025
+    found = compare.check_claim([run], "a is best on lm_eval/sums", compare.Options())
+    assert found.answer == "not supported"
+    assert sum("not once all its parts are corrected for" in r for r in found.reasons) == sum(
+        p <= 0.025 for p in against
+    )
+
+
+def test_a_claim_by_an_amount_has_a_p(run: Run) -> None:
+    """One-sided t test against the amount, by scipy."""
+    from scipy import stats
+
+    row = next(c for c in run.comparisons if c.task == "sums" and c.baseline == "b")
+    assert row.difference is not None
+    assert row.standard_error is not None
+    claim = "a beats b by more than 30 points on lm_eval/sums"
+    p = compare.check_claim([run], claim, compare.Options()).p
+    t = (row.difference - 30) / row.standard_error
+    assert p == pytest.approx(stats.t.sf(t, row.n_clusters - 1), abs=1e-9)
+
+
+def test_what_has_figures_but_no_samples_is_not_passed_over(tmp_path: Path) -> None:
+    run = build_run(tmp_path, Plan(models=("a", "b"), advantage=0.9))
+    figures = [
+        replace(e, benchmark="arena", task="arena", metric="rating", category=None, point=1.0)
+        for e in run.estimates[:1]
+        for _ in "ab"
+    ]
+    both = tuple(replace(e, model=m) for e, m in zip(figures, "ab", strict=True))
+    with_figures = replace(run, estimates=(*run.estimates, *both))
+    assert compare.check_claim([run], "a beats b", compare.Options()).answer == "supported"
+    for claim in ("a beats b", "a beats b on all benchmarks", "a beats b on arena"):
+        found = compare.check_claim([with_figures], claim, compare.Options())
+        assert found.answer == "not supported"
+        assert any("arena" in reason and "in common" in reason for reason in found.reasons)
+
+
+def test_a_claim_takes_the_margin_that_the_suite_gives_an_average(tmp_path: Path) -> None:
+    run = board_run(tmp_path, {"a": 0.6, "b": 0.6})
+    suite = {**run.manifest.get("suite", {}), "gate": {"margins": {f"{ENTRY}/average": 99.0}}}
+    run = replace(run, manifest={**run.manifest, "suite": suite})
+    found = compare.check_claim([run], "a matches b", compare.Options())
+    assert found.answer == "supported"
+    assert "margin 99.00" in found.reasons[0]
