@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.browser import launched
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Threads of several processes that wait for each other's cores make tiny models crawl.
@@ -34,3 +41,10 @@ def public_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("EVALKIT_DATA names no folder with the public benchmark data")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One Chromium for all tests (a process can drive no second); skips where there is none."""
+    with launched() as browser:
+        yield browser

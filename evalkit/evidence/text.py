@@ -98,7 +98,7 @@ def _figure(row: Json, found: Json) -> Iterator[_Row]:
 
 
 def _size(row: Json) -> str:
-    if row["method"] == "published" and not row["n"]:
+    if row.get("point") is not None and not row["n"]:
         return "not stated"
     text = f"{count(row['n'])} scores in {count(row['n_clusters'])} units of resampling"
     if "n_missing" in row:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from evalkit.report.answer import Found, row_sentence
 from evalkit.report.blocks import Chart
 from evalkit.report.charts import Forest, ForestRow, forest_svg
+from evalkit.report.counts import outcome_cells, samples_of
 from evalkit.report.health import weakly_judged
 from evalkit.report.margins import Gate, margin_words
 from evalkit.report.view import Measure, View
@@ -98,7 +99,9 @@ def contest_table(view: View, gates: dict[tuple[str, str], Gate]) -> Table:
         Column("Verdict"),
         Column("p (Holm)", "right"),
         Column("Resolves", "right"),
-        Column("Wins / ties / losses", "right"),
+        Column("Wins", "right"),
+        Column("Ties", "right"),
+        Column("Losses", "right"),
         Column("n", "right"),
         Column("Missing", "right"),
     ]
@@ -134,14 +137,14 @@ def _cells(view: View, measure: Measure, pair: tuple[str, str], weak: set[str]) 
     lower = "" if c.higher_is_better else ", lower is better"
     word = WORDS[row.verdict] + (" (weak judge)" if measure.benchmark in weak else "")
     return (
-        Cell.text(f"{label}{unit}{lower}"),
+        Cell.text(f"{label}{unit}{lower}", href=samples_of(view, measure, c)),
         *(_score(view, name, measure) for name in pair),
         Cell(c.difference, difference(c.difference, c.unit), c.method),
         Cell(c.low if has_width(c) else None, bounds(c), c.method),
         Cell(row.verdict, word, tone=row.verdict if row.verdict != "undefined" else ""),
         Cell(row.p_adjusted, p_value(row.p_adjusted)),
         Cell(row.mde, difference(row.mde, c.unit).lstrip("+")),
-        Cell.text(f"{count(c.wins)} / {count(c.ties)} / {count(c.losses)}"),
+        *outcome_cells(view, measure, c),
         Cell(c.n, count(c.n)),
         Cell.text(f"{count(c.n_missing_candidate)}, {count(c.n_missing_baseline)}"),
     )

@@ -46,11 +46,13 @@ def render(
     from evalkit.report.markdown import to_markdown
 
     view = View(_without_prompts(run) if figures_only else run)
+    if not figures_only and int(view.settings.get("examples", 6)) > 0:
+        view = replace(view, browsable=True)
     page = build_page(view, figures_only=figures_only, more=more)
     formats = view.settings.get("formats", ("html", "markdown"))
     files = {}
     if "html" in formats:
-        if not figures_only and int(view.settings.get("examples", 6)) > 0:
+        if view.browsable:
             page = replace(page, samples=build(view))
         files["index.html"] = to_html(page, split=split).encode("utf-8")
         if split and page.samples is not None:

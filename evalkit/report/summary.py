@@ -13,6 +13,7 @@ from evalkit.report.sections.verdict import build as verdict_section
 from evalkit.report.view import Measure, View
 from evalkit.report.words import UNFINISHED, WORDS, bounds, level_text, measure_label
 from evalkit.tables import (
+    MISSING,
     Cell,
     Column,
     Group,
@@ -26,7 +27,7 @@ from evalkit.tables import (
     table_to_markdown,
     visible,
 )
-from evalkit.types import Run
+from evalkit.types import Estimate, Run
 
 __all__ = ["COMMENT_LIMIT", "COMMENT_MARKER", "comment", "summary_lines"]
 
@@ -53,7 +54,7 @@ def summary_lines(run: Run) -> list[str]:
         lines += _columns([head, *(_row(view, m, row, weak) for m, row in view.contest(pair))])
     if not view.pairs:
         rows = [
-            [measure_label(m), e.model, figure(e.point, e.unit), f"n {count(e.n)}"]
+            [measure_label(m), e.model, figure(e.point, e.unit), f"n {_size(e)}"]
             for m in view.headlines
             for model in view.models
             if (e := view.estimate(model.name, m)) is not None
@@ -82,6 +83,11 @@ def _row(view: View, measure: Measure, row: Row, weak: set[str]) -> list[str]:
         difference(row.mde, c.unit).lstrip("+"),
         WORDS[row.verdict] + (" (weak judge)" if measure.benchmark in weak else ""),
     ]
+
+
+def _size(e: Estimate) -> str:
+    """A figure from somewhere else may come without the number of its samples."""
+    return MISSING if e.point is not None and not e.n else count(e.n)
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -70,6 +70,8 @@ class View:
     """A run, ready to be read section by section."""
 
     run: Run
+    browsable: bool = False
+    """Whether the page carries the samples, so that a figure may link to what it counts."""
 
     @property
     def manifest(self) -> Mapping[str, Json]:

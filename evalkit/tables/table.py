@@ -25,11 +25,13 @@ class Cell:
     """What it was computed from, in words."""
     tone: Tone = ""
     """A colour that repeats what `shown` says in words."""
+    href: str = ""
+    """What it counts, as an address within the page (`#…`); only HTML has it."""
 
     @classmethod
-    def text(cls, text: str, *, tone: Tone = "") -> Cell:
+    def text(cls, text: str, *, tone: Tone = "", href: str = "") -> Cell:
         """A cell whose value is its text."""
-        return cls(text, text, tone=tone)
+        return cls(text, text, tone=tone, href=href)
 
     @classmethod
     def missing(cls, why: str = "") -> Cell:

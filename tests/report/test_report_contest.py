@@ -11,6 +11,7 @@ from bs4 import BeautifulSoup, Tag
 
 from evalkit import compare, gate
 from evalkit.report import render, summary_lines
+from evalkit.report.browser import samples_link
 from evalkit.report.margins import gate_of, gate_words
 from evalkit.report.view import View
 from evalkit.specs import GateSpec
@@ -121,12 +122,27 @@ def test_the_table_has_the_figures_of_the_results(run: Run) -> None:
     row = table["AlpacaEval"]
     assert c.difference is not None
     assert row["Difference"] == f"{c.difference:+.1f}"
-    assert row["Wins / ties / losses"] == f"{c.wins} / {c.ties} / {c.losses}"
+    counts = [row[name] for name in ("Wins", "Ties", "Losses")]
+    assert counts == [str(n) for n in (c.wins, c.ties, c.losses)]
     assert row["n"] == str(c.n)
     assert row["Missing"] == f"{c.n_missing_candidate}, {c.n_missing_baseline}"
     for model, column in zip(PAIR, ("Candidate", "Baseline"), strict=True):
         (e,) = [e for e in run.estimates if (e.model, e.metric) == (model, "win_rate")]
         assert row[column] == f"{e.point:.2f}"
+
+
+def test_a_count_leads_to_the_samples_it_counts(run: Run) -> None:
+    """Links stand only in a page that has the samples, and only on counts above 0."""
+    page = soup(run)
+    targets = {a["href"]: a.get_text() for a in page.select("td a, tbody th a")}
+    (c,) = [c for c in run.comparisons if c.metric == "win_rate"]
+    counts = {"win": c.wins, "tie": c.ties, "loss": c.losses}
+    for verdict, n in counts.items():
+        link = samples_link(benchmark="alpaca_eval", task="alpaca_eval", verdict=verdict)
+        assert targets.get(link) == (str(n) if n else None)
+    assert all(str(href).startswith("#samples") for href in targets)
+    bare = BeautifulSoup(render(run, figures_only=True)["index.html"], "html.parser")
+    assert not bare.select("td a, tbody th a")
 
 
 def test_rows_are_those_of_the_compare_command(run: Run) -> None:

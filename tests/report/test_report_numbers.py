@@ -108,8 +108,8 @@ def test_paired_differences(run: Run) -> None:
     assert row[1] == signed(100 * fmean(x - y for x, y in pairs), 1)
     assert row[5:9] == [
         str(sum(x > y for x, y in pairs)),
-        str(sum(x < y for x, y in pairs)),
         str(sum(x == y for x, y in pairs)),
+        str(sum(x < y for x, y in pairs)),
         str(len(pairs)),
     ]
 
@@ -368,6 +368,13 @@ def test_summary_without_a_baseline_lists_figures(run: Run) -> None:
     lines = summary_lines(alone)
     assert [line.split()[0] for line in lines[:2]] == ["AlpacaEval", "AlpacaEval"]
     assert lines[-1] == "limited to 3 samples per task: not publishable"
+
+
+def test_an_unknown_number_of_samples_is_missing_not_0(run: Run) -> None:
+    """A result file may state a figure and not of how many samples."""
+    (e, *_) = run.estimates
+    alone = replace(run, comparisons=(), records=(), estimates=(replace(e, n=0, source="a file"),))
+    assert summary_lines(alone)[0].endswith("n \N{EN DASH}")
 
 
 def test_examples_of_many_samples_do_not_make_a_large_page() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from evalkit.compare import Row
 from evalkit.report.blocks import Block, Details, Section, Text
 from evalkit.report.categories import category_blocks
+from evalkit.report.counts import outcome_cells
 from evalkit.report.published import PUBLISHED, is_published, published_cells, sources
 from evalkit.report.tasks import task_blocks
 from evalkit.report.view import BenchmarkView, Measure, ModelView, View
@@ -165,15 +166,15 @@ def _differences(view: View, benchmark: BenchmarkView) -> Table:
         Column("p", "right"),
         Column("p (Holm)", "right"),
         Column("Wins", "right"),
-        Column("Losses", "right"),
         Column("Ties", "right"),
+        Column("Losses", "right"),
         Column("n", "right"),
         Column("Verdict"),
     )
     groups = []
     for candidate, baseline in view.pairs:
         rows = tuple(
-            _difference_row(row, m, _row_label(m, benchmark))
+            _difference_row(view, row, m, _row_label(m, benchmark))
             for m in benchmark.measures
             if (row := view.row((candidate, baseline), m)) is not None
         )
@@ -193,7 +194,7 @@ def _row_label(measure: Measure, benchmark: BenchmarkView) -> str:
     return f"{measure.task}: {label}" if len(benchmark.tasks) > 1 else label
 
 
-def _difference_row(row: Row, measure: Measure, label: str) -> tuple[Cell, ...]:
+def _difference_row(view: View, row: Row, measure: Measure, label: str) -> tuple[Cell, ...]:
     c, said = row.comparison, row.verdict
     final = (
         Cell(said, WORDS[said], tone=said if said != "undefined" else "")
@@ -206,9 +207,7 @@ def _difference_row(row: Row, measure: Measure, label: str) -> tuple[Cell, ...]:
         _interval(c),
         Cell(c.p, p_value(c.p)),
         Cell(row.p_adjusted, p_value(row.p_adjusted)),
-        Cell(c.wins, count(c.wins)),
-        Cell(c.losses, count(c.losses)),
-        Cell(c.ties, count(c.ties)),
+        *outcome_cells(view, measure, c),
         Cell(
             c.n,
             count(c.n),
