@@ -297,6 +297,8 @@ def _settled(found: Sequence[_Candidates]) -> dict[str, tuple[Measure, str]]:
             if is_certain and agree(number.printed, fact, number.label) is not None:
                 rows = votes.setdefault(number.heading, {}).setdefault(fact.measure, set())
                 rows.add(number.model)
+        for measure in {m for other in found for m in _exchanged(candidates, other)}:
+            votes.setdefault(number.heading, {}).setdefault(measure, set()).add(number.model)
     settled: dict[str, tuple[Measure, str]] = {}
     for heading, counts in votes.items():
         best = max(counts, key=lambda m: (len(counts[m]), -_rank(m), str(m)))
@@ -319,16 +321,16 @@ def repeated_places(numbers: Sequence[Number]) -> set[tuple[str, str]]:
 def _quoting(found: Sequence[_Candidates]) -> set[tuple[str, str]]:
     """Columns and rows whose numbers are published ones: two at least, and two for each other.
 
-    Who measures again gets other figures, and may quote published ones for other models.  Keys
-    are ("heading", heading) and ("model", model).
+    Who measures again gets other figures, and may quote published ones for other models.  Two
+    rows that print each other's figure quote both.  Keys are ("heading", heading) and
+    ("model", model).
     """
     same: dict[tuple[str, str], set[str]] = {}
     other: dict[tuple[str, str], set[str]] = {}
     for candidates in found:
         number = candidates.number
-        facts = [f for f in candidates.wide if f.kind in _PUBLISHED]
-        if facts and number.printed.decimals:
-            agrees = any(agree(number.printed, f, number.label) for f in facts)
+        if _published(candidates) and number.printed.decimals:
+            agrees = _agrees(number, candidates) or any(_exchanged(candidates, c) for c in found)
             counts = same if agrees else other
             counts.setdefault(("heading", number.heading), set()).add(number.model)
             counts.setdefault(("model", number.model), set()).add(number.heading)
@@ -337,6 +339,30 @@ def _quoting(found: Sequence[_Candidates]) -> set[tuple[str, str]]:
         for key, places in same.items()
         if len(places) >= _ENOUGH * max(1, len(other.get(key, ())))
     }
+
+
+def _published(candidates: _Candidates) -> list[Fact]:
+    return [f for f in candidates.wide if f.kind in _PUBLISHED]
+
+
+def _agrees(number: Number, candidates: _Candidates) -> bool:
+    return any(agree(number.printed, f, number.label) for f in _published(candidates))
+
+
+def _exchanged(first: _Candidates, second: _Candidates) -> set[Measure]:
+    """Measures by which two rows of a column print each other's published figure."""
+    a, b = first.number, second.number
+    if (a.table, a.heading) != (b.table, b.heading) or a.model == b.model:
+        return set()
+    if not (a.printed.decimals and b.printed.decimals):
+        return set()
+    return _agreeing(a, second) & _agreeing(b, first)
+
+
+def _agreeing(number: Number, candidates: _Candidates) -> set[Measure]:
+    certain = candidates.model.certain
+    found = [f for f in _published(candidates) if f.model in certain]
+    return {f.measure for f in found if agree(number.printed, f, number.label)}
 
 
 def _rank(measure: Measure) -> int:

@@ -99,3 +99,30 @@ def test_missing_settings_are_remarked(audit_file: AuditCard) -> None:
     judged = "who judged MT-Bench and AlpacaEval; on how many samples"
     assert said == [f"table 1 does not say {version}; {judged}"]
     assert not [p for p in audit_file("plus_minus").problems if p.code == "settings"]
+
+
+SHORT = """
+| Model | AlpacaEval (win rate %) |
+| --- | ---: |
+| GPT-4 | {} |
+| Tulu-2-DPO-70B | {} |
+"""
+
+
+def test_a_swap_is_found_in_a_table_of_two_rows(audit_text: AuditCard) -> None:
+    """Each other's figure, to the last digit, is no measurement of one's own."""
+    right = audit_text(SHORT.format("95.28", "95.03"))
+    assert [n.verdict for n in right.numbers] == ["confirmed", "confirmed"]
+    wrong = audit_text(SHORT.format("95.03", "95.28"))
+    assert [(n.verdict, n.right) for n in wrong.numbers] == [
+        ("contradicted", "95.28"),
+        ("contradicted", "95.03"),
+    ]
+    assert wrong.numbers[0].why == "swapped with 'Tulu-2-DPO-70B'"
+
+
+def test_one_figure_that_differs_in_so_short_a_table_contradicts_nothing(
+    audit_text: AuditCard,
+) -> None:
+    found = audit_text(SHORT.format("94.10", "95.03"))
+    assert [n.verdict for n in found.numbers] == ["no evidence", "confirmed"]
