@@ -34,10 +34,17 @@ def answer(view: View, pair: tuple[str, str], found: Sequence[Found]) -> Answer:
     claim = _claim(pair, sound, weak=False)
     if not judged:
         return claim
+    return Answer(f"{claim.text} {_preferred(pair, judged)}", claim.tone)
+
+
+def _preferred(pair: tuple[str, str], judged: Sequence[Verdict]) -> str:
+    """What a weak judge says; where nothing is known it prefers nobody, "neither" included."""
+    unknown = judged.count("undefined")
+    if unknown == len(judged):
+        return "What a weak judge prefers is not known."
     counts = {pair[0]: judged.count("better"), pair[1]: judged.count("worse")}
-    liked = " and ".join(f"{name} on {n}" for name, n in counts.items() if n)
-    liked = f"prefers {liked}" if liked else "prefers neither on any"
-    return Answer(f"{claim.text} A weak judge {liked} of {len(judged)} judged.", claim.tone)
+    liked = " and ".join(f"{name} on {n}" for name, n in counts.items() if n) or "neither on any"
+    return f"A weak judge prefers {liked} of {len(judged)} judged{_unknown(unknown)}."
 
 
 def statements(view: View, found: Sequence[Found]) -> tuple[Statement, ...]:

@@ -209,6 +209,30 @@ def test_the_gate_in_words_is_the_gate(policy: dict[str, Any], advantage: float)
     assert page.select("svg.forest line.margin")
 
 
+@pytest.mark.parametrize("end", ["dpo", "sft"])
+def test_names_that_begin_alike_are_told_apart_at_the_ends_of_an_axis(end: str) -> None:
+    names = (f"organisation/some-model-7b-{end}", "organisation/some-model-7b-base")
+    page = soup(build_run(Path("run"), Plan(models=names)))
+    ends = [t.get_text() for t in page.select("svg.forest text.tick") if "favours" in t.get_text()]
+    assert set(ends) == {"← favours the baseline", "favours the candidate →"}
+
+
+def test_what_a_weak_judge_prefers_is_not_known_of_one_sample() -> None:
+    answer = soup(build_run(Path("run"), Plan(samples=(1, 1, 1)))).select_one(".answer")
+    assert answer is not None
+    assert "What a weak judge prefers is not known." in answer.get_text()
+    assert "neither" not in answer.get_text()
+
+
+def test_a_single_measure_is_said_once(run: Run) -> None:
+    of_one = tuple(c for c in run.comparisons if c.metric == "acc")
+    page = soup(replace(run, comparisons=of_one))
+    answer = page.select_one(".answer")
+    assert answer is not None
+    assert not page.select(".statements")
+    assert soup(run).select(".statements")
+
+
 def test_a_run_without_gate_or_with_another_baseline_shows_none(run: Run) -> None:
     assert gate_of(View(run), PAIR) is None
     assert gate_of(View(with_gate(run)), ("quick-lora", "other")) is None

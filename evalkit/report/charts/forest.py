@@ -104,8 +104,12 @@ def _favours(forest: Forest, y: float) -> Iterator[Markup]:
     left, right = forest.baseline, forest.candidate
     if not forest.higher_is_better:
         left, right = right, left
-    yield label(0, y, f"\N{LEFTWARDS ARROW} favours {short(left, _NAME)}", "tick")
-    yield label("100%", y, f"favours {short(right, _NAME)} \N{RIGHTWARDS ARROW}", "tick", "end")
+    names = [short(name, _NAME) for name in (left, right)]
+    if names[0] == names[1]:
+        # Long names of one family begin alike.
+        names = ["the baseline" if n == forest.baseline else "the candidate" for n in (left, right)]
+    yield label(0, y, f"\N{LEFTWARDS ARROW} favours {names[0]}", "tick")
+    yield label("100%", y, f"favours {names[1]} \N{RIGHTWARDS ARROW}", "tick", "end")
 
 
 def _marks(row: ForestRow, found: Scale, top: float) -> Iterator[Markup]:

@@ -40,7 +40,9 @@ def _blocks(view: View) -> Iterator[Block]:
         yield from forests(view, pair, rows, gates.get(pair))
     if found:
         yield contest_table(view, gates)
-        said = tuple(s for pair, rows in found.items() for s in statements(view, rows))
+    if any(len(rows) > 1 for rows in found.values()):
+        # On a single measure the answer is that sentence.
+        said = tuple(s for rows in found.values() for s in statements(view, rows))
         yield Details("Each in a sentence that may be printed", (Statements(said),))
     for pair in found:
         yield from length_blocks(view, pair)
