@@ -34,6 +34,7 @@ from tests.support.runs import METRICS, Plan, build_run
 from tests.support.samples import Packed, blocks_of, judged_run, key_of, packed
 
 MODELS = ("a", "b")
+PAIR = ("quick-lora", "smollm2")
 words = st.text(st.characters(), max_size=12) | st.sampled_from(
     ("</script>", "<!--", "⟨U+0000⟩", "\x00", "\ud800", "x" * 90, "y" * 500 + "\n\n" + "z" * 300)
 )
@@ -212,6 +213,17 @@ def test_wins_and_losses_are_the_comparisons_where_samples_have_one_score() -> N
         ]
         counted = tuple(verdicts.count(letter) for letter in "wlt")
         assert counted == (row.wins, row.losses, row.ties)
+
+
+@pytest.mark.parametrize("silent", ["quick-lora", "smollm2"])
+def test_a_side_without_records_is_shown_without_answers(silent: str) -> None:
+    run = build_run(Path("run"), Plan())
+    run = replace(run, records=tuple(r for r in run.records if r.model != silent))
+    head = packed(run).head
+    names = [model["name"] for model in head["models"]]
+    assert [[names[place] for place in pair] for pair in head["pairs"]] == [list(PAIR)]
+    assert set(head["by_model"][names.index(silent)]["status"]) == {-1}
+    assert set(head["by_pair"][0]["verdict"]) == {"n"}
 
 
 def test_a_lower_score_wins_where_lower_is_better() -> None:

@@ -153,9 +153,11 @@ def columns(view: View, tasks: Sequence[Task], rows: Sequence[Row]) -> Json:
 
 
 def models_of(view: View, tasks: Sequence[Task]) -> list[str]:
-    """Models with records, in report order."""
+    """Models with records, and those compared though they have none, in report order."""
     found = {name for task in tasks for records in task.samples.values() for name in records}
-    return [m.name for m in view.models if m.name in found]
+    compared = dict.fromkeys(name for pair in view.pairs for name in pair)
+    known = (m.name for m in view.models if m.name in found or m.name in compared)
+    return list(dict.fromkeys([*known, *compared]))
 
 
 def _task(task: Task, benchmark: int) -> Json:
