@@ -100,4 +100,4 @@ def test_the_report_says_how_weak_the_judge_is(workspace: Path) -> None:
     (path,) = workspace.glob("reports/quickstart/*/report.md")
     text = path.read_text()
     assert "Weak judge: base-model" in text.replace("\u2060", "")
-    assert "percentage points toward" in text
+    assert "points of 50 to the answer shown" in text
