@@ -26,7 +26,8 @@ class Background:
     ) -> None:
         """`finish` is awaited on the loop when it stops.
 
-        Should `answer` raise, that is the failure of its own request.
+        What `answer` raises is the failure of its own request: a RequestFailed as it is, anything
+        else as an `engine_error` that asks for a report.
         """
         self._answer = answer
         self._finish = finish

@@ -50,22 +50,31 @@ class CachedEngine:
 
     @property
     def pending(self) -> int:
+        """Tickets without a reply yet, hits among them."""
         return len(self._hits) + self._n_waiting
 
     def keys(self, requests: Sequence[Request]) -> list[str]:
+        """Those of the wrapped engine."""
         return self.inner.keys(requests)
 
     def prompt_tokens(self, requests: Sequence[Request]) -> list[int | None]:
+        """Those of the wrapped engine."""
         return self.inner.prompt_tokens(requests)
 
     def render(self, request: Request) -> Rendered | None:
+        """As the wrapped engine does."""
         return self.inner.render(request)
 
     def open(self) -> None:
+        """Open the wrapped engine, and raise what it raises."""
         self.inner.open()
         self._is_open = True
 
     def submit(self, jobs: Sequence[Job]) -> None:
+        """Look jobs up, and put those that are not stored to the wrapped engine.
+
+        Raises StoreError.
+        """
         keys = self.inner.keys([request for _, request in jobs])
         stored = self._cache.get_many(sorted(set(keys) - self._waiting.keys()))
         misses: list[Job] = []
@@ -85,6 +94,10 @@ class CachedEngine:
             self.inner.submit(self._expecting(misses))
 
     def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
+        """Hits at once; else what the wrapped engine has finished, stored before it is returned.
+
+        Raises StoreError, and EngineError where the wrapped engine is lost or breaks its contract.
+        """
         if self._hits:
             hits, self._hits = self._hits, []
             return hits
@@ -93,6 +106,7 @@ class CachedEngine:
         return self._take(self.inner.poll(timeout))
 
     def close(self) -> None:
+        """Close the wrapped engine; what it has answered unasked is stored first."""
         try:
             # An HTTP engine works on its own: what it has finished, and was paid for, is kept.
             if self._is_open and not self.exclusive and self.inner.pending:

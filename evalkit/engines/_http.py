@@ -11,7 +11,6 @@ BREAKER of these in a row                          the rest fails at once: the s
 400 that names the context length                  over_long
 400 that names a content filter                    refused
 any other 4xx                                      engine_error with the server's message
-anything else that goes wrong                      engine_error of that one question
 
 UTF-8 cannot say half a surrogate pair: what is sent has U+FFFD in its place.
 """
@@ -133,19 +132,7 @@ class Sender:
         await self._client.aclose()
 
     async def ask(self, question: Question) -> Reply:
-        """The reply, after as many attempts as it takes; failures are returned, not raised."""
-        try:
-            return await self._ask(question)
-        except RequestFailed as failed:
-            return failed.with_traceback(None)
-        except Exception as error:  # noqa: BLE001 - one question must not end all the others
-            return RequestFailed(
-                "engine_error",
-                f"asking {self._base_url} failed in an unforeseen way ({self._named(error)}); "
-                f"please report this",
-            )
-
-    async def _ask(self, question: Question) -> Reply:
+        """The reply, after as many attempts as it takes.  Raises RequestFailed."""
         attempt = 0
         while True:
             if self._stopped is not None:

@@ -17,7 +17,7 @@ from evalkit.engines._rendering import Renderer
 from evalkit.engines._scoring import Pair, rolling_windows
 from evalkit.types import Json, PreparedModel, Rendered, Request
 
-__all__ = ["LocalEngine", "cuda_present", "cut", "give_back_memory", "package_version", "top"]
+__all__ = ["LocalEngine", "cuda_present", "give_back_memory", "package_version", "top"]
 
 
 class LocalEngine:
@@ -80,12 +80,6 @@ def cuda_present() -> bool:
     if "+cpu" in (package_version(["torch"]) or ""):
         return False
     return any(Path(p).exists() for p in ("/dev/nvidiactl", "/dev/dxg"))
-
-
-def cut(text: str, stop: Sequence[str]) -> str:
-    """`text` up to the first of the stop strings."""
-    ends = [at for s in stop if s and (at := text.find(s)) >= 0]
-    return text[: min(ends)] if ends else text
 
 
 def top(

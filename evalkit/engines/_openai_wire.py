@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from evalkit.engines._http import Parsed, Question
+from evalkit.engines._text import cut
 from evalkit.errors import RequestFailed
 from evalkit.types import Completion, Json, Message, Reply, Request
 
@@ -30,13 +31,24 @@ class Server(Protocol):
     """What of the engine's settings decides the body of a request."""
 
     @property
-    def model(self) -> str: ...
+    def model(self) -> str:
+        """Name of the model on the server."""
+        ...
+
     @property
-    def extra_body(self) -> Mapping[str, Json]: ...
+    def extra_body(self) -> Mapping[str, Json]:
+        """More fields of the body."""
+        ...
+
     @property
-    def continues_answers(self) -> bool: ...
+    def continues_answers(self) -> bool:
+        """The server goes on with a final assistant message."""
+        ...
+
     @property
-    def prices(self) -> tuple[float, float] | None: ...
+    def prices(self) -> tuple[float, float] | None:
+        """USD per million (input, output) tokens; None: unknown."""
+        ...
 
 
 def question(request: Request, server: Server) -> Question:
@@ -136,11 +148,11 @@ def _parse(body: Any, request: Request, prices: tuple[float, float] | None) -> P
     text = _text(message, request) if chat else choice.get("text")
     if not isinstance(text, str):
         raise TypeError("the answer is not text")
-    cut = min((i for stop in request.stop if stop and (i := text.find(stop)) >= 0), default=None)
+    kept = cut(text, request.stop)
     return Parsed(
         Completion(
-            text=text[:cut],
-            truncated=reason == "length" and cut is None,
+            text=kept,
+            truncated=reason == "length" and kept == text,
             top_logprobs=_alternatives(choice.get("logprobs"), request),
             prompt_tokens=tokens_in,
             completion_tokens=tokens_out,

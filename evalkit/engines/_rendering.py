@@ -345,10 +345,16 @@ class _Prepared:
         return ((self.context, self.special), (self.whole, self.special))
 
 
+def _unsupported(request: Request) -> str:
+    """What it wants that only servers of OpenAI's API can do; empty: nothing."""
+    if request.tool:
+        return "call functions"
+    wants_last = request.top_logprobs and request.top_logprobs_at != "first"
+    return "give the last token's alternatives" if wants_last else ""
+
+
 def _check_supported(request: Request) -> None:
-    """Refuse what only servers of OpenAI's API can do."""
-    if request.tool or (request.top_logprobs and request.top_logprobs_at != "first"):
-        what = "call functions" if request.tool else "give the last token's alternatives"
+    if what := _unsupported(request):
         raise RequestFailed(
             "engine_error",
             f"models loaded here cannot {what}, which the judge's evaluator wants; choose another "
@@ -365,5 +371,5 @@ def _no_tokens(text: object) -> RequestFailed:
 
 def _memo_key(request: Request) -> tuple[object, ...]:
     if request.kind == "generate":
-        return (request.kind, request.prompt, request.max_tokens)
+        return (request.kind, request.prompt, request.max_tokens, _unsupported(request))
     return (request.kind, request.prompt, request.continuation)

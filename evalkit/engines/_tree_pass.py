@@ -217,7 +217,6 @@ def difference(
     tolerance = slack * TOLERANCE.get(str(lm.dtype).removeprefix("torch."), 0.0)
     # Written so that NaN fails.
     alike = all(d <= tolerance * scale for d, scale in zip(found, scales, strict=True))
-    longest = max(len(context) + len(continuation) for context, continuation in pairs)
     worst = max(found, key=lambda d: (math.isnan(d), d))
     return alike, (
         f"largest difference from plain passes {worst:.1e} in sequences of up to {longest} "

@@ -30,6 +30,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from evalkit.engines._digest import request_digest
+from evalkit.engines._text import cut
 from evalkit.errors import EngineError, RequestFailed
 from evalkit.specs import EngineSpec
 from evalkit.types import Completion, Job, Json, PreparedModel, Rendered, Reply, Request
@@ -192,10 +193,7 @@ def _generated(request: Request, key: str, prompt_tokens: int) -> Completion:
     verdict = _verdict(last, key)
     if verdict is not None:
         words = [*words[:5], verdict]
-    text = " ".join(words)
-    stops = [text.find(stop) for stop in request.stop if stop and stop in text]
-    if stops:
-        text = text[: min(stops)]
+    text = cut(" ".join(words), request.stop)
     n_tokens = len(text.split())
     truncated = n_tokens > request.max_tokens
     if truncated:
@@ -239,11 +237,19 @@ def _with_faults(spec: FakeSpec) -> FakeSpec:
     path = Path(spec.faults)
     if not path.is_file():
         return spec
-    faults = json.loads(path.read_text(encoding="utf-8"))
-    unknown = set(faults) - {"delay_s", "fail_every", "down"}
-    if unknown:
+    try:
+        return FakeSpec.model_validate({**spec.model_dump(), **_faults(path)})
+    except (OSError, TypeError, ValueError) as error:
         raise EngineError(
-            f"{path}: unknown fault {sorted(unknown)[0]!r}; "
-            f"expected delay_s, fail_every or down: correct the file or remove it"
-        )
-    return FakeSpec.model_validate({**spec.model_dump(), **faults})
+            f"{path}: {error}; expected a JSON object with any of delay_s, fail_every and down: "
+            f"correct the file or remove it"
+        ) from error
+
+
+def _faults(path: Path) -> dict[str, Json]:
+    """Raises ValueError or TypeError where the file holds anything else."""
+    faults = json.loads(path.read_text(encoding="utf-8"))
+    unknown = sorted(set(faults) - {"delay_s", "fail_every", "down"})
+    if unknown:
+        raise ValueError(f"unknown fault {unknown[0]!r}")
+    return dict(faults)

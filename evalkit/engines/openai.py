@@ -23,6 +23,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -88,9 +89,10 @@ class OpenAISpec(EngineSpec):
     @field_validator("base_url")
     @classmethod
     def _plain_url(cls, value: str) -> str:
-        if not re.match(r"https?://[^/?#\s]+[^?#\s]*$", value):
+        if not re.match(r"https?://[^/?#\s]+[^?#\s]*$", value) or not _has_address(value):
+            # The value is not quoted: it may hold a key.
             raise ValueError(
-                "expected a URL like https://HOST/v1, without '?' and '#': write where the "
+                "expected a URL like https://HOST:PORT/v1, without '?' and '#': write where the "
                 "server's API begins"
             )
         if "@" in value:
@@ -261,6 +263,15 @@ class OpenAIEngine:
             return RequestFailed("engine_error", self._no_key)
         assert self._sender is not None
         return await self._sender.ask(question(request, self._spec))
+
+
+def _has_address(url: str) -> bool:
+    """Whether host and port can be read: no half bracket, no port beyond 65535."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _base_url(spec: OpenAISpec) -> str:

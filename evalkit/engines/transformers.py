@@ -27,13 +27,13 @@ from evalkit.engines._keys import sampling_seed
 from evalkit.engines._local import (
     LocalEngine,
     cuda_present,
-    cut,
     give_back_memory,
     package_version,
     top,
 )
 from evalkit.engines._padded import padded, score_items
 from evalkit.engines._sampling import choose, most_likely
+from evalkit.engines._text import cut
 from evalkit.engines._tree import Forest, Scored
 from evalkit.engines._tree_pass import TreePass, difference, sharing
 from evalkit.errors import EngineError, RequestFailed

@@ -25,9 +25,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from evalkit.engines._context_plan import MAX_LABELS
-from evalkit.engines._local import LocalEngine, cuda_present, cut, package_version, top
+from evalkit.engines._local import LocalEngine, cuda_present, package_version, top
 from evalkit.engines._order import work_order
 from evalkit.engines._scoring_queue import Part, ScoringQueue
+from evalkit.engines._text import cut
 from evalkit.engines._vllm import (
     ask_parameters,
     load_advice,
@@ -48,8 +49,9 @@ from evalkit.types import Completion, Job, Json, PreparedModel, Reply, Request
 __all__ = ["VllmEngine", "VllmSpec"]
 
 _CPU_BLOCK = 32
-_CPU_BATCH_TOKENS = 2048
 """vLLM's CPU attention refuses 16, and its default of 128 shares too little of a prefix."""
+_CPU_BATCH_TOKENS = 2048
+"""Least tokens of a step; more where the model's window is longer, so that a prompt fits whole."""
 
 
 class VllmSpec(EngineSpec):

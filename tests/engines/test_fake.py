@@ -140,6 +140,10 @@ def test_faults_come_and_go_with_their_file(tmp_path: Path) -> None:
     path.write_text(json.dumps({"oops": True}))
     with pytest.raises(EngineError, match="unknown fault 'oops'"):
         engine.open()
+    for wrong in ("{", "[1]", "3", '{"delay_s": "soon"}'):
+        path.write_text(wrong)
+        with pytest.raises(EngineError, match="correct the file or remove it"):
+            engine.open()
     path.write_text(json.dumps({"fail_every": 1}))
     assert [type(r) for r in answers(engine, [ask("q")])] == [RequestFailed]
     path.unlink()

@@ -485,6 +485,8 @@ def test_keys_depend_on_server_model_and_settings_not_on_names() -> None:
             "max_cost_usd needs",
         ),
         ({"model": "m", "base_url": "localhost:8000"}, "expected a URL"),
+        ({"model": "m", "base_url": "http://localhost:80000/v1"}, "expected a URL"),
+        ({"model": "m", "base_url": "http://[::1/v1"}, "expected a URL"),
         ({"model": "m", "base_url": "https://u:p@host/v1"}, "must not hold a password"),
         ({"model": "m", "base_url": "https://host/v1?key=x"}, "without '?'"),
         ({"model": "m", "api_key_env": KEY}, "api_key_env"),

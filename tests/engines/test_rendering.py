@@ -50,6 +50,25 @@ def test_a_final_assistant_message_is_continued(renderer: Renderer) -> None:
     assert rendered.text.endswith("<|im_start|>assistant\nThe capital")
 
 
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    [
+        ({"tool": "{}"}, "cannot call functions"),
+        ({"top_logprobs": 5, "top_logprobs_at": "last"}, "cannot give the last token's"),
+    ],
+)
+def test_what_only_servers_can_do_is_refused_and_nothing_else(
+    renderer: Renderer, wish: dict[str, Any], says: str
+) -> None:
+    plain = generate(CHAT)
+    refused = replace(plain, **wish)
+    for asked in ([plain, refused], [refused, plain]):
+        renderer.forget()
+        by_request = dict(zip(asked, renderer.tokens(asked), strict=True))
+        assert says in str(by_request[refused].failure)
+        assert by_request[plain].failure is None
+
+
 def test_no_template_says_what_to_write(tiny_model: MakeModel) -> None:
     renderer = Renderer(tiny_model(template=None), None)
     with pytest.raises(ModelError, match=r"'tiny'.*`chat_template: FILE.jinja`"):
