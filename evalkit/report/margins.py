@@ -83,6 +83,8 @@ def gate_words(gate: Gate) -> str:
     if open_:
         bare = [m for m in open_ if not m.compared]
         tail = f" ({_labels(bare)}: no samples of both models)" if bare else ""
+        if bare == open_:
+            tail = " (no samples of both models)"
         return f"The suite's gate is undecided: {_labels(open_)}{tail}."
     what = "its one required measure" if len(required) == 1 else f"all {len(required)} it requires"
     return f"The suite's gate passes: within its margins on {what}."

@@ -99,6 +99,8 @@ def _bar(bar: Bar, found: Scale, middle: float, n: int) -> Iterator[Markup]:
     yield node("rect", {"class": f"bar s{n % KINDS}", **place})
     if bar.low is not None and bar.high is not None:
         low, high = found.place(bar.low), found.place(bar.high)
+        # In front of a dark bar it would not be seen.
+        yield line((low, middle), (high, middle), "halo")
         yield line((low, middle), (high, middle), "whisker")
         ends = (middle - _CAP, middle + _CAP)
         yield from (line((x, ends[0]), (x, ends[1]), "whisker") for x in (low, high))

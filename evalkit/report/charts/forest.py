@@ -108,8 +108,9 @@ def _favours(forest: Forest, y: float) -> Iterator[Markup]:
     if names[0] == names[1]:
         # Long names of one family begin alike.
         names = ["the baseline" if n == forest.baseline else "the candidate" for n in (left, right)]
-    yield label(0, y, f"\N{LEFTWARDS ARROW} favours {names[0]}", "tick")
-    yield label("100%", y, f"favours {names[1]} \N{RIGHTWARDS ARROW}", "tick", "end")
+    yield label(0, y, f"\N{LEFTWARDS ARROW} favours {names[0]}", "tick favours")
+    right_words = f"favours {names[1]} \N{RIGHTWARDS ARROW}"
+    yield label("100%", y, right_words, "tick favours second", "end")
 
 
 def _marks(row: ForestRow, found: Scale, top: float) -> Iterator[Markup]:

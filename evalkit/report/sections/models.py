@@ -118,6 +118,8 @@ def _published(model: ModelView) -> Iterator[Block]:
         Column("Date"),
         Column("Settings"),
     )
+    if model.spec.get("leaderboard"):
+        yield Text("Where its figures of leaderboards come from stands with each benchmark.")
     if rows:
         yield Table.of("Published figures", columns, rows)
 
