@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit.compare import Options, Row, compare, rows_table
-from evalkit.compare.words import benchmark_label, bounds, has_width, metric_words, task_label
+from evalkit.compare.words import (
+    benchmark_label,
+    bounds,
+    has_width,
+    metric_words,
+    row_label,
+    sentence,
+    task_label,
+)
 from evalkit.errors import ComparisonError, DataError
 from evalkit.tables import Cell, Column, Table, count, figure
 from evalkit.types import Run
@@ -96,15 +104,16 @@ def _side(entries: Sequence[Entry], choice: str) -> tuple[Entry, str]:
     return entry, model
 
 
-def side_by_side(library: Library, sides: Sequence[Sided], level: float = 0.95) -> SideBySide:
-    """The page of some sides; every later one is compared with the first.
+def side_by_side(library: Library, sides: Sequence[Sided]) -> SideBySide:
+    """The page of some sides; every later one is compared with the first, at its suite's level.
 
     Raises:
         DataError: a run's records cannot be read.
     """
     runs = [_only(library.run(side.entry), side) for side in sides]
+    options = Options(sides[0].entry.level)
     contests = [
-        _contest((runs[0], sides[0]), (run, side), Options(level))
+        _contest((runs[0], sides[0]), (run, side), options)
         for run, side in zip(runs[1:], sides[1:], strict=True)
     ]
     return SideBySide(tuple(sides), _figures(sides), tuple(contests))
@@ -145,17 +154,27 @@ def _contest(first: tuple[Run, Sided], other: tuple[Run, Sided], options: Option
         )
     rows = _compare((base, baseline), (run, candidate), alike, options) if alike else []
     rows = [row for row in rows if row.headline]
+    weak = _weakly_judged((base, run), alike)
     return Contest(
         candidate=candidate.label,
         baseline=baseline.label,
         table=rows_table(rows) if rows else None,
-        sentences=tuple(row.sentence for row in rows),
+        sentences=tuple(_sentence(row, weak) for row in rows),
         refusals=tuple(refusals),
-        caveat=_weak_judges((base, run), alike),
+        caveat=_caveat(weak),
     )
 
 
-def _weak_judges(runs: Sequence[Run], benchmarks: Sequence[str]) -> str:
+def _sentence(row: Row, weak: Collection[str]) -> str:
+    """As the report has it: what a weak judge prefers is not called better."""
+    c = row.comparison
+    if row.flags or c.benchmark not in weak:
+        return row.sentence
+    label = row_label(c, speaks=True)
+    return sentence(c, label, weak=True, resolves=row.mde, said=row.verdict)
+
+
+def _weakly_judged(runs: Sequence[Run], benchmarks: Sequence[str]) -> list[str]:
     """Benchmarks among these that a model of the suite judged."""
     found: dict[str, None] = {}
     for run in runs:
@@ -164,9 +183,13 @@ def _weak_judges(runs: Sequence[Run], benchmarks: Sequence[str]) -> str:
             judged = any(j.judge in local for j in record.outcome.judgments)
             if judged and record.benchmark in benchmarks:
                 found[record.benchmark] = None
-    if not found:
+    return list(found)
+
+
+def _caveat(weak: Sequence[str]) -> str:
+    if not weak:
         return ""
-    labels = ", ".join(benchmark_label(name) for name in found)
+    labels = ", ".join(benchmark_label(name) for name in weak)
     return (
         f"{labels}: judged by a model of the suite. Such scores say what a weak judge prefers, "
         "not which model is better; do not publish them."

@@ -16,6 +16,7 @@ from evalkit.store.manifest import MANIFEST_NAME
 from evalkit.store.results import RESULTS_NAME
 from evalkit.store.runs import read_sessions
 from evalkit.types import Estimate, Json, Run
+from evalkit.viewer.shape import fault
 
 __all__ = ["Entry", "Library", "headline_metrics"]
 
@@ -63,6 +64,14 @@ class Entry:
         if self.started is None:
             return ""
         return datetime.fromtimestamp(self.started, UTC).strftime("%Y-%m-%d %H:%M")
+
+    @property
+    def level(self) -> float:
+        """Confidence level that its suite asks of intervals."""
+        suite = self.manifest.get("suite")
+        settings = suite.get("report") if isinstance(suite, Mapping) else None
+        level = settings.get("level") if isinstance(settings, Mapping) else None
+        return level if isinstance(level, float) and 0.5 <= level < 1 else 0.95
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -167,6 +176,9 @@ def _entry(folder: Path, state: tuple[int, ...]) -> Entry:
     slug = hashlib.sha256(resolved).hexdigest()[:_SLUG]
     try:
         manifest = store.read_manifest(folder)
+        wrong = fault(manifest)
+        if wrong:
+            return Entry(slug, folder, {}, (), None, f"{folder}: {wrong}; run its suite again")
         estimates = store.read_results(folder / RESULTS_NAME)[0] if manifest.get("sealed") else ()
     except EvalkitError as error:
         return Entry(slug, folder, {}, (), None, str(error))

@@ -17,10 +17,20 @@ from evalkit.viewer.comparing import SideBySide
 from evalkit.viewer.found import Entry
 from evalkit.viewer.index import IndexPage
 
-__all__ = ["compare_html", "error_html", "index_html", "page_policy", "stored_policy"]
+__all__ = [
+    "compare_html",
+    "error_html",
+    "index_html",
+    "is_ours",
+    "page_policy",
+    "report_policy",
+]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _META = re.compile(rb'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
+_ONCE = tuple(re.compile(word, re.IGNORECASE) for word in (rb"http-equiv", rb"<link"))
+"""What a page of ours has in its head and mostly nowhere else; a page that has is rendered anew."""
+_DOCTYPE = b"<!doctype html>"
 _HEAD = 4096
 """Bytes of a page in which its policy stands."""
 
@@ -47,11 +57,20 @@ def page_policy() -> str:
     )
 
 
-def stored_policy(data: bytes) -> str | None:
-    """The policy of a report's page; None where this version writes no page with such a one."""
+def report_policy(data: bytes) -> str:
+    """The policy that stands in the head of a report's page; empty where there is none."""
     match = _META.search(data[:_HEAD])
-    policy = unescape(match[1].decode("ascii", "replace")) if match else ""
-    return policy if policy in policies() else None
+    return unescape(match[1].decode("ascii", "replace")) if match else ""
+
+
+def is_ours(data: bytes) -> bool:
+    """Whether a stored page may be sent: under a policy of this version no other script runs in it.
+
+    And what no policy forbids is not in it: a refresh that leads elsewhere, a link that has hosts
+    looked up before anything is clicked, or a byte order mark, which would make other text of it.
+    """
+    once = all(len(word.findall(data)) == 1 for word in _ONCE)
+    return once and data.lstrip().startswith(_DOCTYPE) and report_policy(data) in policies()
 
 
 def index_html(page: IndexPage, places: Sequence[Path]) -> str:

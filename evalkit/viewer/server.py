@@ -10,8 +10,8 @@ script in it can run; else the report is rendered anew from the records.
 from __future__ import annotations
 
 import logging
+import os
 import re
-import shutil
 import socketserver
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from evalkit.errors import EvalkitError
@@ -34,6 +34,10 @@ _LOG = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 REPORT = "index.html"
+_AT_ONCE = 1 << 20
+"""Bytes of a file in memory."""
+_MOST_FIELDS = 20
+"""Of a query."""
 _SILENT_S = 30
 """Seconds after which a connection that says nothing is closed."""
 _PLAIN = {
@@ -117,6 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     protocol_version = "HTTP/1.1"
     timeout: ClassVar[float] = _SILENT_S
+    _begun = False
+    """An answer was begun, so that no other can be given."""
 
     def do_GET(self) -> None:
         """Answer."""
@@ -145,10 +151,15 @@ class _Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What cannot even be read as a request."""
         self.close_connection = True
-        self.request_version = self.default_request_version
+        # Its version may be what is wrong with it; an answer to 0.9 would have no headers.
+        self.request_version = self.protocol_version
         self._error(HTTPStatus(code), message or "no request that can be answered")
 
     def _answer(self) -> None:
+        self._begun = False
+        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
+            # A body is never read, and must not be taken for the next request.
+            self.close_connection = True
         try:
             self._check_sender()
             self._route()
@@ -160,7 +171,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         except Exception:  # noqa: BLE001 - a bug must not end as an empty answer
             _LOG.exception("a bug in evalkit's viewer, at %r", self.path)
-            self._error(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a bug in evalkit")
+            self.close_connection = True
+            if not self._begun:
+                self._error(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a bug in evalkit")
 
     def _check_sender(self) -> None:
         hosts = self.headers.get_all("Host") or []
@@ -172,8 +185,14 @@ class _Handler(BaseHTTPRequestHandler):
             raise _NoPage(HTTPStatus.FORBIDDEN, "asked for by another site's page")
 
     def _route(self) -> None:
-        parts = urlsplit(self.path)
-        query = parse_qs(parts.query, max_num_fields=20)
+        if not self.path.startswith("/"):
+            # The form for proxies names a host of its own, beside the one that was checked.
+            raise _NoPage(HTTPStatus.BAD_REQUEST, f"{self.path!r} is no path on this server")
+        try:
+            parts = urlsplit(self.path)
+            query = parse_qs(parts.query, max_num_fields=_MOST_FIELDS)
+        except ValueError as error:
+            raise _NoPage(HTTPStatus.BAD_REQUEST, f"no address: {error}") from error
         names = [unquote(name, errors="surrogateescape") for name in parts.path.split("/")[1:]]
         match names:
             case [""]:
@@ -214,21 +233,34 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"Content-Security-Policy": f"{_NOTHING}; sandbox"}
         if kind is None:
             headers["Content-Disposition"] = "attachment"
-        with path.open("rb") as file:
-            size = path.stat().st_size
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise _NoPage(HTTPStatus.NOT_FOUND, f"{name!r} cannot be read") from error
+        with file:
+            size = os.fstat(file.fileno()).st_size
             self._head(HTTPStatus.OK, kind or "application/octet-stream", size, headers)
             if self.command != "HEAD":
-                shutil.copyfileobj(file, self.wfile)
+                self._copy(file, size)
+
+    def _copy(self, file: BinaryIO, size: int) -> None:
+        """Exactly `size` bytes: a run that goes on writes more, which would be the next answer."""
+        while size > 0:
+            data = file.read(min(size, _AT_ONCE))
+            if not data:
+                self.close_connection = True
+                return
+            self.wfile.write(data)
+            size -= len(data)
 
     def _report(self, entry: Entry) -> None:
         """The stored page where it is of this version, else rendered now."""
         stored = _inside(entry.folder, [REPORT])
-        data = None if stored is None else stored.read_bytes()
-        policy = None if data is None else pages.stored_policy(data)
-        if data is None or policy is None:
+        data = b"" if stored is None else stored.read_bytes()
+        if not pages.is_ours(data):
             data = self.server.library.page(entry)[REPORT]
-            policy = pages.stored_policy(data)
-        headers = {"Content-Security-Policy": f"{policy}; frame-ancestors 'none'"}
+        policy = f"{pages.report_policy(data)}; frame-ancestors 'none'"
+        headers = {"Content-Security-Policy": policy}
         self._send(HTTPStatus.OK, "text/html", data, headers)
 
     # --- answers --------------------------------------------------------------------------------
@@ -248,6 +280,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def _head(self, status: HTTPStatus, kind: str, size: int, headers: Mapping[str, str]) -> None:
+        self._begun = True
         self.send_response(status)
         charset = "; charset=utf-8" if kind.startswith("text/") else ""
         self.send_header("Content-Type", f"{kind}{charset}")

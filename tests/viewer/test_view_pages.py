@@ -156,6 +156,22 @@ def test_one_benchmark_that_differs_stops_none_of_the_others(
         assert "Not comparable." in text
 
 
+def test_intervals_have_the_level_of_the_baselines_suite(reports: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        run = read_run(reports / "quick" / name)
+        report = {**run.manifest["suite"]["report"], "level": 0.8}
+        seal(run, tmp_path / name, suite={**run.manifest["suite"], "report": report})
+    library = Library([tmp_path])
+    entries = library.entries()
+    (contest,) = side_by_side(library, choose(entries, [e.slug for e in entries])).contests
+    assert contest.table is not None
+    assert contest.table.columns[3].label == "80% interval"
+    rows = compare(
+        [read_run(e.folder) for e in entries], "tuned-2", ["tuned-1"], Options(level=0.8)
+    )
+    assert contest.table.rows[0][3].value == rows[0].comparison.low
+
+
 def test_runs_without_a_common_benchmark_say_so(library: Library, tmp_path: Path) -> None:
     run = build_run(Path("x"), Plan(models=("other",), samples=(4, 0, 0)))
     renamed = [{**e, "name": f"my-{e['name']}"} for e in run.manifest["benchmarks"]]

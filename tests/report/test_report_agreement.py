@@ -1,0 +1,380 @@
+"""One figure, wherever it is read: page, report.md, comment, terminal, JSON, CSV, card, gate, view.
+
+What results.json has is read back as JSON and rounded here by the rule that the documentation
+states, not by the code under test; every other place must then say the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup, Tag
+from click.testing import CliRunner
+
+from evalkit import report
+from evalkit.cli.card import command as card_command
+from evalkit.cli.compare import command as compare_command
+from evalkit.cli.export import command as export_command
+from evalkit.cli.gate import command as gate_command
+from evalkit.types import Json, Run
+from evalkit.viewer import Library
+from evalkit.viewer.comparing import choose, side_by_side
+from tests.support.github_markdown import rendered
+from tests.support.runs import Plan, build_run
+from tests.support.stored import seal
+
+MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+DIGITS = {"percent": 1, "points": 2, "characters": 0}
+"""Of a difference; a figure in percent has one more."""
+PLANS = {
+    "plain": Plan(samples=(24, 16, 40), published=True),
+    "large": Plan(samples=(60, 80, 1100), seed=5, advantage=0.02),
+    "several": Plan(models=("new", "old", "older"), samples=(40, 16, 60), seed=3),
+}
+METRICS = {"win_rate": "win rate", "score": "score, both turns", "acc": "accuracy"} | {
+    "discrete_win_rate": "discrete win rate",
+    "avg_length": "average length",
+    "score_turn_1": "score, first turn",
+    "score_turn_2": "score, second turn",
+    "exact_match,strict-match": "exact match (strict-match)",
+}
+LABELS = {
+    ("alpaca_eval", "alpaca_eval"): "AlpacaEval",
+    ("mt_bench", "mt_bench"): "MT-Bench",
+    ("lm_eval", "opposites"): "lm-eval: opposites",
+    ("lm_eval", "sums"): "lm-eval: sums",
+}
+WORDS = {"better": "better", "worse": "worse", "unclear": "not told apart"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run on disk, what its results.json says, and what `evalkit compare --json` adds."""
+
+    folder: Path
+    run: Run
+    estimates: list[dict[str, Json]]
+    comparisons: list[dict[str, Json]]
+    compared: list[dict[str, Json]]
+    page: BeautifulSoup
+    markdown: str
+
+    @property
+    def headlines(self) -> list[dict[str, Json]]:
+        return [row for row in self.compared if row["headline"]]
+
+
+def invoke(command: Any, *arguments: str | Path) -> str:
+    done = CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.fixture(scope="module", params=PLANS)
+def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    folder = tmp_path_factory.mktemp("agreement") / str(request.param)
+    built = build_run(folder, PLANS[request.param])
+    gate = {"baseline": PLANS[request.param].models[1], "margins": {"default": 2.0}}
+    manifest = {**built.manifest, "suite": {**built.manifest["suite"], "gate": gate}}
+    run = seal(replace(built, manifest=manifest), folder)
+    files = report.render(run)
+    results = json.loads((folder / "results.json").read_text())
+    compared = json.loads(invoke(compare_command, folder, "--json"))["comparisons"]
+    return Stored(
+        folder,
+        run,
+        results["estimates"],
+        results["comparisons"],
+        compared,
+        BeautifulSoup(files["index.html"], "html.parser"),
+        files["report.md"].decode("utf-8"),
+    )
+
+
+# --- the declared rounding --------------------------------------------------------------------
+
+
+def fixed(value: float, digits: int) -> str:
+    return f"{value:+,.{digits}f}".replace("-", MINUS) if value else f"{0:.{digits}f}"
+
+
+def enough(values: list[float], unit: str) -> int:
+    """Digits of differences: more where one that is not zero would show as zero."""
+    digits = DIGITS[unit]
+    while any(v and not float(f"{v:.{digits}f}") for v in values):
+        digits += 1
+    return digits
+
+
+def gap(row: dict[str, Json]) -> str:
+    return fixed(row["difference"], enough([row["difference"]], row["unit"]))
+
+
+def between(row: dict[str, Json]) -> str:
+    digits = enough([row["low"], row["high"]], row["unit"])
+    return f"{fixed(row['low'], digits)} to {fixed(row['high'], digits)}"
+
+
+def p(value: float) -> str:
+    if value < 0.001:
+        return "<0.001"
+    return ">0.999" if 0.9995 <= value < 1 else f"{value:.3f}"
+
+
+def resolves(row: dict[str, Json]) -> str:
+    return f"{row['mde']:.{enough([row['mde']], row['unit'])}f}"
+
+
+def point(row: dict[str, Json]) -> str:
+    return f"{row['point']:,.{DIGITS[row['unit']] + (row['unit'] == 'percent')}f}"
+
+
+def label(row: dict[str, Json]) -> str:
+    return LABELS[row["benchmark"], row["task"]]
+
+
+def sizes(row: dict[str, Json]) -> list[str]:
+    return [f"{row[key]:,}" for key in ("wins", "ties", "losses", "n")]
+
+
+def missing(row: dict[str, Json]) -> str:
+    return f"{row['n_missing_candidate']:,}, {row['n_missing_baseline']:,}"
+
+
+def weak(row: dict[str, Json]) -> bool:
+    """All of these runs are judged by one of their own models."""
+    return row["benchmark"] in ("alpaca_eval", "mt_bench")
+
+
+def word(row: dict[str, Json]) -> str:
+    return WORDS[row["verdict"]] + (" (weak judge)" if weak(row) else "")
+
+
+def score(stored: Stored, model: str, row: dict[str, Json]) -> str:
+    (found,) = [
+        e
+        for e in stored.estimates
+        if e["model"] == model
+        and e["category"] is None
+        and [e[k] for k in ("benchmark", "task", "metric")]
+        == [row[k] for k in ("benchmark", "task", "metric")]
+    ]
+    return point(found)
+
+
+# --- what a page says -------------------------------------------------------------------------
+
+
+def rows_of(table: Tag) -> Iterator[list[str]]:
+    """Cells of the rows; of a group's heading, its text alone."""
+    for row in table.select("tbody tr"):
+        yield [cell.get_text().strip() for cell in row.find_all(["th", "td"])]
+
+
+def captioned(page: Tag, caption: str) -> list[Tag]:
+    return [t for t in page.find_all("table") if t.caption and t.caption.get_text() == caption]
+
+
+def wanted_headlines(stored: Stored) -> list[list[str]]:
+    found: list[list[str]] = []
+    for row in stored.headlines:
+        group = [f"{row['candidate']} minus {row['baseline']}"]
+        if group not in found:
+            found.append(group)
+        unit = ", points of 10" if row["unit"] == "points" else ""
+        mark = {"better": "▲", "worse": "▼", "unclear": "≈"}[row["verdict"]]
+        found.append(
+            [
+                f"{label(row)}{unit}",
+                *(score(stored, row[side], row) for side in ("candidate", "baseline")),
+                gap(row),
+                between(row),
+                f"{mark} {word(row)}",
+                p(row["p_adjusted"]),
+                resolves(row),
+                *sizes(row),
+                missing(row),
+            ]
+        )
+    return found
+
+
+def test_compare_says_what_results_json_says(stored: Stored) -> None:
+    """To the last digit: a run is compared again from its records."""
+    assert len(stored.compared) == len(stored.comparisons) > 15
+    by_key = {key(row): row for row in stored.compared}
+    for row in stored.comparisons:
+        again = by_key[key(row)]
+        assert {name: again[name] for name in row} == row
+
+
+def key(row: dict[str, Json]) -> tuple[Json, ...]:
+    names = ("candidate", "baseline", "benchmark", "task", "metric", "category")
+    return tuple(row[name] for name in names)
+
+
+def test_the_exported_table_has_the_same_figures(stored: Stored, tmp_path: Path) -> None:
+    invoke(export_command, stored.folder, "--format", "csv", "--out", tmp_path)
+    for table, wanted in (("comparisons", stored.comparisons), ("estimates", stored.estimates)):
+        lines = (tmp_path / f"{table}.csv").read_text(encoding="utf-8").splitlines()
+        found = list(csv.DictReader(lines))
+        assert len(found) == len(wanted) > 0
+        for row, figures in zip(found, wanted, strict=True):
+            for name, value in figures.items():
+                if name not in row:
+                    assert name in ("df", "source") or value is None
+                elif isinstance(value, bool):
+                    assert row[name] == str(value).lower()
+                elif isinstance(value, int | float):
+                    assert float(row[name]) == value
+                else:
+                    assert row[name] == (value or "")
+
+
+def test_the_headline_table(stored: Stored) -> None:
+    (table,) = captioned(stored.page, "Headline measures")
+    found = [cells[:13] for cells in rows_of(table)]
+    assert found == wanted_headlines(stored)
+
+
+def test_the_gate_column_is_what_the_gate_decides(stored: Stored) -> None:
+    done = CliRunner().invoke(gate_command, [str(stored.folder), "--json"])
+    decided = json.loads(done.stdout)["decisions"]
+    (table,) = captioned(stored.page, "Headline measures")
+    column = {row[0].removesuffix(", points of 10"): row for row in reversed(list(rows_of(table)))}
+    words = {"pass": "held", "regression": "exceeded", "inconclusive": "not shown"}
+    assert len(decided) == 4
+    baseline = stored.run.manifest["suite"]["gate"]["baseline"]
+    first = [row for row in stored.headlines if row["baseline"] == baseline]
+    for decision, row in zip(decided, first, strict=True):
+        margin = fixed(-decision["margin"], DIGITS[decision["unit"]])
+        assert column[label(decision)][13] == f"{margin}: {words[decision['verdict']]}"
+        assert decision["difference"] == row["difference"]
+        assert [decision["n"], *decision["n_missing"]] == [
+            row[name] for name in ("n", "n_missing_candidate", "n_missing_baseline")
+        ]
+
+
+def test_forest_plots_print_the_same_differences(stored: Stored) -> None:
+    said = [t.get_text() for t in stored.page.select("svg.forest > text.said")]
+    marks = {"better": "▲", "worse": "▼", "unclear": "○"}
+    wanted = [f"{marks[row['verdict']]} {gap(row)} ({between(row)})" for row in stored.headlines]
+    assert sorted(said) == sorted(wanted)
+
+
+def test_differences_of_every_metric(stored: Stored) -> None:
+    """Also of those that are no headline, with p before and after the correction."""
+    found = [
+        cells
+        for table in captioned(stored.page, "Candidate minus baseline")
+        for cells in rows_of(table)
+        if len(cells) > 1
+    ]
+    tasks = {row["task"] for row in stored.compared if row["benchmark"] == "lm_eval"}
+    wanted = []
+    for row in stored.compared:
+        if row["category"] is None:
+            name = METRICS[row["metric"]]
+            name = f"{row['task']}: {name}" if row["task"] in tasks else name
+            shown = [name, gap(row), between(row), p(row["p"]), p(row["p_adjusted"]), *sizes(row)]
+            wanted.append(shown)
+    assert sorted(cells[:9] for cells in found) == sorted(wanted)
+
+
+def test_categories(stored: Stored) -> None:
+    """Where a category has too few samples, its difference stands without an interval."""
+    (table,) = captioned(stored.page, "MT-Bench by category, with differences")
+    found = {cells[0]: cells[1:] for cells in rows_of(table)}
+    models = list(PLANS[stored.folder.name].models)
+    for category, cells in found.items():
+        rows = [r for r in stored.compared if r["category"] == category and r["metric"] == "score"]
+        for row, cell in zip(rows, cells[len(models) :], strict=False):
+            shown = gap(row)
+            assert cell == (shown if row["n_clusters"] < 5 else f"{shown} ({between(row)})")
+        own = [e for e in stored.estimates if e["category"] == category and e["metric"] == "score"]
+        assert [cell.split(" ")[0] for cell in cells[: len(models)]] == [point(e) for e in own]
+        assert cells[-1] == " / ".join(str(e["n"]) for e in own)
+
+
+def test_markdown_has_every_cell_of_the_page(stored: Stored) -> None:
+    """As GitHub renders it; marks of verdicts stand in the page only."""
+    cells = {cell.strip() for cell in rendered(stored.markdown).cells}
+    for caption in ("Headline measures", "Candidate minus baseline", "Models side by side"):
+        for table in captioned(stored.page, caption):
+            for row in rows_of(table):
+                for cell in row if len(row) > 1 else ():
+                    assert not cell or cell in cells or cell.partition(" ")[2] in cells
+
+
+def test_the_terminal_and_a_comment(stored: Stored) -> None:
+    lines = [
+        line for line in report.summary_lines(stored.run) if line.startswith(tuple(LABELS.values()))
+    ]
+    comment = rendered(report.comment(stored.run))
+    for row, line in zip(stored.headlines, lines, strict=True):
+        figures = [score(stored, row[side], row) for side in ("candidate", "baseline")]
+        shown = [*figures, gap(row), between(row), p(row["p_adjusted"])]
+        n = f"{row['n']:,}"
+        wanted = [label(row), *shown, n, resolves(row), word(row)]
+        assert " ".join(line.split()) == " ".join(wanted)
+        assert {*shown, n, missing(row), word(row)} <= set(comment.cells)
+
+
+def test_the_card_has_the_same_figures_and_sentences(stored: Stored, tmp_path: Path) -> None:
+    invoke(card_command, "write", stored.folder, "--out", tmp_path / "card.md")
+    text = (tmp_path / "card.md").read_text(encoding="utf-8")
+    _, index, body = text.split("---\n", 2)
+    published = {
+        m["type"]: m
+        for result in yaml.safe_load(index)["model-index"][0]["results"]
+        for m in result["metrics"]
+    }
+    cells = rendered(body).cells
+    models = [m["name"] for m in stored.run.manifest["models"]]
+    for row in stored.headlines:
+        for model in models[:2]:
+            figure = score(stored, model, row)
+            assert any(cell.startswith(figure) for cell in cells), figure
+        metric = published[row["metric"].partition(",")[0]]
+        (own,) = [
+            e
+            for e in stored.estimates
+            if (e["model"], e["metric"], e["category"]) == (row["candidate"], row["metric"], None)
+        ]
+        assert metric["value"] == own["point"]
+        assert metric["args"]["interval"] == [own["low"], own["high"]]
+        assert [metric["args"][k] for k in ("n", "n_missing")] == [own["n"], own["n_missing"]]
+    said = [li.get_text().strip() for li in stored.page.select("ul.statements li")]
+    sentences = [s.removesuffix("weak judge").strip().partition(" ")[2] for s in said]
+    assert len(sentences) == len(stored.headlines)
+    printed = "".join(rendered(body).texts)
+    for sentence in sentences:
+        assert sentence in printed
+
+
+def test_the_viewer_compares_as_the_page_does(stored: Stored) -> None:
+    """Two models of one run side by side; Holm's correction is over this pair alone there."""
+    library = Library([stored.folder])
+    (entry,) = library.entries()
+    models = PLANS[stored.folder.name].models
+    sides = choose([entry], [f"{entry.slug}:{models[1]}", f"{entry.slug}:{models[0]}"])
+    (contest,) = side_by_side(library, sides).contests
+    assert contest.table is not None
+    own = [r for r in stored.headlines if r["baseline"] == models[1]]
+    for row, cells in zip(own, contest.table.rows, strict=True):
+        shown = [cell.shown for cell in cells]
+        wins = " / ".join(sizes(row)[:3])
+        wanted = [label(row), METRICS[row["metric"]], gap(row), between(row), p(row["p"])]
+        assert shown[:5] == wanted
+        assert shown[6:10] == [wins, sizes(row)[3], missing(row), resolves(row)]
+    for row, sentence in zip(own, contest.sentences, strict=True):
+        assert f"{gap(row)} " in sentence
+        # What a weak judge prefers is nowhere called better.
+        assert not weak(row) or " is better than " not in sentence
