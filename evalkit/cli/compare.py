@@ -13,7 +13,7 @@ import click
 from evalkit.cli.options import split
 
 if TYPE_CHECKING:
-    from evalkit.compare import Row
+    from evalkit.compare import Row, Uncompared
 
 __all__ = ["command"]
 
@@ -46,17 +46,19 @@ class _Options:
 @click.option("--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True)
 @click.option("--repeats", is_flag=True, help="Several runs of a model repeat one measurement.")
 @click.option("--all", "everything", is_flag=True, help="Also metrics that are not primary.")
-@click.option("--json", "as_json", is_flag=True, help='Print {"comparisons": [...]}.')
+@click.option(
+    "--json", "as_json", is_flag=True, help='Print {"comparisons": [...], "uncompared": [...]}.'
+)
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 def command(**given: Any) -> None:
     """Compare models of the RUNS on the samples they share.
 
     Every difference comes with its interval, what the samples can resolve, and a sentence that
-    may be printed as it stands.  Scores that were not made alike are refused.  With --repeats,
-    runs of one model are averaged and what they shift by is in the interval.
+    may be printed as it stands.  Scores that were not made alike are refused; benchmarks and
+    tasks that only one side has are named.  With --repeats, runs of one model are averaged and
+    what they shift by is in the interval.
     """
     from evalkit import compare, store
-    from evalkit.tables import escape_markdown, one_line, table_to_markdown, table_to_text, visible
 
     asked = _Options(**given)
     stored = [store.read_run(run) for run in asked.runs]
@@ -64,18 +66,32 @@ def command(**given: Any) -> None:
     allowed = frozenset(split(asked.allow_different))
     options = compare.Options(asked.level, allow_different=allowed, repeats=asked.repeats)
     rows = compare.compare(stored, ours, theirs, options)
+    left_out = compare.uncompared(stored, ours, theirs, options)
     if asked.as_json:
-        found = [row.to_json() for row in rows]
-        click.echo(json.dumps({"comparisons": found}, indent=1, ensure_ascii=False))
+        found = {
+            "comparisons": [row.to_json() for row in rows],
+            "uncompared": [one.to_json() for one in left_out],
+        }
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
         return
-    shown = rows if asked.everything else _primary(rows)
-    table = compare.rows_table(shown)
-    click.echo(table_to_markdown(table) if asked.markdown else table_to_text(table))
+    _show(rows if asked.everything else _primary(rows), left_out, markdown=asked.markdown)
+
+
+def _show(rows: Sequence[Row], left_out: Sequence[Uncompared], *, markdown: bool) -> None:
+    """The table, then a sentence for each headline row and for what has no row."""
+    from evalkit import compare
+    from evalkit.tables import escape_markdown, one_line, table_to_markdown, table_to_text, visible
+
+    table = compare.rows_table(rows, left_out)
+    click.echo(table_to_markdown(table) if markdown else table_to_text(table))
     click.echo("")
-    for row in shown:
-        if row.headline:
-            text = one_line(visible(row.sentence))
-            click.echo(f"- {escape_markdown(text)}" if asked.markdown else text)
+    sentences = [row.sentence for row in rows if row.headline]
+    if not markdown or not rows:
+        # Markdown has them in the table's note, which a table without rows has not.
+        sentences += [one.sentence for one in left_out]
+    for sentence in sentences:
+        text = one_line(visible(sentence))
+        click.echo(f"- {escape_markdown(text)}" if markdown else text)
 
 
 def _primary(rows: Sequence[Row]) -> list[Row]:

@@ -4,7 +4,8 @@
 model, `comparisons` sets candidates against baselines within one run, `averages` does over tasks,
 `headline` says which figures are a benchmark's own, `health` measures the judges.  Over several
 runs: `sides` finds the models, `guard` says whether their scores were made alike, `rows` adds what
-may be said (`words`), `table` sets it out, `claims` answers whether the data carries a sentence.
+may be said (`words`), `uncompared` names what has no row, `table` sets it out, `claims` answers
+whether the data carries a sentence.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from evalkit.compare.health import JudgeHealth, judge_health
 from evalkit.compare.rows import Options, Row, compare, stated
 from evalkit.compare.sides import by_role, names, pick
 from evalkit.compare.table import rows_table
+from evalkit.compare.uncompared import Uncompared, uncompared
 from evalkit.store.results import results_json
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "JudgeHealth",
     "Options",
     "Row",
+    "Uncompared",
     "averages_of_entry",
     "by_role",
     "check_claim",
@@ -42,4 +45,5 @@ __all__ = [
     "results_json",
     "rows_table",
     "stated",
+    "uncompared",
 ]

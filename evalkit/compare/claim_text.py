@@ -6,14 +6,15 @@
               | matches, is on par with, equals | is not worse than, is at least as good as
     PLACE     BENCHMARK, BENCHMARK/TASK or BENCHMARK METRIC; all benchmarks
 
-Names may hold spaces, so they are looked up, never guessed: as written, else in any case, else
-by the label a report shows.
+Names may hold spaces, so they are looked up, never guessed: as written or as a report labels them,
+else in any case, else with space, hyphen and underscore taken for one another ("Claude 2" for
+claude-2).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -47,16 +48,27 @@ _RELATION = re.compile(
 )
 _AMOUNT = re.compile(
     r"\s+(?P<how>by (?:no )?more than|within)\s+(?P<value>\d+(?:\.\d+)?)"
-    r"(?:\s*(?:%|percentage points?|percent|points?|pp)(?!\w))?(?=\s|$)",
+    r"(?:\s*(?:%|percentage points?|percent|points?|pp|characters?)(?!\w))?(?=\s|$)",
     re.IGNORECASE,
 )
 _SEPARATOR = re.compile(r"\s*,\s*(?:and\s+)?|\s+(?:and|or)\s+")
+_GAP = re.compile(r"[\s_-]+")
 _ALL = frozenset({"all benchmarks", "every benchmark", "all", "everything"})
+Known: TypeAlias = Mapping[str, Hashable]
+"""What may be named, by every way of writing it."""
 FORMS = (
     '"A beats B on alpaca_eval", "A beats B and C on all benchmarks", "A matches B within 3 '
     'points on mt_bench", "A is not worse than B by more than 3 points on alpaca_eval", "A is '
     'best on lm_eval/gsm8k"'
 )
+
+
+def _loosely(name: str) -> str:
+    return _GAP.sub(" ", name.casefold()).strip()
+
+
+_FOLDS: tuple[Callable[[str], str], ...] = (str.casefold, _loosely)
+"""Ways of reading a name that is not written as it is, strictest first."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,11 @@ class Names:
     places: Mapping[str, Place]
     """By every way of writing them."""
 
+    @property
+    def by_model(self) -> Mapping[str, str]:
+        """Each model by its name."""
+        return {name: name for name in self.models}
+
 
 def parse(text: str, names: Names) -> Claim:
     """Read a claim.
@@ -101,14 +118,14 @@ def parse(text: str, names: Names) -> Claim:
     """
     plain = " ".join(text.split()).rstrip(".!")
     for found in _RELATION.finditer(plain):
-        subject = _lookup(plain[: found.start()].strip(), names.models)
+        subject = _lookup(plain[: found.start()].strip(), names.by_model)
         if subject is not None:
             relation = _WORDS[found.group().lower()]
             return _rest(subject, relation, plain[found.end() :], names)
     match = _RELATION.search(plain)
     if match is None:
         raise ComparisonError(f"{text!r} is no claim that can be checked; expected one of {FORMS}")
-    raise _unknown("model", plain[: match.start()].strip(), names.models)
+    raise _unknown("model", plain[: match.start()].strip(), names.by_model)
 
 
 def _rest(subject: str, relation: Relation, text: str, names: Names) -> Claim:
@@ -128,7 +145,7 @@ def _rest(subject: str, relation: Relation, text: str, names: Names) -> Claim:
             )
         found: tuple[str, ...] = ()
     else:
-        found = tuple(_listed(others, "model", names.models))
+        found = tuple(_listed(others, "model", names.by_model))
     return Claim(subject, relation, found, amount, _places(places, names))
 
 
@@ -149,12 +166,12 @@ def _check_amount(relation: Relation, amount: re.Match[str]) -> None:
 
 def _split(text: str, names: Names) -> tuple[str, str]:
     """(models, places) around the first ` on ` after which everything is a place."""
-    if _try_list(text.strip(), names.models) is not None:
+    if _try_list(text.strip(), names.by_model) is not None:
         return text.strip(), ""
     cuts = [m.start() for m in re.finditer(r"(?<!\S)on(?=\s)", text)]
     for at in cuts:
         after = text[at + 2 :].strip()
-        if after.lower() in _ALL or _try_list(after, list(names.places)) is not None:
+        if after.lower() in _ALL or _try_list(after, names.places) is not None:
             return text[:at].strip(), after
     if cuts:
         return text[: cuts[-1]].strip(), text[cuts[-1] + 2 :].strip()
@@ -164,10 +181,10 @@ def _split(text: str, names: Names) -> tuple[str, str]:
 def _places(text: str, names: Names) -> tuple[Place, ...]:
     if not text or text.lower() in _ALL:
         return ()
-    return tuple(names.places[n] for n in _listed(text, "benchmark", list(names.places)))
+    return tuple(names.places[n] for n in _listed(text, "benchmark", names.places))
 
 
-def _listed(text: str, kind: str, known: Sequence[str]) -> list[str]:
+def _listed(text: str, kind: str, known: Known) -> list[str]:
     if not text:
         raise ComparisonError(f"the claim names no {kind}; expected one of: {', '.join(known)}")
     found = _try_list(text, known)
@@ -177,7 +194,7 @@ def _listed(text: str, kind: str, known: Sequence[str]) -> list[str]:
     return found
 
 
-def _try_list(text: str, known: Sequence[str]) -> list[str] | None:
+def _try_list(text: str, known: Known) -> list[str] | None:
     """Names joined by commas, `and` and `or`; None where some part is no name.
 
     The longest name first, since a name may hold an `and` itself.
@@ -203,16 +220,25 @@ def _pieces(text: str) -> list[str]:
     return [piece.removeprefix("both ").strip() for piece in _SEPARATOR.split(text)]
 
 
-def _lookup(text: str, known: Sequence[str]) -> str | None:
-    """The known name that `text` is.  Raises ComparisonError where case alone tells two apart."""
+def _lookup(text: str, known: Known) -> str | None:
+    """The known name that `text` is, by the strictest way of reading that finds one.
+
+    Raises ComparisonError where that way finds names of different things.
+    """
     if text in known:
         return text
-    found = [name for name in known if name.casefold() == text.casefold()]
-    if len(found) > 1:
-        raise ComparisonError(f"{text!r} may be any of {', '.join(found)}; write it as it is")
-    return found[0] if found else None
+    for folded in _FOLDS:
+        wanted = folded(text)
+        found = [name for name in known if folded(name) == wanted] if wanted else []
+        if len({known[name] for name in found}) > 1:
+            raise ComparisonError(
+                f"{text!r} may be any of {', '.join(map(repr, found))}; write one as it is"
+            )
+        if found:
+            return found[0]
+    return None
 
 
-def _unknown(kind: str, text: str, known: Sequence[str]) -> ComparisonError:
+def _unknown(kind: str, text: str, known: Known) -> ComparisonError:
     choices = ", ".join(dict.fromkeys(known)) or "none"
     return ComparisonError(f"no {kind} is called {text!r}; expected one of: {choices}")

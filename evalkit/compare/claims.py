@@ -16,29 +16,28 @@ headline figures (`headline`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
 
-from evalkit.compare.claim_text import Claim, Names, Place, parse
+from evalkit.compare.claim_gaps import damaged, missing, only_published, without_samples
+from evalkit.compare.claim_names import claim_names, published
+from evalkit.compare.claim_text import Claim, Place, parse
 from evalkit.compare.comparisons import degrees
-from evalkit.compare.doubts import damages
 from evalkit.compare.headline import own_figure
 from evalkit.compare.rows import Options, Row, compare, differently
-from evalkit.compare.sides import averages_of, find, metrics_of, names
+from evalkit.compare.sides import averages_of, find, names
+from evalkit.compare.uncompared import uncompared
 from evalkit.compare.words import (
-    benchmark_label,
+    WORDS,
     bounds,
-    figure_label,
+    has_direction,
     level_text,
-    metric_words,
     row_label,
-    side_word,
     unit_text,
     verdict,
 )
 from evalkit.errors import ComparisonError
-from evalkit.protocols import Average
 from evalkit.stats import MarginRule, holm, intersection_union, non_inferiority, one_sided
 from evalkit.tables import difference, figure
 from evalkit.types import Comparison, Json, Run
@@ -84,23 +83,26 @@ def check_claim(
     Raises:
         ComparisonError: no claim, unknown names, or scores that were not made alike.
     """
-    claim = parse(text, _names(runs))
-    known = [*names(runs), *_published(runs)]
+    claim = parse(text, claim_names(runs))
+    known = [*names(runs), *published(runs)]
     others = claim.others or tuple(n for n in known if n != claim.subject)
     if not others:
         raise ComparisonError(f"{claim.subject!r} is the only model; a claim needs another")
-    published = [n for n in (claim.subject, *others) if n in _published(runs)]
-    asked = [] if claim.subject in published else [n for n in others if n not in published]
+    printed = [n for n in (claim.subject, *others) if n in published(runs)]
+    asked = [] if claim.subject in printed else [n for n in others if n not in printed]
     rows = _rows(runs, claim, asked, options)
     parts = _corrected([_part(row, claim, runs) for row in rows], _level(claim, options))
-    missing = [*_missing(rows, claim, asked), *_without_samples(runs, claim, asked)]
-    damage = [] if accept_damaged else list(_damaged(runs, {claim.subject, *others}))
-    shown = _only_published(runs, claim, published) if published else ()
-    parts += [_Part("not supported", why) for why in (*missing, *damage, *shown)]
+    parts += [_Part("not supported", why) for why in missing(runs, claim, rows, asked)]
+    parts += [_Part("not supported", why) for why in without_samples(runs, claim, asked)]
+    damage = [] if accept_damaged else list(damaged(runs, {claim.subject, *others}))
+    shown = only_published(runs, claim, printed) if printed else ()
+    parts += [_Part("not supported", why) for why in (*damage, *shown)]
+    untested, beside = _left_out(runs, claim, asked, options)
+    parts += [_Part("not supported", why) for why in untested]
     return ClaimResult(
         text,
         _together([part.answer for part in parts]),
-        tuple(part.reason for part in parts),
+        (*(part.reason for part in parts), *beside),
         "" if damage else " ".join(row.sentence for row in rows),
         intersection_union([part.p for part in parts]).p,
     )
@@ -112,8 +114,41 @@ def _rows(runs: Sequence[Run], claim: Claim, others: Sequence[str], options: Opt
         return []
     parts = find(runs, claim.subject, repeats=options.repeats).parts
     own = {name: own_figure(averages_of(part)) for name, part in parts.items()}
-    found = compare(runs, claim.subject, others, options)
+    wanted = {place.benchmark for place in claim.places} or set(parts)
+    sharing = [
+        other
+        for other in others
+        if wanted & set(parts) & set(find(runs, other, repeats=options.repeats).parts)
+    ]
+    found = _compared(runs, claim.subject, sharing, (wanted, options)) if sharing else []
     return [row for row in found if _concerns(row, claim, own.get(row.comparison.benchmark))]
+
+
+def _compared(
+    runs: Sequence[Run], subject: str, others: Sequence[str], how: tuple[set[str], Options]
+) -> list[Row]:
+    """As `compare` says it; what was not made alike elsewhere does not stop a claim on a place."""
+    wanted, options = how
+    try:
+        return compare(runs, subject, others, options)
+    except ComparisonError:
+        kept = [
+            replace(run, records=tuple(r for r in run.records if r.benchmark in wanted))
+            for run in runs
+        ]
+        return compare(kept, subject, others, options)
+
+
+def _left_out(
+    runs: Sequence[Run], claim: Claim, others: Sequence[str], options: Options
+) -> tuple[list[str], list[str]]:
+    """Tasks of a benchmark that is named as a whole, which the claim then lacks; and all else."""
+    if not others:
+        return [], []
+    named = {place.benchmark for place in claim.places if place.task is None}
+    found = [u for u in uncompared(runs, claim.subject, others, options) if u.has != "figures"]
+    untested = [u.sentence for u in found if u.tasks and u.benchmark in named]
+    return untested, [] if claim.places else [u.sentence for u in found]
 
 
 def _together(answers: Sequence[Answer]) -> Answer:
@@ -122,60 +157,7 @@ def _together(answers: Sequence[Answer]) -> Answer:
     return "supported" if answers and set(answers) == {"supported"} else "not supported"
 
 
-# --- names --------------------------------------------------------------------------------------
-
-
-def _names(runs: Sequence[Run]) -> Names:
-    models = [*names(runs), *_published(runs)]
-    for run in runs:
-        own = dict.fromkeys(record.model for record in run.records)
-        models += [f"{run.folder.name}:{name}" for name in own]
-    places: dict[str, Place] = {}
-    for run in runs:
-        for model in dict.fromkeys(record.model for record in run.records):
-            for benchmark, part in find([run], model).parts.items():
-                for name in dict.fromkeys((benchmark, benchmark_label(benchmark))):
-                    places |= _ways(name, Place(benchmark), metrics_of(part))
-                    places |= _averages(name, Place(benchmark), averages_of(part))
-    for run in runs:
-        for e in run.estimates:
-            for name in (e.benchmark, benchmark_label(e.benchmark)):
-                places.setdefault(name, Place(e.benchmark))
-                places.setdefault(f"{name}/{e.task}", Place(e.benchmark, e.task))
-    return Names(tuple(dict.fromkeys(models)), places)
-
-
-def _ways(name: str, place: Place, metrics: Mapping[str, Sequence[object]]) -> dict[str, Place]:
-    found = {name: place}
-    for task, measured in metrics.items():
-        own = Place(place.benchmark, task)
-        found[f"{name}/{task}"] = own
-        for metric in measured:
-            called = getattr(metric, "name", "")
-            found[f"{name}/{task} {called}"] = Place(place.benchmark, task, called)
-            if len(metrics) == 1:
-                found[f"{name} {called}"] = Place(place.benchmark, task, called)
-    return found
-
-
-def _averages(name: str, place: Place, averages: Sequence[Average]) -> dict[str, Place]:
-    found: dict[str, Place] = {}
-    for average in averages:
-        task, metric = average.task, average.metric.name
-        found.setdefault(f"{name}/{task}", Place(place.benchmark, task))
-        found[f"{name}/{task} {metric}"] = Place(place.benchmark, task, metric)
-    own = own_figure(averages)
-    if own is not None:
-        found |= dict.fromkeys((f"{name}/average", f"{name} average"), Place(place.benchmark, *own))
-    return found
-
-
-def _published(runs: Sequence[Run]) -> list[str]:
-    """Models known by their figures only."""
-    with_records = set(names(runs))
-    specs = [run.manifest.get("suite", {}).get("models", {}) for run in runs]
-    found = [n for s in specs for n, spec in s.items() if spec.get("role") == "published"]
-    return [name for name in dict.fromkeys(found) if name not in with_records]
+# --- what a claim is about ---------------------------------------------------------------------
 
 
 def _concerns(row: Row, claim: Claim, own: tuple[str, str] | None) -> bool:
@@ -195,41 +177,6 @@ def _is_at(row: Row, place: Place, *, whole: bool) -> bool:
     return c.task == place.task and (
         row.primary if place.metric is None else c.metric == place.metric
     )
-
-
-def _missing(rows: Sequence[Row], claim: Claim, others: Sequence[str]) -> Iterator[str]:
-    """Parts of a claim that nothing was found for: what is not there cannot carry it."""
-    have = {(r.comparison.baseline, r.comparison.benchmark) for r in rows}
-    wanted = [place.benchmark for place in claim.places]
-    for other in others:
-        for benchmark in dict.fromkeys(wanted):
-            if (other, benchmark) not in have:
-                yield (
-                    f"{claim.subject} and {other} have no samples of {benchmark_label(benchmark)} "
-                    f"in common."
-                )
-        if not wanted and not any(baseline == other for baseline, _ in have):
-            yield f"{claim.subject} and {other} have no samples in common."
-
-
-def _without_samples(runs: Sequence[Run], claim: Claim, others: Sequence[str]) -> Iterator[str]:
-    """Where a claim on everything there is has figures of both, but no samples of both."""
-    if claim.places:
-        return
-    shown: dict[str, set[str]] = {}
-    for run in runs:
-        for e in run.estimates:
-            if e.point is not None:
-                shown.setdefault(e.model, set()).add(e.benchmark)
-    measured = {(r.model, r.benchmark) for run in runs for r in run.records}
-    ours = shown.get(claim.subject, set())
-    for other in others:
-        for benchmark in sorted(ours & shown.get(other, set())):
-            if not {(claim.subject, benchmark), (other, benchmark)} <= measured:
-                yield (
-                    f"{claim.subject} and {other} have figures of {benchmark_label(benchmark)}, "
-                    f"but no samples in common: name what the claim is about with 'on'."
-                )
 
 
 # --- one part -----------------------------------------------------------------------------------
@@ -269,6 +216,11 @@ def _corrected(parts: Sequence[_Part], alpha: float) -> list[_Part]:
 
 def _part(row: Row, claim: Claim, runs: Sequence[Run]) -> _Part:
     c = row.comparison
+    if claim.relation != "equal" and not has_direction(c.unit):
+        return _Part(
+            "not supported",
+            f"{_label(row)} has no better direction: longer or shorter is no merit. {row.sentence}",
+        )
     if claim.relation in ("equal", "not_worse"):
         amount = claim.amount if claim.amount is not None else _gate_margin(runs, c)
         if amount is None:
@@ -317,7 +269,7 @@ def _plain(row: Row) -> str:
         return row.sentence
     shown = f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)}"
     return (
-        f"{c.candidate} is {side_word(verdict(c), c.unit)} than {c.baseline} on {_label(row)} "
+        f"{c.candidate} is {WORDS[verdict(c)]} than {c.baseline} on {_label(row)} "
         f"taken alone ({shown}); among all rows of these runs it is not told apart."
         + "".join(f" {text}" for text in differently(row.unlike))
     )
@@ -366,31 +318,3 @@ def _gate_margin(runs: Sequence[Run], c: Comparison) -> float | None:
             if name in margins:
                 return float(margins[name])
     return None
-
-
-# --- evidence -----------------------------------------------------------------------------------
-
-
-def _damaged(runs: Sequence[Run], models: set[str]) -> Iterator[str]:
-    for run in runs:
-        for damage in damages(run, models):
-            yield f"Damaged evidence of {damage.model}: {damage.message}."
-
-
-def _only_published(runs: Sequence[Run], claim: Claim, published: Sequence[str]) -> tuple[str, ...]:
-    """Why published figures carry no comparison, and what they are."""
-    shown = {claim.subject, *published}
-    places = {place.benchmark for place in claim.places}
-    figures = [
-        f"{e.model}, {figure_label(e.benchmark, e.task, e.metric)}, {metric_words(e.metric)}: "
-        f"{figure(e.point, e.unit)} ({e.source or 'measured here'})"
-        for run in runs
-        for e in run.estimates
-        if e.model in shown and e.point is not None and e.category is None
-        if not places or e.benchmark in places
-    ]
-    reason = (
-        f"Only published figures of {', '.join(published)} are known, and without scores of "
-        f"single samples the error of a difference cannot be computed."
-    )
-    return (reason, *figures)

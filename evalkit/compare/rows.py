@@ -270,7 +270,7 @@ def _row(found: _Found, p: float | None, options: Options) -> Row:
     alpha = 1 - options.level
     mde = minimum_detectable_effect(c.standard_error, alpha=alpha, power=options.power)
     said = verdict(c)
-    if said in ("better", "worse") and p is not None and p > alpha:
+    if said not in ("unclear", "undefined") and p is not None and p > alpha:
         said = "unclear"
     label = row_label(c, speaks=found.speaks)
     text = sentence(c, label, resolves=mde, said=said)

@@ -16,7 +16,17 @@ from evalkit.errors import ComparisonError
 from evalkit.protocols import Average
 from evalkit.types import Json, Metric, Record, Run
 
-__all__ = ["Part", "Side", "averages_of", "by_role", "find", "metrics_of", "names", "pick"]
+__all__ = [
+    "Part",
+    "Side",
+    "averages_of",
+    "by_role",
+    "find",
+    "metrics_of",
+    "names",
+    "pick",
+    "run_names",
+]
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ def find(runs: Sequence[Run], wanted: str, *, repeats: bool = False) -> Side:
     if any(wanted in _models(run) for run in runs):
         return _side(wanted, wanted, runs, repeats=repeats)
     place, colon, model = wanted.rpartition(":")
-    chosen = [run for run in runs if colon and place in _run_names(run)]
+    chosen = [run for run in runs if colon and place in run_names(run)]
     if any(model in _models(run) for run in chosen):
         return _side(wanted, model, chosen)
     choices = ", ".join(names(runs)) or "none: no run has records"
@@ -140,7 +150,8 @@ def _role(run: Run, model: str) -> str | None:
     )
 
 
-def _run_names(run: Run) -> set[str]:
+def run_names(run: Run) -> set[str]:
+    """What may stand for the run in `RUN:MODEL`."""
     folder = Path(run.folder)
     return {str(folder), str(folder.resolve()), folder.name, str(run.manifest.get("run_id"))}
 

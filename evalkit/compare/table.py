@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit.compare.rows import Row
-from evalkit.compare.words import bounds, figure_label, level_text, metric_words, side_word
+from evalkit.compare.uncompared import Uncompared
+from evalkit.compare.words import (
+    WORDS,
+    bounds,
+    figure_label,
+    level_text,
+    metric_words,
+    tone,
+)
 from evalkit.tables import Cell, Column, Group, Table, count, difference, p_value
 
 __all__ = ["rows_table"]
 
 
-def rows_table(rows: Sequence[Row]) -> Table:
-    """One row a comparison, grouped by baseline."""
+def rows_table(rows: Sequence[Row], left_out: Sequence[Uncompared] = ()) -> Table:
+    """One row a comparison, grouped by baseline; its note names what was left out."""
     level = level_text(rows[0].comparison.level) if rows else "95%"
     columns = (
         Column("", header=True),
@@ -38,7 +46,7 @@ def rows_table(rows: Sequence[Row]) -> Table:
         "Resolves: the smallest true difference that so many samples find with probability 0.8. "
         "Holm: corrected for all headline rows of this table; other rows are corrected apart."
     )
-    return Table("", columns, groups, note)
+    return Table("", columns, groups, " ".join([note, *(one.sentence for one in left_out)]))
 
 
 def _pair(row: Row) -> tuple[str, str]:
@@ -50,8 +58,7 @@ def _row(row: Row) -> tuple[Cell, ...]:
     label = figure_label(c.benchmark, c.task, c.metric)
     missing = f"{count(c.n_missing_candidate)}, {count(c.n_missing_baseline)}"
     flag = " (measured differently)" if row.unlike else ""
-    word = side_word(row.verdict, c.unit) + flag
-    tone = row.verdict if row.verdict != "undefined" and c.unit != "characters" else ""
+    word = WORDS[row.verdict] + flag
     return (
         Cell.text(label if c.category is None else f"{label}, {c.category}"),
         Cell.text(metric_words(c.metric)),
@@ -63,5 +70,5 @@ def _row(row: Row) -> tuple[Cell, ...]:
         Cell(c.n, count(c.n)),
         Cell.text(missing),
         Cell(row.mde, difference(row.mde, c.unit).lstrip("+")),
-        Cell.text(word, tone=tone),
+        Cell.text(word, tone=tone(row.verdict)),
     )

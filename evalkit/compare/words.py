@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from evalkit.tables import MISSING, count, difference, interval
+from evalkit.tables import MISSING, Tone, count, difference, interval
 from evalkit.types import Comparison, Estimate
 
 __all__ = [
@@ -14,28 +14,29 @@ __all__ = [
     "benchmark_label",
     "bounds",
     "figure_label",
+    "has_direction",
     "has_width",
     "level_text",
     "metric_words",
     "row_label",
     "sentence",
-    "side_word",
     "task_label",
+    "tone",
     "unit_text",
     "verdict",
 ]
 
-Verdict: TypeAlias = Literal["better", "worse", "unclear", "undefined"]
+Verdict: TypeAlias = Literal["better", "worse", "longer", "shorter", "unclear", "undefined"]
+"""`longer` and `shorter` are a length's, which is no merit whichever way it goes."""
 
 WORDS: dict[Verdict, str] = {
     "better": "better",
     "worse": "worse",
+    "longer": "longer",
+    "shorter": "shorter",
     "unclear": "not told apart",
     "undefined": "not known",
 }
-
-_LONGER: dict[Verdict, str] = {"better": "longer", "worse": "shorter"}
-"""A length is no merit, whichever way it goes."""
 
 ALL_AGREE = "all samples agree"
 """Why there is no interval: what does not vary says nothing of how precise it is."""
@@ -96,9 +97,14 @@ def row_label(c: Comparison, *, speaks: bool) -> str:
     return label if speaks else f"{label} ({metric_words(c.metric)})"
 
 
-def side_word(said: Verdict, unit: str) -> str:
-    """A verdict in a word, as its unit has it."""
-    return _LONGER.get(said, WORDS[said]) if unit == "characters" else WORDS[said]
+def has_direction(unit: str) -> bool:
+    """Whether figures of this unit are better on one side than on the other."""
+    return unit != "characters"
+
+
+def tone(said: Verdict) -> Tone:
+    """The colour that repeats a verdict's word."""
+    return said if said in ("better", "worse", "unclear") else ""
 
 
 def metric_words(name: str) -> str:
@@ -137,7 +143,7 @@ def bounds(row: Estimate | Comparison) -> str:
 
 
 def verdict(comparison: Comparison) -> Verdict:
-    """Better or worse only where the whole interval lies on one side of zero.
+    """Better or worse (longer or shorter) only where the whole interval is on one side of zero.
 
     Samples that all differ by the same amount have a standard error of 0, which measures
     nothing: such a difference is undefined unless it is zero.
@@ -149,6 +155,8 @@ def verdict(comparison: Comparison) -> Verdict:
         return "undefined"
     if low <= 0 <= high:
         return "unclear"
+    if not has_direction(comparison.unit):
+        return "longer" if low > 0 else "shorter"
     return "better" if (low > 0) == comparison.higher_is_better else "worse"
 
 
@@ -184,11 +192,11 @@ def sentence(
             claim += " once all comparisons are corrected for"
         if resolves is not None:
             size += f", which resolve {difference(resolves, c.unit).lstrip('+')}"
-    elif weak:
+    elif weak and has_direction(c.unit):
         liked, other = (c.candidate, c.baseline) if said == "better" else (c.baseline, c.candidate)
         claim = f"A weak judge prefers {liked} to {other} on {label}"
     else:
-        claim = f"{c.candidate} is {side_word(said, c.unit)} than {c.baseline} on {label}"
+        claim = f"{c.candidate} is {WORDS[said]} than {c.baseline} on {label}"
     shown = f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)}"
     if not has_width(c):
         return f"{claim}: {shown}, the same on every one of {_size(c)}."

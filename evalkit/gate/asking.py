@@ -14,12 +14,9 @@ from evalkit.errors import ComparisonError, SuiteError
 from evalkit.gate.decisions import GateResult, Policy, decide
 from evalkit.gate.pinned import read_pinned
 from evalkit.specs import GateSpec
-from evalkit.types import Run
+from evalkit.types import UNANSWERED, Run
 
 __all__ = ["Baseline", "expected", "gate_run", "policy_of", "read_baseline"]
-
-
-_UNANSWERED = frozenset({"engine_error", "transport_error"})
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ def _notes(run: Run) -> list[str]:
     limit = run.manifest.get("limit")
     if limit is not None:
         found.append(f"{run.folder}: limited to {limit} samples a task; for trying out only.")
-    open_samples = sum(r.outcome.status in _UNANSWERED for r in run.records)
+    open_samples = sum(r.outcome.status in UNANSWERED for r in run.records)
     if open_samples:
         found.append(
             f"{run.folder}: {open_samples} samples were never answered; `evalkit run` of its suite "

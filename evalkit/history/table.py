@@ -10,6 +10,7 @@ from evalkit.compare.words import (
     level_text,
     metric_words,
     task_label,
+    tone,
     unit_text,
     verdict,
 )
@@ -110,7 +111,7 @@ def _word(point: Point) -> Cell:
     if point.previous is None:
         return Cell.missing()
     said = verdict(point.previous)
-    return Cell.text(WORDS[said], tone=said if said != "undefined" else "")
+    return Cell.text(WORDS[said], tone=tone(said))
 
 
 def series_lines(series: Series) -> list[str]:

@@ -18,6 +18,7 @@ from evalkit.report.words import (
     has_width,
     level_text,
     measure_label,
+    tone,
     unit_text,
 )
 from evalkit.tables import Cell, Column, Group, Table, count, difference, figure, p_value
@@ -25,7 +26,14 @@ from evalkit.types import Comparison
 
 __all__ = ["contest_table", "forests"]
 
-_MARKS = {"better": "▲", "worse": "▼", "unclear": "○", "undefined": "?"}
+_MARKS = {
+    "better": "▲",
+    "worse": "▼",
+    "longer": "↔",
+    "shorter": "↔",
+    "unclear": "○",
+    "undefined": "?",
+}
 
 
 def forests(
@@ -141,7 +149,7 @@ def _cells(view: View, measure: Measure, pair: tuple[str, str], weak: set[str]) 
         *(_score(view, name, measure) for name in pair),
         Cell(c.difference, difference(c.difference, c.unit), c.method),
         Cell(c.low if has_width(c) else None, bounds(c), c.method),
-        Cell(row.verdict, word, tone=row.verdict if row.verdict != "undefined" else ""),
+        Cell(row.verdict, word, tone=tone(row.verdict)),
         Cell(row.p_adjusted, p_value(row.p_adjusted)),
         Cell(row.mde, difference(row.mde, c.unit).lstrip("+")),
         *outcome_cells(view, measure, c),

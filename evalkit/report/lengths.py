@@ -114,11 +114,9 @@ def _said(
 
 
 def _longer(pair: tuple[str, str], gap: Comparison) -> str:
-    # More characters are more, whichever way the metric is called better.
-    said = verdict(gap)
-    if said not in ("better", "worse") or gap.difference is None:
+    word = verdict(gap)
+    if word not in ("longer", "shorter") or gap.difference is None:
         return f"Answers of {pair[0]} and {pair[1]} are not told apart in length."
-    word = "longer" if gap.difference > 0 else "shorter"
     size = figure(abs(gap.difference), gap.unit)
     return f"Answers of {pair[0]} are {size} characters {word} on average than {pair[1]}'s."
 

@@ -22,7 +22,14 @@ from evalkit.tables import Table, escape_markdown, fenced, table_to_markdown
 
 __all__ = ["to_markdown"]
 
-_MARKS = {"better": "▲", "worse": "▼", "unclear": "≈", "undefined": "?"}
+_MARKS = {
+    "better": "▲",
+    "worse": "▼",
+    "longer": "↔",
+    "shorter": "↔",
+    "unclear": "≈",
+    "undefined": "?",
+}
 
 
 def to_markdown(page: Page) -> str:

@@ -12,6 +12,7 @@ from evalkit.compare.words import (
     metric_words,
     sentence,
     task_label,
+    tone,
     unit_text,
 )
 from evalkit.report.view import Measure
@@ -30,6 +31,7 @@ __all__ = [
     "metric_label",
     "point_and_interval",
     "sentence",
+    "tone",
     "unit_text",
 ]
 

@@ -33,6 +33,7 @@ from evalkit.runner.usage import (
     total_work,
 )
 from evalkit.types import (
+    UNANSWERED,
     Json,
     Metric,
     Outcome,
@@ -48,8 +49,6 @@ __all__ = ["Result", "run"]
 
 Key = tuple[str, str, str, str]
 Item = tuple[Benchmark, Sample]
-_UNANSWERED = frozenset({"engine_error", "transport_error"})
-"""Failures that another try can mend; the others would fail the same way again."""
 _NOTE_S = 30.0
 """How often a session's line is written anew: what a killed one loses of its account."""
 
@@ -73,7 +72,7 @@ class Result:
         found = Counter(
             r.outcome.error or r.outcome.status
             for r in self.run.records
-            if r.outcome.status in _UNANSWERED
+            if r.outcome.status in UNANSWERED
         )
         return "; ".join(f"{n} times: {reason}" for reason, n in found.most_common(3))
 
@@ -105,7 +104,7 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
         if todo or not run_store.sealed:
             _seal(job, manifest, order, run_store)
     stored = store.read_run(folder)
-    unanswered = sum(r.outcome.status in _UNANSWERED for r in stored.records)
+    unanswered = sum(r.outcome.status in UNANSWERED for r in stored.records)
     return Result(stored, len(todo), usage, unanswered, job.models)
 
 
@@ -138,7 +137,7 @@ def _keep(record: Record, retry_failed: bool) -> bool:
     """Whether a stored record stands; a failed judgment of one turn is a failure too."""
     outcome = record.outcome
     statuses = {outcome.status, *(judgment.status for judgment in outcome.judgments)}
-    return not retry_failed or not statuses & _UNANSWERED
+    return not retry_failed or not statuses & UNANSWERED
 
 
 def _ask(

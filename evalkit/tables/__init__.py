@@ -20,7 +20,7 @@ from evalkit.tables.numbers import (
     share,
     significant,
 )
-from evalkit.tables.table import Cell, Column, Group, Table
+from evalkit.tables.table import Cell, Column, Group, Table, Tone
 from evalkit.tables.terminal import table_to_text
 from evalkit.tables.text import one_line, visible
 
@@ -30,6 +30,7 @@ __all__ = [
     "Column",
     "Group",
     "Table",
+    "Tone",
     "count",
     "difference",
     "escape_markdown",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from evalkit.tables.numbers import MISSING
 
-__all__ = ["Cell", "Column", "Group", "Table"]
+__all__ = ["Cell", "Column", "Group", "Table", "Tone"]
 
-Tone = Literal["", "better", "worse", "unclear", "warning"]
+Tone: TypeAlias = Literal["", "better", "worse", "unclear", "warning"]
 
 
 @dataclass(frozen=True, slots=True)

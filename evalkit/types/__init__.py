@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = [
+    "UNANSWERED",
     "Comparison",
     "Completion",
     "Estimate",
@@ -52,6 +53,8 @@ Json: TypeAlias = Any
 Status: TypeAlias = Literal[
     "ok", "engine_error", "transport_error", "unparsable", "refused", "over_long", "excluded"
 ]
+UNANSWERED: frozenset[Status] = frozenset({"engine_error", "transport_error"})
+"""Failures that another try can mend; the others would fail the same way again."""
 
 
 # --- States: asking and answering ---------------------------------------------------------

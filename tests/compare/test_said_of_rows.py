@@ -11,7 +11,7 @@ import pytest
 
 from evalkit import compare, gate
 from evalkit.compare import Row
-from evalkit.compare.words import row_label, sentence
+from evalkit.compare.words import row_label, sentence, verdict
 from evalkit.specs import GateSpec
 from evalkit.types import Run
 from tests.support.leaderboards import ENTRY, board_run
@@ -174,8 +174,9 @@ def test_a_sentence_names_its_category_and_a_metric_that_is_not_the_headline(run
     longer = replace(length.comparison, difference=90.0, low=50.0, high=130.0)
     said = sentence(longer, row_label(longer, speaks=False))
     assert said.startswith("a is longer than b on AlpacaEval (average length): +90 characters")
-    table = compare.rows_table([replace(length, comparison=longer, verdict="better")])
-    assert table.groups[0].rows[0][-1].shown == "longer"
+    table = compare.rows_table([replace(length, comparison=longer, verdict=verdict(longer))])
+    cell = table.groups[0].rows[0][-1]
+    assert (cell.shown, cell.tone) == ("longer", "")
 
 
 def test_a_run_states_what_compare_states_of_it(run: Run) -> None:

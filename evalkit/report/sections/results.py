@@ -20,6 +20,7 @@ from evalkit.report.words import (
     has_width,
     level_text,
     metric_label,
+    tone,
     unit_text,
 )
 from evalkit.tables import (
@@ -196,11 +197,7 @@ def _row_label(measure: Measure, benchmark: BenchmarkView) -> str:
 
 def _difference_row(view: View, row: Row, measure: Measure, label: str) -> tuple[Cell, ...]:
     c, said = row.comparison, row.verdict
-    final = (
-        Cell(said, WORDS[said], tone=said if said != "undefined" else "")
-        if measure.metric.primary
-        else Cell("", "")
-    )
+    final = Cell(said, WORDS[said], tone=tone(said)) if measure.metric.primary else Cell("", "")
     return (
         Cell.text(label),
         Cell(c.difference, difference(c.difference, c.unit), c.method),

@@ -1,0 +1,136 @@
+"""What a claim lacks: samples that are not there, figures without samples, damaged evidence.
+
+What is not there cannot carry a claim; each gap is a sentence that says so, followed by the figures
+that are known all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from evalkit.compare.claim_text import Claim, Place
+from evalkit.compare.doubts import damages
+from evalkit.compare.headline import averages_of_entry, primary
+from evalkit.compare.rows import Row
+from evalkit.compare.sides import run_names
+from evalkit.compare.words import benchmark_label, figure_label, metric_words, task_label
+from evalkit.store.codec import decode
+from evalkit.tables import figure
+from evalkit.types import Estimate, Json, Metric, Run
+
+__all__ = ["damaged", "missing", "only_published", "without_samples"]
+
+_NO_INTERVAL = (
+    "without scores of single samples the error of a difference cannot be computed, so that no "
+    "interval can be given"
+)
+
+
+def missing(
+    runs: Sequence[Run], claim: Claim, rows: Sequence[Row], others: Sequence[str]
+) -> Iterator[str]:
+    """Parts of a claim that no row was found for."""
+    for other in others:
+        mine = [row for row in rows if row.comparison.baseline == other]
+        pair = f"{claim.subject} and {other}"
+        if not claim.places and not mine:
+            yield f"{pair} have no samples in common: {_NO_INTERVAL}."
+            yield from _known(runs, (claim.subject, other), ())
+        for place in dict.fromkeys(claim.places):
+            if any(_covers(row, place) for row in mine):
+                continue
+            known = list(_known(runs, (claim.subject, other), (place,)))
+            why = f": {_NO_INTERVAL}" if known else ""
+            yield f"{pair} have no samples of {_label(place)} in common{why}."
+            yield from known
+
+
+def without_samples(runs: Sequence[Run], claim: Claim, others: Sequence[str]) -> Iterator[str]:
+    """Where a claim on everything there is has figures of both, but no samples of both."""
+    if claim.places:
+        return
+    shown: dict[str, set[str]] = {}
+    for run in runs:
+        for e in run.estimates:
+            if e.point is not None:
+                shown.setdefault(e.model, set()).add(e.benchmark)
+    measured = {(r.model, r.benchmark) for run in runs for r in run.records}
+    ours = shown.get(claim.subject, set())
+    for other in others:
+        for benchmark in sorted(ours & shown.get(other, set())):
+            if not {(claim.subject, benchmark), (other, benchmark)} <= measured:
+                yield (
+                    f"{claim.subject} and {other} have figures of {benchmark_label(benchmark)}, "
+                    f"but no samples in common: name what the claim is about with 'on'."
+                )
+
+
+def only_published(runs: Sequence[Run], claim: Claim, published: Sequence[str]) -> Iterator[str]:
+    """Why published figures carry no comparison, and what they are."""
+    yield f"Only published figures of {', '.join(published)} are known: {_NO_INTERVAL}."
+    yield from _known(runs, (claim.subject, *published), claim.places)
+
+
+def damaged(runs: Sequence[Run], models: set[str]) -> Iterator[str]:
+    """Findings that make evidence of these models doubtful."""
+    for run in runs:
+        own = {name.removeprefix(f"{place}:") for place in run_names(run) for name in models}
+        for damage in damages(run, own):
+            yield f"Damaged evidence of {damage.model}: {damage.message}."
+
+
+def _covers(row: Row, place: Place) -> bool:
+    c = row.comparison
+    return c.benchmark == place.benchmark and (
+        (place.task is None or c.task == place.task)
+        and (place.metric is None or c.metric == place.metric)
+    )
+
+
+def _label(place: Place) -> str:
+    if place.task is None:
+        return benchmark_label(place.benchmark)
+    if place.metric is None:
+        return task_label(place.benchmark, place.task)
+    return f"{task_label(place.benchmark, place.task)} ({metric_words(place.metric)})"
+
+
+def _known(runs: Sequence[Run], models: Sequence[str], places: Sequence[Place]) -> Iterator[str]:
+    """The models' figures in words: those that speak for their tasks where there are some."""
+    found = [
+        (run, e)
+        for run in runs
+        for e in run.estimates
+        if e.model in models and e.point is not None and e.category is None
+        if not places or any(_is_of(e, place) for place in places)
+    ]
+    named = any(place.metric is not None for place in places)
+    speaking = [] if named else [e for run, e in found if _speaks(run, e)]
+    for e in sorted(speaking or [e for _, e in found], key=lambda e: models.index(e.model)):
+        yield (
+            f"{e.model}, {figure_label(e.benchmark, e.task, e.metric)}, {metric_words(e.metric)}: "
+            f"{figure(e.point, e.unit)} ({e.source or 'measured here'})"
+        )
+
+
+def _is_of(e: Estimate, place: Place) -> bool:
+    return (
+        e.benchmark == place.benchmark
+        and place.task in (None, e.task)
+        and place.metric in (None, e.metric)
+    )
+
+
+def _speaks(run: Run, e: Estimate) -> bool:
+    return (e.task, e.metric) in _primary(run, e.benchmark)
+
+
+def _primary(run: Run, benchmark: str) -> Collection[tuple[str, str]]:
+    """The figures that speak for their tasks, as the run's manifest declares them."""
+    entries: Sequence[Json] = run.manifest.get("benchmarks", ())
+    entry = next((e for e in entries if e.get("name") == benchmark), {})
+    tasks = {
+        task: [decode(Metric, metric) for metric in about.get("metrics", ())]
+        for task, about in entry.get("tasks", {}).items()
+    }
+    return primary(tasks, averages_of_entry(entry))
