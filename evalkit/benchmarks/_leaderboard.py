@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from evalkit.benchmarks import _lm_eval_scores as scoring
+from evalkit.benchmarks._averages import Part
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.protocols import Average
 from evalkit.types import Metric
@@ -35,6 +36,7 @@ __all__ = [
     "family_of",
     "normalised",
     "v1_tasks",
+    "with_error",
 ]
 
 V1: dict[str, tuple[int, str, int]] = {
@@ -187,7 +189,7 @@ def families_v2(figures: Mapping[str, Sequence[Figure]]) -> dict[str, float | No
 
 
 def average_v2(figures: Mapping[str, Sequence[Figure]]) -> Figure:
-    """Mean of the six families' normalised scores; no standard error.
+    """Mean of the six families' normalised scores; its error needs documents (`with_error`).
 
     Undefined (point None) where a family was not asked or has no score.
     """
@@ -198,8 +200,22 @@ def average_v2(figures: Mapping[str, Sequence[Figure]]) -> Figure:
     known = [score for score in families.values() if score is not None]
     if len(known) < len(V2):
         return Figure("average", None, None, n, missing, "undefined: a task has no score", True)
-    method = "mean of six normalised families; no standard error"
+    method = "mean of six normalised families"
     return Figure("average", math.fsum(known) / len(known), None, n, missing, method, True)
+
+
+def with_error(figure: Figure, found: Part | None) -> Figure:
+    """A figure of version 2 with the error of the same average over documents.
+
+    None, and said, where it is 0: a score at or below chance is cut to 0, and does not vary.
+    """
+    error = found.standard_error if found is not None else None
+    if figure.point is None:
+        return figure
+    if not error:
+        return replace(figure, method=f"{figure.method}; no standard error")
+    words = "SE stratified by task, by the delta method"
+    return replace(figure, standard_error=error / 100, method=f"{figure.method}; {words}")
 
 
 _WHOLE = "open_llm_leaderboard"

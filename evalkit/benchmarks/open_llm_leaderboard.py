@@ -30,6 +30,7 @@ from pydantic import model_validator
 
 from evalkit.benchmarks import _leaderboard as board
 from evalkit.benchmarks import _lm_eval_scores as scoring
+from evalkit.benchmarks._averages import own_averages
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
 from evalkit.protocols import Average, BenchmarkContext
@@ -140,8 +141,10 @@ class OpenLlmLeaderboard:
             return ()
         figures = self._inner.figures(records)
         model, rows = records[0].model, list(self._inner.extra_estimates(records, level))
-        for task, figure in self._leaderboard(figures):
-            rows.append(scoring.estimate(figure, model, (self.name, task), level))
+        rows += (
+            scoring.estimate(figure, model, (self.name, task), level)
+            for task, figure in self._leaderboard(figures, records)
+        )
         return rows
 
     def averages(self) -> Sequence[Average]:
@@ -155,12 +158,15 @@ class OpenLlmLeaderboard:
         groups = [a for a in self._inner.averages() if (a.task, a.metric.name) not in names]
         return [*mine, *(replace(a, metric=replace(a.metric, primary=False)) for a in groups)]
 
-    def _leaderboard(self, figures: Mapping[str, Sequence[Figure]]) -> Iterator[tuple[str, Figure]]:
+    def _leaderboard(
+        self, figures: Mapping[str, Sequence[Figure]], records: Sequence[Record]
+    ) -> Iterator[tuple[str, Figure]]:
         """(task, figure) of averages and normalised scores."""
         whole = self._spec.type
         if self._spec.version == 2:
-            yield from _normalised(figures)
-            yield whole, board.average_v2(figures)
+            errors = own_averages(records, board.averages_v2(list(figures)), 0.95)
+            for task, figure in (*_normalised(figures), (whole, board.average_v2(figures))):
+                yield task, board.with_error(figure, errors.get((task, figure.metric)))
             return
         yield whole, board.average_v1(figures, include_drop=self._spec.include_drop)
         if self._spec.include_drop:
@@ -214,7 +220,7 @@ def _normalised(figures: Mapping[str, Sequence[Figure]]) -> Iterator[tuple[str, 
             below = [figures[t] for t in figures if t.startswith(family)]
             raws = [board.figure_of(found, board.V2[family][0]) for found in below]
             n, missing = sum(r.n for r in raws), sum(r.n_missing for r in raws)
-            method = f"mean of {len(below)} normalised tasks; no standard error"
+            method = f"mean of {len(below)} normalised tasks"
             yield family, Figure("normalised", point, None, n, missing, method, True)
 
 

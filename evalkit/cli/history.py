@@ -32,7 +32,7 @@ class _Options:
 @click.argument("places", metavar="DIR|RUN...", nargs=-1, required=True, type=Path)
 @click.option("--model", help="Name of the checkpoint in its run; default: every candidate.")
 @click.option("--benchmark", metavar="B", help="Only this entry, or BENCHMARK/TASK.")
-@click.option("--metric", metavar="M", help="This metric instead of the primary ones.")
+@click.option("--metric", metavar="M", help="This metric instead of the headline ones.")
 @click.option(
     "--allow-different",
     multiple=True,
@@ -43,10 +43,11 @@ class _Options:
 @click.option("--csv", "csv_file", type=Path, metavar="FILE", help="Write a row per figure.")
 @click.option("--svg", "svg_file", type=Path, metavar="FILE", help="Write a chart per figure.")
 def command(**given: Any) -> None:
-    """Show each primary metric over checkpoints, with intervals and paired differences.
+    """Show each headline figure over checkpoints, with intervals and paired differences.
 
     Checkpoints are runs, found in DIR, in the order of the training steps that their models'
-    names or paths tell.  Where settings changed between two, the series is split.
+    names or paths tell.  Where settings changed between two, the series is split.  Averages over
+    tasks are figures like others; a task that is a detail of one shows with --benchmark B/TASK.
     """
     from evalkit import history, store
     from evalkit.tables import one_line, visible

@@ -1,31 +1,31 @@
-"""Differences of averages over tasks: a leaderboard's, a group's, a score against chance.
+"""Averages over tasks, compared and estimated: a leaderboard's, a group's, a score against chance.
 
-What is averaged is declared by the benchmark (`types.Average`) and stands in the manifest, so that
-stored runs compare without their benchmark.  Documents are paired task by task; tasks are strata
-(`stats.average_of_tasks`).  Figures that are no plain means of documents enter by their linear
-part (the delta method): a share over lists of values, and a score against chance, whose floor
-makes a task below chance contribute nothing.
+What is averaged is declared by the benchmark (`protocols.Average`) and stands in the manifest, so
+that stored runs compare without their benchmark; how is in `benchmarks/_averages.py`.  Documents
+are paired task by task.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from evalkit.benchmarks._averages import (
+    Documents,
+    Part,
+    by_task,
+    nested,
+    own_averages,
+    raw_values,
+    unit,
+    values_of,
+)
 from evalkit.protocols import Average
 from evalkit.stats import Mean, Stratified, average_of_tasks, mean_estimate
-from evalkit.types import Comparison, Json, Record
+from evalkit.types import Comparison, Estimate, Record
 
-__all__ = ["average_comparisons", "tasks_below"]
-
-Place: TypeAlias = tuple[str, str]
-"""(task, metric)"""
-Documents: TypeAlias = dict[str, dict[str, Record]]
-"""By task and sample."""
-Values: TypeAlias = dict[str, float]
-"""One figure's value of each document, whose mean is the figure."""
+__all__ = ["average_comparisons", "average_estimates", "tasks_below"]
 
 
 def tasks_below(average: Average, averages: Sequence[Average]) -> dict[str, str]:
@@ -56,20 +56,62 @@ def average_comparisons(
         sides: candidate and baseline.
         level: confidence level, between 0 and 1.
     """
-    ours, theirs = (_by_task(records, model) for model in sides)
+    ours, theirs = (by_task(r for r in records if r.model == model) for model in sides)
     if not ours or not theirs or not averages:
         return []
     benchmark = next(r.benchmark for r in records)
     differences = _Differences(ours, theirs, averages, level)
-    return [_comparison(differences, average, (benchmark, *sides)) for average in averages]
+    found = differences.found()
+    return [
+        _comparison(differences, average, found[average.task, average.metric.name], place)
+        for average in averages
+        for place in [(benchmark, *sides)]
+    ]
 
 
-def _by_task(records: Sequence[Record], model: str) -> Documents:
-    found: Documents = {}
-    for record in records:
-        if record.model == model:
-            found.setdefault(record.task, {})[record.sample] = record
-    return found
+def average_estimates(
+    records: Sequence[Record], averages: Sequence[Average], level: float
+) -> list[Estimate]:
+    """One model's averages with t intervals, in the order they are declared.
+
+    Args:
+        records: one model's of one benchmark.
+        averages: that benchmark's.
+        level: confidence level, between 0 and 1.
+    """
+    if not records:
+        return []
+    first, documents = records[0], by_task(records)
+    found = own_averages(records, averages, level)
+    rows = []
+    for average in averages:
+        task, metric = average.task, average.metric.name
+        own = _as_stratified(found[task, metric], level)
+        flat = not own.standard_error
+        rows.append(
+            Estimate(
+                model=first.model,
+                benchmark=first.benchmark,
+                task=task,
+                metric=metric,
+                category=None,
+                point=own.point,
+                standard_error=None if flat else own.standard_error,
+                low=None if flat else own.low,
+                high=None if flat else own.high,
+                level=level,
+                n=own.n,
+                n_clusters=own.n_clusters,
+                n_missing=sum(
+                    not raw_values(record, name)
+                    for below, name in tasks_below(average, averages).items()
+                    for record in documents.get(below, {}).values()
+                ),
+                unit=average.metric.unit,
+                method=own.method,
+            )
+        )
+    return rows
 
 
 @dataclass
@@ -80,46 +122,26 @@ class _Differences:
     theirs: Documents
     averages: Sequence[Average]
     level: float
-    _found: dict[Place, Mean | Stratified] = field(default_factory=dict)
 
-    def of(self, average: Average) -> Mean | Stratified:
-        """In the average's own unit."""
-        place = (average.task, average.metric.name)
-        if place not in self._found:
-            self._found[place] = self._computed(average)
-        return self._found[place]
-
-    def _computed(self, average: Average) -> Mean | Stratified:
-        inner = {(a.task, a.metric.name): a for a in self.averages}
-        plain = [place for place in average.of if place not in inner]
-        if len(plain) == len(average.of) and len({task for task, _ in plain}) == 1:
-            return self._of_task(plain[0][0], [m for _, m in plain], average)
-        parts = {
-            f"{task} {metric}": self.of(inner[task, metric])
-            if (task, metric) in inner
-            else self._of_task(task, [metric], average)
-            for task, metric in average.of
-        }
-        return average_of_tasks(parts, self.level, by_size=average.by_size)
+    def found(self) -> dict[tuple[str, str], Part]:
+        """Every average's, in its own unit."""
+        return nested(self.averages, self._of_task, self.level)
 
     def _of_task(self, task: str, metrics: Sequence[str], average: Average) -> Mean:
         """One task's mean over the metrics, against chance where the average says so."""
         ours, theirs = self._common(task, metrics)
         scale = average.metric.scale
-        both = [
-            _mean_of([_values(side, metric, average.chance) for metric in metrics])
-            for side in (ours, theirs)
-        ]
+        both = [values_of(side, metrics, average.chance) for side in (ours, theirs)]
         differences = [scale * (both[0][k] - both[1][k]) for k in both[0]]
         size = scale * max((abs(v) for side in both for v in side.values()), default=0.0)
-        return mean_estimate(differences, [_unit(ours[k]) for k in both[0]], self.level, size)
+        return mean_estimate(differences, [unit(ours[k]) for k in both[0]], self.level, size)
 
     def _common(
         self, task: str, metrics: Sequence[str]
     ) -> tuple[dict[str, Record], dict[str, Record]]:
         """Documents with every metric on both sides."""
         ours, theirs = (
-            {k: r for k, r in side.get(task, {}).items() if all(_raw(r, m) for m in metrics)}
+            {k: r for k, r in side.get(task, {}).items() if all(raw_values(r, m) for m in metrics)}
             for side in (self.ours, self.theirs)
         )
         keys = [key for key in ours if key in theirs]
@@ -129,7 +151,7 @@ class _Differences:
         """Documents without a score on one side, of those either side was asked."""
         asked = {**self.ours.get(task, {}), **self.theirs.get(task, {})}
         mine = side.get(task, {})
-        return sum(key not in mine or not _raw(mine[key], metric) for key in asked)
+        return sum(key not in mine or not raw_values(mine[key], metric) for key in asked)
 
     def counts(self, average: Average) -> dict[str, int]:
         """Documents both have, wins, losses, ties, and what is missing on each side."""
@@ -148,64 +170,16 @@ class _Differences:
         return total
 
 
-def _raw(record: Record, metric: str) -> tuple[float, ...]:
-    """A document's values of a metric: one score, or a list that the metric flattens."""
-    if record.outcome.status == "excluded":
-        return ()
-    scores = tuple(s.value for s in record.outcome.scores if s.metric == metric)
-    return scores or tuple(_numbers(record.outcome.data.get(metric)))
-
-
-def _numbers(value: Json) -> Iterator[float]:
-    if isinstance(value, list | tuple):
-        yield from (float(v) for v in value if isinstance(v, bool | int | float))
-
-
 def _share(record: Record, metric: str) -> float:
-    values = _raw(record, metric)
+    values = raw_values(record, metric)
     return math.fsum(values) / len(values)
 
 
-def _values(side: Mapping[str, Record], metric: str, chance: float | None) -> Values:
-    """Each document's value, so that their mean is the figure.
-
-    For a figure over all values of all documents, the linear part of the ratio; where every
-    document has one value, the value itself.
-    """
-    raw = {key: _raw(record, metric) for key, record in side.items()}
-    n, total = len(raw), sum(len(values) for values in raw.values())
-    if not n:
-        return {}
-    figure = math.fsum(v for values in raw.values() for v in values) / total
-    found = {
-        key: figure + (math.fsum(values) - figure * len(values)) * n / total
-        for key, values in raw.items()
-    }
-    if total == n:
-        found = {key: values[0] for key, values in raw.items()}
-    return found if chance is None else _against(found, figure, chance)
-
-
-def _against(values: Values, figure: float, chance: float) -> Values:
-    """Max(0, (s - c) / (1 - c)) of the figure s; below chance it does not move."""
-    if figure <= chance:
-        return dict.fromkeys(values, 0.0)
-    return {key: (value - chance) / (1 - chance) for key, value in values.items()}
-
-
-def _mean_of(figures: Sequence[Values]) -> Values:
-    return {key: math.fsum(f[key] for f in figures) / len(figures) for key in figures[0]}
-
-
-def _unit(record: Record) -> Hashable:
-    return ("cluster", record.cluster) if record.cluster else ("sample", record.sample)
-
-
 def _comparison(
-    differences: _Differences, average: Average, place: tuple[str, str, str]
+    differences: _Differences, average: Average, found: Part, place: tuple[str, str, str]
 ) -> Comparison:
     benchmark, candidate, baseline = place
-    found, counts = differences.of(average), differences.counts(average)
+    counts = differences.counts(average)
     stratified = _as_stratified(found, differences.level)
     return Comparison(
         candidate=candidate,

@@ -1,8 +1,8 @@
 """A benchmark over the checkpoints of a training run.
 
-`places` finds runs, `order` puts checkpoints into the order of training, `series` joins what was
-measured alike and compares it, `best` says what the best of several is worth; `table`, `chart`
-and `export` set a series out for a terminal, as SVG, as CSV and JSON.
+`places` finds runs, `order` puts checkpoints into the order of training, `figures` says what each
+has, `series` joins what was measured alike and compares it, `best` says what the best of several is
+worth; `table`, `chart` and `export` set a series out for a terminal, as SVG, as CSV and JSON.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from evalkit.compare.scores import cells
 from evalkit.compare.sides import Part
-from evalkit.compare.words import unit_text
+from evalkit.compare.words import has_direction, unit_text
 from evalkit.history.series import Point, Series
 from evalkit.stats.selection import Selection, selection_optimism
 from evalkit.tables import count, figure
@@ -26,8 +26,11 @@ def best_of(series: Series) -> Selection | None:
     the unit printed, and `optimism` is positive where the winner's figure is too good.
 
     Returns:
-        None where fewer than two checkpoints have scores of samples.
+        None where fewer than two checkpoints have scores of samples (an average over tasks has
+        none of its own), and of a length, of which none is best.
     """
+    if not has_direction(series.metric.unit):
+        return None
     segment = series.segments[-1] if series.segments else ()
     sign = 1.0 if series.metric.higher_is_better else -1.0
     scores: dict[str, _Scores] = {}

@@ -1,21 +1,24 @@
-"""One figure over checkpoints: what was measured alike is joined and compared, sample by sample."""
+"""One figure over checkpoints: what was measured alike is joined and compared, sample by sample.
+
+Which figures there are is in `figures`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from evalkit import compare
+from evalkit.compare.averages import average_comparisons, tasks_below
 from evalkit.compare.guard import check
-from evalkit.compare.sides import Part, metrics_of
+from evalkit.compare.sides import Part, averages_of
 from evalkit.errors import ComparisonError, DataError
+from evalkit.history.figures import Figure, Key, figures_of
 from evalkit.history.places import Checkpoint
+from evalkit.protocols import Average
 from evalkit.types import Comparison, Estimate, Metric, Record
 
 __all__ = ["Options", "Point", "Series", "history"]
-
-Key = tuple[str, str, str]
-"""Benchmark, task, metric."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Options:
     benchmark: str | None = None
     """Only this benchmark entry, or `benchmark/task`; None: all."""
     metric: str | None = None
-    """This metric instead of each task's primary one."""
+    """This metric wherever it is, instead of the headline figures."""
     allow_different: frozenset[str] = frozenset()
     """Settings that may differ within a series; see `compare.guard.check`."""
 
@@ -69,7 +72,9 @@ class Series:
 
 
 def history(found: Sequence[Checkpoint], options: Options = Options()) -> list[Series]:
-    """Each wanted figure over the checkpoints.
+    """Each wanted figure over the checkpoints: by default the headline ones, averages among them.
+
+    A task within an average is a detail, and is shown where it is named.
 
     Args:
         found: In order, from `checkpoints`.
@@ -82,67 +87,50 @@ def history(found: Sequence[Checkpoint], options: Options = Options()) -> list[S
     Raises:
         DataError: nothing of what is wanted is there; names what is.
     """
-    every: dict[Key, Metric] = {}
-    for checkpoint in found:
-        for key, metric in _figures(checkpoint):
-            every.setdefault(key, metric)
-    wanted = {key: metric for key, metric in every.items() if _wanted(key, metric, options)}
+    every = [(checkpoint, figures_of(checkpoint)) for checkpoint in found]
+    known: dict[Key, Figure] = {}
+    for _, figures in every:
+        known = {**figures, **known}
+    known = {key: known[key] for _, figures in every for key in figures}
+    wanted = {key: figure for key, figure in known.items() if _wanted(key, figure, options)}
     if not wanted:
-        choices = sorted({f"{b}/{t}: {m}" for b, t, m in every})
+        choices = sorted({f"{b}/{t}: {m}" for b, t, m in known})
         raise DataError(
             f"no checkpoint has benchmark {options.benchmark!r}, metric {options.metric!r}; "
             f"expected one of: {', '.join(choices) or 'none: the runs have no figures'}"
         )
-    return [_series(key, metric, found, options) for key, metric in wanted.items()]
+    return [_series(key, figure.metric, every, options) for key, figure in wanted.items()]
 
 
-def _figures(checkpoint: Checkpoint) -> Iterator[tuple[Key, Metric]]:
-    for row in checkpoint.run.estimates:
-        if row.model == checkpoint.model and row.category is None and row.point is not None:
-            yield (row.benchmark, row.task, row.metric), _metric(checkpoint, row)
-
-
-def _metric(checkpoint: Checkpoint, row: Estimate) -> Metric:
-    """As the run describes it; a figure that is no mean of samples' scores by its unit alone."""
-    described = metrics_of(_part(checkpoint, row.benchmark)).get(row.task, ())
-    found = next((m for m in described if m.name == row.metric), None)
-    return found or Metric(row.metric, row.unit)  # type: ignore[arg-type]
-
-
-def _wanted(key: Key, metric: Metric, options: Options) -> bool:
+def _wanted(key: Key, figure: Figure, options: Options) -> bool:
     benchmark, task, name = key
     if options.benchmark not in (None, benchmark, f"{benchmark}/{task}"):
         return False
-    return metric.primary if options.metric is None else name == options.metric
+    if options.metric is not None:
+        return name == options.metric
+    return figure.headline or (figure.speaks and options.benchmark == f"{benchmark}/{task}")
 
 
-def _part(checkpoint: Checkpoint, benchmark: str) -> Part:
-    return Part(checkpoint.run, checkpoint.model, benchmark)
-
-
-def _series(key: Key, metric: Metric, found: Sequence[Checkpoint], options: Options) -> Series:
+def _series(
+    key: Key,
+    metric: Metric,
+    every: Sequence[tuple[Checkpoint, Mapping[Key, Figure]]],
+    options: Options,
+) -> Series:
     points: list[Point] = []
     missing: list[str] = []
-    for checkpoint in found:
-        row = _estimate(checkpoint, key)
-        if row is None:
+    for checkpoint, figures in every:
+        if key not in figures:
             missing.append(checkpoint.label)
-        else:
-            points.append(_joined(points, Point(checkpoint, row, 0, None, None), metric, options))
+            continue
+        point = Point(checkpoint, figures[key].estimate, 0, None, None)
+        points.append(_joined(points, point, metric, options))
     notes = [f"no figure of {', '.join(missing)}"] if missing else []
     for point in points:
         limit = point.checkpoint.run.manifest.get("limit")
         if limit is not None:
             notes.append(f"{point.checkpoint.label} was asked {limit} samples a task only")
     return Series(key[0], key[1], metric, tuple(points), tuple(notes))
-
-
-def _estimate(checkpoint: Checkpoint, key: Key) -> Estimate | None:
-    rows = (row for row in checkpoint.run.estimates if row.model == checkpoint.model)
-    for row in rows:
-        if (row.benchmark, row.task, row.metric, row.category) == (*key, None):
-            return row if row.point is not None else None
-    return None
 
 
 def _joined(before: Sequence[Point], point: Point, metric: Metric, options: Options) -> Point:
@@ -167,18 +155,49 @@ def _difference(point: Point, other: Point, metric: Metric, options: Options) ->
         ComparisonError: they were not measured alike.
     """
     row = point.estimate
-    ours, theirs = (_part(p.checkpoint, row.benchmark) for p in (point, other))
-    check(ours, theirs, [row.task], options.allow_different)
+    parts = tuple(Part(p.checkpoint.run, p.checkpoint.model, row.benchmark) for p in (point, other))
     labels = (point.checkpoint.label, other.checkpoint.label)
+    if any((a.task, a.metric.name) == (row.task, row.metric) for a in averages_of(parts[0])):
+        return _of_average(parts, row, labels, options)
+    check(*parts, [row.task], options.allow_different)
     whole = replace(metric, by_category=False)
     records = [
         record
-        for part, label in zip((ours, theirs), labels, strict=True)
+        for part, label in zip(parts, labels, strict=True)
         for record in _records(part, row.task, metric.name, label)
     ]
     roles = dict(zip(labels, ("candidate", "baseline"), strict=True))
     rows = compare.comparisons(records, {row.benchmark: {row.task: (whole,)}}, roles, row.level)
     return rows[0] if rows else None
+
+
+def _of_average(
+    parts: tuple[Part, ...], row: Estimate, labels: tuple[str, str], options: Options
+) -> Comparison | None:
+    """Documents paired task by task, as `compare` has it."""
+    averages = [averages_of(part) for part in parts]
+    ours, theirs = (dict(_below(found, row)) for found in averages)
+    if ours != theirs:
+        raise ComparisonError(
+            f"{row.benchmark}, {row.metric}: over other tasks here ({', '.join(ours)}) than there "
+            f"({', '.join(theirs) or 'none'})"
+        )
+    check(*parts, list(ours), options.allow_different)
+    records = [
+        replace(record, model=label)
+        for part, label in zip(parts, labels, strict=True)
+        for record in part.records
+        if record.task in ours
+    ]
+    rows = average_comparisons(records, averages[0], labels, row.level)
+    return next((c for c in rows if (c.task, c.metric) == (row.task, row.metric)), None)
+
+
+def _below(averages: Sequence[Average], row: Estimate) -> Iterator[tuple[str, str]]:
+    """Tasks that an average is made of, and by which metric."""
+    for average in averages:
+        if (average.task, average.metric.name) == (row.task, row.metric):
+            yield from tasks_below(average, averages).items()
 
 
 def _records(part: Part, task: str, metric: str, label: str) -> Iterator[Record]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from evalkit.compare.words import (
     WORDS,
     bounds,
+    figure_label,
     level_text,
     metric_words,
     task_label,
@@ -38,8 +39,12 @@ _LONGEST = 60
 
 def series_title(series: Series) -> str:
     """Benchmark, task, metric and unit in words."""
-    label = task_label(series.benchmark, series.task)
-    return f"{label}, {metric_words(series.metric.name)} ({unit_text(series.metric.unit)})"
+    name = series.metric.name
+    label = figure_label(series.benchmark, series.task, name)
+    if label == task_label(series.benchmark, series.task):
+        # An average over all tasks has its metric's name in its label.
+        label = f"{label}, {metric_words(name)}"
+    return f"{label} ({unit_text(series.metric.unit)})"
 
 
 def sparkline(series: Series) -> str:
