@@ -6,7 +6,7 @@ that are known all the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from evalkit.compare.claim_text import Claim, Place
 from evalkit.compare.doubts import damages
@@ -127,8 +127,8 @@ def _speaks(run: Run, e: Estimate) -> bool:
 
 def _primary(run: Run, benchmark: str) -> Collection[tuple[str, str]]:
     """The figures that speak for their tasks, as the run's manifest declares them."""
-    entries: Sequence[Json] = run.manifest.get("benchmarks", ())
-    entry = next((e for e in entries if e.get("name") == benchmark), {})
+    entries: Sequence[Mapping[str, Json]] = run.manifest.get("benchmarks", ())
+    entry: Mapping[str, Json] = next((e for e in entries if e.get("name") == benchmark), {})
     tasks = {
         task: [decode(Metric, metric) for metric in about.get("metrics", ())]
         for task, about in entry.get("tasks", {}).items()

@@ -159,7 +159,7 @@ def _difference(point: Point, other: Point, metric: Metric, options: Options) ->
     labels = (point.checkpoint.label, other.checkpoint.label)
     if any((a.task, a.metric.name) == (row.task, row.metric) for a in averages_of(parts[0])):
         return _of_average(parts, row, labels, options)
-    check(*parts, [row.task], options.allow_different)
+    check(parts[0], parts[1], [row.task], options.allow_different)
     whole = replace(metric, by_category=False)
     records = [
         record
@@ -182,7 +182,7 @@ def _of_average(
             f"{row.benchmark}, {row.metric}: over other tasks here ({', '.join(ours)}) than there "
             f"({', '.join(theirs) or 'none'})"
         )
-    check(*parts, list(ours), options.allow_different)
+    check(parts[0], parts[1], list(ours), options.allow_different)
     records = [
         replace(record, model=label)
         for part, label in zip(parts, labels, strict=True)

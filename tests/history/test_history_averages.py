@@ -19,7 +19,7 @@ from evalkit.cli.history import command
 from evalkit.compare.averages import average_estimates
 from evalkit.compare.sides import Part, averages_of, metrics_of
 from evalkit.history import Options, Series
-from evalkit.types import Estimate, Run
+from evalkit.types import Estimate, Json, Run
 from tests.support.leaderboards import ENTRY, SUBJECTS, V1_SIZES, V2_SIZES, board_run
 from tests.support.stored import seal
 
@@ -40,13 +40,13 @@ def stored(folder: Path, version: int = 1, sizes: dict[str, int] | None = None) 
             records=records,
             estimates=tuple(compare.estimates(records, metrics, 0.95)),
         )
-        about = {
+        about: dict[str, Json] = {
             "format": 1,
             "run_id": f"{number}" * 12,
             "models": [{"name": name, "role": "candidate"}],
             "suite": {"models": {name: {"role": "candidate"}}},
         }
-        runs.append(seal(run, folder / f"r{number}", **about))
+        runs.append(seal(run, folder / f"r{number}", None, **about))
     return runs
 
 
