@@ -105,9 +105,9 @@ class SharedEngine(VllmEngine):
 class Bench:
     """The loaded model and what counts its steps."""
 
-    def __init__(self, mix: Mix, model: PreparedModel) -> None:
+    def __init__(self, mix: Mix, model: PreparedModel, spec: VllmSpec) -> None:
         self.mix = mix
-        self.spec = VllmSpec(dtype="float32", max_model_len=8192)
+        self.spec = spec
         self.model = model
         self.llms: list[Any] = []
         self.engine = SharedEngine(self.spec, model, self.llms)
@@ -299,13 +299,13 @@ def main() -> None:
     upstream.prepare()
     sizes = (4, 2, 2) if options.short else tuple(options.sizes)
     mix = questions(public_data(), sizes, options.max_tokens)
-    bench = Bench(mix, smollm2())
-    ours, raw = _by_turns([bench.evalkit, bench.raw_vllm], options.repeats)
+    bench = Bench(mix, smollm2(), VllmSpec(dtype="float32", max_model_len=8192))
+    ours, raw = by_turns([bench.evalkit, bench.raw_vllm], options.repeats)
     tools = [] if options.short else bench.tools()
     publish("generation", tables(mix, ours, raw, tools), options)
 
 
-def _by_turns(ways: Sequence[Callable[[], Measured]], repeats: int) -> list[Measured]:
+def by_turns(ways: Sequence[Callable[[], Measured]], repeats: int) -> list[Measured]:
     """The quickest of each way's runs, which take turns."""
     runs = [[way() for way in ways] for _ in range(repeats)]
     for found in zip(*runs, strict=True):

@@ -37,9 +37,19 @@ from benchmarks._common import (
     say,
     smollm2,
 )
+from evalkit.engines.vllm import VllmEngine, VllmSpec
 from evalkit.types import Completion, PreparedModel, Request
 
-__all__ = ["COLUMNS", "Measured", "Side", "compared", "evalkit_side", "main"]
+__all__ = [
+    "COLUMNS",
+    "Measured",
+    "Side",
+    "asked_of_engine",
+    "asked_of_lm_eval",
+    "compared",
+    "evalkit_side",
+    "main",
+]
 
 DEFAULT = ("arc_challenge", "truthfulqa", "winogrande", "mmlu_astronomy", "hellaswag")
 GOALS = {"arc": 4.0, "hellaswag": 4.0, "mmlu": 15.0, "truthfulqa": 7.0, "winogrande": 1.8}
@@ -63,8 +73,6 @@ Side: TypeAlias = Callable[[Sequence[Request]], Measured]
 @contextmanager
 def evalkit_side(model: PreparedModel) -> Iterator[Side]:
     """Evalkit's vllm engine, loaded and warm."""
-    from evalkit.engines.vllm import VllmEngine, VllmSpec
-
     settings = _upstream.VLLM_SETTINGS
     spec = VllmSpec(
         dtype="float32",
@@ -76,14 +84,7 @@ def evalkit_side(model: PreparedModel) -> Iterator[Side]:
     engine = VllmEngine(spec, model)
 
     def score(requests: Sequence[Request]) -> Measured:
-        before = engine.work()
-        found: dict[int, Any] = {}
-        with Clock() as clock:
-            engine.submit(list(enumerate(requests)))
-            while engine.pending:
-                found.update(engine.poll(1.0))
-        work = {name: n - before.get(name, 0) for name, n in engine.work().items()}
-        return Measured(clock, tuple(_score(found[n]) for n in range(len(requests))), work)
+        return asked_of_engine(engine, requests)
 
     with Clock() as loading:
         engine.open()
@@ -104,7 +105,7 @@ def vllm_side(model: PreparedModel) -> Iterator[Side]:
             lm = stack.enter_context(_upstream.lm_eval_on_vllm(str(model.path)))
 
         def score(requests: Sequence[Request]) -> Measured:
-            return _asked(lm, requests)
+            return asked_of_lm_eval(lm, requests)
 
         try:
             yield _warm(score, "lm-eval + vLLM", loading)
@@ -127,14 +128,26 @@ def hf_side(model: PreparedModel, batch: int) -> Iterator[Side]:
 
     def score(requests: Sequence[Request]) -> Measured:
         passed.clear()
-        done = _asked(lm, requests)
+        done = asked_of_lm_eval(lm, requests)
         return Measured(done.clock, done.scores, {"computed": sum(passed)})
 
     yield _warm(score, "lm-eval + hf", loading)
 
 
-def _asked(lm: Any, requests: Sequence[Request]) -> Measured:
-    """Through lm-eval's own interface."""
+def asked_of_engine(engine: VllmEngine, requests: Sequence[Request]) -> Measured:
+    """Through evalkit's engine, which is open."""
+    before = engine.work()
+    found: dict[int, Any] = {}
+    with Clock() as clock:
+        engine.submit(list(enumerate(requests)))
+        while engine.pending:
+            found.update(engine.poll(1.0))
+    work = {name: n - before.get(name, 0) for name, n in engine.work().items()}
+    return Measured(clock, tuple(_score(found[n]) for n in range(len(requests))), work)
+
+
+def asked_of_lm_eval(lm: Any, requests: Sequence[Request]) -> Measured:
+    """Through the interface of one of lm-eval's models."""
     from lm_eval.api.instance import Instance
 
     instances = [
