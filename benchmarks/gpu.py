@@ -27,7 +27,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import _questions, _random_model, _upstream, generation, scoring
-from benchmarks._common import Cell, Clock, Table, parser, public_data, publish, quiet, say
+from benchmarks._common import (
+    Cell,
+    Clock,
+    Table,
+    markdown,
+    parser,
+    public_data,
+    publish,
+    quiet,
+    say,
+)
 from evalkit.types import Completion, Request
 
 __all__ = ["agreement", "generate", "main", "score", "suite"]
@@ -45,7 +55,7 @@ name: gpu
 models:
   tuned: {{role: candidate, base: {base}, adapter: {adapter}}}
   base: {{role: baseline, path: {base}}}
-engine: {{type: vllm, max_model_len: 4096, serve: {serve}}}
+engine: {{type: vllm, max_model_len: 4096, serve: {serve}, enforce_eager: {eager}}}
 judges:
   base-judge: {{type: engine, model: base}}
 benchmarks:
@@ -63,7 +73,8 @@ def suite(options: argparse.Namespace) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for serve in ("merged", "lora"):
         file = options.work / f"{serve}.yaml"
-        file.write_text(SUITE.format(base=base, adapter=adapter, serve=serve), "utf-8")
+        named = {"base": base, "adapter": adapter, "serve": serve}
+        file.write_text(SUITE.format(eager=str(options.eager).lower(), **named), "utf-8")
         out = options.work / f"out-{serve}"
         command = [sys.executable, "-m", "evalkit", "run", str(file), "--limit", str(options.limit)]
         with Clock() as clock:
@@ -232,6 +243,7 @@ def main() -> None:
     made.add_argument("--max-tokens", type=int, default=192)
     made.add_argument("--repeats", type=int, default=2)
     made.add_argument("--limit", type=int, default=40, help="samples per task of the suite")
+    made.add_argument("--eager", action="store_true", help="suite: without CUDA graphs")
     made.add_argument("--divide", type=int, default=1, help="documents of each task, divided")
     options = made.parse_args()
     quiet()
@@ -254,7 +266,11 @@ def main() -> None:
         "generation": lambda: generate(options, large()),
     }
     for name in options.parts:
-        tables += parts[name]()
+        found = parts[name]()
+        for table in found:
+            # A later part may end the process.
+            say(markdown(table))
+        tables += found
     publish("gpu", tables, options)
 
 
