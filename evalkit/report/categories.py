@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from evalkit.report.blocks import Block, Chart
 from evalkit.report.charts import Bar, Bars, BarsGroup, Radar, bars_svg, radar_svg
+from evalkit.report.charts.bars import KINDS
 from evalkit.report.charts.scale import Scale, scale
 from evalkit.report.view import Measure, View
 from evalkit.report.words import level_text, measure_label, metric_label, point_and_interval
@@ -28,7 +29,7 @@ def category_blocks(view: View, measure: Measure) -> Iterator[Block]:
     if not categories:
         return
     table = _table(view, measure, categories)
-    models = tuple(m.name for m in view.measured)
+    models = _drawn(view)
     if len(categories) > _MOST or not models:
         yield table
         return
@@ -39,11 +40,22 @@ def category_blocks(view: View, measure: Measure) -> Iterator[Block]:
     else:
         bars = _bars(view, measure, categories, title)
         svg, note = bars_svg(bars), bars.note
+    if len(models) < len(view.measured):
+        note += f" Drawn: {len(models)} of {len(view.measured)} models; the table has all."
     yield Chart(title, svg, table, note)
 
 
+def _drawn(view: View) -> tuple[str, ...]:
+    """Candidates, then baselines, then others: no more than there are ways to tell them apart."""
+    order = ("candidate", "baseline")
+    ranked = sorted(
+        view.measured, key=lambda m: order.index(m.role) if m.role in order else len(order)
+    )
+    return tuple(m.name for m in ranked[:KINDS])
+
+
 def _figures(view: View, measure: Measure, category: str) -> list[Estimate | None]:
-    return [view.estimate(m.name, measure, category) for m in view.measured]
+    return [view.estimate(name, measure, category) for name in _drawn(view)]
 
 
 def _axis(view: View, measure: Measure, categories: tuple[str, ...]) -> Scale:
@@ -63,8 +75,7 @@ def _bars(view: View, measure: Measure, categories: tuple[str, ...], title: str)
         f"Lines: {level_text(view.level)} intervals, where a category has at least {_FEW} samples "
         "that do not all agree."
     )
-    models = tuple(m.name for m in view.measured)
-    return Bars(title, models, _axis(view, measure, categories), groups, note)
+    return Bars(title, _drawn(view), _axis(view, measure, categories), groups, note)
 
 
 def _bar(e: Estimate | None) -> Bar:
@@ -83,7 +94,7 @@ def _radar(view: View, measure: Measure, categories: tuple[str, ...], title: str
         title=title,
         spokes=categories,
         scale=_axis(view, measure, categories),
-        models=tuple(m.name for m in view.measured),
+        models=_drawn(view),
         values=tuple(tuple(None if e is None else e.point for e in c) for c in columns),
         shown=tuple(
             tuple("no score" if e is None else figure(e.point, e.unit) for e in c) for c in columns

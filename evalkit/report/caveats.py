@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from evalkit.report.blocks import Note, Text
 from evalkit.report.health import health_rows, is_local
 from evalkit.report.sections.evidence import damaged
-from evalkit.report.view import View
+from evalkit.report.view import Measure, View
 from evalkit.report.words import UNFINISHED, benchmark_label, measure_label
 from evalkit.tables import count, percent, share
 
@@ -54,20 +54,38 @@ def missing(view: View) -> Iterator[Note]:
 
 def basis(view: View) -> Iterator[Text]:
     """Which benchmarks the answer rests on, and which it says nothing of."""
-    for pair in view.pairs:
-        rows = view.contest(pair)
-        if not rows:
-            continue
-        shown = [f"{measure_label(m)} {count(row.comparison.n_clusters)}" for m, row in rows]
-        used = {m.benchmark for m, _ in rows}
-        rest = [
-            benchmark_label(b.name) for b in view.benchmarks if b.measures and b.name not in used
-        ]
-        text = f"Samples that both models have a score for: {_listed(shown)}."
-        if rest:
-            text += f" No difference, for want of such samples: {_listed(rest)}."
+    sizes = {pair: _sizes(view, pair) for pair in view.pairs}
+    sizes = {pair: found for pair, found in sizes.items() if found}
+    alike = len({tuple(found) for found in sizes.values()}) == 1
+    if len(sizes) > 1 and alike:
+        # What holds of every pair is said once.
+        measures = next(iter(sizes.values()))
+        every = {m: [found[m] for found in sizes.values()] for m in measures}
+        yield _rests_on(view, every, "both models of a pair", "Evidence.")
+        return
+    for pair, found in sizes.items():
         lead = "Evidence." if len(view.pairs) == 1 else f"Evidence, {pair[0]} and {pair[1]}."
-        yield Text(text, lead, small=True)
+        yield _rests_on(view, {m: [n] for m, n in found.items()}, "both models", lead)
+
+
+def _sizes(view: View, pair: tuple[str, str]) -> dict[Measure, int]:
+    return {measure: row.comparison.n_clusters for measure, row in view.contest(pair)}
+
+
+def _rests_on(view: View, sizes: Mapping[Measure, list[int]], who: str, lead: str) -> Text:
+    """Samples by measure; of several pairs the fewest and the most."""
+    shown = [f"{measure_label(m)} {_range(found)}" for m, found in sizes.items()]
+    used = {m.benchmark for m in sizes}
+    rest = [benchmark_label(b.name) for b in view.benchmarks if b.measures and b.name not in used]
+    text = f"Samples that {who} have a score for: {_listed(shown)}."
+    if rest:
+        text += f" No difference, for want of such samples: {_listed(rest)}."
+    return Text(text, lead, small=True)
+
+
+def _range(found: list[int]) -> str:
+    low, high = count(min(found)), count(max(found))
+    return low if low == high else f"{low} to {high}"
 
 
 def judge_line(view: View) -> Text | None:

@@ -12,6 +12,9 @@ from evalkit.types import Run
 
 __all__ = ["Page", "build_page", "render"]
 
+_NAMED = 3
+"""Models of a side that the title names; of more it says how many."""
+
 
 @dataclass(frozen=True)
 class Page:
@@ -91,4 +94,8 @@ def _title(view: View) -> str:
     baselines = dict.fromkeys(b for _, b in view.pairs)
     if not candidates:
         return ", ".join(m.name for m in view.models) or "Evaluation"
-    return f"{', '.join(candidates)} against {', '.join(baselines)}"
+    return f"{_listed(list(candidates))} against {_listed(list(baselines))}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= _NAMED else f"{len(names)} models"

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from evalkit.types import Run
 from tests.support.browser import opened
 from tests.support.pages import put
 from tests.support.runs import Plan, build_run
@@ -35,14 +36,17 @@ _HEADLINES = "table:has(> caption:text-is('Headline measures'))"
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Reports with a gate, by name."""
     folder = tmp_path_factory.mktemp("layout")
-    return {name: put(gated(plan), folder / name) for name, plan in PLANS.items()}
+    found = {name: put(gated(plan), folder / name) for name, plan in PLANS.items()}
+    return found | {"radar": put(gated(PLANS["four"], charts="radar"), folder / "radar")}
 
 
-def gated(plan: Plan) -> Any:
+def gated(plan: Plan, charts: str = "bars") -> Run:
     """The run of `plan`, whose suite has a gate."""
     run = build_run(Path("run"), plan)
     gate = {"baseline": plan.models[1], "margins": {"default": 5.0, "mt_bench": 0.8}}
-    return replace(run, manifest={**run.manifest, "suite": {**run.manifest["suite"], "gate": gate}})
+    suite = {**run.manifest["suite"], "gate": gate}
+    suite["report"] = {**suite["report"], "charts": charts}
+    return replace(run, manifest={**run.manifest, "suite": suite})
 
 
 def on_paper(page: Page) -> None:
@@ -111,7 +115,7 @@ _OVERLAPS = """() => {
 }"""
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", [*PLANS, "radar"])
 @pytest.mark.parametrize("width", [1280, 390, 320, 0])
 def test_no_word_of_a_chart_covers_another(
     chromium: Browser, reports: dict[str, Path], name: str, width: int
@@ -184,3 +188,19 @@ def test_headings_of_groups_are_read_whole_on_a_phone(
             "e => e.getBoundingClientRect().right))"
         )
         assert right <= 390
+
+
+def test_rows_keep_their_names_when_a_phone_scrolls_sideways(
+    chromium: Browser, reports: dict[str, Path]
+) -> None:
+    with opened(chromium, reports["four"], width=390) as seen:
+        table = seen.page.locator(_HEADLINES)
+        lefts = table.evaluate(
+            """t => {
+              t.parentElement.scrollLeft = 300;
+              const edge = t.parentElement.getBoundingClientRect().left;
+              return [...t.querySelectorAll('tbody th[scope=row]')]
+                .map(e => e.getBoundingClientRect().left - edge);
+            }"""
+        )
+        assert max(abs(left) for left in lefts) <= 1.5

@@ -77,8 +77,9 @@ def _web(radar: Radar) -> Iterator[Markup]:
     for tick in radar.scale.ticks[1:]:
         share = _share(radar, tick)
         yield polygon([_point(radar, i, share) for i in around], "web")
+        # Below its ring: above the outermost stands the name of the first spoke.
         x, y = _point(radar, 0, share)
-        yield label(x + 3, y - 2, significant(tick, 6), "tick")
+        yield label(x + 3, y + 11, significant(tick, 6), "tick")
     for i, spoke in enumerate(radar.spokes):
         x, y = _point(radar, i, 1.0)
         yield line(_MIDDLE, (x, y), "web")

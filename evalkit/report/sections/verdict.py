@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from evalkit.report.answer import answer, statements
 from evalkit.report.blocks import Block, Caveats, Details, Section, Statements, Text
@@ -13,6 +13,9 @@ from evalkit.report.margins import gate_of, gate_words
 from evalkit.report.view import View
 
 __all__ = ["build"]
+
+_PAIRS = 3
+"""Pairs whose drawings and lengths are not folded away."""
 
 
 def build(view: View) -> Section:
@@ -36,14 +39,23 @@ def _blocks(view: View) -> Iterator[Block]:
     health = judge_line(view)
     if health is not None:
         yield health
-    for pair, rows in found.items():
-        yield from forests(view, pair, rows, gates.get(pair))
+    drawn = [tuple(forests(view, p, rows, gates.get(p))) for p, rows in found.items()]
+    yield from _first_few(drawn, "Drawings of {} more pairs")
     if found:
         yield contest_table(view, gates)
     if any(len(rows) > 1 for rows in found.values()):
         # On a single measure the answer is that sentence.
         said = tuple(s for rows in found.values() for s in statements(view, rows))
         yield Details("Each in a sentence that may be printed", (Statements(said),))
-    for pair in found:
-        yield from length_blocks(view, pair)
+    lengths = [blocks for pair in found if (blocks := tuple(length_blocks(view, pair)))]
+    yield from _first_few(lengths, "Lengths of {} more pairs")
     yield from missing(view)
+
+
+def _first_few(parts: Sequence[tuple[Block, ...]], summary: str) -> Iterator[Block]:
+    """Those of many pairs would push all else off the screen: the table has every pair."""
+    for blocks in parts[:_PAIRS]:
+        yield from blocks
+    rest = [block for blocks in parts[_PAIRS:] for block in blocks]
+    if rest:
+        yield Details(summary.format(len(parts) - _PAIRS), tuple(rest))
