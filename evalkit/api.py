@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -156,8 +157,9 @@ def gate_run(
     policy: Suite | None = None,
     *,
     candidate: str | None = None,
-    baseline_run: Stored | None = None,
+    baseline_run: Stored | Sequence[Stored] | None = None,
     allow_different: Collection[str] = (),
+    repeats: Sequence[Stored] = (),
 ) -> GateResult:
     """Whether a candidate is worse than its baseline by more than the margins, as `evalkit gate`.
 
@@ -167,8 +169,11 @@ def gate_run(
         run: Run or its folder that has the candidate.
         policy: Suite whose gate section decides; None: the run's own.
         candidate: `MODEL` or `RUN:MODEL`; None: the run's candidate.
-        baseline_run: Run, folder or pinned `baseline.json` that has the baseline; None: `run`.
+        baseline_run: Run, folder or pinned `baseline.json` that has the baseline, or several that
+            repeat its measurement; None: `run`.
         allow_different: Settings that may differ.
+        repeats: More runs that repeat the measurement of `run`: their means are judged, and what a
+            run shifts by by itself is in the bounds.
 
     Raises:
         SuiteError: There is no policy.
@@ -182,6 +187,7 @@ def gate_run(
         candidate=candidate,
         baseline=None if baseline_run is None else _baseline(baseline_run),
         allow_different=allow_different,
+        repeats=[_stored(one) for one in repeats],
     )
 
 
@@ -209,7 +215,10 @@ def _stored(run: Stored) -> Run:
     return run if isinstance(run, Run) else load_run(run)
 
 
-def _baseline(run: Stored) -> gate.Baseline:
-    if isinstance(run, Run):
-        return gate.Baseline(run.folder, run)
-    return gate.read_baseline(Path(run))
+def _baseline(given: Stored | Sequence[Stored]) -> gate.Baseline:
+    every = [given] if isinstance(given, Run | str | Path) else given
+    first, *more = (
+        gate.Baseline(one.folder, one) if isinstance(one, Run) else gate.read_baseline(Path(one))
+        for one in every
+    )
+    return replace(first, repeats=tuple(one.run for one in more))

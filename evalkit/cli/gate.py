@@ -28,9 +28,9 @@ _INCOMPLETE = 3
 class _Options:
     """The command line as click parsed it; one field per option below."""
 
-    target: str
+    targets: tuple[str, ...]
     candidate: str | None
-    baseline_run: Path | None
+    baseline_run: tuple[Path, ...]
     policy: str | None
     allow_different: tuple[str, ...]
     write_baseline: Path | None
@@ -40,12 +40,13 @@ class _Options:
 
 
 @click.command("gate")
-@click.argument("target", metavar="RUN|SUITE")
+@click.argument("targets", metavar="RUN...|SUITE", nargs=-1, required=True)
 @click.option("--candidate", help="MODEL or RUN:MODEL; default: the run's candidate.")
 @click.option(
     "--baseline-run",
+    multiple=True,
     type=click.Path(path_type=Path),
-    help="Stored run or baseline.json that has the baseline; default: RUN itself.",
+    help="Stored run or baseline.json that has the baseline; several repeat it; default: RUN.",
 )
 @click.option("--policy", metavar="SUITE", help="Suite whose gate section decides; default: RUN's.")
 @click.option("--allow-different", multiple=True, metavar="FIELD", help="Setting that may differ.")
@@ -61,23 +62,25 @@ class _Options:
 def command(**given: Any) -> int:
     """Say whether a candidate is worse than its baseline by more than the suite's margins.
 
-    A stored RUN is judged as it is; a SUITE is run first.  Exit code 0: passed (or undecided,
-    where the policy only warns); 1: regression; 2: wrong input; 3: undecided, or a suite whose
-    run could not answer everything.  On GitHub the table goes to the job summary and the reasons
-    become annotations.
+    A stored RUN is judged as it is; a SUITE is run first.  Several RUNs repeat one measurement:
+    their means are judged, and what a run shifts by by itself widens the bounds.  Exit code 0:
+    passed (or undecided, where the policy only warns); 1: regression; 2: wrong input; 3:
+    undecided, or a suite whose run could not answer everything.  On GitHub the table goes to the
+    job summary and the reasons become annotations.
     """
     from evalkit import gate
 
     asked = _Options(**given)
-    run, unanswered = _run_of(asked.target)
+    (run, *repeats), unanswered = _runs_of(asked)
     spec = None if asked.policy is None else _policy(asked.policy)
-    baseline = None if asked.baseline_run is None else gate.read_baseline(asked.baseline_run)
+    baseline = gate.read_baseline(*asked.baseline_run) if asked.baseline_run else None
     result = gate.gate_run(
         run,
         spec,
         candidate=asked.candidate,
         baseline=baseline,
         allow_different=split(asked.allow_different),
+        repeats=repeats,
     )
     _write(asked, result)
     if asked.write_baseline is not None:
@@ -88,18 +91,35 @@ def command(**given: Any) -> int:
 # --- what is gated --------------------------------------------------------------------------
 
 
-def _run_of(target: str) -> tuple[Run, int]:
-    """The stored run, or the one that running the suite makes, and what that left unanswered."""
+def _runs_of(asked: _Options) -> tuple[list[Run], int]:
+    """The stored runs, or the one that running the suite makes, and what that left unanswered."""
     from evalkit import store
 
+    first, *more = asked.targets
+    if more and asked.write_baseline is not None:
+        raise ComparisonError(
+            f"--write-baseline pins the scores of one run, and {len(asked.targets)} are given; "
+            f"gate one of them to pin it"
+        )
+    if not more and not _is_stored(first):
+        run, unanswered = _run_suite(first)
+        return [run], unanswered
+    suites = [target for target in more if not _is_stored(target)]
+    if suites:
+        raise ComparisonError(
+            f"{suites[0]!r} is no stored run; runs that repeat a measurement are stored ones: run "
+            f"the suite first (evalkit run), with another seed for each"
+        )
+    return [store.read_run(Path(target)) for target in asked.targets], 0
+
+
+def _is_stored(target: str) -> bool:
     path = Path(target)
-    if (path / "manifest.json").is_file() or (
-        path.is_file() and path.suffix not in (".yaml", ".yml")
-    ):
-        return store.read_run(path), 0
+    if (path / "manifest.json").is_file():
+        return True
     if path.is_dir():
         raise ComparisonError(f"{target!r} is a folder without a run; expected RUN or SUITE")
-    return _run_suite(target)
+    return path.is_file() and path.suffix not in (".yaml", ".yml")
 
 
 def _run_suite(suite: str) -> tuple[Run, int]:

@@ -16,8 +16,8 @@ from evalkit.compare.doubts import Damage, damages, doubts
 from evalkit.compare.estimates import estimates
 from evalkit.compare.headline import averages_of_entry, headline_of_entry, headlines
 from evalkit.compare.health import JudgeHealth, judge_health
-from evalkit.compare.rows import Options, Row, compare, stated
-from evalkit.compare.sides import by_role, names, pick
+from evalkit.compare.rows import Options, Row, compare, compare_sides, stated
+from evalkit.compare.sides import Side, by_role, find, names, pick
 from evalkit.compare.table import rows_table
 from evalkit.compare.uncompared import Uncompared, uncompared
 from evalkit.store.results import results_json
@@ -28,15 +28,18 @@ __all__ = [
     "JudgeHealth",
     "Options",
     "Row",
+    "Side",
     "Uncompared",
     "averages_of_entry",
     "by_role",
     "check_claim",
     "compare",
+    "compare_sides",
     "comparisons",
     "damages",
     "doubts",
     "estimates",
+    "find",
     "headline_of_entry",
     "headlines",
     "judge_health",

@@ -19,14 +19,14 @@ from evalkit.compare.guard import Difference, check, differences
 from evalkit.compare.headline import headlines, primary
 from evalkit.compare.repeats import Repeated, merged, with_noise
 from evalkit.compare.scores import Metrics
-from evalkit.compare.sides import Part, Side, averages_of, find, metrics_of
+from evalkit.compare.sides import Part, Side, averages_of, find, fingerprint_of, metrics_of
 from evalkit.compare.words import Verdict, row_label, sentence, verdict
 from evalkit.errors import ComparisonError
 from evalkit.stats import holm, minimum_detectable_effect
 from evalkit.store.codec import encode
 from evalkit.types import Comparison, Json, Metric, Record, Run
 
-__all__ = ["Options", "Row", "compare", "differently", "stated"]
+__all__ = ["Options", "Row", "compare", "compare_sides", "differently", "stated"]
 
 _DIFFERENT = "different "
 
@@ -96,10 +96,15 @@ def compare(
         ComparisonError: a name that is unknown or ambiguous, sides without a common benchmark,
             or scores that were not made alike.
     """
-    ours = find(runs, candidate, repeats=options.repeats)
+    ours, *others = (find(runs, name, repeats=options.repeats) for name in (candidate, *baselines))
+    return compare_sides(ours, others, options)
+
+
+def compare_sides(ours: Side, others: Sequence[Side], options: Options) -> list[Row]:
+    """As `compare`, of sides that are found already."""
     found: list[_Found] = []
-    for name in baselines:
-        found += _against(ours, find(runs, name, repeats=options.repeats), options)
+    for theirs in others:
+        found += _against(ours, theirs, options)
     return _adjusted(found, options)
 
 
@@ -219,9 +224,24 @@ def _several(parts: Sequence[Part], options: Options) -> Sequence[Part]:
     """Runs that repeat one measurement; seeds may differ, nothing else may."""
     first = parts[0]
     for part in parts[1:]:
+        _check_same_model(first, part, options)
         tasks = [task for task in metrics_of(first) if task in metrics_of(part)]
         check(first, part, tasks, {*options.allow_different, "seed"})
     return parts
+
+
+def _check_same_model(first: Part, part: Part, options: Options) -> None:
+    """Two checkpoints under one name repeat nothing."""
+    marks = [fingerprint_of(one) for one in (first, part)]
+    if None in marks or marks[0] == marks[1] or "fingerprint" in options.allow_different:
+        return
+    places = [one.run.folder for one in (first, part)]
+    raise ComparisonError(
+        f"{first.model!r} is not the same model in {places[0]} (fingerprint {marks[0]!r}) and "
+        f"{places[1]} ({marks[1]!r}), and runs that repeat a measurement ask one; compare them as "
+        f"{places[0].name}:{first.model} and {places[1].name}:{part.model}, or, if the weights "
+        f"answer alike: --allow-different fingerprint"
+    )
 
 
 def _united(flags: Iterable[Iterable[str]]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ __all__ = [
     "averages_of",
     "by_role",
     "find",
+    "fingerprint_of",
     "metrics_of",
     "names",
     "pick",
@@ -98,7 +99,8 @@ def find(runs: Sequence[Run], wanted: str, *, repeats: bool = False) -> Side:
     Args:
         runs: Where to look.
         wanted: `MODEL` or `RUN:MODEL`.
-        repeats: Several runs of a benchmark repeat one measurement; else they are ambiguous.
+        repeats: Several runs of a benchmark repeat one measurement (a run given twice counts
+            once); else they are ambiguous.
 
     Raises:
         ComparisonError: nothing has that name, or two runs have the same benchmark of it.
@@ -133,7 +135,9 @@ def _side(label: str, model: str, runs: Sequence[Run], *, repeats: bool = False)
                     f"{first.name}:{model} or {run.folder.name}:{model}; or, if they repeat one "
                     f"measurement, --repeats"
                 )
-            found.setdefault(benchmark, []).append(Part(run, model, benchmark))
+            places = {part.run.folder.resolve() for part in found.get(benchmark, ())}
+            if run.folder.resolve() not in places:
+                found.setdefault(benchmark, []).append(Part(run, model, benchmark))
     parts = {name: several[0] for name, several in found.items()}
     return Side(label, parts, {name: tuple(several) for name, several in found.items()})
 
@@ -166,6 +170,14 @@ def metrics_of(part: Part) -> dict[str, tuple[Metric, ...]]:
         task: tuple(Metric(**_fields(m)) for m in described.get("metrics", ()))
         for task, described in _entry(part).get("tasks", {}).items()
     }
+
+
+def fingerprint_of(part: Part) -> str | None:
+    """Of the model that answered; None where the run does not say (imports, pinned baselines)."""
+    entries: Sequence[Mapping[str, Json]] = part.run.manifest.get("models", ())
+    found = next((e for e in entries if e.get("name") == part.model), {})
+    mark = found.get("fingerprint")
+    return None if mark is None else str(mark)
 
 
 def averages_of(part: Part) -> tuple[Average, ...]:

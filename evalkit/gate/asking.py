@@ -5,11 +5,12 @@ The command, the library and whatever gates checkpoints one by one ask here; `de
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit import compare, store
+from evalkit.compare import Side
 from evalkit.errors import ComparisonError, SuiteError
 from evalkit.gate.decisions import GateResult, Policy, decide
 from evalkit.gate.pinned import read_pinned
@@ -26,13 +27,20 @@ class Baseline:
     path: Path
     """As the user named it; messages quote it."""
     run: Run
+    repeats: tuple[Run, ...] = ()
+    """More runs of it that repeat the measurement."""
 
 
-def read_baseline(path: Path) -> Baseline:
-    """A stored run, or a pinned `baseline.json`.  Raises DataError or StoreError."""
+def read_baseline(path: Path, *repeats: Path) -> Baseline:
+    """Stored runs, or pinned `baseline.json` files.  Raises DataError or StoreError."""
+    first, *more = (_read(one) for one in (path, *repeats))
+    return Baseline(path, first, tuple(more))
+
+
+def _read(path: Path) -> Run:
     if path.is_file() and path.name != "manifest.json":
-        return Baseline(path, read_pinned(path))
-    return Baseline(path, store.read_run(path))
+        return read_pinned(path)
+    return store.read_run(path)
 
 
 def policy_of(run: Run) -> GateSpec | None:
@@ -48,6 +56,7 @@ def gate_run(
     candidate: str | None = None,
     baseline: Baseline | None = None,
     allow_different: Collection[str] = (),
+    repeats: Sequence[Run] = (),
 ) -> GateResult:
     """Whether a run's candidate is worse than the baseline by more than a policy's margins.
 
@@ -57,6 +66,8 @@ def gate_run(
         candidate: `MODEL` or `RUN:MODEL`; None: the run's candidate.
         baseline: Has the baseline's scores; None: the run itself.
         allow_different: Settings that may differ; see `compare.Options`.
+        repeats: More runs that repeat this one's measurement: a sample's score is its mean over
+            them, and what runs shift by is in the bounds (`compare.repeats`).
 
     Raises:
         SuiteError: there is no policy.
@@ -70,26 +81,48 @@ def gate_run(
             f"margins: {{default: 2.0}}}}), or name a suite that has with --policy"
         )
     policy = Policy.of(spec)
-    runs, ours, theirs = _sides(run, spec, candidate, baseline)
-    options = compare.Options(1 - 2 * policy.alpha, policy.power, frozenset(allow_different))
+    mine = [run, *repeats]
+    others = [] if baseline is None else [baseline.run, *baseline.repeats]
+    ours, theirs = _sides(mine, spec, candidate, baseline)
+    options = compare.Options(
+        1 - 2 * policy.alpha, policy.power, frozenset(allow_different), repeats=True
+    )
+    sizes = [max(len(side.repeats[name]) for name in side.parts) for side in (ours, theirs)]
+    notes = [note for one in (*mine, *others) for note in _notes(one)]
+    if max(sizes) > 1:
+        notes.insert(0, _repeated(ours.label, theirs.label, sizes))
     return decide(
-        (ours, theirs),
-        compare.compare(runs, ours, [theirs], options),
+        (ours.label, theirs.label),
+        compare.compare_sides(ours, [theirs], options),
         policy,
-        expected=[*expected(run), *_demanded(spec)],
-        notes=[note for one in runs for note in _notes(one)],
+        expected=list(
+            dict.fromkeys([*(e for one in mine for e in expected(one)), *_demanded(spec)])
+        ),
+        notes=list(dict.fromkeys(notes)),
+        repeated=max(sizes) > 1,
+    )
+
+
+def _repeated(ours: str, theirs: str, sizes: Sequence[int]) -> str:
+    words = [f"{n} {'run' if n == 1 else 'runs'}" for n in sizes]
+    return (
+        f"{words[0]} of {ours}, {words[1]} of {theirs}: scores are means over them, and what a run "
+        f"shifts by is in the bounds."
     )
 
 
 def _sides(
-    run: Run, spec: GateSpec, candidate: str | None, baseline: Baseline | None
-) -> tuple[list[Run], str, str]:
-    """Runs, candidate, baseline."""
-    if baseline is None or baseline.run.folder.resolve() == run.folder.resolve():
-        found, (name,) = compare.pick([run], candidate, [spec.baseline])
-        return [run], found, name
-    other = baseline.run
-    known = compare.names([other])
+    mine: Sequence[Run], spec: GateSpec, candidate: str | None, baseline: Baseline | None
+) -> tuple[Side, Side]:
+    """Candidate and baseline, under labels that tell them apart."""
+    if baseline is None or _is_among(baseline.run, mine):
+        more = [] if baseline is None else list(baseline.repeats)
+        every = [*mine, *(run for run in more if not _is_among(run, mine))]
+        found, (name,) = compare.pick(every, candidate, [spec.baseline])
+        ours, theirs = (compare.find(every, one, repeats=True) for one in (found, name))
+        return ours, theirs
+    others = [baseline.run, *baseline.repeats]
+    known = compare.names(others)
     if spec.baseline in known:
         name = spec.baseline
     elif len(known) == 1:
@@ -99,21 +132,29 @@ def _sides(
             f"{baseline.path}: has no model {spec.baseline!r}, which the policy names; it has "
             f"{', '.join(known) or 'none'}"
         )
-    ours = candidate or _only_candidate(run)
-    places = (run.folder, other.folder)
-    if places[0].name != places[1].name:
-        places = (Path(places[0].name), Path(places[1].name))
-    if ours in known or name in compare.names([run]):
-        ours, name = f"{places[0]}:{ours}", f"{places[1]}:{name}"
-    return [run, other], ours, name
+    chosen = candidate or _only_candidate(mine)
+    where = mine if chosen in compare.names(mine) else [*mine, *others]
+    ours = compare.find(where, chosen, repeats=True)
+    theirs = compare.find(others, name, repeats=True)
+    if chosen in known or name in compare.names(mine):
+        places = [mine[0].folder, others[0].folder]
+        if places[0].name != places[1].name:
+            places = [Path(place.name) for place in places]
+        ours = replace(ours, label=f"{places[0]}:{chosen}")
+        theirs = replace(theirs, label=f"{places[1]}:{name}")
+    return ours, theirs
 
 
-def _only_candidate(run: Run) -> str:
-    found = compare.by_role([run], "candidate")
+def _is_among(run: Run, runs: Sequence[Run]) -> bool:
+    return run.folder.resolve() in {one.folder.resolve() for one in runs}
+
+
+def _only_candidate(runs: Sequence[Run]) -> str:
+    found = compare.by_role(runs, "candidate")
     if len(found) != 1:
         raise ComparisonError(
-            f"{run.folder}: {len(found)} candidates ({', '.join(found) or 'none'}); say which "
-            f"with --candidate (models: {', '.join(compare.names([run])) or 'none'})"
+            f"{runs[0].folder}: {len(found)} candidates ({', '.join(found) or 'none'}); say which "
+            f"with --candidate (models: {', '.join(compare.names(runs)) or 'none'})"
         )
     return found[0]
 

@@ -182,6 +182,7 @@ def decide(
     *,
     expected: Sequence[Place] = (),
     notes: Sequence[str] = (),
+    repeated: bool = False,
 ) -> GateResult:
     """Apply a policy.
 
@@ -193,9 +194,13 @@ def decide(
         expected: Benchmarks and tasks that must be there; one that is required and has no row is
             inconclusive, never passed in silence.  An empty task stands for any of the benchmark.
         notes: What to know of the runs behind the rows.
+        repeated: The noise of repeated runs is in the rows, which more samples do not lessen: no
+            number of them is said to do.
     """
     gated = [row for row in rows if _is_gated(row, policy)]
     found = [replace(_decision(row.comparison, policy), unlike=row.unlike) for row in gated]
+    if repeated:
+        found = [replace(decision, needed=None) for decision in found]
     present = {d.place for d in found} | {(d.benchmark, "") for d in found}
     present |= {(d.benchmark, d.metric) for d in found if d.metric.startswith("average")}
     found += [_absent(place, policy) for place in expected if place not in present]
