@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from evalkit.types import Run
 
 __all__ = ["command"]
-
-_INCOMPLETE = 3
 
 
 @dataclass(frozen=True)
@@ -82,10 +80,11 @@ def command(**given: Any) -> int:
         allow_different=split(asked.allow_different),
         repeats=repeats,
     )
+    result = replace(result, unanswered=unanswered)
     _write(asked, result)
     if asked.write_baseline is not None:
-        _pin(asked.write_baseline, run, result, complete=not unanswered)
-    return result.exit_code or (_INCOMPLETE if unanswered else 0)
+        _pin(asked.write_baseline, run, result)
+    return result.exit_code
 
 
 # --- what is gated --------------------------------------------------------------------------
@@ -177,11 +176,11 @@ def _write(asked: _Options, result: GateResult) -> None:
             click.echo(line, file=sys.stderr if asked.as_json else sys.stdout)
 
 
-def _pin(path: Path, run: Run, result: GateResult, *, complete: bool) -> None:
+def _pin(path: Path, run: Run, result: GateResult) -> None:
     from evalkit import gate, store
 
-    if result.verdict != "pass" or not complete:
-        why = "the run is not complete" if not complete else "the gate did not pass"
+    if result.verdict != "pass" or result.unanswered:
+        why = "the run is not complete" if result.unanswered else "the gate did not pass"
         click.echo(f"not written: {path}, since {why}", err=True)
         return
     model = result.candidate.rpartition(":")[2]

@@ -151,13 +151,16 @@ class GateResult:
     fails_undecided: bool
     notes: tuple[str, ...] = ()
     """What to know of the runs behind it: limited, damaged evidence."""
+    unanswered: int = 0
+    """Samples that the suite's run, just made, could not get answered."""
 
     @property
     def exit_code(self) -> int:
-        """0 passed, 1 regression, 3 inconclusive where that fails, else 0."""
+        """0 passed, 1 regression, 3 inconclusive where that fails or not all answered, else 0."""
         if self.verdict == "regression":
             return 1
-        return 3 if self.verdict == "inconclusive" and self.fails_undecided else 0
+        undecided = self.verdict == "inconclusive" and self.fails_undecided
+        return 3 if undecided or self.unanswered else 0
 
     def to_json(self) -> dict[str, Json]:
         """By field name, decisions as objects."""

@@ -22,13 +22,16 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(result: GateResult) -> bytes:
-    """One test case per test: regressions fail, what is undecided fails or is skipped."""
+    """One test case per test: regressions fail, what is undecided fails or is skipped.
+
+    A run that is not complete is one more, with an error.
+    """
     failures = sum(_fails(d, result) for d in result.decisions)
     skipped = sum(_skipped(d, result) for d in result.decisions)
     counts = {
-        "tests": str(len(result.decisions)),
+        "tests": str(len(result.decisions) + bool(result.unanswered)),
         "failures": str(failures),
-        "errors": "0",
+        "errors": str(int(bool(result.unanswered))),
     }
     root = ET.Element("testsuites", {"name": "evalkit gate", **counts})
     suite = ET.SubElement(
@@ -42,6 +45,10 @@ def junit(result: GateResult) -> bytes:
     )
     for decision in result.decisions:
         _case(suite, decision, result)
+    if result.unanswered:
+        case = ET.SubElement(suite, "testcase", {"name": "run complete", "classname": "evalkit"})
+        said = f"{result.unanswered} samples could not be answered"
+        ET.SubElement(case, "error", {"message": said, "type": "incomplete"}).text = said
     out = ET.SubElement(suite, "system-out")
     out.text = _plain("\n".join([gate_headline(result), *result.reasons, *gate_warnings(result)]))
     ET.indent(root)

@@ -26,7 +26,18 @@ _WORDS = {"pass": "pass", "regression": "REGRESSION", "inconclusive": "inconclus
 
 
 def gate_headline(result: GateResult) -> str:
-    """The verdict in a sentence."""
+    """The verdict in a sentence; that something was not answered, in another."""
+    said = _verdict(result)
+    if not result.unanswered:
+        return said
+    samples = "sample" if result.unanswered == 1 else "samples"
+    return (
+        f"{said} But the run is not complete: {count(result.unanswered)} {samples} could not be "
+        f"answered; the same command asks again."
+    )
+
+
+def _verdict(result: GateResult) -> str:
     pair = f"{result.candidate} against {result.baseline}"
     required = sum(d.required for d in result.decisions)
     if result.verdict == "pass":
