@@ -59,6 +59,7 @@ def command(**given: Any) -> None:
     what they shift by is in the interval.
     """
     from evalkit import compare, store
+    from evalkit.tables import one_line, visible
 
     asked = _Options(**given)
     stored = [store.read_run(run) for run in asked.runs]
@@ -67,6 +68,10 @@ def command(**given: Any) -> None:
     options = compare.Options(asked.level, allow_different=allowed, repeats=asked.repeats)
     rows = compare.compare(stored, ours, theirs, options)
     left_out = compare.uncompared(stored, ours, theirs, options)
+    if asked.repeats:
+        sides = [compare.find(stored, name, repeats=True) for name in (ours, *theirs)]
+        for note in compare.unvaried(sides):
+            click.echo(f"warning: {one_line(visible(note))}", err=True)
     if asked.as_json:
         found = {
             "comparisons": [row.to_json() for row in rows],

@@ -107,7 +107,7 @@ def _runs_of(asked: _Options) -> tuple[list[Run], int]:
     if suites:
         raise ComparisonError(
             f"{suites[0]!r} is no stored run; runs that repeat a measurement are stored ones: run "
-            f"the suite first (evalkit run), with another seed for each"
+            f"the suite first (evalkit run), each time in a workspace without its cached answers"
         )
     return [store.read_run(Path(target)) for target in asked.targets], 0
 

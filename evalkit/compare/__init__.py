@@ -16,6 +16,7 @@ from evalkit.compare.doubts import Damage, damages, doubts
 from evalkit.compare.estimates import estimates
 from evalkit.compare.headline import averages_of_entry, headline_of_entry, headlines
 from evalkit.compare.health import JudgeHealth, judge_health
+from evalkit.compare.repeats import unvaried
 from evalkit.compare.rows import Options, Row, compare, compare_sides, stated
 from evalkit.compare.sides import Side, by_role, find, names, pick
 from evalkit.compare.table import rows_table
@@ -49,4 +50,5 @@ __all__ = [
     "rows_table",
     "stated",
     "uncompared",
+    "unvaried",
 ]

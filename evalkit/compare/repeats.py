@@ -17,12 +17,13 @@ from typing import TypeAlias
 from evalkit.compare.averages import average_comparisons
 from evalkit.compare.comparisons import degrees
 from evalkit.compare.scores import Metrics, cells
-from evalkit.compare.sides import Part
+from evalkit.compare.sides import Part, Side
+from evalkit.compare.words import benchmark_label
 from evalkit.protocols import Average
 from evalkit.stats import Noise, run_noise, widened
 from evalkit.types import Comparison, Record, Score
 
-__all__ = ["Repeated", "merged", "with_noise"]
+__all__ = ["Repeated", "merged", "unvaried", "with_noise"]
 
 Place: TypeAlias = tuple[str, str, str | None]
 """(task, metric, category)"""
@@ -52,6 +53,24 @@ def merged(parts: Sequence[Part]) -> Part:
             by_key.setdefault((record.task, record.sample), []).append(record)
     records = tuple(_mean(found) for found in by_key.values())
     return Part(replace(first.run, records=records), first.model, first.benchmark)
+
+
+def unvaried(sides: Iterable[Side]) -> list[str]:
+    """A sentence for each benchmark whose several runs are copies of one another.
+
+    Runs that were answered from one cache repeat nothing, and show no noise where there is some.
+    """
+    return [
+        f"The {len(parts)} runs of {side.label} do not differ in any answer or score of "
+        f"{benchmark_label(name)}: copies, as one cache answers them, measure no noise."
+        for side in sides
+        for name, parts in side.repeats.items()
+        if len(parts) > 1 and all(_said(part) == _said(parts[0]) for part in parts[1:])
+    ]
+
+
+def _said(part: Part) -> list[tuple[object, ...]]:
+    return [(r.task, r.sample, r.outcome.answers, r.outcome.scores) for r in part.records]
 
 
 def _mean(records: Sequence[Record]) -> Record:

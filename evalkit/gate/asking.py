@@ -90,7 +90,8 @@ def gate_run(
     sizes = [max(len(side.repeats[name]) for name in side.parts) for side in (ours, theirs)]
     notes = [note for one in (*mine, *others) for note in _notes(one)]
     if max(sizes) > 1:
-        notes.insert(0, _repeated(ours.label, theirs.label, sizes))
+        first = _repeated(ours.label, theirs.label, sizes)
+        notes = [first, *compare.unvaried((ours, theirs)), *notes]
     return decide(
         (ours.label, theirs.label),
         compare.compare_sides(ours, [theirs], options),

@@ -38,10 +38,11 @@ def test_the_bounds_are_those_of_compare_with_repeats(tmp_path: Path) -> None:
     result = gate.gate_run(runs[0], SPEC, repeats=runs[1:])
     options = compare.Options(level=1 - 2 * SPEC.alpha, repeats=True)
     rows = [r for r in compare.compare(runs, "a", ["b"], options) if r.headline]
-    assert [(d.task, d.low, d.high) for d in result.decisions] == [
-        (r.comparison.task, pytest.approx(r.comparison.low), pytest.approx(r.comparison.high))
-        for r in rows
-    ]
+    for decision, row in zip(result.decisions, rows, strict=True):
+        c = row.comparison
+        assert (decision.task, decision.difference) == (c.task, c.difference)
+        assert decision.low == pytest.approx(c.low, abs=1e-9)
+        assert decision.high == pytest.approx(c.high, abs=1e-9)
     alone = gate.gate_run(runs[0], SPEC)
     assert [d.difference for d in alone.decisions] != [d.difference for d in result.decisions]
     assert result.notes[0].startswith("3 runs of a, 3 runs of b: scores are means over them")
@@ -88,6 +89,15 @@ def test_a_run_given_twice_counts_once(tmp_path: Path) -> None:
     run = made(tmp_path, 1)[0]
     twice = gate.gate_run(run, SPEC, repeats=[run])
     assert twice.to_json() == gate.gate_run(run, SPEC).to_json()
+
+
+def test_copies_of_one_run_are_said_to_measure_no_noise(tmp_path: Path) -> None:
+    run = made(tmp_path, 1)[0]
+    copy = replace(run, folder=tmp_path / "copy")
+    notes = gate.gate_run(run, SPEC, repeats=[copy]).notes
+    assert any("do not differ in any answer or score of AlpacaEval" in note for note in notes)
+    other = gate.gate_run(run, SPEC, repeats=made(tmp_path, 2)[1:])
+    assert not any("do not differ" in note for note in other.notes)
 
 
 def test_the_command_and_the_library_take_several(tmp_path: Path) -> None:
