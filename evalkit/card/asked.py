@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evalkit.card.figures import Figure
 from evalkit.types import Json
 
-__all__ = ["Judge", "harness_of", "judge_of", "own_data", "remarks_of"]
+__all__ = ["Judge", "harness_of", "judge_of", "named", "own_data", "remarks_of"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def judge_of(figure: Figure) -> Judge | None:
     about = figure.description.get("judge")
     said: Mapping[str, Json] = about if isinstance(about, Mapping) else {}
     name = figure.suite_entry.get("judge")
-    entry = _named(figure.run.manifest.get("judges"), name)
+    entry = named(figure.run.manifest.get("judges"), name)
     engine = entry.get("engine")
     served = engine.get("model") if isinstance(engine, Mapping) else None
     evaluator = [str(said["evaluator"])] if said.get("evaluator") else []
@@ -68,7 +68,8 @@ def remarks_of(figure: Figure) -> list[str]:
     return [str(remark) for remark in found] if isinstance(found, list) else []
 
 
-def _named(entries: Json, name: Json) -> Mapping[str, Json]:
+def named(entries: Json, name: Json) -> Mapping[str, Json]:
+    """The entry of a manifest's list that has a name; empty where none has."""
     for entry in entries or ():
         if entry.get("name") == name:
             found: Mapping[str, Json] = entry

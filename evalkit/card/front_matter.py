@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from evalkit.errors import CardError
 from evalkit.types import Json
 
-__all__ = ["LINE_END", "Parts", "load", "split"]
+__all__ = ["LINE_END", "Parts", "line_end_of", "load", "split"]
 
 # As the hub and its client find front matter.
 _FRONT = re.compile(r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(?:\r\n|\n|$))")
 LINE_END = re.compile(r"\r\n|\r|\n")
 """What ends a line of YAML here."""
+_ENDS = re.compile(r"\r\n|\n")
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,14 @@ class Parts:
 
     @property
     def line_end(self) -> str:
-        """The text's first."""
-        found = LINE_END.search(str(self))
-        return found[0] if found is not None else "\n"
+        """What ends the lines that are added to the text."""
+        return line_end_of(str(self))
+
+
+def line_end_of(text: str, default: str = "\n") -> str:
+    """The first of a text; a carriage return alone ends no front matter for the hub."""
+    found = _ENDS.search(text)
+    return found[0] if found is not None else default
 
 
 def split(text: str) -> Parts:

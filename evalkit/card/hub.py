@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from evalkit.types import Json
 
-__all__ = ["TASK", "HubData", "data_of", "label_of", "metric_of"]
+__all__ = ["ALPACA_CONFIGS", "TASK", "HubData", "data_of", "label_of", "metric_of"]
 
 TASK: Mapping[str, str] = {"type": "text-generation", "name": "Text Generation"}
 """The hub's task of everything a chat model is asked."""
@@ -31,6 +31,7 @@ class HubData:
 
 
 _MMLU = "cais/mmlu"
+_TRUTHFULQA = "truthfulqa/truthful_qa"
 _TASKS: Mapping[str, tuple[str, HubData]] = {
     "arc_challenge": (
         "ARC",
@@ -40,11 +41,17 @@ _TASKS: Mapping[str, tuple[str, HubData]] = {
     "mmlu": ("MMLU", HubData("MMLU", _MMLU, "all", "test")),
     "truthfulqa_mc1": (
         "TruthfulQA MC1",
-        HubData("TruthfulQA", "truthfulqa/truthful_qa", "multiple_choice", "validation"),
+        HubData("TruthfulQA", _TRUTHFULQA, "multiple_choice", "validation"),
     ),
     "truthfulqa_mc2": (
         "TruthfulQA",
-        HubData("TruthfulQA", "truthfulqa/truthful_qa", "multiple_choice", "validation"),
+        HubData("TruthfulQA", _TRUTHFULQA, "multiple_choice", "validation"),
+    ),
+    # lm-eval's tag of all three tasks, and its task with written answers: both configurations.
+    "truthfulqa": ("TruthfulQA", HubData("TruthfulQA", _TRUTHFULQA, None, "validation")),
+    "truthfulqa_gen": (
+        "TruthfulQA (generation)",
+        HubData("TruthfulQA", _TRUTHFULQA, "generation", "validation"),
     ),
     "winogrande": (
         "Winogrande",
@@ -63,7 +70,8 @@ _TASKS: Mapping[str, tuple[str, HubData]] = {
     "leaderboard_mmlu_pro": ("MMLU-Pro", HubData("MMLU-Pro", "TIGER-Lab/MMLU-Pro", None, "test")),
 }
 """By lm-eval task: heading of a table's column, and the data set."""
-_ALPACA_CONFIGS = {"1": "alpaca_eval", "2": "alpaca_eval_gpt4_baseline"}
+ALPACA_CONFIGS = {"1": "alpaca_eval", "2": "alpaca_eval_gpt4_baseline"}
+"""By version of AlpacaEval: the configuration with its reference answers."""
 _METRICS: Mapping[str, tuple[str, str]] = {
     "acc": ("acc", "accuracy"),
     "acc_norm": ("acc_norm", "normalized accuracy"),
@@ -99,7 +107,7 @@ def data_of(kind: str, task: str, description: Mapping[str, Json]) -> HubData:
     """
     if kind == "alpaca_eval":
         edition = str(description.get("version", "")).partition(".")[0]
-        config = _ALPACA_CONFIGS.get(edition)
+        config = ALPACA_CONFIGS.get(edition)
         return HubData("AlpacaEval", "tatsu-lab/alpaca_eval", config, "eval")
     if kind == "mt_bench":
         return HubData("MT-Bench", "HuggingFaceH4/mt_bench_prompts", None, "train")

@@ -149,7 +149,8 @@ def _metric(figure: Figure, material: Material) -> dict[str, Json]:
     if material.warnings:
         args["publishable"] = False
     version = figure.run.manifest.get("versions", {}).get("evalkit", "unknown")
-    own = {MARK: version, "run": figure.run.manifest.get("run_id"), "unit": e.unit}
+    run = figure.run.manifest.get("run_id")
+    own = {MARK: version, "run": run, "model": e.model, "unit": e.unit}
     return {"type": kind, "name": name, "value": float(e.point), "args": _known({**own, **args})}
 
 

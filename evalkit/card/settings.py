@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from evalkit.card import headlines
-from evalkit.card.asked import harness_of, judge_of, own_data, remarks_of
+from evalkit.card.asked import harness_of, judge_of, named, own_data, remarks_of
 from evalkit.card.figures import Block, Figure, Material
 from evalkit.card.footnotes import Markdown, linked
 from evalkit.card.hub import label_of
@@ -40,6 +40,8 @@ def made_by(material: Material) -> list[Markdown]:
         version = m.get("versions", {}).get("evalkit", "of unknown version")
         commands = "; ".join(_FOLDERS.sub("", str(c)) for c in m.get("commands", ()))
         again = f"; recompute: {commands}" if commands else ""
+        if commands.startswith("evalkit import "):
+            again += " (where those files are)"
         text = f"evalkit {version}, suite {m.get('suite_name')}, run {m.get('run_id')}{again}"
         lines.append(linked(text))
     return lines
@@ -127,11 +129,7 @@ def _engine(example: Figure) -> str:
 
 
 def _entry(example: Figure) -> Mapping[str, Json]:
-    for entry in example.run.manifest.get("models", ()):
-        if entry.get("name") == example.estimate.model:
-            found: Mapping[str, Json] = entry
-            return found
-    return {}
+    return named(example.run.manifest.get("models"), example.estimate.model)
 
 
 def _remarks(block: Block, example: Figure) -> Iterator[str]:

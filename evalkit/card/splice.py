@@ -70,6 +70,11 @@ class _Edit:
         self._cuts: list[tuple[int, int, str]] = []
         root: Any = yaml.compose(source, Loader=yaml.SafeLoader)
         self.root: Node = root
+        if isinstance(root, yaml.ScalarNode):
+            raise CardError(
+                f"front matter: {source.strip()!r:.80}; expected fields by name (license: mit), or "
+                f"nothing"
+            )
         if root is not None and root.flow_style:
             raise CardError(
                 "front matter: written in braces; write one field a line, then try again"
@@ -263,11 +268,12 @@ def _splice_block(
         colon = edit.source.index(":", field[0].end_mark.index) + 1
         edit.replace(colon, colon, " []")
     for n, (start, end) in enumerate(_joined([_span(edit, node, i) for i in ours])):
-        kept = text if n == 0 else ""
-        if end == len(edit.source) and not edit.source[start:end].endswith(("\n", "\r")):
-            edit.replace(_without_end(edit, start), end, f"\n{kept}".rstrip("\n"))
+        if n == 0 and text:  # the last line keeps the end it has
+            edit.replace(start, _without_end(edit, end), text.rstrip("\n"))
+        elif end == len(edit.source) and not edit.source[start:end].endswith(("\n", "\r")):
+            edit.replace(_without_end(edit, start), end, "")
         else:
-            edit.replace(start, end, kept)
+            edit.replace(start, end, "")
 
 
 def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -281,11 +287,10 @@ def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return made
 
 
-def _without_end(edit: _Edit, start: int) -> int:
-    """Position before the line end that stands before `start`."""
-    text = edit.source[:start]
-    found = re.search(r"(\r\n|\r|\n)\Z", text)
-    return start if found is None else found.start()
+def _without_end(edit: _Edit, at: int) -> int:
+    """Position before the line end that stands before `at`; `at` where none does."""
+    found = re.search(r"(\r\n|\r|\n)\Z", edit.source[:at])
+    return at if found is None else found.start()
 
 
 def _span(edit: _Edit, node: Node, i: int) -> tuple[int, int]:

@@ -58,21 +58,22 @@ def update(text: str, card: Card, *, keep_name: bool = True) -> Updated:
         CardError: the card cannot be read or changed in place, its index is of another model, or
             the hub would refuse or lose something of what is written.
     """
-    parts = front_matter.split(text)
-    old = front_matter.load(parts.yaml)
+    given = front_matter.split(text)
+    old = front_matter.load(given.yaml)
     name = _name(old.get("model-index"), card.name, keep_name=keep_name)
     results, left_out = _without_foreign(card.index.results, old.get("model-index"), name)
-    known = _problems(old, parts.yaml)
-    parts, new = splice.with_results(parts, name, results)
+    known = _problems(old, given.yaml)
+    parts, new = splice.with_results(given, name, results)
     found = _problems(new, parts.yaml)
     said = {problem.message for problem in known}
     checks.require([p for p in found if p.message not in said], "the card")
-    body = sections.fill(parts.body, card.part, parts.line_end)
+    body, unlike = sections.fill(given, card.part)
     closing = parts.closing
     if not closing.endswith(("\n", "\r")):
         closing += parts.line_end
     made = front_matter.Parts(parts.before, parts.opening, parts.yaml, closing, body)
     notes = [f"not in the index: {reason}" for reason in (*card.index.left_out, *left_out)]
+    notes += [f"left as it is: {note}" for note in unlike]
     notes += [f"was there before: {problem}" for problem in known]
     return Updated(text, str(made), tuple(notes))
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.evidence.figures import Figure
+from evalkit.evidence.places import where_made
 from evalkit.evidence.recomputing import Recomputed, is_published, is_recorded
 from evalkit.store.codec import encode
 from evalkit.types import Comparison, Estimate, Json, Judgment, Record, Run
@@ -314,8 +315,12 @@ def _commands(figure: Figure, sides: Sequence[Run]) -> dict[str, Json]:
         again.append(
             " ".join(["evalkit compare", *folders, "--candidate", ours, "--baseline", theirs])
         )
-    made = [c for run in sides for c in run.manifest.get("commands", ())]
-    return {"made_the_run": list(dict.fromkeys(made)), "recompute": again}
+    made = [(c, where_made(run, c)) for run in sides for c in run.manifest.get("commands", ())]
+    return {
+        "made_the_run": list(dict.fromkeys(command for command, _ in made)),
+        "made_in": list(dict.fromkeys(where for _, where in made if where)),
+        "recompute": again,
+    }
 
 
 def _sha256(data: bytes) -> str:

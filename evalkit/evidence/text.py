@@ -212,4 +212,5 @@ def _run(part: Json) -> Iterator[_Row]:
 def _commands(part: Json) -> Iterator[_Row]:
     if part:
         yield from (_fact("made by", command) for command in part["made_the_run"])
+        yield from (_fact("given in", folder) for folder in part["made_in"])
         yield from (_fact("recompute", command) for command in part["recompute"])

@@ -17,6 +17,7 @@ from evalkit.types.frames import encodable
 __all__ = [
     "add",
     "began",
+    "declared",
     "description",
     "entries",
     "figures_of",
@@ -24,6 +25,7 @@ __all__ = [
     "measured",
     "model_entry",
     "repository",
+    "shots",
     "text",
 ]
 
@@ -55,6 +57,19 @@ def description(run: Run, entry: str) -> Mapping[str, Json]:
     """What a benchmark entry says of itself: `Benchmark.describe()`."""
     found: Mapping[str, Json] = entries(run).get(entry, {}).get("description", {})
     return found
+
+
+def declared(run: Run, entry: str, task: str) -> Sequence[Mapping[str, Json]]:
+    """A task's metrics as its benchmark declares them; none for a group of tasks."""
+    found: Sequence[Mapping[str, Json]] = (
+        entries(run).get(entry, {}).get("tasks", {}).get(task, {}).get("metrics", ())
+    )
+    return found
+
+
+def shots(task: Mapping[str, Json]) -> Json:
+    """Worked examples in the prompt, from what a benchmark says of a task; None: not said."""
+    return task.get("shots", task.get("num_fewshot"))
 
 
 def model_entry(run: Run, model: str) -> Mapping[str, Json]:

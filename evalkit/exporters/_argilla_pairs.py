@@ -142,8 +142,7 @@ def _side_by_side(run: Run, record: Record, theirs: Record) -> Pair:
 
 
 def _primary(run: Run, record: Record) -> Mapping[str, Json]:
-    tasks = about.entries(run).get(record.benchmark, {}).get("tasks", {})
-    metrics = tasks.get(record.task, {}).get("metrics", ())
+    metrics = about.declared(run, record.benchmark, record.task)
     return next((m for m in metrics if m.get("primary")), {})
 
 

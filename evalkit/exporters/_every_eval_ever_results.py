@@ -81,8 +81,7 @@ def _parameters(said: Mapping[str, Json], row: Estimate) -> dict[str, Json]:
 
 
 def _higher_is_better(run: Run, row: Estimate) -> bool:
-    tasks = about.entries(run)[row.benchmark].get("tasks", {})
-    metrics = tasks.get(row.task, {}).get("metrics", ())
+    metrics = about.declared(run, row.benchmark, row.task)
     named = (m.get("higher_is_better", True) for m in metrics if m.get("name") == row.metric)
     return bool(next(named, True))
 
@@ -155,7 +154,7 @@ def _details(said: Mapping[str, Json], dataset: Mapping[str, Json]) -> Known:
 
 def _generation(said: Mapping[str, Json], row: Estimate) -> dict[str, Json]:
     task = said.get("tasks", {}).get(row.task, {})
-    shots = task.get("shots", task.get("num_fewshot"))
+    shots = about.shots(task)
     limit = said.get("max_tokens")
     arguments = {"max_tokens": limit} if isinstance(limit, int) else {}
     details = {} if shots is None else {"num_fewshot": str(shots)}

@@ -129,8 +129,7 @@ def _is_headline(run: Run, row: Estimate) -> bool:
     """The task's primary metric; of a group, which declares none, its first figure."""
     if row.category is not None:
         return False
-    tasks = about.entries(run)[row.benchmark].get("tasks", {})
-    metrics = tasks.get(row.task, {}).get("metrics", ())
+    metrics = about.declared(run, row.benchmark, row.task)
     return not metrics or any(m.get("name") == row.metric and m.get("primary") for m in metrics)
 
 
@@ -163,7 +162,7 @@ def _data(run: Run, row: Estimate) -> Mapping[str, str | None]:
 def _notes(run: Run, row: Estimate) -> str:
     said = about.description(run, row.benchmark)
     task = said.get("tasks", {}).get(row.task, {})
-    shots = task.get("shots", task.get("num_fewshot"))
+    shots = about.shots(task)
     version = said.get("lm_eval")
     parts = [f"lm-eval {version} {row.task}" if version else f"lm-eval {row.task}"]
     parts += [] if shots is None else [f"{shots} shots"]

@@ -121,7 +121,7 @@ def _results(
         "group_subtasks": subtasks,
         "configs": {t: _config(t, tasks[t], run, entry) for t in names if t in tasks},
         "versions": {t: (tasks.get(t) or groups.get(t) or {}).get("version") for t in names},
-        "n-shot": {t: n for t in names if (n := _shots(tasks.get(t, {}))) is not None},
+        "n-shot": {t: n for t in names if (n := about.shots(tasks.get(t, {}))) is not None},
         "higher_is_better": {t: found for t in names if (found := _directions(run, entry, t))},
         "n-samples": {task: size for task, size in sizes.items() if size},
         "config": _run_config(run, model),
@@ -157,10 +157,6 @@ def _size(
     return {"original": whole, "effective": asked} if asked else {}
 
 
-def _shots(task: Mapping[str, Json]) -> Json:
-    return task.get("shots", task.get("num_fewshot"))
-
-
 def _config(task: str, said: Mapping[str, Json], run: Run, entry: str) -> dict[str, Json]:
     data = said.get("dataset") or {}
     metrics = [
@@ -172,7 +168,7 @@ def _config(task: str, said: Mapping[str, Json], run: Run, entry: str) -> dict[s
         "dataset_path": data.get("path"),
         "dataset_name": data.get("name"),
         "output_type": said.get("output_type"),
-        "num_fewshot": _shots(said),
+        "num_fewshot": about.shots(said),
         "repeats": said.get("repeats"),
         "generation_kwargs": said.get("generation", said.get("generation_kwargs")),
         "metric_list": metrics,
@@ -182,10 +178,9 @@ def _config(task: str, said: Mapping[str, Json], run: Run, entry: str) -> dict[s
 
 
 def _directions(run: Run, entry: str, task: str) -> dict[str, bool]:
-    declared = about.entries(run).get(entry, {}).get("tasks", {}).get(task, {}).get("metrics", ())
     return {
         str(m.get("name")).partition(",")[0]: bool(m.get("higher_is_better", True))
-        for m in declared
+        for m in about.declared(run, entry, task)
     }
 
 

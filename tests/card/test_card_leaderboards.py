@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,3 +118,26 @@ def test_version_2_shows_families_not_their_parts() -> None:
 )
 def test_metrics_have_the_names_the_hub_knows(task: str, metric: str, kind: str, name: str) -> None:
     assert hub.metric_of(task, metric) == (kind, name)
+
+
+@pytest.mark.parametrize(
+    ("task", "config"),
+    [
+        ("truthfulqa", None),
+        ("truthfulqa_gen", "generation"),
+        ("truthfulqa_mc1", "multiple_choice"),
+        ("truthfulqa_mc2", "multiple_choice"),
+    ],
+)
+def test_every_task_of_truthfulqa_has_the_data_set_that_lm_eval_names(
+    task: str, config: str | None
+) -> None:
+    """As `dataset_path` and `dataset_name` of lm-eval 0.4.13's own task files."""
+    data = hub.data_of("lm_eval", task, {})
+    assert (data.type, data.config) == ("truthfulqa/truthful_qa", config)
+    if config is not None:
+        tasks = Path(str(importlib.import_module("lm_eval").__file__)).parent / "tasks"
+        said = (tasks / "truthfulqa" / f"{task}.yaml").read_text()
+        inherited = (tasks / "truthfulqa" / "truthfulqa_mc1.yaml").read_text()
+        assert f"dataset_path: {data.type}\n" in said + inherited
+        assert f"dataset_name: {config}\n" in said + inherited

@@ -148,7 +148,7 @@ def test_commands_are_shown_without_this_machines_folders(run: Run) -> None:
     command = "evalkit import lm_eval /home/me/results/a.json '/my data/b' --out=/tmp/x/y ./c/d"
     moved = replace(run, manifest={**run.manifest, "commands": [command]})
     text = linked_text(made(moved))
-    assert "recompute: evalkit import lm_eval a.json '/my data/b' --out=y ./c/d." in text
+    assert "recompute: evalkit import lm_eval a.json '/my data/b' --out=y ./c/d (where" in text
 
 
 def test_columns_of_another_unit_are_told_apart(run: Run) -> None:

@@ -92,12 +92,19 @@ def test_without_any_registered_task_it_is_an_error() -> None:
     [
         ("leaderboard_mmlu_pro", "by log-probability"),
         ("leaderboard_gpqa_diamond", "by log-probability"),
-        ("gpqa_diamond_cot_zeroshot", "not certain"),
+        ("gpqa_diamond_zeroshot", "by log-probability"),
+        ("gpqa_main_cot_zeroshot", "is of its diamond questions"),
     ],
 )
 def test_why_tasks_near_a_leaderboard_are_left_out(task: str, said: str) -> None:
     with pytest.raises(ExportError, match=rf"left out: {task}: .*{said}"):
         export(renamed(exportable_run(Path("r")), task))
+
+
+def test_gpqa_diamond_is_written_under_the_task_id_of_the_files_on_the_hub() -> None:
+    run = renamed(exportable_run(Path("r")), "gpqa_diamond_cot_zeroshot", path="Idavidrein/gpqa")
+    (entry,) = entries(export(run))
+    assert (entry.dataset_id, entry.task_id) == ("Idavidrein/gpqa", "diamond")
 
 
 def test_another_data_set_under_a_known_name_is_left_out() -> None:
@@ -151,7 +158,10 @@ def test_lm_eval_has_these_tasks_on_these_data_sets(task: str) -> None:
     """Oracle: the YAML files of lm-eval 0.4.13."""
     import lm_eval
 
-    folder = Path(str(lm_eval.__file__)).parent / "tasks" / task.partition("_cot")[0]
+    parts = {"gpqa_diamond_cot_n_shot": "cot_n_shot", "gpqa_diamond_cot_zeroshot": "cot_zeroshot"}
+    parts["gpqa_diamond_generative_n_shot"] = "generative"
+    name = f"gpqa/{parts[task]}" if task in parts else task.partition("_cot")[0]
+    folder = Path(str(lm_eval.__file__)).parent / "tasks" / name
     files = [path for path in folder.iterdir() if path.is_file()]
     lines = {line for path in files for line in path.read_text(encoding="utf-8").splitlines()}
     assert lines & {f"task: {task}", f"group: {task}"}

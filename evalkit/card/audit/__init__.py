@@ -12,6 +12,7 @@ from evalkit.card.audit.evidence import Evidence, gather
 from evalkit.card.audit.reading import parse_card, read_card
 from evalkit.card.audit.rendering import audit_lines, audit_markdown
 from evalkit.card.audit.shapes import Audit, Card
+from evalkit.card.audit.whose import by_user
 
 __all__ = [
     "Audit",
@@ -20,6 +21,7 @@ __all__ = [
     "audit",
     "audit_lines",
     "audit_markdown",
+    "by_user",
     "gather",
     "parse_card",
     "read_card",

@@ -7,13 +7,15 @@ up to a whole unit above it (cut off).  A share (0 to 1) is a percentage divided
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalkit.card.audit.shapes import Fact, Label, Printed
 
-__all__ = ["Agreement", "agree", "in_range", "tolerance"]
+__all__ = ["Agreement", "agree", "in_range", "is_share_of", "significant_digits", "tolerance"]
 
 _FLOAT = 1e-9
+_TELLING = 2
+"""Significant digits at which a share is a percentage's and not its like by chance."""
 _PUBLISHED_HALF_UNIT = 0.005
 """Leaderboards and cards print two decimals: more of a published figure is not known."""
 
@@ -23,6 +25,8 @@ class Agreement:
     """How a printed number and a figure agree."""
 
     how: str
+    is_share: bool = False
+    """The figure is a percentage, the number a share of 1."""
 
     @staticmethod
     def reads_share(printed: Printed, label: Label) -> bool:
@@ -39,8 +43,24 @@ def agree(printed: Printed, fact: Fact, label: Label) -> Agreement | None:
     if fact.unit == "percent" and Agreement.reads_share(printed, label):
         way = _rounding(printed.value, printed.unit, fact.value / 100, slack / 100)
         if way is not None:
-            return Agreement(f"a share of 1 (percent / 100), {way} {_digits(printed)}")
+            said = f"a share of 1 (percent / 100), {way} {_digits(printed)}"
+            return Agreement(said, is_share=True)
     return None
+
+
+def is_share_of(printed: Printed, fact: Fact) -> bool:
+    """Whether a number is a percentage as a share of 1, whatever its heading says of units.
+
+    One digit that tells ("0.05") is not enough to know it by.
+    """
+    plain = replace(printed, percent=False)
+    found = agree(plain, fact, Label())
+    return found is not None and found.is_share and significant_digits(printed) >= _TELLING
+
+
+def significant_digits(printed: Printed) -> int:
+    """Digits of a number as printed, without the zeros it begins with."""
+    return len(f"{printed.value:.{printed.decimals}f}".replace(".", "").lstrip("0"))
 
 
 def in_range(printed: Printed, fact: Fact, label: Label) -> bool:

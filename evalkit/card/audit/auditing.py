@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from evalkit.card.audit.checks import table_problems
@@ -16,7 +16,8 @@ from evalkit.card.audit.layout import Layout, lay_out
 from evalkit.card.audit.matching import Matcher
 from evalkit.card.audit.models import Models
 from evalkit.card.audit.settings import settings_problems
-from evalkit.card.audit.shapes import Audit, Card, Checked, Problem
+from evalkit.card.audit.shapes import OWN, Audit, Card, Checked
+from evalkit.card.audit.whose import by_entries, require_named, unknown_own
 
 __all__ = ["audit"]
 
@@ -25,23 +26,30 @@ _OTHER = re.compile(r"\b(?:base model|baseline|teacher|original model|before)\b"
 _DETAILS = re.compile(r"details_(?P<org>[\w.-]+?)__(?P<name>[\w.-]+)")
 
 
-def audit(card: Card, evidence: Evidence) -> Audit:
-    """Hold a card against evidence, and against itself."""
-    names: dict[str, set[str]] = {}
-    for fact in evidence.facts:
-        names.setdefault(fact.model, set()).update(fact.names)
-    stated = {fact.model for fact in evidence.facts if fact.kind != "leaderboard"}
-    models = Models(names, _own_names(card), stated)
-    tasks = {f.bench for f in evidence.facts if f.bench != "open_llm_leaderboard"}
-    words = Vocabulary(tasks)
+def audit(card: Card, evidence: Evidence, same: Mapping[str, str] | None = None) -> Audit:
+    """Hold a card against evidence, and against itself.
+
+    Args:
+        card: What was read.
+        evidence: What is known.
+        same: Models of the evidence by the name that the card gives them, by `OWN` for its own
+            model, where words do not tell; see `whose`.
+
+    Raises:
+        DataError: `same` has a name that is not in the card.
+    """
+    models = _models(card, evidence, same or {})
+    words = Vocabulary({f.bench for f in evidence.facts if f.bench != "open_llm_leaderboard"})
     matcher = Matcher(evidence.facts, models)
     numbers = index_numbers(card, words)
+    board_model = _board_model(card)
+    layouts = [_headed(lay_out(table, words, board_model), models) for table in card.tables]
+    every = [*numbers, *(n for layout in layouts for n in layout.numbers)]
+    require_named(same or {}, models.own_names, every)
     inside = diagnosed(matcher.check(numbers, index_board(numbers)), matcher)
     outside: list[Checked] = []
-    problems: list[Problem] = []
-    board_model = _board_model(card)
-    for table in card.tables:
-        layout = _headed(lay_out(table, words, board_model), models)
+    problems = list(unknown_own(models, every, evidence))
+    for layout in layouts:
         checked = diagnosed(matcher.table(layout), matcher)
         outside += checked
         problems += table_problems(layout, checked, words)
@@ -55,6 +63,23 @@ def audit(card: Card, evidence: Evidence) -> Audit:
         tuple(claims),
         tuple(evidence.sources),
     )
+
+
+def _models(card: Card, evidence: Evidence, same: Mapping[str, str]) -> Models:
+    """The evidence's models, and what the card calls them."""
+    names: dict[str, set[str]] = {}
+    for fact in evidence.facts:
+        names.setdefault(fact.model, set()).update(fact.names)
+    stated = {fact.model for fact in evidence.facts if fact.kind != "leaderboard"}
+    own = _own_names(card)
+    by_words = Models(names, own, stated)
+    entries = by_entries(card, evidence).items()
+    known = {name: model for name, model in entries if not by_words.find(name).possible}
+    known |= {name: model for name, model in same.items() if name != OWN}
+    if OWN in same:
+        own = own or [same[OWN]]
+        known |= dict.fromkeys(own, same[OWN])
+    return Models(names, own, stated, known)
 
 
 def _own_names(card: Card) -> list[str]:

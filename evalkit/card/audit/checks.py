@@ -7,10 +7,10 @@ known, a column that cannot be of one unit, bold that it says marks the best.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
-from evalkit.card.audit.agreement import tolerance
+from evalkit.card.audit.agreement import agree, is_share_of, tolerance
 from evalkit.card.audit.benchmarks import BENCHMARKS, CATEGORIES
 from evalkit.card.audit.labels import Vocabulary, plain_words
 from evalkit.card.audit.layout import Layout
@@ -54,7 +54,7 @@ def table_problems(
     yield from _ranks(layout)
     confirmed = [c.number for c in checked if c.verdict == "confirmed"]
     yield from _averages(layout, confirmed)
-    yield from _units(layout)
+    yield from _units(layout, checked)
     yield from _bold(layout)
 
 
@@ -274,32 +274,85 @@ def _is_mt_bench(line: Sequence[Number]) -> bool:
 # --- units --------------------------------------------------------------------------------------
 
 
-def _units(layout: Layout) -> Iterator[Problem]:
-    """A column of accuracies, some of 1 and some of 100: what guessing gives tells them apart."""
-    few_of_all: list[Number] = []
-    of = 0
-    for numbers in _by_column(layout).values():
-        shares, percents = [], []
-        for number in numbers:
-            bench = BENCHMARKS.get(number.label.bench or "")
-            if bench is None or bench.floor is None or number.doubt:
-                continue
-            if number.printed.percent or number.printed.value > 1:
-                percents.append(number)
-            elif number.printed.value * 100 >= bench.floor and number.printed.decimals >= 2:
-                shares.append(number)
-        if shares and percents:
-            few_of_all += shares if len(shares) <= len(percents) else percents
-            of += len(shares) + len(percents)
-    if few_of_all:
-        named = ", ".join(_short(n) for n in few_of_all[:3])
-        more = f" and {len(few_of_all) - 3} more" if len(few_of_all) > 3 else ""
+def _units(layout: Layout, checked: Sequence[Checked]) -> Iterator[Problem]:
+    """Shares of 1 beside percentages, in one column or of one measure.
+
+    A share is known by the evidence, which has it as a percentage, or by what guessing gives.
+    """
+    shares = {_place(c.number) for c in checked if _is_evident_share(c)}
+    odd: dict[tuple[int, int], Number] = {}
+    among: set[tuple[int, int]] = set()
+    for numbers in _together(layout):
+        ones, hundreds = _by_unit(numbers, shares)
+        if ones and hundreds:
+            few = ones if len(ones) <= len(hundreds) else hundreds
+            odd |= {_place(n): n for n in few}
+            among |= {_place(n) for n in (*ones, *hundreds)}
+    if odd:
+        few = list(odd.values())
+        named = ", ".join(_short(n) for n in few[:3])
+        more = f" and {len(few) - 3} more" if len(few) > 3 else ""
+        differ = "differs" if len(few) == 1 else "differ"
         yield _problem(
             layout,
             "units",
-            f"shares (0 to 1) stand beside percentages (0 to 100) in one column; {len(few_of_all)} "
-            f"of {of} numbers differ from the others: {named}{more}",
+            f"shares (0 to 1) stand beside percentages (0 to 100); {len(few)} of {len(among)} "
+            f"numbers {differ} from the others: {named}{more}",
         )
+
+
+def _place(number: Number) -> tuple[int, int]:
+    return number.row, number.column
+
+
+def _is_evident_share(checked: Checked) -> bool:
+    number, fact = checked.number, checked.fact
+    if checked.verdict != "confirmed" or fact is None:
+        return False
+    found = agree(number.printed, fact, number.label)
+    return found is not None and found.is_share and is_share_of(number.printed, fact)
+
+
+def _together(layout: Layout) -> Iterator[Sequence[Number]]:
+    """Numbers that should have one unit: a column's, and those below one heading in any column."""
+    found: dict[int | str, list[Number]] = {}
+    for number in layout.numbers:
+        bench = BENCHMARKS.get(number.label.bench or "")
+        is_percent = bench is not None and bench.unit == "percent"
+        if is_percent and number.label.metric != "avg_length" and not number.doubt:
+            found.setdefault(number.column, []).append(number)
+            found.setdefault(number.heading, []).append(number)
+    yield from found.values()
+
+
+def _by_unit(
+    numbers: Sequence[Number], shares: Collection[tuple[int, int]]
+) -> tuple[list[Number], list[Number]]:
+    """(shares of 1, percentages); a low number that may be either is neither."""
+    hundreds = [
+        n for n in numbers if _place(n) not in shares and (n.printed.percent or n.printed.value > 1)
+    ]
+    low = [n for n in numbers if n not in hundreds]
+    ones = [n for n in low if _place(n) in shares or _beats_guessing(n) or _is_finer(n, hundreds)]
+    return ones, hundreds
+
+
+def _beats_guessing(number: Number) -> bool:
+    """A share: as a percentage it would be less than what guessing gives."""
+    bench = BENCHMARKS.get(number.label.bench or "")
+    if bench is None or bench.floor is None or number.printed.decimals < 2:
+        return False
+    return number.printed.value * 100 >= bench.floor
+
+
+def _is_finer(number: Number, hundreds: Sequence[Number]) -> bool:
+    """A share: two digits more than all percentages around it, and among them times 100."""
+    if len(hundreds) < 2 or len({n.heading for n in (number, *hundreds)}) > 1:
+        return False
+    values = [n.printed.value for n in hundreds]
+    finest = max(n.printed.decimals for n in hundreds)
+    is_among = min(values) <= 100 * number.printed.value <= max(values)
+    return is_among and number.printed.decimals >= max(4, finest + 2)
 
 
 def _short(number: Number) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from evalkit.card.audit.agreement import agree
+from evalkit.card.audit.agreement import agree, is_share_of, significant_digits
 from evalkit.card.audit.matching import Matcher
 from evalkit.card.audit.shapes import OWN, Checked, Fact
 from evalkit.compare.words import metric_words
@@ -48,7 +48,11 @@ def _swapped(first: Checked, second: Checked) -> bool:
 
 def _taken_from(checked: Checked, matcher: Matcher) -> str:
     fact, number = checked.fact, checked.number
-    if fact is None or _significant(number.text) < _DIGITS:
+    if fact is None:
+        return ""
+    if is_share_of(number.printed, fact):
+        return "it is that figure as a share of 1, where percentages are expected"
+    if significant_digits(number.printed) < _DIGITS:
         return ""
     same = _of_measure(matcher.siblings([fact.model]), fact)
     for sibling in same:
@@ -65,7 +69,3 @@ def _taken_from(checked: Checked, matcher: Matcher) -> str:
 
 def _of_measure(facts: Iterable[Fact], wanted: Fact) -> list[Fact]:
     return [f for f in facts if f.measure == wanted.measure and f.category == wanted.category]
-
-
-def _significant(text: str) -> int:
-    return len("".join(c for c in text if c.isdigit()).lstrip("0"))

@@ -6,15 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from evalkit.card.audit.agreement import Agreement, tolerance
 from evalkit.card.audit.benchmarks import BENCHMARKS
+from evalkit.card.audit.candidates import repeated_places
 from evalkit.card.audit.labels import Vocabulary, merged
-from evalkit.card.audit.matching import Matcher, metrics_of, repeated_places
+from evalkit.card.audit.matching import Matcher
+from evalkit.card.audit.measures import metrics_of
 from evalkit.card.audit.printed import decimals_of, parse_number
 from evalkit.card.audit.shapes import Card, Checked, Label, Number, Printed, Problem
+from evalkit.card.hub import ALPACA_CONFIGS
+from evalkit.card.index import MARK
 from evalkit.tables import one_line, visible
 from evalkit.types import Json
 
-__all__ = ["index_board", "index_names", "index_numbers", "index_problems"]
+__all__ = ["index_board", "index_entries", "index_names", "index_numbers", "index_problems"]
 
+_EDITIONS = {config: edition for edition, config in ALPACA_CONFIGS.items()}
 _LINE = 1
 
 
@@ -25,7 +30,7 @@ def index_names(card: Card) -> list[str]:
 
 def index_numbers(card: Card, words: Vocabulary) -> list[Number]:
     """Every figure of the index."""
-    found: list[Number] = []
+    found = []
     for entry in _entries(card):
         model = str(entry.get("name") or "")
         for result in _list(entry.get("results")):
@@ -35,6 +40,14 @@ def index_numbers(card: Card, words: Vocabulary) -> list[Number]:
                 if number is not None:
                     found.append(number)
     return found
+
+
+def index_entries(card: Card) -> Iterator[tuple[Mapping[str, Json], Mapping[str, Json]]]:
+    """(model's entry, metric) of everything the index holds."""
+    for entry in _entries(card):
+        for result in _list(entry.get("results")):
+            for metric in _list(result.get("metrics")):
+                yield entry, metric
 
 
 def index_board(numbers: Sequence[Number]) -> str | None:
@@ -175,7 +188,14 @@ def _label(data: Mapping[str, Json], metric: Mapping[str, Json], words: Vocabula
     named = words.read(str(metric.get("type") or ""))
     if named.metric is None or named.unknown:
         named = words.read(str(metric.get("name") or ""))
-    return merged([whole, named])
+    return merged([whole, named, Label(version=_edition(data, metric))])
+
+
+def _edition(data: Mapping[str, Json], metric: Mapping[str, Json]) -> str | None:
+    """Version of AlpacaEval, as evalkit's own entries say it; others use configs as they like."""
+    args = metric.get("args")
+    is_own = isinstance(args, Mapping) and MARK in args
+    return _EDITIONS.get(str(data.get("config"))) if is_own else None
 
 
 def _printed(value: Json) -> tuple[Printed | None, str]:

@@ -123,6 +123,7 @@ class Models:
         names: Mapping[str, Iterable[str]],
         own: Sequence[str] = (),
         stated: Collection[str] = (),
+        same: Mapping[str, str] | None = None,
     ) -> None:
         """Index the names.
 
@@ -130,8 +131,10 @@ class Models:
             names: other ways of writing each model.
             own: what the card calls its own model.
             stated: models of evidence that was given for this card, whose names mean them.
+            same: models by a name of the card that is said to mean them, whatever its words.
         """
         self._stated = frozenset(stated)
+        self._same = {key_of(last_part(name)): model for name, model in (same or {}).items()}
         self._exact: dict[Key, set[str]] = {}
         self._loose: dict[Key, set[str]] = {}
         self._keys: dict[str, Key] = {}
@@ -146,12 +149,17 @@ class Models:
             table = self._exact if alias.certain else self._loose
             if target and key_of(alias.name) not in self._exact:
                 table.setdefault(key_of(alias.name), set()).update(target)
+        self._exact |= {key: {model} for key, model in self._same.items() if key}
         self._own = tuple(own)
 
     @property
     def own_names(self) -> tuple[str, ...]:
         """What the card calls its own model."""
         return self._own
+
+    def is_own(self, text: str) -> bool:
+        """Whether a name is one that the card gives its own model."""
+        return is_own(text) or key_of(last_part(text)) in map(key_of, map(last_part, self._own))
 
     def of_size(self, size: str) -> frozenset[str]:
         """Models with a number of parameters in their name."""
@@ -164,7 +172,8 @@ class Models:
         for name in self._own:
             found |= self._exact.get(key_of(last_part(name)), set())
         said = ", ".join(self._own) or "not named"
-        how = f"the card's own model ({said})"
+        stated = [m for n in self._own if (m := self._same.get(key_of(last_part(n)))) is not None]
+        how = f"the card's own model ({said}{f', said to be {stated[0]}' if stated else ''})"
         if not found:
             how = f"no evidence of {how}"
         return Match(frozenset(found), frozenset(found), how)
@@ -173,6 +182,9 @@ class Models:
         """What a printed name means."""
         if is_own(text):
             return self.own
+        same = self._same.get(key_of(last_part(_ASIDE.sub("", text))))
+        if same is not None:
+            return Match(frozenset({same}), frozenset({same}), f"{text!r} is said to be {same}")
         certain: set[str] = set()
         possible = self._dated(key_of(text)) | self._loose.get(key_of(text), set())
         ways: list[str] = []

@@ -21,6 +21,10 @@ from evalkit.tables import (
 __all__ = ["audit_lines", "audit_markdown", "headline"]
 
 _VERDICTS = ("confirmed", "contradicted", "no evidence")
+_REASONS = 5
+"""Most reasons for "no evidence" that are listed."""
+_TEXTS = 4
+"""Most numbers that are listed with one."""
 
 
 def headline(found: Audit) -> str:
@@ -48,7 +52,9 @@ def audit_lines(found: Audit, *, everything: bool = False) -> list[str]:
     for claim in found.claims:
         lines.append(f"claim {claim.answer}: line {claim.line}: {_plain(claim.text)}")
         lines += [f"  {_plain(reason)}" for reason in claim.reasons]
-    if everything and found.numbers:
+    if not everything:
+        lines += [f"no evidence: {text}" for text in _reasons(found)]
+    elif found.numbers:
         lines += ["", table_to_text(_table(found.numbers))]
         lines += ["", *(f"{_plain(_how(n))}" for n in found.numbers)]
     lines.append(f"held against: {_plain('; '.join(found.sources))}")
@@ -65,6 +71,7 @@ def audit_markdown(found: Audit, *, everything: bool = False) -> str:
     parts += [f"- {escape_markdown(_plain(text))}" for text in map(_number_text, wrong)]
     parts += [f"- {_problem(problem)}" for problem in found.problems]
     parts += [line for claim in found.claims for line in _claim(claim)]
+    parts += [f"- no evidence: {escape_markdown(text)}" for text in _reasons(found)]
     parts += ["", f"Held against: {escape_markdown(_plain('; '.join(found.sources)))}."]
     return "\n".join(parts) + "\n"
 
@@ -83,6 +90,25 @@ def _claim(claim: ClaimChecked) -> Iterator[str]:
 
 def _contradicted(found: Audit) -> list[Checked]:
     return [n for n in found.numbers if n.verdict == "contradicted"]
+
+
+def _reasons(found: Audit) -> Iterator[str]:
+    """Why numbers have no evidence, the most frequent reason first."""
+    reasons: dict[str, list[str]] = {}
+    for checked in found.numbers:
+        if checked.verdict == "no evidence":
+            number = checked.number
+            place = f"table {number.table}" if number.table else "model-index"
+            reasons.setdefault(f"{place}: {checked.why}", []).append(number.text)
+    ordered = sorted(reasons, key=lambda reason: -len(reasons[reason]))
+    for reason in ordered[:_REASONS]:
+        texts = reasons[reason]
+        more = f" and {count(len(texts) - _TEXTS)} more" if len(texts) > _TEXTS else ""
+        yield _plain(f"{reason} ({', '.join(texts[:_TEXTS])}{more})")
+    if len(ordered) > _REASONS:
+        left = ordered[_REASONS:]
+        rest = sum(len(reasons[reason]) for reason in left)
+        yield f"{count(rest)} more numbers, for {count(len(left))} other reasons: see --all"
 
 
 def _number_text(checked: Checked) -> str:

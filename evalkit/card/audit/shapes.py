@@ -250,7 +250,8 @@ class Problem:
     """Something about the card as a whole, a table, or a row."""
 
     code: str
-    """`order`, `average`, `units`, `index`, `empty_index`, `settings`, `bold`, `front_matter`."""
+    """`order`, `average`, `units`, `index`, `empty_index`, `settings`, `bold`, `front_matter`,
+    `model`."""
     wrong: bool
     """False: a remark, which contradicts nothing."""
     line: int

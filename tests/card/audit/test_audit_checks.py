@@ -117,6 +117,59 @@ def test_low_percentages_are_no_shares(audit_text: AuditCard) -> None:
     assert codes(audit_text(table)) == []
 
 
+COLUMN = "# notus-7b-v1\n\n| Model | {} |\n|---|---|\n| {} | {} |\n| zephyr-7b-beta | {} |\n"
+
+
+@pytest.mark.parametrize(
+    ("heading", "model", "first", "second", "wrong"),
+    [
+        ("AlpacaEval 1", "notus-7b-v1", "0.91", "90.60", ["units"]),
+        ("AlpacaEval 1", "notus-7b-v1", "0.914", "90.60%", ["units"]),
+        ("AlpacaEval 1", "notus-7b-v1", "91.42", "0.906", ["units"]),
+        ("AlpacaEval 1", "notus-7b-v1", "91.42", "90.60", []),
+        ("AlpacaEval 1", "notus-7b-v1", "0.914", "0.906", []),
+        ("AlpacaEval 1", "a-tiny-model", "0.91", "90.60", []),
+        ("AlpacaEval 1", "notus-7b-v1", "0.9", "90.60", []),
+        ("GSM8K", "a-tiny-model", "0.91", "12.74", []),
+        ("DROP", "a-tiny-model", "0.15", "9.66", []),
+    ],
+)
+def test_one_share_in_a_column_of_percentages_is_known_by_the_evidence(
+    audit_text: AuditCard, heading: str, model: str, first: str, second: str, wrong: list[str]
+) -> None:
+    """A figure of 0.91% may be real: only where the evidence has 91 is it a share."""
+    found = audit_text(COLUMN.format(heading, model, first, second))
+    assert codes(found) == wrong
+    assert "contradicted" not in {n.verdict for n in found.numbers}
+
+
+def test_one_share_below_a_heading_of_percent_is_contradicted(audit_text: AuditCard) -> None:
+    found = audit_text(COLUMN.format("AlpacaEval 1 win rate (%)", "notus-7b-v1", "0.91", "90.60"))
+    assert [(n.verdict, n.right) for n in found.numbers] == [
+        ("contradicted", "91.42"),
+        ("confirmed", ""),
+    ]
+    assert found.numbers[0].why.startswith("it is that figure as a share of 1")
+
+
+def test_shares_beside_percentages_are_found_in_a_transposed_table(audit_text: AuditCard) -> None:
+    table = "# T\n\n| Benchmark | notus-7b-v1 | zephyr-7b-beta |\n|---|---|---|\n"
+    rows = "| AlpacaEval 1 | {} | 90.60 |\n| MT-Bench | 7.30 | 7.34 |\n"
+    assert codes(audit_text(table + rows.format("0.91"))) == ["units"]
+    assert codes(audit_text(table + rows.format("91.42"))) == []
+
+
+@pytest.mark.parametrize(
+    ("odd", "wrong"), [("0.9141", ["units"]), ("0.914", []), ("0.8123", []), ("91.4", [])]
+)
+def test_a_share_is_known_by_the_rest_of_its_column(
+    audit_text: AuditCard, odd: str, wrong: list[str]
+) -> None:
+    """Finer by two digits than all others, and among them times 100."""
+    table = "| Model | AlpacaEval 1 |\n|---|---|\n| mine | {} |\n| a | 95.10 |\n| b | 90.10 |\n"
+    assert codes(audit_text(table.format(odd))) == wrong
+
+
 INDEX = """---
 model-index:
 - name: my-model
