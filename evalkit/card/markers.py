@@ -22,7 +22,7 @@ from evalkit.card.render import Part
 from evalkit.errors import CardError
 from evalkit.tables import one_line, visible
 
-__all__ = ["Line", "Markers", "find_markers", "text_lines"]
+__all__ = ["Line", "Markers", "Place", "find_markers", "text_lines"]
 
 _MARKER = re.compile(r" {0,3}<!--[ \t]*(?P<end>/?)[ \t]*evalkit:(?P<part>[^\s>]*)[ \t]*-->[ \t]*")
 _FENCE = re.compile(r" {0,3}(?P<fence>`{3,}(?=[^`]*$)|~{3,})")

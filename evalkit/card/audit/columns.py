@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from evalkit.card.audit.benchmarks import CATEGORIES, GROUPS
 from evalkit.card.audit.labels import Vocabulary, merged, plain_words
-from evalkit.card.audit.models import is_own
+from evalkit.card.audit.models import is_own, size_of, spoken
 from evalkit.card.audit.printed import parse_number
 from evalkit.card.audit.shapes import CardTable, Cell, Label
 
@@ -43,12 +43,25 @@ def read_columns(table: CardTable, words: Vocabulary, context: Label) -> list[Co
         found = _with_tasks(table, found, words)
     tasks = [j for j, c in enumerate(found) if c.kind == "task"]
     if not any(c.kind == "model" for c in found):
+        found = [_of_models(table, j, found) for j in range(width)]
+    if not any(c.kind == "model" for c in found):
         before = tasks[0] if tasks else width
         texts = [j for j, c in enumerate(found) if c.kind == "text" and _has_words(table, j)]
         for j in texts[:1] if texts and texts[0] < before else ():
             found[j] = replace(found[j], kind="model")
     settled = [_settled(column, has_task=bool(tasks)) for column in found]
     return [_of_alpaca_eval(column, settled) for column in settled]
+
+
+def _of_models(table: CardTable, j: int, columns: Sequence[Column]) -> Column:
+    """A paper's column "Method": of models, where their sizes stand beside it or in it."""
+    column = columns[j]
+    if column.kind != "method" or plain_words(column.heading) not in (["method"], ["methods"]):
+        return column
+    cells = filled([row[j].text for row in table.rows])
+    sized = sum(size_of(spoken(text)) is not None for text in cells)
+    has_sizes = any(c.kind == "size" for c in columns) or sized > _MOSTLY * len(cells)
+    return replace(column, kind="model") if has_sizes else column
 
 
 def _of_alpaca_eval(column: Column, columns: Sequence[Column]) -> Column:

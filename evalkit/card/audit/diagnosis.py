@@ -32,7 +32,8 @@ def diagnosed(checked: Sequence[Checked], matcher: Matcher) -> list[Checked]:
             other = found[twin].number
             found[i] = replace(found[i], why=f"swapped with {other.model or OWN!r}")
         else:
-            found[i] = replace(found[i], why=_taken_from(found[i], matcher))
+            why = _taken_from(found[i], matcher) or _of_another_row(found[i], found)
+            found[i] = replace(found[i], why=why)
     return found
 
 
@@ -64,6 +65,20 @@ def _taken_from(checked: Checked, matcher: Matcher) -> str:
         if is_near and agree(number.printed, other, number.label) is not None:
             version = f", version {other.version}" if other.version != fact.version else ""
             return f"it is the model's {metric_words(other.metric)}{version} ({other.source})"
+    return ""
+
+
+def _of_another_row(checked: Checked, others: Sequence[Checked]) -> str:
+    number = checked.number
+    if significant_digits(number.printed) < _DIGITS:
+        return ""
+    for other in others:
+        place, fact = (other.number.table, other.number.heading), other.fact
+        is_beside = place == (number.table, number.heading) and other.number.model != number.model
+        if not is_beside or other.verdict != "confirmed" or fact is None:
+            continue
+        if agree(number.printed, fact, number.label) is not None:
+            return f"it is the figure of {other.number.model or OWN!r}, another row"
     return ""
 
 

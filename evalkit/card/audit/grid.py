@@ -157,9 +157,15 @@ def read_grid(html: str) -> Grid | None:
     even = [(*row, *(Cell() for _ in range(width - len(row)))) for row in grid]
     in_head = [row.in_head for row in rows]
     if not any(in_head):
-        in_head = [all(cell.header for cell in row.cells) for row in rows]
+        in_head = [_is_head(row) for row in rows]
     top = next((i for i, is_head in enumerate(in_head) if not is_head), len(even))
     return Grid(tuple(even[:top]), tuple(even[top:]), one_line(visible("".join(parser.caption))))
+
+
+def _is_head(row: _Row) -> bool:
+    """All header cells, but for empty ones: the corner is often a plain cell."""
+    filled = [cell for cell in row.cells if cell.header or cell.cell().text]
+    return bool(filled) and all(cell.header for cell in filled)
 
 
 def _filled(rows: list[_Row]) -> list[tuple[Cell, ...]]:

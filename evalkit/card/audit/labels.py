@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from evalkit.card.audit.benchmarks import BENCHMARKS, CATEGORIES, FILLERS, KINDS, METRIC_NAMES
+from evalkit.card.audit.printed import without_citations
 from evalkit.card.audit.shapes import Label
 
 __all__ = ["Vocabulary", "judge_of", "judging_lines", "merged", "names_judge", "plain_words"]
@@ -119,6 +120,7 @@ class Vocabulary:
     @lru_cache(maxsize=4096)  # noqa: B019 - lives as long as one audit
     def read(self, text: str) -> Label:
         """What a heading says."""
+        text = without_citations(text)
         words = plain_words(text)
         kind = self._kinds.get(" ".join(words), "")
         if kind:

@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from evalkit.card.audit.printed import without_citations
+
 __all__ = [
     "ALIASES",
     "Alias",
@@ -77,7 +79,8 @@ _ASIDE = re.compile(
 
 def spoken(name: str) -> Key:
     """The words of a name, in their order."""
-    plain = unicodedata.normalize("NFKD", _ASIDE.sub("", name)).casefold().translate(_GREEK)
+    said = without_citations(_ASIDE.sub("", name))
+    plain = unicodedata.normalize("NFKD", said).casefold().translate(_GREEK)
     plain = "".join(c for c in plain if not unicodedata.combining(c))
     return tuple(w for w in _WORDS.findall(plain) if w not in _NOISE)
 

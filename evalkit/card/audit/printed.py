@@ -13,7 +13,7 @@ import unicodedata
 
 from evalkit.card.audit.shapes import Printed
 
-__all__ = ["decimals_of", "parse_number"]
+__all__ = ["decimals_of", "parse_number", "without_citations"]
 
 _LATEX = (
     (re.compile(r"\\(?:textbf|mathbf|bf|underline|text|mathrm)\s*\{([^{}]*)\}"), r"\1"),
@@ -24,7 +24,7 @@ _LATEX = (
 )
 _NUMBER = re.compile(
     r"""(?P<about>[~≈])?\s*
-        (?P<number>\d{1,3}(?:[ ,'\u2019]\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)
+        (?P<number>\d{1,3}(?:[ ,'\u2019]\d{3})+(?!\d)(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)
         \s*(?P<percent>%)?
         (?P<tail>.*)""",
     re.VERBOSE | re.DOTALL,
@@ -45,6 +45,11 @@ _DECORATION = "*†‡§¶🥇🥈🥉🏆🔥★⭐✅↑↓▲▼➡ \t"
 _SMALL = re.compile("[⁰¹²³⁴-⁹₀-₉ªº]+")
 """Digits that are notes: NFKC would make them digits of the number."""
 _LONGEST = 60
+_CITATION = re.compile(
+    r"[(\[](?:[^()\[\]]*\bet al\b[^()\[\]]*|"
+    r"[A-Z][^\W\d_]+(?: (?:and|&) [A-Z][^\W\d_]+)?,? 20\d\d[a-z]?)[)\]]"
+)
+_MONTH = re.compile(r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.IGNORECASE)
 
 
 def parse_number(text: str) -> Printed | None:
@@ -63,6 +68,11 @@ def parse_number(text: str) -> Printed | None:
     percent = bool(match["percent"]) or match["tail"].rstrip().endswith("%")
     has_error = _ERROR.match(match["tail"]) is not None
     return Printed(float(number), decimals_of(number), percent, bool(match["about"]), has_error)
+
+
+def without_citations(text: str) -> str:
+    """Without "(Li et al., 2023)" and "[OpenAI, 2023]"; "(June 2023)" tells a version and stays."""
+    return _CITATION.sub(lambda m: m[0] if _MONTH.search(m[0]) else " ", text)
 
 
 def decimals_of(number: str) -> int:
