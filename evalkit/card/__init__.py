@@ -10,8 +10,23 @@ from __future__ import annotations
 
 from evalkit.card.figures import Material, gather, unpublishable
 from evalkit.card.files import files
+from evalkit.card.headlines import shots
+from evalkit.card.index import make_index
 from evalkit.card.push import push
 from evalkit.card.render import Card
+from evalkit.card.sources import source_of
 from evalkit.card.updating import Updated, update
 
-__all__ = ["Card", "Material", "Updated", "files", "gather", "push", "unpublishable", "update"]
+__all__ = [
+    "Card",
+    "Material",
+    "Updated",
+    "files",
+    "gather",
+    "make_index",
+    "push",
+    "shots",
+    "source_of",
+    "unpublishable",
+    "update",
+]

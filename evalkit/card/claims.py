@@ -10,12 +10,13 @@ from evalkit.card.figures import Material
 from evalkit.card.footnotes import Markdown
 from evalkit.compare import Row
 from evalkit.compare.sides import find
+from evalkit.compare.weak import weak_judges
 from evalkit.compare.words import sentence, task_label
 from evalkit.errors import ComparisonError
 from evalkit.tables import escape_markdown, one_line, visible
 from evalkit.types import Run
 
-__all__ = ["Claims", "claims", "weakly_judged"]
+__all__ = ["Claims", "claims"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def claims(material: Material) -> Claims:
         return Claims((), str(error))
     entries = {block.entry for block in material.blocks}
     wanted = [r for r in rows if r.headline and r.comparison.benchmark in entries]
-    weak = weakly_judged(runs)
+    weak = _weakly_judged(runs)
     texts = (one_line(visible(_sentence(row, weak))) for row in wanted)
     return Claims(tuple(Markdown(escape_markdown(text)) for text in texts))
 
@@ -67,15 +68,9 @@ def _sentence(row: Row, weak: Collection[str]) -> str:
     return sentence(c, label, weak=True, resolves=row.mde, said=row.verdict)
 
 
-def weakly_judged(runs: Sequence[Run]) -> dict[str, str]:
+def _weakly_judged(runs: Sequence[Run]) -> dict[str, str]:
     """Judge by benchmark entry, where a model of the suite judged.
 
     What such a judge prefers is not called better.
     """
-    found: dict[str, str] = {}
-    for run in runs:
-        local = {j.get("name") for j in run.manifest.get("judges", ()) if j.get("local")}
-        if local:
-            rows = compare.judge_health(run.records)
-            found |= {row.benchmark: row.judge for row in rows if row.judge in local}
-    return found
+    return {entry: judge for run in runs for entry, judge in weak_judges(run).items()}

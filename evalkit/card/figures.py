@@ -15,6 +15,7 @@ from functools import cached_property
 from evalkit.compare.doubts import doubts
 from evalkit.compare.guard import differences
 from evalkit.compare.sides import Part
+from evalkit.compare.weak import weak_judges
 from evalkit.compare.words import benchmark_label
 from evalkit.errors import CardError
 from evalkit.tables import figure
@@ -50,6 +51,8 @@ class Figure:
     """What decided it, as the manifest has it; for published figures of the benchmark."""
     stated: Stated | None
     """None: computed from samples."""
+    weak_judge: str = ""
+    """The model of the same suite that judged; empty where none did."""
 
     @property
     def is_published(self) -> bool:
@@ -230,13 +233,17 @@ def _folders(runs: Sequence[Run]) -> str:
 
 def _blocks_of(run: Run) -> Iterator[Block]:
     entries = list(run.manifest.get("benchmarks", ()))
+    weak = weak_judges(run)
     names = [str(e.get("name")) for e in entries]
     for name in dict.fromkeys([*names, *(e.benchmark for e in run.estimates)]):
         about = entries[names.index(name)] if name in names else {}
         rows = [e for e in run.estimates if e.benchmark == name and e.category is None]
         blocks: list[Block] = []
         for model in dict.fromkeys(e.model for e in rows):
-            mine = tuple(_figure(run, about, e) for e in rows if e.model == model)
+            made = [_figure(run, about, e) for e in rows if e.model == model]
+            mine = tuple(
+                f if f.is_published else replace(f, weak_judge=weak.get(name, "")) for f in made
+            )
             _join(blocks, Block(name, _kind(about, name), mine))
         yield from blocks
 

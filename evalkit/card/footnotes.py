@@ -57,6 +57,15 @@ class Footnotes:
             self.mark(f"{column}, as stated: {'; '.join(rest)}", e.model) if rest else ""
         )
 
+    def weak_judge(self, figure: Figure) -> str:
+        """Mark of a figure that a model of the suite judged; the index has none of these."""
+        if not figure.weak_judge or figure.estimate.unit == "characters":
+            return ""
+        return self.mark(
+            f"Judged by {figure.weak_judge}, a model of the same suite; such a judge shows that "
+            f"everything works, not how good a model is: not for publication"
+        )
+
     def lines(self) -> Iterator[Markdown]:
         """Each note as a line of Markdown, in order."""
         for n, (text, details) in enumerate(self._texts.items()):

@@ -17,7 +17,7 @@ WHOLE = "open_llm_leaderboard"
 """The task under which a leaderboard's average stands."""
 _LC = "length_controlled_win_rate"
 _SHOTS = re.compile(r"(\d+)[- ]shots?\b")
-_GROUPS = ("mmlu", *board.V2)
+_GROUPS = ("mmlu", "mmlu_pro", *board.V2)
 """Tasks that stand for all whose names begin with theirs."""
 _MEAN_OF_TASKS = "acc (mean of tasks)"
 """MMLU as the leaderboard averaged it; lm-eval's own `acc` weighs its tasks by size."""
@@ -27,7 +27,7 @@ def tasks(block: Block) -> list[str]:
     """Tasks a card shows: groups in place of their members; a leaderboard's in its own order."""
     known = [t for t in block.tasks if t != WHOLE or block.kind not in (WHOLE, "lm_eval")]
     groups = [g for g in _GROUPS if g in known]
-    shown = [t for t in known if not any(t.startswith(f"{g}_") for g in groups)]
+    shown = [t for t in known if t in groups or not any(t.startswith(f"{g}_") for g in groups)]
     shown = [t for t in shown if headline(block, t) is not None]
     ordered = [t for t in (*board.V1, *board.DROP, *_IN_V2_TABLES) if t in shown]
     return [*ordered, *(t for t in shown if t not in ordered)]
@@ -52,7 +52,9 @@ def headline(block: Block, task: str) -> str | None:
     if wanted in names:
         return wanted
     primary = [f for f in block.figures if f.estimate.task == task and f.metric.primary]
-    return primary[0].metric.name if primary else None
+    if primary:
+        return primary[0].metric.name
+    return names[0] if names and task in _GROUPS else None  # a group's metrics are not declared
 
 
 def _of_leaderboard(kind: str, task: str, names: Sequence[str]) -> str | None:

@@ -31,6 +31,7 @@ class HubData:
 
 
 _MMLU = "cais/mmlu"
+_MMLU_PRO = "TIGER-Lab/MMLU-Pro"
 _TRUTHFULQA = "truthfulqa/truthful_qa"
 _TASKS: Mapping[str, tuple[str, HubData]] = {
     "arc_challenge": (
@@ -67,7 +68,8 @@ _TASKS: Mapping[str, tuple[str, HubData]] = {
     ),
     "leaderboard_gpqa": ("GPQA", HubData("GPQA", "Idavidrein/gpqa", None, "train")),
     "leaderboard_musr": ("MuSR", HubData("MuSR", "TAUR-Lab/MuSR")),
-    "leaderboard_mmlu_pro": ("MMLU-Pro", HubData("MMLU-Pro", "TIGER-Lab/MMLU-Pro", None, "test")),
+    "leaderboard_mmlu_pro": ("MMLU-Pro", HubData("MMLU-Pro", _MMLU_PRO, None, "test")),
+    "mmlu_pro": ("MMLU-Pro", HubData("MMLU-Pro", _MMLU_PRO, None, "test")),
 }
 """By lm-eval task: heading of a table's column, and the data set."""
 ALPACA_CONFIGS = {"1": "alpaca_eval", "2": "alpaca_eval_gpt4_baseline"}
@@ -113,6 +115,8 @@ def data_of(kind: str, task: str, description: Mapping[str, Json]) -> HubData:
         return HubData("MT-Bench", "HuggingFaceH4/mt_bench_prompts", None, "train")
     if task in _TASKS:
         return _TASKS[task][1]
+    if task.startswith("mmlu_pro_"):
+        return HubData(f"MMLU-Pro {task.removeprefix('mmlu_pro_')}", _MMLU_PRO, task[9:], "test")
     if task.startswith("mmlu_"):
         return HubData(f"MMLU {task.removeprefix('mmlu_')}", _MMLU, task[5:], "test")
     path, config = _described(task, description)

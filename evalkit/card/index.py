@@ -9,7 +9,8 @@
 
 The hub tells entries apart by task, data set, config, split and revision alone: of two with the
 same of these the second's arguments and source are lost.  So there is one entry for each, the
-first in order of runs and benchmarks; what that leaves out is said.
+first in order of runs and benchmarks.  Figures of a weak judge have none.  What is left out is
+said.  `.eval_results` files are of the figures that are chosen here.
 """
 
 from __future__ import annotations
@@ -25,10 +26,39 @@ from evalkit.card.sources import source_of
 from evalkit.tables import figure as shown
 from evalkit.types import Json
 
-__all__ = ["MARK", "Index", "identity", "is_ours", "make_index"]
+__all__ = ["MARK", "Chosen", "Index", "LeftOut", "identity", "is_ours", "make_index"]
 
 MARK = "evalkit"
 """Key of a metric's `args` by which evalkit knows its own entries: the version that wrote it."""
+
+
+_HAS_ONE = (
+    "the index has an entry for these data already, and the hub keeps one; --only names benchmarks "
+    "to choose"
+)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A figure of the model, and the benchmark entry it is of."""
+
+    figure: Figure
+    block: Block
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A figure that the index does not hold."""
+
+    figure: Figure
+    block: Block
+    why: str
+
+    @property
+    def said(self) -> str:
+        """Task, metric and value."""
+        e = self.figure.estimate
+        return f"{e.task} {e.metric} {shown(e.point, e.unit)}"
 
 
 @dataclass(frozen=True)
@@ -36,8 +66,20 @@ class Index:
     """The entries of one model."""
 
     results: tuple[dict[str, Json], ...]
-    left_out: tuple[str, ...]
-    """What is not in it, and why, a sentence each."""
+    figures: tuple[Chosen, ...]
+    """What they are made from, in order of runs and benchmarks."""
+    without: tuple[LeftOut, ...]
+    undefined: tuple[str, ...]
+    """Figures that have no value, and why, a sentence each."""
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What is not in it, and why, a sentence each."""
+        grouped: dict[tuple[str, str], list[str]] = {}
+        for one in self.without:
+            grouped.setdefault((one.block.title, one.why), []).append(one.said)
+        said = (f"{title}: {', '.join(of)}: {why}" for (title, why), of in grouped.items())
+        return (*said, *self.undefined)
 
 
 def make_index(material: Material, published_at: str | None = None) -> Index:
@@ -48,25 +90,35 @@ def make_index(material: Material, published_at: str | None = None) -> Index:
         published_at: Where the runs can be seen; the source of figures computed in them.
     """
     results: dict[tuple[Any, ...], dict[str, Json]] = {}
-    repeated: dict[str, list[str]] = {}
+    chosen, without = [], []
+    for figure, block in _headlines(material):
+        if figure.weak_judge:
+            without.append(LeftOut(figure, block, _weak(figure)))
+            continue
+        entry = _entry(figure, block, material, published_at)
+        known = results.setdefault(identity(entry), entry)
+        if known is entry or _added(known, entry):
+            chosen.append(Chosen(figure, block))
+        else:
+            without.append(LeftOut(figure, block, _HAS_ONE))
+    undefined = tuple(_undefined(material))
+    return Index(tuple(results.values()), tuple(chosen), tuple(without), undefined)
+
+
+def _headlines(material: Material) -> Iterator[tuple[Figure, Block]]:
     for block in material.blocks:
         for task in headlines.tasks(block):
             for metric in headlines.metrics(block, task):
                 figure = block.find(material.candidate, task, metric)
-                if figure is None:
-                    continue
-                entry = _entry(figure, block, material, published_at)
-                known = results.setdefault(identity(entry), entry)
-                if known is not entry and not _added(known, entry):
-                    e = figure.estimate
-                    said = f"{task} {metric} {shown(e.point, e.unit)}"
-                    repeated.setdefault(block.title, []).append(said)
-    left_out = [
-        f"{title}: {', '.join(said)}: the index has an entry for these data already, and the hub "
-        f"keeps one; --only chooses benchmarks"
-        for title, said in repeated.items()
-    ]
-    return Index(tuple(results.values()), (*left_out, *_undefined(material)))
+                if figure is not None:
+                    yield figure, block
+
+
+def _weak(figure: Figure) -> str:
+    return (
+        f"judged by {figure.weak_judge}, a model of the same suite: figures of such a judge are "
+        f"not published"
+    )
 
 
 def identity(result: Mapping[str, Json]) -> tuple[Any, ...]:
@@ -187,7 +239,6 @@ def _computed(figure: Figure) -> dict[str, Json]:
     }
     if judge is not None:
         found |= {"judge": judge.who, "judge_protocol": judge.protocol or None}
-        found["judge_is_of_the_suite"] = judge.is_local or None
     return found
 
 

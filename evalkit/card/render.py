@@ -13,7 +13,8 @@ prints is escaped, so that a name cannot break a table):
     refused        why there are no such sentences, where there are none
     settings       how each benchmark was asked and judged, a list
     made_by        runs and commands, a list
-    results        all of the above but the front matter, as the package's own card has it
+    results        all of the above but the front matter, as the package's own card has it, where
+                   it stands between markers: `card update` writes anew what does
 
 It runs in Jinja's sandbox and may include files of its own folder.
 """

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.card import headlines, hub
-from evalkit.card.claims import weakly_judged
 from evalkit.card.figures import Block, Figure, Material
-from evalkit.card.footnotes import Footnotes, Markdown, linked, remarks
+from evalkit.card.footnotes import Footnotes, Markdown, remarks
 from evalkit.compare.words import metric_words
 from evalkit.tables import MISSING, count, escape_markdown, figure, one_line, visible
 from evalkit.types import Estimate
@@ -73,24 +72,13 @@ def chat_table(material: Material) -> CardTable | None:
     if not list(_estimates(columns, models)):
         return None
     key = next((c for c in columns if c.key and "AlpacaEval" in c.name), columns[0])
-    table = _table("Chat benchmarks", (columns, key), models, material, notes)
-    return replace(table, notes=(*_weak_judges(blocks, material), *table.notes))
+    return _table("Chat benchmarks", (columns, key), models, material, notes)
 
 
 def academic_tables(material: Material) -> list[CardTable]:
     """One table for each benchmark entry of tasks with right answers."""
     blocks = [b for b in material.blocks if b.kind not in headlines.CHAT]
     return [table for block in blocks if (table := _academic(block, material)) is not None]
-
-
-def _weak_judges(blocks: Sequence[Block], material: Material) -> Iterator[Markdown]:
-    weak = weakly_judged(material.runs)
-    for block in blocks:
-        if block.entry in weak:
-            yield linked(
-                f"{block.title}: judged by {weak[block.entry]}, a model of the same suite; such a "
-                f"judge shows that everything works, not how good a model is."
-            )
 
 
 # --- columns ------------------------------------------------------------------------------------
@@ -140,7 +128,7 @@ def _stated(
     common = frozenset(set.intersection(*said)) if len(said) > 1 else frozenset()
 
     def render(f: Figure) -> str:
-        marks = notes.source(f, name, common)
+        marks = notes.weak_judge(f) + notes.source(f, name, common)
         if f.estimate.n_missing and f.estimate.n:
             text = f"{f.estimate.model}: {count(f.estimate.n_missing)}"
             marks += notes.mark(f"{name} leaves out samples without a score", text)
@@ -154,7 +142,7 @@ def _lc(block: Block, task: str, notes: Footnotes) -> _Column:
     name = f"{block.title} LC win rate"
 
     def render(f: Figure) -> str:
-        marks = notes.source(f, name)
+        marks = notes.weak_judge(f) + notes.source(f, name)
         if not f.is_published:
             marks += notes.mark(f"{name}: {_without_fit(f.estimate.method)}")
             capped = block.find(f.estimate.model, task, _CAPPED)

@@ -50,6 +50,7 @@ def command(**given: Any) -> int:
     Changed are evalkit's own entries of the model-index and the text between markers
     (<!-- evalkit:results --> … <!-- /evalkit:results -->; also chat, academic, all).  A card
     without markers gets them below its heading on results.  Everything else stays byte for byte.
+    Figures that a model of the same suite judged are marked in the tables and not in the index.
     """
     asked = _Options(**given)
     if asked.push is not None and (asked.dry_run or asked.check):

@@ -44,7 +44,9 @@ class _Options:
 def command(**given: Any) -> None:
     """Write the card of one model from RUNS: front matter, tables, and what may be said.
 
-    Figures that the index cannot hold are named on standard error.
+    What stands between the markers (<!-- evalkit:results -->) is what `card update` writes anew.
+    Figures that a model of the same suite judged are marked in the tables and are not in the index:
+    such a judge is weak.  Figures that the index does not hold are named on standard error.
     """
     from evalkit import card, store
 
@@ -64,6 +66,13 @@ def command(**given: Any) -> None:
     else:
         made.require_valid()
         text = made.text(asked.template)
+        if asked.template is not None and "<!-- evalkit:" not in text:
+            click.echo(
+                "the template has no markers, so that card update would add its tables to these: "
+                "put <!-- evalkit:results --> and <!-- /evalkit:results --> around {{ results }}, "
+                "each on a line of its own",
+                err=True,
+            )
         for reason in made.index.left_out:
             click.echo(f"not in the index: {reason}", err=True)
         if made.claims.refused:

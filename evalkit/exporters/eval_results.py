@@ -9,10 +9,12 @@
 `--out` is the repository's folder.  One model a time, the candidate unless `--model` names another;
 one file per lm-eval task.  Written and read back through huggingface_hub's own functions.
 
-The hub shows only what belongs to a registered benchmark: `_hub_benchmarks.py` has those that
-evalkit knows, with their source; everything else is left out, with the reason.
+The figures are those of the card's `model-index`, chosen there: one for each data set.  Of these
+the hub shows only what belongs to a registered benchmark: `_hub_benchmarks.py` has those that
+evalkit knows, with their source.  Everything else is left out, with the reason.
 
-Values are in percent, as other entries are.  A figure that someone else published is never written.
+Values are in percent, as other entries are.  A figure that someone else published is written with
+the address where it was, and not where it has none.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
+from evalkit import card
+from evalkit.card.index import Chosen
 from evalkit.compare.doubts import doubts
 from evalkit.compare.words import level_text
 from evalkit.errors import ExportError
@@ -43,6 +47,8 @@ class EvalResultsSpec(ExportSpec):
     """What that is called; needs source_url."""
     date: dt.date | None = None
     """When it was measured, as YYYY-MM-DD; default: when the run began."""
+    only: str = ""
+    """Only these benchmark entries of the runs, with commas, as `card write --only` has it."""
 
 
 class EvalResults:
@@ -56,15 +62,27 @@ class EvalResults:
     def export(self, runs: Sequence[Run]) -> Exported:
         """A file per registered task; what is left out, and why, in the notes."""
         model = _model(runs, self._spec.models)
+        only = [name.strip() for name in self._spec.only.split(",") if name.strip()]
+        material = card.gather(runs, model, only, allow_unpublishable=True)
+        index = card.make_index(material)
         files: dict[str, bytes] = {}
         left: dict[str, list[str]] = {}
-        for run, row in _figures(runs, model):
-            reason = _why_not(run, row)
+        for one in index.without:
+            e = one.figure.estimate
+            if e.task in REGISTERED:
+                said = f"{one.said} of {one.block.title}"
+                left.setdefault(one.why.replace("--only", "--set only="), []).append(said)
+            else:
+                left.setdefault(_unregistered(e.task), []).append(e.task)
+        taken: dict[str, str] = {}
+        for chosen in index.figures:
+            row = chosen.figure.estimate
+            reason = _why_not(chosen, taken)
             if reason:
                 left.setdefault(reason, []).append(row.task)
             else:
-                name = f".eval_results/{about.file_part(row.task)}.yaml"
-                about.add(files, name, self._yaml(run, row))
+                taken[REGISTERED[row.task].dataset] = row.task
+                files[f".eval_results/{about.file_part(row.task)}.yaml"] = self._yaml(chosen)
         notes = [f"left out: {', '.join(dict.fromkeys(t))}: {why}" for why, t in left.items()]
         if not files:
             raise ExportError(
@@ -73,29 +91,42 @@ class EvalResults:
             )
         return Exported(files, tuple(notes))
 
-    def _yaml(self, run: Run, row: Estimate) -> bytes:
+    def _yaml(self, chosen: Chosen) -> bytes:
         import yaml  # what huggingface_hub itself reads and writes these files with
         from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-        spec, place = self._spec, REGISTERED[row.task]
+        spec, run, row = self._spec, chosen.figure.run, chosen.figure.estimate
         if spec.source_name and not spec.source_url:
             raise ExportError("source_name needs source_url, which the hub links it to")
+        place = REGISTERED[row.task]
         assert row.point is not None
-        day, moment = spec.date, about.began(run)
-        if day is None and moment is not None:
-            day = moment.date()
+        theirs = card.source_of(chosen.figure) if chosen.figure.is_published else None
         entry = EvalResultEntry(
             dataset_id=place.dataset,
             task_id=place.task,
             value=float(row.point),
-            dataset_revision=_data(run, row).get("revision"),
-            date=None if day is None else day.isoformat(),
-            source_url=spec.source_url,
-            source_name=spec.source_name,
-            notes=str(about.text(_notes(run, row))),
+            dataset_revision=None if theirs else _data(run, row).get("revision"),
+            date=_date(chosen) if theirs else self._day(run),
+            source_url=theirs.url if theirs else spec.source_url,
+            source_name=theirs.name if theirs else spec.source_name,
+            notes=str(about.text(_notes(chosen))),
         )
         rows = eval_result_entries_to_yaml([entry])
         return yaml.safe_dump(rows, sort_keys=False, allow_unicode=True).encode()
+
+    def _day(self, run: Run) -> str | None:
+        moment = about.began(run)
+        day = self._spec.date or (None if moment is None else moment.date())
+        return None if day is None else day.isoformat()
+
+
+def _date(chosen: Chosen) -> str | None:
+    """When others published it, where that is a day."""
+    said = chosen.figure.stated
+    try:
+        return None if said is None else dt.date.fromisoformat(said.date).isoformat()
+    except ValueError:
+        return None
 
 
 def _model(runs: Sequence[Run], wanted: Sequence[str]) -> str:
@@ -114,37 +145,30 @@ def _model(runs: Sequence[Run], wanted: Sequence[str]) -> str:
     return found[0]
 
 
-def _figures(runs: Sequence[Run], model: str) -> Iterator[tuple[Run, Estimate]]:
-    """The headline figure of every task and group."""
-    for run in runs:
-        for entry in about.entries(run):
-            headlines = set()
-            for row in about.figures_of(run, model, entry):
-                if row.point is not None and row.task not in headlines and _is_headline(run, row):
-                    headlines.add(row.task)
-                    yield run, row
-
-
-def _is_headline(run: Run, row: Estimate) -> bool:
-    """The task's primary metric; of a group, which declares none, its first figure."""
-    if row.category is not None:
-        return False
-    metrics = about.declared(run, row.benchmark, row.task)
-    return not metrics or any(m.get("name") == row.metric and m.get("primary") for m in metrics)
-
-
-def _why_not(run: Run, row: Estimate) -> str:
+def _why_not(chosen: Chosen, taken: Mapping[str, str]) -> str:
     """Why a figure does not belong on the hub's leaderboards; empty where it does."""
+    run, row = chosen.figure.run, chosen.figure.estimate
     place = REGISTERED.get(row.task)
     if place is None:
-        known = (why for start, why in REASONS.items() if row.task.startswith(start))
-        return next(known, "no registered benchmark of the hub, as far as evalkit knows")
-    path = _data(run, row).get("path")
+        return _unregistered(row.task)
+    if chosen.figure.is_published:
+        path = None
+        if card.source_of(chosen.figure) is None:
+            return "someone else published it, at no address that the hub could link to"
+    else:
+        path = _data(run, row).get("path")
     if path is not None and ALIASES.get(path, path) != place.dataset:
         return f"asked on data {path!r}, the leaderboard is of {place.dataset!r}"
     if row.unit != "percent":
         return f"{row.metric} is not a share, which the leaderboard shows"
+    if place.dataset in taken:
+        return f"the leaderboard of {place.dataset} has a figure already, of {taken[place.dataset]}"
     return ""
+
+
+def _unregistered(task: str) -> str:
+    known = (why for start, why in REASONS.items() if task.startswith(start))
+    return next(known, "no registered benchmark of the hub, as far as evalkit knows")
 
 
 def _data(run: Run, row: Estimate) -> Mapping[str, str | None]:
@@ -159,21 +183,27 @@ def _data(run: Run, row: Estimate) -> Mapping[str, str | None]:
     return {}
 
 
-def _notes(run: Run, row: Estimate) -> str:
-    said = about.description(run, row.benchmark)
-    task = said.get("tasks", {}).get(row.task, {})
-    shots = about.shots(task)
-    version = said.get("lm_eval")
-    parts = [f"lm-eval {version} {row.task}" if version else f"lm-eval {row.task}"]
-    parts += [] if shots is None else [f"{shots} shots"]
-    parts.append(row.metric)
-    if row.low is not None:
-        bounds = interval(row.low, row.high, row.unit)
-        parts.append(f"{level_text(row.level)} interval {bounds}")
-    if row.n:
-        missing = f" ({count(row.n_missing)} missing)" if row.n_missing else ""
-        parts.append(f"n = {count(row.n)}{missing}")
-    parts.append(f"evalkit run {run.manifest.get('run_id')}")
+def _notes(chosen: Chosen) -> str:
+    run, row = chosen.figure.run, chosen.figure.estimate
     found = doubts(run, [row.model])
     marked = [f"NOT FOR PUBLICATION: {'; '.join(found)}"] if found else []
-    return "; ".join([*marked, ", ".join(parts)])
+    return "; ".join([*marked, ", ".join(_said(chosen))])
+
+
+def _said(chosen: Chosen) -> Iterator[str]:
+    run, row = chosen.figure.run, chosen.figure.estimate
+    version = about.description(run, row.benchmark).get("lm_eval")
+    is_published = chosen.figure.is_published
+    yield f"lm-eval {version} {row.task}" if version and not is_published else f"lm-eval {row.task}"
+    shots = card.shots(chosen.figure, chosen.block)
+    if shots is not None:
+        yield f"{shots} shots"
+    yield row.metric
+    if is_published:
+        yield "published by others, not measured here"
+    if row.low is not None:
+        yield f"{level_text(row.level)} interval {interval(row.low, row.high, row.unit)}"
+    if row.n:
+        missing = f" ({count(row.n_missing)} missing)" if row.n_missing else ""
+        yield f"n = {count(row.n)}{missing}"
+    yield f"evalkit run {run.manifest.get('run_id')}"

@@ -27,6 +27,12 @@ def made(run: Run) -> card.Card:
 
 @pytest.fixture(scope="module")
 def run() -> Run:
+    return build_run(Path("run"), Plan(published=True, local_judge=False))
+
+
+@pytest.fixture(scope="module")
+def weak() -> Run:
+    """The same, judged by a model of the suite."""
     return build_run(Path("run"), Plan(published=True))
 
 
@@ -104,7 +110,40 @@ def test_the_chat_table_is_sorted_and_marks_what_was_published(run: Run) -> None
     assert "± " in by_name["smollm2"][2]
     assert "<sup>a</sup> Published, not measured here: <https://leaderboard.example>" in text
     assert "not necessarily told apart" in text
-    assert "AlpacaEval 1: judged by base-judge, a model of the same suite" in text
+    assert "a model of the same suite" not in text
+
+
+def test_figures_of_a_weak_judge_are_marked_and_not_in_the_index(weak: Run) -> None:
+    written = made(weak)
+    assert {r["dataset"]["name"] for r in written.index.results} == {"opposites", "sums"}
+    point = next(
+        f"{e.point:.2f}"
+        for e in weak.estimates
+        if (e.model, e.metric) == ("quick-lora", "win_rate") and not e.source
+    )
+    why = "judged by base-judge, a model of the same suite: figures of such a judge are not publi"
+    (said,) = [s for s in written.index.left_out if s.startswith("AlpacaEval 1: ")]
+    assert said.startswith(f"AlpacaEval 1: alpaca_eval win_rate {point}: {why}")
+    assert any(
+        s.startswith("MT-Bench: mt_bench score ") and why in s for s in written.index.left_out
+    )
+    text = written.part("chat")
+    rows = {row[0]: row for row in cells(text)}
+    for model in ("**quick-lora**", "smollm2"):
+        assert "<sup>b</sup>" in rows[model][1]
+        assert "<sup>b</sup>" in rows[model][2]
+    assert "<sup>b</sup>" not in rows["claude-2"][2], "someone else's figure"
+    assert (
+        "<sup>b</sup> Judged by base-judge, a model of the same suite; such a judge shows that "
+        "everything works, not how good a model is: not for publication."
+    ) in text
+
+
+def test_a_judge_is_known_by_the_suite_where_records_are_gone(weak: Run) -> None:
+    told = with_suite(replace(weak, records=()), {"type": "mt_bench", "judge": "base-judge"})
+    names = {r["dataset"]["name"] for r in made(told).index.results}
+    assert "MT-Bench" not in names
+    assert "AlpacaEval" in names, "who judged is not known"
 
 
 def test_undefined_figures_are_left_out_and_said(run: Run) -> None:
@@ -121,12 +160,12 @@ def test_undefined_figures_are_left_out_and_said(run: Run) -> None:
     assert row[-1] == MISSING
 
 
-def test_sentences_are_compares_and_a_weak_judge_says_prefers(run: Run) -> None:
+def test_sentences_are_compares_and_a_weak_judge_says_prefers(weak: Run) -> None:
     from evalkit import compare
 
-    rows = compare.compare([run], "quick-lora", ["smollm2"], compare.Options())
+    rows = compare.compare([weak], "quick-lora", ["smollm2"], compare.Options())
     allowed = {row.sentence for row in rows if row.headline}
-    said = [str(s).replace("\\", "") for s in made(run).claims.sentences]
+    said = [str(s).replace("\\", "") for s in made(weak).claims.sentences]
     assert len(said) == 4
     for sentence in said:
         assert sentence in allowed or sentence.startswith("A weak judge prefers")
@@ -315,17 +354,18 @@ def test_own_questions_are_not_called_the_benchmarks(run: Run) -> None:
     assert "own questions (mine.jsonl), not the public ones" in linked_text(written)
 
 
-def test_the_judge_is_named_and_a_weak_one_called_so(run: Run) -> None:
-    written = made(with_suite(run, {"type": "alpaca_eval", "judge": "base-judge"}))
+def test_the_judge_is_named_and_a_weak_one_called_so(run: Run, weak: Run) -> None:
+    entry = {"type": "alpaca_eval", "judge": "base-judge"}
+    written = made(with_suite(run, entry))
     args = next(
         r["metrics"][0]["args"]
         for r in written.index.results
         if r["dataset"]["name"] == "AlpacaEval"
     )
     assert (args["judge"], args["judge_protocol"]) == ("base-judge", "logprob")
-    assert args["judge_is_of_the_suite"] is True
+    assert "weak judge" not in linked_text(written)
     assert "judge base-judge; a model of the same suite, which is a weak judge" in linked_text(
-        written
+        made(with_suite(weak, entry))
     )
 
 

@@ -129,14 +129,52 @@ def test_an_undefined_figure_is_not_written_as_a_number() -> None:
         export(replace(run, estimates=rows))
 
 
-def test_someone_elses_figure_is_not_ours_to_write() -> None:
-    run = exportable_run(Path("r"))
+def published(run: Run, source: str) -> Run:
+    """`run` with its figures of gsm8k as someone else's."""
     rows = tuple(
-        replace(e, method="published", source="a leaderboard") if e.task == "gsm8k" else e
+        replace(e, method="published", source=source) if e.task == "gsm8k" else e
         for e in run.estimates
     )
-    with pytest.raises(ExportError, match="nothing of 'quick-lora'"):
-        export(replace(run, estimates=rows))
+    return replace(run, estimates=rows)
+
+
+def test_someone_elses_figure_is_written_with_its_address_or_not_at_all() -> None:
+    run = exportable_run(Path("r"))
+    with pytest.raises(ExportError, match=r"left out: gsm8k: .*at no address"):
+        export(published(run, "a leaderboard"))
+    (entry,) = entries(export(published(run, "https://example.org/board"), date="2026-01-31"))
+    assert (entry.source_url, entry.date) == ("https://example.org/board", None)
+    assert "published by others, not measured here" in entry.notes
+    (wanted,) = (e for e in run.estimates if (e.model, e.task) == ("quick-lora", "gsm8k"))
+    assert entry.value == wanted.point
+
+
+def test_of_two_tasks_of_one_leaderboard_the_first_is_written() -> None:
+    run = exportable_run(Path("r"))
+    both = renamed(run, "gsm8k_cot")
+    tasks = {**_entry(run)["tasks"], **_entry(both)["tasks"]}
+    said = {**_entry(run)["description"]}
+    said["tasks"] = {**said["tasks"], **_entry(both)["description"]["tasks"]}
+    benchmarks = [
+        {**b, "tasks": tasks, "description": said} if b["name"] == "lm_eval" else b
+        for b in run.manifest["benchmarks"]
+    ]
+    more = [e for e in both.estimates if e.task == "gsm8k_cot"]
+    done = export(
+        replace(
+            run,
+            manifest={**run.manifest, "benchmarks": benchmarks},
+            estimates=(*run.estimates, *more),
+        )
+    )
+    assert list(done.files) == [".eval_results/gsm8k.yaml"]
+    why = "gsm8k_cot: the leaderboard of openai/gsm8k has a figure already, of gsm8k"
+    assert any(why in note for note in done.notes)
+
+
+def _entry(run: Run) -> dict[str, Json]:
+    found: dict[str, Json] = next(b for b in run.manifest["benchmarks"] if b["name"] == "lm_eval")
+    return found
 
 
 def test_one_model_a_time() -> None:

@@ -86,5 +86,13 @@ def test_gsm8k_is_what_the_hub_has_a_leaderboard_for(run: Run) -> None:
     assert name == ".eval_results/gsm8k.yaml"
     (entry,) = yaml.safe_load(content)
     assert entry["dataset"] == {"id": "openai/gsm8k", "task_id": "gsm8k"}
+    assert round(entry["value"], 2) == 15.16, "the leaderboard's, which comes first in the suite"
+    assert entry["source"]["name"] == "Open LLM Leaderboard"
+    assert "results_2023-11-29" in entry["source"]["url"]
+    assert entry["date"] == "2023-11-29"
+    assert "published by others, not measured here" in entry["notes"]
+    ((_, content),) = files(run, "eval_results", only="notus-lm-eval").items()
+    (entry,) = yaml.safe_load(content)
     assert round(entry["value"], 2) == 39.50
+    assert "source" not in entry
     assert "n = 1,319" in entry["notes"]

@@ -70,6 +70,8 @@ class Plan:
     advantage: float = 0.12
     """How much likelier the candidate is to do well."""
     published: bool = False
+    local_judge: bool = True
+    """A model of the suite judges, whose figures are not published."""
     say: Callable[[str], str] = field(default=str)
 
 
@@ -215,7 +217,7 @@ def _manifest(plan: Plan, roles: dict[str, str]) -> dict[str, Json]:
                 "engine": {"type": "fake"},
                 "protocol": "logprob",
                 "caps": {},
-                "local": True,
+                "local": plan.local_judge,
             }
         ],
         "benchmarks": [_benchmark(plan, name, n) for name, n in sizes.items()],

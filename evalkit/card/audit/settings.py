@@ -18,6 +18,11 @@ _DATED = re.compile(
     re.IGNORECASE,
 )
 """Judges of which there is one version only, as they are named."""
+_BY = re.compile(
+    r"\b(?:judged|graded|rated|annotated) by (?!(?:the|a|an|its?|our|this|us)\b)[`*]*\w",
+    re.IGNORECASE,
+)
+"""A judge of any name; only of those that `names_judge` knows are there versions to be told."""
 _SAMPLES = re.compile(
     r"\b(?:805|80|160)\b|\bn\s*=\s*\d|\b\d+ (?:samples|instructions|questions|prompts)\b|±|^n$",
     re.MULTILINE,
@@ -56,9 +61,10 @@ def _judging(numbers: Sequence[Number], said: str) -> Iterator[str]:
         return
     names = " and ".join(dict.fromkeys(_name(n) for n in judged))
     stated = {n.label.judge for n in judged} - {None}
-    if not stated and not names_judge(said):
+    is_known = bool(stated) or names_judge(said)
+    if not is_known and not _BY.search(said):
         yield f"who judged {names}"
-    elif not _DATED.search("\n".join((judging_lines(said), *map(str, stated)))):
+    elif is_known and not _DATED.search("\n".join((judging_lines(said), *map(str, stated)))):
         yield f"which version of the judge judged {names}"
 
 

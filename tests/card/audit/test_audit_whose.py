@@ -15,7 +15,7 @@ from evalkit.card.audit.shapes import OWN, Audit
 from evalkit.errors import DataError
 from tests.support.runs import Plan, build_run
 
-RUN = build_run(Path("run"), Plan(published=True))
+RUN = build_run(Path("run"), Plan(published=True, local_judge=False))
 KNOWN = Evidence(list(run_facts(RUN)), [RUN], ["run"])
 NAME = "my-org/final"
 WRITTEN = cards.Card(cards.gather([RUN]), NAME).text()

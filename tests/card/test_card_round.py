@@ -1,0 +1,169 @@
+"""From one run: write, update, audit and export say the same of every figure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit import card, exporters, store
+from evalkit.card import audit, front_matter
+from evalkit.card.audit.facts import run_facts
+from evalkit.exporters._hub_benchmarks import ALIASES, REGISTERED
+from evalkit.types import Json, Run
+from tests.support.cards import stored
+from tests.support.cli import evalkit
+from tests.support.exports import exportable_run
+from tests.support.properties import examples
+from tests.support.runs import Plan, build_run
+
+PLANS = {
+    "plain": Plan(),
+    "judged": Plan(seed=5, published=True, local_judge=False),
+    "three models": Plan(models=("a-1", "b", "c"), seed=7, local_judge=False),
+    "small": Plan(samples=(6, 5, 9), seed=12, published=True),
+}
+
+
+def made(run: Run) -> card.Card:
+    material = card.gather([run])
+    return card.Card(material, material.candidate)
+
+
+def values(text: str) -> dict[str, float]:
+    """Every value of a card's index, by data set and metric."""
+    (model,) = front_matter.load(front_matter.split(text).yaml)["model-index"]
+    return {
+        f"{r['dataset']['type']} {m['type']}": m["value"]
+        for r in model["results"]
+        for m in r["metrics"]
+    }
+
+
+def exported(run: Run) -> dict[str, float]:
+    """Every value of `.eval_results`, by data set."""
+    done = exporters.export([run], exporters.settings("eval_results", {}), "eval_results")
+    entries = [e for content in done.files.values() for e in yaml.safe_load(content)]
+    return {e["dataset"]["id"]: e["value"] for e in entries}
+
+
+def agree(run: Run) -> None:
+    written = made(run)
+    text = written.text()
+    updated = card.update(text, written)
+    assert updated.new == text
+    held = audit.audit(audit.parse_card(text), audit.Evidence(list(run_facts(run)), [run], ["r"]))
+    assert {n.verdict for n in held.numbers} <= {"confirmed", "no evidence"}
+    assert [p for p in held.problems if p.wrong] == []
+    found = values(text)
+    for data, value in exported(run).items():
+        assert [v for name, v in found.items() if name.startswith(f"{data} ")] == [value]
+    in_index = {ALIASES.get(name, name) for name in (n.partition(" ")[0] for n in found)}
+    places = {place.dataset for place in REGISTERED.values()}
+    assert in_index & places == set(exported(run))
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_write_update_audit_and_export_agree(name: str) -> None:
+    agree(exportable_run(Path("run"), PLANS[name]))
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_of_the_notus_run_too(public_data: Path, tmp_path: Path) -> None:
+    done = evalkit(tmp_path, "run", "notus", "--set", f"data.mirror={public_data}", "--out", "run")
+    assert done.code == 0, done.err
+    run = store.read_run(tmp_path / "run")
+    agree(run)
+    assert round(exported(run)["openai/gsm8k"], 2) == 15.16, "the leaderboard's, as in the index"
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> Run:
+    """Synthetic runs of any size, judge and names."""
+    names = st.sampled_from(
+        ["a", "my-adapter", "M 7B (β)", "<!-- x -->", "a|b", "---", "'q\"", "🤗"]
+    )
+    plan = Plan(
+        models=tuple(draw(st.lists(names, min_size=1, max_size=3, unique=True))),
+        samples=(draw(st.integers(2, 9)), draw(st.integers(2, 9)), draw(st.integers(2, 9))),
+        seed=draw(st.integers(0, 99)),
+        published=draw(st.booleans()),
+        local_judge=draw(st.booleans()),
+    )
+    return build_run(Path("run"), plan)
+
+
+@given(runs())
+@examples(25)
+def test_a_card_that_was_just_written_is_up_to_date(run: Run) -> None:
+    written = made(run)
+    text = written.text()
+    assert card.update(text, written).new == text
+
+
+@given(runs(), st.integers(100, 120))
+@examples(10)
+def test_a_later_run_leaves_nothing_of_the_earlier_one(run: Run, seed: int) -> None:
+    plan = Plan(
+        tuple(m["name"] for m in run.manifest["models"]), (4, 4, 4), seed, local_judge=False
+    )
+    later = made(build_run(Path("later"), plan))
+    if later.name == made(run).name:
+        assert card.update(made(run).text(), later).new == later.text()
+
+
+def test_the_command_writes_what_update_finds(tmp_path: Path) -> None:
+    stored(tmp_path / "run", Plan(samples=(4, 4, 4)))
+    assert evalkit(tmp_path, "card", "write", "run", "--out", "card.md").code == 0
+    before = (tmp_path / "card.md").read_bytes()
+    checked = evalkit(tmp_path, "card", "update", "card.md", "run", "--check")
+    assert (checked.code, checked.out) == (0, "card.md: up to date\n")
+    assert evalkit(tmp_path, "card", "update", "card.md", "run").code == 0
+    assert (tmp_path / "card.md").read_bytes() == before
+    assert "judged by base-judge, a model of the same suite" in checked.err
+
+
+def test_one_of_two_figures_of_the_same_data_is_chosen_for_card_and_export_alike() -> None:
+    run = exportable_run(Path("run"), Plan(seed=3, local_judge=False))
+    manifest = json.loads(json.dumps(run.manifest))
+    again: list[Json] = [
+        {**b, "name": "again"} for b in manifest["benchmarks"] if b["name"] == "lm_eval"
+    ]
+    manifest["benchmarks"] = [*manifest["benchmarks"], *again]
+    rows = [
+        replace(e, benchmark="again", point=e.point and e.point / 2)
+        for e in run.estimates
+        if e.benchmark == "lm_eval"
+    ]
+    both = replace(run, manifest=manifest, estimates=(*run.estimates, *rows))
+    first = next(e.point for e in run.estimates if (e.model, e.task) == ("quick-lora", "gsm8k"))
+    assert values(made(both).text())["openai/gsm8k exact_match"] == first
+    done = exporters.export([both], exporters.settings("eval_results", {}), "eval_results")
+    assert exported(both) == {"openai/gsm8k": first}
+    assert any("gsm8k exact_match,strict-match" in n and "again" in n for n in done.notes)
+    assert any("gsm8k exact_match" in s and "again" in s for s in made(both).index.left_out)
+    settings = exporters.settings("eval_results", {"only": "again"})
+    (content,) = exporters.export([both], settings, "eval_results").files.values()
+    only = card.gather([both], only=["again"])
+    assert first is not None
+    assert yaml.safe_load(content)[0]["value"] == first / 2
+    assert values(card.Card(only, "x").text())["openai/gsm8k exact_match"] == first / 2
+
+
+@pytest.mark.parametrize("markers", [True, False])
+def test_a_template_without_markers_is_told_of(tmp_path: Path, markers: bool) -> None:
+    stored(tmp_path / "run", Plan(samples=(4, 4, 4)))
+    part = "<!-- evalkit:results -->\n\n{{ results }}\n\n<!-- /evalkit:results -->\n"
+    body = part if markers else "{{ results }}\n"
+    (tmp_path / "t.md").write_text(f"---\n{{{{ front_matter }}}}\n---\n# A\n\n{body}")
+    done = evalkit(tmp_path, "card", "write", "run", "--template", "t.md", "--out", "card.md")
+    assert done.code == 0, done.err
+    assert ("the template has no markers" in done.err) == (not markers)
+    checked = evalkit(tmp_path, "card", "update", "card.md", "run", "--check")
+    assert checked.code == (0 if markers else 1)
