@@ -9,22 +9,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from evalkit.card import yaml_text
 from evalkit.card.front_matter import LINE_END, Parts, load
-from evalkit.card.index import is_ours
+from evalkit.card.index import identity, is_ours
 from evalkit.errors import CardError
 from evalkit.types import Json
 
 __all__ = ["with_results"]
 
 _INDEX = "model-index"
+_Span: TypeAlias = tuple[int, int, tuple[int, ...]]
+"""Where entries begin and end, and their indices."""
 Node: TypeAlias = Any
 """A node of PyYAML's, whose type stubs lack half of its fields."""
 
 
-def with_results(parts: Parts, name: str, results: Sequence[Json]) -> tuple[Parts, dict[str, Json]]:
+def with_results(
+    parts: Parts,
+    name: str,
+    results: Sequence[Json],
+    places: Mapping[int, int] | None = None,
+) -> tuple[Parts, dict[str, Json]]:
     """The card with `results` as evalkit's entries of the model `name`, and its front matter.
 
     Earlier entries of evalkit's are replaced where they stood; all else stays as it is.
@@ -33,6 +41,7 @@ def with_results(parts: Parts, name: str, results: Sequence[Json]) -> tuple[Part
         parts: The card.
         name: A model of its index, or a new one where it has none.
         results: Evalkit's entries; empty takes the earlier ones out.
+        places: By index of another's entry: that of the result which takes its place.
 
     Raises:
         CardError: the front matter cannot be read, or cannot be changed in place.
@@ -43,11 +52,25 @@ def with_results(parts: Parts, name: str, results: Sequence[Json]) -> tuple[Part
     if found is None:
         _append(edit, name, results)
     else:
-        _change(edit, found, (name, results), old.get(_INDEX))
+        _change(edit, found, _New(name, results, places or {}), old.get(_INDEX))
     new = _placed(parts, edit.text())
     data = load(new.yaml)
-    _require_kept(old, data, name, results)
+    _require_kept(old, data, _New(name, results, places or {}))
     return new, data
+
+
+@dataclass(frozen=True)
+class _New:
+    """What is to be written."""
+
+    name: str
+    """Of the model."""
+    results: Sequence[Json]
+    places: Mapping[int, int]
+
+    def is_replaced(self, i: int, result: Json) -> bool:
+        """Whether an entry of the card makes room."""
+        return is_ours(result) or i in self.places
 
 
 def _placed(parts: Parts, yaml_: str) -> Parts:
@@ -168,12 +191,10 @@ def _append(edit: _Edit, name: str, results: Sequence[Json]) -> None:
     edit.replace(end, end, f"\n{text}" if edit.source else text)
 
 
-def _change(
-    edit: _Edit, field: tuple[Node, Node], new: tuple[str, Sequence[Json]], old: Json
-) -> None:
+def _change(edit: _Edit, field: tuple[Node, Node], new: _New, old: Json) -> None:
     import yaml
 
-    name, results = new
+    name, results = new.name, new.results
     node = field[1]
     if not old:
         _fill(edit, field, [{"name": name, "results": list(results)}], _column(field[0]))
@@ -182,14 +203,13 @@ def _change(
         raise CardError(f"{_INDEX}: {old!r:.80}; expected a list with one model")
     for item, model in zip(node.value, old, strict=True):
         if isinstance(model, Mapping) and model.get("name") == name:
-            _change_model(edit, item, model, results)
+            _change_model(edit, item, model, new)
             return
     raise CardError(f"{_INDEX}: has no model {name!r}")
 
 
-def _change_model(
-    edit: _Edit, item: Node, model: Mapping[str, Json], results: Sequence[Json]
-) -> None:
+def _change_model(edit: _Edit, item: Node, model: Mapping[str, Json], new: _New) -> None:
+    results = new.results
     field = _field(item, "results", f"{_INDEX} of {model.get('name')!r}")
     old = model.get("results")
     if field is None:
@@ -199,9 +219,9 @@ def _change_model(
     elif not old:
         _fill(edit, field, list(results), _column(field[0]), flow=bool(item.flow_style))
     elif field[1].flow_style:
-        _splice_flow(edit, field[1], old, results)
+        _splice_flow(edit, field[1], old, new)
     else:
-        _splice_block(edit, field, old, results)
+        _splice_block(edit, field, old, new)
 
 
 def _column(key: Node) -> int:
@@ -235,9 +255,9 @@ def _fill(
     edit.replace(at, at, "\n" + yaml_text.block(value, column).rstrip("\n"))
 
 
-def _splice_flow(edit: _Edit, node: Node, old: Sequence[Json], results: Sequence[Json]) -> None:
-    text = ", ".join(yaml_text.flow(result) for result in results)
-    ours = [i for i, result in enumerate(old) if is_ours(result)]
+def _splice_flow(edit: _Edit, node: Node, old: Sequence[Json], new: _New) -> None:
+    text = ", ".join(yaml_text.flow(result) for result in new.results)
+    ours = [i for i, result in enumerate(old) if new.is_replaced(i, result)]
     items = node.value
     if not ours:
         at = items[-1].end_mark.index
@@ -254,21 +274,21 @@ def _splice_flow(edit: _Edit, node: Node, old: Sequence[Json], results: Sequence
             edit.replace(start, following, "")
 
 
-def _splice_block(
-    edit: _Edit, field: tuple[Node, Node], old: Sequence[Json], results: Sequence[Json]
-) -> None:
-    node = field[1]
-    ours = [i for i, result in enumerate(old) if is_ours(result)]
-    text = yaml_text.block(list(results), node.start_mark.column) if results else ""
+def _splice_block(edit: _Edit, field: tuple[Node, Node], old: Sequence[Json], new: _New) -> None:
+    node, results = field[1], new.results
+    ours = [i for i, result in enumerate(old) if new.is_replaced(i, result)]
     if not ours:
+        text = yaml_text.block(list(results), node.start_mark.column) if results else ""
         at = edit.rest_of_line(edit.last(node))
         edit.replace(at, at, f"\n{text}".rstrip("\n"))
         return
     if not results and len(ours) == len(old):
         colon = edit.source.index(":", field[0].end_mark.index) + 1
         edit.replace(colon, colon, " []")
-    for n, (start, end) in enumerate(_joined([_span(edit, node, i) for i in ours])):
-        if n == 0 and text:  # the last line keeps the end it has
+    spans = _joined([(*_span(edit, node, i), (i,)) for i in ours])
+    for (start, end, _), own in zip(spans, _by_span(spans, old, new), strict=True):
+        text = yaml_text.block(own, node.start_mark.column) if own else ""
+        if text:  # the last line keeps the end it has
             edit.replace(start, _without_end(edit, end), text.rstrip("\n"))
         elif end == len(edit.source) and not edit.source[start:end].endswith(("\n", "\r")):
             edit.replace(_without_end(edit, start), end, "")
@@ -276,15 +296,37 @@ def _splice_block(
             edit.replace(start, end, "")
 
 
-def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def _joined(spans: Sequence[_Span]) -> list[_Span]:
     """Spans of which one begins where another ends, as one."""
-    made: list[tuple[int, int]] = []
-    for start, end in spans:
+    made: list[_Span] = []
+    for start, end, members in spans:
         if made and made[-1][1] == start:
-            made[-1] = made[-1][0], end
+            made[-1] = made[-1][0], end, (*made[-1][2], *members)
         else:
-            made.append((start, end))
+            made.append((start, end, members))
     return made
+
+
+def _by_span(spans: Sequence[_Span], old: Sequence[Json], new: _New) -> list[list[Json]]:
+    """The new entries where those of the same data stood, others after the one before them."""
+    home: dict[str, int] = {}
+    for n, (_, _, members) in enumerate(spans):
+        for i in members:
+            known = new.results[new.places[i]] if i in new.places else old[i]
+            home.setdefault(_identity(known), n)
+    made: list[list[Json]] = [[] for _ in spans]
+    at = 0
+    for result in new.results:
+        at = home.get(_identity(result), at)
+        made[at].append(result)
+    return made
+
+
+def _identity(result: Json) -> str:
+    try:
+        return repr(identity(result))
+    except (KeyError, TypeError, AttributeError):
+        return ""
 
 
 def _without_end(edit: _Edit, at: int) -> int:
@@ -306,27 +348,32 @@ def _span(edit: _Edit, node: Node, i: int) -> tuple[int, int]:
 # --- what must not change -----------------------------------------------------------------------
 
 
-def _require_kept(
-    old: Mapping[str, Json], new: Mapping[str, Json], name: str, results: Sequence[Json]
-) -> None:
+def _require_kept(old: Mapping[str, Json], made: Mapping[str, Json], new: _New) -> None:
     """A safety net: no way of writing YAML may make an edit change what is not evalkit's."""
-    written = [r for m in _models(new) if m.get("name") == name for r in _results(m) if is_ours(r)]
+    written = [
+        r for m in _models(made) if m.get("name") == new.name for r in _results(m) if is_ours(r)
+    ]
     # By their text: a foreign NaN equals itself there.
-    if repr(_foreign(old, name)) != repr(_foreign(new, name)) or written != list(results):
+    kept = repr(_foreign(old, new)) == repr(_foreign(made, _New(new.name, (), {})))
+    if not kept or sorted(map(repr, written)) != sorted(map(repr, new.results)):
         raise CardError(
             f"{_INDEX}: this way of writing it cannot be changed in place without changing more; "
             f"write it in block style (one field a line), then try again"
         )
 
 
-def _foreign(data: Mapping[str, Json], name: str) -> Any:
-    models = [
-        {**model, "results": [r for r in _results(model) if not is_ours(r)]}
-        if model.get("name") == name
-        else model
-        for model in _models(data)
-    ]
-    empty = {"name": name, "results": []}
+def _foreign(data: Mapping[str, Json], new: _New) -> Any:
+    models: list[Mapping[str, Json]] = []
+    places = new.places  # of the first model of that name alone
+    for model in _models(data):
+        if model.get("name") == new.name:
+            gone = _New(new.name, (), places)
+            left = [r for i, r in enumerate(_results(model)) if not gone.is_replaced(i, r)]
+            models.append({**model, "results": left})
+            places = {}
+        else:
+            models.append(model)
+    empty = {"name": new.name, "results": []}
     return {k: v for k, v in data.items() if k != _INDEX}, [m for m in models if m != empty]
 
 

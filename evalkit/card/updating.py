@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evalkit.card import checks, front_matter, sections, splice
-from evalkit.card.index import identity, is_ours
+from evalkit.card.foreign import settle
+from evalkit.card.index import is_ours
 from evalkit.card.render import Card
 from evalkit.errors import CardError, Problem
 from evalkit.types import Json
@@ -61,21 +63,28 @@ def update(text: str, card: Card, *, keep_name: bool = True) -> Updated:
     given = front_matter.split(text)
     old = front_matter.load(given.yaml)
     name = _name(old.get("model-index"), card.name, keep_name=keep_name)
-    results, left_out = _without_foreign(card.index.results, old.get("model-index"), name)
+    settled = settle(card.index.results, _entries(old.get("model-index"), name))
     known = _problems(old, given.yaml)
-    parts, new = splice.with_results(given, name, results)
+    parts, new = splice.with_results(given, name, settled.results, settled.places)
     found = _problems(new, parts.yaml)
-    said = {problem.message for problem in known}
-    checks.require([p for p in found if p.message not in said], "the card")
+    said = {_placeless(problem) for problem in known}
+    checks.require([p for p in found if _placeless(p) not in said], "the card")
     body, unlike = sections.fill(given, card.part)
     closing = parts.closing
     if not closing.endswith(("\n", "\r")):
         closing += parts.line_end
     made = front_matter.Parts(parts.before, parts.opening, parts.yaml, closing, body)
-    notes = [f"not in the index: {reason}" for reason in (*card.index.left_out, *left_out)]
+    left_out = (*card.index.left_out, *settled.left_out)
+    notes = [f"not in the index: {reason}" for reason in left_out]
+    notes += [f"taken over: {note}" for note in settled.taken_over]
     notes += [f"left as it is: {note}" for note in unlike]
     notes += [f"was there before: {problem}" for problem in known]
     return Updated(text, str(made), tuple(notes))
+
+
+def _placeless(problem: Problem) -> str:
+    """What a problem is, wherever the entries before it have moved it."""
+    return re.sub(r"\[\d+\]", "[]", problem.message)
 
 
 def _problems(data: Mapping[str, Json], text: str) -> list[Problem]:
@@ -105,26 +114,10 @@ def _is_list(index: Json) -> bool:
     return isinstance(index, list)
 
 
-def _without_foreign(
-    results: Sequence[dict[str, Json]], index: Json, name: str
-) -> tuple[list[dict[str, Json]], list[str]]:
-    """Entries whose data set no one else's entry has, and why the others are not written."""
-    taken = set()
+def _entries(index: Json, name: str) -> list[Json]:
+    """What the card's index has of a model; the first of that name is the one that is changed."""
     for model in index if isinstance(index, list) else ():
         if isinstance(model, Mapping) and model.get("name") == name:
-            taken |= {_identity(r) for r in model.get("results") or () if not is_ours(r)}
-    kept = [r for r in results if repr(identity(r)) not in taken]
-    reasons = [
-        f"{r['dataset']['name']}: the card has an entry of that data set which evalkit did not "
-        f"write, and the hub keeps one; remove that one if this is to stand there"
-        for r in results
-        if repr(identity(r)) in taken
-    ]
-    return kept, reasons
-
-
-def _identity(result: Json) -> str:
-    try:
-        return repr(identity(result))
-    except (KeyError, TypeError, AttributeError):
-        return ""
+            results = model.get("results")
+            return results if isinstance(results, list) else []
+    return []

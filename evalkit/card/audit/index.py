@@ -11,6 +11,7 @@ from evalkit.card.audit.labels import Vocabulary, merged
 from evalkit.card.audit.matching import Matcher
 from evalkit.card.audit.measures import metrics_of
 from evalkit.card.audit.printed import decimals_of, parse_number
+from evalkit.card.audit.repeats import repeated_measurements
 from evalkit.card.audit.shapes import Card, Checked, Label, Number, Printed, Problem
 from evalkit.card.hub import ALPACA_CONFIGS
 from evalkit.card.index import MARK
@@ -78,6 +79,7 @@ def index_problems(
             message="the model-index holds no result, though the tables give the model's: the hub "
             "shows none of them",
         )
+    yield from repeated_measurements(card)
     plain = list(_plain(tables))
     for checked in inside:
         for other in plain:
