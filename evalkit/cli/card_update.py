@@ -50,6 +50,9 @@ def command(**given: Any) -> int:
     Changed are evalkit's own entries of the model-index and the text between markers
     (<!-- evalkit:results --> … <!-- /evalkit:results -->; also chat, academic, all).  A card
     without markers gets them below its heading on results.  Everything else stays byte for byte.
+    But an entry of the card's author that is the same measurement with the same value, be it as a
+    share of 1 or under another name of its data set, becomes evalkit's.  One with another value
+    stays, and evalkit's is not written beside it.  Both are said on standard error.
     Figures that a model of the same suite judged are marked in the tables and not in the index.
     """
     asked = _Options(**given)

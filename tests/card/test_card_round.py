@@ -167,3 +167,30 @@ def test_a_template_without_markers_is_told_of(tmp_path: Path, markers: bool) ->
     assert ("the template has no markers" in done.err) == (not markers)
     checked = evalkit(tmp_path, "card", "update", "card.md", "run", "--check")
     assert checked.code == (0 if markers else 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "is_named"),
+    [
+        ("MT-Bench: judged by base-judge, a model of the same suite.", True),
+        ("Judged by `my-judge`.", True),
+        ("Answers are graded by Prometheus-eval.", True),
+        ("Answers are judged by a strong model.", False),
+        ("Answers are judged by the judge.", False),
+        ("Answers are judged.", False),
+    ],
+)
+def test_a_judge_of_any_name_below_a_table_says_who_judged(said: str, is_named: bool) -> None:
+    text = f"# M\n\n| Model | MT-Bench |\n|---|---|\n| M | 7.30 |\n\n<sup>a</sup> {said}\n"
+    found = audit.audit(audit.parse_card(text), audit.Evidence([], [], []))
+    remarks = "\n".join(p.message for p in found.problems)
+    assert ("who judged MT-Bench" in remarks) != is_named
+    assert "which version of the judge" not in remarks or "Prometheus" in said
+
+
+def test_evalkits_own_card_is_not_said_to_hide_its_judge() -> None:
+    run = build_run(Path("run"), Plan())
+    held = audit.audit(
+        audit.parse_card(made(run).text()), audit.Evidence(list(run_facts(run)), [run], ["r"])
+    )
+    assert not [p for p in held.problems if "who judged" in p.message]
