@@ -101,6 +101,8 @@ def _run_rows(serve: str, code: int, clock: Clock, out: Path) -> Iterator[tuple[
         for model in manifest["models"]:
             proof = model.get("provenance", {}).get("merge_proof")
             say(f"{serve} {model['name']}: {json.dumps(proof)} {json.dumps(model.get('checks'))}")
+        if code or "usage" not in manifest:
+            continue
         used = manifest["usage"]
         names = ("asked", "failed", "prompt_tokens", "reused_tokens", "completion_tokens")
         yield (serve, code, *(used[name] for name in names), used["seconds"], clock.wall_s)

@@ -106,6 +106,8 @@ def prepare_environment(cuda: bool) -> None:
         "VLLM_USE_V2_MODEL_RUNNER": "0",
         # A child process frees device memory for certain; on CPU it only costs a copy.
         "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if cuda else "0",
+        # A fork of a process that has looked for a device cannot use one, and merging looks.
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
@@ -156,6 +158,8 @@ def load_advice(error: Exception, name: str, dtype: str, kv_cache_gib: float) ->
         advice = f"choose another dtype (now {dtype!r}): float32, bfloat16 or float16"
     else:
         advice = "check the checkpoint, or serve the model with engine type 'transformers'"
+    if "root cause above" in lowered:
+        advice = f"the child process printed its reason before this; {advice}"
     return f"vLLM cannot load model {name!r}: {text}; {advice}"
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from evalkit.engines._vllm import _mend_llvmlite
+from evalkit.engines._vllm import _mend_llvmlite, load_advice, prepare_environment
 
 
 class Handle:
@@ -40,3 +41,29 @@ def test_nothing_is_imported_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "llvmlite.binding.ffi", raising=False)
     _mend_llvmlite()
     assert "llvmlite.binding.ffi" not in sys.modules
+
+
+@pytest.mark.parametrize(("cuda", "apart"), [(True, "1"), (False, "0")])
+def test_a_device_is_used_by_a_child_that_is_no_fork(
+    monkeypatch: pytest.MonkeyPatch, cuda: bool, apart: str
+) -> None:
+    for name in [name for name in os.environ if name.startswith("VLLM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    prepare_environment(cuda)
+    assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == apart
+    assert os.environ["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
+
+
+def test_what_the_user_set_for_vllm_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "forkserver"
+    prepare_environment(cuda=True)
+    assert os.environ["VLLM_WORKER_MULTIPROC_METHOD"] == "forkserver"
+
+
+def test_a_child_that_did_not_start_is_said_to_have_printed_why() -> None:
+    said = load_advice(
+        RuntimeError("Engine core initialization failed. See root cause above."), "m", "auto", 2.0
+    )
+    assert "printed its reason before this" in said
