@@ -3,7 +3,7 @@
     claim     A RELATION B [and C ...] [within X | by more than X] [on PLACE [and PLACE ...]]
               A is (the) best [on PLACE ...]
     RELATION  beats, surpasses, outperforms, is better than | is worse than, loses to
-              | matches, is on par with, equals | is not worse than, is at least as good as
+              | matches, ties with, is on par with | is not worse than, is at least as good as
     PLACE     BENCHMARK, BENCHMARK/TASK or BENCHMARK METRIC; all benchmarks
 
 Names may hold spaces, so they are looked up, never guessed: as written or as a report labels them,
@@ -32,6 +32,8 @@ _WORDS: dict[str, Relation] = {
     "is worse than": "worse",
     "is on par with": "equal",
     "is equal to": "equal",
+    "is comparable to": "equal",
+    "ties with": "equal",
     "is as good as": "equal",
     "is the best": "best",
     "is best": "best",
@@ -47,7 +49,7 @@ _RELATION = re.compile(
     r"(?<!\S)(?:" + "|".join(re.escape(w) for w in _WORDS) + r")(?!\S)", re.IGNORECASE
 )
 _AMOUNT = re.compile(
-    r"\s+(?P<how>by (?:no )?more than|within)\s+(?P<value>\d+(?:\.\d+)?)"
+    r"\s+(?P<how>by (?:no )?more than|within|by)\s+(?P<value>\d+(?:\.\d+)?)"
     r"(?:\s*(?:%|percentage points?|percent|points?|pp|characters?)(?!\w))?(?=\s|$)",
     re.IGNORECASE,
 )

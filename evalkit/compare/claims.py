@@ -286,6 +286,7 @@ def _margin_part(row: Row, claim: Claim, margin: float) -> _Part:
     shown = (
         f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)} on "
         f"{_label(row)}, margin {figure(margin, c.unit)}"
+        + ("" if claim.amount is not None else " (of the suite's gate)")
     )
     if found.low is None or found.high is None:
         reason = f"{c.candidate} against {c.baseline}: {shown}; {found.method}."

@@ -42,6 +42,8 @@ ALPACA = (Place("alpaca_eval"),)
         ("model on steam beats B on lm_eval/gsm8k acc and alpaca_eval",
          Claim("model on steam", "better", ("B",), None,
                (Place("lm_eval", "gsm8k", "acc"), *ALPACA))),
+        ("A ties with B within 3 on alpaca_eval", Claim("A", "equal", ("B",), 3, ALPACA)),
+        ("A is comparable to B", Claim("A", "equal", ("B",), None, ())),
         ("A beats model on steam", Claim("A", "better", ("model on steam",), None, ())),
     ],
 )  # fmt: skip
@@ -61,6 +63,7 @@ def test_forms(text: str, claim: Claim) -> None:
         ("A matches B within 1 point within 2 points", "two amounts"),
         ("A beats B within 3 points", "expected 'by more than X points'"),
         ("A beats B by no more than 3 points", "does not go with this relation"),
+        ("A beats B by 3 points on alpaca_eval", "expected 'by more than X points'"),
         ("A matches B by more than 3 points", "expected 'within X points or by no more than"),
     ],
 )
@@ -117,7 +120,10 @@ def test_on_par_needs_a_margin_and_both_sides(run: Run) -> None:
     assert answer(run, "a matches b within 1 point on lm_eval/sums") != "supported"
     manifest = dict(run.manifest)
     manifest["suite"] = {**manifest["suite"], "gate": {"margins": {"default": 90.0}}}
-    assert answer(replace(run, manifest=manifest), "a matches b on lm_eval/sums") == "supported"
+    gated = replace(run, manifest=manifest)
+    assert answer(gated, "a matches b on lm_eval/sums") == "supported"
+    found = compare.check_claim([gated], "a matches b on lm_eval/sums", compare.Options())
+    assert "margin 90.00 (of the suite's gate); " in found.reasons[0]
 
 
 def test_the_suggestion_is_what_the_data_carry(run: Run) -> None:
