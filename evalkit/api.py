@@ -15,6 +15,7 @@ from evalkit import suite as suites
 from evalkit.compare import ClaimResult, Row
 from evalkit.errors import SuiteError
 from evalkit.gate import GateResult
+from evalkit.importers.names import unknown_names
 from evalkit.specs import Suite
 from evalkit.types import Json, Run
 
@@ -43,7 +44,7 @@ def load_suite(path: str | Path, overrides: Sequence[str] = ()) -> Suite:
     Raises:
         SuiteError: Everything that is wrong with it.
     """
-    return suites.load(suites.locate(str(path)), overrides, extensions)
+    return suites.load(suites.locate(str(path)), overrides, extensions, unknown_names)
 
 
 def run(path: str | Path, limit: int | None = None, out: Path | None = None) -> Run:

@@ -22,10 +22,11 @@ def command(suite: str, overrides: tuple[str, ...], as_json: bool) -> int:
     """
     from evalkit import extensions
     from evalkit import suite as suites
+    from evalkit.importers.names import unknown_names
 
     try:
         path = suites.locate(suite)
-        checked = suites.check(path, overrides, extensions)
+        checked = suites.check(path, overrides, extensions, unknown_names)
     except SuiteError as error:
         if not as_json:
             raise

@@ -84,6 +84,7 @@ def command(**given: Any) -> int:
 def _load(given: _Options) -> tuple[Suite, Origin]:
     from evalkit import extensions
     from evalkit import suite as suites
+    from evalkit.importers.names import unknown_names
     from evalkit.runner import Origin
 
     command_line = ("evalkit", *_deciding(sys.argv[1:]))
@@ -98,7 +99,7 @@ def _load(given: _Options) -> tuple[Suite, Origin]:
         loaded = suites.load_mapping(mapping, label, overrides, extensions)
         return loaded, Origin(label, Path.cwd(), suites.find_workspace(), command_line)
     path = suites.locate(suite)
-    loaded = suites.load(path, overrides, extensions)
+    loaded = suites.load(path, overrides, extensions, unknown_names)
     return loaded, Origin(suite, path.parent, suites.find_workspace(suite), command_line)
 
 

@@ -306,7 +306,8 @@ class Renderer:
         return RequestFailed(
             "over_long",
             f"the prompt has {prompt} tokens and up to {answer} follow; the window of model "
-            f"{self._model.name!r} is {self.max_len} (max_model_len)",
+            f"{self._model.name!r} is {self.max_len}: raise max_model_len if the model was made "
+            f"for more, or lower the answer's limit",
         )
 
     # --- BOS -------------------------------------------------------------------------------

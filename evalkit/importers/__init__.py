@@ -1,7 +1,8 @@
 """Results that other tools wrote, as evidence of ordinary runs.
 
 One file per foreign format, each with `read(files, options) -> list[Evidence]`; `answers.py` reads
-answers alone, `leaderboards.py` published figures, `_together.py` looks at models side by side.
+answers alone, `leaderboards.py` published figures, `names.py` finds names of these that there are
+not, `_together.py` looks at models side by side.
 """
 
 from __future__ import annotations

@@ -33,7 +33,15 @@ from evalkit.errors import DataError
 from evalkit.specs import BenchmarkSpec, ModelSpec, PublishedFigure
 from evalkit.types import Estimate
 
-__all__ = ["board_estimates", "figure_estimates", "table_estimates", "tables"]
+__all__ = [
+    "board_estimates",
+    "entries_of",
+    "figure_estimates",
+    "table_estimates",
+    "tables",
+    "unknown_row",
+    "unknown_term",
+]
 
 _TABLES = {1: "data_AlpacaEval", 2: "data_AlpacaEval_2"}
 _EVALUATORS = {1: "alpaca_eval_gpt4", 2: "weighted_alpaca_eval_gpt4_turbo"}
@@ -67,24 +75,34 @@ def table_estimates(
     Raises:
         DataError: no table of these entries has the row, or alpaca_eval is not installed.
     """
-    judged = [spec for spec in benchmarks if spec.type == "alpaca_eval"]
-    known = {path: _read(path) for spec in judged if (path := _table(spec)) is not None}
-    if known and not any(row in rows for rows in known.values()):
-        names = sorted({name for rows in known.values() for name in rows})
-        near = difflib.get_close_matches(row, names, 3, cutoff=0.4)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise DataError(
-            f"model {model!r}: alpaca_eval's leaderboards have no row {row!r}{hint}  "
-            f"({len(names)} rows in {', '.join(path.name for path in known)}); write "
-            f"`leaderboard: ROW`, or list `figures` with their sources"
-        )
+    if wrong := unknown_row(row, benchmarks):
+        raise DataError(f"model {model!r}: {wrong}")
     found: list[Estimate] = []
-    for spec in judged:
+    for spec in benchmarks:
         path = _table(spec)
-        if path is not None and row in known[path]:
+        if path is not None and row in _read(path):
             source = f"alpaca_eval {version('alpaca_eval')}, {path.name}, row {row!r}"
-            found += _row_estimates((model, spec.entry), known[path][row], source, level)
+            found += _row_estimates((model, spec.entry), _read(path)[row], source, level)
     return found
+
+
+def unknown_row(row: str, benchmarks: Sequence[BenchmarkSpec]) -> str:
+    """What is wrong with the name of a row, in words; empty where a table of theirs has it.
+
+    Raises:
+        DataError: alpaca_eval is not installed.
+    """
+    known = {path: _read(path) for spec in benchmarks if (path := _table(spec)) is not None}
+    if not known or any(row in rows for rows in known.values()):
+        return ""
+    names = sorted({name for rows in known.values() for name in rows})
+    near = difflib.get_close_matches(row, names, 3, cutoff=0.4)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return (
+        f"alpaca_eval's leaderboards have no row {row!r}{hint}  "
+        f"({len(names)} rows in {', '.join(path.name for path in known)}); write "
+        f"`leaderboard: ROW`, or list `figures` with their sources"
+    )
 
 
 def board_estimates(edition: int, level: float) -> list[Estimate]:
@@ -150,7 +168,12 @@ def _folder() -> Path:
 
 
 def _table(spec: BenchmarkSpec) -> Path | None:
-    """The table of an AlpacaEval entry; None where no one published one for its evaluator."""
+    """The table of an AlpacaEval entry; None where no one published one for its evaluator.
+
+    None for other benchmarks.
+    """
+    if spec.type != "alpaca_eval":
+        return None
     edition = int(getattr(spec, "version", 2))
     evaluator = getattr(spec, "evaluator", None) or _EVALUATORS[edition]
     path = _folder() / _TABLES[edition] / f"{evaluator}_leaderboard.csv"
@@ -184,18 +207,19 @@ def figure_estimates(
     found = [
         _figure(model, figure, entry, level)
         for figure in spec.figures
-        for entry in benchmarks
-        if figure.benchmark == entry.entry
-        or (figure.benchmark == entry.type and not _is_entry(figure.benchmark, benchmarks))
+        for entry in entries_of(figure, benchmarks)
     ]
     return [*found, *_averages(model, found, benchmarks, level)]
 
 
-def _require_known(model: str, figure: PublishedFigure, entry: BenchmarkSpec) -> None:
-    """What the benchmark does not have would find no place in the report."""
+def unknown_term(figure: PublishedFigure, entry: BenchmarkSpec) -> tuple[str, str] | None:
+    """A figure's field that its benchmark does not have, and what is wrong with it; else None.
+
+    Such a figure would find no place in the report.
+    """
     known = _KNOWN.get(entry.type)
     if known is None or getattr(entry, "mode", "single") != "single":
-        return
+        return None
     for what, said, choices in (
         ("metric", figure.metric, known),
         ("task", figure.task or entry.type, (entry.type,)),
@@ -203,10 +227,9 @@ def _require_known(model: str, figure: PublishedFigure, entry: BenchmarkSpec) ->
         if said not in choices:
             near = difflib.get_close_matches(said, choices, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise DataError(
-                f"model {model!r}: {entry.entry} has no {what} {said!r}{hint}  Expected "
-                f"{' or '.join(map(repr, choices))}; correct it in `figures`"
-            )
+            expected = " or ".join(map(repr, choices))
+            return what, f"{entry.entry} has no {what} {said!r}{hint}  Expected {expected}"
+    return None
 
 
 def _averages(
@@ -231,12 +254,15 @@ def _averages(
             yield _figure(model, stated, entry, level)
 
 
-def _is_entry(name: str, benchmarks: Sequence[BenchmarkSpec]) -> bool:
-    return any(entry.entry == name for entry in benchmarks)
+def entries_of(figure: PublishedFigure, benchmarks: Sequence[BenchmarkSpec]) -> list[BenchmarkSpec]:
+    """The entries a figure is of: the one it names, else all of the type it names."""
+    named = [entry for entry in benchmarks if entry.entry == figure.benchmark]
+    return named or [entry for entry in benchmarks if entry.type == figure.benchmark]
 
 
 def _figure(model: str, figure: PublishedFigure, entry: BenchmarkSpec, level: float) -> Estimate:
-    _require_known(model, figure, entry)
+    if wrong := unknown_term(figure, entry):
+        raise DataError(f"model {model!r}: {wrong[1]}; correct it in `figures`")
     said = (figure.source, figure.date, figure.settings)
     return Estimate(
         model=model,

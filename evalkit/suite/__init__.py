@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.suite.loading import CheckResult, check, check_mapping, load, load_mapping
+from evalkit.suite.loading import CheckResult, Names, check, check_mapping, load, load_mapping
 from evalkit.suite.places import bundled, find_workspace, locate
 from evalkit.suite.preset import preset
 from evalkit.suite.schema import json_schema
@@ -11,6 +11,7 @@ from evalkit.suite.validation import Offer, Resolver
 
 __all__ = [
     "CheckResult",
+    "Names",
     "Offer",
     "Resolver",
     "Template",

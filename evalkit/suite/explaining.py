@@ -63,7 +63,7 @@ def _special(detail: Any, cls: type[BaseModel], loc: FieldPath) -> str | None:
     """Messages that do not begin with the value."""
     kind = detail["type"]
     if kind == "missing":
-        return f"missing; expected {_about(cls, loc)}"
+        return f"missing; write `{loc[-1]}` ({_about(cls, loc)})"
     if kind == "extra_forbidden":
         owner = _model_at(cls, loc[:-1])
         fields = list(owner.model_fields) if owner else []
@@ -91,8 +91,8 @@ _EXPECTED = {
     "float_parsing": "a number",
     "dict_type": "a mapping (name: value)",
     "model_type": "a mapping (name: value)",
-    "list_type": "a list",
-    "tuple_type": "a list",
+    "list_type": "a list ([one, two])",
+    "tuple_type": "a list ([one, two])",
     "none_required": "nothing",
     "string_unicode": "text that UTF-8 can hold",
     "string_pattern_mismatch": _NAME,

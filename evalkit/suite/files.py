@@ -30,14 +30,14 @@ def check(source: Source, parts: Parts, types: Types, root: Path) -> None:
 
     Args:
         source: takes the problems.
-        parts: the sections, right by themselves.
+        parts: the sections, without what is wrong in them.
         types: knows which engines need weights.
         root: folder that relative paths start at.
     """
     found: list[tuple[FieldPath, str]] = []
     for name, model in parts.models.items():
         if model is not None and model.role != "published":
-            needs_weights = not served_elsewhere(name, model, parts, types)
+            needs_weights = served_elsewhere(name, model, parts, types) is False
             for field, message in _model(model, root, needs_weights=needs_weights):
                 found.append((("models", name, field), message))
     for n, spec in enumerate(parts.benchmarks):

@@ -190,7 +190,12 @@ def _syntax(error: MarkedYAMLError) -> str:
         return "a tab; YAML is indented with spaces"
     if "another document" in problem:
         return "a second document begins; a suite is one document (one file each)"
+    if "undefined alias" in problem:
+        return f"{problem}; write its anchor (&NAME) above it, or the value itself"
     context = f" {error.context}" if error.context else ""
+    start, mark = error.context_mark, error.problem_mark
+    if start is not None and mark is not None and start.line < mark.line:
+        context += f" that begins on line {start.line + 1}"
     return f"not YAML: {problem}{context}"
 
 

@@ -74,3 +74,13 @@ def test_what_no_repository_is_called_must_be_here(path: str, tmp_path: Path) ->
 def test_bundled_suites_name_only_what_is_there() -> None:
     for path in suite.bundled().values():
         suite.check(path, [], extensions)
+
+
+def test_missing_files_and_other_mistakes_come_together(tmp_path: Path) -> None:
+    text = TEXT.replace("name: files", "nmae: files").replace("type: fake", "type: fkae")
+    found = wrong(text, tmp_path)
+    assert "3: models.tuned.base" in found
+    assert "did you mean 'name'?" in found["1: nmae"]
+    assert "did you mean 'fake'?" in found["9: models.served.engine.type"]
+    # Whether a model needs weights is not known while its engine is not.
+    assert "9: models.served.path" not in found

@@ -34,7 +34,7 @@ CASES = [
     ("{type: engine, model: plain}", "{model: plain}", "9: judges.self.type",
      ["missing; expected one of 'engine', 'served'"]),
     ("{type: engine, model: plain}", "{type: engine}", "9: judges.self.model",
-     ["missing; expected name of the model"]),
+     ["missing; write `model` (name of the model"]),
     ("{type: engine, model: plain}", "{type: vllm}", "9: judges.self.type",
      ["{type: engine, model: NAME}"]),
     ("model: plain", "model: plan", "9: judges.self.model",
@@ -136,7 +136,7 @@ def test_missing_section(section: str, problems: Finder) -> None:
     lines = [line for line in text.splitlines() if not line.startswith(section)]
     (found,) = problems("\n".join(lines))
     assert found.where == f"suite.yaml:1: {section}"
-    assert found.message.startswith("missing; expected")
+    assert found.message.startswith("missing; write")
 
 
 WRONG = {

@@ -72,6 +72,8 @@ def test_too_large(problems: Finder) -> None:
         ("name: 'a\n", "suite.yaml:2", "not YAML"),
         ("name: a\nb: \x01\n", "suite.yaml:2", "not YAML"),
         ("name: a\nmodels: {x: {y: 1\n", "suite.yaml:3", "not YAML"),
+        ("name: a\nmodels: {x: 1\nseed: 2\n", "suite.yaml:3", "mapping that begins on line 2"),
+        ("name: *x\n", "suite.yaml:1", "alias 'x'; write its anchor"),
     ],
 )
 def test_syntax(text: str, where: str, message: str, problems: Finder) -> None:
