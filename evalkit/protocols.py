@@ -112,6 +112,7 @@ class Metered(Protocol):
     spent_usd: float
     """Spent so far; set before `open` so that a resumed run keeps its cap."""
     spent_requests: int
+    """Likewise: requests that were answered, or may have been."""
 
 
 @runtime_checkable
@@ -162,7 +163,9 @@ class PairwiseJudge(Protocol):
     """Prefers one of two answers to one instruction."""
 
     name: str
+    """Name in the suite."""
     protocol: str
+    """Module of the judges room."""
 
     def compare(self, instruction: str, answer: str, reference: str) -> Flow[Judgment]:
         """Both orders; `value` is the preference for `answer`, 0 to 1.
@@ -180,7 +183,9 @@ class RatingJudge(Protocol):
     """Rates the last answer of a conversation from 1 to 10."""
 
     name: str
+    """Name in the suite."""
     protocol: str
+    """Module of the judges room."""
 
     def rate(
         self, conversation: Sequence[Message], reference: Sequence[str], part: str

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from evalkit.errors import ExportError
-from evalkit.store.runs import read_sessions
+from evalkit.store import started
 from evalkit.types import Estimate, Json, Run
 from evalkit.types.frames import encodable
 
@@ -88,9 +88,8 @@ def repository(run: Run, model: str) -> str | None:
 
 def began(run: Run) -> datetime | None:
     """When the run's first session began, in UTC; None where nothing had to be asked."""
-    sessions = read_sessions(run.folder)
-    started = sessions[0].get("started") if sessions else None
-    return datetime.fromtimestamp(started, UTC) if isinstance(started, int | float) else None
+    seconds = started(run.folder)
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def text(value: Json) -> Json:

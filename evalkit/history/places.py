@@ -10,8 +10,6 @@ from pathlib import Path
 from evalkit import store
 from evalkit.errors import DataError
 from evalkit.history.order import Step, natural_key, step_of
-from evalkit.store.codec import CodecError
-from evalkit.store.runs import read_sessions
 from evalkit.types import Json, Run
 
 __all__ = ["Checkpoint", "Found", "checkpoints", "find_runs"]
@@ -127,20 +125,12 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _of(run: Run, model: str | None) -> Iterator[Checkpoint]:
-    time = _started(run)
+    time = store.started(run.folder)
     for entry in run.manifest.get("models", ()):
         name = str(entry.get("name"))
         if name == model if model else entry.get("role") == "candidate":
             names = list(_names(run, entry))
             yield Checkpoint(_label(name, names), run, name, step_of(names), time)
-
-
-def _started(run: Run) -> float | None:
-    """When the first session began; None where the file does not say."""
-    try:
-        return float(read_sessions(run.folder)[0]["started"])
-    except (CodecError, IndexError, KeyError, TypeError, ValueError):
-        return None
 
 
 def _asked(run: Run) -> list[str]:

@@ -20,10 +20,21 @@ if TYPE_CHECKING:
 else:
     Floats: TypeAlias = Any
 
-__all__ = ["Floats", "cluster_totals", "drawn_weights"]
+__all__ = ["ELEMENTS", "Floats", "check_units", "cluster_totals", "drawn_weights"]
 
-_ELEMENTS = 2_000_000
-"""Of one block of weights: 16 MB."""
+ELEMENTS = 2_000_000
+"""Of one block of a large array: 16 MB."""
+
+
+def check_units(values: Sequence[float], clusters: Sequence[Hashable]) -> None:
+    """Refuse values without a cluster each, and values that are not finite.
+
+    Raises:
+        ValueError: says which.
+    """
+    if len(values) != len(clusters):
+        raise ValueError(f"{len(values)} values but {len(clusters)} clusters; expected one each")
+    check_finite("score", values)
 
 
 def cluster_totals(values: Sequence[float], clusters: Sequence[Hashable]) -> tuple[Floats, Floats]:
@@ -34,9 +45,7 @@ def cluster_totals(values: Sequence[float], clusters: Sequence[Hashable]) -> tup
     """
     import numpy as np
 
-    if len(values) != len(clusters):
-        raise ValueError(f"{len(values)} values but {len(clusters)} clusters; expected one each")
-    check_finite("score", values)
+    check_units(values, clusters)
     found: dict[Hashable, list[float]] = {}
     for value, cluster in zip(values, clusters, strict=True):
         found.setdefault(cluster, []).append(value)
@@ -53,7 +62,7 @@ def drawn_weights(n: int, replicates: int, seed: int) -> Iterator[Floats]:
     import numpy as np
 
     random = np.random.default_rng(seed)
-    rows = max(1, _ELEMENTS // n)
+    rows = max(1, ELEMENTS // n)
     for start in range(0, replicates, rows):
         size = min(rows, replicates - start)
         drawn = random.integers(0, n, (size, n)) + n * np.arange(size)[:, None]

@@ -1,6 +1,6 @@
 """Quantiles and tails of the normal, t and binomial distributions, and checks of their levels.
 
-Only here (and in `means.py`, for t) is `scipy.special` asked; it loads faster than `scipy.stats`.
+`scipy.special` has them all, and loads faster than `scipy.stats`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ __all__ = [
     "normal_cdf",
     "normal_quantile",
     "t_cdf",
+    "t_quantile",
+    "t_two_sided",
 ]
 
 
@@ -44,6 +46,20 @@ def t_cdf(t: float, df: float, noncentrality: float = 0.0) -> float:
     # scipy has NaN where the tail is under about 1e-200; Abramowitz, Stegun 26.7.10.
     spread = (1 + t * t / (2 * df)) ** 0.5
     return normal_cdf((t * (1 - 1 / (4 * df)) - noncentrality) / spread)
+
+
+def t_quantile(probability: float, df: float) -> float:
+    """Quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, probability))
+
+
+def t_two_sided(t: float, df: float) -> float:
+    """P(|T| ≥ |t|) for Student's t: a two-sided p value."""
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(df, -abs(t)))
 
 
 def binomial_cdf(k: int, n: int, probability: float = 0.5) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from evalkit.stats._clusters import Floats, cluster_totals, drawn_weights
+from evalkit.stats._clusters import ELEMENTS, Floats, cluster_totals, drawn_weights
 from evalkit.stats._distributions import check_probability, normal_cdf, normal_quantile
 
 __all__ = ["Bootstrap", "Kind", "Statistic", "bootstrap", "bootstrap_mean"]
@@ -124,15 +124,26 @@ def bootstrap(
     found = found[~np.isnan(found)]
     if len(found) < ENOUGH * replicates:
         return replace(result, method=f"{len(found)} of {replicates} replicates defined: too few")
-    result = replace(result, standard_error=float(found.std(ddof=1)))
     words = f"bootstrap over {n_clusters} units, {replicates} replicates"
+    result = replace(result, standard_error=float(found.std(ddof=1)), method=words)
+    return _with_interval(result, found, statistic, kind, level)
+
+
+def _with_interval(
+    result: Bootstrap, found: Floats, statistic: Statistic, kind: Kind, level: float
+) -> Bootstrap:
+    """`found`: the replicates; `result` has everything but the interval."""
+    import numpy as np
+
+    point, words = result.point, result.method
+    assert point is not None
     if float(np.ptp(found)) <= _ROUNDING * float(abs(found).max()):
         note = "; all replicates agree, so the width 0 is no evidence of precision"
         return replace(result, standard_error=0.0, low=point, high=point, method=words + note)
     if kind == "percentile":
         ends: tuple[float, float] | str = (0.5 - level / 2, 0.5 + level / 2)
     else:
-        ends = _bca_ends(found, point, _left_out(statistic, n_clusters), level)
+        ends = _bca_ends(found, point, _left_out(statistic, result.n_clusters), level)
     if isinstance(ends, str):
         return replace(result, method=f"{words}; no BCa interval: {ends}")
     low, high = np.quantile(found, ends)
@@ -144,7 +155,7 @@ def _left_out(statistic: Statistic, n: int) -> Floats:
     """The statistic without each unit in turn."""
     import numpy as np
 
-    rows = max(1, 2_000_000 // n)
+    rows = max(1, ELEMENTS // n)
     blocks = []
     for start in range(0, n, rows):
         weights = np.ones((min(rows, n - start), n))

@@ -106,8 +106,6 @@ def bradley_terry(
     Raises:
         ValueError: a score outside 0 to 1, a model against itself, or a bad level.
     """
-    import numpy as np
-
     check_probability("confidence level", level)
     _check(games)
     models = sorted({model for game in games for model in (game.a, game.b)})
@@ -132,11 +130,7 @@ def bradley_terry(
         return replace(result, method=f"undefined: {reason}")
     points = _fit(total)
     if errors == "information":
-        covariance = _inverse_information(total, points)
-        half = normal_quantile(0.5 + level / 2) * np.sqrt(np.diag(covariance))
-        words = f"{result.method}; errors from the Fisher information; normal intervals"
-        ends = (points - half, points + half)
-        return _filled(replace(result, method=words), points, covariance, ends)
+        return _informed(result, total, points)
     return _bootstrapped(result, wins, points, (replicates, seed))
 
 
@@ -272,6 +266,16 @@ def _inverse_information(wins: Floats, points: Floats) -> Floats:
     k, size = len(points), float(np.trace(information)) / len(points)
     found: Floats = np.asarray(np.linalg.inv(information + size / k), dtype=float)
     return found - 1 / (size * k)
+
+
+def _informed(result: BradleyTerry, wins: Floats, points: Floats) -> BradleyTerry:
+    import numpy as np
+
+    covariance = _inverse_information(wins, points)
+    half = normal_quantile(0.5 + result.level / 2) * np.sqrt(np.diag(covariance))
+    words = f"{result.method}; errors from the Fisher information; normal intervals"
+    ends = (points - half, points + half)
+    return _filled(replace(result, method=words), points, covariance, ends)
 
 
 def _bootstrapped(

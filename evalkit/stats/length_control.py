@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evalkit.stats._length_glm import Fit, Games, Rows, choose_strength, fit
+from evalkit.stats._length_glm import Games, Rows, choose_strength, fit
 
 __all__ = ["Games", "LengthControlled", "Pair", "length_controlled"]
 
@@ -224,12 +224,8 @@ def _replicates(arrays: _Arrays, draws: _Draws) -> list[float]:
         weight = times[arrays.cluster].astype(float)
         rows = _rows(arrays, weight, draws.cap_quantile)
         if rows is not None and bool((weight[~np.isnan(arrays.preference)] > 0).any()):
-            found.append(_fitted(rows, draws).win_rate)
+            found.append(fit(rows, draws.games, draws.strength).win_rate)
     return found
-
-
-def _fitted(rows: Rows, draws: _Draws) -> Fit:
-    return fit(rows, draws.games, draws.strength)
 
 
 def _with_error(

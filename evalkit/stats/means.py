@@ -9,7 +9,10 @@ import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Mean", "mean_estimate", "t_quantile", "t_two_sided"]
+from evalkit.stats._clusters import check_units
+from evalkit.stats._distributions import check_probability, t_quantile
+
+__all__ = ["Mean", "mean_estimate"]
 
 _ROUNDING = 1e-12
 """A standard error below this share of the largest value is rounding noise, hence 0."""
@@ -63,7 +66,8 @@ def mean_estimate(
     Raises:
         ValueError: `values` and `clusters` differ in length, or a value is not finite.
     """
-    _check(values, clusters, level)
+    check_units(values, clusters)
+    check_probability("confidence level", level)
     n, n_clusters = len(values), len(set(clusters))
     if n == 0:
         return Mean(None, None, None, None, 0, 0, "undefined: no scores")
@@ -79,16 +83,6 @@ def mean_estimate(
 
 
 _NO_VARIATION = "; all units agree, so the width 0 is no evidence of precision"
-
-
-def _check(values: Sequence[float], clusters: Sequence[Hashable], level: float) -> None:
-    if len(values) != len(clusters):
-        raise ValueError(f"{len(values)} values but {len(clusters)} clusters; expected one each")
-    if not 0 < level < 1:
-        raise ValueError(f"confidence level {level!r}; expected a number between 0 and 1")
-    bad = next((v for v in values if not math.isfinite(v)), None)
-    if bad is not None:
-        raise ValueError(f"score {bad!r}; expected finite numbers (leave missing scores out)")
 
 
 def _words(n: int, n_clusters: int) -> str:
@@ -109,17 +103,3 @@ def _cluster_robust(
 
 def _sum_of_squares(numbers: Iterable[float]) -> float:
     return math.fsum(x * x for x in numbers)
-
-
-def t_quantile(probability: float, df: float) -> float:
-    """Quantile of Student's t."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(df, probability))
-
-
-def t_two_sided(t: float, df: float) -> float:
-    """P(|T| ≥ |t|) for Student's t: a two-sided p value."""
-    from scipy.special import stdtr
-
-    return float(2 * stdtr(df, -abs(t)))

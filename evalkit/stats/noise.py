@@ -18,8 +18,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from evalkit.stats._distributions import check_finite, check_probability
-from evalkit.stats.means import t_quantile, t_two_sided
+from evalkit.stats._distributions import (
+    check_finite,
+    check_probability,
+    t_quantile,
+    t_two_sided,
+)
 
 __all__ = ["ErrorParts", "Noise", "Widened", "error_parts", "judge_noise", "run_noise", "widened"]
 
@@ -222,16 +226,9 @@ def widened(
         ValueError: a bad level, `trials` under 1, or not one for each of `noises`.
     """
     check_probability("confidence level", level)
-    each = [trials] * len(noises) if isinstance(trials, int) else list(trials)
-    counts = [trials] if isinstance(trials, int) else each
-    if len(each) != len(noises) or min(counts, default=1) < 1:
-        raise ValueError(f"trials {trials!r} of {len(noises)} models; expected at least 1 of each")
+    added = _added(noises, trials)
     if point is None or standard_error is None or df is None:
         return Widened(None, None, None, None, None, "undefined: no standard error to widen")
-    added: dict[Noise, float] = {}
-    for source, size in zip(noises, each, strict=True):
-        if source.run is not None:
-            added[source] = added.get(source, 0.0) + source.run / size
     times = sum(source.run is not None for source in noises)
     noise = math.fsum(added.values())
     variance = standard_error**2 + noise
@@ -252,6 +249,19 @@ def widened(
         method=f"{words}; t interval, {total_df:.4g} df (Satterthwaite)",
         p=t_two_sided(point / math.sqrt(variance), total_df),
     )
+
+
+def _added(noises: Sequence[Noise], trials: int | Sequence[int]) -> dict[Noise, float]:
+    """Variance that each run component adds; one that enters twice adds twice as much."""
+    each = [trials] * len(noises) if isinstance(trials, int) else list(trials)
+    counts = [trials] if isinstance(trials, int) else each
+    if len(each) != len(noises) or min(counts, default=1) < 1:
+        raise ValueError(f"trials {trials!r} of {len(noises)} models; expected at least 1 of each")
+    added: dict[Noise, float] = {}
+    for source, size in zip(noises, each, strict=True):
+        if source.run is not None:
+            added[source] = added.get(source, 0.0) + source.run / size
+    return added
 
 
 def _cut(estimate: float) -> str:

@@ -15,8 +15,8 @@ from evalkit.stats._distributions import (
     check_probability,
     normal_quantile,
     t_cdf,
+    t_quantile,
 )
-from evalkit.stats.means import t_quantile
 
 __all__ = ["MarginRule", "NonInferiority", "Verdict", "non_inferiority", "units_for_margin"]
 

@@ -9,9 +9,10 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from evalkit.stats.means import mean_estimate, t_two_sided
+from evalkit.stats._distributions import t_two_sided
+from evalkit.stats.means import Mean, mean_estimate
 
-__all__ = ["PairedDifference", "paired_difference"]
+__all__ = ["PairedDifference", "paired_difference", "paired_mean"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -65,9 +66,7 @@ def paired_difference(
         KeyError: a common key has no cluster.
     """
     common = [key for key in a if key in b]
-    differences = [a[key] - b[key] for key in common]
-    size = max((max(abs(a[key]), abs(b[key])) for key in common), default=0.0)
-    mean = mean_estimate(differences, [clusters[key] for key in common], level, size)
+    mean = paired_mean(a, b, clusters, level)
     wins = sum(a[key] > b[key] for key in common)
     losses = sum(a[key] < b[key] for key in common)
     p, note = None, ""
@@ -87,3 +86,13 @@ def paired_difference(
         ties=mean.n - wins - losses,
         method=(f"paired {mean.method}{note}" if mean.n else "undefined: no common samples"),
     )
+
+
+def paired_mean(
+    a: Mapping[K, float], b: Mapping[K, float], clusters: Mapping[K, Hashable], level: float
+) -> Mean:
+    """`mean_estimate` of a - b on the keys both have; for what it takes see `paired_difference`."""
+    common = [key for key in a if key in b]
+    size = max((max(abs(a[key]), abs(b[key])) for key in common), default=0.0)
+    differences = [a[key] - b[key] for key in common]
+    return mean_estimate(differences, [clusters[key] for key in common], level, size)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from evalkit.stats._clusters import Floats, cluster_totals
+from evalkit.stats._clusters import ELEMENTS, Floats, cluster_totals
 
 __all__ = ["SignFlip", "sign_flip"]
 
 EXACT = 20
 """Up to so many clusters that differ, all 2^19 distinct assignments are counted."""
-_BLOCK = 2_000_000
 _ROUNDING = 1e-12
 """Sums closer than this share of all differences together are equal."""
 
@@ -97,7 +96,7 @@ def _hits(sizes: Floats, least: float, draws: int, seed: int) -> int:
     import numpy as np
 
     random = np.random.default_rng(seed)
-    rows = max(1, _BLOCK // len(sizes))
+    rows = max(1, ELEMENTS // len(sizes))
     hits = 0
     for start in range(0, draws, rows):
         flipped = random.integers(0, 2, (min(rows, draws - start), len(sizes)), dtype=np.int8)

@@ -9,8 +9,13 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from evalkit.stats._distributions import check_probability, normal_cdf, normal_quantile, t_cdf
-from evalkit.stats.means import t_quantile
+from evalkit.stats._distributions import (
+    check_probability,
+    normal_cdf,
+    normal_quantile,
+    t_cdf,
+    t_quantile,
+)
 
 __all__ = [
     "minimum_detectable_effect",

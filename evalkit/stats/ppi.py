@@ -11,8 +11,12 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from evalkit.stats._distributions import check_finite, check_probability
-from evalkit.stats.means import t_quantile, t_two_sided
+from evalkit.stats._distributions import (
+    check_finite,
+    check_probability,
+    t_quantile,
+    t_two_sided,
+)
 
 __all__ = ["PredictionPowered", "ppi_difference", "ppi_mean"]
 

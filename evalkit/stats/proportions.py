@@ -6,6 +6,7 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
+from evalkit.stats._distributions import normal_quantile
 from evalkit.stats.means import Mean, mean_estimate
 
 __all__ = ["is_binary", "proportion_estimate"]
@@ -36,7 +37,7 @@ def proportion_estimate(
     mean = mean_estimate(values, clusters, level)
     if mean.point is None:
         return mean
-    z, n, p = _normal_quantile(0.5 + level / 2), mean.n, mean.point
+    z, n, p = normal_quantile(0.5 + level / 2), mean.n, mean.point
     centre, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     shrink = 1 + z * z / n
     return replace(
@@ -46,9 +47,3 @@ def proportion_estimate(
         high=1.0 if p == 1 else (centre + spread) / shrink,
         method="share; SE = sd/√n, independent samples; Wilson interval",
     )
-
-
-def _normal_quantile(probability: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri(probability))

@@ -85,17 +85,8 @@ def selection_optimism(
     common = [k for k in scores[names[0]] if all(k in scores[m] for m in names)] if names else []
     sums, counts = _totals([{k: scores[m][k] for k in common} for m in names], clusters)
     n_clusters = len(counts)
-    result = Selection(
-        None,
-        None,
-        None,
-        None,
-        None,
-        len(names),
-        len(common),
-        n_clusters,
-        "undefined: no common samples",
-    )
+    sizes = (len(names), len(common), n_clusters)
+    result = Selection(None, None, None, None, None, *sizes, "undefined: no common samples")
     if not common:
         return result
     means = sums.sum(axis=0) / counts.sum()

@@ -11,7 +11,9 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
-from evalkit.stats.means import Mean, mean_estimate, t_quantile, t_two_sided
+from evalkit.stats._distributions import t_quantile, t_two_sided
+from evalkit.stats.means import Mean, mean_estimate
+from evalkit.stats.paired import paired_mean
 
 __all__ = ["Stratified", "average_of_tasks", "stratified_difference", "stratified_mean"]
 
@@ -98,7 +100,7 @@ def stratified_difference(
     """
     return average_of_tasks(
         {
-            task: _paired(a.get(task, {}), b.get(task, {}), clusters.get(task, {}), level)
+            task: paired_mean(a.get(task, {}), b.get(task, {}), clusters.get(task, {}), level)
             for task in dict.fromkeys([*a, *b])
         },
         level,
@@ -205,11 +207,3 @@ def _df(part: Part) -> float:
 
 def _names(tasks: Iterable[str]) -> str:
     return ", ".join(repr(task) for task in tasks)
-
-
-def _paired(
-    a: Mapping[K, float], b: Mapping[K, float], clusters: Mapping[K, Hashable], level: float
-) -> Mean:
-    common = [key for key in a if key in b]
-    size = max((max(abs(a[key]), abs(b[key])) for key in common), default=0.0)
-    return mean_estimate([a[k] - b[k] for k in common], [clusters[k] for k in common], level, size)

@@ -2,7 +2,8 @@
 
 `runs` writes and reads a run's folder, `completions` is the cache; `codec` turns domain types
 into JSON and back, `manifest` and `results` lay out the two JSON files of a run, `finding` says
-where runs are, `files` writes so that a killed process loses nothing that was acknowledged.
+where runs are, `files` writes so that a killed process loses nothing that was acknowledged,
+`closing` is what stores have in common in a `with` statement.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from evalkit.store.files import write_file
 from evalkit.store.finding import natural_key, run_folders
 from evalkit.store.manifest import read_manifest
 from evalkit.store.results import read_results, results_json
-from evalkit.store.runs import RunStore, pretty_json, read_run, run_id
+from evalkit.store.runs import RunStore, pretty_json, read_run, run_id, started
 
 __all__ = [
     "CacheStats",
@@ -30,5 +31,6 @@ __all__ = [
     "results_json",
     "run_folders",
     "run_id",
+    "started",
     "write_file",
 ]

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from evalkit.errors import StoreError
+from evalkit.store.closing import Closing
 from evalkit.store.codec import CodecError, canonical_json, decode, encode, parse_json
 from evalkit.types import Completion, Json
 
@@ -64,7 +64,7 @@ class CacheStats:
     """Of the data base file and its write-ahead log."""
 
 
-class CompletionStore:
+class CompletionStore(Closing):
     """Implements `protocols.CompletionCache`.
 
     Write-ahead log with `synchronous=NORMAL`: what `put_many` returned from survives the death
@@ -129,17 +129,6 @@ class CompletionStore:
         """Idempotent."""
         with self._lock:
             self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _rows(self, query: str, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
         remaining = iter(dict.fromkeys(names))

@@ -15,17 +15,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType, TracebackType
-from typing import Self, TypeAlias
+from types import MappingProxyType
+from typing import TypeAlias
 
 from evalkit.errors import DataError, StoreError, SuiteError
+from evalkit.store.closing import Closing
 from evalkit.store.codec import CodecError, canonical_json, decode, encode, json_bytes, parse_json
 from evalkit.store.files import FolderLock, LineFile, remove_leftovers, write_file, writing
 from evalkit.store.manifest import MANIFEST_NAME, read_manifest
 from evalkit.store.results import RESULTS_NAME, read_results
 from evalkit.types import Json, Record, Run
 
-__all__ = ["RunStore", "pretty_json", "read_run", "read_sessions", "run_id"]
+__all__ = ["RunStore", "pretty_json", "read_run", "read_sessions", "run_id", "started"]
 
 RECORDS_NAME = "records.jsonl"
 SESSIONS_NAME = "sessions.jsonl"
@@ -48,7 +49,7 @@ def pretty_json(value: Json) -> bytes:
     return json_bytes(value, indent=1) + b"\n"
 
 
-class RunStore:
+class RunStore(Closing):
     """Writes one run.  One process at a time; closing lets the next one in."""
 
     def __init__(
@@ -127,7 +128,7 @@ class RunStore:
         self._lines(SESSIONS_NAME).append(json_bytes(entry))
 
     def sessions(self) -> list[Json]:
-        """Lines of sessions.jsonl, oldest first; a torn last line is left out."""
+        """Lines of sessions.jsonl, oldest first; see `read_sessions`."""
         return read_sessions(self.folder)
 
     def update_manifest(self, manifest: Mapping[str, Json]) -> None:
@@ -179,17 +180,6 @@ class RunStore:
             self._close_lines(name)
         self._lock.release()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _lines(self, name: str) -> LineFile:
         if name not in self._files:
             self._files[name] = LineFile(self.folder / name)
@@ -240,12 +230,35 @@ def read_run(folder: Path) -> Run:
 
 
 def read_sessions(folder: Path) -> list[Json]:
-    """Lines of a run's sessions.jsonl, oldest first; a torn last line is left out."""
+    """Lines of a run's sessions.jsonl, oldest first; a torn last line is left out.
+
+    Raises:
+        DataError: a line is damaged; names it.
+    """
+    path = folder / SESSIONS_NAME
     try:
-        lines = (folder / SESSIONS_NAME).read_bytes().split(b"\n")[:-1]
+        lines = path.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
-    return [parse_json(line) for line in lines]
+    return [_read_session(line, f"{path}:{n}") for n, line in enumerate(lines, 1)]
+
+
+def started(folder: Path) -> float | None:
+    """When the first session of the run began, in Unix time; None where no file says so."""
+    try:
+        return float(read_sessions(folder)[0]["started"])
+    except (DataError, IndexError, KeyError, OSError, TypeError, ValueError):
+        return None
+
+
+def _read_session(line: bytes, where: str) -> Json:
+    try:
+        return parse_json(line)
+    except CodecError as error:
+        raise DataError(
+            f"{where}: {error}; delete that line: its session's times, tokens and cost are lost, "
+            f"and a judge's cap no longer counts what it spent"
+        ) from error
 
 
 def _ordered(records: Mapping[Key, Record], manifest: Mapping[str, Json]) -> tuple[Record, ...]:

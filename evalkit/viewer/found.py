@@ -11,10 +11,8 @@ from pathlib import Path
 
 from evalkit import report, store
 from evalkit.errors import EvalkitError
-from evalkit.store.codec import CodecError
 from evalkit.store.manifest import MANIFEST_NAME
 from evalkit.store.results import RESULTS_NAME
-from evalkit.store.runs import read_sessions
 from evalkit.types import Estimate, Json, Run
 from evalkit.viewer.shape import fault
 
@@ -182,18 +180,11 @@ def _entry(folder: Path, state: tuple[int, ...]) -> Entry:
         estimates = store.read_results(folder / RESULTS_NAME)[0] if manifest.get("sealed") else ()
     except EvalkitError as error:
         return Entry(slug, folder, {}, (), None, str(error))
-    return Entry(slug, folder, manifest, estimates, _started(folder))
+    return Entry(slug, folder, manifest, estimates, store.started(folder))
 
 
 def _run(folder: Path, state: tuple[int, ...]) -> Run:
     return store.read_run(folder)
-
-
-def _started(folder: Path) -> float | None:
-    try:
-        return float(read_sessions(folder)[0]["started"])
-    except (CodecError, IndexError, KeyError, TypeError, ValueError, OSError):
-        return None
 
 
 def _list(value: Json) -> Sequence[Json]:

@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from evalkit.errors import DataError, SuiteError
 from evalkit.stats.sequential import Spending
 from evalkit.store import decode, encode
+from evalkit.store.closing import Closing
 from evalkit.store.codec import CodecError, json_bytes, parse_json
 from evalkit.store.files import FolderLock, LineFile, writing
 from evalkit.types import Json
@@ -109,7 +109,7 @@ _ENTRIES: Mapping[str, type[Any]] = {
 _NAMES = {cls: name for name, cls in _ENTRIES.items()}
 
 
-class Ledger:
+class Ledger(Closing):
     """One watch's ledger; one process at a time."""
 
     def __init__(self, folder: Path) -> None:
@@ -205,17 +205,6 @@ class Ledger:
         """Let the next process in; idempotent."""
         self._file.close()
         self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _append(self, entry: _Entry) -> None:
         self._file.append(json_bytes({"entry": _NAMES[type(entry)], **encode(entry)}))

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from evalkit.errors import DataError, StoreError, SuiteError
-from evalkit.store import RunStore, pretty_json, read_manifest, read_run, results_json
+from evalkit.store import RunStore, pretty_json, read_manifest, read_run, results_json, started
+from evalkit.store.runs import read_sessions
 from evalkit.types import Comparison, Estimate, Record
 
 MakeRecord = Callable[..., Record]
@@ -142,6 +143,19 @@ def test_an_unsealed_run_is_read_in_manifest_order(
         run = read_run(folder)
     found = [(r.model, r.sample) for r in run.records]
     assert found == [("z", "10"), ("m", "x"), ("m", "9"), ("m", "10")]
+
+
+def test_a_damaged_session_is_named(folder: Path, manifest: Manifest) -> None:
+    with RunStore.open(folder, manifest) as store:
+        store.session({"started": 1.5})
+        store.session({"started": 2.5})
+    assert started(folder) == 1.5
+    path = folder / "sessions.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'{"started":2.5}', b'{"started":2.5'))
+    with pytest.raises(DataError, match=r"sessions\.jsonl:2: not JSON.*delete that line"):
+        read_sessions(folder)
+    path.write_bytes(b"[]\n")
+    assert started(folder) is None
 
 
 def test_sessions_are_lines(folder: Path, manifest: Manifest) -> None:

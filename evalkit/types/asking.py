@@ -1,0 +1,124 @@
+"""What is asked of an engine, what comes back, and how a flow stands between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from evalkit.errors import RequestFailed
+
+__all__ = [
+    "Completion",
+    "Flow",
+    "Job",
+    "Json",
+    "Message",
+    "Observer",
+    "Rendered",
+    "Reply",
+    "Request",
+]
+
+Json: TypeAlias = Any
+"""What `json.dumps` takes: None, bool, int, finite float, str, list or str-keyed dict of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to one engine.  Equal requests get equal answers (same `trial`)."""
+
+    engine: str
+    """Which engine answers: a model's or a judge's name."""
+    kind: Literal["generate", "loglikelihood", "rolling"]
+    """`generate` text; score a `continuation` given the prompt; score all of the prompt."""
+    prompt: str | tuple[Message, ...]
+    """Raw text, or a conversation for the chat template.  A conversation that ends with an
+    assistant message is continued (that message is a prefill), else a new turn is opened."""
+    continuation: str = ""
+    """`loglikelihood` only: the text whose log-probability is wanted."""
+    max_tokens: int = 512
+    """`generate` only: new tokens at most."""
+    temperature: float = 0.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    """Sampling is from the likeliest tokens that together have this probability, 0 to 1."""
+    stop: tuple[str, ...] = ()
+    """Generation ends before the first of these; the stop string is not part of the text."""
+    seed: int | None = None
+    """Sampling seed; None where temperature is 0 or the engine has none."""
+    top_logprobs: int = 0
+    """How many alternatives of the first new token to return with their log-probabilities."""
+    trial: int = 0
+    """Repetition number: the same question asked anew."""
+    top_logprobs_at: Literal["first", "last"] = "first"
+    """Which new token's alternatives are returned."""
+    tool: str = ""
+    """JSON of a function that the reply must call, as an entry of OpenAI's `tools`; the reply's
+    text is then the call's arguments.  Empty: none."""
+    expected_tokens: int | None = field(default=None, compare=False)
+    """`generate` only: tokens to expect of this answer and the turns that wait for it; from a
+    benchmark the most they may have.  Orders work, never decides an answer, part of no digest.
+    None: `max_tokens` counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The answer to one request."""
+
+    text: str = ""
+    """Generated text (`generate`), without stop string and special tokens."""
+    logprob: float | None = None
+    """Natural log-probability of the continuation (`loglikelihood`) or the prompt (`rolling`)."""
+    is_greedy: bool | None = None
+    """`loglikelihood`: every continuation token was the most likely one."""
+    truncated: bool = False
+    """Generation ended because `max_tokens` (or the model's window) was reached."""
+    top_logprobs: tuple[tuple[str, float], ...] = ()
+    """(token text, log-probability) at the first position, most likely first."""
+    prompt_tokens: int = 0
+    """Tokens of prompt and continuation; 0 where the server does not count."""
+    completion_tokens: int = 0
+    """New tokens (`generate`); 0 where the server does not count."""
+    reused_tokens: int = 0
+    """Of the prompt tokens, how many came from a shared prefix already computed."""
+    cost_usd: float = 0.0
+    """0 for engines that cost nothing a request."""
+    from_cache: bool = False
+    """True where a stored answer was used; never stored itself."""
+
+
+Reply: TypeAlias = Completion | RequestFailed
+Job: TypeAlias = tuple[int, Request]
+"""A request with the ticket its reply comes back under."""
+
+T = TypeVar("T")
+Flow: TypeAlias = Generator[Sequence[Request], Sequence[Completion], T]
+"""Yields requests, receives one completion for each in the same order, returns a value.
+Does no I/O.  A failed request is thrown into it as `RequestFailed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A request as the model sees it."""
+
+    text: str
+    """Prompt with special tokens spelled out."""
+    prompt_ids: tuple[int, ...]
+    continuation_ids: tuple[int, ...] = ()
+    """`loglikelihood` only."""
+    bos: Literal["one", "doubled", "missing", "none"] = "none"
+    """How often the prompt begins with the BOS token; `none`: this tokenizer uses none."""
+
+
+Observer: TypeAlias = Callable[[Any, Request, Reply], None]
+"""Told of every reply as it arrives, with the key of the flow that asked (progress, token
+counts); must be quick."""

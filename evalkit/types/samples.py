@@ -1,0 +1,131 @@
+"""A sample's life: the item, the judgments and scores of an answer, and the record of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from evalkit.types.asking import Json, Message
+
+__all__ = [
+    "UNANSWERED",
+    "Exchange",
+    "Judgment",
+    "Outcome",
+    "Record",
+    "Sample",
+    "Score",
+    "Status",
+]
+
+Status: TypeAlias = Literal[
+    "ok", "engine_error", "transport_error", "unparsable", "refused", "over_long", "excluded"
+]
+UNANSWERED: frozenset[Status] = frozenset({"engine_error", "transport_error"})
+"""Failures that another try can mend; the others would fail the same way again."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One item of a benchmark."""
+
+    id: str
+    """Unique within its task; stable over versions of the code."""
+    task: str
+    """lm-eval task name, or the benchmark's type where it has no tasks."""
+    turns: tuple[str, ...]
+    """User turns in order; for lm-eval the document's prompt as text."""
+    category: str | None = None
+    """As the benchmark calls it; None: it has no categories."""
+    cluster: str = ""
+    """Unit of resampling; empty: the sample itself."""
+    reference: tuple[str, ...] = ()
+    """Reference answer per turn, or the gold target."""
+    data: Mapping[str, Json] = field(default_factory=dict)
+    """The raw item."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One question put to a judge and its reply, as they were."""
+
+    prompt: tuple[Message, ...]
+    reply: str
+    """Text, or `choice=log-probability` pairs where a judge was read through its logits."""
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """What a judge said of one answer (or pair of answers)."""
+
+    judge: str
+    """Name in the suite."""
+    protocol: str
+    """Module of the judges room."""
+    status: Status
+    value: float | None
+    """Pairwise: preference for the answer over the reference, 0 to 1.  Rating: 1 to 10."""
+    part: str = ""
+    """`turn_1`, `turn_2`; empty where there is one judgment a sample."""
+    votes: tuple[float, ...] = ()
+    """Pairwise: the preference for the answer when it was shown first, then when second."""
+    exchanges: tuple[Exchange, ...] = ()
+    """Questions and replies it rests on, in the order asked."""
+    error: str | None = None
+    """Why there is no value, in words; None where there is one."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number about one sample."""
+
+    metric: str
+    value: float
+    """In the metric's own unit per sample (a 0/1 accuracy, a preference 0 to 1, a rating)."""
+    part: str = ""
+    """Distinguishes several scores of one metric (`turn_1`, `turn_2`), paired part by part."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a sample's flow returns: everything of a record but whose it is."""
+
+    status: Status
+    conversation: tuple[Message, ...] = ()
+    """Prompt and answers in order, as put to the model."""
+    answers: tuple[str, ...] = ()
+    """The model's answers (for log-likelihood items: the choices with their scores as text)."""
+    reference: tuple[str, ...] = ()
+    """As in the sample."""
+    scores: tuple[Score, ...] = ()
+    judgments: tuple[Judgment, ...] = ()
+    truncated: bool = False
+    """An answer was cut by its token limit; it is scored all the same, and counted."""
+    error: str | None = None
+    """What went wrong, in words; None where the status is ok."""
+    data: Mapping[str, Json] = field(default_factory=dict)
+    """Values by metric that are not one number: what corpus metrics (perplexity, F1, BLEU) are
+    computed from; empty for most samples."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of records.jsonl: the life of one sample with one model."""
+
+    model: str
+    """Name in the suite."""
+    benchmark: str
+    """Entry of the suite."""
+    task: str
+    sample: str
+    """`Sample.id`."""
+    category: str | None
+    cluster: str
+    """Unit of resampling; never empty."""
+    outcome: Outcome
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Identity within a run, and the canonical order's last resort."""
+        return (self.model, self.benchmark, self.task, self.sample)
