@@ -1,4 +1,4 @@
-"""Every exception evalkit raises, and the exit code each one ends a command with.
+"""Every exception evalkit raises, its exit code, and how messages suggest what was meant.
 
     EvalkitError                 4
     ├── SuiteError               2  the suite file, or an option that overrides it, is wrong
@@ -20,7 +20,8 @@ Exit codes: 0 done; 1 a negative verdict; 2 your input; 3 incomplete or inconclu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -40,6 +41,7 @@ __all__ = [
     "RequestFailed",
     "StoreError",
     "SuiteError",
+    "did_you_mean",
 ]
 
 FailureStatus = Literal[
@@ -137,3 +139,12 @@ class RequestFailed(EvalkitError):
     def __init__(self, status: FailureStatus, message: str) -> None:
         super().__init__(message)
         self.status: FailureStatus = status
+
+
+def did_you_mean(wrong: str, choices: Collection[str], most: int = 1, cutoff: float = 0.6) -> str:
+    """`; did you mean 'a' or 'b'?` of the nearest choices, at most so many; empty where none is.
+
+    `cutoff`: how alike a choice must be, 0 to 1 (`difflib.get_close_matches`).
+    """
+    near = difflib.get_close_matches(wrong, list(choices), most, cutoff)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""

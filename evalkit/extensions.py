@@ -13,7 +13,7 @@ import pkgutil
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, did_you_mean
 from evalkit.specs import EngineSpec, JudgeSpec, LocalJudgeSpec, RecordedJudgeSpec, Spec
 
 __all__ = ["Extension", "UnknownTypeError", "find", "judge_spec", "names"]
@@ -29,8 +29,9 @@ class UnknownTypeError(EvalkitError):
     def __init__(self, room: str, name: str, choices: tuple[str, ...], reason: str = "") -> None:
         self.choices = choices
         tail = f" ({reason})" if reason else ""
+        hint = did_you_mean(name, choices) or ";"
         super().__init__(
-            f"unknown type {name!r} in {room}{tail}; expected one of {', '.join(choices)}, "
+            f"unknown type {name!r} in {room}{tail}{hint} expected one of {', '.join(choices)}, "
             f"or a dotted path to a module whose __all__ names a class and its spec"
         )
 

@@ -17,15 +17,29 @@ class PromptSettings(Protocol):
     """What of the benchmark's spec decides a prompt."""
 
     @property
-    def apply_chat_template(self) -> bool: ...
+    def apply_chat_template(self) -> bool:
+        """Ask in the model's chat format."""
+        ...
+
     @property
-    def fewshot_as_multiturn(self) -> bool: ...
+    def fewshot_as_multiturn(self) -> bool:
+        """Each worked example is a turn of its own."""
+        ...
+
     @property
-    def system_instruction(self) -> str | None: ...
+    def system_instruction(self) -> str | None:
+        """Text before everything else; None: none."""
+        ...
+
     @property
-    def fewshot_seed(self) -> int: ...
+    def fewshot_seed(self) -> int:
+        """Of the choice of worked examples."""
+        ...
+
     @property
-    def fewshot_draw(self) -> str: ...
+    def fewshot_draw(self) -> str:
+        """`lm_eval` or `2023`: how worked examples are drawn."""
+        ...
 
 
 class Prompts:

@@ -17,7 +17,6 @@ not depend on which tasks were loaded before it.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import random
 import tempfile
@@ -30,7 +29,7 @@ from typing import Any
 
 from evalkit import data
 from evalkit.benchmarks._lm_eval_config import merge, with_files
-from evalkit.errors import DataError, EvalkitError, SuiteError
+from evalkit.errors import DataError, EvalkitError, SuiteError, did_you_mean
 from evalkit.protocols import DataPlaces
 from evalkit.types import Json
 
@@ -324,10 +323,8 @@ def _build(configs: _Configs, name: str) -> Any:
     manager = configs.manager
     entry = configs.entry(manager, name)
     if entry is None:
-        near = difflib.get_close_matches(name, manager.all_tasks, n=3)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise SuiteError(
-            f"lm-eval has no task, group or tag {name!r}{hint} "
+            f"lm-eval has no task, group or tag {name!r}{did_you_mean(name, manager.all_tasks, 3)} "
             f"(a task of your own is named by the path of its .yaml file, or found in `include`)"
         )
     configs.spec = name

@@ -54,8 +54,7 @@ def read_own(named: str, root: Path, what: str) -> tuple[data.Dataset, data.Data
         DataError: no questions there, or unreadable files.
     """
     folder = named.removesuffix("question.jsonl") or "."
-    place = data.Place(folder, root, None)
-    questions = data.read_jsonl(data.locate(place, "mt_bench", ("question.jsonl",), what=what))
+    questions = data.read_jsonl(data.locate(folder, root, ("question.jsonl",), what=what))
     beside = [questions.path.parent / name for name in _OWN_REFERENCES]
     found = next((path for path in beside if path.is_file()), None)
     return questions, None if found is None else data.read_jsonl(found)

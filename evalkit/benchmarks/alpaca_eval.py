@@ -196,11 +196,9 @@ class AlpacaEval:
         name = REFERENCES[self._spec.version]
         if self._spec.data is None:
             return data.records(f"{TASK}/{name}", self._context.places)
-        place = data.Place(self._spec.data, self._context.root, None)
-        names = [f"{name}.jsonl{end}" for end in ("", ".gz")]
-        return data.read_jsonl(
-            data.locate(place, TASK, names, what=f"AlpacaEval ({self._spec.entry})")
-        )
+        root, names = self._context.root, [f"{name}.jsonl{end}" for end in ("", ".gz")]
+        what = f"AlpacaEval ({self._spec.entry})"
+        return data.read_jsonl(data.locate(self._spec.data, root, names, what=what))
 
     def _conversation(self, sample: Sample) -> tuple[Message, ...]:
         system = self._spec.system

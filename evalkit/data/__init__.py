@@ -1,7 +1,8 @@
 """Data set names and files to verified, checksummed records.
 
 `catalogue.py` says what there is, `resolve.py` where it is found, `fetching.py` how it gets here,
-`hubsets.py` and `tasks.py` where lm-eval's tasks get theirs, `files.py` how files are read.
+`hubsets.py` and `tasks.py` where lm-eval's tasks get theirs, `lookup.py` where a suite's own lies,
+`files.py` how files are read.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from evalkit.data.catalogue import Entry, entries, entry, is_known
 from evalkit.data.files import Dataset, read_jsonl, require
 from evalkit.data.hubsets import TaskData
 from evalkit.data.hubsets import pull as pull_hub
-from evalkit.data.lookup import Place, locate
+from evalkit.data.lookup import locate
 from evalkit.data.resolve import (
     Found,
     evidence,
@@ -26,7 +27,6 @@ __all__ = [
     "Dataset",
     "Entry",
     "Found",
-    "Place",
     "TaskData",
     "copy_local",
     "entries",

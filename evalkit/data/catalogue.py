@@ -7,13 +7,12 @@ is its path in a mirror without the ending.
 from __future__ import annotations
 
 import csv
-import difflib
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
-from evalkit.errors import DataError
+from evalkit.errors import DataError, did_you_mean
 
 __all__ = ["Entry", "entries", "entry", "is_known"]
 
@@ -68,9 +67,8 @@ def entry(name: str) -> Entry:
     """The file called `name`.  Raises DataError with the nearest names."""
     known = entries()
     if name not in known:
-        near = difflib.get_close_matches(name, known, 3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise DataError(
-            f"no public data set {name!r}{hint}  `evalkit data list` shows all {len(known)}"
+            f"no public data set {name!r}{did_you_mean(name, known, 3, 0.5)}  "
+            f"`evalkit data list` shows all {len(known)}"
         )
     return known[name]

@@ -41,8 +41,8 @@ def original(wanted: Entry) -> str:
 
 
 def hub_endpoint() -> str:
-    """Where the hub is."""
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    """Where the hub is: HF_ENDPOINT, else the public one."""
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 def _url(wanted: Entry) -> str:
@@ -50,7 +50,7 @@ def _url(wanted: Entry) -> str:
     if wanted.hub:
         repository, _, file = wanted.hub.partition(":")
         return f"{hub_endpoint()}/datasets/{repository}/resolve/main/{file}"
-    base = os.environ.get("EVALKIT_RAW_URL", _RAW).rstrip("/")
+    base = (os.environ.get("EVALKIT_RAW_URL") or _RAW).rstrip("/")
     return wanted.url.replace(_RAW, base, 1)
 
 
@@ -58,7 +58,10 @@ def is_reachable(wanted: Entry) -> bool:
     """Whether the machine it comes from answers at all; asked once a process."""
     if not wanted.url and not wanted.hub:
         return False
-    parts = urlsplit(_url(wanted))
+    try:
+        parts = urlsplit(_url(wanted))
+    except ValueError:  # half a bracket: no address
+        return False
     return answers(f"{parts.scheme}://{parts.netloc}")
 
 
@@ -69,7 +72,7 @@ def answers(base: str) -> bool:
 
     try:
         httpx.head(base, timeout=_PROBE_TIMEOUT)
-    except httpx.HTTPError:
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False
     return True
 
@@ -105,7 +108,7 @@ def _download(url: str) -> bytes:
     try:
         reply = httpx.get(url, timeout=_TIMEOUT, follow_redirects=True)
         reply.raise_for_status()
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise DataError(
             f"{url} cannot be fetched ({type(error).__name__}: {error}); check the network, or "
             f"use a mirror: evalkit data pull SUITE --to DIR on a machine that reaches it"

@@ -1,7 +1,7 @@
 """Data files to checksummed records: JSON Lines or a JSON list, plain or gzipped.
 
-Here belongs what reads a file and says exactly where it is wrong; where a public data set
-lies is `lookup.py`'s business.
+Here belongs what reads a file and says exactly where it is wrong; where a data set lies is the
+business of `resolve.py` and `lookup.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.errors import DataError
+from evalkit.errors import DataError, did_you_mean
 from evalkit.types import Json
 
 __all__ = ["Dataset", "read_jsonl", "require", "say_missing"]
@@ -77,11 +77,10 @@ def require(
     for place, record in zip(dataset.places, dataset.records, strict=True):
         for name, kind in fields.items():
             if name not in record:
-                near = difflib.get_close_matches(name, list(record), 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise DataError(
                     f"{place}: no field {name!r}; this record has {', '.join(record) or 'none'}"
-                    f"{hint}  Add {name!r} ({kind.__name__}) to the record"
+                    f"{did_you_mean(name, list(record))}  Add {name!r} ({kind.__name__}) to the "
+                    f"record"
                 )
             _check_type(place, name, record[name], kind)
         for name, kind in (optional or {}).items():

@@ -11,6 +11,7 @@ Revisions: the hub's main branch of each data set, as public repositories that p
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -196,8 +197,6 @@ def is_available(named: str, places: DataPlaces) -> bool:
 
 def _in_datasets_cache(path: str) -> bool:
     """Whether the `datasets` library or the hub's client keep a copy of any revision."""
-    import os
-
     home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
     kept = Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets"))
     hub = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))

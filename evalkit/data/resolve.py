@@ -8,7 +8,6 @@ downloads) says is an error, never silently taken.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from typing import Literal
 from evalkit.data import fetching, hubsets
 from evalkit.data.catalogue import Entry, entries, entry, is_known
 from evalkit.data.files import Dataset, read_jsonl
-from evalkit.errors import DataError
+from evalkit.errors import DataError, did_you_mean
 from evalkit.protocols import DataPlaces
 from evalkit.types import Json
 
@@ -106,8 +105,7 @@ def evidence(named: str, root: Path, places: DataPlaces) -> Found:
         return Found(named, path, _sha256(path), "file")
     if is_known(named):
         return resolve(named, places)
-    near = difflib.get_close_matches(named, [*_names_beside(path, root), *entries()], 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    hint = did_you_mean(named, [*_names_beside(path, root), *entries()]) or ";"
     raise DataError(
         f"{named!r} is neither a file below {str(root)!r} nor a public data set{hint}  Correct the "
         f"path, or choose a name from `evalkit data list`"

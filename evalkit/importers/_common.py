@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
 from evalkit import data
-from evalkit.errors import DataError
+from evalkit.errors import DataError, did_you_mean
 from evalkit.specs import Name
 from evalkit.types import Finding
 
@@ -65,12 +64,10 @@ def _picked(stored: Sequence[str], wanted: Sequence[str]) -> list[tuple[int, str
     if len(wanted) == len(stored):
         return list(enumerate(wanted))
     unknown = next((name for name in wanted if name not in stored), wanted[0])
-    near = difflib.get_close_matches(unknown, stored, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
     raise DataError(
-        f"no model {unknown!r} in the evidence, which has {', '.join(map(repr, stored))}{hint}  "
-        f"Pick by these names, or rename all by giving as many names as there are models "
-        f"({len(stored)})"
+        f"no model {unknown!r} in the evidence, which has {', '.join(map(repr, stored))}"
+        f"{did_you_mean(unknown, stored)}  Pick by these names, or rename all by giving as many "
+        f"names as there are models ({len(stored)})"
     )
 
 

@@ -13,10 +13,15 @@ Formats:
 from __future__ import annotations
 
 import contextlib
+import gzip
+import hashlib
+import json
 import math
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from evalkit import data
@@ -122,11 +127,6 @@ def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
 
 def _json(path: Path) -> tuple[Json, str]:
     """A file's one JSON value; NaN, which Python's json writes, is taken as it stands."""
-    import gzip
-    import hashlib
-    import json
-    import zlib
-
     try:
         stored = path.read_bytes()
         text = gzip.decompress(stored) if path.name.endswith(".gz") else stored
@@ -300,8 +300,6 @@ def _indented(group: str, rows: Sequence[tuple[str, int]], groups: set[str]) -> 
 def _date(content: Mapping[str, Json], path: Path) -> str | None:
     stamp = content.get("date")
     if isinstance(stamp, int | float) and stamp > 0:
-        from datetime import UTC, datetime
-
         with contextlib.suppress(ValueError, OverflowError, OSError):
             return datetime.fromtimestamp(stamp, UTC).date().isoformat()
     found = re.search(r"\d{4}-\d\d-\d\d", path.name)

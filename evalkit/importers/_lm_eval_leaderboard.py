@@ -48,7 +48,8 @@ def averages(
                 notes.append(remark("other_shots", wrong))
             continue
         figure, method = found
-        made.append(_estimate(figure, method, place, level))
+        metric = "average" if include_drop else "average_without_drop"
+        made.append(_estimate(metric, figure.point, method, place, level))
     version_2 = _version_2(figures, place, level)
     return [*made, *version_2], notes
 
@@ -134,15 +135,27 @@ def _other_shots(settings: Settings, *, include_drop: bool) -> str:
 
 
 def _estimate(
-    figure: scoring.Figure, method: str, place: tuple[str, str], level: float
+    metric: str, share: float | None, method: str, place: tuple[str, str], level: float
 ) -> Estimate:
     model, entry = place
-    percent = None if figure.point is None else 100 * figure.point
-    metric = "average" if "7 tasks" in method else "average_without_drop"
     return Estimate(
-        model, entry, _TASK, metric, None, percent, None, None, None, level, 0, 0, 0, "percent",
-        f"recorded; {method}", "computed from the tasks' recorded figures",
-    )  # fmt: skip
+        model=model,
+        benchmark=entry,
+        task=_TASK,
+        metric=metric,
+        category=None,
+        point=None if share is None else 100 * share,
+        standard_error=None,
+        low=None,
+        high=None,
+        level=level,
+        n=0,
+        n_clusters=0,
+        n_missing=0,
+        unit="percent",
+        method=f"recorded; {method}",
+        source="computed from the tasks' recorded figures",
+    )
 
 
 def _version_2(figures: Figures, place: tuple[str, str], level: float) -> Sequence[Estimate]:

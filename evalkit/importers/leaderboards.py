@@ -16,7 +16,6 @@ by their exact name.
 from __future__ import annotations
 
 import csv
-import difflib
 import functools
 import importlib.util
 import math
@@ -29,7 +28,7 @@ from evalkit.benchmarks import _alpaca_scores as alpaca
 from evalkit.benchmarks import _leaderboard as board
 from evalkit.benchmarks import _mt_bench_scores as mt_bench
 from evalkit.benchmarks._lm_eval_scores import Figure
-from evalkit.errors import DataError
+from evalkit.errors import DataError, did_you_mean
 from evalkit.specs import BenchmarkSpec, ModelSpec, PublishedFigure
 from evalkit.types import Estimate
 
@@ -96,10 +95,8 @@ def unknown_row(row: str, benchmarks: Sequence[BenchmarkSpec]) -> str:
     if not known or any(row in rows for rows in known.values()):
         return ""
     names = sorted({name for rows in known.values() for name in rows})
-    near = difflib.get_close_matches(row, names, 3, cutoff=0.4)
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     return (
-        f"alpaca_eval's leaderboards have no row {row!r}{hint}  "
+        f"alpaca_eval's leaderboards have no row {row!r}{did_you_mean(row, names, 3, 0.4)}  "
         f"({len(names)} rows in {', '.join(path.name for path in known)}); write "
         f"`leaderboard: ROW`, or list `figures` with their sources"
     )
@@ -225,8 +222,7 @@ def unknown_term(figure: PublishedFigure, entry: BenchmarkSpec) -> tuple[str, st
         ("task", figure.task or entry.type, (entry.type,)),
     ):
         if said not in choices:
-            near = difflib.get_close_matches(said, choices, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(said, choices)
             expected = " or ".join(map(repr, choices))
             return what, f"{entry.entry} has no {what} {said!r}{hint}  Expected {expected}"
     return None

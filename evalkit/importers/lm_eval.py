@@ -159,8 +159,10 @@ def _estimate(
     scale = 100.0 if is_percent else 1.0
     point = None if figure.point is None else scale * figure.point
     error = None if figure.standard_error is None else scale * figure.standard_error
-    half = None if error is None else NormalDist().inv_cdf((1 + level) / 2) * error
-    has_interval = point is not None and half is not None
+    low = high = None
+    if point is not None and error is not None:
+        half = NormalDist().inv_cdf((1 + level) / 2) * error
+        low, high = point - half, point + half
     return Estimate(
         model=model,
         benchmark=entry,
@@ -169,8 +171,8 @@ def _estimate(
         category=None,
         point=point,
         standard_error=error,
-        low=point - half if has_interval and point is not None and half is not None else None,
-        high=point + half if has_interval and point is not None and half is not None else None,
+        low=low,
+        high=high,
         level=level,
         n=n or 0,
         n_clusters=n or 0,

@@ -17,7 +17,6 @@ ends the judge's prompt.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import importlib.util
@@ -28,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from evalkit.errors import SuiteError
+from evalkit.errors import SuiteError, did_you_mean
 from evalkit.types import Json, Message
 
 __all__ = ["Evaluator", "evaluator", "evaluator_names"]
@@ -39,6 +38,8 @@ _FILLED = frozenset({"instruction", "output_1", "output_2"})
 _PARSERS = frozenset(
     {"ranking_parser", "regex_parser", "logprob_parser", "lmsys_parser", "pipeline_meta_parser"}
 )
+_ROLES: tuple[Literal["system"], Literal["user"], Literal["assistant"]]
+_ROLES = ("system", "user", "assistant")
 _BIASED = ("tokens_to_favor", "tokens_to_avoid")
 
 
@@ -111,10 +112,9 @@ def evaluator(name: str) -> Evaluator:
     """
     known = _raw()
     if name not in known:
-        near = difflib.get_close_matches(name, known, 3)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise SuiteError(
-            f"alpaca_eval has no evaluator {name!r}{hint}  It ships {', '.join(sorted(known))}"
+            f"alpaca_eval has no evaluator {name!r}{did_you_mean(name, known, 3)}  "
+            f"It ships {', '.join(sorted(known))}"
         )
     config = known[name]
     asked = config.get("completions_kwargs") or {}
@@ -180,8 +180,9 @@ def _messages(text: str) -> tuple[Message, ...] | str:
 
 
 def _role(role: str) -> Literal["system", "user", "assistant"]:
-    if role in ("system", "user", "assistant"):
-        return role  # type: ignore[return-value]
+    for known in _ROLES:
+        if role == known:
+            return known
     raise SuiteError(f"a judge prompt has the role {role!r}; expected system, user or assistant")
 
 

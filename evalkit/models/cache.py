@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 from evalkit.errors import StoreError
 from evalkit.models.fingerprint import FileHashes
@@ -30,7 +31,8 @@ __all__ = [
     "write_stamp",
 ]
 
-Progress = Callable[[str], None]
+Progress: TypeAlias = Callable[[str], None]
+"""Told of every slow step, in words."""
 
 
 def cache_folder(workspace: Path, kind: str, label: str, key: str) -> Path:

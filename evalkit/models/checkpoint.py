@@ -22,6 +22,7 @@ __all__ = [
     "checkpoint_info",
     "code_files",
     "config_files",
+    "missing_shards",
     "read_json",
     "stored_dtype",
     "tokenizer_files",
@@ -152,13 +153,21 @@ def _check_shards(folder: Path, reference: str) -> None:
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return
-    named = set(read_json(index).get("weight_map", {}).values())
-    missing = sorted(n for n in named if not (folder / n).is_file())
+    missing, n = missing_shards(index)
     if missing:
         raise ModelError(
-            f"{reference!r} lacks {len(missing)} of {len(named)} weight files that its index "
+            f"{reference!r} lacks {len(missing)} of {n} weight files that its index "
             f"names, the first {missing[0]!r}; copy or download the model again"
         )
+
+
+def missing_shards(index: Path) -> tuple[list[str], int]:
+    """Weight files that an index names and that are not beside it, sorted; and how many it names.
+
+    Raises ModelError where the index cannot be read.
+    """
+    named = set(read_json(index).get("weight_map", {}).values())
+    return sorted(n for n in named if not (index.parent / n).is_file()), len(named)
 
 
 def check_file(file: Path, reference: str) -> None:

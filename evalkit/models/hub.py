@@ -14,7 +14,7 @@ from typing import Any
 
 from evalkit.errors import ModelError
 
-__all__ = ["Download", "download"]
+__all__ = ["Download", "download", "is_cached"]
 
 _PATTERNS = (
     "*.json",
@@ -115,7 +115,17 @@ def _snapshot(repo: str, revision: str | None, *, patterns: list[str], local: bo
     )
 
 
+def is_cached(repo: str, revision: str | None) -> bool:
+    """Whether `download` would find it on this machine; nobody is asked."""
+    try:
+        _cached(repo, revision, "nobody was asked", code=False)
+    except ModelError:
+        return False
+    return True
+
+
 def _cached(repo: str, revision: str | None, reason: str, code: bool) -> Download:
+    """The copy on this machine, with a warning that says why it was used.  Raises ModelError."""
     from huggingface_hub.errors import HFValidationError, RevisionResolutionError
 
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evalkit.errors import ModelError
+from evalkit.models.hub import is_cached
 from evalkit.models.sources import check_named, on_hub
 from evalkit.specs import ModelSpec
 
@@ -31,16 +32,5 @@ def missing(spec: ModelSpec, root: Path) -> tuple[str, ...]:
     return tuple(
         reference
         for reference, revision in named
-        if on_hub(reference, root) and not _fetched(reference, revision)
+        if on_hub(reference, root) and not is_cached(reference, revision)
     )
-
-
-def _fetched(repo: str, revision: str | None) -> bool:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        snapshot_download(repo, revision=revision, local_files_only=True)
-    except (HFValidationError, LocalEntryNotFoundError, OSError):
-        return False
-    return True

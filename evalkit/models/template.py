@@ -6,7 +6,9 @@ A suite names a template as a file (`chat_template: zephyr.jinja`) or as one of 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -149,9 +151,6 @@ def render(
 
 def _environment() -> Any:
     """Jinja set up as transformers sets it up; sandboxed, for templates come with models."""
-    import json
-    from datetime import datetime
-
     from jinja2 import TemplateError, nodes
     from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment

@@ -20,6 +20,7 @@ from evalkit.models.checkpoint import (
     check_checkpoint,
     check_file,
     config_files,
+    missing_shards,
     read_json,
     tokenizer_files,
     weight_files,
@@ -113,11 +114,10 @@ def _check_shards(folder: Path, files: Sequence[Path]) -> None:
             raise ModelError(f"{folder.name!r} lacks {index.name!r}, which is written last")
     suffix = files[0].suffix
     for index in sorted(folder.glob(f"*{suffix}.index.json")):
-        named = set(read_json(index).get("weight_map", {}).values())
-        missing = sorted(n for n in named if not (folder / n).is_file())
+        missing, n = missing_shards(index)
         if missing:
             raise ModelError(
-                f"{folder.name!r} lacks {len(missing)} of {len(named)} weight files that "
+                f"{folder.name!r} lacks {len(missing)} of {n} weight files that "
                 f"{index.name!r} names, the first {missing[0]!r}"
             )
 

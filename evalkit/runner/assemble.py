@@ -120,6 +120,8 @@ class Job:
 
 
 class _Assembler:
+    """Makes engines, each once however many models and judges share it."""
+
     def __init__(
         self, suite: Suite, origin: Origin, cache: CompletionCache, prepare: Prepare
     ) -> None:

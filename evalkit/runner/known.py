@@ -12,14 +12,15 @@ Published models have figures only.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from evalkit import data
 from evalkit.engines.recorded import RecordedSpec
+from evalkit.errors import did_you_mean
 from evalkit.importers._common import few
 from evalkit.importers.answers import Answers, read_answers
 from evalkit.importers.evidence import Evidence, ImportOptions
@@ -31,7 +32,7 @@ __all__ = ["Known", "gather", "is_asked", "needed_files"]
 
 _JUDGED = frozenset({"alpaca_eval", "mt_bench"})
 """Types of benchmarks whose judgments can be imported; the importers are called like them."""
-Cell = tuple[str, str]
+Cell: TypeAlias = tuple[str, str]
 """(model, benchmark entry)."""
 
 
@@ -125,6 +126,8 @@ def _checked_together(found: list[Evidence]) -> list[Evidence]:
 
 
 class _Reader:
+    """Finds and reads the files that a suite names as evidence."""
+
     def __init__(self, suite: Suite, root: Path, places: DataPlaces) -> None:
         self._suite, self._root, self._places = suite, root, places
         self.level = suite.report.level
@@ -221,8 +224,7 @@ def _only_tasks(evidence: Evidence, spec: BenchmarkSpec) -> Evidence:
 
 def _no_task(task: str, evidence: Evidence) -> Finding:
     known = list(evidence.metrics)
-    near = difflib.get_close_matches(task, known, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else f": they have {few(known)}"
+    hint = did_you_mean(task, known) or f": they have {few(known)}"
     return Finding("no_task", f"the files have no task {task!r}{hint}", damaged=False)
 
 

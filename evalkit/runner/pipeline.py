@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ from evalkit.runner.usage import (
 )
 from evalkit.types import (
     UNANSWERED,
+    Estimate,
     Json,
     Metric,
     Outcome,
@@ -195,15 +196,7 @@ def _seal(job: Job, manifest: dict[str, Json], order: list[Key], run_store: stor
             for task, described in benchmark["tasks"].items()
         }
     level = job.suite.report.level
-    estimates = compare.estimates(records, metrics, level)
-    for name in job.models:
-        for bench in job.benchmarks:
-            mine = [r for r in records if r.model == name and r.benchmark == bench.name]
-            found = [e for e in job.known.of(bench.name) if e.model == name]
-            estimates.extend(e for evidence in found for e in evidence.estimates)
-            # Groups of lm-eval tasks need the tasks, which are not loaded for mere evidence.
-            if mine and (not found or bench.judge_kind is not None):
-                estimates.extend(bench.extra_estimates(mine, level))
+    estimates = [*compare.estimates(records, metrics, level), *_extra_estimates(job, records)]
     computed = {(e.model, e.benchmark, e.task, e.metric) for e in estimates if e.point is not None}
     estimates.extend(
         e for e in job.known.published if (e.model, e.benchmark, e.task, e.metric) not in computed
@@ -221,3 +214,16 @@ def _seal(job: Job, manifest: dict[str, Json], order: list[Key], run_store: stor
     run = Run(run_store.folder, sealed, tuple(records), tuple(estimates), tuple(comparisons))
     results = compare.results_json(estimates, comparisons, manifest["run_id"])
     run_store.seal(order, sealed, results, files.render(run))
+
+
+def _extra_estimates(job: Job, records: Sequence[Record]) -> Iterator[Estimate]:
+    """Figures that are no means over records: of evidence, and of benchmarks."""
+    for model in job.models:
+        for benchmark in job.benchmarks:
+            mine = [r for r in records if (r.model, r.benchmark) == (model, benchmark.name)]
+            found = [e for e in job.known.of(benchmark.name) if e.model == model]
+            for evidence in found:
+                yield from evidence.estimates
+            # Groups of lm-eval tasks need the tasks, which are not loaded for mere evidence.
+            if mine and (not found or benchmark.judge_kind is not None):
+                yield from benchmark.extra_estimates(mine, job.suite.report.level)

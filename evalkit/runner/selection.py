@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-from evalkit.errors import SuiteError
+from evalkit.errors import SuiteError, did_you_mean
 from evalkit.specs import Suite
 
 __all__ = ["Selection"]
@@ -56,8 +55,7 @@ class Selection:
 def _known(option: str, chosen: Sequence[str], choices: Sequence[str]) -> None:
     for name in chosen:
         if name not in choices:
-            near = get_close_matches(name, choices, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
             raise SuiteError(
-                f"{option} {name!r}: not in the suite, which has {', '.join(choices)}{hint}"
+                f"{option} {name!r}: not in the suite, which has {', '.join(choices)}"
+                f"{did_you_mean(name, choices)}"
             )

@@ -1,4 +1,10 @@
-"""A YAML file to a Suite, or everything that is wrong with it."""
+"""A YAML file to a Suite, or everything that is wrong with it.
+
+`loading.py` is the way: `reading` (YAML to values with their lines), `overrides` (`--set`),
+`validation` (each section against its spec; `explaining` words what pydantic finds), `crosschecks`
+and `recorded` (between sections), `files` (what must exist).  `wording` quotes values and keeps
+secrets out of messages.  Beside it: `places`, `preset`, `schema`, `template`.
+"""
 
 from __future__ import annotations
 

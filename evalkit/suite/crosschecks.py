@@ -204,13 +204,12 @@ def _gate(source: Source, parts: Parts, gate: GateSpec) -> None:
     compared = [n for n, m in models.items() if m is None or m.role == "baseline"]
     if gate.baseline not in compared:
         known = models.get(gate.baseline)
-        what = (
-            f"{gate.baseline!r} has the role {known.role!r}"
-            if known
-            else (f"no model {gate.baseline!r}")
-        )
-        hint = choices_hint(gate.baseline, compared)
-        hint = hint if compared else "; expected a model with `role: baseline`, and there is none"
+        what = f"no model {gate.baseline!r}"
+        if known is not None:
+            what = f"{gate.baseline!r} has the role {known.role!r}"
+        hint = "; expected a model with `role: baseline`, and there is none"
+        if compared:
+            hint = choices_hint(gate.baseline, compared)
         source.report(("gate", "baseline"), f"{what}{hint}")
     if not _all_named(parts):
         return

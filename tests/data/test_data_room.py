@@ -115,6 +115,25 @@ def test_a_server_that_has_it_not_is_named(server: type[Files], tmp_path: Path) 
     assert "evalkit data pull" in str(caught.value)
 
 
+@pytest.mark.parametrize("where", ["http://[::1", "nowhere", "http://127.0.0.1:9"])
+def test_an_address_that_is_none_is_a_clear_error(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVALKIT_RAW_URL", where)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("EVALKIT_OFFLINE", raising=False)
+    with pytest.raises(DataError, match="cannot be fetched"):
+        data.resolve(QUESTION, DataPlaces((), tmp_path))
+    assert data.missing([QUESTION], DataPlaces((), tmp_path)) == [QUESTION]
+
+
+def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_ENDPOINT", "EVALKIT_RAW_URL"):
+        monkeypatch.setenv(name, "")
+    assert fetching.hub_endpoint() == "https://huggingface.co"
+    assert fetching._url(data.entry(QUESTION)).startswith("https://raw.githubusercontent.com/")
+
+
 def test_offline_everything_missing_is_named_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

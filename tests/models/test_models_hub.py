@@ -175,8 +175,11 @@ def test_broken_hub_is_one_clear_error(hub: StandIn, tmp_path: Path) -> None:
 def test_cached_copy_serves_when_the_hub_is_away(
     hub: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    spec = ModelSpec(path=REPO, revision=COMMIT)
+    assert models.missing(spec, tmp_path) == (REPO,)
     online = prepare(tmp_path, path=REPO, revision=COMMIT)
     n_asked = len(hub.asked)
+    assert models.missing(spec, tmp_path) == ()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     offline = prepare(tmp_path, path=REPO, revision=COMMIT)
     assert len(hub.asked) == n_asked
