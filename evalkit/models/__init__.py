@@ -1,10 +1,10 @@
 """Models: from a `ModelSpec` to weights on disk, converted or merged, proved and fingerprinted.
 
 `preparing.py` is the entrance.  `sources` and `hub` find files, `checkpoint`, `adapter` and `whole`
-say what they are, `gguf` converts, `merge_job`, `merging` and `proof` merge and prove,
-`base_check` asks whether the base is the right one, `unmerged` readies an adapter for `serve: lora`,
-`template` and `fastchat_template` choose the chat template, `fingerprint` and `cache` name and keep
-what was made, `missing` says what a plan lacks.
+say what they are, `gguf` converts, `merge_job`, `merging` and `proof` merge and prove, `base_check`
+asks whether the base is the right one, `unmerged` readies an adapter for `serve: lora`, `template`
+and `fastchat_template` choose the chat template, `fingerprint` and `cache` name and keep what was
+made, `missing` says what a plan lacks.
 """
 
 from __future__ import annotations
