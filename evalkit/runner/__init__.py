@@ -1,11 +1,13 @@
 """The straight pipeline.  Read `pipeline.py` first; `assemble.py` builds what it uses.
 
-from_suite, importing    what starts it: a suite, or results that someone already has
-selection, known         which part is asked, and what need not be asked (`replay`)
-manifest, usage          what a run is, what a session cost and may cost
-plan, powering, pulling  before a run: requests, what can be resolved, its data
-files, recomputing       after it: rendered again, figures computed again
-progress                 what the pipeline tells whoever watches
+    from_suite, importing    what starts it: a suite, or results that someone already has
+    selection, known         which part is asked, and what need not be asked (`replay`)
+    manifest, usage          what a run is, what a session cost and may cost
+    plan, powering, pulling  before a run: requests, what can be resolved, its data
+    files, recomputing       after it: rendered again, figures computed again
+    progress                 what the pipeline tells whoever watches
+
+Nothing here draws or prints; the command line does.
 """
 
 from evalkit.runner.assemble import Job, Origin, assemble
