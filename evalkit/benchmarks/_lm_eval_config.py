@@ -14,7 +14,17 @@ __all__ = ["merge", "with_files"]
 def with_files(
     config: Mapping[str, Any], folder: Path | None, name: str, files: dict[str, Path]
 ) -> dict[str, Any]:
-    """`config` with absolute local data files, which are added to `files`."""
+    """`config` with absolute local data files, which are added to `files`.
+
+    Args:
+        config: a task's, or a change to it.
+        folder: relative files start there; None: there are none.
+        name: of the task, for messages.
+        files: gets each file by the label that is shown for it.
+
+    Raises:
+        DataError: a file is not there.
+    """
     kwargs = config.get("dataset_kwargs")
     if folder is None or not isinstance(kwargs, Mapping) or "data_files" not in kwargs:
         return dict(config)

@@ -54,7 +54,7 @@ def chat_prompt(
     """What lm-eval calls to render a conversation.
 
     A conversation that ends with an assistant turn is continued by every engine, which is what
-    lm-eval means by `add_generation_prompt=False`.
+    lm-eval means by `add_generation_prompt=False`.  Raises BenchmarkError where the two disagree.
     """
     messages = tuple(Message(m["role"], m["content"]) for m in chat_history)
     if add_generation_prompt == (messages[-1].role == "assistant"):
@@ -108,6 +108,7 @@ def requests_of(instance: Any, engine: str, seed: int, *, chat: bool) -> list[Re
     """The requests of one lm-eval Instance, one per repeat.
 
     Only generation is asked anew for each repeat; a log-likelihood is the same every time.
+    Raises BenchmarkError for options no engine has, and for a prompt as text where `chat`.
     """
     args, kind = instance.args, instance.request_type
     if kind == "loglikelihood_rolling":

@@ -126,6 +126,7 @@ def needs(selection: Selection) -> list[str]:
 
     Raises:
         SuiteError: a name matches nothing.
+        DataError: a task's config cannot be read.
     """
     with quiet(), tempfile.TemporaryDirectory(prefix="evalkit-datasets-") as scratch:
         configs = _Configs(selection, Path(scratch), build=False)

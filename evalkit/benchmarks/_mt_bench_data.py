@@ -71,7 +71,10 @@ def read_rival(baseline: str, root: Path, places: DataPlaces) -> data.Dataset:
 
 
 def samples(questions: data.Dataset, references: data.Dataset | None) -> tuple[Sample, ...]:
-    """One per question, with references in the categories that are judged with them."""
+    """One per question, with references in the categories that are judged with them.
+
+    Raises DataError with the place of a record that is not a question or an answer.
+    """
     data.require(questions, {"question_id": int, "category": str, "turns": list})
     _check_turns(questions)
     answers = {} if references is None else read_answers(references, "reference answers")

@@ -193,7 +193,10 @@ class LmEval:
         ]
 
     def metrics(self, task: str) -> Sequence[Metric]:
-        """Those that are means; empty for a task with corpus metrics only (perplexity)."""
+        """Those that are means; empty for a task with corpus metrics only (perplexity).
+
+        Raises BenchmarkError for a task that is not asked; so do `flow` and `choices`.
+        """
         return self._metrics[self._task(task).name]
 
     def _task(self, name: str) -> LoadedTask:

@@ -130,7 +130,10 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def locked(folder: Path, name: str, actual: str) -> str:
-    """The hash that `name` had when it was first used from `folder`; now `actual` if never."""
+    """The hash that `name` had when it was first used from `folder`; now `actual` if never.
+
+    Raises DataError where the lock file is damaged.
+    """
     path = folder / LOCK
     try:
         known = json.loads(path.read_text(encoding="utf-8"))

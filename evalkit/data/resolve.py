@@ -66,7 +66,10 @@ def resolve(name: str, places: DataPlaces) -> Found:
 
 
 def local(wanted: Entry, places: DataPlaces) -> Found | None:
-    """The file where a mirror or an earlier download holds it, verified; else None."""
+    """The file where a mirror or an earlier download holds it, verified; else None.
+
+    Raises DataError where it is there with other bytes.
+    """
     for folder in places.mirrors:
         for path in _candidates(wanted, folder):
             return _found(wanted, path, folder, "mirror")

@@ -122,7 +122,10 @@ class Renderer:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The model's own transformers tokenizer (the fast one where there is one)."""
+        """The model's own transformers tokenizer (the fast one where there is one).
+
+        Raises ModelError where it cannot be loaded.
+        """
         from transformers import AutoTokenizer
 
         path, trust = str(self.path), self._model.trust_remote_code
@@ -138,7 +141,7 @@ class Renderer:
 
     @cached_property
     def prefix_id(self) -> int:
-        """Stands for an empty context: BOS, else EOS."""
+        """Stands for an empty context: BOS, else EOS.  Raises ModelError where there is neither."""
         tokenizer = self.tokenizer
         found = tokenizer.bos_token_id
         found = tokenizer.eos_token_id if found is None else found

@@ -118,7 +118,7 @@ class FakeEngine:
         return Rendered(text=text, prompt_ids=tuple(len(word) for word in text.split()))
 
     def open(self) -> None:
-        """Read `faults`.  Raises EngineError when down."""
+        """Read `faults`.  Raises EngineError when down, or where the file holds anything else."""
         self._now = _with_faults(self._spec)
         if self._now.down:
             raise EngineError(

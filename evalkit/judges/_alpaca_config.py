@@ -99,7 +99,7 @@ def _filled(template: str, values: Mapping[str, str]) -> str:
 
 
 def evaluator_names() -> tuple[str, ...]:
-    """Names of all configurations of the installed package, sorted."""
+    """Names of all configurations of the installed package, sorted.  Raises SuiteError."""
     return tuple(sorted(_raw()))
 
 

@@ -1,4 +1,4 @@
-"""What a transformers checkpoint is on disk: its files, whether they are whole, how big it is.
+"""What a transformers checkpoint is on disk: its files, whether they are whole, their type.
 
 Reads JSON and safetensors headers only; nothing here loads a tensor.
 """
@@ -8,18 +8,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
 from evalkit.errors import ModelError
 from evalkit.types import Json
 
 __all__ = [
-    "CheckpointInfo",
     "check_checkpoint",
     "check_file",
-    "checkpoint_info",
     "code_files",
     "config_files",
     "missing_shards",
@@ -54,20 +50,6 @@ _DTYPES = {
 }
 _MAX_HEADER = 100_000_000
 _LFS = b"version https://git-lfs"
-
-
-@dataclass(frozen=True)
-class CheckpointInfo:
-    """Size of a checkpoint, for plans."""
-
-    parameters: int | None
-    """Numbers stored (tied weights once); None where the weights are not safetensors."""
-    dtype: str | None
-    """Type most of the stored bytes have, in torch's spelling; None where it is not known."""
-    max_positions: int | None
-    """Longest sequence in tokens the config allows; None where it names none."""
-    bytes_on_disk: int
-    """Of the weight files."""
 
 
 def read_json(path: Path) -> dict[str, Json]:
@@ -222,7 +204,10 @@ def _bytes_by_dtype(folder: Path) -> Counter[str]:
 
 
 def stored_dtype(folder: Path) -> str | None:
-    """Type most weight bytes are stored in, else what the config says, else None."""
+    """Type most weight bytes are stored in, else what the config says, else None.
+
+    In torch's spelling (`bfloat16`).  Raises ModelError where a file cannot be read.
+    """
     found = _bytes_by_dtype(folder)
     if found:
         code = found.most_common(1)[0][0]
@@ -230,26 +215,3 @@ def stored_dtype(folder: Path) -> str | None:
     config = read_json(folder / "config.json")
     name = config.get("dtype") or config.get("torch_dtype")
     return str(name) if name else None
-
-
-def checkpoint_info(path: Path) -> CheckpointInfo:
-    """Size of the checkpoint in folder `path`, from its config and safetensors headers alone.
-
-    Raises ModelError when it is not a checkpoint.
-    """
-    if not path.is_dir():
-        raise ModelError(f"no folder {str(path)!r}; expected a transformers checkpoint")
-    if not (path / "config.json").is_file():
-        raise ModelError(_not_a_checkpoint(path, str(path)))
-    config = read_json(path / "config.json")
-    text_config = config.get("text_config") or {}
-    positions = config.get("max_position_embeddings") or text_config.get("max_position_embeddings")
-    files = weight_files(path)
-    safe = bool(files) and all(f.suffix == ".safetensors" for f in files)
-    count = sum(prod(t["shape"]) for f in files for t in _tensors(_header(f)[0])) if safe else None
-    return CheckpointInfo(
-        parameters=count,
-        dtype=stored_dtype(path),
-        max_positions=int(positions) if positions else None,
-        bytes_on_disk=sum(f.stat().st_size for f in files),
-    )

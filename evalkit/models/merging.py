@@ -71,8 +71,8 @@ def merged_dtype(base: Base, wanted: str) -> str:
 def merge_into(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
     """Write the merged checkpoint into the empty folder `out` and return its proof.
 
-    Raises MergeError when the adapter does not fit or the proof fails, StoreError on a full
-    disk.
+    Raises MergeError when the adapter does not fit or the proof fails, ModelError when base or
+    adapter cannot be loaded, StoreError on a full disk.
     """
     with proving(out, job):
         return _merge(out, job, progress)
@@ -124,7 +124,8 @@ def prove(job: MergeJob, progress: Progress, steps: int = 0) -> Proved:
     """Merge in memory and prove it; nothing is written.
 
     `steps`: greedy tokens for which log-probabilities of base and merged model are kept.
-    Raises MergeError when the adapter does not fit or the proof fails; call it in `proving`.
+    Raises MergeError when the adapter does not fit or the proof fails, ModelError when base or
+    adapter cannot be loaded; call it in `proving`.
     """
     from peft import PeftModel
 

@@ -44,7 +44,10 @@ Tensors = Sequence[Any]
 
 
 def probe_ids(tokenizer: Any, extra: Sequence[int]) -> list[list[int]]:
-    """Token ids of the probes; one more probe reads `extra` ids, which no text may contain."""
+    """Token ids of the probes; one more probe reads `extra` ids, which no text may contain.
+
+    Raises MergeError where the tokenizer makes nothing of any probe.
+    """
     probes = [list(tokenizer(text)["input_ids"]) for text in PROBES]
     probes = [p for p in probes if p]
     if extra:

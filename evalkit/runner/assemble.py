@@ -245,7 +245,10 @@ def with_engines(
     cache: CompletionCache,
     say: Callable[[str], None],
 ) -> Job:
-    """The second half of `assemble`: models prepared, engines and judges built."""
+    """The second half of `assemble`: models prepared, engines and judges built.
+
+    Raises SuiteError where no model is left to ask, and what preparing a model raises.
+    """
     selection, benchmarks = chosen
 
     def prepare(name: str, spec: ModelSpec) -> PreparedModel:
@@ -318,7 +321,10 @@ def data_places(suite: Suite, origin: Origin) -> DataPlaces:
 
 
 def mirrors(named: str | None, origin: Origin) -> DataPlaces:
-    """`named` relative to the suite, then EVALKIT_DATA; downloads are kept in the workspace."""
+    """`named` relative to the suite, then EVALKIT_DATA; downloads are kept in the workspace.
+
+    Raises DataError where EVALKIT_DATA names no folder.
+    """
     first = [origin.root / named] if named else []
     environment = os.environ.get("EVALKIT_DATA")
     if environment and not Path(environment).is_dir():

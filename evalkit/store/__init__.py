@@ -9,7 +9,7 @@ where runs are, `files` writes so that a killed process loses nothing that was a
 from __future__ import annotations
 
 from evalkit.store.codec import canonical_json, decode, encode
-from evalkit.store.completions import CacheStats, CompletionStore
+from evalkit.store.completions import CompletionStore
 from evalkit.store.files import write_file
 from evalkit.store.finding import natural_key, run_folders
 from evalkit.store.manifest import read_manifest
@@ -17,7 +17,6 @@ from evalkit.store.results import read_results, results_json
 from evalkit.store.runs import RunStore, pretty_json, read_run, run_id, started
 
 __all__ = [
-    "CacheStats",
     "CompletionStore",
     "RunStore",
     "canonical_json",

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from evalkit.store.closing import Closing
 from evalkit.store.codec import CodecError, canonical_json, decode, encode, parse_json
 from evalkit.types import Completion, Json
 
-__all__ = ["CacheStats", "CompletionStore"]
+__all__ = ["CompletionStore"]
 
 _APPLICATION = 0x65766B63
 """`evkc`: marks the file as ours, so that another program's data base is not written to."""
@@ -53,15 +53,6 @@ INSERT INTO lengths VALUES (?, ?, 1) ON CONFLICT (name) DO UPDATE SET
     tokens = tokens + (excluded.tokens - tokens) / min(answers + 1, {_REMEMBERED}.0),
     answers = answers + 1
 """  # noqa: S608 - the number above
-
-
-@dataclass(frozen=True)
-class CacheStats:
-    """How much the cache holds."""
-
-    completions: int
-    bytes: int
-    """Of the data base file and its write-ahead log."""
 
 
 class CompletionStore(Closing):
@@ -117,13 +108,6 @@ class CompletionStore(Closing):
         with self._lock, self._explained(), self._transaction():
             self._connection.executemany(insert, rows)
             self._connection.executemany(_ADD_LENGTH, (lengths or {}).items())
-
-    def stats(self) -> CacheStats:
-        """How much is stored."""
-        with self._lock, self._explained():
-            (count,) = self._connection.execute("SELECT count(*) FROM completions").fetchone()
-        files = (self.path, self.path.with_name(self.path.name + "-wal"))
-        return CacheStats(count, sum(f.stat().st_size for f in files if f.exists()))
 
     def close(self) -> None:
         """Idempotent."""

@@ -117,6 +117,7 @@ class LineFile:
 
         Raises:
             StoreError: the disk is full; the file is as it was before.
+            ValueError: `line` holds a newline.
         """
         if b"\n" in line:
             raise ValueError("a line holds no newline")

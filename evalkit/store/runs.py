@@ -37,7 +37,10 @@ Key: TypeAlias = tuple[str, str, str, str]
 
 
 def run_id(description: Json) -> str:
-    """12 hex digits that change whenever `description` does: sha256 of its canonical JSON."""
+    """12 hex digits that change whenever `description` does: sha256 of its canonical JSON.
+
+    Raises StoreError where JSON cannot hold it.
+    """
     try:
         return hashlib.sha256(canonical_json(description)).hexdigest()[:12]
     except CodecError as error:

@@ -81,7 +81,7 @@ def checked(
     root: Path,
     names: Names | None = None,
 ) -> CheckResult:
-    """As `check`, for what has been read; relative paths start at `root`."""
+    """As `check`, for what has been read; relative paths start at `root`.  Raises SuiteError."""
     types = validation.Types(resolve)
     overrides.apply(source, changes)
     parts = validation.validate(source, types)

@@ -26,7 +26,10 @@ class Template:
     """Its weights are an adapter; its base is the suite's."""
 
     def filled(self, name: str, weights: str) -> Suite:
-        """The suite of one checkpoint: the candidate is called `name` and loaded from `weights`."""
+        """The suite of one checkpoint: the candidate is called `name` and loaded from `weights`.
+
+        Raises SuiteError where another model of the suite has that name.
+        """
         update = {"adapter" if self.adapter else "path": weights}
         models: dict[str, ModelSpec] = {}
         for known, spec in self.suite.models.items():

@@ -9,6 +9,7 @@ import pytest
 
 from evalkit import models
 from evalkit.errors import ModelError
+from evalkit.models.checkpoint import stored_dtype
 from evalkit.models.template import render
 from evalkit.specs import ModelSpec
 from evalkit.types import Message
@@ -36,13 +37,12 @@ def test_smollm2_is_converted_once_and_answers(
     assert models.prepare("smollm2", spec, tmp_path, tmp_path, said.append) == found
     assert said == []
     assert found.path is not None
-    info = models.checkpoint_info(found.path)
-    assert info.dtype == "bfloat16"
-    # 134,515,008: the model card's "135M", tied embeddings counted once.
-    assert info.parameters == 134_515_008
-    assert info.max_positions == 8192
+    assert stored_dtype(found.path) == "bfloat16"
     tokenizer = AutoTokenizer.from_pretrained(str(found.path))
     model = AutoModelForCausalLM.from_pretrained(str(found.path), dtype=torch.float32)
+    # 134,515,008: the model card's "135M", tied embeddings counted once.
+    assert model.num_parameters() == 134_515_008
+    assert model.config.max_position_embeddings == 8192
     assert found.chat_template is not None
     text = render(found.chat_template, [Message("user", "What is the capital of France?")])
     ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")

@@ -14,6 +14,7 @@ import pytest
 
 from evalkit import models
 from evalkit.errors import MergeError, ModelError, StoreError
+from evalkit.models.checkpoint import stored_dtype
 from evalkit.specs import ModelSpec
 from evalkit.types import PreparedModel
 
@@ -150,9 +151,9 @@ def test_serving_dtype_is_the_bases_own_unless_asked(
     asked = prepare(base, adapter, tmp_path, dtype="float32")
     assert own.path is not None
     assert asked.path is not None
-    assert models.checkpoint_info(own.path).dtype == "bfloat16"
+    assert stored_dtype(own.path) == "bfloat16"
     assert json.loads((own.path / "config.json").read_text())["dtype"] == "bfloat16"
-    assert models.checkpoint_info(asked.path).dtype == "float32"
+    assert stored_dtype(asked.path) == "float32"
     assert own.fingerprint != asked.fingerprint
     rounding = own.provenance["merge_proof"]["max_abs_logit_change_by_rounding"]
     assert rounding > asked.provenance["merge_proof"]["max_abs_logit_change_by_rounding"]
@@ -326,7 +327,7 @@ def test_merge_by_hand_replaces_only_its_own_work(
     own = tmp_path / "own"
     by_hand(base, adapter, own, tmp_path)
     by_hand(base, make_adapter(base, r=2), own, tmp_path, dtype="bfloat16")
-    assert models.checkpoint_info(own).dtype == "bfloat16"
+    assert stored_dtype(own) == "bfloat16"
 
 
 def put_readme(out: Path) -> str:

@@ -252,22 +252,6 @@ def test_cache_folders_stay_under_the_workspace(label: str, key: str) -> None:
     assert folder.name.isascii()
 
 
-# --- Size -----------------------------------------------------------------------------------
-
-
-def test_checkpoint_info_counts_what_torch_counts(make_model: Make) -> None:
-    from transformers import AutoModelForCausalLM
-
-    for wanted in ({"tied": True}, {"dtype": "bfloat16"}):
-        folder = make_model(**wanted)
-        model = AutoModelForCausalLM.from_pretrained(str(folder))
-        info = models.checkpoint_info(folder)
-        assert info.parameters == model.num_parameters()
-        assert info.max_positions == 256
-        assert info.dtype == wanted.get("dtype", "float32")
-        assert info.bytes_on_disk == (folder / "model.safetensors").stat().st_size
-
-
 def test_room_is_light_to_import() -> None:
     code = "import sys, evalkit.models; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
