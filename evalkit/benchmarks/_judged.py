@@ -1,15 +1,34 @@
-"""What the judged benchmarks share: seeds, judgments of failed requests, statuses."""
+"""What the judged benchmarks share: seeds, judgments of failed requests, statuses, matches."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from evalkit.errors import BenchmarkError, RequestFailed
 from evalkit.protocols import PairwiseJudge, RatingJudge
-from evalkit.types import Flow, Judgment, Status
+from evalkit.types import Flow, Judgment, Message, Status
 
-__all__ = ["judged", "load_judge", "no_judge", "sampling_seed", "worst"]
+__all__ = ["MatchJudge", "judged", "load_judge", "no_judge", "sampling_seed", "worst"]
+
+
+@runtime_checkable
+class MatchJudge(Protocol):
+    """What a rating judge may do besides: prefer one of two conversations' last answers."""
+
+    def match(
+        self,
+        conversation: Sequence[Message],
+        other: Sequence[Message],
+        reference: Sequence[str],
+        part: str,
+    ) -> Flow[Judgment]:
+        """Both orders; `value` is the preference for `conversation`, 0 to 1.
+
+        `reference` and `part` as for `protocols.RatingJudge.rate`.  Lets `RequestFailed` through.
+        """
+        ...
 
 
 def sampling_seed(seed: int, *what: str) -> int:

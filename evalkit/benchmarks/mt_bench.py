@@ -40,13 +40,20 @@ Departures:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, cast
+from typing import ClassVar, Literal, cast
 
 from pydantic import Field, model_validator
 
 from evalkit import data
 from evalkit.benchmarks import _mt_bench_data as files
-from evalkit.benchmarks._judged import judged, load_judge, no_judge, sampling_seed, worst
+from evalkit.benchmarks._judged import (
+    MatchJudge,
+    judged,
+    load_judge,
+    no_judge,
+    sampling_seed,
+    worst,
+)
 from evalkit.benchmarks._mt_bench_scores import (
     METRICS,
     PARTS,
@@ -179,7 +186,7 @@ class MtBench:
 
     def _check_judge(self) -> None:
         judge = self._context.judge
-        if self._spec.mode == "pairwise" and judge is not None and not hasattr(judge, "match"):
+        if self._spec.mode == "pairwise" and not isinstance(judge, MatchJudge | None):
             raise BenchmarkError(
                 f"{self.name}: `mode: pairwise` with judge {judge.name!r}, which is asked by "
                 f"{judge.protocol!r}; expected `protocol: original`, since only FastChat's own "
@@ -251,7 +258,7 @@ class MtBench:
             for turn, (mine, part) in enumerate(zip(ours, PARTS, strict=False)):
                 name, reference = pair_part(rival, part), sample.reference[: turn + 1]
                 if turn < len(theirs):
-                    match = cast("Any", judge).match(mine, theirs[turn], reference, name)
+                    match = _matching(judge).match(mine, theirs[turn], reference, name)
                     judgment = yield from judged(match, judge, name)
                 else:
                     judgment = _unmatched(judge, name, lack)
@@ -335,6 +342,11 @@ def _rating(judge: PairwiseJudge | RatingJudge | None, name: str) -> RatingJudge
     if judge is None or not hasattr(judge, "rate"):
         raise no_judge(name, "rating")
     return cast("RatingJudge", judge)
+
+
+def _matching(judge: RatingJudge) -> MatchJudge:
+    assert isinstance(judge, MatchJudge), "`load` refuses any other judge of pairs"
+    return judge
 
 
 def _judgments(

@@ -162,33 +162,36 @@ def _results(
         found = tuple(_figures(name, values, path, findings))
         if found:
             figures |= _renamed(name, found)
-    configs, versions = _mapping(content.get("configs")), _mapping(content.get("versions"))
-    sizes = _mapping(content.get("n-samples"))
-    better = _mapping(content.get("higher_is_better"))
     config = _mapping(content.get("config")) or _mapping(content.get("config_general"))
-    settings = {
-        name: {
-            "version": versions.get(name),
-            "num_fewshot": shots.get(name, _mapping(configs.get(name)).get("num_fewshot")),
-            "n": _mapping(sizes.get(name)).get("effective"),
-            "n_original": _mapping(sizes.get(name)).get("original"),
-            "higher_is_better": better.get(name),
-            "generation_kwargs": _mapping(configs.get(name)).get("generation_kwargs"),
-        }
-        for name in figures
-    }
     return ResultFile(
         path=path,
         sha256=sha256,
         figures=figures,
         groups=_groups(content, figures),
-        settings=settings,
+        settings={name: _settings(name, content, shots) for name in figures},
         model=_model(
             config.get("model_args") or content.get("model_name") or config.get("model_name")
         ),
         limit=config.get("limit"),
         date=_date(content, path),
     )
+
+
+def _settings(name: str, content: Mapping[str, Json], shots: Mapping[str, Json]) -> dict[str, Json]:
+    """What a file says of how task `name` was asked; None where it says nothing."""
+
+    def of(section: str) -> Json:
+        return _mapping(content.get(section)).get(name)
+
+    config, size = _mapping(of("configs")), _mapping(of("n-samples"))
+    return {
+        "version": of("versions"),
+        "num_fewshot": shots.get(name, config.get("num_fewshot")),
+        "n": size.get("effective"),
+        "n_original": size.get("original"),
+        "higher_is_better": of("higher_is_better"),
+        "generation_kwargs": config.get("generation_kwargs"),
+    }
 
 
 def _model(said: Json) -> str:
