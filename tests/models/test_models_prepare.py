@@ -47,7 +47,7 @@ def test_folder_is_relative_to_the_suite(model: Path, tmp_path: Path) -> None:
     [
         ("missing", "no folder"),
         ("./a/b", "no folder"),
-        ("package://no_such_package/x.gguf", r"pip install no-such-package"),
+        ("package://no_such_package/x.gguf", r"install the distribution that brings it"),
         ("package://evalkit/x.gguf", "it holds no GGUF file"),
         ("package://evalkit", "names no file"),
         ("package://evalkit/../../etc/passwd", "leaves its package"),
