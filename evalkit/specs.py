@@ -192,7 +192,8 @@ class GateSpec(Spec):
     power: float = Field(default=0.8, gt=0.5, lt=1)
     """Wanted probability of passing an equal model."""
     on_inconclusive: Literal["fail", "warn"] = "warn"
-    """What an undecided comparison does."""
+    """What an undecided comparison does.  One that is required and has no samples of both models
+    is not undecided: it fails, with exit code 3."""
 
 
 class ReportSpec(Spec):

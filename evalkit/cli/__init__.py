@@ -25,7 +25,7 @@ _COMMANDS = {
     "compare": "A candidate against baselines, with what may be said.",
     "claim": "Whether stored runs carry a sentence.",
     "evidence": "What a published figure rests on, computed again.",
-    "gate": "Pass, regression or inconclusive, for CI.",
+    "gate": "Pass, regression, incomplete or inconclusive, for CI.",
     "history": "Figures over the checkpoints of a training run.",
     "watch": "Evaluate and gate the checkpoints of a training run as they appear.",
     "power": "What a suite can resolve, before anything is spent.",

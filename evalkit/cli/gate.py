@@ -1,4 +1,4 @@
-"""`evalkit gate`: pass, regression or inconclusive, for CI."""
+"""`evalkit gate`: pass, regression, incomplete or inconclusive, for CI."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from evalkit.types import Run
 
 __all__ = ["command"]
+
+_NOT_WRITTEN = 3
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ def command(**given: Any) -> int:
     A stored RUN is judged as it is; a SUITE is run first.  Several RUNs repeat one measurement:
     their means are judged, and what a run shifts by by itself widens the bounds.  Exit code 0:
     passed (or undecided, where the policy only warns); 1: regression; 2: wrong input; 3:
-    undecided, or a suite whose run could not answer everything.  On GitHub the table goes to the
-    job summary and the reasons become annotations.
+    undecided, a required test that has no samples of both models, a suite whose run could not
+    answer everything, or a --write-baseline that was not written.  On GitHub the table goes to
+    the job summary and the reasons become annotations.
     """
     from evalkit import gate
 
@@ -82,9 +85,8 @@ def command(**given: Any) -> int:
     )
     result = replace(result, unanswered=unanswered)
     _write(asked, result)
-    if asked.write_baseline is not None:
-        _pin(asked.write_baseline, run, result)
-    return result.exit_code
+    pinned = asked.write_baseline is None or _pin(asked.write_baseline, run, result)
+    return result.exit_code or (0 if pinned else _NOT_WRITTEN)
 
 
 # --- what is gated --------------------------------------------------------------------------
@@ -176,13 +178,20 @@ def _write(asked: _Options, result: GateResult) -> None:
             click.echo(line, file=sys.stderr if asked.as_json else sys.stdout)
 
 
-def _pin(path: Path, run: Run, result: GateResult) -> None:
+def _pin(path: Path, run: Run, result: GateResult) -> bool:
+    """Whether the baseline was written."""
     from evalkit import gate, store
 
     if result.verdict != "pass" or result.unanswered:
-        why = "the run is not complete" if result.unanswered else "the gate did not pass"
-        click.echo(f"not written: {path}, since {why}", err=True)
-        return
+        why = f"the gate's verdict is {result.verdict}"
+        why = "the run is not complete" if result.unanswered else why
+        click.echo(
+            f"not written: {path}, since {why}; only what passes becomes a baseline (exit code "
+            f"{result.exit_code or _NOT_WRITTEN})",
+            err=True,
+        )
+        return False
     model = result.candidate.rpartition(":")[2]
     store.write_file(path, gate.pin(run, model))
     click.echo(f"baseline: {path}", err=True)
+    return True

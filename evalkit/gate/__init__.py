@@ -1,4 +1,4 @@
-"""The regression gate: comparisons and a policy become pass, regression or inconclusive.
+"""The regression gate: pass, regression, incomplete or inconclusive, by comparisons and a policy.
 
 `asking` finds whose scores and which policy, `decisions` decides, `pinned` keeps a baseline's
 scores small enough to commit, `table` sets the result out, `junit` and `github` write what CI

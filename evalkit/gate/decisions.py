@@ -3,15 +3,16 @@
 Each headline figure (`compare.headline`) is one non-inferiority test (`stats.non_inferiority`),
 and so is each task within a group that the policy names.  The gate passes when every required test
 passes, which needs no correction for their number; it calls a regression when one of them
-regressed after Holm's correction, which does.  Anything else is inconclusive: too few samples to
-know, or something that was required is not there.
+regressed after Holm's correction, which does.  Where something that is required has no samples of
+both, the gate is incomplete: what is not there is no noise, and no policy lets it pass.  Anything
+else is inconclusive: too few samples to know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from evalkit.compare import Row
 from evalkit.compare.comparisons import degrees
@@ -31,6 +32,10 @@ __all__ = ["Decision", "GateResult", "Policy", "decide"]
 
 Place: TypeAlias = tuple[str, str]
 """(benchmark, task)"""
+Found: TypeAlias = Verdict | Literal["missing"]
+"""Of one test; missing: no samples that both sides have."""
+Answer: TypeAlias = Verdict | Literal["incomplete"]
+"""Of the gate; incomplete: a required test is missing, and none shows a regression."""
 _SPANS = {"percent": 100.0, "points": 9.0}
 """Largest difference of one sample's scores, by unit."""
 
@@ -97,7 +102,7 @@ class Decision:
     unit: str
     higher_is_better: bool
     required: bool
-    verdict: Verdict
+    verdict: Found
     margin: float
     difference: float | None
     low: float | None
@@ -142,7 +147,7 @@ class GateResult:
 
     candidate: str
     baseline: str
-    verdict: Verdict
+    verdict: Answer
     decisions: tuple[Decision, ...]
     reasons: tuple[str, ...]
     """Why it is not a pass; empty for one."""
@@ -156,11 +161,11 @@ class GateResult:
 
     @property
     def exit_code(self) -> int:
-        """0 passed, 1 regression, 3 inconclusive where that fails or not all answered, else 0."""
+        """0 passed, 1 regression, 3 incomplete, undecided where that fails, or unanswered."""
         if self.verdict == "regression":
             return 1
         undecided = self.verdict == "inconclusive" and self.fails_undecided
-        return 3 if undecided or self.unanswered else 0
+        return 3 if self.verdict == "incomplete" or undecided or self.unanswered else 0
 
     def to_json(self) -> dict[str, Json]:
         """By field name, decisions as objects."""
@@ -194,8 +199,8 @@ def decide(
         rows: From `compare.compare` of these two; headline rows are used, and those of tasks that
             the policy names.
         policy: What is demanded.
-        expected: Benchmarks and tasks that must be there; one that is required and has no row is
-            inconclusive, never passed in silence.  An empty task stands for any of the benchmark.
+        expected: Benchmarks and tasks that must be there; one that is required and has no row
+            makes the gate incomplete.  An empty task stands for any of the benchmark.
         notes: What to know of the runs behind the rows.
         repeated: The noise of repeated runs is in the rows, which more samples do not lessen: no
             number of them is said to do.
@@ -212,15 +217,10 @@ def decide(
     reasons: list[str] = [_reason(d) for d in required if d.verdict != "pass"]
     if not required:
         reasons.append("Nothing required was compared.")
-    verdict: Verdict = "pass"
-    if any(d.verdict == "regression" for d in required):
-        verdict = "regression"
-    elif reasons:
-        verdict = "inconclusive"
     return GateResult(
         candidate=sides[0],
         baseline=sides[1],
-        verdict=verdict,
+        verdict=_answer({d.verdict for d in required}, nothing=not found),
         decisions=tuple(found),
         reasons=tuple(reasons),
         alpha=policy.alpha,
@@ -228,6 +228,15 @@ def decide(
         fails_undecided=policy.fails_undecided,
         notes=tuple(notes),
     )
+
+
+def _answer(required: Collection[Found], *, nothing: bool) -> Answer:
+    """The gate's, from what its required tests found; `nothing` was there to test at all."""
+    if "regression" in required:
+        return "regression"
+    if "missing" in required or nothing:
+        return "incomplete"
+    return "pass" if set(required) == {"pass"} else "inconclusive"
 
 
 def _is_gated(row: Row, policy: Policy) -> bool:
@@ -251,7 +260,7 @@ def _decision(c: Comparison, policy: Policy) -> Decision:
         unit=c.unit,
         higher_is_better=c.higher_is_better,
         required=policy.requires(place, c.metric),
-        verdict=found.verdict,
+        verdict="missing" if difference is None else found.verdict,
         margin=margin,
         difference=c.difference,
         low=low,
@@ -283,7 +292,7 @@ def _absent(place: Place, policy: Policy) -> Decision:
         unit="raw",
         higher_is_better=True,
         required=policy.requires(place),
-        verdict="inconclusive",
+        verdict="missing",
         margin=policy.margin(place),
         difference=None,
         low=None,

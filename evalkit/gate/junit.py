@@ -24,14 +24,16 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def junit(result: GateResult) -> bytes:
     """One test case per test: regressions fail, what is undecided fails or is skipped.
 
-    A run that is not complete is one more, with an error.
+    A required test without evidence is an error, which JUnit keeps apart from failures.  A run that
+    is not complete is one more, with an error.
     """
+    errors = sum(_errs(d) for d in result.decisions)
     failures = sum(_fails(d, result) for d in result.decisions)
     skipped = sum(_skipped(d, result) for d in result.decisions)
     counts = {
         "tests": str(len(result.decisions) + bool(result.unanswered)),
         "failures": str(failures),
-        "errors": str(int(bool(result.unanswered))),
+        "errors": str(errors + bool(result.unanswered)),
     }
     root = ET.Element("testsuites", {"name": "evalkit gate", **counts})
     suite = ET.SubElement(
@@ -61,8 +63,9 @@ def _case(suite: ET.Element, d: Decision, result: GateResult) -> None:
         suite, "testcase", {"name": _plain(name), "classname": _plain(d.benchmark)}
     )
     said = _plain(_said(d))
-    if _fails(d, result):
-        failure = ET.SubElement(case, "failure", {"message": said, "type": d.verdict})
+    if _errs(d) or _fails(d, result):
+        kind = "error" if _errs(d) else "failure"
+        failure = ET.SubElement(case, kind, {"message": said, "type": d.verdict})
         failure.text = said
         return
     if _skipped(d, result):
@@ -70,14 +73,18 @@ def _case(suite: ET.Element, d: Decision, result: GateResult) -> None:
     ET.SubElement(case, "system-out").text = said
 
 
+def _errs(d: Decision) -> bool:
+    return d.required and d.verdict == "missing"
+
+
 def _fails(d: Decision, result: GateResult) -> bool:
-    if not d.required or d.verdict == "pass":
+    if not d.required or d.verdict == "pass" or _errs(d):
         return False
     return d.verdict == "regression" or result.fails_undecided
 
 
 def _skipped(d: Decision, result: GateResult) -> bool:
-    return d.verdict != "pass" and not _fails(d, result)
+    return d.verdict != "pass" and not _errs(d) and not _fails(d, result)
 
 
 def _said(d: Decision) -> str:

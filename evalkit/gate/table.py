@@ -22,7 +22,12 @@ __all__ = ["gate_headline", "gate_lines", "gate_markdown", "gate_table", "gate_w
 
 _MANY_MISSING = 0.02
 """Share of missing scores from which on it is said."""
-_WORDS = {"pass": "pass", "regression": "REGRESSION", "inconclusive": "inconclusive"}
+_WORDS = {
+    "pass": "pass",
+    "regression": "REGRESSION",
+    "inconclusive": "inconclusive",
+    "missing": "MISSING",
+}
 
 
 def gate_headline(result: GateResult) -> str:
@@ -31,8 +36,9 @@ def gate_headline(result: GateResult) -> str:
     if not result.unanswered:
         return said
     samples = "sample" if result.unanswered == 1 else "samples"
+    start = "But the" if result.verdict == "pass" else "The"
     return (
-        f"{said} But the run is not complete: {count(result.unanswered)} {samples} could not be "
+        f"{said} {start} run is not complete: {count(result.unanswered)} {samples} could not be "
         f"answered; the same command asks again."
     )
 
@@ -46,6 +52,12 @@ def _verdict(result: GateResult) -> str:
     regressed = sum(d.required and d.verdict == "regression" for d in result.decisions)
     if result.verdict == "regression":
         return f"Gate failed: {pair}, a regression on {regressed} of {required} required tests."
+    missing = sum(d.required and d.verdict == "missing" for d in result.decisions)
+    if result.verdict == "incomplete":
+        return (
+            f"Gate incomplete: {pair}, no samples that both have for {missing} of {required} "
+            f"required tests."
+        )
     tail = "" if result.fails_undecided else " (a warning, by the policy)"
     return f"Gate undecided{tail}: {pair}; the data show neither a pass nor a regression."
 
@@ -75,7 +87,7 @@ def gate_table(result: GateResult) -> Table:
 def _row(d: Decision) -> tuple[Cell, ...]:
     word = _WORDS[d.verdict] + ("" if d.required else " (warns only)")
     word += " (measured differently)" if d.unlike else ""
-    tone = {"pass": "better", "regression": "worse"}.get(d.verdict, "unclear")
+    tone = {"pass": "better", "regression": "worse", "missing": "worse"}.get(d.verdict, "unclear")
     bounds = MISSING
     if d.low is not None and d.high is not None:
         bounds = f"{difference(d.low, d.unit)} to {difference(d.high, d.unit)}"

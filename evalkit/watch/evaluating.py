@@ -97,4 +97,6 @@ def _decided(run: Run, look: Look, training: Training) -> gate.GateResult:
     if look.level >= LEAST_LEVEL:
         return result
     reason = f"look {look.look} may spend next to nothing: the plan keeps alpha for later looks"
+    if result.verdict == "incomplete":
+        return replace(result, reasons=(*result.reasons, reason))
     return replace(result, verdict="inconclusive", reasons=(reason,))

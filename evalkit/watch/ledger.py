@@ -81,7 +81,7 @@ class Verdict:
     """What the gate said."""
 
     look: int
-    verdict: Literal["pass", "regression", "inconclusive"]
+    verdict: Literal["pass", "regression", "incomplete", "inconclusive"]
     exit_code: int
     reasons: tuple[str, ...]
     gate: Mapping[str, Json]

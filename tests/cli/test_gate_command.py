@@ -69,6 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert done.returncode == 0, done.stderr
     (place / "wide.yaml").write_text(POLICY.format(margin=5.0, undecided="warn"))
     (place / "strict.yaml").write_text(POLICY.format(margin=0.5, undecided="fail"))
+    (place / "lenient.yaml").write_text(POLICY.format(margin=0.5, undecided="warn"))
     return place
 
 
@@ -132,8 +133,26 @@ def test_a_pinned_baseline_takes_the_runs_place(folder: Path) -> None:
     )  # fmt: skip
     assert again.returncode == 0, again.stderr
     spoilt = evalkit(folder, "gate", "bad", "--policy", "wide.yaml", "--write-baseline", "no.json")
-    assert "not written" in spoilt.stderr
+    assert "not written: no.json, since the gate's verdict is regression" in spoilt.stderr
+    assert spoilt.returncode == 1
+    undecided = evalkit(
+        folder, "gate", "good", "--policy", "lenient.yaml", "--write-baseline", "no.json"
+    )
+    assert "not written: no.json, since the gate's verdict is inconclusive" in undecided.stderr
+    assert undecided.returncode == 3
     assert not (folder / "no.json").exists()
+
+
+def test_required_evidence_that_is_missing_fails_whatever_the_policy_says_of_noise(
+    folder: Path,
+) -> None:
+    wide = (folder / "wide.yaml").read_text()
+    more = "  - {type: mt_bench, judge: gpt}\ngate: {required: [alpaca_eval, mt_bench], "
+    (folder / "required.yaml").write_text(wide.replace("gate: {", more))
+    done = evalkit(folder, "gate", "good", "--policy", "required.yaml")
+    assert done.returncode == 3, done.stderr
+    assert done.stdout.startswith("Gate incomplete: new against old, no samples that both have for")
+    assert "because: MT-Bench: no samples that both have" in done.stdout
 
 
 def test_a_stored_run_can_be_the_baseline(folder: Path) -> None:

@@ -107,25 +107,48 @@ def test_required_names_all_that_decide() -> None:
 
 
 def test_what_is_missing_is_not_passed_in_silence() -> None:
-    made = Policy(margins={"default": 3.0}, fails_undecided=True)
+    """Missing evidence is no noise: a policy that lets undecided tests warn does not cover it."""
+    made = Policy(margins={"default": 3.0})
     expected = [("alpaca_eval", "alpaca_eval"), ("mt_bench", "mt_bench")]
     result = gate.decide(("a", "b"), [row()], made, expected=expected)
-    assert result.verdict == "inconclusive"
-    assert result.exit_code == 3
+    assert [d.verdict for d in result.decisions] == ["pass", "missing"]
+    assert (result.verdict, result.exit_code) == ("incomplete", 3)
     assert result.reasons == ("MT-Bench: no samples that both have",)
+    assert "no samples that both have for 1 of 2 required tests" in gate.gate_lines(result)[0]
+    (suite,) = ET.fromstring(gate.junit(result))
+    assert [suite.get(k) for k in ("errors", "failures", "skipped")] == ["1", "0", "0"]
+    assert len(suite.findall("testcase/error")) == 1
+    assert any(x.startswith("::error") for x in gate.workflow_commands(result))
+
+
+def test_what_is_missing_and_only_warns_is_said_and_passes() -> None:
+    made = Policy(margins={"default": 3.0}, warn_only=frozenset({"mt_bench"}))
+    result = gate.decide(("a", "b"), [row()], made, expected=[("mt_bench", "mt_bench")])
+    assert (result.verdict, result.exit_code) == ("pass", 0)
+    assert "warning: MT-Bench: missing (warns only)." in gate.gate_lines(result)
+    (suite,) = ET.fromstring(gate.junit(result))
+    assert [suite.get(k) for k in ("errors", "failures", "skipped")] == ["0", "0", "1"]
+
+
+def test_a_regression_outweighs_what_is_missing() -> None:
+    made = Policy(margins={"default": 3.0})
+    expected = [("mt_bench", "mt_bench")]
+    result = gate.decide(("a", "b"), [row(shifted(-9.0))], made, expected=expected)
+    assert (result.verdict, result.exit_code) == ("regression", 1)
+    assert len(result.reasons) == 2
 
 
 def test_nothing_compared_is_no_pass() -> None:
-    assert decide(fails_undecided=True).exit_code == 3
-    assert gate.decide(("a", "b"), [row(headline=False)], Policy()).verdict == "inconclusive"
+    assert (decide().verdict, decide().exit_code) == ("incomplete", 3)
+    assert gate.decide(("a", "b"), [row(headline=False)], Policy()).exit_code == 3
 
 
-def test_undefined_comparisons_are_undecided_with_the_reason() -> None:
+def test_undefined_comparisons_are_missing_or_undecided_with_the_reason() -> None:
     nothing = replace(NOTUS, difference=None, standard_error=None, n=0, n_clusters=0)
     one = replace(NOTUS, standard_error=None, n=1, n_clusters=1)
-    for comparison in (nothing, one):
+    for comparison, verdict in ((nothing, "incomplete"), (one, "inconclusive")):
         result = decide(comparison, margins={"default": 3.0})
-        assert result.verdict == "inconclusive"
+        assert result.verdict == verdict
         assert "undefined" in result.reasons[0]
 
 

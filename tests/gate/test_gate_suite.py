@@ -108,20 +108,21 @@ def test_a_regression_is_one_whatever_is_unanswered() -> None:
         verdict: GateResult(
             "a", "b", verdict, (), (), 0.05, 0.8, fails_undecided=False, unanswered=7
         )
-        for verdict in get_args(Verdict)
+        for verdict in (*get_args(Verdict), "incomplete")
     }
     assert {verdict: result.exit_code for verdict, result in codes.items()} == {
         "pass": 3,
         "inconclusive": 3,
+        "incomplete": 3,
         "regression": 1,
     }
 
 
-def test_nothing_answered_is_undecided(workspace: Path) -> None:
-    write(workspace, undecided="fail")
+def test_nothing_answered_is_incomplete(workspace: Path) -> None:
+    write(workspace, undecided="warn")
     broken(workspace, 1)
     done = gated("--json")
     assert done.return_value == 3, done.output
     found = json.loads(done.stdout)
-    assert (found["verdict"], found["exit_code"]) == ("inconclusive", 3)
+    assert (found["verdict"], found["exit_code"]) == ("incomplete", 3)
     assert found["decisions"][0]["difference"] is None

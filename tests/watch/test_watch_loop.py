@@ -377,11 +377,11 @@ def test_a_run_that_is_gone_is_said_of_the_figures(workspace: Path) -> None:
     assert "left out of the figures" in after.notes[0]
 
 
-def test_without_any_score_a_look_is_undecided_and_figures_are_missing(workspace: Path) -> None:
+def test_without_any_score_a_look_is_incomplete_and_figures_are_missing(workspace: Path) -> None:
     set_policy(workspace, "exclusive: true", "exclusive: true, max_prompt_words: 4")
     save(workspace / "out" / "checkpoint-10")
     summary = follow()
-    assert [v.verdict for _, v in summary.looks] == ["inconclusive"]
+    assert [v.verdict for _, v in summary.looks] == ["incomplete"]
     assert summary.series == ()
     assert any("avg_length" in note for note in summary.notes)
 
