@@ -10,6 +10,7 @@ from types import FrameType
 
 import click
 
+from evalkit.cli.console import guard_output
 from evalkit.errors import EvalkitError
 
 __all__ = ["main"]
@@ -72,9 +73,11 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Run a command and exit with the code that DESIGN's table gives its outcome.
 
-    0 done; 2 your input; 3 incomplete; 4 environment or internal error; 130 interrupted.
+    0 done; 1 a negative verdict; 2 your input; 3 incomplete; 4 environment or internal error;
+    130 interrupted.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    guard_output()
     try:
         code = _group(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

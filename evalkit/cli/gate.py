@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evalkit.cli.console import commands_of
 from evalkit.cli.options import split
 from evalkit.errors import ComparisonError, SuiteError
 
@@ -175,7 +176,7 @@ def _write(asked: _Options, result: GateResult) -> None:
             click.echo(line)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in gate.workflow_commands(result):
-            click.echo(line, file=sys.stderr if asked.as_json else sys.stdout)
+            click.echo(line, file=commands_of(sys.stderr if asked.as_json else sys.stdout))
 
 
 def _pin(path: Path, run: Run, result: GateResult) -> bool:

@@ -1,0 +1,77 @@
+r"""What a CI runner would obey in a command's output is spelled out before it is printed.
+
+GitHub's runner reads a step's output: a line that begins (after blanks) with `::` and a line that
+has `##[` in it are commands to it (actions/runner, ActionCommand.cs), whoever wrote them.  Names
+of models, tasks and files are not evalkit's own words, so that on GitHub both streams are guarded:
+the second colon is printed as `\u003a` and the bracket as `\u005b`, as JSON spells them, so that
+JSON that is printed keeps its values.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+__all__ = ["Guarded", "commands_of", "guard_output", "harmless"]
+
+_COMMAND = re.compile(r"(?P<begin>(?:\A|[\r\n])\s*:):|(?P<old>##)\[")
+"""A runner's reader ends a line at a carriage return, too."""
+
+
+def harmless(text: str) -> str:
+    """`text`, from the beginning of a line, without anything a runner takes for a command.
+
+    What becomes of a character depends on those before it only, so that text may come in pieces.
+    """
+    return _COMMAND.sub(_spelled, text)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    begin = found["begin"]
+    return f"{found['old']}\\u005b" if begin is None else f"{begin}\\u003a"
+
+
+class Guarded(io.TextIOWrapper):
+    """A text stream over another's bytes, with nothing in it that a runner obeys."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(
+            stream.buffer,
+            encoding="utf-8",
+            errors="backslashreplace",
+            line_buffering=True,
+            write_through=True,
+        )
+        self.stream = stream
+        """Unguarded; kept, since both close the same file."""
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        """Write it; a command that comes in pieces is none either."""
+        before = len(harmless(self._line))
+        whole = self._line + text
+        super().write(harmless(whole)[before:])
+        self._line = whole[max(whole.rfind("\n"), whole.rfind("\r")) + 1 :]
+        return len(text)
+
+
+def guard_output(environment: Mapping[str, str] = os.environ) -> None:
+    """Guard standard output and error where a GitHub runner reads them."""
+    if environment.get("GITHUB_ACTIONS") != "true":
+        return
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, Guarded):
+            setattr(sys, name, Guarded(stream))
+
+
+def commands_of(stream: TextIO) -> TextIO:
+    """Where evalkit's own commands for the runner go: the stream itself, unguarded."""
+    if not isinstance(stream, Guarded):
+        return stream
+    stream.flush()
+    return stream.stream
