@@ -27,6 +27,7 @@ from evalkit.errors import DataError
 from evalkit.importers._common import few, remark, require_name
 from evalkit.importers._lm_eval_files import Figure, Files, ResultFile, SampleFile, read_files
 from evalkit.importers._lm_eval_leaderboard import averages, declared
+from evalkit.importers._lm_eval_models import by_model
 from evalkit.importers._lm_eval_records import Measured, measured
 from evalkit.importers.evidence import Evidence, ImportOptions
 from evalkit.types import Estimate, Finding, Json, Metric
@@ -39,19 +40,17 @@ _FAR = 2.0
 
 
 def read(files: Sequence[Path], options: ImportOptions) -> list[Evidence]:
-    """The evidence of one model in all of `files` (folders stand for what is in them).
+    """The evidence of each model asked for in `files` (folders stand for what is in them).
 
     Raises:
-        DataError: a file is missing or not lm-eval's, or several names were given for one model.
+        DataError: a file is missing or not lm-eval's, or whose files they are cannot be told.
     """
-    if len(options.models) > 1:
-        raise DataError(
-            f"several models ({', '.join(options.models)}) for one set of lm-eval files; import "
-            f"each model's files by themselves"
-        )
-    found = read_files(files)
+    parts = by_model(read_files(files), options.models)
+    return [_evidence(name or "model", found, options) for name, found in parts]
+
+
+def _evidence(model: str, found: Files, options: ImportOptions) -> Evidence:
     entry = options.entry or KIND
-    model = options.models[0] if options.models else _model(found)
     require_name(model)
     samples = {file.task: measured(file, model, entry) for file in found.samples}
     figures, findings = _merged(found)
@@ -64,32 +63,17 @@ def read(files: Sequence[Path], options: ImportOptions) -> list[Evidence]:
     leaderboard, notes = averages(figures, _settings(found), (model, entry), options.level)
     findings += [*_checks(found, figures, samples), *notes]
     metrics = _metrics(figures, samples, found)
-    return [
-        Evidence(
-            model=model,
-            entry=entry,
-            kind=KIND,
-            description=_description(found),
-            metrics=metrics,
-            records=tuple(record for one in samples.values() for record in one.records),
-            estimates=(*estimates, *leaderboard),
-            findings=(*found.findings, *findings),
-            averages=tuple(declared(samples, _settings(found), _groups(found), metrics)),
-        )
-    ]
-
-
-def _model(found: Files) -> str:
-    """The model's name, as far as a result file tells."""
-    for file in found.results:
-        for part in file.model.split(","):
-            key, _, value = part.partition("=")
-            if key.strip() in ("pretrained", "model", "path") and value:
-                return value.strip().rstrip("/").rsplit("/", 1)[-1]
-    for file in found.results:
-        if file.model:
-            return file.model.rstrip("/").rsplit("/", 1)[-1]
-    return "model"
+    return Evidence(
+        model=model,
+        entry=entry,
+        kind=KIND,
+        description=_description(found),
+        metrics=metrics,
+        records=tuple(record for one in samples.values() for record in one.records),
+        estimates=(*estimates, *leaderboard),
+        findings=(*found.findings, *findings),
+        averages=tuple(declared(samples, _settings(found), _groups(found), metrics)),
+    )
 
 
 Figures = dict[str, dict[str, tuple[Figure, ResultFile]]]
@@ -271,7 +255,11 @@ def _is_better(known: Json, metric: str) -> bool:
 def _checks(found: Files, figures: Figures, samples: Mapping[str, Measured]) -> Iterator[Finding]:
     models = sorted({file.model for file in found.results if file.model})
     if len(models) > 1:
-        yield Finding("several_models", f"results of several models: {few(models)}")
+        yield Finding(
+            "several_models",
+            f"results of several models, none called as asked: {few(models)}; name one with "
+            f"--model, or import its folder by itself",
+        )
     for file in found.results:
         if file.limit not in (None, 0, "None"):
             yield Finding("limited", f"{file.path.name}: run with --limit {file.limit}")

@@ -155,7 +155,7 @@ def test_limited_mixed_and_undefined_results_are_named(tmp_path: Path) -> None:
     put(tmp_path, "results_a.json", limited)
     other = results({"t": {"acc,none": 0.6}, "u": {"acc,none": float("nan")}})
     put(tmp_path, "results_b.json", other)
-    (found,) = lm_eval.read([tmp_path], OPTIONS)
+    (found,) = lm_eval.read([tmp_path], named("third"))
     assert codes(found) == {"limited", "several_models", "repeated_task", "not_a_number"}
     assert estimates(found)["t", "acc"].point == 50.0
     assert estimates(found)["u", "acc"].point is None
@@ -185,13 +185,50 @@ def test_other_files_are_refused(tmp_path: Path, content: str) -> None:
         lm_eval.read([path], OPTIONS)
 
 
-def test_one_model_at_a_time(tmp_path: Path) -> None:
+def named(*models: str) -> ImportOptions:
+    return ImportOptions(models, None, (), DataPlaces(), 0.95)
+
+
+def test_files_of_one_model_are_not_those_of_two(tmp_path: Path) -> None:
     path = put(tmp_path, "results.json", results({"t": {"acc,none": 0.5}}))
-    several = ImportOptions(("a", "b"), None, (), DataPlaces(), 0.95)
-    with pytest.raises(DataError, match="several models"):
-        lm_eval.read([path], several)
-    unnamed = ImportOptions((), None, (), DataPlaces(), 0.95)
-    assert lm_eval.read([path], unnamed)[0].model == "mine"
+    with pytest.raises(DataError, match=r"no results of a, b in these .* of mine in"):
+        lm_eval.read([path], named("a", "b"))
+    assert lm_eval.read([path], named())[0].model == "mine"
+
+
+def folder_of_two(tmp_path: Path) -> Path:
+    """As lm-eval lays it out: a folder a model, named as paths can be."""
+    for folder, model, value in (("org__new", "org/new", 0.0), ("old", "/ckpt/final", 1.0)):
+        (tmp_path / folder).mkdir()
+        content = results({"t": {"acc,none": value}})
+        content["config"] = {"model_args": f"pretrained={model},dtype=bfloat16"}
+        put(tmp_path / folder, "results.json", content)
+        put(tmp_path / folder, "samples_t.jsonl", [sample(0, float(folder == "old"))])
+    return tmp_path
+
+
+def test_of_a_folder_of_several_models_each_gets_its_own(tmp_path: Path) -> None:
+    """By what a file says of its model, or by its folder's name; no model gets another's."""
+    place = folder_of_two(tmp_path)
+    first, second = lm_eval.read([place], named("new", "old"))
+    assert (first.model, second.model) == ("new", "old")
+    assert codes(first) == codes(second) == set()
+    assert [r.outcome.scores[0].value for e in (first, second) for r in e.records] == [0.0, 1.0]
+    (alone,) = lm_eval.read([place], named("org-new"))
+    assert [r.outcome.scores[0].value for r in alone.records] == [0.0]
+    (left,) = (f for f in alone.findings if f.code == "other_models")
+    assert not left.damaged
+    assert f"final in {place / 'old'}" in left.message
+
+
+def test_of_several_models_one_must_be_named(tmp_path: Path) -> None:
+    place = folder_of_two(tmp_path)
+    with pytest.raises(DataError, match=r"several models .*name those to import with --model"):
+        lm_eval.read([place], named())
+    (mixed,) = lm_eval.read([place], named("else"))
+    assert "import its folder by itself" in next(
+        f.message for f in mixed.findings if f.code == "several_models"
+    )
 
 
 def test_perplexity_is_the_result_files_and_not_the_mean_of_log_likelihoods(tmp_path: Path) -> None:
