@@ -25,6 +25,7 @@ class _Options:
     allow_different: tuple[str, ...]
     as_json: bool
     csv_file: Path | None
+    spreadsheet: bool
     svg_file: Path | None
 
 
@@ -41,6 +42,7 @@ class _Options:
 )
 @click.option("--json", "as_json", is_flag=True, help='Print {"series": [...], "notes": [...]}.')
 @click.option("--csv", "csv_file", type=Path, metavar="FILE", help="Write a row per figure.")
+@click.option("--spreadsheet", is_flag=True, help="--csv for Excel: no text counts as a formula.")
 @click.option("--svg", "svg_file", type=Path, metavar="FILE", help="Write a chart per figure.")
 def command(**given: Any) -> None:
     """Show each headline figure over checkpoints, with intervals and paired differences.
@@ -50,7 +52,7 @@ def command(**given: Any) -> None:
     tasks are figures like others; a task that is a detail of one shows with --benchmark B/TASK.
     """
     from evalkit import history, store
-    from evalkit.tables import one_line, visible
+    from evalkit.tables import formula_note, one_line, visible
 
     asked = _Options(**given)
     runs, left_out = history.find_runs(asked.places)
@@ -60,7 +62,11 @@ def command(**given: Any) -> None:
     every = history.history(found.checkpoints, options)
     notes = [*left_out, *found.notes]
     if asked.csv_file is not None:
-        store.write_file(asked.csv_file, history.history_csv(every).encode())
+        text = history.history_csv(every, spreadsheet=asked.spreadsheet)
+        store.write_file(asked.csv_file, text.encode())
+        formulas = 0 if asked.spreadsheet else history.formula_cells(every)
+        if formulas:
+            click.echo(f"note: {formula_note(formulas, '--spreadsheet')}", err=True)
     if asked.svg_file is not None:
         store.write_file(asked.svg_file, history.charts_svg(every).encode())
     if asked.as_json:

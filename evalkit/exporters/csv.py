@@ -3,11 +3,9 @@
 Numbers are unrounded.  An empty cell is missing; empty text is written as `""`, which a reader
 that tells the two apart keeps apart (pyarrow's, with `quoted_strings_can_be_null=False`).
 
-Cells are what they are: an answer that begins with `=`, `+`, `-`, `@`, a tab or a line end is
-written so, since a file for analysis must give back what was measured (many answers are lists
-that begin with `-`).  A spreadsheet would take such a cell for a formula, and an answer may be
-written to exploit that; `spreadsheet` puts an apostrophe before each.  Without it a note counts
-them.
+Cells are what they are, those among them that a spreadsheet would take for a formula (an answer
+may be written to exploit that); `spreadsheet` puts an apostrophe before each.  Without it a note
+counts them.
 """
 
 from __future__ import annotations
@@ -17,13 +15,12 @@ from typing import ClassVar
 
 from evalkit.exporters._tables import TablesSpec, package
 from evalkit.protocols import Exported
+from evalkit.tables import defused, formula_note, is_formula
 from evalkit.types import Run
 from evalkit.types.frames import Row, columns_of, rows
 
 __all__ = ["Csv", "CsvSpec"]
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
-"""How a cell begins that a spreadsheet would not take for text; the wide forms count in Excel."""
 _QUOTED = frozenset(',"\r\n')
 
 
@@ -50,7 +47,7 @@ class Csv:
             names = list(columns_of(what, figures_only=spec.figures_only))
             lines = [_line(dict(zip(names, names, strict=True)), names)]
             for row in rows(runs, what):
-                formulas += sum(_is_formula(row[name]) for name in names)
+                formulas += sum(is_formula(row[name]) for name in names)
                 lines.append(_line(_defused(row) if spec.spreadsheet else row, names))
             files[f"{what}.csv"] = "".join(lines).encode()
         files["datapackage.json"] = package(spec.tables, "csv", spec)
@@ -59,18 +56,11 @@ class Csv:
 
 def _notes(formulas: int, spec: CsvSpec) -> Iterator[str]:
     if formulas and not spec.spreadsheet:
-        yield (
-            f"{formulas} cells begin like a formula (= + - @) and are written as they are; to "
-            f"open the files in a spreadsheet, add --set spreadsheet=true"
-        )
-
-
-def _is_formula(value: object) -> bool:
-    return isinstance(value, str) and value.startswith(_FORMULA)
+        yield formula_note(formulas, "--set spreadsheet=true")
 
 
 def _defused(row: Row) -> Row:
-    return {name: f"'{value}" if _is_formula(value) else value for name, value in row.items()}
+    return {name: defused(value) for name, value in row.items()}
 
 
 def _line(row: Mapping[str, object], names: Sequence[str]) -> str:

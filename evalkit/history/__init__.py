@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from evalkit.history.best import best_of, best_sentence
 from evalkit.history.chart import chart_svg, charts_svg
-from evalkit.history.export import CSV_COLUMNS, history_csv, history_json
+from evalkit.history.export import CSV_COLUMNS, formula_cells, history_csv, history_json
 from evalkit.history.order import Step, natural_key, step_of
 from evalkit.history.places import Checkpoint, Found, checkpoints, find_runs
 from evalkit.history.series import Options, Point, Series, history
@@ -29,6 +29,7 @@ __all__ = [
     "charts_svg",
     "checkpoints",
     "find_runs",
+    "formula_cells",
     "history",
     "history_csv",
     "history_json",

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 from evalkit.history.best import best_of
 from evalkit.history.series import Point, Series
-from evalkit.tables import visible
+from evalkit.tables import defused, is_formula, visible
 from evalkit.types import Comparison, Json
 
-__all__ = ["CSV_COLUMNS", "history_csv", "history_json"]
+__all__ = ["CSV_COLUMNS", "formula_cells", "history_csv", "history_json"]
 
 CSV_COLUMNS: Mapping[str, str] = {
     "benchmark": "Benchmark entry of the suite.",
@@ -49,24 +49,41 @@ CSV_COLUMNS: Mapping[str, str] = {
 """Columns of the CSV and what they hold.  Numbers are unrounded, an empty cell is undefined."""
 
 
-def history_csv(every: Sequence[Series]) -> str:
-    """RFC 4180 with a header row; UTF-8 can hold all of it."""
+def history_csv(every: Sequence[Series], *, spreadsheet: bool = False) -> str:
+    """RFC 4180 with a header row; UTF-8 can hold all of it.
+
+    Args:
+        every: What to write.
+        spreadsheet: An apostrophe before text that would be taken for a formula.
+    """
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(CSV_COLUMNS), lineterminator="\r\n")
     writer.writeheader()
-    for series in every:
-        for position, point in enumerate(series.points):
-            row = _row(series, position, point)
-            writer.writerow({name: _cell(row[name]) for name in CSV_COLUMNS})
+    for row in _rows(every):
+        writer.writerow({k: _cell(defused(v) if spreadsheet else v) for k, v in row.items()})
     return stream.getvalue()
 
 
-def _cell(value: Json) -> str:
+def formula_cells(every: Sequence[Series]) -> int:
+    """How many cells of the CSV a spreadsheet would take for formulas."""
+    return sum(is_formula(value) for row in _rows(every) for value in row.values())
+
+
+def _rows(every: Sequence[Series]) -> Iterator[dict[str, Json]]:
+    """The CSV's, in its columns."""
+    for series in every:
+        for position, point in enumerate(series.points):
+            row = _row(series, position, point)
+            shown = {k: visible(v) if isinstance(v, str) else v for k, v in row.items()}
+            yield {name: shown[name] for name in CSV_COLUMNS}
+
+
+def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return visible(value) if isinstance(value, str) else repr(value)
+    return value if isinstance(value, str) else repr(value)
 
 
 def _row(series: Series, position: int, point: Point) -> dict[str, Json]:

@@ -1,8 +1,8 @@
 """Table, Cell, and the one place where numbers are rounded.
 
 `table.py` holds the types, `numbers.py` turns numbers into text, `text.py` makes hostile text
-showable, `markdown.py` writes a table as GitHub-flavoured Markdown, `terminal.py` as aligned
-columns.
+showable, `spreadsheet.py` knows what a spreadsheet would take for a formula, `markdown.py` writes
+a table as GitHub-flavoured Markdown, `terminal.py` as aligned columns.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from evalkit.tables.numbers import (
     share,
     significant,
 )
+from evalkit.tables.spreadsheet import defused, formula_note, is_formula
 from evalkit.tables.table import Cell, Column, Group, Table, Tone
 from evalkit.tables.terminal import table_to_text
 from evalkit.tables.text import one_line, visible
@@ -32,11 +33,14 @@ __all__ = [
     "Table",
     "Tone",
     "count",
+    "defused",
     "difference",
     "escape_markdown",
     "fenced",
     "figure",
+    "formula_note",
     "interval",
+    "is_formula",
     "one_line",
     "p_value",
     "percent",

@@ -161,7 +161,7 @@ def test_formulas_are_defused_where_a_spreadsheet_is_meant(start: str) -> None:
     assert row["answer"] == f"'{start}HYPERLINK(1)\nplain"
     assert not done.notes
     exact = exporters.export([run], exporters.settings("csv", {"tables": "samples"}), "csv")
-    assert "1 cells begin like a formula" in exact.notes[0]
+    assert "1 cell begins like a formula" in exact.notes[0]
 
 
 def test_negative_numbers_are_not_taken_for_formulas() -> None:

@@ -133,6 +133,18 @@ def test_csv_comes_back_as_it_was(tmp_path: Path) -> None:
     assert [float(v) if v else None for v in numbers] == points
 
 
+def test_csv_for_a_spreadsheet_has_no_formulas(tmp_path: Path) -> None:
+    """The same rule as `evalkit export --format csv`; numbers below 0 are no formulas."""
+    every = series_of(tmp_path, [Made("=cmd|calc-1", 5), Made("@SUM(A1)-2", 6)])
+    plain = list(csv.reader(io.StringIO(history.history_csv(every))))
+    safe = list(csv.reader(io.StringIO(history.history_csv(every, spreadsheet=True))))
+    changed = [(a, b) for x, y in zip(plain, safe, strict=True) for a, b in zip(x, y, strict=True)]
+    changed = [(a, b) for a, b in changed if a != b]
+    assert {a for a, _ in changed} == {"=cmd|calc-1", "@SUM(A1)-2"}
+    assert all(b == f"'{a}" for a, b in changed)
+    assert history.formula_cells(every) == len(changed) > 0
+
+
 def test_charts_are_xml_with_words_and_without_scripts(tmp_path: Path) -> None:
     every = series_of(tmp_path, STEPS)
     for svg in (history.chart_svg(every[0]), history.charts_svg(every)):
