@@ -53,7 +53,7 @@ def command(
         click.echo(json.dumps({"power": [row.to_json() for row in rows]}, indent=1))
         return
     table = _table(rows)
-    click.echo(table_to_markdown(table) if markdown else table_to_text(table))
+    click.echo(table_to_markdown(table) if markdown else f"{table_to_text(table)}\n{table.note}")
     for row in rows:
         if row.underpowered:
             click.echo(f"warning: {_warning(row)}")
@@ -83,15 +83,17 @@ def _table(rows: Sequence[PowerRow]) -> Table:
     columns = (
         Column("", header=True),
         Column("Metric"),
-        Column("n", "right"),
+        Column("Samples", "right"),
+        Column("Units", "right"),
         Column("Finds", "right"),
         Column("At worst", "right"),
         Column("Margin resolved", "right"),
         Column("Suite's margin", "right"),
-        Column("n for it", "right"),
+        Column("Units for it", "right"),
         Column("Variation from"),
     )
     note = (
+        "Units: what is resampled: samples, or what several share (the questions of a passage). "
         "Finds: smallest true difference that is found with the policy's power (5%, two-sided). "
         "At worst: the same if every sample differed by all there is. Margin resolved: smallest "
         "margin that an equal candidate passes with that power."
@@ -110,6 +112,7 @@ def _row(row: PowerRow) -> tuple[Cell, ...]:
         Cell.text(figure_label(row.benchmark, row.task, row.metric)),
         Cell.text(metric_words(row.metric)),
         Cell(row.n, count(row.n)),
+        Cell(row.n_clusters, count(row.n_clusters)),
         shown(row.mde),
         shown(row.worst_mde),
         shown(row.resolvable),
@@ -123,7 +126,13 @@ def _warning(row: PowerRow) -> str:
     from evalkit.compare.words import figure_label
     from evalkit.tables import figure
 
-    needed = f"; {row.needed:,} samples would do" if row.needed else ""
+    unit = "samples" if row.n == row.n_clusters else "units"
+    needed = f"; {row.needed:,} {unit} would do" if row.needed else ""
+    if row.needed and row.n_available is not None and row.needed > row.n_available:
+        needed = (
+            f"; it would take {row.needed:,} {unit}, and the benchmark has only "
+            f"{row.n_available:,}: allow a wider margin"
+        )
     label = figure_label(row.benchmark, row.task, row.metric)
     return (
         f"{label}: the margin {figure(row.margin, row.unit)} is "

@@ -333,7 +333,7 @@ def _reason(decision: Decision) -> str:
     if decision.note:
         return f"{decision.label}: {decision.note}"
     if decision.underpowered:
-        needed = f"; {decision.needed:,} would do" if decision.needed else ""
+        needed = f"; it would take {decision.needed:,}" if decision.needed else ""
         return (
             f"{decision.label}: {decision.n_clusters:,} samples do not resolve the margin{needed}"
         )

@@ -109,7 +109,7 @@ def gate_warnings(result: GateResult) -> list[str]:
     found = list(result.notes)
     for d in result.decisions:
         if d.underpowered:
-            needed = f"; {d.needed:,} samples would do" if d.needed else ""
+            needed = f"; it would take {d.needed:,} samples" if d.needed else ""
             found.append(
                 f"{d.label}: margin {figure(d.margin, d.unit)} "
                 f"{unit_text(d.unit, of_difference=True)} is under the "

@@ -28,7 +28,7 @@ from evalkit.protocols import DataPlaces
 from evalkit.specs import BenchmarkSpec, RecordedJudgeSpec, Suite
 from evalkit.types import Estimate, Finding, Record
 
-__all__ = ["Known", "gather", "is_asked", "needed_files"]
+__all__ = ["Known", "gather", "has_samples", "is_asked", "needed_files"]
 
 _JUDGED = frozenset({"alpaca_eval", "mt_bench"})
 """Types of benchmarks whose judgments can be imported; the importers are called like them."""
@@ -79,6 +79,19 @@ def is_asked(suite: Suite, model: str, spec: BenchmarkSpec) -> bool:
         return False
     engine = _recorded_engine(suite, model)
     return engine is None or spec.entry in engine.answers
+
+
+def has_samples(suite: Suite, model: str, spec: BenchmarkSpec) -> bool:
+    """Whether single samples of this model and entry will be there, as far as the suite tells.
+
+    Files of results may hold some; published figures never do.
+    """
+    if is_asked(suite, model, spec):
+        return True
+    judge = _recorded_judge(suite, spec)
+    engine = _recorded_engine(suite, model)
+    judged = judge is not None and model in judge.judgments.get(spec.entry, {})
+    return judged or (engine is not None and spec.entry in engine.results)
 
 
 def needed_files(suite: Suite) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from evalkit import compare
@@ -18,8 +18,9 @@ from evalkit.errors import BenchmarkError, DataError
 from evalkit.gate import Policy
 from evalkit.protocols import Average, Averaged, Benchmark
 from evalkit.runner.assemble import Origin, build_benchmarks
+from evalkit.runner.known import has_samples
 from evalkit.runner.selection import Selection
-from evalkit.specs import Suite
+from evalkit.specs import BenchmarkSpec, Suite
 from evalkit.stats import (
     MarginRule,
     minimum_detectable_effect,
@@ -36,6 +37,8 @@ ASSUMED_SHARE = 0.1
 """Share of samples on which two good models differ, where no past run says: on AlpacaEval, Notus
 and Zephyr-7B-beta differ on 70 of 802."""
 _BOUNDS = {"percent": (0.0, 100.0), "points": (1.0, 10.0)}
+_NO_BOUNDS = "unknown: no past run, and the metric has no bounds"
+_NO_PAIRS = "no samples to compare (figures, or one model)"
 _UNLOADED = {"alpaca_eval": ("win_rate", "percent"), "mt_bench": ("score", "points")}
 """Primary metric and unit of benchmarks whose data is not here."""
 
@@ -49,12 +52,16 @@ class PowerRow:
     metric: str
     unit: str
     n: int | None
-    """Units that are resampled (questions, documents, passages); None: unknown before the run."""
+    """Samples; None: unknown before the run."""
+    n_clusters: int | None
+    """Units that are resampled among them: questions, documents, passages that some share."""
+    n_available: int | None
+    """Units that the benchmark has, whatever the limit."""
     n_source: str
     variance: float | None
     """Of one unit's paired difference."""
     variance_source: str
-    """A past comparison, or an assumption, which says so."""
+    """A past comparison, or an assumption, which says so; or why there is nothing to resolve."""
     mde: float | None
     """Smallest true difference found with the policy's power at 5%, two-sided."""
     resolvable: float | None
@@ -62,7 +69,8 @@ class PowerRow:
     margin: float | None
     """The suite's own; None: it has no gate."""
     needed: int | None
-    """Units that would resolve that margin; None where it is resolved, or cannot be."""
+    """Units that would resolve that margin, be there so many or not; None where it is resolved,
+    or cannot be."""
     worst_mde: float | None
     """The same with the largest variance there can be: every sample differs by all there is."""
 
@@ -87,6 +95,10 @@ class _Measure:
     metric: str
     unit: str
     n: int | None
+    """Units that are resampled."""
+    samples: int | None
+    available: int | None
+    """Units without the limit."""
     source: str
     spread: float = 1.0
     """n times the variance of the figure, per variance of a unit: above 1 where tasks of
@@ -113,13 +125,24 @@ def power(
     policy = Policy() if chosen.gate is None else Policy.of(chosen.gate)
     rows = []
     for benchmark in build_benchmarks(chosen, origin):
-        entry_type = next(s.type for s in chosen.benchmarks if s.entry == benchmark.name)
-        for measure in _measures(benchmark, entry_type, selection.limit, say):
+        spec = next(s for s in chosen.benchmarks if s.entry == benchmark.name)
+        compared = _has_pairs(chosen, spec)
+        for measure in _measures(benchmark, spec.type, selection.limit, say):
             margin = None
             if chosen.gate is not None:
                 margin = policy.margin((measure.benchmark, measure.task), measure.metric)
-            rows.append(_row(measure, policy, margin, past))
+            if compared or _seen(measure, past):
+                rows.append(_row(measure, policy, margin, past))
+            else:
+                rows.append(_unknown(measure, margin, _NO_PAIRS))
     return rows
+
+
+def _has_pairs(suite: Suite, spec: BenchmarkSpec) -> bool:
+    """Whether samples of two models will be there; one model that is asked is planned for, too."""
+    measured = [name for name, model in suite.models.items() if model.role != "published"]
+    found = [name for name in measured if has_samples(suite, name, spec)]
+    return len(found) >= 2 or (bool(found) and len(found) == len(measured))
 
 
 def _measures(
@@ -134,39 +157,69 @@ def _measures(
         if n is not None and kind == "mt_bench":
             n //= 2  # two turns a question
         cut = n if limit is None or n is None else min(n, limit)
-        yield _Measure(benchmark.name, benchmark.name, name, unit, cut, "published size")
+        place = (benchmark.name, benchmark.name, name, unit)
+        yield _Measure(*place, cut, cut, n, "published size")
         return
-    units: Counter[str] = Counter()
-    seen: dict[str, set[str]] = {}
-    for sample in benchmark.samples():
-        if limit is not None and units[sample.task] >= limit:
-            continue
-        units[sample.task] += 1
-        seen.setdefault(sample.task, set()).add(sample.cluster or sample.id)
-    source = "its data" if limit is None else f"its data, limited to {limit}"
-    sizes = {task: len(clusters) for task, clusters in seen.items()}
-    metrics = {task: benchmark.metrics(task) for task in sizes}
+    sizes = _sizes(benchmark, limit)
+    metrics = {task: benchmark.metrics(task) for task in sizes.units}
     averages = benchmark.averages() if isinstance(benchmark, Averaged) else ()
     wanted = compare.headlines(metrics, averages)
     for task, found in metrics.items():
         for metric in found:
             if (task, metric.name) in wanted:
                 place = (benchmark.name, task, metric.name, metric.unit)
-                yield _Measure(*place, sizes[task], source)
+                yield _Measure(*place, *sizes.of((task,)))
     for average in averages:
         if (average.task, average.metric.name) in wanted:
-            yield _average(benchmark.name, average, averages, (sizes, source))
+            yield _average(benchmark.name, average, averages, sizes)
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Of a benchmark's tasks."""
+
+    units: Mapping[str, int]
+    samples: Mapping[str, int]
+    available: Mapping[str, int]
+    source: str
+
+    def of(self, tasks: Collection[str]) -> tuple[int, int, int, str]:
+        """Of several together."""
+        n, samples, available = (
+            sum(sizes[task] for task in tasks)
+            for sizes in (self.units, self.samples, self.available)
+        )
+        return n, samples, available, self.source
+
+
+def _sizes(benchmark: Benchmark, limit: int | None) -> _Sizes:
+    samples: Counter[str] = Counter()
+    seen: dict[str, set[str]] = {}
+    every: dict[str, set[str]] = {}
+    for sample in benchmark.samples():
+        unit = sample.cluster or sample.id
+        every.setdefault(sample.task, set()).add(unit)
+        if limit is not None and samples[sample.task] >= limit:
+            continue
+        samples[sample.task] += 1
+        seen.setdefault(sample.task, set()).add(unit)
+    return _Sizes(
+        units={task: len(units) for task, units in seen.items()},
+        samples=samples,
+        available={task: len(units) for task, units in every.items()},
+        source="its data" if limit is None else f"its data, limited to {limit}",
+    )
 
 
 def _average(
-    benchmark: str, average: Average, averages: Sequence[Average], known: tuple[dict[str, int], str]
+    benchmark: str, average: Average, averages: Sequence[Average], sizes: _Sizes
 ) -> _Measure:
-    sizes, source = known
-    weights = _weights(average, averages, sizes)
-    n = sum(sizes[task] for task in weights)
-    spread = n * math.fsum(w**2 / sizes[task] for task, w in weights.items())
+    weights = _weights(average, averages, sizes.units)
+    n = sum(sizes.units[task] for task in weights)
+    spread = n * math.fsum(w**2 / sizes.units[task] for task, w in weights.items())
     metric = average.metric
-    return _Measure(benchmark, average.task, metric.name, metric.unit, n, source, spread)
+    place = (benchmark, average.task, metric.name, metric.unit)
+    return _Measure(*place, *sizes.of(tuple(weights)), spread)
 
 
 def _weights(
@@ -200,16 +253,18 @@ def _row(measure: _Measure, policy: Policy, margin: float | None, past: Sequence
         variance = measure.spread * worst_case_variance(
             low, high, paired=True, share_different=ASSUMED_SHARE
         )
-        source = f"assumed: {ASSUMED_SHARE:.0%} of samples differ, by all there is"
+        source = _assumed(measure)
     else:
-        return _unknown(measure, margin)
+        return _unknown(measure, margin, _NO_BOUNDS)
     error = _error(variance, measure.n)
     return PowerRow(
         benchmark=measure.benchmark,
         task=measure.task,
         metric=measure.metric,
         unit=measure.unit,
-        n=measure.n,
+        n=measure.samples,
+        n_clusters=measure.n,
+        n_available=measure.available,
         n_source=measure.source,
         variance=variance,
         variance_source=source,
@@ -221,10 +276,17 @@ def _row(measure: _Measure, policy: Policy, margin: float | None, past: Sequence
     )
 
 
-def _unknown(measure: _Measure, margin: float | None) -> PowerRow:
-    why = "unknown: no past run, and the metric has no bounds"
+def _assumed(measure: _Measure) -> str:
+    """Whole groups are assumed to differ: how alike the samples of one are is not known."""
+    share = f"assumed: {ASSUMED_SHARE:.0%} of"
+    if measure.n == measure.samples:
+        return f"{share} samples differ, by all there is"
+    return f"{share} units differ in all their samples"
+
+
+def _unknown(measure: _Measure, margin: float | None, why: str) -> PowerRow:
     place = (measure.benchmark, measure.task, measure.metric, measure.unit)
-    sizes = (measure.n, measure.source)
+    sizes = (measure.samples, measure.n, measure.available, measure.source)
     return PowerRow(*place, *sizes, None, why, None, None, margin, None, None)
 
 

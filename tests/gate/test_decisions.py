@@ -56,7 +56,7 @@ def test_the_real_case_passes_at_three_points_and_not_at_half_a_point() -> None:
     needed = undecided.decisions[0].needed
     assert needed is not None
     assert needed > 802 * 20
-    assert f"{needed:,} would do" in undecided.reasons[0]
+    assert f"it would take {needed:,}" in undecided.reasons[0]
 
 
 def test_exit_codes() -> None:

@@ -11,7 +11,8 @@ from scipy.stats import norm, t
 
 from evalkit import extensions, runner
 from evalkit import suite as suites
-from evalkit.runner import PowerRow
+from evalkit.gate import Policy
+from evalkit.runner import PowerRow, powering
 from evalkit.runner.powering import ASSUMED_SHARE
 from tests.support.cli import evalkit
 from tests.support.runs import Plan, build_run
@@ -51,7 +52,7 @@ def test_without_a_past_run_the_variation_is_assumed_and_said_to_be(folder: Path
     """Oracle: scipy's normal and t quantiles."""
     (row,) = rows_of(folder)
     error = math.sqrt(ASSUMED_SHARE * 100**2 / 200)
-    assert row.n == 200
+    assert (row.n, row.n_clusters, row.n_available) == (200, 200, 200)
     assert row.variance_source.startswith("assumed")
     assert row.mde == pytest.approx((norm.ppf(0.975) + norm.ppf(0.8)) * error)
     assert row.resolvable == pytest.approx((t.ppf(0.95, 199) + norm.ppf(0.8)) * error)
@@ -76,7 +77,7 @@ def test_a_past_run_tells_how_much_samples_vary(folder: Path, tmp_path: Path) ->
 def test_a_limit_leaves_less_to_resolve_with(folder: Path) -> None:
     (all_of_them,) = rows_of(folder)
     (few,) = rows_of(folder, limit=50)
-    assert few.n == 50
+    assert (few.n, few.n_available) == (50, 200)
     assert few.mde == pytest.approx(2 * (all_of_them.mde or 0))
 
 
@@ -91,11 +92,42 @@ def test_data_that_is_not_here_counts_by_its_published_size(
     assert (row.n, row.n_source, row.metric) == (805, "published size", "win_rate")
 
 
+def edited(folder: Path, *changes: tuple[str, str]) -> None:
+    text = (folder / "small.yaml").read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "small.yaml").write_text(text)
+
+
+def test_where_only_figures_are_known_there_is_nothing_to_resolve(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Recorded models without answers, judgments or results; a past run would tell more."""
+    recorded = ("engine: {type: fake}}\njudges", "engine: {type: recorded}}\njudges")
+    edited(folder, recorded)
+    (row,) = rows_of(folder)
+    assert (row.n, row.mde, row.worst_mde, row.resolvable, row.needed) == (200, *4 * (None,))
+    assert row.variance_source.startswith("no samples to compare")
+    assert not row.underpowered
+    (seen,) = rows_of(folder, tmp_path / "past")
+    assert seen.mde is not None
+
+
+def test_samples_that_share_a_text_are_one_unit() -> None:
+    """Ten documents of five passages: both numbers, and which of them is resampled."""
+    measure = powering._Measure("b", "t", "acc", "percent", 5, 10, 5, "its data")
+    row = powering._row(measure, Policy(), 1.0, [])
+    assert (row.n, row.n_clusters) == (10, 5)
+    assert "units differ in all their samples" in row.variance_source
+
+
 def test_the_command(folder: Path) -> None:
     done = evalkit(folder, "power", "small.yaml")
     assert done.code == 0, done.err
     assert "AlpacaEval" in done.out
     assert "warning: AlpacaEval: the margin 3.00 is under" in done.out
+    assert "samples, and the benchmark has only 200: allow a wider margin" in done.out
     as_json = evalkit(folder, "power", "small.yaml", "--json", "--limit", "20")
     assert json.loads(as_json.out)["power"][0]["n"] == 20
     assert evalkit(folder, "power", "nowhere.yaml").code == 2
