@@ -96,7 +96,8 @@ def compare_runs(
     """
     stored = [_stored(one) for one in runs]
     ours, theirs = compare.pick(stored, candidate, baselines)
-    options = compare.Options(level, allow_different=frozenset(allow_different), repeats=repeats)
+    allowed = compare.allowed_fields(stored, allow_different)
+    options = compare.Options(level, allow_different=allowed, repeats=repeats)
     return compare.compare(stored, ours, theirs, options)
 
 
@@ -148,8 +149,9 @@ def check_claim(
     Raises:
         ComparisonError: It is no claim, names something unknown, or needs scores not made alike.
     """
-    options = compare.Options(level, allow_different=frozenset(allow_different), repeats=repeats)
     stored = [_stored(one) for one in runs]
+    allowed = compare.allowed_fields(stored, allow_different)
+    options = compare.Options(level, allow_different=allowed, repeats=repeats)
     return compare.check_claim(stored, text, options, accept_damaged=accept_damaged)
 
 

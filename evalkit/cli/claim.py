@@ -47,9 +47,9 @@ def command(**given: Any) -> int:
     from evalkit.tables import one_line, visible
 
     asked = _Options(**given)
-    allowed = frozenset(split(asked.allow_different))
-    options = compare.Options(asked.level, allow_different=allowed, repeats=asked.repeats)
     stored = [store.read_run(run) for run in asked.runs]
+    allowed = compare.allowed_fields(stored, split(asked.allow_different))
+    options = compare.Options(asked.level, allow_different=allowed, repeats=asked.repeats)
     damaged = asked.accept_damaged
     found = compare.check_claim(stored, asked.text, options, accept_damaged=damaged)
     if asked.as_json:

@@ -64,7 +64,7 @@ def command(**given: Any) -> None:
     asked = _Options(**given)
     stored = [store.read_run(run) for run in asked.runs]
     ours, theirs = compare.pick(stored, asked.candidate, split(asked.baseline))
-    allowed = frozenset(split(asked.allow_different))
+    allowed = compare.allowed_fields(stored, split(asked.allow_different))
     options = compare.Options(asked.level, allow_different=allowed, repeats=asked.repeats)
     rows = compare.compare(stored, ours, theirs, options)
     left_out = compare.uncompared(stored, ours, theirs, options)

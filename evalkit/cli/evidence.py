@@ -40,7 +40,9 @@ def command(
     from evalkit.runner.recomputing import extra_estimates
 
     stored = [store.read_run(run) for run in runs]
-    options = compare.Options(allow_different=frozenset(split(allow_different)))
+    options = compare.Options(
+        allow_different=compare.allowed_fields(stored, split(allow_different))
+    )
     figure = evidence.find(stored, cell, options)
     found = evidence.chain(figure, evidence.recompute(figure, extra_estimates), stored)
     if samples is not None:

@@ -51,13 +51,13 @@ def command(**given: Any) -> None:
     names or paths tell.  Where settings changed between two, the series is split.  Averages over
     tasks are figures like others; a task that is a detail of one shows with --benchmark B/TASK.
     """
-    from evalkit import history, store
+    from evalkit import compare, history, store
     from evalkit.tables import formula_note, one_line, visible
 
     asked = _Options(**given)
     runs, left_out = history.find_runs(asked.places)
     found = history.checkpoints(runs, asked.model)
-    allowed = frozenset(split(asked.allow_different))
+    allowed = compare.allowed_fields(runs, split(asked.allow_different))
     options = history.Options(asked.benchmark, asked.metric, allowed)
     every = history.history(found.checkpoints, options)
     notes = [*left_out, *found.notes]

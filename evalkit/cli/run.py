@@ -63,7 +63,7 @@ class _Options:
 @click.option("--json", "as_json", is_flag=True, help="Print results.json, or the plan.")
 @verbose_option
 def command(**given: Any) -> int:
-    """Run SUITE: a YAML file, or the name of a bundled suite (quickstart, chat).
+    """Run SUITE: a YAML file, or the name of a bundled suite (quickstart, chat, notus).
 
     An interrupted run goes on where it was; a finished one is not asked again.
     """

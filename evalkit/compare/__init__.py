@@ -14,6 +14,7 @@ from evalkit.compare.claims import ClaimResult, check_claim
 from evalkit.compare.comparisons import comparisons
 from evalkit.compare.doubts import Damage, damages, doubts
 from evalkit.compare.estimates import estimates
+from evalkit.compare.guard import allowed_fields
 from evalkit.compare.headline import averages_of_entry, headline_of_entry, headlines
 from evalkit.compare.health import JudgeHealth, judge_health
 from evalkit.compare.repeats import unvaried
@@ -31,6 +32,7 @@ __all__ = [
     "Row",
     "Side",
     "Uncompared",
+    "allowed_fields",
     "averages_of_entry",
     "by_role",
     "check_claim",

@@ -12,7 +12,7 @@ from evalkit.compare.claim_text import Claim, Place
 from evalkit.compare.doubts import damages
 from evalkit.compare.headline import averages_of_entry, primary
 from evalkit.compare.rows import Row
-from evalkit.compare.sides import run_names
+from evalkit.compare.sides import find, metrics_of, run_names
 from evalkit.compare.words import benchmark_label, figure_label, metric_words, task_label
 from evalkit.store.codec import decode
 from evalkit.tables import figure
@@ -23,6 +23,10 @@ __all__ = ["damaged", "missing", "only_published", "without_samples"]
 _NO_INTERVAL = (
     "without scores of single samples the error of a difference cannot be computed, so that no "
     "interval can be given"
+)
+_NO_VALUES = (
+    "has no paired interval: it is computed over all samples at once, and no value of single "
+    "samples is there to be compared"
 )
 
 
@@ -40,9 +44,23 @@ def missing(
             if any(_covers(row, place) for row in mine):
                 continue
             known = list(_known(runs, (claim.subject, other), (place,)))
-            why = f": {_NO_INTERVAL}" if known else ""
-            yield f"{pair} have no samples of {_label(place)} in common{why}."
+            if _is_over_all(runs, (claim.subject, other), place):
+                yield f"{_label(place)} of {pair} {_NO_VALUES}."
+            else:
+                why = f": {_NO_INTERVAL}" if known else ""
+                yield f"{pair} have no samples of {_label(place)} in common{why}."
             yield from known
+
+
+def _is_over_all(runs: Sequence[Run], pair: tuple[str, str], place: Place) -> bool:
+    """Whether both have samples of the task, of which the metric has no value each."""
+    parts = [find(runs, name).parts.get(place.benchmark) for name in pair]
+    metrics = [{} if part is None else metrics_of(part) for part in parts]
+    return place.metric is not None and all(
+        place.task in known and place.metric not in {m.name for m in known[place.task]}
+        for known in metrics
+        if place.task is not None
+    )
 
 
 def without_samples(runs: Sequence[Run], claim: Claim, others: Sequence[str]) -> Iterator[str]:
@@ -81,7 +99,7 @@ def damaged(runs: Sequence[Run], models: set[str]) -> Iterator[str]:
 
 def _covers(row: Row, place: Place) -> bool:
     c = row.comparison
-    return c.benchmark == place.benchmark and (
+    return (c.benchmark, c.category) == (place.benchmark, place.category) and (
         (place.task is None or c.task == place.task)
         and (place.metric is None or c.metric == place.metric)
     )
@@ -90,6 +108,8 @@ def _covers(row: Row, place: Place) -> bool:
 def _label(place: Place) -> str:
     if place.task is None:
         return benchmark_label(place.benchmark)
+    if place.category is not None:
+        return f"{task_label(place.benchmark, place.task)} ({place.category})"
     if place.metric is None:
         return task_label(place.benchmark, place.task)
     return f"{task_label(place.benchmark, place.task)} ({metric_words(place.metric)})"
@@ -101,8 +121,8 @@ def _known(runs: Sequence[Run], models: Sequence[str], places: Sequence[Place]) 
         (run, e)
         for run in runs
         for e in run.estimates
-        if e.model in models and e.point is not None and e.category is None
-        if not places or any(_is_of(e, place) for place in places)
+        if e.model in models and e.point is not None
+        if any(_is_of(e, place) for place in places or (Place(e.benchmark),))
     ]
     named = any(place.metric is not None for place in places)
     speaking = [] if named else [e for run, e in found if _speaks(run, e)]
@@ -115,7 +135,7 @@ def _known(runs: Sequence[Run], models: Sequence[str], places: Sequence[Place]) 
 
 def _is_of(e: Estimate, place: Place) -> bool:
     return (
-        e.benchmark == place.benchmark
+        (e.benchmark, e.category) == (place.benchmark, place.category)
         and place.task in (None, e.task)
         and place.metric in (None, e.metric)
     )

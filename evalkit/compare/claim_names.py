@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from evalkit.compare.claim_text import Names, Place
 from evalkit.compare.headline import own_figure
-from evalkit.compare.sides import averages_of, find, metrics_of, names
+from evalkit.compare.sides import Part, averages_of, find, metrics_of, names
 from evalkit.compare.words import benchmark_label
 from evalkit.protocols import Average
 from evalkit.types import Run
@@ -27,11 +27,16 @@ def claim_names(runs: Sequence[Run]) -> Names:
                 for name in dict.fromkeys((benchmark, benchmark_label(benchmark))):
                     places |= _ways(name, Place(benchmark), metrics_of(part))
                     places |= _averages(name, Place(benchmark), averages_of(part))
+                    places = {**_categories(name, part), **places}
     for run in runs:
         for e in run.estimates:
             for name in (e.benchmark, benchmark_label(e.benchmark)):
                 places.setdefault(name, Place(e.benchmark))
                 places.setdefault(f"{name}/{e.task}", Place(e.benchmark, e.task))
+                place = Place(e.benchmark, e.task, e.metric)
+                places.setdefault(f"{name}/{e.task} {e.metric}", place)
+                if e.task == e.benchmark:
+                    places.setdefault(f"{name} {e.metric}", place)
     return Names(tuple(dict.fromkeys(models)), places)
 
 
@@ -45,6 +50,21 @@ def _ways(name: str, place: Place, metrics: Mapping[str, Sequence[object]]) -> d
             found[f"{name}/{task} {called}"] = Place(place.benchmark, task, called)
             if len(metrics) == 1:
                 found[f"{name} {called}"] = Place(place.benchmark, task, called)
+    return found
+
+
+def _categories(name: str, part: Part) -> dict[str, Place]:
+    """Of the tasks whose primary metric is told by category."""
+    metrics = metrics_of(part)
+    found: dict[str, Place] = {}
+    for task, measured in metrics.items():
+        told = [m.name for m in measured if m.primary and m.by_category]
+        seen = sorted({r.category for r in part.records if r.task == task and r.category})
+        for category in seen if told else ():
+            own = Place(part.benchmark, task, told[0], category)
+            found[f"{name}/{task}/{category}"] = own
+            if len(metrics) == 1:
+                found[f"{name}/{category}"] = own
     return found
 
 

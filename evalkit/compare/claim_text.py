@@ -4,7 +4,7 @@
               A is (the) best [on PLACE ...]
     RELATION  beats, surpasses, outperforms, is better than | is worse than, loses to
               | matches, ties with, is on par with | is not worse than, is at least as good as
-    PLACE     BENCHMARK, BENCHMARK/TASK or BENCHMARK METRIC; all benchmarks
+    PLACE     BENCHMARK, BENCHMARK/TASK, BENCHMARK/CATEGORY or BENCHMARK METRIC; all benchmarks
 
 Names may hold spaces, so they are looked up, never guessed: as written or as a report labels them,
 else in any case, else with space, hyphen and underscore taken for one another ("Claude 2" for
@@ -13,6 +13,7 @@ claude-2).
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ _AMOUNT = re.compile(
     re.IGNORECASE,
 )
 _SEPARATOR = re.compile(r"\s*,\s*(?:and\s+)?|\s+(?:and|or)\s+")
+_FEW, _NEAREST = 8, 4
+"""Names that an error lists; and how many of more."""
 _GAP = re.compile(r"[\s_-]+")
 _ALL = frozenset({"all benchmarks", "every benchmark", "all", "everything"})
 Known: TypeAlias = Mapping[str, Hashable]
@@ -82,6 +85,8 @@ class Place:
     """None: every task of the benchmark."""
     metric: str | None = None
     """None: the primary one."""
+    category: str | None = None
+    """None: all of the task."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +193,7 @@ def _places(text: str, names: Names) -> tuple[Place, ...]:
 
 def _listed(text: str, kind: str, known: Known) -> list[str]:
     if not text:
-        raise ComparisonError(f"the claim names no {kind}; expected one of: {', '.join(known)}")
+        raise ComparisonError(f"the claim names no {kind}; expected {_choices('', known)}")
     found = _try_list(text, known)
     if found is None:
         wrong = (piece for piece in _pieces(text) if _lookup(piece, known) is None)
@@ -242,5 +247,18 @@ def _lookup(text: str, known: Known) -> str | None:
 
 
 def _unknown(kind: str, text: str, known: Known) -> ComparisonError:
-    choices = ", ".join(dict.fromkeys(known)) or "none"
-    return ComparisonError(f"no {kind} is called {text!r}; expected one of: {choices}")
+    return ComparisonError(f"no {kind} is called {text!r}; expected {_choices(text, known)}")
+
+
+def _choices(text: str, known: Known) -> str:
+    """All names where they are few; else the nearest, and where all are listed."""
+    names = list(dict.fromkeys(known))
+    if len(names) <= _FEW:
+        return f"one of: {', '.join(names) or 'none'}"
+    by_fold = {_loosely(name): name for name in reversed(names)}
+    close = difflib.get_close_matches(_loosely(text), by_fold, _NEAREST, 0.4)
+    near = [by_fold[folded] for folded in close] or names[:_NEAREST]
+    return (
+        f"one of {len(names)} names, the nearest: {', '.join(near)}; `evalkit compare RUN... --all "
+        f"--json` lists what is compared"
+    )

@@ -163,14 +163,14 @@ def _together(answers: Sequence[Answer]) -> Answer:
 def _concerns(row: Row, claim: Claim, own: tuple[str, str] | None) -> bool:
     c = row.comparison
     whole = row.headline if own is None else (c.task, c.metric) == own
-    if c.category is not None or not claim.places:
+    if not claim.places:
         return c.category is None and whole
     return any(_is_at(row, place, whole=whole) for place in claim.places)
 
 
 def _is_at(row: Row, place: Place, *, whole: bool) -> bool:
     c = row.comparison
-    if c.benchmark != place.benchmark:
+    if (c.benchmark, c.category) != (place.benchmark, place.category):
         return False
     if place.task is None:
         return whole

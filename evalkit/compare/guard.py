@@ -9,14 +9,15 @@ is unknown, and said to be.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from evalkit.compare.sides import Part, metrics_of
+from evalkit.compare.sides import Part, find, metrics_of
 from evalkit.errors import ComparisonError
-from evalkit.types import Json
+from evalkit.types import Json, Run
 
-__all__ = ["Difference", "check", "differences", "settings"]
+__all__ = ["Difference", "allowed_fields", "check", "differences", "settings"]
 
 _NEUTRAL = frozenset(
     {"file", "files", "model_in_file", "models_in_files", "records", "documents", "remarks"}
@@ -24,6 +25,8 @@ _NEUTRAL = frozenset(
     | {"alpaca_eval", "lm_eval", "evaluator_model", "n", "n_samples", "with_reference"}
 )
 """Keys that tell where something came from, how much there is, or repeat what others decide."""
+_ALWAYS = ("fingerprint", "seed")
+"""What runs that repeat one measurement may be told to differ in."""
 _ALIKE: dict[str, Json] = {"judge.protocol": "recorded"}
 """Values that stand for any other: recorded judgments were made by some protocol."""
 
@@ -110,6 +113,33 @@ def check(
             f"with one suite; or, to compare all the same and have it flagged: {some}"
         )
     return allowed
+
+
+def allowed_fields(runs: Sequence[Run], given: Collection[str]) -> frozenset[str]:
+    """`given`, each of which is a setting of these runs or the beginning of some.
+
+    Raises:
+        ComparisonError: names one that is neither, and all there are.
+    """
+    if not given:
+        return frozenset()
+    known = {*_ALWAYS, *(name for run in runs for name in _all_settings(run))}
+    for name in given:
+        if not any(_is_allowed(field, [name]) for field in known):
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ComparisonError(
+                f"--allow-different {name!r} is no setting of these runs; {hint}expected one of: "
+                f"{', '.join(sorted(known))}; or the beginning of some, as judge of judge.model"
+            )
+    return frozenset(given)
+
+
+def _all_settings(run: Run) -> Iterator[str]:
+    for model in dict.fromkeys(record.model for record in run.records):
+        for part in find([run], model).parts.values():
+            for task in metrics_of(part):
+                yield from settings(part, task)
 
 
 def _is_allowed(field: str, allow: Collection[str]) -> bool:

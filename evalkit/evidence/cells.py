@@ -132,15 +132,20 @@ def _is_at(f: Figure, wanted: str) -> bool:
     for name in dict.fromkeys((benchmark, benchmark_label(benchmark))):
         places = (name, f"{name}/{task}")
         ways = [f"{place}{joint}{metric}" for place in places for joint in "/ "]
-        ways = [*places, *ways] if category is None else [f"{way}/{category}" for way in ways]
+        ways = [*places, *ways]
+        ways = ways if category is None else [f"{way}/{category}" for way in ways]
         if any(way.casefold() == wanted for way in ways):
             return True
     return False
 
 
 def _headlines(found: Sequence[Figure]) -> list[Figure]:
-    """Headline figures where some are meant; what is written out in full has no other."""
-    return [f for f in found if f.headline] or list(found)
+    """Headline figures where some are meant; what is written out in full has no other.
+
+    Of categories, those of the headline metric.
+    """
+    first = [f for f in found if f.headline]
+    return first or [f for f in found if f.of_headline_metric] or list(found)
 
 
 # --- by number ----------------------------------------------------------------------------------

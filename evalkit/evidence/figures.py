@@ -29,6 +29,8 @@ class Figure:
     """It stands in the run's results.json; else it was computed from records just now."""
     flags: tuple[str, ...] = ()
     """Settings that differ between the sides, or that only one states."""
+    of_headline_metric: bool = False
+    """Primary metric, whole task or one category."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -76,8 +78,9 @@ def of_runs(runs: Sequence[Run]) -> Iterator[Figure]:
         main = primary(run)
         rows: list[Estimate | Comparison] = [*run.estimates, *run.comparisons]
         for row in rows:
-            headline = row.category is None and (row.benchmark, row.task, row.metric) in main
-            yield Figure(run, row, headline)
+            speaks = (row.benchmark, row.task, row.metric) in main
+            headline = row.category is None and speaks
+            yield Figure(run, row, headline, of_headline_metric=speaks)
 
 
 def of_pair(
@@ -94,9 +97,18 @@ def of_pair(
     Raises:
         ComparisonError: the two were not measured alike, or have nothing in common.
     """
-    for row in compare(runs, candidate, [baseline], options):
+    rows = compare(runs, candidate, [baseline], options)
+    main = {_measure(row.comparison) for row in rows if row.headline}
+    for row in rows:
         home = _home(runs, candidate, row.comparison.benchmark)
-        yield Figure(home, row.comparison, row.headline, stored=False, flags=row.flags)
+        speaks = _measure(row.comparison) in main
+        yield Figure(
+            home, row.comparison, row.headline, False, row.flags, of_headline_metric=speaks
+        )
+
+
+def _measure(row: Comparison) -> tuple[str, str, str]:
+    return row.benchmark, row.task, row.metric
 
 
 def primary(run: Run) -> set[tuple[str, str, str]]:

@@ -84,9 +84,8 @@ def gate_run(
     mine = [run, *repeats]
     others = [] if baseline is None else [baseline.run, *baseline.repeats]
     ours, theirs = _sides(mine, spec, candidate, baseline)
-    options = compare.Options(
-        1 - 2 * policy.alpha, policy.power, frozenset(allow_different), repeats=True
-    )
+    allowed = compare.allowed_fields([*mine, *others], allow_different)
+    options = compare.Options(1 - 2 * policy.alpha, policy.power, allowed, repeats=True)
     sizes = [max(len(side.repeats[name]) for name in side.parts) for side in (ours, theirs)]
     notes = [note for one in (*mine, *others) for note in _notes(one)]
     if max(sizes) > 1:
@@ -186,10 +185,10 @@ def _notes(run: Run) -> list[str]:
         found.append(f"{run.folder}: limited to {limit} samples a task; for trying out only.")
     open_samples = sum(r.outcome.status in UNANSWERED for r in run.records)
     if open_samples:
-        found.append(
-            f"{run.folder}: {open_samples} samples were never answered; `evalkit run` of its suite "
-            f"asks them again."
-        )
+        step = "`evalkit run` of its suite asks them again"
+        if run.folder.is_file():
+            step = "pin the baseline again (--write-baseline) from a run that is complete"
+        found.append(f"{run.folder}: {open_samples} samples were never answered; {step}.")
     if run.manifest.get("sealed") is False:
         found.append(f"{run.folder}: is not finished.")
     return found + [f"Damaged evidence: {d.message}." for d in compare.damages(run)]

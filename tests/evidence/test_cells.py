@@ -44,6 +44,8 @@ def test_every_figure_is_found_by_its_own_cell() -> None:
         ("quick-lora/mt_bench score_turn_1", "quick-lora/mt_bench/mt_bench/score_turn_1"),
         ("smollm2/lm_eval/sums", "smollm2/lm_eval/sums/exact_match,strict-match"),
         ("smollm2/mt_bench/score/math", "smollm2/mt_bench/mt_bench/score/math"),
+        ("smollm2/mt_bench/math", "smollm2/mt_bench/mt_bench/score/math"),
+        ("quick-lora-smollm2/MT-Bench/math", "quick-lora-smollm2/mt_bench/mt_bench/score/math"),
         ("run1:smollm2/lm_eval/sums", "smollm2/lm_eval/sums/exact_match,strict-match"),
         ("3f2a9c1b7d04:smollm2/alpaca_eval", "smollm2/alpaca_eval/alpaca_eval/win_rate"),
         ("claude-2/alpaca_eval", "claude-2/alpaca_eval/alpaca_eval/win_rate"),

@@ -163,3 +163,16 @@ def test_equal_models_in_shifting_runs_are_seldom_called_a_regression() -> None:
     assert alone / rounds > 0.12
     # Alpha is 0.05, and 200 rounds know a rate of it to 1.5 points.
     assert together / rounds < 0.10
+
+
+def test_an_open_sample_of_a_pinned_baseline_says_to_pin_again(tmp_path: Path) -> None:
+    """There is no suite to run in a file of scores."""
+    (run,) = made(tmp_path, 1)
+    failed = Outcome("transport_error", ())
+    records = tuple(replace(r, outcome=failed) if r.sample == "0" else r for r in run.records)
+    pinned = tmp_path / "baseline.json"
+    pinned.write_bytes(gate.pin(replace(run, records=records), "b"))
+    result = gate.gate_run(run, SPEC, baseline=gate.read_baseline(pinned))
+    (note,) = (note for note in result.notes if str(pinned) in note)
+    assert "pin the baseline again (--write-baseline)" in note
+    assert "evalkit run" not in note
