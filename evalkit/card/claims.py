@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evalkit import compare
 from evalkit.card.figures import Material
 from evalkit.card.footnotes import Markdown
-from evalkit.compare import Row
 from evalkit.compare.sides import find
-from evalkit.compare.weak import weak_judges
-from evalkit.compare.words import sentence, task_label
 from evalkit.errors import ComparisonError
 from evalkit.tables import escape_markdown, one_line, visible
 from evalkit.types import Run
@@ -45,8 +42,7 @@ def claims(material: Material) -> Claims:
         return Claims((), str(error))
     entries = {block.entry for block in material.blocks}
     wanted = [r for r in rows if r.headline and r.comparison.benchmark in entries]
-    weak = _weakly_judged(runs)
-    texts = (one_line(visible(_sentence(row, weak))) for row in wanted)
+    texts = (one_line(visible(row.sentence)) for row in wanted)
     return Claims(tuple(Markdown(escape_markdown(text)) for text in texts))
 
 
@@ -58,19 +54,3 @@ def _shares(runs: Sequence[Run], candidate: str, baseline: str) -> bool:
 def _level(runs: Sequence[Run]) -> float:
     levels = [row.level for run in runs for row in run.estimates]
     return levels[0] if levels else 0.95
-
-
-def _sentence(row: Row, weak: Collection[str]) -> str:
-    c = row.comparison
-    if c.benchmark not in weak or row.verdict not in ("better", "worse"):
-        return row.sentence
-    label = task_label(c.benchmark, c.task)
-    return sentence(c, label, weak=True, resolves=row.mde, said=row.verdict)
-
-
-def _weakly_judged(runs: Sequence[Run]) -> dict[str, str]:
-    """Judge by benchmark entry, where a model of the suite judged.
-
-    What such a judge prefers is not called better.
-    """
-    return {entry: judge for run in runs for entry, judge in weak_judges(run).items()}

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from evalkit.compare import weak_judges
 from evalkit.compare.doubts import doubts
 from evalkit.compare.guard import differences
 from evalkit.compare.sides import Part
-from evalkit.compare.weak import weak_judges
 from evalkit.compare.words import benchmark_label
 from evalkit.errors import CardError
 from evalkit.tables import figure
@@ -233,7 +233,7 @@ def _folders(runs: Sequence[Run]) -> str:
 
 def _blocks_of(run: Run) -> Iterator[Block]:
     entries = list(run.manifest.get("benchmarks", ()))
-    weak = weak_judges(run)
+    weak = weak_judges([run])
     names = [str(e.get("name")) for e in entries]
     for name in dict.fromkeys([*names, *(e.benchmark for e in run.estimates)]):
         about = entries[names.index(name)] if name in names else {}

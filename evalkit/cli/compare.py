@@ -47,7 +47,10 @@ class _Options:
 @click.option("--repeats", is_flag=True, help="Several runs of a model repeat one measurement.")
 @click.option("--all", "everything", is_flag=True, help="Also metrics that are not primary.")
 @click.option(
-    "--json", "as_json", is_flag=True, help='Print {"comparisons": [...], "uncompared": [...]}.'
+    "--json",
+    "as_json",
+    is_flag=True,
+    help='Print {"comparisons": [...], "uncompared": [...], "notes": [...]}.',
 )
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 def command(**given: Any) -> None:
@@ -76,6 +79,7 @@ def command(**given: Any) -> None:
         found = {
             "comparisons": [row.to_json() for row in rows],
             "uncompared": [one.to_json() for one in left_out],
+            "notes": compare.notes(rows),
         }
         click.echo(json.dumps(found, indent=1, ensure_ascii=False))
         return
@@ -94,6 +98,7 @@ def _show(rows: Sequence[Row], left_out: Sequence[Uncompared], *, markdown: bool
     if not markdown or not rows:
         # Markdown has them in the table's note, which a table without rows has not.
         sentences += [one.sentence for one in left_out]
+        sentences += [*compare.notes(rows), compare.corrected_text(rows)] if rows else []
     for sentence in sentences:
         text = one_line(visible(sentence))
         click.echo(f"- {escape_markdown(text)}" if markdown else text)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from evalkit.compare.claims import ClaimResult, check_claim
 from evalkit.compare.comparisons import comparisons
-from evalkit.compare.doubts import Damage, damages, doubts
+from evalkit.compare.doubts import Damage, damages, doubts, weak_judges
 from evalkit.compare.estimates import estimates
 from evalkit.compare.guard import allowed_fields
 from evalkit.compare.headline import averages_of_entry, headline_of_entry, headlines
@@ -20,7 +20,7 @@ from evalkit.compare.health import JudgeHealth, judge_health
 from evalkit.compare.repeats import unvaried
 from evalkit.compare.rows import Options, Row, compare, compare_sides, stated
 from evalkit.compare.sides import Side, by_role, find, names, pick
-from evalkit.compare.table import rows_table
+from evalkit.compare.table import corrected_text, notes, rows_table, weak_notes
 from evalkit.compare.uncompared import Uncompared, uncompared
 from evalkit.store.results import results_json
 
@@ -39,6 +39,7 @@ __all__ = [
     "compare",
     "compare_sides",
     "comparisons",
+    "corrected_text",
     "damages",
     "doubts",
     "estimates",
@@ -47,10 +48,13 @@ __all__ = [
     "headlines",
     "judge_health",
     "names",
+    "notes",
     "pick",
     "results_json",
     "rows_table",
     "stated",
     "uncompared",
     "unvaried",
+    "weak_judges",
+    "weak_notes",
 ]

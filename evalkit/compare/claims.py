@@ -1,8 +1,13 @@
 """Do the data carry a claim?  Supported, not supported or contradicted, and what may be said.
 
 Every part of a claim (one baseline on one task) must hold: the test is an intersection-union
-test, so each part is tested at its own level and needs no correction (Berger 1982).  That some
-part contradicts the claim does need one: Holm's, over the parts.
+test, so the parts need no correction for their own number (Berger 1982).  But a claim is picked
+from all that a run compares: that one model is better, by whatever amount, must also hold among
+the run's headline comparisons (`family`), so that a claim never says more than the report.  A
+margin that was set beforehand is tested at its own level, as the gate tests it.  That some part
+contradicts the claim needs a correction too: Holm's, over the parts.
+
+What a model of the suite judged carries no claim: it says what a weak judge prefers.
 
 - better, worse: the two-sided interval excludes zero (or the amount named) on that side;
 - equal: two one-sided tests, so that the interval of level 1 - 2·alpha lies within the margin
@@ -16,7 +21,7 @@ headline figures (`headline`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -24,9 +29,12 @@ from evalkit.compare.claim_gaps import damaged, missing, only_published, without
 from evalkit.compare.claim_names import claim_names, published
 from evalkit.compare.claim_text import Claim, Place, parse
 from evalkit.compare.comparisons import degrees
+from evalkit.compare.family import Family, family, floors, stated_rows
 from evalkit.compare.headline import own_figure
-from evalkit.compare.rows import Options, Row, compare, differently
-from evalkit.compare.sides import averages_of, find, names
+from evalkit.compare.ranking import rankings
+from evalkit.compare.rows import Options, Row, compare
+from evalkit.compare.sides import averages_of, find, metrics_of, names
+from evalkit.compare.table import notes
 from evalkit.compare.uncompared import uncompared
 from evalkit.compare.words import (
     WORDS,
@@ -39,7 +47,7 @@ from evalkit.compare.words import (
 )
 from evalkit.errors import ComparisonError
 from evalkit.stats import MarginRule, holm, intersection_union, non_inferiority, one_sided
-from evalkit.tables import difference, figure
+from evalkit.tables import difference, figure, p_value
 from evalkit.types import Comparison, Json, Run
 
 __all__ = ["ClaimResult", "check_claim"]
@@ -61,12 +69,19 @@ class ClaimResult:
     """One sentence a part."""
     suggestion: str
     """What may be said instead, or as it stands; empty where nothing may."""
-    p: float | None = None
-    """One-sided p of the whole claim: the largest of its parts' (`stats.intersection_union`)."""
+    p_one_sided: float | None = None
+    """Of the whole claim, uncorrected: the largest of its parts' (`stats.intersection_union`)."""
+    p_adjusted: float | None = None
+    """Two-sided, the largest of the parts', each by Holm among the `tests`; None where nothing is
+    corrected (margins) or a part has no p."""
+    tests: int = 0
+    """Comparisons that the parts were corrected for."""
+    notes: tuple[str, ...] = ()
+    """What speaks against the evidence: a weak judge, a limited run, damage."""
 
     def to_json(self) -> dict[str, Json]:
         """By field name."""
-        return asdict(self) | {"reasons": list(self.reasons)}
+        return asdict(self) | {"reasons": list(self.reasons), "notes": list(self.notes)}
 
 
 def check_claim(
@@ -90,8 +105,10 @@ def check_claim(
         raise ComparisonError(f"{claim.subject!r} is the only model; a claim needs another")
     printed = [n for n in (claim.subject, *others) if n in published(runs)]
     asked = [] if claim.subject in printed else [n for n in others if n not in printed]
-    rows = _rows(runs, claim, asked, options)
-    parts = _corrected([_part(row, claim, runs) for row in rows], _level(claim, options))
+    rows, whole = _rows(runs, claim, asked, options)
+    judged = [_by_weak_judge(_part(row, claim, runs, whole), row) for row in rows]
+    parts = _corrected(judged, _level(claim, options))
+    parts += [_Part("not supported", why) for why in _out_of_order(runs, claim, rows, options)]
     parts += [_Part("not supported", why) for why in missing(runs, claim, rows, asked)]
     parts += [_Part("not supported", why) for why in without_samples(runs, claim, asked)]
     damage = [] if accept_damaged else list(damaged(runs, {claim.subject, *others}))
@@ -105,13 +122,23 @@ def check_claim(
         (*(part.reason for part in parts), *beside),
         "" if damage else " ".join(row.sentence for row in rows),
         intersection_union([part.p for part in parts]).p,
+        _largest([part.p_adjusted for part in judged]),
+        max((r.tests for r, part in zip(rows, judged, strict=True) if part.corrected), default=0),
+        tuple(notes(rows)),
     )
 
 
-def _rows(runs: Sequence[Run], claim: Claim, others: Sequence[str], options: Options) -> list[Row]:
-    """What the claim is about."""
+def _largest(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return max(known) if known and len(known) == len(values) else None
+
+
+def _rows(
+    runs: Sequence[Run], claim: Claim, others: Sequence[str], options: Options
+) -> tuple[list[Row], Family]:
+    """What the claim is about, as it may be stated among all that is compared beside it."""
     if not others:
-        return []
+        return [], family(runs, ())
     parts = find(runs, claim.subject, repeats=options.repeats).parts
     own = {name: own_figure(averages_of(part)) for name, part in parts.items()}
     wanted = {place.benchmark for place in claim.places} or set(parts)
@@ -121,7 +148,31 @@ def _rows(runs: Sequence[Run], claim: Claim, others: Sequence[str], options: Opt
         if wanted & set(parts) & set(find(runs, other, repeats=options.repeats).parts)
     ]
     found = _compared(runs, claim.subject, sharing, (wanted, options)) if sharing else []
-    return [row for row in found if _concerns(row, claim, own.get(row.comparison.benchmark))]
+    whole = family(runs, found)
+    rows = [whole.judged(row, options.level) for row in found]
+    mine = [row for row in rows if _concerns(row, claim, own.get(row.comparison.benchmark))]
+    return mine, whole
+
+
+def _out_of_order(
+    runs: Sequence[Run], claim: Claim, rows: Sequence[Row], options: Options
+) -> Iterator[str]:
+    """Where a run's leaderboard, which corrects for all its pairs, leaves it open who is best."""
+    if claim.relation != "best" or len(runs) != 1:
+        return
+    (run,) = runs
+    metrics = {name: metrics_of(part) for name, part in find(runs, claim.subject).parts.items()}
+    records = [r for r in run.records if r.benchmark in metrics]
+    wanted = {(r.comparison.benchmark, r.comparison.task): r for r in rows if not r.weak}
+    floor = floors([*stated_rows(run), *rows])
+    for benchmark, task, ranking, _ in rankings(records, metrics, options.level, floor):
+        place = ranking.place(claim.subject)
+        if (benchmark, task) in wanted and place is not None and place.last > 1:
+            label = _label(wanted[benchmark, task])
+            yield (
+                f"Once all pairs of models are corrected for, {claim.subject} is {place.first} to "
+                f"{place.last} of {len(ranking.places)} on {label}."
+            )
 
 
 def _compared(
@@ -192,6 +243,13 @@ class _Part:
     """One-sided, of what is claimed."""
     against: float | None = None
     """One-sided, of what contradicts it."""
+    p_adjusted: float | None = None
+    """Two-sided, among all comparisons of the run."""
+
+    @property
+    def corrected(self) -> bool:
+        """Whether it was judged among others."""
+        return self.p_adjusted is not None
 
 
 def _level(claim: Claim, options: Options) -> float:
@@ -214,7 +272,15 @@ def _corrected(parts: Sequence[_Part], alpha: float) -> list[_Part]:
     return found
 
 
-def _part(row: Row, claim: Claim, runs: Sequence[Run]) -> _Part:
+def _by_weak_judge(part: _Part, row: Row) -> _Part:
+    """Neither supported nor contradicted, whatever it prefers."""
+    if not row.weak:
+        return part
+    why = "What a weak judge prefers carries no claim."
+    return replace(part, answer="not supported", reason=f"{part.reason} {why}")
+
+
+def _part(row: Row, claim: Claim, runs: Sequence[Run], whole: Family) -> _Part:
     c = row.comparison
     if claim.relation != "equal" and not has_direction(c.unit):
         return _Part(
@@ -232,17 +298,28 @@ def _part(row: Row, claim: Claim, runs: Sequence[Run]) -> _Part:
         return _margin_part(row, claim, amount)
     sign = 1 if c.higher_is_better == (claim.relation != "worse") else -1
     if claim.amount is not None:
-        return _amount_part(row, claim.amount, sign)
-    said, plain = verdict(c), _plain(row)
+        return _amount_part(row, claim.amount, sign, whole)
     wanted, opposite = ("worse", "better") if claim.relation == "worse" else ("better", "worse")
     p = one_sided(c.p, None if c.difference is None else sign * c.difference)
     against = None if p is None else 1 - p
-    if said == wanted:
-        return _Part("supported", plain, p, against)
-    return _Part("contradicted" if said == opposite else "not supported", plain, p, against)
+    said: dict[str, Answer] = {wanted: "supported", opposite: "contradicted"}
+    answer = said.get(row.verdict, "not supported")
+    return _Part(answer, _among(row), p, against, row.p_adjusted)
 
 
-def _amount_part(row: Row, amount: float, sign: int) -> _Part:
+def _among(row: Row) -> str:
+    """The row's sentence, and what it would be alone where only the correction hides a verdict."""
+    c = row.comparison
+    if verdict(c) == row.verdict or row.weak:
+        return row.sentence
+    kind = "headline comparisons" if row.headline else "details"
+    return (
+        f"{row.sentence} Taken alone {c.candidate} would be {WORDS[verdict(c)]} (p "
+        f"{p_value(c.p)}); among the {row.tests} {kind} of the run p is {p_value(row.p_adjusted)}."
+    )
+
+
+def _amount_part(row: Row, amount: float, sign: int, whole: Family) -> _Part:
     """Better or worse by more than an amount: the interval must lie beyond it."""
     c = row.comparison
     if verdict(c) == "undefined" or c.low is None or c.high is None:
@@ -253,26 +330,21 @@ def _amount_part(row: Row, amount: float, sign: int) -> _Part:
         f"{unit_text(c.unit, of_difference=True)} on {_label(row)}, {level_text(c.level)} "
         f"{bounds(c)}, where more than {figure(amount, c.unit)} is claimed."
     )
-    shown = " ".join([shown, *differently(row.unlike)])
+    shown = " ".join([shown, *row.remarks])
     beyond = None if c.difference is None else sign * c.difference - amount
     p = non_inferiority(beyond, c.standard_error, degrees(c), MarginRule(0.0, ALPHA)).p
     against = None if p is None else 1 - p
+    adjusted, tests = whole.corrected(row, None if p is None else min(1.0, 2 * min(p, 1 - p)))
+    alone = low > amount or high < amount
+    if alone and adjusted is not None and adjusted > 1 - c.level:
+        shown += (
+            f" Once the {tests} comparisons of the run are corrected for, that is open: p "
+            f"{p_value(adjusted)}."
+        )
+        return _Part("not supported", shown, p, against, adjusted)
     if low > amount:
-        return _Part("supported", shown, p, against)
-    return _Part("contradicted" if high < amount else "not supported", shown, p, against)
-
-
-def _plain(row: Row) -> str:
-    """The row's sentence; where only the correction for many rows hides a verdict, its figures."""
-    c = row.comparison
-    if verdict(c) == row.verdict:
-        return row.sentence
-    shown = f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)}"
-    return (
-        f"{c.candidate} is {WORDS[verdict(c)]} than {c.baseline} on {_label(row)} "
-        f"taken alone ({shown}); among all rows of these runs it is not told apart."
-        + "".join(f" {text}" for text in differently(row.unlike))
-    )
+        return _Part("supported", shown, p, against, adjusted)
+    return _Part("contradicted" if high < amount else "not supported", shown, p, against, adjusted)
 
 
 def _margin_part(row: Row, claim: Claim, margin: float) -> _Part:
@@ -294,7 +366,7 @@ def _margin_part(row: Row, claim: Claim, margin: float) -> _Part:
     low, high = sorted((sign * found.low, sign * found.high))
     sides = f"{difference(low, c.unit)} to {difference(high, c.unit)} at 95% on each side"
     reason = f"{c.candidate} against {c.baseline}: {shown}; {sides}."
-    reason = " ".join([reason, *differently(row.unlike)])
+    reason = " ".join([reason, *row.remarks])
     holds = found.verdict == "pass" and (claim.relation == "not_worse" or back.verdict == "pass")
     both = (found.p, back.p) if claim.relation == "equal" else (found.p,)
     p = intersection_union(both).p

@@ -11,13 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from types import MappingProxyType
+from typing import TypeAlias
 
 from evalkit.compare.comparisons import compare_cell
 from evalkit.compare.scores import Metrics, cells
 from evalkit.stats import holm
 from evalkit.types import Comparison, Record
 
-__all__ = ["Contrast", "Pairing", "Place", "Ranking", "rank", "rankings"]
+__all__ = ["Contrast", "Floor", "Pairing", "Place", "Ranking", "rank", "rankings"]
+
+Floor: TypeAlias = Mapping[frozenset[str], float]
+"""By pair the adjusted p that the same difference has elsewhere in the run: a ranking corrects over
+other pairs, and must not order what the run's own comparisons leave open."""
+_NONE: Floor = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,10 @@ class Ranking:
 
 
 def rankings(
-    records: Sequence[Record], metrics: Metrics, level: float
+    records: Sequence[Record],
+    metrics: Metrics,
+    level: float,
+    floors: Mapping[tuple[str, str, str], Floor] = MappingProxyType({}),
 ) -> Iterator[tuple[str, str, Ranking, tuple[Comparison, ...]]]:
     """The ranking of all models on the primary metric of every task.
 
@@ -83,6 +93,7 @@ def rankings(
         records: canonical order.
         metrics: by benchmark entry and task; others than primary ones are passed over.
         level: probability that all of a ranking's statements hold together.
+        floors: by benchmark, task and metric.
 
     Yields:
         (benchmark, task, ranking, every pair's comparison in the order of its pairings) for tasks
@@ -105,12 +116,15 @@ def rankings(
             model: sign * sum(cell.scores[model].values()) / len(cell.scores[model])
             for model in models
         }
-        ranking = rank(points, contrasts, level)
+        floor = floors.get((cell.benchmark, cell.task, cell.metric.name), _NONE)
+        ranking = rank(points, contrasts, level, floor)
         rows = [compare_cell(cell, p.above, p.below, level) for p in ranking.pairings]
         yield cell.benchmark, cell.task, ranking, tuple(rows)
 
 
-def rank(points: Mapping[str, float], contrasts: Sequence[Contrast], level: float) -> Ranking:
+def rank(
+    points: Mapping[str, float], contrasts: Sequence[Contrast], level: float, floor: Floor = _NONE
+) -> Ranking:
     """Rank ranges from contrasts of all pairs.
 
     Both directions of every pair are one-sided hypotheses, and Holm's correction is over all of
@@ -124,16 +138,23 @@ def rank(points: Mapping[str, float], contrasts: Sequence[Contrast], level: floa
         points: of every model, higher is better; decides nothing but the order of rows.
         contrasts: at most one a pair; a pair without one is open.
         level: see above, between 0 and 1.
+        floor: adjusted p that a pair has elsewhere.  Where that leaves it open, it is open here,
+            by way of a third model too: the weakest separations that would order it go.
 
     Raises:
         KeyError: a contrast of a model without points.
     """
     models = sorted(points, key=lambda m: -points[m])
-    adjusted = _adjusted(contrasts)
+    adjusted = {
+        pair: None if p is None else max(p, floor.get(frozenset(pair), 0.0))
+        for pair, p in _adjusted(contrasts).items()
+    }
     own = {pair for pair, p in adjusted.items() if p is not None and p <= 1 - level}
     above = _closed(own)
     contradictory = {a for a, b in above if (b, a) in above}
     own = {(a, b) for a, b in own if (b, a) not in above}
+    undecided = {pair for pair, p in floor.items() if p > 1 - level}
+    own = _leaving_open(own, undecided, adjusted)
     above = _closed(own)
     order = _in_order(models, above)
     return Ranking(
@@ -166,6 +187,21 @@ def _adjusted(contrasts: Sequence[Contrast]) -> dict[tuple[str, str], float | No
         directions[c.b, c.a] = None if unknown else 1 - half if ahead else half
     adjusted = holm(list(directions.values()))
     return dict(zip(directions, adjusted, strict=True))
+
+
+def _leaving_open(
+    own: set[tuple[str, str]],
+    undecided: set[frozenset[str]],
+    adjusted: Mapping[tuple[str, str], float | None],
+) -> set[tuple[str, str]]:
+    """The separations, strongest first, that put no undecided pair in order between them."""
+    if not any(frozenset(pair) in undecided for pair in _closed(own)):
+        return own
+    kept: set[tuple[str, str]] = set()
+    for pair in sorted(own, key=lambda q: (adjusted[q] or 0.0, q)):
+        if not any(frozenset(q) in undecided for q in _closed({*kept, pair})):
+            kept.add(pair)
+    return kept
 
 
 def _closed(above: set[tuple[str, str]]) -> set[tuple[str, str]]:

@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from evalkit.compare.averages import tasks_below
-from evalkit.compare.comparisons import comparisons
+from evalkit.compare.cautions import Cautions, is_weak, marks, remarks
+from evalkit.compare.comparisons import comparisons, degrees
 from evalkit.compare.guard import Difference, check, differences
 from evalkit.compare.headline import headlines, primary
 from evalkit.compare.repeats import Repeated, merged, with_noise
@@ -26,9 +27,11 @@ from evalkit.stats import holm, minimum_detectable_effect
 from evalkit.store.codec import encode
 from evalkit.types import Comparison, Json, Metric, Record, Run
 
-__all__ = ["Options", "Row", "compare", "compare_sides", "differently", "stated"]
+__all__ = ["Options", "Row", "compare", "compare_sides", "resolved", "restated", "stated"]
 
 _DIFFERENT = "different "
+_FEWEST_DF = 4
+"""Below that, nothing is said of what samples resolve: the error itself is hardly known."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,12 @@ class Row:
     verdict: Verdict
     sentence: str
     flags: tuple[str, ...] = field(default=())
-    """Settings that differ and were allowed to, and settings that only one side states."""
+    """What speaks against it (`cautions`), settings that differ and were allowed to, and settings
+    that only one side states."""
     primary: bool = False
     """The metric that speaks for its task or group, be it a headline figure or a detail."""
+    tests: int = 1
+    """Comparisons that Holm's correction was over, this one included."""
 
     @property
     def unlike(self) -> tuple[str, ...]:
@@ -70,6 +76,26 @@ class Row:
         return tuple(
             flag.removeprefix(_DIFFERENT) for flag in self.flags if flag.startswith(_DIFFERENT)
         )
+
+    @property
+    def refused(self) -> bool:
+        """Stored, but its sides were not measured alike: it is no test."""
+        return bool(self.unlike) and self.p_adjusted is None
+
+    @property
+    def remarks(self) -> list[str]:
+        """A sentence for each thing that must be said with its verdict, besides a weak judge."""
+        return [*(f"Measured differently: {what}." for what in self.unlike), *remarks(self.flags)]
+
+    @property
+    def weak(self) -> bool:
+        """A model of the suite judged: the verdict says what it prefers, not what is better."""
+        return any(is_weak(flag) for flag in self.flags)
+
+    @property
+    def marks(self) -> str:
+        """What a verdict's word needs beside it, in brackets; empty where nothing."""
+        return marks(self.flags, different=bool(self.unlike))
 
     def to_json(self) -> dict[str, Json]:
         """The row of results.json, and the rest by its name."""
@@ -103,9 +129,16 @@ def compare(
 def compare_sides(ours: Side, others: Sequence[Side], options: Options) -> list[Row]:
     """As `compare`, of sides that are found already."""
     found: list[_Found] = []
+    known = Cautions()
     for theirs in others:
-        found += _against(ours, theirs, options)
+        found += [_cautioned(one, (ours, theirs), known) for one in _against(ours, theirs, options)]
     return _adjusted(found, options)
+
+
+def _cautioned(found: _Found, sides: tuple[Side, Side], known: Cautions) -> _Found:
+    c = found.comparison
+    parts = [part for side in sides for part in side.repeats[c.benchmark]]
+    return replace(found, flags=(*known.flags(parts, c.unit), *found.flags))
 
 
 @dataclass(frozen=True)
@@ -136,11 +169,12 @@ def stated(run: Run, headline: Collection[tuple[str, str, str]], power: float = 
         In the run's order.
     """
     options = Options(run.comparisons[0].level if run.comparisons else 0.95, power)
+    known = Cautions()
     unlike = [_unlike(run, c) for c in run.comparisons]
     primary = [_is_headline(c, headline) for c in run.comparisons]
     every = list(zip(run.comparisons, primary, unlike, strict=True))
     found = [
-        _Found(c, is_primary, is_primary, (), _speaks(c, headline))
+        _Found(c, is_primary, is_primary, known.flags(_parts(run, c), c.unit), _speaks(c, headline))
         for c, is_primary, why in every
         if not why
     ]
@@ -157,8 +191,12 @@ def _is_headline(c: Comparison, headline: Collection[tuple[str, str, str]]) -> b
 
 
 def _unlike(run: Run, c: Comparison) -> list[Difference]:
-    mine, other = (Part(run, model, c.benchmark) for model in (c.candidate, c.baseline))
+    mine, other = _parts(run, c)
     return differences(mine, other, c.task)[0]
+
+
+def _parts(run: Run, c: Comparison) -> tuple[Part, Part]:
+    return Part(run, c.candidate, c.benchmark), Part(run, c.baseline, c.benchmark)
 
 
 def _refused(
@@ -279,25 +317,43 @@ def _adjusted(found: Sequence[_Found], options: Options) -> list[Row]:
     rows: dict[int, Row] = {}
     for is_headline in (True, False):
         places = [i for i, one in enumerate(found) if one.headline == is_headline]
-        adjusted = holm([found[i].comparison.p for i in places])
-        for i, p in zip(places, adjusted, strict=True):
-            rows[i] = _row(found[i], p, options)
+        p_values = [found[i].comparison.p for i in places]
+        tests = sum(p is not None for p in p_values)
+        for i, p in zip(places, holm(p_values), strict=True):
+            rows[i] = _row(found[i], p, options, tests)
     return [rows[i] for i in range(len(found))]
 
 
-def _row(found: _Found, p: float | None, options: Options) -> Row:
-    c, flags = found.comparison, found.flags
-    alpha = 1 - options.level
-    mde = minimum_detectable_effect(c.standard_error, alpha=alpha, power=options.power)
+def _row(found: _Found, p: float | None, options: Options, tests: int) -> Row:
+    c = found.comparison
+    mde = resolved(c.standard_error, degrees(c), options)
+    row = Row(c, found.headline, p, mde, "unclear", "", found.flags, found.primary, tests)
+    return restated(row, options.level, speaks=found.speaks)
+
+
+def restated(row: Row, level: float, *, speaks: bool | None = None) -> Row:
+    """The row with verdict and sentence that its adjusted p allows.
+
+    Args:
+        row: Its p_adjusted counts.
+        level: At which it must hold.
+        speaks: Its metric need not be named; default: as for a headline figure.
+    """
+    c, p = row.comparison, row.p_adjusted
     said = verdict(c)
-    if said not in ("unclear", "undefined") and p is not None and p > alpha:
+    if said not in ("unclear", "undefined") and p is not None and p > 1 - level:
         said = "unclear"
-    label = row_label(c, speaks=found.speaks)
-    text = sentence(c, label, resolves=mde, said=said)
-    row = Row(c, found.headline, p, mde, said, text, flags, found.primary)
-    return replace(row, sentence=" ".join([text, *differently(row.unlike)]))
+    label = row_label(c, speaks=row.headline if speaks is None else speaks)
+    text = sentence(c, label, weak=row.weak, resolves=row.mde, said=said)
+    return replace(row, verdict=said, sentence=" ".join([text, *row.remarks]))
 
 
-def differently(unlike: Sequence[str]) -> list[str]:
-    """A sentence for each setting that differs and was allowed to."""
-    return [f"Measured differently: {difference}." for difference in unlike]
+def resolved(error: float | None, df: float | None, options: Options) -> float | None:
+    """The smallest true difference that the test of a row finds with the wanted power.
+
+    None without an error, and where it rests on so few units that it is hardly known itself.
+    """
+    if df is None or df < _FEWEST_DF:
+        return None
+    alpha, power = 1 - options.level, options.power
+    return minimum_detectable_effect(error, alpha=alpha, power=power, df=df)

@@ -10,8 +10,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from types import MappingProxyType
 
-from evalkit.compare.ranking import Contrast, Ranking, rank
+from evalkit.compare.ranking import Contrast, Floor, Ranking, rank
 from evalkit.compare.scores import Metrics
 from evalkit.stats import BradleyTerry, Game, bradley_terry, strength_difference
 from evalkit.types import Record
@@ -38,7 +39,11 @@ class Strengths:
 
 
 def strengths(
-    records: Sequence[Record], metrics: Metrics, level: float, references: Mapping[str, str]
+    records: Sequence[Record],
+    metrics: Metrics,
+    level: float,
+    references: Mapping[str, str],
+    floors: Mapping[tuple[str, str, str], Floor] = MappingProxyType({}),
 ) -> list[Strengths]:
     """Bradley-Terry strengths of every task with games between three players or more.
 
@@ -47,6 +52,7 @@ def strengths(
         metrics: by benchmark entry and task.
         level: of intervals and rankings.
         references: what to call the reference of a benchmark entry; default: `reference`.
+        floors: see `ranking`.
     """
     found = []
     for benchmark, tasks in metrics.items():
@@ -57,7 +63,12 @@ def strengths(
             if len({name for game in played for name in (game.a, game.b)}) > 2:
                 result = bradley_terry(played, level)
                 rivals = {game.b for game in played}
-                ranking = _ranking(result, level)
+                floor = {
+                    pair: p
+                    for name in sorted(primary)
+                    for pair, p in floors.get((benchmark, task, name), {}).items()
+                }
+                ranking = _ranking(result, level, floor)
                 found.append(Strengths(benchmark, task, result, ranking, len(rivals) > 1))
     return found
 
@@ -83,7 +94,7 @@ def games(records: Sequence[Record], primary: set[str], reference: str) -> Itera
                 yield Game(record.model, rival, score.value, cluster)
 
 
-def _ranking(result: BradleyTerry, level: float) -> Ranking | None:
+def _ranking(result: BradleyTerry, level: float, floor: Floor) -> Ranking | None:
     points = {s.model: s.point for s in result.strengths if s.point is not None}
     if result.covariance is None or len(points) < len(result.strengths):
         return None
@@ -91,7 +102,7 @@ def _ranking(result: BradleyTerry, level: float) -> Ranking | None:
     for a, b in combinations(points, 2):
         found = strength_difference(result, a, b)
         contrasts.append(Contrast(a, b, found.point, _p(found.point, found.standard_error)))
-    return rank(points, contrasts, level)
+    return rank(points, contrasts, level, floor)
 
 
 def _p(point: float | None, error: float | None) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evalkit.compare.cautions import is_weak, judge_of, remarks, weak_text
 from evalkit.compare.rows import Row
 from evalkit.compare.uncompared import Uncompared
 from evalkit.compare.words import (
@@ -16,11 +17,14 @@ from evalkit.compare.words import (
 )
 from evalkit.tables import Cell, Column, Group, Table, count, difference, p_value
 
-__all__ = ["rows_table"]
+__all__ = ["corrected_text", "notes", "rows_table", "weak_notes"]
 
 
 def rows_table(rows: Sequence[Row], left_out: Sequence[Uncompared] = ()) -> Table:
-    """One row a comparison, grouped by baseline; its note names what was left out."""
+    """One row a comparison, grouped by baseline.
+
+    Its note names what was left out, and what speaks against the rows.
+    """
     level = level_text(rows[0].comparison.level) if rows else "95%"
     columns = (
         Column("", header=True),
@@ -44,9 +48,35 @@ def rows_table(rows: Sequence[Row], left_out: Sequence[Uncompared] = ()) -> Tabl
         "Difference: candidate minus baseline on the samples both have. Missing: scores that "
         "one side lacks (failed, or never asked where the other was), candidate's and baseline's. "
         "Resolves: the smallest true difference that so many samples find with probability 0.8. "
-        "Holm: corrected for all headline rows of this table; other rows are corrected apart."
+        f"{corrected_text(rows)} Other rows are corrected apart."
     )
-    return Table("", columns, groups, " ".join([note, *(one.sentence for one in left_out)]))
+    said = [*(one.sentence for one in left_out), *notes(rows)]
+    return Table("", columns, groups, " ".join([note, *said]))
+
+
+def corrected_text(rows: Sequence[Row]) -> str:
+    """How many comparisons Holm's correction was over; another choice of baselines has others."""
+    tests = max((row.tests for row in rows if row.headline), default=0)
+    if tests < 2:
+        return "Holm: one headline comparison, so that p needs no correction."
+    return f"Holm: corrected for the {count(tests)} headline comparisons asked for here."
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """What speaks against rows, each thing once."""
+    return [*weak_notes(rows), *dict.fromkeys(text for row in rows for text in remarks(row.flags))]
+
+
+def weak_notes(rows: Sequence[Row]) -> list[str]:
+    """A sentence for each weak judge: whose scores it gave, and what they are worth."""
+    judges: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for flag in row.flags:
+            if is_weak(flag):
+                judges.setdefault(judge_of(flag), {})[row.comparison.benchmark] = None
+    return [
+        weak_text(list(found), f"{name}, a model of the suite") for name, found in judges.items()
+    ]
 
 
 def _pair(row: Row) -> tuple[str, str]:
@@ -57,8 +87,7 @@ def _row(row: Row) -> tuple[Cell, ...]:
     c = row.comparison
     label = figure_label(c.benchmark, c.task, c.metric)
     missing = f"{count(c.n_missing_candidate)}, {count(c.n_missing_baseline)}"
-    flag = " (measured differently)" if row.unlike else ""
-    word = WORDS[row.verdict] + flag
+    word = WORDS[row.verdict] + row.marks
     return (
         Cell.text(label if c.category is None else f"{label}, {c.category}"),
         Cell.text(metric_words(c.metric)),

@@ -41,6 +41,8 @@ WORDS: dict[Verdict, str] = {
 ALL_AGREE = "all samples agree"
 """Why there is no interval: what does not vary says nothing of how precise it is."""
 
+_BY_WEAK = "By a weak judge only: "
+
 _BENCHMARKS = {
     "alpaca_eval": "AlpacaEval",
     "lm_eval": "lm-eval",
@@ -181,18 +183,19 @@ def sentence(
     c, said = comparison, verdict(comparison) if said is None else said
     if said == "undefined":
         return f"Nothing can be said of {c.candidate} and {c.baseline} on {label}: {_reason(c)}."
+    weak = weak and has_direction(c.unit)
+    only = _BY_WEAK if weak else ""
     if c.ties == c.n and c.n > 0:
-        return (
-            f"{c.candidate} and {c.baseline} have the same score on each of {_size(c)} of {label}."
-        )
+        both = f"{only}{c.candidate} and {c.baseline}"
+        return f"{both} have the same score on each of {_size(c)} of {label}."
     size = _size(c)
     if said == "unclear":
-        claim = f"{c.candidate} and {c.baseline} cannot be told apart on {label}"
+        claim = f"{only}{c.candidate} and {c.baseline} cannot be told apart on {label}"
         if verdict(c) != "unclear":
             claim += " once all comparisons are corrected for"
         if resolves is not None:
             size += f", which resolve {difference(resolves, c.unit).lstrip('+')}"
-    elif weak and has_direction(c.unit):
+    elif weak:
         liked, other = (c.candidate, c.baseline) if said == "better" else (c.baseline, c.candidate)
         claim = f"A weak judge prefers {liked} to {other} on {label}"
     else:

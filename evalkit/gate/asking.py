@@ -87,13 +87,15 @@ def gate_run(
     allowed = compare.allowed_fields([*mine, *others], allow_different)
     options = compare.Options(1 - 2 * policy.alpha, policy.power, allowed, repeats=True)
     sizes = [max(len(side.repeats[name]) for name in side.parts) for side in (ours, theirs)]
+    rows = compare.compare_sides(ours, [theirs], options)
     notes = [note for one in (*mine, *others) for note in _notes(one)]
+    notes += compare.weak_notes(rows)
     if max(sizes) > 1:
         first = _repeated(ours.label, theirs.label, sizes)
         notes = [first, *compare.unvaried((ours, theirs)), *notes]
     return decide(
         (ours.label, theirs.label),
-        compare.compare_sides(ours, [theirs], options),
+        rows,
         policy,
         expected=list(
             dict.fromkeys([*(e for one in mine for e in expected(one)), *_demanded(spec)])

@@ -124,6 +124,10 @@ class Decision:
     """Why it is inconclusive, or what to know."""
     unlike: tuple[str, ...] = ()
     """Settings that differ between the sides and were allowed to."""
+    flags: tuple[str, ...] = ()
+    """Of the comparison (`compare.Row`)."""
+    marks: str = ""
+    """What the verdict's word needs beside it, in brackets."""
 
     @property
     def place(self) -> Place:
@@ -169,8 +173,9 @@ class GateResult:
 
     def to_json(self) -> dict[str, Json]:
         """By field name, decisions as objects."""
+        lists = ("n_missing", "unlike", "flags")
         decisions = [
-            {**vars(d), "n_missing": list(d.n_missing), "unlike": list(d.unlike)}
+            {k: list(v) if k in lists else v for k, v in vars(d).items() if k != "marks"}
             for d in self.decisions
         ]
         mine = {k: v for k, v in vars(self).items() if k not in ("decisions", "reasons", "notes")}
@@ -206,7 +211,12 @@ def decide(
             number of them is said to do.
     """
     gated = [row for row in rows if _is_gated(row, policy)]
-    found = [replace(_decision(row.comparison, policy), unlike=row.unlike) for row in gated]
+    found = [
+        replace(
+            _decision(row.comparison, policy), unlike=row.unlike, flags=row.flags, marks=row.marks
+        )
+        for row in gated
+    ]
     if repeated:
         found = [replace(decision, needed=None) for decision in found]
     present = {d.place for d in found} | {(d.benchmark, "") for d in found}

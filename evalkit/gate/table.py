@@ -79,14 +79,13 @@ def gate_table(result: GateResult) -> Table:
     note = (
         f"Pass: the difference is above minus the margin with {confidence} confidence. Resolves: "
         f"the smallest margin at which an equal candidate passes with probability "
-        f"{result.power:g}."
+        f"{result.power:g}: this one-sided test's; the two-sided one of `compare` resolves less."
     )
     return Table.of("", columns, [_row(d) for d in result.decisions], note)
 
 
 def _row(d: Decision) -> tuple[Cell, ...]:
-    word = _WORDS[d.verdict] + ("" if d.required else " (warns only)")
-    word += " (measured differently)" if d.unlike else ""
+    word = _WORDS[d.verdict] + ("" if d.required else " (warns only)") + d.marks
     tone = {"pass": "better", "regression": "worse", "missing": "worse"}.get(d.verdict, "unclear")
     bounds = MISSING
     if d.low is not None and d.high is not None:

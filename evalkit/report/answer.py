@@ -52,7 +52,7 @@ def statements(view: View, found: Sequence[Found]) -> tuple[Statement, ...]:
     weak = weakly_judged(view)
     return tuple(
         Statement(
-            row_sentence(m, row, weak=m.benchmark in weak),
+            row_sentence(m, row),
             row.verdict,
             "weak judge" if m.benchmark in weak else "",
         )
@@ -60,22 +60,19 @@ def statements(view: View, found: Sequence[Found]) -> tuple[Statement, ...]:
     )
 
 
-def row_sentence(measure: Measure, row: Row, *, weak: bool) -> str:
+def row_sentence(measure: Measure, row: Row) -> str:
     """One measure in a sentence that may be printed as it stands."""
     if row.flags:
         return row.sentence
     label = measure_label(measure)
-    return sentence(row.comparison, label, weak=weak, resolves=row.mde, said=row.verdict)
+    return sentence(row.comparison, label, resolves=row.mde, said=row.verdict)
 
 
 def _claim(pair: tuple[str, str], found: Sequence[Found], *, weak: bool) -> Answer:
     """On one measure its own sentence; on several how many, and the figures of the decided."""
     if len(found) == 1:
         ((measure, row),) = found
-        text = row_sentence(measure, row, weak=weak)
-        if weak and row.verdict == "unclear":
-            text = f"By a weak judge only: {text}"
-        return Answer(text, row.verdict)
+        return Answer(row_sentence(measure, row), row.verdict)
     candidate, baseline = pair
     better = [f for f in found if f[1].verdict == "better"]
     worse = [f for f in found if f[1].verdict == "worse"]

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 
 from evalkit.report.blocks import Note, Text
 from evalkit.report.health import health_rows, is_local
-from evalkit.report.sections.evidence import damaged
 from evalkit.report.view import Measure, View
 from evalkit.report.words import UNFINISHED, benchmark_label, measure_label
 from evalkit.tables import count, percent, share
@@ -29,7 +28,7 @@ def warnings(view: View) -> Iterator[Note]:
         yield Note("The run's manifest marks it so.", "Not publishable.")
     if not view.sealed:
         yield Note(UNFINISHED, "No figures yet.")
-    if found := damaged(view):
+    if found := len(view.damages):
         what = "1 finding makes" if found == 1 else f"{count(found)} findings make"
         yield Note(
             f"{what} recorded figures doubtful; “Recorded evidence” below names each.",

@@ -85,7 +85,7 @@ def _row(view: View, measure: Measure, c: Comparison, gate: Gate | None) -> Fore
         high=c.high if wide else None,
         margin=margin.place if margin is not None else None,
         shown=f"{_MARKS[row.verdict]} {difference(c.difference, c.unit)} ({_interval(c)})",
-        sentence=row_sentence(measure, row, weak=weak),
+        sentence=row_sentence(measure, row),
     )
 
 

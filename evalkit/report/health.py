@@ -38,7 +38,7 @@ def is_local(view: View, judge: str) -> bool:
 
 def weakly_judged(view: View) -> set[str]:
     """Benchmarks whose scores come from a model of the suite."""
-    return {row.benchmark for row in health_rows(view) if is_local(view, row.judge)}
+    return set(view.weak)
 
 
 def describe_judge(view: View, judge: str) -> str:

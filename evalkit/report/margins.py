@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from evalkit.compare import Row
+from evalkit.compare.comparisons import degrees
 from evalkit.report.view import Measure, View, mapping, sequence
 from evalkit.report.words import measure_label
 from evalkit.stats import MarginRule, NonInferiority, Verdict, holm, non_inferiority
@@ -110,7 +111,7 @@ def _margin(
         required = not set(names[:2]) & {str(n) for n in sequence(spec.get("warn_only"))}
     row = view.row(pair, measure)
     # What was not measured alike is as good as not there: the gate's command refuses it.
-    if row is None or row.flags:
+    if row is None or row.refused:
         return Margin(measure, allowed, required, "inconclusive", compared=False)
     found = _test(row, allowed, spec)
     return Margin(measure, allowed, required, found.verdict, found.p_regression)
@@ -126,7 +127,7 @@ def _test(row: Row, allowed: float, spec: Mapping[str, Json]) -> NonInferiority:
     )
     sign = 1 if c.higher_is_better else -1
     gap = None if c.difference is None else sign * c.difference
-    return non_inferiority(gap, c.standard_error, c.n_clusters - 1 or None, rule)
+    return non_inferiority(gap, c.standard_error, degrees(c), rule)
 
 
 def _labels(margins: list[Margin]) -> str:

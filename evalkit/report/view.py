@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from evalkit.compare import JudgeHealth, Row, headline_of_entry, judge_health, stated
+from evalkit.compare import (
+    Damage,
+    JudgeHealth,
+    Row,
+    damages,
+    headline_of_entry,
+    judge_health,
+    stated,
+    weak_judges,
+)
 from evalkit.types import Comparison, Estimate, Json, Metric, Record, Run
 
 __all__ = ["BenchmarkView", "Measure", "ModelView", "View", "mapping", "sequence"]
@@ -208,6 +217,11 @@ class View:
             if (m.metric.primary if wanted is None else (m.task, m.metric.name) in wanted)
         )
 
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Every comparison as it may be stated."""
+        return tuple(self._rows.values())
+
     def row(
         self, pair: tuple[str, str], measure: Measure, category: str | None = None
     ) -> Row | None:
@@ -235,6 +249,16 @@ class View:
     def health(self) -> tuple[JudgeHealth, ...]:
         """One row per judge and benchmark."""
         return tuple(judge_health(self.run.records))
+
+    @cached_property
+    def weak(self) -> Mapping[str, str]:
+        """The judge of each benchmark that a model of the suite judged."""
+        return weak_judges([self.run])
+
+    @cached_property
+    def damages(self) -> tuple[Damage, ...]:
+        """What makes stored figures doubtful."""
+        return tuple(damages(self.run))
 
     @cached_property
     def records(self) -> dict[tuple[str, str], dict[str, dict[str, Record]]]:

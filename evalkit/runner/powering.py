@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from evalkit import compare
+from evalkit.compare.rows import resolved
 from evalkit.errors import BenchmarkError, DataError
 from evalkit.gate import Policy
 from evalkit.protocols import Average, Averaged, Benchmark
@@ -23,7 +24,6 @@ from evalkit.runner.selection import Selection
 from evalkit.specs import BenchmarkSpec, Suite
 from evalkit.stats import (
     MarginRule,
-    minimum_detectable_effect,
     non_inferiority,
     unit_variance,
     units_for_margin,
@@ -268,11 +268,11 @@ def _row(measure: _Measure, policy: Policy, margin: float | None, past: Sequence
         n_source=measure.source,
         variance=variance,
         variance_source=source,
-        mde=minimum_detectable_effect(error, power=policy.power),
+        mde=_finds(error, measure.n, policy),
         resolvable=_resolvable(error, measure.n, policy),
         margin=margin,
         needed=_needed(variance, margin, measure.n, policy),
-        worst_mde=minimum_detectable_effect(_error(worst, measure.n), power=policy.power),
+        worst_mde=_finds(_error(worst, measure.n), measure.n, policy),
     )
 
 
@@ -308,6 +308,13 @@ def _is_of(c: Comparison, measure: _Measure) -> bool:
 
 def _error(variance: float | None, n: int | None) -> float | None:
     return None if variance is None or not n else math.sqrt(variance / n)
+
+
+def _finds(error: float | None, n: int | None, policy: Policy) -> float | None:
+    """As `compare` says it of so many samples."""
+    if error is None or n is None:
+        return None
+    return resolved(error, n - 1, compare.Options(power=policy.power))
 
 
 def _resolvable(error: float | None, n: int | None, policy: Policy) -> float | None:

@@ -13,10 +13,10 @@ from typing import Literal
 from evalkit.stats._distributions import (
     check_finite,
     check_probability,
-    normal_quantile,
     t_cdf,
     t_quantile,
 )
+from evalkit.stats.power import minimum_detectable_effect
 
 __all__ = ["MarginRule", "NonInferiority", "Verdict", "non_inferiority", "units_for_margin"]
 
@@ -82,8 +82,8 @@ def non_inferiority(
     A candidate that is worse beyond doubt but by less than the margin passes: that is what a
     margin means.  "Every benchmark passes" needs no correction for their number
     (`intersection_union`); "some benchmark regressed" does: use `multiple.holm` on
-    `p_regression`.  Resolvable margin: (t + z_power)·SE; an equal candidate passes with that
-    probability, up to the difference between z and t.
+    `p_regression`.  Resolvable margin: `power.minimum_detectable_effect` of this one-sided test,
+    by the noncentral t; an equal candidate passes with that probability.
 
     SE 0: every unit differs by the same amount d, most often because nothing changed.  The t
     bound then has no width, which proves nothing about units not drawn.  With `span` the
@@ -126,7 +126,9 @@ def non_inferiority(
         high=high,
         p=t_cdf(-(difference + rule.margin) / standard_error, df),
         p_regression=t_cdf(difference / standard_error, df),
-        resolvable=(t + normal_quantile(rule.power)) * standard_error,
+        resolvable=minimum_detectable_effect(
+            standard_error, alpha=rule.alpha, power=rule.power, sides=1, df=df
+        ),
         method=f"non-inferiority; one-sided t bounds at {1 - rule.alpha:.4g}, {df:.4g} df",
     )
 
@@ -134,7 +136,7 @@ def non_inferiority(
 def units_for_margin(
     variance: float, margin: float, *, alpha: float = 0.05, power: float = 0.8
 ) -> int | None:
-    """Least number of units that resolve a margin: (t_{1-alpha}(n - 1) + z_power)·√(σ²/n) ≤ it.
+    """Least number of units that resolve a margin: MDE(√(σ²/n), n - 1 df, one-sided) ≤ it.
 
     Args:
         variance: of one unit's difference (`power.unit_variance`).
@@ -155,10 +157,11 @@ def units_for_margin(
     _check_size("variance", variance)
     if margin == 0:
         return None
-    z_power = normal_quantile(power)
 
     def resolves(n: int) -> bool:
-        return (t_quantile(1 - alpha, n - 1) + z_power) * math.sqrt(variance / n) <= margin
+        error = math.sqrt(variance / n)
+        found = minimum_detectable_effect(error, alpha=alpha, power=power, sides=1, df=n - 1)
+        return found is None or found <= margin
 
     upper = 2
     while not resolves(upper):

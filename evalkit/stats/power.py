@@ -7,6 +7,7 @@ the effect is.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Literal
 
 from evalkit.stats._distributions import (
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 Sides = Literal[1, 2]
+_NORMAL_DF = 1e7
+"""From here on the t test is the normal one to seven digits, and noncentral tails are not exact."""
 
 
 def minimum_detectable_effect(
@@ -41,8 +44,8 @@ def minimum_detectable_effect(
     (z_{1-alpha/2} + z_power)·SE, with alpha for one side: Bloom (1995), "Minimum
     detectable effects: a simple way to report the statistical power of experimental designs".
     At 5% and 80% it is 2.80·SE.  With `df` it is the effect at which the t test with so many
-    degrees of freedom has that power (noncentral t), which is 1% more at 80 clusters and 12%
-    more at 10.
+    degrees of freedom has that power (noncentral t: Cohen 1988, "Statistical Power Analysis for
+    the Behavioral Sciences", ch. 12), which is 1% more at 80 clusters and 12% more at 10.
 
     Args:
         standard_error: of the estimated difference.
@@ -61,10 +64,7 @@ def minimum_detectable_effect(
     check_probability("power", power)
     if not standard_error:
         return None
-    normal = normal_quantile(1 - alpha / sides) + normal_quantile(power)
-    if df is None:
-        return normal * standard_error
-    return _noncentrality(power, t_quantile(1 - alpha / sides, df), df) * standard_error
+    return _shift(alpha / sides, power, df) * standard_error
 
 
 def power_at(
@@ -180,6 +180,14 @@ def _ceil_exactly(x: float) -> int:
     """The next whole number, unless `x` exceeds one by rounding only."""
     nearest = round(x)
     return nearest if math.isclose(x, nearest, rel_tol=1e-12) else math.ceil(x)
+
+
+@lru_cache(maxsize=4096)
+def _shift(alpha: float, power: float, df: float | None) -> float:
+    """The effect in standard errors, with alpha on the side where it is."""
+    if df is None or df > _NORMAL_DF:
+        return normal_quantile(1 - alpha) + normal_quantile(power)
+    return _noncentrality(power, t_quantile(1 - alpha, df), df)
 
 
 def _noncentrality(power: float, critical: float, df: float) -> float:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evalkit.compare import Options, Row, compare, rows_table
+from evalkit.compare import Options, Row, compare, rows_table, weak_judges
+from evalkit.compare.cautions import weak_text
 from evalkit.compare.words import (
-    benchmark_label,
     bounds,
     has_width,
     metric_words,
-    row_label,
-    sentence,
     task_label,
 )
 from evalkit.errors import ComparisonError, DataError
@@ -154,45 +152,14 @@ def _contest(first: tuple[Run, Sided], other: tuple[Run, Sided], options: Option
         )
     rows = _compare((base, baseline), (run, candidate), alike, options) if alike else []
     rows = [row for row in rows if row.headline]
-    weak = _weakly_judged((base, run), alike)
+    weak = [name for name in weak_judges((base, run)) if name in alike]
     return Contest(
         candidate=candidate.label,
         baseline=baseline.label,
         table=rows_table(rows) if rows else None,
-        sentences=tuple(_sentence(row, weak) for row in rows),
+        sentences=tuple(row.sentence for row in rows),
         refusals=tuple(refusals),
-        caveat=_caveat(weak),
-    )
-
-
-def _sentence(row: Row, weak: Collection[str]) -> str:
-    """As the report has it: what a weak judge prefers is not called better."""
-    c = row.comparison
-    if row.flags or c.benchmark not in weak:
-        return row.sentence
-    label = row_label(c, speaks=True)
-    return sentence(c, label, weak=True, resolves=row.mde, said=row.verdict)
-
-
-def _weakly_judged(runs: Sequence[Run], benchmarks: Sequence[str]) -> list[str]:
-    """Benchmarks among these that a model of the suite judged."""
-    found: dict[str, None] = {}
-    for run in runs:
-        local = {str(j.get("name")) for j in run.manifest.get("judges", ()) if j.get("local")}
-        for record in run.records:
-            judged = any(j.judge in local for j in record.outcome.judgments)
-            if judged and record.benchmark in benchmarks:
-                found[record.benchmark] = None
-    return list(found)
-
-
-def _caveat(weak: Sequence[str]) -> str:
-    if not weak:
-        return ""
-    labels = ", ".join(benchmark_label(name) for name in weak)
-    return (
-        f"{labels}: judged by a model of the suite. Such scores say what a weak judge prefers, "
-        "not which model is better; do not publish them."
+        caveat=weak_text(weak) if weak else "",
     )
 
 

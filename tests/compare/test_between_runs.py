@@ -19,12 +19,17 @@ from evalkit.stats import holm
 from evalkit.types import Run
 from tests.support.runs import Plan, build_run
 
-HALVES = (Plan(models=("m",), seed=1), Plan(models=("b",), seed=2))
+HALVES = (
+    Plan(models=("m",), seed=1, local_judge=False),
+    Plan(models=("b",), seed=2, local_judge=False),
+)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return build_run(tmp_path / "one", Plan(models=("a", "b", "c"), advantage=0.4))
+    return build_run(
+        tmp_path / "one", Plan(models=("a", "b", "c"), advantage=0.4, local_judge=False)
+    )
 
 
 @pytest.fixture
@@ -80,7 +85,7 @@ def test_a_verdict_holds_after_the_correction(run: Run) -> None:
 
 
 def test_a_name_in_two_runs_needs_its_run(tmp_path: Path, run: Run) -> None:
-    other = build_run(tmp_path / "two", Plan(models=("a", "b"), seed=3))
+    other = build_run(tmp_path / "two", Plan(models=("a", "b"), seed=3, local_judge=False))
     with pytest.raises(ComparisonError, match="one:a or two:a"):
         find([run, other], "a")
     rows = compare.compare([run, other], "one:a", ["two:a"], compare.Options())

@@ -23,7 +23,7 @@ from tests.support.stored import seal
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return build_run(tmp_path / "one", Plan(models=("a", "b"), advantage=0.5))
+    return build_run(tmp_path / "one", Plan(models=("a", "b"), advantage=0.5, local_judge=False))
 
 
 def claimed(run: Run, text: str) -> ClaimResult:
@@ -122,7 +122,7 @@ def lengthened(run: Run) -> Run:
             for s in record.outcome.scores
         )
         records.append(replace(record, outcome=replace(record.outcome, scores=scores)))
-    return replace(run, records=tuple(records))
+    return replace(run, records=tuple(records), estimates=())
 
 
 def test_the_json_verdict_of_a_length_is_a_length(run: Run, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_only_headline_figures_of_published_models_are_printed(tmp_path: Path) -
 def test_a_place_of_two_that_one_side_lacks_is_missed(run: Run) -> None:
     """One task of a benchmark must not stand for another."""
     kept = tuple(r for r in run.records if (r.model, r.task) != ("b", "opposites"))
-    bare = replace(run, records=kept)
+    bare = replace(run, records=kept, estimates=())
     assert claimed(bare, "a beats b on lm_eval/sums").answer == "supported"
     found = claimed(bare, "a beats b on lm_eval/sums and lm_eval/opposites")
     assert found.answer == "not supported"

@@ -1,4 +1,4 @@
-"""A synthetic run: three benchmarks, failures, truncations, a local judge; no engine needed.
+"""A synthetic run: three benchmarks, failures, truncations, a judge; no engine needed.
 
 Deterministic, and close to what the quickstart gives, so that reports can be looked at.  Every
 piece of free text passes through `say`, which tests use to plant hostile text everywhere.
@@ -71,7 +71,7 @@ class Plan:
     """How much likelier the candidate is to do well."""
     published: bool = False
     local_judge: bool = True
-    """A model of the suite judges, whose figures are not published."""
+    """The judge is a model of the suite, and so a weak one, whose figures are not published."""
     say: Callable[[str], str] = field(default=str)
 
 

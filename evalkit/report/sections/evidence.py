@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from evalkit.compare.agreement import disagreements
 from evalkit.report.blocks import Block, Note, Section
 from evalkit.report.view import View, mapping, sequence
 from evalkit.report.words import benchmark_label
 from evalkit.tables import Cell, Column, Group, Table, count
 from evalkit.types import Json
 
-__all__ = ["build", "damaged"]
+__all__ = ["build"]
 
 
 def build(view: View) -> Section | None:
     """Findings first, then every file."""
     entries = [mapping(e) for e in sequence(view.manifest.get("evidence"))]
-    if not entries:
-        return None
     blocks: list[Block] = [note for entry in entries for note in _findings(entry)]
-    return Section("Recorded evidence", (*blocks, _files(entries)))
+    blocks += [_note(model, name, said) for model, name, said in disagreements(view.run)]
+    if entries:
+        blocks.append(_files(entries))
+    return Section("Recorded evidence", tuple(blocks)) if blocks else None
 
 
-def damaged(view: View) -> int:
-    """Findings that make figures unfit for publication."""
-    entries = [mapping(e) for e in sequence(view.manifest.get("evidence"))]
-    found = [mapping(f) for e in entries for f in sequence(e.get("findings"))]
-    return sum(bool(finding.get("damaged")) for finding in found)
+def _note(model: str, entry: str, said: str) -> Note:
+    return Note(f"{model}, {benchmark_label(entry)}: {said}.", "Damaged evidence.")
 
 
 def _findings(entry: Mapping[str, Json]) -> Iterator[Note]:

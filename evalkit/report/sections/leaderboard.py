@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from evalkit.compare.family import floors
 from evalkit.compare.ranking import Pairing, Ranking, rankings
 from evalkit.compare.strengths import ELO, Strengths, strengths
 from evalkit.report.blocks import Block, Details, Note, Section, Text
@@ -39,13 +40,16 @@ def build(view: View) -> Section | None:
     if not view.sealed or len(view.models) < _ENOUGH:
         return None
     metrics = {b.name: _metrics(b) for b in view.benchmarks}
+    floor = floors(view.rows)
     ranked = {
         (benchmark, task): (ranking, pairs)
-        for benchmark, task, ranking, pairs in rankings(view.run.records, metrics, view.level)
+        for benchmark, task, ranking, pairs in rankings(
+            view.run.records, metrics, view.level, floor
+        )
     }
     played = {
         (s.benchmark, s.task): s
-        for s in strengths(view.run.records, metrics, view.level, _references(view))
+        for s in strengths(view.run.records, metrics, view.level, _references(view), floor)
     }
     parts = []
     for benchmark in view.benchmarks:
@@ -81,7 +85,8 @@ def _references(view: View) -> dict[str, str]:
 def _intro(view: View) -> Text:
     return Text(
         "A rank is a range where the data leave it open: two models are in order only where "
-        "their paired difference is, after Holm's correction over all pairs of the table. All "
+        "their paired difference is, after Holm's correction over all pairs of the table, and "
+        "never where the verdict above leaves the two open. All "
         f"ranges of a table hold together with {level_text(view.level)} confidence. Published "
         "figures have no samples to pair, and no rank."
     )
@@ -228,7 +233,8 @@ def _pairs(measure: Measure, ranked: _Ranked) -> Table:
     ]
     note = (
         "Differences are of the samples both have; intervals are of one pair, uncorrected. "
-        "p: that the order is the other way round or there is none, corrected for all pairs."
+        "p: that the order is the other way round or there is none, corrected for all pairs, or "
+        "for the headline comparisons where that is more."
     )
     return Table.of(f"{measure_label(measure)}: pairs", columns, shown, note)
 

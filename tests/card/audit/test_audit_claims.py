@@ -68,7 +68,8 @@ def test_a_card_that_shows_a_better_model_is_not_of_the_best(audit_text: AuditCa
 def with_samples(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     """A run in which the candidate is better by far on AlpacaEval, and unclear on MT-Bench."""
     folder = tmp_path_factory.mktemp("runs")
-    clear = build_run(folder / "clear", Plan(samples=(200, 40, 200), advantage=0.3))
+    plan = Plan(samples=(200, 40, 200), advantage=0.3, local_judge=False)
+    clear = build_run(folder / "clear", plan)
     return Evidence(list(run_facts(clear)), [clear], ["run clear"])
 
 
