@@ -15,6 +15,7 @@ from evalkit.types import Run
 
 __all__ = [
     "Cautions",
+    "damage_remarks",
     "damage_text",
     "is_weak",
     "judge_of",
@@ -98,5 +99,14 @@ def marks(flags: Sequence[str], *, different: bool = False) -> str:
 
 def remarks(flags: Sequence[str]) -> list[str]:
     """Sentences for what a row's own sentence does not say yet."""
-    said = [flag for flag in flags if flag.startswith((_LIMITED, _DAMAGED))]
+    return _sentences(flags, (_LIMITED, _DAMAGED))
+
+
+def damage_remarks(flags: Sequence[str]) -> list[str]:
+    """Sentences for damage alone."""
+    return _sentences(flags, (_DAMAGED,))
+
+
+def _sentences(flags: Sequence[str], prefixes: tuple[str, ...]) -> list[str]:
+    said = [flag for flag in flags if flag.startswith(prefixes)]
     return [f"{flag[0].upper()}{flag[1:].rstrip('.')}." for flag in said]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
-from evalkit.compare.scores import Cell, Metrics, cells, check, models
+from evalkit.compare.scores import SCALES, Cell, Metrics, cells, check, models
 from evalkit.stats import Mean, is_binary, mean_estimate, proportion_estimate
 from evalkit.types import Estimate, Metric, Record
 
@@ -19,7 +19,7 @@ def estimates(records: Sequence[Record], metrics: Metrics, level: float) -> list
     where the metric says so; its interval is not); `n` counts scores and
     `n_missing` those that failed, could not be parsed or were excluded.  Standard error and
     interval: see `stats.mean_estimate`, clustered by `Record.cluster`, and
-    `stats.proportion_estimate` for shares.
+    `stats.proportion_estimate` for shares; no interval goes beyond the metric's scale.
 
     Args:
         records: canonical order; sets the order of models and categories.
@@ -76,7 +76,7 @@ def _mean(cell: Cell, model: str, level: float) -> Mean:
     scores, scale = cell.scores[model], cell.metric.scale
     if not all(is_binary(list(s.values()), _clusters(cell, m)) for m, s in cell.scores.items()):
         scaled = [scale * value for value in scores.values()]
-        return mean_estimate(scaled, _clusters(cell, model), level)
+        return _within(mean_estimate(scaled, _clusters(cell, model), level), scaled, cell.metric)
     share = proportion_estimate(list(scores.values()), _clusters(cell, model), level)
     return replace(
         share,
@@ -85,6 +85,17 @@ def _mean(cell: Cell, model: str, level: float) -> Mean:
         low=_times(scale, share.low),
         high=_times(scale, share.high),
     )
+
+
+def _within(mean: Mean, values: Sequence[float], metric: Metric) -> Mean:
+    """The interval cut to the scale that all its values keep to: beyond it no mean can be."""
+    if mean.low is None or mean.high is None or metric.unit not in SCALES:
+        return mean
+    least, most = SCALES[metric.unit]
+    if min(values) < least or max(values) > most or (mean.low >= least and mean.high <= most):
+        return mean
+    low, high = max(mean.low, least), min(mean.high, most)
+    return replace(mean, low=low, high=high, method=f"{mean.method}, cut to the scale")
 
 
 def _times(scale: float, value: float | None) -> float | None:

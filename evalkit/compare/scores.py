@@ -12,10 +12,13 @@ from typing import TypeAlias
 from evalkit.errors import BenchmarkError
 from evalkit.types import Metric, Record
 
-__all__ = ["Cell", "Metrics", "Part", "cells", "check", "models"]
+__all__ = ["SCALES", "Cell", "Metrics", "Part", "cells", "check", "models"]
 
 Metrics: TypeAlias = Mapping[str, Mapping[str, Sequence[Metric]]]
 """By benchmark entry and task, in report order."""
+
+SCALES: Mapping[str, tuple[float, float]] = {"percent": (0.0, 100.0), "points": (1.0, 10.0)}
+"""Least and most of a figure by unit, where that is known."""
 
 Part: TypeAlias = tuple[str, str]
 """(sample, part): what one score is about, and what is paired.  A part that ends in `#2`, `#3`, ...

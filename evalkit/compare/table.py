@@ -8,6 +8,7 @@ from evalkit.compare.cautions import is_weak, judge_of, remarks, weak_text
 from evalkit.compare.rows import Row
 from evalkit.compare.uncompared import Uncompared
 from evalkit.compare.words import (
+    COUNTED,
     WORDS,
     bounds,
     figure_label,
@@ -47,6 +48,7 @@ def rows_table(rows: Sequence[Row], left_out: Sequence[Uncompared] = ()) -> Tabl
     note = (
         "Difference: candidate minus baseline on the samples both have. Missing: scores that "
         "one side lacks (failed, or never asked where the other was), candidate's and baseline's. "
+        f"{COUNTED} "
         "Resolves: the smallest true difference that so many samples find with probability 0.8. "
         f"{corrected_text(rows)} Other rows are corrected apart."
     )

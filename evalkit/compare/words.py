@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from evalkit.compare.scores import SCALES
 from evalkit.tables import MISSING, Tone, count, difference, interval
 from evalkit.types import Comparison, Estimate
 
 __all__ = [
     "ALL_AGREE",
+    "COUNTED",
+    "TOO_WIDE",
     "WORDS",
     "Verdict",
     "benchmark_label",
@@ -16,6 +19,7 @@ __all__ = [
     "figure_label",
     "has_direction",
     "has_width",
+    "is_too_wide",
     "level_text",
     "metric_words",
     "row_label",
@@ -23,6 +27,7 @@ __all__ = [
     "task_label",
     "tone",
     "unit_text",
+    "units_text",
     "verdict",
 ]
 
@@ -40,8 +45,12 @@ WORDS: dict[Verdict, str] = {
 
 ALL_AGREE = "all samples agree"
 """Why there is no interval: what does not vary says nothing of how precise it is."""
-
+COUNTED = "n: scores; a sample may have several (MT-Bench: one a turn)."
+"""What the column n of every table counts."""
 _BY_WEAK = "By a weak judge only: "
+TOO_WIDE = "too wide to be of use"
+"""Of an interval from a handful of units."""
+_FEW = 5
 
 _BENCHMARKS = {
     "alpaca_eval": "AlpacaEval",
@@ -130,15 +139,28 @@ def level_text(level: float) -> str:
 
 
 def has_width(row: Estimate | Comparison) -> bool:
-    """Whether there is an interval, and it measures something.
+    """Whether there is an interval, and it says something.
 
-    A t interval has no width where no unit differs from another; a share's interval has one.
+    A t interval has no width where no unit differs from another; a share's interval has one.  From
+    very few units it may be wider than the scale itself.
     """
-    return row.low is not None and not (row.standard_error == 0 and row.low == row.high)
+    if row.low is None or is_too_wide(row):
+        return False
+    return not (row.standard_error == 0 and row.low == row.high)
+
+
+def is_too_wide(row: Estimate | Comparison) -> bool:
+    """An interval from fewer than five units that covers half of its scale or more."""
+    scale = SCALES.get(row.unit)
+    if row.low is None or row.high is None or scale is None or not 0 < row.n_clusters < _FEW:
+        return False
+    return row.high - row.low >= (scale[1] - scale[0]) / 2
 
 
 def bounds(row: Estimate | Comparison) -> str:
     """The interval as text; where it has no width, that there is none and why."""
+    if is_too_wide(row):
+        return f"{MISSING} ({TOO_WIDE})"
     if row.low is not None and not has_width(row):
         return f"{MISSING} ({ALL_AGREE})"
     return interval(row.low, row.high, row.unit, signed=isinstance(row, Comparison))
@@ -201,6 +223,8 @@ def sentence(
     else:
         claim = f"{c.candidate} is {WORDS[said]} than {c.baseline} on {label}"
     shown = f"{difference(c.difference, c.unit)} {unit_text(c.unit, of_difference=True)}"
+    if is_too_wide(c):
+        return f"{claim}: {shown}, {size}: its {level_text(c.level)} interval is {TOO_WIDE}."
     if not has_width(c):
         return f"{claim}: {shown}, the same on every one of {_size(c)}."
     return f"{claim}: {shown}, {level_text(c.level)} {bounds(c)}, {size}."
@@ -218,5 +242,12 @@ def _reason(c: Comparison) -> str:
 
 
 def _size(c: Comparison) -> str:
-    samples = f"{count(c.n_clusters)} {'sample' if c.n_clusters == 1 else 'samples'}"
-    return samples if c.n == c.n_clusters else f"{count(c.n)} scores on {samples}"
+    if c.n == c.n_clusters:
+        return f"{count(c.n)} {'sample' if c.n == 1 else 'samples'}"
+    return f"{count(c.n)} scores of {units_text(c.n, c.n_clusters)}"
+
+
+def units_text(n: int, n_clusters: int) -> str:
+    """What independent evidence a figure rests on: samples, or what several scores belong to."""
+    one = "sample" if n == n_clusters else "independent unit"
+    return f"{count(n_clusters)} {one if n_clusters == 1 else one + 's'}"

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from evalkit.compare import Row
 from evalkit.compare.comparisons import degrees
-from evalkit.compare.words import figure_label
+from evalkit.compare.words import figure_label, units_text
 from evalkit.specs import GateSpec
 from evalkit.stats import (
     MarginRule,
@@ -345,6 +345,7 @@ def _reason(decision: Decision) -> str:
     if decision.underpowered:
         needed = f"; it would take {decision.needed:,}" if decision.needed else ""
         return (
-            f"{decision.label}: {decision.n_clusters:,} samples do not resolve the margin{needed}"
+            f"{decision.label}: {units_text(decision.n, decision.n_clusters)} do not resolve the "
+            f"margin{needed}"
         )
     return f"{decision.label}: neither within the margin nor worse beyond doubt"

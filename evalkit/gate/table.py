@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.compare.words import metric_words, unit_text
+from evalkit.compare.words import COUNTED, metric_words, unit_text, units_text
 from evalkit.gate.decisions import Decision, GateResult
 from evalkit.tables import (
     MISSING,
@@ -79,7 +79,8 @@ def gate_table(result: GateResult) -> Table:
     note = (
         f"Pass: the difference is above minus the margin with {confidence} confidence. Resolves: "
         f"the smallest margin at which an equal candidate passes with probability "
-        f"{result.power:g}: this one-sided test's; the two-sided one of `compare` resolves less."
+        f"{result.power:g}: this one-sided test's; the two-sided one of `compare` resolves less. "
+        f"{COUNTED}"
     )
     return Table.of("", columns, [_row(d) for d in result.decisions], note)
 
@@ -112,7 +113,8 @@ def gate_warnings(result: GateResult) -> list[str]:
             found.append(
                 f"{d.label}: margin {figure(d.margin, d.unit)} "
                 f"{unit_text(d.unit, of_difference=True)} is under the "
-                f"{figure(d.resolvable, d.unit)} that {d.n_clusters:,} samples resolve{needed}; "
+                f"{figure(d.resolvable, d.unit)} that {units_text(d.n, d.n_clusters)} "
+                f"{'resolves' if d.n_clusters == 1 else 'resolve'}{needed}; "
                 f"an equal candidate passes less often than {result.power:g}."
             )
         found += [f"{d.label}: measured differently: {what}." for what in d.unlike]

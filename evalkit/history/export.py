@@ -45,6 +45,10 @@ CSV_COLUMNS: Mapping[str, str] = {
     "minus_previous_low": "Lower end of its interval.",
     "minus_previous_high": "Upper end of its interval.",
     "minus_previous_n": "Scores both have.",
+    "minus_previous_p": "Two-sided p of that difference.",
+    "minus_previous_p_adjusted": "The same after Holm's correction over all steps shown.",
+    "since_previous": "better, worse, longer, shorter, unclear or undefined, after the correction.",
+    "flags": "What speaks against it: weak judge, limited run, damaged evidence.",
 }
 """Columns of the CSV and what they hold.  Numbers are unrounded, an empty cell is undefined."""
 
@@ -100,6 +104,10 @@ def _row(series: Series, position: int, point: Point) -> dict[str, Json]:
         **{k: v for k, v in asdict(row).items() if k in CSV_COLUMNS and k not in _NAMES},
         **_difference("minus_first", point.first),
         **_difference("minus_previous", point.previous),
+        "minus_previous_p": None if point.previous is None else point.previous.p,
+        "minus_previous_p_adjusted": point.p_adjusted,
+        "since_previous": point.verdict,
+        "flags": "; ".join(point.flags) or None,
         "model": checkpoint.model,
     }
 

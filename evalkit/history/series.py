@@ -10,12 +10,15 @@ from dataclasses import dataclass, field, replace
 
 from evalkit import compare
 from evalkit.compare.averages import average_comparisons, tasks_below
+from evalkit.compare.cautions import Cautions, damage_remarks, is_weak, judge_of, weak_text
 from evalkit.compare.guard import check
 from evalkit.compare.sides import Part, averages_of
+from evalkit.compare.words import Verdict, verdict
 from evalkit.errors import ComparisonError, DataError
 from evalkit.history.figures import Figure, Key, figures_of
 from evalkit.history.places import Checkpoint
 from evalkit.protocols import Average
+from evalkit.stats import holm
 from evalkit.types import Comparison, Estimate, Metric, Record
 
 __all__ = ["Options", "Point", "Series", "history"]
@@ -47,6 +50,20 @@ class Point:
     """Minus the one before it in its segment."""
     split: str = ""
     """Why it is not joined to the point before it, by the guard."""
+    p_adjusted: float | None = None
+    """Of the step from the one before, by Holm over all steps shown; None where there is no p."""
+    flags: tuple[str, ...] = ()
+    """What speaks against that step, else against the figure (`compare.cautions`)."""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the step from the one before may be called; None where there is none."""
+        if self.previous is None:
+            return None
+        said, p = verdict(self.previous), self.p_adjusted
+        if said != "undefined" and p is not None and p > 1 - self.previous.level:
+            return "unclear"
+        return said
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,8 @@ class Series:
     metric: Metric
     points: tuple[Point, ...]
     notes: tuple[str, ...] = field(default=())
+    tests: int = 0
+    """Steps that Holm's correction is over: those of all series shown."""
 
     @property
     def key(self) -> Key:
@@ -99,7 +118,26 @@ def history(found: Sequence[Checkpoint], options: Options = Options()) -> list[S
             f"no checkpoint has benchmark {options.benchmark!r}, metric {options.metric!r}; "
             f"expected one of: {', '.join(choices) or 'none: the runs have no figures'}"
         )
-    return [_series(key, figure.metric, every, options) for key, figure in wanted.items()]
+    return _judged([_series(key, fig.metric, every, options) for key, fig in wanted.items()])
+
+
+def _judged(every: Sequence[Series]) -> list[Series]:
+    """Of many steps between equal checkpoints some look better by chance: all are corrected for."""
+    places = [(n, i) for n, series in enumerate(every) for i, _ in enumerate(series.points)]
+    steps = [every[n].points[i].previous for n, i in places]
+    p_values = [None if c is None else c.p for c in steps]
+    adjusted = dict(zip(places, holm(p_values), strict=True))
+    tests = sum(p is not None for p in p_values)
+    return [
+        replace(
+            series,
+            points=tuple(
+                replace(point, p_adjusted=adjusted[n, i]) for i, point in enumerate(series.points)
+            ),
+            tests=tests,
+        )
+        for n, series in enumerate(every)
+    ]
 
 
 def _wanted(key: Key, figure: Figure, options: Options) -> bool:
@@ -126,11 +164,29 @@ def _series(
         point = Point(checkpoint, figures[key].estimate, 0, None, None)
         points.append(_joined(points, point, metric, options))
     notes = [f"no figure of {', '.join(missing)}"] if missing else []
+    known = Cautions()
+    points = [replace(p, flags=_flags(p, points[i - 1 : i], known)) for i, p in enumerate(points)]
     for point in points:
         limit = point.checkpoint.run.manifest.get("limit")
         if limit is not None:
             notes.append(f"{point.checkpoint.label} was asked {limit} samples a task only")
-    return Series(key[0], key[1], metric, tuple(points), tuple(notes))
+    return Series(key[0], key[1], metric, tuple(points), (*notes, *_doubts(points)))
+
+
+def _flags(point: Point, before: Sequence[Point], known: Cautions) -> tuple[str, ...]:
+    """Of the step, so of both its sides; of the figure alone where nothing comes before."""
+    sides = [point, *before] if point.previous is not None else [point]
+    benchmark = point.estimate.benchmark
+    parts = [Part(p.checkpoint.run, p.checkpoint.model, benchmark) for p in sides]
+    return known.flags(parts, point.estimate.unit)
+
+
+def _doubts(points: Sequence[Point]) -> Iterator[str]:
+    """Each weak judge and each damage once; limits are said by checkpoint."""
+    flags = dict.fromkeys(flag for point in points for flag in point.flags)
+    for judge in [judge_of(flag) for flag in flags if is_weak(flag)]:
+        yield weak_text([points[0].estimate.benchmark], f"{judge}, a model of the suite")
+    yield from damage_remarks(tuple(flags))
 
 
 def _joined(before: Sequence[Point], point: Point, metric: Metric, options: Options) -> Point:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evalkit.compare.cautions import marks
 from evalkit.compare.words import (
+    COUNTED,
     WORDS,
     bounds,
     figure_label,
@@ -13,7 +15,6 @@ from evalkit.compare.words import (
     task_label,
     tone,
     unit_text,
-    verdict,
 )
 from evalkit.history.best import best_of, best_sentence
 from evalkit.history.series import Point, Series
@@ -83,8 +84,8 @@ def series_table(series: Series) -> Table:
         Column("Since previous"),
     )
     note = (
-        "Differences are paired on the samples both checkpoints have; their intervals are not "
-        "corrected for the number of checkpoints."
+        "Differences are paired on the samples both checkpoints have; their intervals are of one "
+        f"difference alone. {COUNTED}"
     )
     return Table.of(series_title(series), columns, [_row(p) for p in series.points], note)
 
@@ -113,10 +114,10 @@ def _difference(row: Comparison | None) -> tuple[Cell, Cell]:
 def _word(point: Point) -> Cell:
     if point.split:
         return Cell.text("measured differently", tone="warning")
-    if point.previous is None:
+    said = point.verdict
+    if said is None:
         return Cell.missing()
-    said = verdict(point.previous)
-    return Cell.text(WORDS[said], tone=tone(said))
+    return Cell.text(WORDS[said] + marks(point.flags), tone=tone(said))
 
 
 def series_lines(series: Series) -> list[str]:
@@ -135,8 +136,15 @@ def series_lines(series: Series) -> list[str]:
     best = best_of(series)
     if best is not None:
         lines.append(one_line(visible(best_sentence(best, series))))
-    lines += [f"note: {one_line(visible(note))}" for note in (*series.notes, table.note)]
+    notes = (*series.notes, *_corrected(series), table.note)
+    lines += [f"note: {one_line(visible(note))}" for note in notes]
     return lines
+
+
+def _corrected(series: Series) -> Sequence[str]:
+    if series.tests < 2:
+        return ()
+    return (f"Since previous: after Holm's correction over the {count(series.tests)} steps shown.",)
 
 
 def _split(point: Point) -> Sequence[str]:

@@ -13,9 +13,12 @@ from evalkit.report.margins import Gate, margin_words
 from evalkit.report.view import Measure, View
 from evalkit.report.words import (
     ALL_AGREE,
+    COUNTED,
+    TOO_WIDE,
     WORDS,
     bounds,
     has_width,
+    is_too_wide,
     level_text,
     measure_label,
     tone,
@@ -92,6 +95,8 @@ def _row(view: View, measure: Measure, c: Comparison, gate: Gate | None) -> Fore
 def _interval(c: Comparison) -> str:
     if has_width(c):
         return bounds(c)
+    if is_too_wide(c):
+        return f"interval {TOO_WIDE}"
     return "no interval" if c.low is None else ALL_AGREE
 
 
@@ -126,7 +131,7 @@ def contest_table(view: View, gates: dict[tuple[str, str], Gate]) -> Table:
     note = (
         "Scores are over each model's own samples, differences over those both have (n). Resolves: "
         "the smallest true difference that so many samples find with probability 0.8. Missing: "
-        "scores the candidate and the baseline lack."
+        f"scores the candidate and the baseline lack. {COUNTED}"
     )
     tests = sum(len(group.rows) for group in groups)
     if tests > 1:

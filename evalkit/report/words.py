@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from evalkit.compare.words import (
     ALL_AGREE,
+    COUNTED,
+    TOO_WIDE,
     WORDS,
     benchmark_label,
     bounds,
     has_width,
+    is_too_wide,
     level_text,
     metric_words,
     sentence,
@@ -21,11 +24,14 @@ from evalkit.types import Comparison, Estimate, Metric
 
 __all__ = [
     "ALL_AGREE",
+    "COUNTED",
+    "TOO_WIDE",
     "UNFINISHED",
     "WORDS",
     "benchmark_label",
     "bounds",
     "has_width",
+    "is_too_wide",
     "level_text",
     "measure_label",
     "metric_label",

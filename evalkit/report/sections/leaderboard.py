@@ -13,6 +13,7 @@ from evalkit.report.health import weakly_judged
 from evalkit.report.published import PUBLISHED, is_published
 from evalkit.report.view import BenchmarkView, Measure, View, mapping
 from evalkit.report.words import (
+    COUNTED,
     benchmark_label,
     bounds,
     has_width,
@@ -151,7 +152,7 @@ def _board(
     direction = "" if measure.metric.higher_is_better else ", lower is better"
     note = (
         f"In {unit_text(measure.metric.unit)}{direction}. The interval is of the figure alone: "
-        "two that overlap may be in order, because differences are paired."
+        f"two that overlap may be in order, because differences are paired. {COUNTED}"
     )
     return Table(label, columns, tuple(g for g in groups if g.rows), note)
 
