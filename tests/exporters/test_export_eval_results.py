@@ -37,7 +37,8 @@ def renamed(run: Run, task: str, **dataset: Json) -> Run:
         for entry in manifest["benchmarks"]
     ]
     rows = tuple(replace(e, task=task) if e.task == "gsm8k" else e for e in run.estimates)
-    return replace(run, manifest=manifest, estimates=rows)
+    records = tuple(replace(r, task=task) if r.task == "gsm8k" else r for r in run.records)
+    return replace(run, manifest=manifest, estimates=rows, records=records)
 
 
 def _keys(tasks: dict[str, Json], task: str) -> dict[str, Json]:
