@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from evalkit.compare import weak_judges
-from evalkit.compare.doubts import doubts
+from evalkit.compare.doubts import doubts, weak_judges
 from evalkit.compare.guard import differences
 from evalkit.compare.sides import Part
 from evalkit.compare.words import benchmark_label
