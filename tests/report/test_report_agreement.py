@@ -342,7 +342,11 @@ def test_the_card_has_the_same_figures_and_sentences(stored: Stored, tmp_path: P
         for model in models[:2]:
             figure = score(stored, model, row)
             assert any(cell.startswith(figure) for cell in cells), figure
-        metric = published[row["metric"].partition(",")[0]]
+        name = row["metric"].partition(",")[0]
+        if weak(row):
+            assert name not in published, "a weak judge's figure is not for the index"
+            continue
+        metric = published[name]
         (own,) = [
             e
             for e in stored.estimates
