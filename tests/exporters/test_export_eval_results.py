@@ -166,6 +166,7 @@ def test_of_two_tasks_of_one_leaderboard_the_first_is_written() -> None:
             run,
             manifest={**run.manifest, "benchmarks": benchmarks},
             estimates=(*run.estimates, *more),
+            records=(*run.records, *(r for r in both.records if r.task == "gsm8k_cot")),
         )
     )
     assert list(done.files) == [".eval_results/gsm8k.yaml"]
