@@ -52,7 +52,7 @@ class Cautions:
         if part.benchmark in judges and has_direction(unit):
             yield f"{_WEAK}{judges[part.benchmark]}"
         limit = run.manifest.get("limit")
-        if limit is not None:
+        if isinstance(limit, int):
             yield f"{_LIMITED}{limit_text(limit)}"
         for damage in damaged:
             if (damage.model, damage.entry) == (part.model, part.benchmark):

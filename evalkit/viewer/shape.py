@@ -48,10 +48,12 @@ class _Report(BaseModel):
 
 
 class _Suite(BaseModel):
+    benchmarks: list[dict[str, Json]] = Field(default_factory=list)
     report: _Report | None = None
 
 
 class _Manifest(BaseModel):
+    limit: int | None = None
     suite: _Suite = Field(default_factory=_Suite)
     models: list[_Model] = Field(default_factory=list)
     judges: list[_Named] = Field(default_factory=list)
