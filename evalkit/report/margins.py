@@ -76,17 +76,17 @@ def gate_words(gate: Gate) -> str:
     """Whether the gate passes, in a sentence."""
     required = [m for m in gate.margins if m.required]
     worse = [m for m in required if m.verdict == "regression"]
-    open_ = [m for m in required if m.verdict == "inconclusive"]
+    bare = [m for m in required if not m.compared]
+    open_ = [m for m in required if m.compared and m.verdict == "inconclusive"]
     if not required:
         return "Nothing that the suite's gate requires was measured."
     if worse:
         return f"The suite's gate finds a regression: {_labels(worse)}."
+    if bare:
+        tail = f"; undecided: {_labels(open_)}" if open_ else ""
+        return f"The suite's gate is incomplete, no samples of both models: {_labels(bare)}{tail}."
     if open_:
-        bare = [m for m in open_ if not m.compared]
-        tail = f" ({_labels(bare)}: no samples of both models)" if bare else ""
-        if bare == open_:
-            tail = " (no samples of both models)"
-        return f"The suite's gate is undecided: {_labels(open_)}{tail}."
+        return f"The suite's gate is undecided: {_labels(open_)}."
     what = "its one required measure" if len(required) == 1 else f"all {len(required)} it requires"
     return f"The suite's gate passes: within its margins on {what}."
 
@@ -96,8 +96,9 @@ def margin_words(margin: Margin | None, unit: str) -> str:
     if margin is None:
         return ""
     words = {"pass": "held", "regression": "exceeded", "inconclusive": "not shown"}
+    found = words[margin.verdict] if margin.compared else "no samples of both"
     asked = "" if margin.required else ", not required"
-    return f"{difference(margin.place, unit)}: {words[margin.verdict]}{asked}"
+    return f"{difference(margin.place, unit)}: {found}{asked}"
 
 
 def _margin(

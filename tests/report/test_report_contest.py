@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,30 @@ def test_the_gate_in_words_is_the_gate(policy: dict[str, Any], advantage: float)
     page = soup(run)
     assert gate_words(found) in page.get_text()
     assert page.select("svg.forest line.margin")
+
+
+def test_a_gate_that_lacks_required_samples_is_incomplete(run: Run) -> None:
+    """`gate.decide` is the oracle."""
+
+    def without(required: Sequence[str]) -> tuple[gate.GateResult, str]:
+        kept = tuple(r for r in run.records if (r.model, r.benchmark) != (PAIR[0], "mt_bench"))
+        compared = tuple(c for c in run.comparisons if c.benchmark != "mt_bench")
+        cut = replace(run, records=kept, comparisons=compared)
+        cut = with_gate(cut, required=required, margins={"default": 90.0})
+        rows = compare.compare([cut], PAIR[0], [PAIR[1]], compare.Options())
+        policy = gate.Policy.of(GateSpec.model_validate(cut.manifest["suite"]["gate"]))
+        found = gate_of(View(cut), PAIR)
+        assert found is not None
+        said = gate_words(found)
+        assert said in soup(cut).get_text()
+        return gate.decide(PAIR, rows, policy, expected=[("mt_bench", "")]), said
+
+    decided, said = without(["mt_bench", "alpaca_eval"])
+    assert decided.verdict == "incomplete"
+    assert said == "The suite's gate is incomplete, no samples of both models: MT-Bench."
+    decided, said = without(["alpaca_eval"])
+    assert decided.verdict == "pass"
+    assert "passes" in said
 
 
 @pytest.mark.parametrize("end", ["dpo", "sft"])
