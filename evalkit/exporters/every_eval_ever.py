@@ -7,6 +7,9 @@ needs Python 3.12).  Every figure that was measured or imported is a result with
 interval, n, unit and bounds; figures that someone else published are left out.  Names are evalkit's
 own; the datastore's canonical names can be put in its place by its own tools.
 
+Figures that a model of the suite judged are left out, too, and named in the notes; with
+`allow_unpublishable` they are written, and their file says that they are not for publication.
+
 What the format wants and a run does not know is a setting: who publishes (`organization`,
 required), how they stand to the model's maker (`relationship`), the model's id on the hub where it
 was not loaded from there (`model_id`), and when, where no session tells (`date`).  Instance-level
@@ -27,13 +30,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from evalkit.compare.doubts import doubts
+from evalkit.compare.doubts import doubts, weak_judges
+from evalkit.compare.words import has_direction
 from evalkit.errors import ExportError
 from evalkit.exporters import _about as about
 from evalkit.exporters._every_eval_ever_results import judges_of, result
 from evalkit.protocols import Exported
 from evalkit.specs import ExportSpec
-from evalkit.types import Json, Run
+from evalkit.types import Estimate, Json, Run
 
 __all__ = ["EveryEvalEver", "EveryEvalEverSpec"]
 
@@ -74,31 +78,39 @@ class EveryEvalEver:
                 f"{', '.join(models)}"
             )
         files: dict[str, bytes] = {}
+        left: dict[tuple[str, str], dict[str, None]] = {}
         for run in runs:
+            weak = weak_judges([run])
             for model in about.measured(run):
                 for entry in about.entries(run):
-                    name, content = self._file(run, model, entry)
-                    if content:
-                        about.add(files, name, content)
+                    figures = _figures(run, model, entry)
+                    judged = [row for row in figures if entry in weak and has_direction(row.unit)]
+                    if judged and not self._spec.allow_unpublishable:
+                        figures = [row for row in figures if row not in judged]
+                        names = dict.fromkeys(f"{row.task} {row.metric}" for row in judged)
+                        left.setdefault((model, weak[entry]), {}).update(names)
+                        judged = []
+                    if figures:
+                        doubt = _weak(weak[entry]) if judged else ""
+                        about.add(files, *self._file(run, figures, doubt))
+        notes = tuple(
+            f"left out of {model}: {', '.join(names)}: {_weak(judge)}"
+            for (model, judge), names in left.items()
+        )
         if not files:
-            raise ExportError(
-                f"{', '.join(str(run.folder) for run in runs)}: no figure that was measured or "
-                f"imported; figures that others published are theirs to record"
-            )
-        return Exported(files)
+            raise ExportError(f"{', '.join(str(run.folder) for run in runs)}: {_nothing(notes)}")
+        return Exported(files, notes)
 
-    def _file(self, run: Run, model: str, entry: str) -> tuple[str, bytes]:
-        place = (run, model, entry)
-        figures = [row for row in about.figures_of(*place) if row.point is not None]
-        if not figures:
-            return "", b""
-        moment, judges = self._moment(run), judges_of(*place)
+    def _file(self, run: Run, figures: Sequence[Estimate], doubt: str) -> tuple[str, bytes]:
+        """Name and content of one model's figures of one benchmark entry."""
+        model, entry = figures[0].model, figures[0].benchmark
+        moment, judges = self._moment(run), judges_of(run, model, entry)
         log = {
             "schema_version": _VERSION,
             "evaluation_id": "/".join((entry, self._id(run, model), moment)),
             "evaluation_timestamp": moment,
             "retrieved_timestamp": moment,
-            "source_metadata": self._source(run, entry, model),
+            "source_metadata": self._source(run, entry, model, doubt),
             "eval_library": _library(run),
             "model_info": self._model(run, model),
             "evaluation_results": [result(run, row, judges) for row in figures],
@@ -127,15 +139,16 @@ class EveryEvalEver:
         parts = (entry, developer or "unknown", name)
         return "/".join(("data", *map(about.file_part, parts), f"{digest}.json"))
 
-    def _source(self, run: Run, entry: str, model: str) -> dict[str, Json]:
+    def _source(self, run: Run, entry: str, model: str, doubt: str) -> dict[str, Json]:
         spec = self._spec
+        unfit = [*doubts(run, [model]), *([doubt] if doubt else [])]
         has_samples = any((r.model, r.benchmark) == (model, entry) for r in run.records)
         details = {
             "run_id": str(run.manifest.get("run_id")),
             "suite": str(run.manifest.get("suite_name")),
             "git_commit": run.manifest.get("git_commit"),
             "commands": "; ".join(run.manifest.get("commands", ())) or None,
-            "not_for_publication": "; ".join(doubts(run, [model])) or None,
+            "not_for_publication": "; ".join(unfit) or None,
         }
         found = {
             "source_name": "evalkit",
@@ -168,6 +181,23 @@ class EveryEvalEver:
             "additional_details": dict(_known(details)),
         }
         return dict(_known(found))
+
+
+def _figures(run: Run, model: str, entry: str) -> list[Estimate]:
+    return [row for row in about.figures_of(run, model, entry) if row.point is not None]
+
+
+def _weak(judge: str) -> str:
+    return f"judged by {judge}, a model of the same suite: such figures are not for publication"
+
+
+def _nothing(notes: Sequence[str]) -> str:
+    if notes:
+        return f"{'; '.join(notes)}; write them all the same, marked, with --allow-unpublishable"
+    return (
+        "no figure that was measured or imported; figures that others published are theirs to "
+        "record"
+    )
 
 
 def _known(found: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:

@@ -6,7 +6,7 @@ The package needs Python 3.12 in its metadata only; `scripts/setup.sh` installs 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 
 from evalkit import exporters
 from evalkit.errors import ExportError
+from evalkit.protocols import Exported
 from evalkit.types import Json, Run
 from tests.support.exports import NEEDED, exportable_run
 from tests.support.runs import Plan
@@ -25,11 +26,14 @@ HOSTILE = '\ud800<b>"\\ \x00 = | ../'
 
 
 def export(run: Run, **settings: Any) -> dict[str, dict[str, Any]]:
-    """The parsed files by name."""
+    """The parsed files by name, with what a model of the suite judged."""
+    done = exported(run, allow_unpublishable=True, **settings)
+    return {name: json.loads(content) for name, content in done.files.items()}
+
+
+def exported(run: Run, **settings: Any) -> Exported:
     given = {**NEEDED["every_eval_ever"], **settings}
-    spec = exporters.settings("every_eval_ever", given)
-    files = exporters.export([run], spec, "every_eval_ever").files
-    return {name: json.loads(content) for name, content in files.items()}
+    return exporters.export([run], exporters.settings("every_eval_ever", given), "every_eval_ever")
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +143,62 @@ def test_the_judges_of_the_judgments_are_named() -> None:
             assert [j["model_info"]["name"] for j in scoring["judges"]] == ["gpt-4-0613"]
             assert scoring["input_prompt"] == f"sha256 {'cd' * 32}"
             assert scoring["additional_details"]["protocol"] == "original"
+
+
+def judged_figures(files: Mapping[str, bytes]) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Each file, and whether it has a figure of AlpacaEval or MT-Bench besides lengths."""
+    for content in files.values():
+        log = json.loads(content)
+        found = [
+            result
+            for result in log["evaluation_results"]
+            if result["evaluation_name"].startswith(("alpaca_eval", "mt_bench"))
+            and result["metric_config"]["metric_unit"] != "characters"
+        ]
+        yield log, bool(found)
+
+
+def test_figures_of_a_weak_judge_are_left_out_and_named() -> None:
+    """As `.eval_results` and a card's index have it."""
+    run = exportable_run(Path("r"), Plan(models=("a", "b")))
+    done = exported(run)
+    assert done.files
+    assert not any(judged for _, judged in judged_figures(done.files))
+    assert len(done.notes) == 2, "one a model"
+    for note, model in zip(done.notes, ("a", "b"), strict=True):
+        assert note.startswith(f"left out of {model}: alpaca_eval win_rate, ")
+        assert "mt_bench score" in note
+        assert "gsm8k" not in note
+        assert "avg_length" not in note
+        assert "judged by base-judge, a model of the same suite" in note
+    lengths = [e for e in run.estimates if e.unit == "characters"]
+    texts = b"".join(done.files.values()).decode()
+    assert lengths
+    assert all(f"/{e.metric}" in texts for e in lengths), "no judge was asked for a length"
+
+
+def test_with_allow_unpublishable_they_are_written_and_marked() -> None:
+    done = exported(exportable_run(Path("r"), Plan(limit=24)), allow_unpublishable=True)
+    assert not done.notes
+    assert {judged for _, judged in judged_figures(done.files)} == {True, False}
+    for log, judged in judged_figures(done.files):
+        said = log["source_metadata"]["additional_details"]["not_for_publication"]
+        assert said.startswith("limited to 24 samples per task")
+        assert ("judged by base-judge, a model of the same suite" in said) == judged
+
+
+def test_a_judge_that_is_no_model_of_the_suite_is_no_doubt() -> None:
+    done = exported(exportable_run(Path("r"), Plan(local_judge=False)))
+    assert not done.notes
+    for log, _ in judged_figures(done.files):
+        assert "not_for_publication" not in log["source_metadata"]["additional_details"]
+
+
+def test_nothing_but_a_weak_judges_figures_says_why_and_what_to_do() -> None:
+    run = exportable_run(Path("r"))
+    rows = tuple(e for e in run.estimates if e.benchmark == "mt_bench" and e.unit == "points")
+    with pytest.raises(ExportError, match=r"mt_bench score.*base-judge.*--allow-unpublishable"):
+        exported(replace(run, estimates=rows))
 
 
 def test_paths_are_the_datastores_and_names_are_random_uuids_in_form() -> None:
