@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalkit.compare import Options, compare
+from evalkit.compare.cautions import Cautions
+from evalkit.compare.sides import Part
 from evalkit.tables import difference, figure, interval
 from evalkit.types import Comparison, Estimate, Json, Run
 
@@ -28,7 +30,7 @@ class Figure:
     stored: bool = True
     """It stands in the run's results.json; else it was computed from records just now."""
     flags: tuple[str, ...] = ()
-    """Settings that differ between the sides, or that only one states."""
+    """A weak judge, a limit, damage; settings that differ between the sides, or only one states."""
     of_headline_metric: bool = False
     """Primary metric, whole task or one category."""
 
@@ -74,13 +76,22 @@ class Figure:
 
 def of_runs(runs: Sequence[Run]) -> Iterator[Figure]:
     """Every figure and difference that stands in the runs' results."""
+    cautions = Cautions()
     for run in runs:
         main = primary(run)
         rows: list[Estimate | Comparison] = [*run.estimates, *run.comparisons]
         for row in rows:
             speaks = (row.benchmark, row.task, row.metric) in main
             headline = row.category is None and speaks
-            yield Figure(run, row, headline, of_headline_metric=speaks)
+            flags = cautions.flags(_parts(run, row), row.unit)
+            yield Figure(run, row, headline, flags=flags, of_headline_metric=speaks)
+
+
+def _parts(run: Run, row: Estimate | Comparison) -> Iterator[Part]:
+    """What was measured here of a row: nothing of a figure that others published."""
+    models = (row.model,) if isinstance(row, Estimate) else (row.candidate, row.baseline)
+    if isinstance(row, Comparison) or row.method != "published":
+        yield from (Part(run, model, row.benchmark) for model in models)
 
 
 def of_pair(

@@ -108,3 +108,30 @@ def test_terminals_get_plain_text() -> None:
     for figure in list(of_runs([planted]))[:40]:
         for line in chain_lines(chain(figure, recompute(figure), [planted])):
             assert not re.search("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", line)
+
+
+def test_what_a_weak_judge_judged_says_so(tmp_path: Path) -> None:
+    run = stored_run(tmp_path / "run", Plan(models=("a", "b"), published=True))
+    for subject in ("a", "a-b"):
+        for place in ("alpaca_eval/alpaca_eval/win_rate", "mt_bench"):
+            found = made(f"{subject}/{place}", [run])
+            assert found.parts["figure"]["flags"] == ["weak judge: base-judge"]
+            assert any(
+                re.fullmatch(r"  flag +weak judge: base-judge", x) for x in chain_lines(found)
+            )
+        for place in ("lm_eval/sums", "alpaca_eval/alpaca_eval/avg_length"):
+            assert made(f"{subject}/{place}", [run]).parts["figure"]["flags"] == []
+    theirs = [f for f in of_runs([run]) if f.row.method == "published"]
+    assert theirs
+    assert not any(f.flags for f in theirs), "others judged those"
+
+
+def test_a_judge_that_is_no_model_of_the_suite_is_not_called_weak(tmp_path: Path) -> None:
+    run = stored_run(tmp_path / "run", Plan(models=("a", "b"), local_judge=False))
+    assert made("a/mt_bench", [run]).parts["figure"]["flags"] == []
+
+
+def test_a_limit_is_said_with_the_figure(tmp_path: Path) -> None:
+    run = stored_run(tmp_path / "run", Plan(models=("a", "b"), limit=9, local_judge=False))
+    (flag,) = made("a-b/mt_bench", [run]).parts["figure"]["flags"]
+    assert flag.startswith("limited run: at most 9 samples per task")
