@@ -15,7 +15,6 @@ from evalkit.report.words import (
     ALL_AGREE,
     COUNTED,
     TOO_WIDE,
-    WORDS,
     bounds,
     has_width,
     is_too_wide,
@@ -23,6 +22,7 @@ from evalkit.report.words import (
     measure_label,
     tone,
     unit_text,
+    verdict_words,
 )
 from evalkit.tables import Cell, Column, Group, Table, count, difference, figure, p_value
 from evalkit.types import Comparison
@@ -120,11 +120,10 @@ def contest_table(view: View, gates: dict[tuple[str, str], Gate]) -> Table:
     ]
     if gates:
         columns.append(Column("Gate"))
-    weak = weakly_judged(view)
     groups = []
     for pair in view.pairs:
         rows = tuple(
-            _cells(view, m, pair, weak) + _gate_cell(gates, pair, m) for m, _ in view.contest(pair)
+            _cells(view, m, pair) + _gate_cell(gates, pair, m) for m, _ in view.contest(pair)
         )
         if rows:
             groups.append(Group(f"{pair[0]} minus {pair[1]}", rows))
@@ -141,20 +140,19 @@ def contest_table(view: View, gates: dict[tuple[str, str], Gate]) -> Table:
     return Table("Headline measures", tuple(columns), tuple(groups), note)
 
 
-def _cells(view: View, measure: Measure, pair: tuple[str, str], weak: set[str]) -> tuple[Cell, ...]:
+def _cells(view: View, measure: Measure, pair: tuple[str, str]) -> tuple[Cell, ...]:
     row = view.row(pair, measure)
     assert row is not None, "contest has rows only"
     c = row.comparison
     label = measure_label(measure)
     unit = "" if c.unit == "percent" else f", {unit_text(c.unit)}"
     lower = "" if c.higher_is_better else ", lower is better"
-    word = WORDS[row.verdict] + (" (weak judge)" if measure.benchmark in weak else "")
     return (
         Cell.text(f"{label}{unit}{lower}", href=samples_of(view, measure, c)),
         *(_score(view, name, measure) for name in pair),
         Cell(c.difference, difference(c.difference, c.unit), c.method),
         Cell(c.low if has_width(c) else None, bounds(c), c.method),
-        Cell(row.verdict, word, tone=tone(row.verdict)),
+        Cell(row.verdict, verdict_words(view, row), tone=tone(row.verdict)),
         Cell(row.p_adjusted, p_value(row.p_adjusted)),
         Cell(row.mde, difference(row.mde, c.unit).lstrip("+")),
         *outcome_cells(view, measure, c),

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 
 from evalkit.compare import Row
 from evalkit.report.blocks import Answer, Caveats, Note
-from evalkit.report.health import weakly_judged
 from evalkit.report.sections.verdict import build as verdict_section
 from evalkit.report.view import Measure, View
-from evalkit.report.words import UNFINISHED, WORDS, bounds, level_text, measure_label
+from evalkit.report.words import UNFINISHED, bounds, level_text, measure_label, verdict_words
 from evalkit.tables import (
     MISSING,
     Cell,
@@ -46,12 +45,11 @@ def summary_lines(run: Run) -> list[str]:
     Control characters of names are spelled out, so that a terminal shows text and nothing else.
     """
     view = View(run)
-    weak = weakly_judged(view)
     lines: list[str] = [] if view.sealed else [UNFINISHED]
     for pair in view.pairs:
         interval = f"{level_text(view.level)} interval"
         head = ["", *pair, "difference", interval, "p (Holm)", "n", "resolves", "verdict"]
-        lines += _columns([head, *(_row(view, m, row, weak) for m, row in view.contest(pair))])
+        lines += _columns([head, *(_row(view, m, row) for m, row in view.contest(pair))])
     if not view.pairs:
         rows = [
             [measure_label(m), e.model, figure(e.point, e.unit), f"n {_size(e)}"]
@@ -68,7 +66,7 @@ def summary_lines(run: Run) -> list[str]:
     return lines
 
 
-def _row(view: View, measure: Measure, row: Row, weak: set[str]) -> list[str]:
+def _row(view: View, measure: Measure, row: Row) -> list[str]:
     c, figures = row.comparison, []
     for name in (c.candidate, c.baseline):
         estimate = view.estimate(name, measure)
@@ -81,7 +79,7 @@ def _row(view: View, measure: Measure, row: Row, weak: set[str]) -> list[str]:
         p_value(row.p_adjusted),
         count(c.n),
         difference(row.mde, c.unit).lstrip("+"),
-        WORDS[row.verdict] + (" (weak judge)" if measure.benchmark in weak else ""),
+        verdict_words(view, row),
     ]
 
 
@@ -211,20 +209,19 @@ def _contests(view: View) -> Table:
         Column("Missing", "right"),
         Column("Verdict"),
     )
-    weak = weakly_judged(view)
     groups = tuple(
         Group(
             f"{_name(pair[0])} against {_name(pair[1])}",
-            tuple(_contest_row(view, m, row, weak) for m, row in view.contest(pair)),
+            tuple(_contest_row(view, m, row) for m, row in view.contest(pair)),
         )
         for pair in view.pairs
     )
     return Table("", columns, tuple(g for g in groups if g.rows))
 
 
-def _contest_row(view: View, measure: Measure, row: Row, weak: set[str]) -> tuple[Cell, ...]:
+def _contest_row(view: View, measure: Measure, row: Row) -> tuple[Cell, ...]:
     c = row.comparison
-    label, *figures, shown, between, p, n, _, word = _row(view, measure, row, weak)
+    label, *figures, shown, between, p, n, _, word = _row(view, measure, row)
     missing = f"{count(c.n_missing_candidate)}, {count(c.n_missing_baseline)}"
     texts = (_name(label), *figures, shown, between, p, n, missing, word)
     return tuple(Cell.text(text) for text in texts)

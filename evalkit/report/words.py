@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evalkit.compare import Row
 from evalkit.compare.words import (
     ALL_AGREE,
     COUNTED,
@@ -18,7 +19,7 @@ from evalkit.compare.words import (
     tone,
     unit_text,
 )
-from evalkit.report.view import Measure
+from evalkit.report.view import Measure, View
 from evalkit.tables import difference, figure
 from evalkit.types import Comparison, Estimate, Metric
 
@@ -39,6 +40,7 @@ __all__ = [
     "sentence",
     "tone",
     "unit_text",
+    "verdict_words",
 ]
 
 UNFINISHED = (
@@ -63,3 +65,9 @@ def point_and_interval(row: Estimate | Comparison) -> str:
     else:
         shown = figure(row.point, row.unit)
     return f"{shown} ({bounds(row)})" if has_width(row) else shown
+
+
+def verdict_words(view: View, row: Row) -> str:
+    """The word of a verdict's cell, in whichever table, with whom not to take at his word."""
+    weak = row.comparison.benchmark in view.weak
+    return WORDS[row.verdict] + (" (weak judge)" if weak else "")

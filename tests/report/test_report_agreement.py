@@ -284,8 +284,8 @@ def test_differences_of_every_metric(stored: Stored) -> None:
             name = METRICS[row["metric"]]
             name = f"{row['task']}: {name}" if row["task"] in tasks else name
             shown = [name, gap(row), between(row), p(row["p"]), p(row["p_adjusted"]), *sizes(row)]
-            wanted.append(shown)
-    assert sorted(cells[:9] for cells in found) == sorted(wanted)
+            wanted.append([*shown, word(row) if row["primary"] else ""])
+    assert sorted([*cells[:9], cells[9].lstrip("▲▼○≈↔? ")] for cells in found) == sorted(wanted)
 
 
 def test_categories(stored: Stored) -> None:

@@ -114,6 +114,17 @@ def test_paired_differences(run: Run) -> None:
     ]
 
 
+@pytest.mark.parametrize(("local", "mark"), [(True, " (weak judge)"), (False, "")])
+def test_a_benchmarks_own_table_marks_a_weak_judge(local: bool, mark: str) -> None:
+    """As the headline table does; a task that needs no judge is not marked."""
+    run = build_run(Path("run"), Plan(local_judge=local, advantage=0.3))
+    own = [rows for caption, rows in tables(run) if caption == "Candidate minus baseline"]
+    said = {row[0]: row[9] for rows in own for row in rows if len(row) == 10}
+    assert said["win rate"] == f"▲ better{mark}"
+    assert said["score, both turns"] == f"≈ not told apart{mark}"
+    assert {word.partition(" (")[2] for name, word in said.items() if ": " in name} == {""}
+
+
 def test_categories(run: Run) -> None:
     ((_, rows),) = [t for t in tables(run) if t[0].startswith("MT-Bench by category")]
     assert rows[0] == ["Category", "quick-lora", "smollm2", "quick-lora minus smollm2", "n"]

@@ -14,7 +14,6 @@ from evalkit.report.published import PUBLISHED, is_published, published_cells, s
 from evalkit.report.tasks import task_blocks
 from evalkit.report.view import BenchmarkView, Measure, ModelView, View
 from evalkit.report.words import (
-    WORDS,
     benchmark_label,
     bounds,
     has_width,
@@ -22,6 +21,7 @@ from evalkit.report.words import (
     metric_label,
     tone,
     unit_text,
+    verdict_words,
 )
 from evalkit.tables import (
     Cell,
@@ -197,7 +197,8 @@ def _row_label(measure: Measure, benchmark: BenchmarkView) -> str:
 
 def _difference_row(view: View, row: Row, measure: Measure, label: str) -> tuple[Cell, ...]:
     c, said = row.comparison, row.verdict
-    final = Cell(said, WORDS[said], tone=tone(said)) if measure.metric.primary else Cell("", "")
+    word = verdict_words(view, row)
+    final = Cell(said, word, tone=tone(said)) if measure.metric.primary else Cell("", "")
     return (
         Cell.text(label),
         Cell(c.difference, difference(c.difference, c.unit), c.method),
