@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from evalkit.compare.cautions import damage_text
 from evalkit.report.blocks import Note, Text
 from evalkit.report.health import health_rows, is_local
 from evalkit.report.view import Measure, View
@@ -14,10 +15,12 @@ from evalkit.tables import count, percent, share
 __all__ = ["basis", "judge_line", "missing", "warnings"]
 
 _NAMED = 6
+_TOLD = 3
+"""Findings that are told where no section tells them."""
 
 
-def warnings(view: View) -> Iterator[Note]:
-    """What makes a figure unfit to be quoted, the worst first."""
+def warnings(view: View, *, alone: bool = False) -> Iterator[Note]:
+    """What makes a figure unfit to be quoted, the worst first; `alone`: no report is around it."""
     if view.limit is not None:
         yield Note(
             f"At most {count(view.limit)} samples per task were asked. "
@@ -28,24 +31,23 @@ def warnings(view: View) -> Iterator[Note]:
         yield Note("The run's manifest marks it so.", "Not publishable.")
     if not view.sealed:
         yield Note(UNFINISHED, "No figures yet.")
-    if found := len(view.damages):
-        what = "1 finding makes" if found == 1 else f"{count(found)} findings make"
-        yield Note(
-            f"{what} recorded figures doubtful; “Recorded evidence” below names each.",
-            "Damaged evidence.",
-        )
+    if view.damages:
+        yield Note(_damaged(view, alone=alone), "Damaged evidence.")
     yield from _weak_judges(view)
     yield from _models(view)
 
 
-def missing(view: View) -> Iterator[Note]:
-    """How many samples lack a score."""
+def missing(view: View, *, alone: bool = False) -> Iterator[Note]:
+    """How many samples lack a score; `alone`: no report is around it."""
     failed = Counter(r.model for r in view.run.records if r.outcome.status != "ok")
     if failed:
         parts = ", ".join(f"{model} {count(n)}" for model, n in failed.items())
+        where = (
+            "The run's report has the reasons." if alone else "Reasons stand with each benchmark."
+        )
         yield Note(
             f"{count(failed.total())} of {count(len(view.run.records))} lack a score, which is "
-            f"left out and never taken for zero ({parts}). Reasons stand with each benchmark.",
+            f"left out and never taken for zero ({parts}). {where}",
             "Missing samples.",
             "remark",
         )
@@ -111,6 +113,19 @@ def judge_line(view: View) -> Text | None:
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
+
+
+def _damaged(view: View, *, alone: bool) -> str:
+    """Where each is named; without a report around it, the first few and how many are left."""
+    found = len(view.damages)
+    what = "1 finding makes" if found == 1 else f"{count(found)} findings make"
+    said = f"{what} recorded figures doubtful"
+    if not alone:
+        return f"{said}; “Recorded evidence” below names each."
+    named = "; ".join(damage_text(d).rstrip(".") for d in view.damages[:_TOLD])
+    left = found - _TOLD
+    more = f"; and {count(left)} more, which the run's report names" if left > 0 else ""
+    return f"{said}: {named}{more}."
 
 
 def _weak_judges(view: View) -> Iterator[Note]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.compare import Row
-from evalkit.report.blocks import Answer, Caveats, Note
+from evalkit.report.blocks import Answer
+from evalkit.report.caveats import missing, warnings
 from evalkit.report.sections.verdict import build as verdict_section
 from evalkit.report.view import Measure, View
 from evalkit.report.words import UNFINISHED, bounds, level_text, measure_label, verdict_words
@@ -138,8 +139,7 @@ def comment(run: Run) -> str:
 
 def _whole(view: View) -> _Comment:
     blocks = verdict_section(view).blocks
-    caveats = [note for b in blocks if isinstance(b, Caveats) for note in b.notes]
-    caveats += [b for b in blocks if isinstance(b, Note)]
+    caveats = [*warnings(view, alone=True), *missing(view, alone=True)]
     answers = [b.text for b in blocks if isinstance(b, Answer)]
     if not view.pairs and view.sealed:
         answers.append("No candidate is compared with a baseline in this run.")

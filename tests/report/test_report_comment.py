@@ -57,6 +57,20 @@ def test_figures_are_those_of_the_run() -> None:
     assert row[7] == f"{c.n_missing_candidate}, {c.n_missing_baseline}"
 
 
+@pytest.mark.parametrize(("n", "said"), [(1, "1 finding makes"), (5, "5 findings make")])
+def test_damage_is_named_in_the_comment_itself(n: int, said: str) -> None:
+    """Where the page refers to a section, which a comment has not."""
+    findings = [{"message": f"file {i} is cut", "damaged": True} for i in range(n)]
+    evidence = [{"model": "quick-lora", "entry": "mt_bench", "findings": findings}]
+    run = build_run(Path("run"), Plan())
+    text = comment(replace(run, manifest={**run.manifest, "evidence": evidence}))
+    printed = " ".join(shown(text).texts)
+    assert f"Damaged evidence. {said} recorded figures doubtful: " in printed
+    assert "quick-lora, mt_bench: file 0 is cut" in printed
+    assert ("and 2 more, which the run's report names." in printed) == (n == 5)
+    assert not re.search(r"\bbelow\b|stand with each", printed)
+
+
 def test_without_a_pair_there_are_the_figures() -> None:
     run = replace(build_run(Path("run"), Plan(models=("a",), published=True)), comparisons=())
     text = comment(run)
