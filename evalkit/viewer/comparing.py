@@ -118,15 +118,23 @@ def side_by_side(library: Library, sides: Sequence[Sided]) -> SideBySide:
 
 
 def _only(run: Run, side: Sided) -> Run:
-    """The run with this model's records alone, under a short name and the side's label."""
+    """The run with this model's records and figures alone, under the side's label."""
     records = tuple(replace(r, model=side.label) for r in run.records if r.model == side.model)
+    figures = tuple(replace(e, model=side.label) for e in run.estimates if e.model == side.model)
     evidence = [
         {**e, "model": side.label}
         for e in run.manifest.get("evidence", ())
         if e.get("model") == side.model
     ]
     manifest = {**run.manifest, "evidence": evidence}
-    return replace(run, folder=Path(side.entry.slug), manifest=manifest, records=records)
+    return replace(
+        run,
+        folder=Path(side.entry.slug),
+        manifest=manifest,
+        records=records,
+        estimates=figures,
+        comparisons=(),
+    )
 
 
 def _contest(first: tuple[Run, Sided], other: tuple[Run, Sided], options: Options) -> Contest:
@@ -209,4 +217,4 @@ def _figure(side: Sided, measure: tuple[str, str, str]) -> Cell:
     text = figure(e.point, e.unit)
     text += f" ({bounds(e)})" if has_width(e) else ""
     source = "published" if e.method == "published" else f"n {count(e.n)}"
-    return Cell(e.point, f"{text}, {source}", e.source or e.method)
+    return Cell(e.point, ", ".join((text, source, *side.entry.doubts(e))), e.source or e.method)

@@ -1,15 +1,20 @@
-"""The runs that are shown, each with what an index needs; records are read only when asked for."""
+"""The runs that are shown, each with what an index needs.
+
+Records are read once after each change of a run, for what speaks against its figures, and dropped.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
 from evalkit import report, store
+from evalkit.compare import damages, weak_judges
+from evalkit.compare.words import has_direction
 from evalkit.errors import EvalkitError
 from evalkit.store.manifest import MANIFEST_NAME
 from evalkit.store.results import RESULTS_NAME
@@ -38,6 +43,10 @@ class Entry:
     """Unix time at which its first session began."""
     error: str = ""
     """Why it cannot be shown; empty: it can."""
+    damaged: frozenset[tuple[str, str]] = frozenset()
+    """(model, benchmark entry) with figures that evidence or records speak against."""
+    weak: Mapping[str, str] = field(default_factory=dict)
+    """The judge by benchmark entry, where a model of the suite judged."""
 
     @property
     def suite(self) -> str:
@@ -80,15 +89,20 @@ class Entry:
         limit = self.manifest.get("limit")
         if isinstance(limit, int):
             marks.append(f"limited to {limit} a task")
-        if any(
-            finding.get("damaged")
-            for evidence in _list(self.manifest.get("evidence"))
-            for finding in _list(evidence.get("findings"))
-        ):
+        if self.damaged:
             marks.append("damaged evidence")
         if not marks and self.manifest.get("publishable") is False:
             marks.append("not publishable")
         return tuple(marks)
+
+    def doubts(self, e: Estimate) -> tuple[str, ...]:
+        """What must be known before this figure of it is quoted."""
+        if e.method == "published":
+            return ()
+        found = ["weak judge"] if e.benchmark in self.weak and has_direction(e.unit) else []
+        if (e.model, e.benchmark) in self.damaged:
+            found.append("damaged evidence")
+        return tuple(found)
 
     def figure(self, model: str, key: tuple[str, str, str]) -> Estimate | None:
         """A model's figure by (benchmark, task, metric)."""
@@ -180,7 +194,24 @@ def _entry(folder: Path, state: tuple[int, ...]) -> Entry:
         estimates = store.read_results(folder / RESULTS_NAME)[0] if manifest.get("sealed") else ()
     except EvalkitError as error:
         return Entry(slug, folder, {}, (), None, str(error))
-    return Entry(slug, folder, manifest, estimates, store.started(folder))
+    run = _checked(folder, manifest)
+    return Entry(
+        slug,
+        folder,
+        manifest,
+        estimates,
+        store.started(folder),
+        damaged=frozenset((d.model, d.entry) for d in damages(run)),
+        weak=weak_judges([run]),
+    )
+
+
+def _checked(folder: Path, manifest: Mapping[str, Json]) -> Run:
+    """The run; what its manifest says, where its records cannot be read: the report says why."""
+    try:
+        return store.read_run(folder)
+    except EvalkitError:
+        return Run(folder, manifest, (), (), ())
 
 
 def _run(folder: Path, state: tuple[int, ...]) -> Run:

@@ -161,14 +161,15 @@ def _line(row: _Row, measures: Sequence[tuple[str, str, str]]) -> Line:
         folder=str(entry.folder),
         date=entry.date,
         marks=entry.marks,
-        cells=tuple(_cell(entry.figure(row.model, measure)) for measure in measures),
+        cells=tuple(_cell(entry, entry.figure(row.model, measure)) for measure in measures),
         error=entry.error,
     )
 
 
-def _cell(e: Estimate | None) -> Cell:
+def _cell(entry: Entry, e: Estimate | None) -> Cell:
     if e is None or e.point is None:
         return Cell(MISSING)
     shown = figure(e.point, e.unit)
     remark = "published" if e.method == "published" else "recorded" if e.source else ""
-    return Cell(shown, bounds(e) if has_width(e) else "", remark)
+    remarks = [*([remark] if remark else []), *entry.doubts(e)]
+    return Cell(shown, bounds(e) if has_width(e) else "", ", ".join(remarks))

@@ -92,6 +92,76 @@ def test_marks_say_what_must_be_known(tmp_path: Path) -> None:
     assert entry.marks == ("not finished",)
 
 
+def altered(folder: Path, name: str) -> Path:
+    """A sealed run whose results.json somebody edited: one figure of AlpacaEval, 5 points up."""
+    run = stored_run(folder / name, Plan(models=(f"tuned-{name}", "base"), samples=(12, 8, 10)))
+    file = run.folder / "results.json"
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    (row,) = (
+        e
+        for e in stored["estimates"]
+        if (e["model"], e["metric"], e["category"]) == (f"tuned-{name}", "win_rate", None)
+    )
+    row["point"] += 5
+    file.write_text(json.dumps(stored), encoding="utf-8")
+    return run.folder
+
+
+def remarks(library: Library) -> dict[str, list[str]]:
+    return {m.model: [c.remark for c in m.cells] for m in index_page(library.entries()).lines}
+
+
+def test_records_that_deny_results_are_damage(tmp_path: Path) -> None:
+    """In the index as where an import found it, beside the figures, and side by side."""
+    altered(tmp_path, "1")
+    stored_run(tmp_path / "2", Plan(models=("tuned-2", "base"), samples=(12, 8, 10), seed=2))
+    library = Library([tmp_path])
+    entries = library.entries()
+    assert [e.marks for e in entries] == [("damaged evidence",), ()]
+    first = [m[0] for m in headline_metrics(entries)].index("alpaca_eval")
+    found = remarks(library)
+    assert [i for i, r in enumerate(found["tuned-1"]) if "damaged evidence" in r] == [first]
+    assert not any("damaged" in r for r in found["tuned-2"])
+    page = side_by_side(library, choose(entries, [e.slug for e in entries]))
+    row = page.figures.rows[first]
+    assert "damaged evidence" in row[1].shown
+    assert "damaged evidence" not in row[2].shown
+    (contest,) = page.contests
+    assert any("amaged evidence: tuned-1, alpaca_eval: " in said for said in contest.sentences)
+    assert not any("amaged" in cell.shown for r in page.figures.rows[1:] for cell in r)
+
+
+def test_a_run_that_is_mended_loses_its_mark(tmp_path: Path) -> None:
+    folder = altered(tmp_path, "1")
+    library = Library([tmp_path])
+    assert library.entries()[0].marks == ("damaged evidence",)
+    stored_run(folder, Plan(models=("tuned-1", "base"), samples=(12, 8, 10)))
+    assert library.entries()[0].marks == ()
+
+
+def test_records_that_cannot_be_read_stop_no_index(tmp_path: Path) -> None:
+    stored_run(tmp_path / "run")
+    (tmp_path / "run" / "records.jsonl").write_text("no record\n", encoding="utf-8")
+    (entry,) = Library([tmp_path]).entries()
+    assert entry.error == ""
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_figures_of_a_weak_judge_are_marked(tmp_path: Path, local: bool) -> None:
+    for seed in (1, 2):
+        plan = Plan(models=(f"m{seed}", "base"), seed=seed, local_judge=local, published=True)
+        stored_run(tmp_path / str(seed), plan)
+    library = Library([tmp_path])
+    entries = library.entries()
+    judged = [m[0] in ("alpaca_eval", "mt_bench") for m in headline_metrics(entries)]
+    assert set(judged) == {True, False}
+    for found in remarks(library).values():
+        assert [r == "weak judge" for r in found] == [local and yes for yes in judged]
+    page = side_by_side(library, choose(entries, [e.slug for e in entries]))
+    for yes, row in zip(judged, page.figures.rows, strict=True):
+        assert all(c.shown.endswith(", weak judge") == (local and yes) for c in row[1:])
+
+
 def test_a_run_named_twice_is_one(reports: Path) -> None:
     first = reports / "quick" / "first"
     found = Library([reports, first, first / "manifest.json"]).entries()
