@@ -47,6 +47,8 @@ class Entry:
     """(model, benchmark entry) with figures that evidence or records speak against."""
     weak: Mapping[str, str] = field(default_factory=dict)
     """The judge by benchmark entry, where a model of the suite judged."""
+    unchecked: bool = False
+    """Its records cannot be read, so that nothing tells what they say of its figures."""
 
     @property
     def suite(self) -> str:
@@ -89,6 +91,8 @@ class Entry:
         limit = self.manifest.get("limit")
         if isinstance(limit, int):
             marks.append(f"limited to {limit} a task")
+        if self.unchecked:
+            marks.append("unreadable records")
         if self.damaged:
             marks.append("damaged evidence")
         if not marks and self.manifest.get("publishable") is False:
@@ -194,7 +198,11 @@ def _entry(folder: Path, state: tuple[int, ...]) -> Entry:
         estimates = store.read_results(folder / RESULTS_NAME)[0] if manifest.get("sealed") else ()
     except EvalkitError as error:
         return Entry(slug, folder, {}, (), None, str(error))
-    run = _checked(folder, manifest)
+    run, unchecked = Run(folder, manifest, (), (), ()), False
+    try:
+        run = store.read_run(folder)
+    except EvalkitError:
+        unchecked = True  # its report says why
     return Entry(
         slug,
         folder,
@@ -203,15 +211,8 @@ def _entry(folder: Path, state: tuple[int, ...]) -> Entry:
         store.started(folder),
         damaged=frozenset((d.model, d.entry) for d in damages(run)),
         weak=weak_judges([run]),
+        unchecked=unchecked,
     )
-
-
-def _checked(folder: Path, manifest: Mapping[str, Json]) -> Run:
-    """The run; what its manifest says, where its records cannot be read: the report says why."""
-    try:
-        return store.read_run(folder)
-    except EvalkitError:
-        return Run(folder, manifest, (), (), ())
 
 
 def _run(folder: Path, state: tuple[int, ...]) -> Run:

@@ -139,11 +139,12 @@ def test_a_run_that_is_mended_loses_its_mark(tmp_path: Path) -> None:
     assert library.entries()[0].marks == ()
 
 
-def test_records_that_cannot_be_read_stop_no_index(tmp_path: Path) -> None:
+def test_records_that_cannot_be_read_are_marked_and_stop_no_index(tmp_path: Path) -> None:
     stored_run(tmp_path / "run")
     (tmp_path / "run" / "records.jsonl").write_text("no record\n", encoding="utf-8")
     (entry,) = Library([tmp_path]).entries()
     assert entry.error == ""
+    assert entry.marks == ("unreadable records",)
 
 
 @pytest.mark.parametrize("local", [True, False])
