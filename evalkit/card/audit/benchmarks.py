@@ -13,6 +13,7 @@ from dataclasses import dataclass
 __all__ = [
     "BENCHMARKS",
     "CATEGORIES",
+    "FAMILIES",
     "FILLERS",
     "GROUPS",
     "KINDS",
@@ -45,6 +46,12 @@ class Benchmark:
 
 _ACC = ("acc_norm", "acc")
 _V2 = ("normalised", "acc_norm", "acc")
+_WRITTEN = tuple(
+    f"{name}_{kind}"
+    for name in ("bleu", "rouge1", "rouge2", "rougeL")
+    for kind in ("max", "acc", "diff")
+)
+"""Of written answers: lm-eval's."""
 BENCHMARKS: Mapping[str, Benchmark] = {
     "alpaca_eval": Benchmark(
         ("alpacaeval", "alpaca eval"),
@@ -64,7 +71,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         ("acc",), "1", "acc", 5, floor=10,
     ),
     "truthfulqa": Benchmark(
-        ("truthfulqa", "truthful qa", "tqa"), ("mc2", "mc1"), "1", "mc2", 0, floor=5
+        ("truthfulqa", "truthful qa", "tqa"), ("mc2", "mc1", "acc"), "1", "mc2", 0, floor=5
+    ),
+    "truthfulqa_gen": Benchmark(
+        ("truthfulqa generation", "truthful qa generation"), _WRITTEN, unit="raw"
     ),
     "winogrande": Benchmark(
         ("winogrande", "wino grande"), ("acc",), "1", "acc", 5, floor=20
@@ -104,6 +114,8 @@ _TASKS = {
     "leaderboard_math_hard": ("leaderboard_math", ""),
 }
 """lm-eval tasks that are one metric of a benchmark, or have another name."""
+FAMILIES: Mapping[str, str] = {"truthfulqa_gen": "truthfulqa"}
+"""Benchmarks that cards also call by the name of another one, whose questions they ask."""
 
 
 def task_key(task: str, metric: str) -> tuple[str, str]:
@@ -149,6 +161,7 @@ METRIC_NAMES: Mapping[str, tuple[str, ...]] = {
     "f1": ("f1",),
     "mc1": ("mc1", "mc 1"),
     "mc2": ("mc2", "mc 2"),
+    **{metric: (metric.lower().replace("_", " "),) for metric in _WRITTEN},
 }  # fmt: skip
 
 METRICS: Mapping[str, frozenset[str]] = {

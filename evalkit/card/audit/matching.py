@@ -22,7 +22,14 @@ from evalkit.card.audit.candidates import (
     settled_measures,
 )
 from evalkit.card.audit.layout import Layout
-from evalkit.card.audit.measures import Measure, certain_measure, judge_family, may_be, measured
+from evalkit.card.audit.measures import (
+    Measure,
+    certain_measure,
+    judge_family,
+    may_be,
+    measured,
+    of_another_metric,
+)
 from evalkit.card.audit.models import Match, Models
 from evalkit.card.audit.shapes import Checked, Fact, Number
 from evalkit.tables import figure, significant
@@ -145,6 +152,9 @@ class Matcher:
         """Why a number that differs need not be wrong; empty where it is."""
         if number.printed.approximate:
             return f"{number.text} is approximate"
+        other = self._of_another_metric(number, narrow[0])
+        if other is not None:
+            return f"it is {measured(other)}, and its heading does not say which metric it is of"
         if any(self._is_direct(fact) or is_share_of(number.printed, fact) for fact in narrow):
             return ""
         if number.printed.has_error and all(f.standard_error is None for f in narrow):
@@ -152,6 +162,14 @@ class Matcher:
         if not line.is_quoting:
             return "neither its column nor its row quotes published figures"
         return ""
+
+    def _of_another_metric(self, number: Number, fact: Fact) -> Fact | None:
+        """The figure that a number is, where another one of the same family was expected."""
+        for other in self.facts([fact.model]):
+            is_other = of_another_metric(other, fact, number.label)
+            if is_other and agree(number.printed, other, number.label) is not None:
+                return other
+        return None
 
     def _is_direct(self, fact: Fact) -> bool:
         """Whether evidence is of just this measurement, not of one that may have been repeated."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from evalkit.card.audit.benchmarks import BENCHMARKS, METRICS
+from evalkit.card.audit.benchmarks import BENCHMARKS, FAMILIES, METRICS
 from evalkit.card.audit.shapes import Fact, Label
 from evalkit.compare.words import metric_words, task_label
 
@@ -17,6 +17,7 @@ __all__ = [
     "measured",
     "metrics_of",
     "named",
+    "of_another_metric",
 ]
 
 Measure: TypeAlias = tuple[str, str | None, str]
@@ -28,7 +29,7 @@ def may_be(fact: Fact, label: Label) -> bool:
     """Whether a heading may stand for a figure: this may confirm a number."""
     if label.average and label.bench is None:
         return fact.bench == _BOARD_TASK and fact.category is None
-    if fact.bench != label.bench or fact.category != label.category:
+    if not _same_bench(fact, label) or fact.category != label.category:
         return False
     if None not in (fact.version, label.version) and fact.version != label.version:
         return False
@@ -39,6 +40,26 @@ def may_be(fact: Fact, label: Label) -> bool:
     if label.bench not in BENCHMARKS and label.metric in (None, "score"):
         return True  # a task of lm-eval whose metrics are not in the table
     return fact.metric in metrics_of(label)
+
+
+def _same_bench(fact: Fact, label: Label) -> bool:
+    """A metric that is named may be one of the same family: "TruthfulQA" with `bleu_max`."""
+    is_of_family = FAMILIES.get(fact.bench) == label.bench and fact.metric == label.metric
+    return fact.bench == label.bench or is_of_family
+
+
+def of_another_metric(other: Fact, fact: Fact, label: Label) -> bool:
+    """Whether a heading that names no one metric may be of `other` where it seems to be of `fact`.
+
+    Both are of one family of benchmarks and of one unit.
+    """
+    if label.metric is not None and len(metrics_of(label)) == 1:
+        return False
+    first, second = (FAMILIES.get(f.bench, f.bench) for f in (other, fact))
+    same = (first, other.version, other.category, other.unit) == (
+        second, fact.version, fact.category, fact.unit,
+    )  # fmt: skip
+    return same and other.metric != fact.metric
 
 
 def metrics_of(label: Label) -> frozenset[str]:
