@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from evalkit.card import checks, front_matter, sections, splice
@@ -58,11 +58,13 @@ def update(text: str, card: Card, *, keep_name: bool = True) -> Updated:
 
     Raises:
         CardError: the card cannot be read or changed in place, its index is of another model, or
-            the hub would refuse or lose something of what is written.
+            figures are another model's than evalkit's entries there, or the hub would refuse or
+            lose something of what is written.
     """
     given = front_matter.split(text)
     old = front_matter.load(given.yaml)
     name = _name(old.get("model-index"), card.name, keep_name=keep_name)
+    _require_same_model(old.get("model-index"), name, card)
     settled = settle(card.index.results, _entries(old.get("model-index"), name))
     known = _problems(old, given.yaml)
     parts, new = splice.with_results(given, name, settled.results, settled.places)
@@ -108,6 +110,38 @@ def _name(index: Json, wanted: str, *, keep_name: bool) -> str:
         f"model-index: of {known}, the figures are of {wanted!r}; an index holds one model. If "
         f"they are the same, say so: --name {names[0]!r}"
     )
+
+
+def _require_same_model(index: Json, name: str, card: Card) -> None:
+    """Raise CardError where a name that was kept is another model's.
+
+    Evalkit's own entries say whose they are, and so does a name that the runs have, too.
+    """
+    mine, known = card.material.candidate, _models(card)
+    said = list(dict.fromkeys(_said_models(_entries(index, name))))
+    whose = said or ([name] if name in known else [])
+    if name == card.name or not whose or mine in whose:
+        return
+    here = [other for other in whose if other in known]
+    step = f"give runs of {whose[0]!r}" if not here else f"take its figures: --model {here[0]!r}"
+    raise CardError(
+        f"model-index: the card {name!r} is of {', '.join(map(repr, whose))}"
+        f"{' by the entries that evalkit wrote' if said else ', a model of the runs'}, the figures "
+        f"are of {mine!r}; {step}; if both are one model, say so: --name {name!r}"
+    )
+
+
+def _models(card: Card) -> set[str]:
+    return {estimate.model for run in card.material.runs for estimate in run.estimates}
+
+
+def _said_models(results: list[Json]) -> Iterator[str]:
+    """Models that evalkit's own entries say they are of."""
+    for result in results:
+        for metric in result["metrics"] if is_ours(result) else ():
+            model = metric["args"].get("model")
+            if isinstance(model, str):
+                yield model
 
 
 def _is_list(index: Json) -> bool:

@@ -222,6 +222,34 @@ def test_the_index_of_another_model_is_refused_until_it_is_named() -> None:
         card.update(ADAPTER, other, keep_name=False)
 
 
+def test_a_card_that_evalkit_wrote_takes_no_figures_of_another_model() -> None:
+    run = a_run()
+    ours = card.Card(card.gather([run], "smollm2", ["lm_eval"]), "final")
+    assert FIRST.material.candidate == "quick-lora"
+    theirs = card.Card(card.gather([run], only=["lm_eval"]), "quick-lora")
+    text = ours.text()
+    assert card.update(text, ours).new == text
+    with pytest.raises(CardError) as refused:
+        card.update(text, theirs)
+    assert str(refused.value) == (
+        "model-index: the card 'final' is of 'smollm2' by the entries that evalkit wrote, the "
+        "figures are of 'quick-lora'; take its figures: --model 'smollm2'; if both are one model, "
+        "say so: --name 'final'"
+    )
+    alone = replace(run, estimates=tuple(e for e in run.estimates if e.model == "quick-lora"))
+    with pytest.raises(CardError, match="give runs of 'smollm2'; if both are one model"):
+        card.update(text, card.Card(card.gather([alone], only=["lm_eval"]), "quick-lora"))
+    named = card.Card(theirs.material, "final")
+    assert "model: quick-lora" in card.update(text, named, keep_name=False).new
+
+
+def test_a_name_that_is_another_model_of_the_runs_is_no_other_name_of_the_candidate() -> None:
+    made = card.Card(FIRST.material, "quick-lora")
+    with pytest.raises(CardError, match="the card 'smollm2' is of 'smollm2', a model of the runs"):
+        card.update(ADAPTER.replace("my-adapter", "smollm2"), made)
+    assert "name: unheard-of" in card.update(ADAPTER.replace("my-adapter", "unheard-of"), made).new
+
+
 def test_other_models_of_an_index_stay() -> None:
     more = "- name: another\n  results:\n" + indented(FOREIGN, 2)
     text = ADAPTER.replace("model-index:\n", f"model-index:\n{more}")
