@@ -19,9 +19,9 @@ from evalkit.card.audit.labels import Vocabulary
 from evalkit.card.audit.matching import Matcher
 from evalkit.card.audit.models import Models, spoken
 from evalkit.card.audit.shapes import Answer, Card, ClaimChecked, Fact, Printed
-from evalkit.compare.words import metric_words, task_label
+from evalkit.compare.words import benchmark_label, figure_label, metric_words, task_label
 from evalkit.errors import EvalkitError
-from evalkit.tables import figure, one_line
+from evalkit.tables import figure, one_line, visible
 from evalkit.types import Run
 
 __all__ = ["Judge", "check_claims"]
@@ -164,7 +164,9 @@ def _by_samples(
     second = next((n for n in known if n in other), None)
     if first is None or second is None:
         return None
-    entries = [e for b in claim.benches for e in _entries(b, first, judge.runs)]
+    labelled = _labelled(claim.text, first, judge.runs)
+    benches = [b for b in claim.benches if b not in labelled.values()]
+    entries = [*labelled, *(e for b in benches for e in _entries(b, first, judge.runs))]
     place = f" on {' and '.join(dict.fromkeys(entries))}" if entries else ""
     if claim.benches and not entries:
         return None
@@ -187,6 +189,30 @@ def _entries(bench: str, model: str, runs: Sequence[Run]) -> Iterator[str]:
                     else (f"{record.benchmark}/{record.task}")
                 )
                 break
+
+
+def _labelled(text: str, model: str, runs: Sequence[Run]) -> dict[str, str]:
+    """Places that a sentence names by the labels of reports ("lm-eval: gsm8k"), with their task.
+
+    The longest first: one label may begin another.
+    """
+    places: dict[str, tuple[str, str]] = {}
+    for run in runs:
+        for e in run.estimates:
+            if e.model != model:
+                continue
+            label, plain = figure_label(e.benchmark, e.task, e.metric), f"{e.benchmark}/{e.task}"
+            place = plain if label == task_label(e.benchmark, e.task) else f"{plain} {e.metric}"
+            if label != benchmark_label(e.benchmark):
+                places.setdefault(one_line(visible(label)), (place, e.task))
+    found: dict[str, str] = {}
+    for label in sorted(places, key=len, reverse=True):
+        pattern = rf"(?<![\w-]){re.escape(label)}(?![\w-])"
+        if re.search(pattern, text, re.IGNORECASE):
+            place, task = places[label]
+            found[place] = task
+            text = re.sub(pattern, " ", text, flags=re.IGNORECASE)
+    return found
 
 
 def _pairs(claim: _Claim, other: frozenset[str], matcher: Matcher) -> Iterator[tuple[Fact, Fact]]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from evalkit import card as cards
 from evalkit.card import audit
+from evalkit.card.audit.claims import _labelled
 from evalkit.card.audit.evidence import Evidence
 from evalkit.card.audit.facts import run_facts
 from evalkit.card.audit.shapes import Audit
@@ -90,6 +93,37 @@ def test_the_reason_of_samples_is_the_comparison(with_samples: Evidence) -> None
     card = audit.parse_card("# quick-lora\n\nIt beats smollm2 on AlpacaEval.\n")
     (claim,) = audit.audit(card, with_samples).claims
     assert claim.reasons[0].startswith("quick-lora is better than smollm2 on AlpacaEval: +")
+
+
+@pytest.fixture(scope="module")
+def by_task(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    """A run whose candidate is better on one task by far, where all else is a weak judge's."""
+    plan = Plan(samples=(60, 40, 200), advantage=0.3)
+    run = build_run(tmp_path_factory.mktemp("runs") / "weak", plan)
+    return Evidence(list(run_facts(run)), [run], ["run weak"])
+
+
+def test_a_place_is_read_as_reports_label_it(by_task: Evidence) -> None:
+    """Evalkit's own sentences, in the card that it writes."""
+    text = cards.Card(cards.gather(by_task.runs), "quick-lora").text()
+    found = audit.audit(audit.parse_card(text), by_task).claims
+    assert found
+    for claim in found:
+        assert "quick-lora is better than smollm2 on lm-eval: " in claim.text
+        assert claim.answer == "supported"
+        assert claim.reasons == (claim.text,)
+
+
+def test_a_label_that_begins_another_is_not_read_in_it(by_task: Evidence) -> None:
+    (run,) = by_task.runs
+    tasks = {e.task for e in run.estimates if e.benchmark == "lm_eval"}
+    task = sorted(tasks)[0]
+    longer = [replace(e, task=f"{task} hard") for e in run.estimates if e.task == task]
+    both = replace(run, estimates=(*run.estimates, *longer))
+    said = f"quick-lora beats smollm2 on lm-eval: {task}"
+    assert list(_labelled(f"{said} hard.", "quick-lora", [both])) == [f"lm_eval/{task} hard"]
+    assert list(_labelled(f"{said}: +1.", "quick-lora", [both])) == [f"lm_eval/{task}"]
+    assert list(_labelled(f"{said}x.", "quick-lora", [both])) == []
 
 
 def test_the_same_claim_twice_is_checked_once(audit_text: AuditCard) -> None:
