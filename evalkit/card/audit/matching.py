@@ -13,7 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from evalkit.card.audit.agreement import Agreement, agree, in_range, is_share_of
+from evalkit.card.audit.agreement import (
+    Agreement,
+    agree,
+    in_range,
+    is_share_of,
+    significant_digits,
+)
 from evalkit.card.audit.candidates import (
     PUBLISHED,
     Candidates,
@@ -35,6 +41,9 @@ from evalkit.card.audit.shapes import Checked, Fact, Number
 from evalkit.tables import figure, significant
 
 __all__ = ["Matcher", "right_value"]
+
+_TELLING = 3
+"""Significant digits at which a share of one of several figures is no chance."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +149,11 @@ class Matcher:
             if found is not None:
                 ways = (match.how, measured(fact), found.how)
                 return Checked(number, "confirmed", ways, fact)
+        if not narrow and (shares := _shares(candidates, line)):
+            narrow, how = (
+                shares,
+                f"a share of 1 where percentages are expected: {measured(shares[0])}",
+            )
         why = how if not narrow else self._mitigation(number, narrow, line)
         if why:
             return Checked(number, "no evidence", why=f"{why}; {_known(candidates.wide)}")
@@ -200,6 +214,21 @@ def _narrow(candidates: Candidates, line: _Line) -> tuple[tuple[Fact, ...], str]
     if label.judge is not None and judges - {judge_family(label.judge)}:
         return (), "the judge may be another"
     return chosen, how
+
+
+def _shares(candidates: Candidates, line: _Line) -> tuple[Fact, ...]:
+    """Percentages of which a number below a percent sign is certainly a share of 1.
+
+    Whichever of them is meant, the number is in another unit than its heading says.
+    """
+    number = candidates.number
+    says_percent = number.label.percent or number.printed.percent
+    if not says_percent or number.loose or line.is_repeated:
+        return ()
+    if significant_digits(number.printed) < _TELLING:
+        return ()
+    own = (f for f in candidates.wide if f.model in candidates.model.certain)
+    return tuple(f for f in own if is_share_of(number.printed, f))
 
 
 # --- words --------------------------------------------------------------------------------------

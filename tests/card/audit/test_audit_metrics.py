@@ -77,3 +77,36 @@ def test_written_answers_are_called_truthfulqa_too(heading: str) -> None:
     choice = fact("truthfulqa", "mc2", 52.77, shots=0)
     (number,) = held(heading, "29.892", written, choice).numbers
     assert number.verdict == "confirmed"
+
+
+@pytest.mark.parametrize(
+    ("heading", "text", "verdict"),
+    [
+        ("GSM8K (%)", "0.1516", "contradicted"),
+        ("GSM8K (%)", "0.395", "contradicted"),
+        ("GSM8K", "0.1516%", "contradicted"),
+        ("GSM8K (%)", "~0.1516", "no evidence"),
+        ("GSM8K (%)", "0.15", "no evidence"),
+        ("GSM8K (%)", "0.2516", "no evidence"),
+        ("GSM8K (%)", "0.985", "confirmed"),
+        ("GSM8K (%)", "15.16", "confirmed"),
+        ("GSM8K", "0.1516", "confirmed"),
+        ("GSM8K of ours-extended (%)", "0.1516", "no evidence"),
+    ],
+)
+def test_a_share_below_a_percent_sign_is_wrong_whichever_metric_is_meant(
+    heading: str, text: str, verdict: str
+) -> None:
+    """Unless it is some metric's percentage: 0.985 is one's, and the share of another one's."""
+    found = held(
+        heading,
+        text,
+        fact("gsm8k", "exact_match,strict-match", 15.163),
+        fact("gsm8k", "exact_match,flexible-extract", 39.5),
+        fact("gsm8k", "exact_match,get-answer", 98.5, shots=8),
+        fact("gsm8k", "exact_match,strict-match", 0.985, shots=0),
+    )
+    (number,) = found.numbers
+    assert number.verdict == verdict
+    if verdict == "contradicted":
+        assert number.why == "it is that figure as a share of 1, where percentages are expected"
