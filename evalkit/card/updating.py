@@ -123,7 +123,9 @@ def _require_same_model(index: Json, name: str, card: Card) -> None:
     if name == card.name or not whose or mine in whose:
         return
     here = [other for other in whose if other in known]
-    step = f"give runs of {whose[0]!r}" if not here else f"take its figures: --model {here[0]!r}"
+    step = f"give runs of {whose[0]!r}"
+    if here:
+        step = f"write those of that one: --model {here[0]!r}"
     raise CardError(
         f"model-index: the card {name!r} is of {', '.join(map(repr, whose))}"
         f"{' by the entries that evalkit wrote' if said else ', a model of the runs'}, the figures "

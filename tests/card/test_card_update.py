@@ -233,8 +233,8 @@ def test_a_card_that_evalkit_wrote_takes_no_figures_of_another_model() -> None:
         card.update(text, theirs)
     assert str(refused.value) == (
         "model-index: the card 'final' is of 'smollm2' by the entries that evalkit wrote, the "
-        "figures are of 'quick-lora'; take its figures: --model 'smollm2'; if both are one model, "
-        "say so: --name 'final'"
+        "figures are of 'quick-lora'; write those of that one: --model 'smollm2'; if both are one "
+        "model, say so: --name 'final'"
     )
     alone = replace(run, estimates=tuple(e for e in run.estimates if e.model == "quick-lora"))
     with pytest.raises(CardError, match="give runs of 'smollm2'; if both are one model"):
