@@ -13,7 +13,10 @@ from evalkit.protocols import Average
 from evalkit.stats import paired_difference
 from evalkit.types import Comparison, Record
 
-__all__ = ["compare_cell", "comparisons", "degrees"]
+__all__ = ["compare_cell", "comparisons", "degrees", "is_hardly_known"]
+
+_FEWEST_DF = 4
+"""Below that the error itself is hardly known: nothing is said of what samples resolve."""
 
 
 def comparisons(
@@ -68,6 +71,14 @@ def degrees(comparison: Comparison) -> float | None:
     if comparison.df is not None:
         return comparison.df
     return comparison.n_clusters - 1 if comparison.n_clusters > 1 else None
+
+
+def is_hardly_known(df: float | None) -> bool:
+    """Whether an error of so few degrees of freedom says nothing of what samples resolve.
+
+    Few are had from few samples, and from few runs that repeat one measurement.
+    """
+    return df is None or df < _FEWEST_DF
 
 
 def compare_cell(cell: Cell, candidate: str, baseline: str, level: float) -> Comparison:

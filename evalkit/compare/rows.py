@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from evalkit.compare.averages import tasks_below
 from evalkit.compare.cautions import Cautions, is_weak, marks, remarks
-from evalkit.compare.comparisons import comparisons, degrees
+from evalkit.compare.comparisons import comparisons, degrees, is_hardly_known
 from evalkit.compare.guard import Difference, check, differences
 from evalkit.compare.headline import headlines, primary
 from evalkit.compare.repeats import Repeated, merged, with_noise
@@ -30,8 +30,6 @@ from evalkit.types import Comparison, Json, Metric, Record, Run
 __all__ = ["Options", "Row", "compare", "compare_sides", "resolved", "restated", "stated"]
 
 _DIFFERENT = "different "
-_FEWEST_DF = 4
-"""Below that, nothing is said of what samples resolve: the error itself is hardly known."""
 
 
 @dataclass(frozen=True)
@@ -353,7 +351,7 @@ def resolved(error: float | None, df: float | None, options: Options) -> float |
 
     None without an error, and where it rests on so few units that it is hardly known itself.
     """
-    if df is None or df < _FEWEST_DF:
+    if is_hardly_known(df):
         return None
     alpha, power = 1 - options.level, options.power
     return minimum_detectable_effect(error, alpha=alpha, power=power, df=df)

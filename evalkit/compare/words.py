@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from evalkit.compare.comparisons import degrees, is_hardly_known
 from evalkit.compare.scores import SCALES
 from evalkit.tables import MISSING, Tone, count, difference, interval
 from evalkit.types import Comparison, Estimate
@@ -16,6 +17,7 @@ __all__ = [
     "Verdict",
     "benchmark_label",
     "bounds",
+    "covers_scale",
     "figure_label",
     "has_direction",
     "has_width",
@@ -49,8 +51,7 @@ COUNTED = "n: scores; a sample may have several (MT-Bench: one a turn)."
 """What the column n of every table counts."""
 _BY_WEAK = "By a weak judge only: "
 TOO_WIDE = "too wide to be of use"
-"""Of an interval from a handful of units."""
-_FEW = 5
+"""Of an interval from a handful of units, or of runs."""
 
 _BENCHMARKS = {
     "alpaca_eval": "AlpacaEval",
@@ -150,11 +151,19 @@ def has_width(row: Estimate | Comparison) -> bool:
 
 
 def is_too_wide(row: Estimate | Comparison) -> bool:
-    """An interval from fewer than five units that covers half of its scale or more."""
-    scale = SCALES.get(row.unit)
-    if row.low is None or row.high is None or scale is None or not 0 < row.n_clusters < _FEW:
+    """An interval whose error is hardly known and that covers half of its scale or more."""
+    if row.n_clusters == 0:
         return False
-    return row.high - row.low >= (scale[1] - scale[0]) / 2
+    df = degrees(row) if isinstance(row, Comparison) else row.n_clusters - 1
+    return is_hardly_known(df) and covers_scale(row.low, row.high, row.unit)
+
+
+def covers_scale(low: float | None, high: float | None, unit: str) -> bool:
+    """Whether an interval is as wide as half of its unit's scale, or wider."""
+    scale = SCALES.get(unit)
+    if low is None or high is None or scale is None:
+        return False
+    return high - low >= (scale[1] - scale[0]) / 2
 
 
 def bounds(row: Estimate | Comparison) -> str:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from evalkit.compare import Row
-from evalkit.compare.comparisons import degrees
-from evalkit.compare.words import figure_label, units_text
+from evalkit.compare.comparisons import degrees, is_hardly_known
+from evalkit.compare.words import covers_scale, figure_label, units_text
 from evalkit.specs import GateSpec
 from evalkit.stats import (
     MarginRule,
@@ -38,6 +38,8 @@ Answer: TypeAlias = Verdict | Literal["incomplete"]
 """Of the gate; incomplete: a required test is missing, and none shows a regression."""
 _SPANS = {"percent": 100.0, "points": 9.0}
 """Largest difference of one sample's scores, by unit."""
+_UNSAID = ("marks", "df")
+"""What of a decision is no field of the JSON."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,8 @@ class Decision:
     """Of the comparison (`compare.Row`)."""
     marks: str = ""
     """What the verdict's word needs beside it, in brackets."""
+    df: float | None = None
+    """Degrees of freedom of the error."""
 
     @property
     def place(self) -> Place:
@@ -143,6 +147,16 @@ class Decision:
     def underpowered(self) -> bool:
         """The margin is under what so many samples resolve."""
         return self.resolvable is not None and self.margin < self.resolvable
+
+    @property
+    def hardly_known(self) -> bool:
+        """The error rests on so few units, or runs, that it says not what they resolve."""
+        return self.difference is not None and is_hardly_known(self.df)
+
+    @property
+    def too_wide(self) -> bool:
+        """The bounds are of no use, as `compare` says of such an interval."""
+        return self.hardly_known and covers_scale(self.low, self.high, self.unit)
 
 
 @dataclass(frozen=True)
@@ -175,7 +189,7 @@ class GateResult:
         """By field name, decisions as objects."""
         lists = ("n_missing", "unlike", "flags")
         decisions = [
-            {k: list(v) if k in lists else v for k, v in vars(d).items() if k != "marks"}
+            {k: list(v) if k in lists else v for k, v in vars(d).items() if k not in _UNSAID}
             for d in self.decisions
         ]
         mine = {k: v for k, v in vars(self).items() if k not in ("decisions", "reasons", "notes")}
@@ -260,7 +274,8 @@ def _decision(c: Comparison, policy: Policy) -> Decision:
     margin = policy.margin(place, c.metric)
     rule = MarginRule(margin, policy.alpha, policy.power, _SPANS.get(c.unit))
     difference = None if c.difference is None else sign * c.difference
-    found = non_inferiority(difference, c.standard_error, degrees(c), rule)
+    df = degrees(c)
+    found = non_inferiority(difference, c.standard_error, df, rule)
     bounds = [None if b is None else sign * b for b in (found.low, found.high)]
     low, high = bounds if sign == 1 else bounds[::-1]
     decided = Decision(
@@ -280,9 +295,10 @@ def _decision(c: Comparison, policy: Policy) -> Decision:
         n=c.n,
         n_clusters=c.n_clusters,
         n_missing=(c.n_missing_candidate, c.n_missing_baseline),
-        resolvable=found.resolvable,
+        resolvable=None if is_hardly_known(df) else found.resolvable,
         needed=None,
         note="" if found.low is not None else found.method,
+        df=df,
     )
     return replace(decided, needed=_needed(decided, c, policy))
 
@@ -348,4 +364,8 @@ def _reason(decision: Decision) -> str:
             f"{decision.label}: {units_text(decision.n, decision.n_clusters)} do not resolve the "
             f"margin{needed}"
         )
+    if decision.hardly_known:
+        many = not is_hardly_known(decision.n_clusters - 1)
+        few = "the runs" if many else units_text(decision.n, decision.n_clusters)
+        return f"{decision.label}: {few} are too few to know how precise the difference is"
     return f"{decision.label}: neither within the margin nor worse beyond doubt"

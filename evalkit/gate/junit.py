@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
-from evalkit.compare.words import metric_words
+from evalkit.compare.words import TOO_WIDE, metric_words
 from evalkit.gate.decisions import Decision, GateResult
-from evalkit.gate.table import gate_headline, gate_warnings
+from evalkit.gate.table import gate_bounds, gate_headline, gate_warnings
 from evalkit.tables import difference, figure
 
 __all__ = ["junit"]
@@ -88,9 +88,9 @@ def _skipped(d: Decision, result: GateResult) -> bool:
 
 
 def _said(d: Decision) -> str:
-    bounds = "no bounds"
-    if d.low is not None and d.high is not None:
-        bounds = f"{difference(d.low, d.unit)} to {difference(d.high, d.unit)}"
+    bounds = TOO_WIDE if d.too_wide else gate_bounds(d)
+    if d.low is None or d.high is None:
+        bounds = "no bounds"
     text = (
         f"{d.verdict}: difference {difference(d.difference, d.unit)}, bounds {bounds}, margin "
         f"{figure(d.margin, d.unit)}, n {d.n}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.compare.words import COUNTED, metric_words, unit_text, units_text
+from evalkit.compare.words import COUNTED, TOO_WIDE, metric_words, unit_text, units_text
 from evalkit.gate.decisions import Decision, GateResult
 from evalkit.tables import (
     MISSING,
@@ -18,7 +18,14 @@ from evalkit.tables import (
     visible,
 )
 
-__all__ = ["gate_headline", "gate_lines", "gate_markdown", "gate_table", "gate_warnings"]
+__all__ = [
+    "gate_bounds",
+    "gate_headline",
+    "gate_lines",
+    "gate_markdown",
+    "gate_table",
+    "gate_warnings",
+]
 
 _MANY_MISSING = 0.02
 """Share of missing scores from which on it is said."""
@@ -88,20 +95,26 @@ def gate_table(result: GateResult) -> Table:
 def _row(d: Decision) -> tuple[Cell, ...]:
     word = _WORDS[d.verdict] + ("" if d.required else " (warns only)") + d.marks
     tone = {"pass": "better", "regression": "worse", "missing": "worse"}.get(d.verdict, "unclear")
-    bounds = MISSING
-    if d.low is not None and d.high is not None:
-        bounds = f"{difference(d.low, d.unit)} to {difference(d.high, d.unit)}"
     return (
         Cell.text(d.label),
         Cell.text(metric_words(d.metric)),
         Cell(d.difference, difference(d.difference, d.unit)),
-        Cell(d.low, bounds),
+        Cell(d.low, gate_bounds(d)),
         Cell(d.margin, figure(d.margin, d.unit)),
         Cell(d.resolvable, figure(d.resolvable, d.unit)),
         Cell(d.n, count(d.n)),
         Cell.text(f"{count(d.n_missing[0])}, {count(d.n_missing[1])}"),
         Cell.text(word, tone=tone),  # type: ignore[arg-type]
     )
+
+
+def gate_bounds(d: Decision) -> str:
+    """The bounds as text; where they are of no use, that they are too wide."""
+    if d.low is None or d.high is None:
+        return MISSING
+    if d.too_wide:
+        return f"{MISSING} ({TOO_WIDE})"
+    return f"{difference(d.low, d.unit)} to {difference(d.high, d.unit)}"
 
 
 def gate_warnings(result: GateResult) -> list[str]:

@@ -16,9 +16,11 @@ from click.testing import CliRunner
 
 from evalkit import api, compare, gate
 from evalkit.cli.gate import command
+from evalkit.compare.rows import resolved
+from evalkit.compare.words import bounds, is_too_wide
 from evalkit.errors import ComparisonError
 from evalkit.specs import GateSpec
-from evalkit.types import Metric, Outcome, Record, Run, Score
+from evalkit.types import Comparison, Metric, Outcome, Record, Run, Score
 from tests.support.runs import Plan, build_run
 from tests.support.stored import seal
 
@@ -176,3 +178,26 @@ def test_an_open_sample_of_a_pinned_baseline_says_to_pin_again(tmp_path: Path) -
     (note,) = (note for note in result.notes if str(pinned) in note)
     assert "pin the baseline again (--write-baseline)" in note
     assert "evalkit run" not in note
+
+
+@pytest.mark.parametrize(("n", "df", "who"), [(3, 2.0, "3 samples are"), (40, 1.3, "the runs are")])
+def test_of_few_samples_or_runs_the_gate_says_no_more_than_compare(
+    n: int, df: float, who: str
+) -> None:
+    c = Comparison(
+        "a", "b", "lm_eval", "opposites", "acc", None, 0.0, 100.0, -900.0, 900.0, 0.9, 1.0,
+        n, n, 1, 1, n - 2, 0, 0, "percent", True, "paired mean", df,
+    )  # fmt: skip
+    row = compare.Row(c, True, 1.0, resolved(100.0, df, compare.Options()), "unclear", "")
+    policy = gate.Policy(margins={"default": 5.0})
+    result = gate.decide(("a", "b"), [row], policy)
+    (decision,) = result.decisions
+    assert is_too_wide(c)
+    assert (row.mde, decision.resolvable, decision.needed) == (None, None, None)
+    said = "\n".join(gate.gate_lines(result))
+    assert bounds(c) in said
+    assert f"opposites: {who} too few to know how precise the difference is" in said
+    assert "bounds too wide to be of use," in gate.junit(result).decode()
+    enough = gate.decide(("a", "b"), [replace(row, comparison=replace(c, df=4.0))], policy)
+    assert "too wide" not in "\n".join(gate.gate_lines(enough))
+    assert enough.decisions[0].resolvable is not None
