@@ -92,8 +92,8 @@ def _said(d: Decision) -> str:
     if d.low is None or d.high is None:
         bounds = "no bounds"
     text = (
-        f"{d.verdict}: difference {difference(d.difference, d.unit)}, bounds {bounds}, margin "
-        f"{figure(d.margin, d.unit)}, n {d.n}"
+        f"{d.verdict}{d.marks}: difference {difference(d.difference, d.unit)}, bounds {bounds}, "
+        f"margin {figure(d.margin, d.unit)}, n {d.n}"
     )
     return f"{text}; {d.note}" if d.note else text
 

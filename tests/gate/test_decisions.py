@@ -278,3 +278,13 @@ def test_a_changed_file_is_refused(tmp_path: Path, run: Run, change: object, sai
 def test_pinning_a_model_that_is_not_there_lists_those_that_are(run: Run) -> None:
     with pytest.raises(ComparisonError, match="expected one of: a, b"):
         gate.pin(run, "x")
+
+
+def test_junit_says_beside_a_verdict_what_the_table_says() -> None:
+    weak = replace(row(), flags=("weak judge: j", "limited run: at most 5 samples"))
+    result = gate.decide(("a", "b"), [weak], Policy(margins={"default": 3.0}))
+    assert "pass (weak judge, limited run)" in "\n".join(gate.gate_lines(result))
+    (suite,) = ET.fromstring(gate.junit(result))
+    said = suite.findtext("testcase/system-out")
+    assert said is not None
+    assert said.startswith("pass (weak judge, limited run): difference")
