@@ -12,6 +12,7 @@ from pathlib import Path
 from evalkit import compare, store
 from evalkit.compare import Side
 from evalkit.errors import ComparisonError, SuiteError
+from evalkit.gate.absent import described
 from evalkit.gate.decisions import GateResult, Policy, decide
 from evalkit.gate.pinned import read_pinned
 from evalkit.specs import GateSpec
@@ -93,7 +94,7 @@ def gate_run(
     if max(sizes) > 1:
         first = _repeated(ours.label, theirs.label, sizes)
         notes = [first, *compare.unvaried((ours, theirs)), *notes]
-    return decide(
+    result = decide(
         (ours.label, theirs.label),
         rows,
         policy,
@@ -103,6 +104,7 @@ def gate_run(
         notes=list(dict.fromkeys(notes)),
         repeated=max(sizes) > 1,
     )
+    return described(result, [*mine, *others], (ours, theirs))
 
 
 def _repeated(ours: str, theirs: str, sizes: Sequence[int]) -> str:

@@ -116,8 +116,8 @@ class Decision:
     """Of the null "not worse at all", corrected by Holm over the required tests."""
     n: int
     n_clusters: int
-    n_missing: tuple[int, int]
-    """Candidate, baseline."""
+    n_missing: tuple[int, int] | None
+    """Candidate, baseline; None: how many were asked is not known."""
     resolvable: float | None
     """Smallest margin at which an equal candidate passes with the wanted power."""
     needed: int | None
@@ -189,7 +189,11 @@ class GateResult:
         """By field name, decisions as objects."""
         lists = ("n_missing", "unlike", "flags")
         decisions = [
-            {k: list(v) if k in lists else v for k, v in vars(d).items() if k not in _UNSAID}
+            {
+                k: list(v) if k in lists and v is not None else v
+                for k, v in vars(d).items()
+                if k not in _UNSAID
+            }
             for d in self.decisions
         ]
         mine = {k: v for k, v in vars(self).items() if k not in ("decisions", "reasons", "notes")}
@@ -327,7 +331,7 @@ def _absent(place: Place, policy: Policy) -> Decision:
         p_regression=None,
         n=0,
         n_clusters=0,
-        n_missing=(0, 0),
+        n_missing=None,
         resolvable=None,
         needed=None,
         note="no samples that both have",

@@ -103,7 +103,7 @@ def _row(d: Decision) -> tuple[Cell, ...]:
         Cell(d.margin, figure(d.margin, d.unit)),
         Cell(d.resolvable, figure(d.resolvable, d.unit)),
         Cell(d.n, count(d.n)),
-        Cell.text(f"{count(d.n_missing[0])}, {count(d.n_missing[1])}"),
+        Cell.text(", ".join(count(n) for n in d.n_missing or (None,))),
         Cell.text(word, tone=tone),  # type: ignore[arg-type]
     )
 
@@ -131,7 +131,7 @@ def gate_warnings(result: GateResult) -> list[str]:
                 f"an equal candidate passes less often than {result.power:g}."
             )
         found += [f"{d.label}: measured differently: {what}." for what in d.unlike]
-        if max(d.n_missing) > _MANY_MISSING * (d.n + max(d.n_missing)):
+        if d.n and d.n_missing and max(d.n_missing) > _MANY_MISSING * (d.n + max(d.n_missing)):
             found.append(
                 f"{d.label}: of the scores either side should have, the candidate lacks "
                 f"{count(d.n_missing[0])} and the baseline {count(d.n_missing[1])}; the rest may "
