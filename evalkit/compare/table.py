@@ -58,8 +58,13 @@ def rows_table(rows: Sequence[Row], left_out: Sequence[Uncompared] = ()) -> Tabl
 
 def corrected_text(rows: Sequence[Row]) -> str:
     """How many comparisons Holm's correction was over; another choice of baselines has others."""
-    tests = max((row.tests for row in rows if row.headline), default=0)
-    if tests < 2:
+    headline = [row for row in rows if row.headline]
+    tests = max((row.tests for row in headline if row.p_adjusted is not None), default=0)
+    if not tests:
+        return "Holm: no headline comparison has a p that could be corrected."
+    if tests == 1 and len(headline) > 1:
+        return "Holm: one headline comparison has a p, which needs no correction."
+    if tests == 1:
         return "Holm: one headline comparison, so that p needs no correction."
     return f"Holm: corrected for the {count(tests)} headline comparisons asked for here."
 

@@ -259,3 +259,25 @@ def test_a_claim_takes_the_margin_that_the_suite_gives_an_average(tmp_path: Path
     found = compare.check_claim([run], "a matches b", compare.Options())
     assert found.answer == "supported"
     assert "margin 99.00" in found.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("with_p", "said"),
+    [
+        (0, "no headline comparison has a p"),
+        (1, "one headline comparison has a p, which needs no correction"),
+        (2, "corrected for the 2 headline comparisons"),
+    ],
+)
+def test_what_was_corrected_for_is_what_has_a_p(run: Run, with_p: int, said: str) -> None:
+    first, second, *_ = (
+        row for row in compare.compare([run], "a", ["b"], compare.Options()) if row.headline
+    )
+    rows = [
+        replace(row, tests=with_p, p_adjusted=0.5 if n < with_p else None)
+        for n, row in enumerate((first, second))
+    ]
+    assert said in compare.corrected_text(rows)
+    assert (with_p == 1) == ("no correction" in compare.corrected_text(rows))
+    alone = replace(first, tests=1, p_adjusted=0.5)
+    assert "one headline comparison, so that" in compare.corrected_text([alone])
