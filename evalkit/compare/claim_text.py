@@ -4,7 +4,9 @@
               A is (the) best [on PLACE ...]
     RELATION  beats, surpasses, outperforms, is better than | is worse than, loses to
               | matches, ties with, is on par with | is not worse than, is at least as good as
-    PLACE     BENCHMARK, BENCHMARK/TASK, BENCHMARK/CATEGORY or BENCHMARK METRIC; all benchmarks
+              | is longer than | is shorter than
+    PLACE     BENCHMARK, BENCHMARK/TASK, BENCHMARK/CATEGORY or BENCHMARK METRIC; all benchmarks;
+              a label that a report or a comparison prints, such as `lm-eval: sums (accuracy)`
 
 Names may hold spaces, so they are looked up, never guessed: as written or as a report labels them,
 else in any case, else with space, hyphen and underscore taken for one another ("Claude 2" for
@@ -21,9 +23,9 @@ from typing import Literal, TypeAlias
 
 from evalkit.errors import ComparisonError
 
-__all__ = ["FORMS", "Claim", "Names", "Place", "Relation", "parse"]
+__all__ = ["FORMS", "Ambiguous", "Claim", "Names", "Place", "Relation", "parse"]
 
-Relation: TypeAlias = Literal["better", "worse", "equal", "not_worse", "best"]
+Relation: TypeAlias = Literal["better", "worse", "equal", "not_worse", "best", "longer", "shorter"]
 
 _WORDS: dict[str, Relation] = {
     "is not worse than": "not_worse",
@@ -31,6 +33,8 @@ _WORDS: dict[str, Relation] = {
     "is at least as good as": "not_worse",
     "is better than": "better",
     "is worse than": "worse",
+    "is longer than": "longer",
+    "is shorter than": "shorter",
     "is on par with": "equal",
     "is equal to": "equal",
     "is comparable to": "equal",
@@ -90,6 +94,14 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Ambiguous:
+    """What a label stands for that several places have."""
+
+    names: tuple[str, ...]
+    """Of the places, as they are."""
+
+
+@dataclass(frozen=True)
 class Claim:
     """A claim, its names looked up."""
 
@@ -109,7 +121,7 @@ class Names:
 
     models: Sequence[str]
     """With records or published; `RUN:MODEL` forms among them."""
-    places: Mapping[str, Place]
+    places: Mapping[str, Place | Ambiguous]
     """By every way of writing them."""
 
     @property
@@ -188,7 +200,8 @@ def _split(text: str, names: Names) -> tuple[str, str]:
 def _places(text: str, names: Names) -> tuple[Place, ...]:
     if not text or text.lower() in _ALL:
         return ()
-    return tuple(names.places[n] for n in _listed(text, "benchmark", names.places))
+    found = (names.places[n] for n in _listed(text, "benchmark", names.places))
+    return tuple(place for place in found if isinstance(place, Place))
 
 
 def _listed(text: str, kind: str, known: Known) -> list[str]:
@@ -206,7 +219,7 @@ def _try_list(text: str, known: Known) -> list[str] | None:
 
     The longest name first, since a name may hold an `and` itself.
     """
-    for cut in [*_separators(text), None]:
+    for cut in [None, *reversed(_separators(text))]:
         head, rest = (text, "") if cut is None else (text[: cut.start()], text[cut.end() :])
         name = _lookup(head.removeprefix("both ").strip(), known)
         if name is None:
@@ -233,17 +246,25 @@ def _lookup(text: str, known: Known) -> str | None:
     Raises ComparisonError where that way finds names of different things.
     """
     if text in known:
-        return text
+        return _only(text, [text], known)
     for folded in _FOLDS:
         wanted = folded(text)
         found = [name for name in known if folded(name) == wanted] if wanted else []
-        if len({known[name] for name in found}) > 1:
-            raise ComparisonError(
-                f"{text!r} may be any of {', '.join(map(repr, found))}; write one as it is"
-            )
         if found:
-            return found[0]
+            return _only(text, found, known)
     return None
+
+
+def _only(text: str, found: Sequence[str], known: Known) -> str:
+    """The first of names that all stand for one thing."""
+    things = {known[name]: name for name in reversed(found)}
+    several: list[str] = []
+    for thing, name in reversed(things.items()):
+        several += thing.names if isinstance(thing, Ambiguous) else [name]
+    if len(several) > 1:
+        listed = ", ".join(map(repr, dict.fromkeys(several)))
+        raise ComparisonError(f"{text!r} may be any of {listed}; write one as it is")
+    return found[0]
 
 
 def _unknown(kind: str, text: str, known: Known) -> ComparisonError:

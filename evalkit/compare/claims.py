@@ -13,6 +13,7 @@ What a model of the suite judged carries no claim: it says what a weak judge pre
 - equal: two one-sided tests, so that the interval of level 1 - 2·alpha lies within the margin
   (Schuirmann 1987);
 - not worse: non-inferiority with the margin (`stats.non_inferiority`);
+- longer, shorter: as better and worse, of a length;
 - best: better than every other model; one that is known by published figures cannot be tested.
 
 A claim on a leaderboard as a whole is about its average; on any other benchmark, about each of its
@@ -57,6 +58,9 @@ ALPHA = 0.05
 """One-sided error of `equal` and `not worse`, as the gate's default."""
 _SPANS = {"percent": 100.0, "points": 9.0}
 """Largest difference of one sample's scores: bounds the error where all samples agree."""
+_DOWN = ("worse", "shorter")
+_OPPOSITE = {"better": "worse", "worse": "better", "longer": "shorter", "shorter": "longer"}
+_NO_MERIT = "has no better direction: longer or shorter is no merit"
 
 
 @dataclass(frozen=True)
@@ -282,11 +286,10 @@ def _by_weak_judge(part: _Part, row: Row) -> _Part:
 
 def _part(row: Row, claim: Claim, runs: Sequence[Run], whole: Family) -> _Part:
     c = row.comparison
-    if claim.relation != "equal" and not has_direction(c.unit):
-        return _Part(
-            "not supported",
-            f"{_label(row)} has no better direction: longer or shorter is no merit. {row.sentence}",
-        )
+    of_length = claim.relation in ("longer", "shorter")
+    if claim.relation != "equal" and has_direction(c.unit) == of_length:
+        why = "is no length" if of_length else _NO_MERIT
+        return _Part("not supported", f"{_label(row)} {why}. {row.sentence}")
     if claim.relation in ("equal", "not_worse"):
         amount = claim.amount if claim.amount is not None else _gate_margin(runs, c)
         if amount is None:
@@ -296,10 +299,11 @@ def _part(row: Row, claim: Claim, runs: Sequence[Run], whole: Family) -> _Part:
                 f"points', or give the suite's gate one. {row.sentence}",
             )
         return _margin_part(row, claim, amount)
-    sign = 1 if c.higher_is_better == (claim.relation != "worse") else -1
+    sign = 1 if (of_length or c.higher_is_better) == (claim.relation not in _DOWN) else -1
     if claim.amount is not None:
         return _amount_part(row, claim.amount, sign, whole)
-    wanted, opposite = ("worse", "better") if claim.relation == "worse" else ("better", "worse")
+    wanted = "better" if claim.relation == "best" else claim.relation
+    opposite = _OPPOSITE[wanted]
     p = one_sided(c.p, None if c.difference is None else sign * c.difference)
     against = None if p is None else 1 - p
     said: dict[str, Answer] = {wanted: "supported", opposite: "contradicted"}

@@ -9,9 +9,11 @@ import pytest
 
 from evalkit import compare
 from evalkit.compare import allowed_fields
+from evalkit.compare.claim_names import claim_names
 from evalkit.compare.claim_text import Names, Place, parse
+from evalkit.compare.words import metric_words, row_label
 from evalkit.errors import ComparisonError
-from evalkit.types import Run
+from evalkit.types import Record, Run
 from tests.support.runs import Plan, build_run
 
 
@@ -82,3 +84,78 @@ def test_a_setting_that_may_differ_must_be_one(run: Run) -> None:
         ComparisonError, match=r"'nonsense' .*expected one of: fingerprint, judge\.m"
     ):
         allowed_fields([judged], ["nonsense"])
+
+
+def test_what_compare_prints_of_a_row_is_a_place(run: Run) -> None:
+    """Every sentence of `compare --all`, given back, is about that row and no other."""
+    rows = compare.compare([run], "A", ["B"], compare.Options())
+    assert {r.comparison.category for r in rows} >= {None, "coding"}
+    known = claim_names([run])
+    for row in rows:
+        c = row.comparison
+        label = row_label(c, speaks=row.headline)
+        (place,) = parse(f"A beats B on {label}", known).places
+        assert (place.benchmark, place.category) == (c.benchmark, c.category)
+        assert place.task in (None, c.task)
+        assert place.metric in (c.metric, None)
+        assert place.metric is not None or row.primary
+        exact = f"{row_label(c, speaks=True)} ({metric_words(c.metric)})"
+        (place,) = parse(f"A beats B on {exact} and mt_bench", known).places[:1]
+        assert place == Place(c.benchmark, c.task, c.metric, c.category)
+
+
+def test_a_label_of_several_places_is_none_of_them(run: Run) -> None:
+    """An entry of another name may carry the label that lm_eval has."""
+    entries = [
+        {**entry, "name": "lm-eval"}
+        for entry in run.manifest["benchmarks"]
+        if entry["name"] == "lm_eval"
+    ]
+    other = tuple(replace(r, benchmark="lm-eval") for r in run.records if r.benchmark == "lm_eval")
+    both = replace(
+        run,
+        records=(*run.records, *other),
+        manifest={**run.manifest, "benchmarks": [*run.manifest["benchmarks"], *entries]},
+    )
+    known = claim_names([both])
+    for label in ("lm-eval: sums", "LM-Eval: sums"):
+        with pytest.raises(ComparisonError, match=r"'lm_eval/sums', 'lm-eval/sums'; write one"):
+            parse(f"A beats B on {label}", known)
+    for name in ("lm_eval", "lm-eval"):
+        (place,) = parse(f"A beats B on {name}/sums", known).places
+        assert place == Place(name, "sums")
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_length_is_longer_or_shorter(run: Run, n: int) -> None:
+    """Oracle: the verdict of the row; the scores of one side are moved by hand."""
+
+    def longer(record: Record) -> Record:
+        scores = tuple(
+            replace(s, value=s.value + (3000 if record.model == "A" else 0) * (-1) ** n)
+            if s.metric == "avg_length"
+            else s
+            for s in record.outcome.scores
+        )
+        return replace(record, outcome=replace(record.outcome, scores=scores))
+
+    moved = replace(run, records=tuple(map(longer, run.records)), comparisons=(), estimates=())
+    (row,) = (
+        r
+        for r in compare.compare([moved], "A", ["B"], compare.Options())
+        if r.comparison.metric == "avg_length"
+    )
+    assert row.verdict == ("shorter" if n == 1 else "longer")
+    said = row.sentence.partition(": ")[0]
+
+    def answer(text: str) -> str:
+        return compare.check_claim([moved], text, compare.Options()).answer
+
+    assert answer(said) == "supported"
+    other = {"longer": "shorter", "shorter": "longer"}[row.verdict]
+    assert answer(said.replace(row.verdict, other)) == "contradicted"
+    amount = f"A is {row.verdict} than B by more than 300 characters on alpaca_eval avg_length"
+    assert answer(amount) == "supported"
+    assert answer(amount.replace("300", "9000")) == "contradicted"
+    assert answer(f"A is {row.verdict} than B on AlpacaEval") == "not supported"
+    assert answer("A beats B on AlpacaEval (average length)") == "not supported"
