@@ -48,8 +48,6 @@ def by_model(found: Files, asked: Sequence[str]) -> list[tuple[str, Files]]:
             f"the candidate first, or one model's folder"
         )
     picked = {name: [file for file in found.results if _is_of(file, name)] for name in asked}
-    if len(asked) == 1 and not picked[asked[0]]:
-        return [(asked[0], found)]
     absent = [name for name, files in picked.items() if not files]
     if absent:
         raise DataError(

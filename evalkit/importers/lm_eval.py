@@ -257,8 +257,8 @@ def _checks(found: Files, figures: Figures, samples: Mapping[str, Measured]) -> 
     if len(models) > 1:
         yield Finding(
             "several_models",
-            f"results of several models, none called as asked: {few(models)}; name one with "
-            f"--model, or import its folder by itself",
+            f"results of one name, but of several models or settings: {few(models)}; import each "
+            f"one's by themselves where they are not the same model",
         )
     for file in found.results:
         if file.limit not in (None, 0, "None"):
