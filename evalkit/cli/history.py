@@ -13,6 +13,8 @@ from evalkit.cli.options import split
 
 __all__ = ["command"]
 
+_STDOUT = Path("-")
+
 
 @dataclass(frozen=True)
 class _Options:
@@ -41,9 +43,9 @@ class _Options:
     help="Join checkpoints although this setting differs.",
 )
 @click.option("--json", "as_json", is_flag=True, help='Print {"series": [...], "notes": [...]}.')
-@click.option("--csv", "csv_file", type=Path, metavar="FILE", help="Write a row per figure.")
+@click.option("--csv", "csv_file", type=Path, metavar="FILE", help="A row per figure (-: stdout).")
 @click.option("--spreadsheet", is_flag=True, help="--csv for Excel: no text counts as a formula.")
-@click.option("--svg", "svg_file", type=Path, metavar="FILE", help="Write a chart per figure.")
+@click.option("--svg", "svg_file", type=Path, metavar="FILE", help="Charts (-: stdout).")
 def command(**given: Any) -> None:
     """Show each headline figure over checkpoints, with intervals and paired differences.
 
@@ -51,10 +53,11 @@ def command(**given: Any) -> None:
     names or paths tell.  Where settings changed between two, the series is split.  Averages over
     tasks are figures like others; a task that is a detail of one shows with --benchmark B/TASK.
     """
-    from evalkit import compare, history, store
+    from evalkit import compare, history
     from evalkit.tables import formula_note, one_line, visible
 
     asked = _Options(**given)
+    _check_stdout(asked)
     runs, left_out = history.find_runs(asked.places)
     found = history.checkpoints(runs, asked.model)
     allowed = compare.allowed_fields(runs, split(asked.allow_different))
@@ -63,12 +66,16 @@ def command(**given: Any) -> None:
     notes = [*left_out, *found.notes]
     if asked.csv_file is not None:
         text = history.history_csv(every, spreadsheet=asked.spreadsheet)
-        store.write_file(asked.csv_file, text.encode())
+        _write(asked.csv_file, text)
         formulas = 0 if asked.spreadsheet else history.formula_cells(every)
         if formulas:
             click.echo(f"note: {formula_note(formulas, '--spreadsheet')}", err=True)
     if asked.svg_file is not None:
-        store.write_file(asked.svg_file, history.charts_svg(every).encode())
+        _write(asked.svg_file, history.charts_svg(every))
+    if _STDOUT in (asked.csv_file, asked.svg_file):
+        for note in notes:
+            click.echo(f"note: {one_line(visible(note))}", err=True)
+        return
     if asked.as_json:
         click.echo(json.dumps(history.history_json(every, notes), indent=1, ensure_ascii=False))
         return
@@ -76,3 +83,27 @@ def command(**given: Any) -> None:
         click.echo("\n".join(history.series_lines(series)) + "\n")
     for note in notes:
         click.echo(f"note: {one_line(visible(note))}")
+
+
+def _check_stdout(asked: _Options) -> None:
+    """Standard output holds one thing."""
+    asking = {
+        "--csv -": asked.csv_file == _STDOUT,
+        "--svg -": asked.svg_file == _STDOUT,
+        "--json": asked.as_json,
+    }
+    wanted = [name for name, is_there in asking.items() if is_there]
+    if len(wanted) > 1:
+        raise click.UsageError(
+            f"{' and '.join(wanted)} all go to standard output; expected one of them"
+        )
+
+
+def _write(place: Path, text: str) -> None:
+    """Into a file; `-` is standard output."""
+    from evalkit import store
+
+    if place == _STDOUT:
+        click.echo(text, nl=False)
+    else:
+        store.write_file(place, text.encode())

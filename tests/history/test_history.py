@@ -11,10 +11,12 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import history
+from evalkit.cli.history import command
 from evalkit.errors import DataError
 from evalkit.history import Checkpoint, Options, Series, natural_key, step_of
 from tests.support.training import Made, make_run
@@ -177,6 +179,22 @@ def test_best_of_says_how_optimistic_it_is(tmp_path: Path) -> None:
     selection = history.best_of(series)
     assert selection is not None
     assert "step-" in history.best_sentence(selection, series)
+
+
+def test_a_dash_is_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = series_of(tmp_path / "runs", STEPS)
+    monkeypatch.chdir(tmp_path)
+    for option, text in (
+        ("--csv", history.history_csv(every)),
+        ("--svg", history.charts_svg(every)),
+    ):
+        done = CliRunner().invoke(command, ["runs", option, "-"])
+        assert done.exit_code == 0
+        assert done.stdout_bytes == text.encode()
+    assert [p.name for p in tmp_path.iterdir()] == ["runs"]
+    both = CliRunner().invoke(command, ["runs", "--csv", "-", "--json"])
+    assert both.exit_code == 2
+    assert "--csv - and --json all go to standard output" in both.output
 
 
 def test_the_command(tmp_path: Path) -> None:
