@@ -104,6 +104,8 @@ def gate_run(
         notes=list(dict.fromkeys(notes)),
         repeated=max(sizes) > 1,
     )
+    behind = {one.folder.resolve(): one for one in (*mine, *others)}
+    result = replace(result, never_answered=sum(map(_never_answered, behind.values())))
     return described(result, [*mine, *others], (ours, theirs))
 
 
@@ -181,13 +183,17 @@ def _demanded(spec: GateSpec) -> list[tuple[str, str]]:
     return found
 
 
+def _never_answered(run: Run) -> int:
+    return sum(r.outcome.status in UNANSWERED for r in run.records)
+
+
 def _notes(run: Run) -> list[str]:
     """What makes a run's scores doubtful."""
     found = []
     limit = run.manifest.get("limit")
     if limit is not None:
         found.append(f"{run.folder}: limited to {limit} samples a task; for trying out only.")
-    open_samples = sum(r.outcome.status in UNANSWERED for r in run.records)
+    open_samples = _never_answered(run)
     if open_samples:
         step = "`evalkit run` of its suite asks them again"
         if run.folder.is_file():

@@ -176,6 +176,9 @@ class GateResult:
     """What to know of the runs behind it: limited, damaged evidence."""
     unanswered: int = 0
     """Samples that the suite's run, just made, could not get answered."""
+    never_answered: int = 0
+    """Samples of all runs behind it that were never answered; stored ones are judged as they are,
+    so that by itself this does not change the exit code."""
 
     @property
     def exit_code(self) -> int:
@@ -196,9 +199,11 @@ class GateResult:
             }
             for d in self.decisions
         ]
-        mine = {k: v for k, v in vars(self).items() if k not in ("decisions", "reasons", "notes")}
+        apart = ("decisions", "reasons", "notes", "never_answered")
+        mine = {k: v for k, v in vars(self).items() if k not in apart}
         return {
             **mine,
+            "unanswered": max(self.unanswered, self.never_answered),
             "reasons": list(self.reasons),
             "notes": list(self.notes),
             "exit_code": self.exit_code,

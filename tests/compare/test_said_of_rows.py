@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from evalkit import compare, gate
 from evalkit.compare import Row
 from evalkit.compare.words import row_label, sentence, verdict
 from evalkit.specs import GateSpec
-from evalkit.types import Run
+from evalkit.types import UNANSWERED, Run
 from tests.support.leaderboards import ENTRY, board_run
 from tests.support.runs import METRICS, Plan, build_run
 
+NEVER = re.compile(r"(\d+) samples were never answered")
 ALLOWED = compare.Options(allow_different=frozenset({"version"}))
 
 
@@ -157,9 +159,14 @@ def test_a_gate_says_what_was_never_answered(run: Run) -> None:
         else r
         for r in run.records
     )
-    result = gate.gate_run(replace(run, records=broken), spec)
+    stored = replace(run, records=broken)
+    result = gate.gate_run(stored, spec)
     lines = gate.gate_lines(result)
-    assert any("samples were never answered" in line for line in lines)
+    (n,) = (int(found[1]) for line in lines if (found := NEVER.search(line)))
+    assert n == sum(r.outcome.status in UNANSWERED for r in broken) > 0
+    assert (result.to_json()["unanswered"], result.exit_code) == (n, 0)
+    twice = gate.gate_run(stored, spec, repeats=[stored])
+    assert twice.to_json()["unanswered"] == n
     assert any("MT-Bench" in line and "the candidate lacks" in line for line in lines)
 
 
