@@ -68,7 +68,8 @@ def doubts(run: Run, models: Collection[str] = ()) -> list[str]:
     found += [
         f"damaged evidence of {d.model}, {d.entry}: {d.message}" for d in damages(run, models)
     ]
-    named = found or any(damages(run))
-    if not named and not run.manifest.get("publishable", True):
+    unsaid = not found and not run.manifest.get("publishable", True)
+    # Last, since it reads every record: damage of other models is why, and is said with theirs.
+    if unsaid and not any(damages(run)):
         found.append("its manifest says that it is not publishable")
     return found
