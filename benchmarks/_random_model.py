@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from evalkit.types import PreparedModel
+from evalkit.core import PreparedModel
 
 __all__ = ["SHAPES", "make_adapter", "make_model", "prepared"]
 
@@ -92,7 +92,7 @@ def make_adapter(base: Path, folder: Path) -> Path:
 def prepared(folder: Path) -> PreparedModel:
     """As evalkit's engines take a model."""
     from evalkit import models
-    from evalkit.specs import ModelSpec
+    from evalkit.core.specs import ModelSpec
 
     spec = ModelSpec(path=str(folder))
     return models.prepare(folder.name, spec, folder.parent, folder.parent, lambda _: None)

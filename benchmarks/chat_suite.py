@@ -193,8 +193,8 @@ def _write_tasks(folder: Path, data: Path) -> list[str]:
     from lm_eval.tasks.mmlu._generate_configs import SUBJECTS
 
     from evalkit.benchmarks._leaderboard import V1
+    from evalkit.core.protocols import DataPlaces
     from evalkit.data import task_data
-    from evalkit.protocols import DataPlaces
 
     builtin = Path(lm_eval.tasks.__file__).parent
     files = YAML | {f"mmlu_{s}": f"mmlu/default/mmlu_{s}.yaml" for s in SUBJECTS}

@@ -28,10 +28,10 @@ from typing import Any
 
 from benchmarks import _upstream as upstream
 from benchmarks._common import Cell, Clock, Table, parser, public_data, publish, ratio, say, smollm2
+from evalkit.core import Flow, Message, PreparedModel, Request
 from evalkit.engines._drive import drive
 from evalkit.engines._vllm_host import Host
 from evalkit.engines.vllm import VllmEngine, VllmSpec
-from evalkit.types import Flow, Message, PreparedModel, Request
 
 GREEDY = ("math", "reasoning", "coding", "extraction")
 """MT-Bench categories that FastChat asks at temperature 0."""
@@ -239,7 +239,7 @@ def _texts(value: object) -> list[str]:
 def questions(data: Path, sizes: tuple[int, int, int], max_tokens: int) -> Mix:
     """The first AlpacaEval instructions, greedy MT-Bench questions and GSM8K documents."""
     from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
-    from evalkit.protocols import BenchmarkContext, DataPlaces
+    from evalkit.core.protocols import BenchmarkContext, DataPlaces
 
     n_alpaca, n_mt, n_gsm = sizes
     alpaca = _lines(data / "alpaca_eval/instructions.jsonl")[:n_alpaca]

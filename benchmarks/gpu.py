@@ -38,7 +38,7 @@ from benchmarks._common import (
     quiet,
     say,
 )
-from evalkit.types import Completion, Request
+from evalkit.core import Completion, Request
 
 __all__ = ["agreement", "generate", "main", "score", "suite"]
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks._common import Cell, Clock, Table, parser, peak_rss_gb, publish, say
 from evalkit import compare, report
-from evalkit.types import Exchange, Judgment, Message, Metric, Outcome, Record, Run, Score
+from evalkit.core import Exchange, Judgment, Message, Metric, Outcome, Record, Run, Score
 
 __all__ = ["main", "synthetic"]
 

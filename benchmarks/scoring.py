@@ -37,8 +37,8 @@ from benchmarks._common import (
     say,
     smollm2,
 )
+from evalkit.core import Completion, PreparedModel, Request
 from evalkit.engines.vllm import VllmEngine, VllmSpec
-from evalkit.types import Completion, PreparedModel, Request
 
 __all__ = [
     "COLUMNS",

@@ -29,7 +29,7 @@ from benchmarks._common import (
     say,
     smollm2,
 )
-from evalkit.types import Completion, PreparedModel, Request
+from evalkit.core import Completion, PreparedModel, Request
 
 __all__ = ["Way", "break_even", "main", "speeds"]
 
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _adapter(serve: str) -> PreparedModel:
     from evalkit import models
-    from evalkit.specs import ModelSpec
+    from evalkit.core.specs import ModelSpec
 
     spec = ModelSpec(base=GGUF, adapter=str(ADAPTER), dtype="float32")
     return models.prepare("adapter", spec, ROOT, ROOT, say, unmerged=serve == "lora")

@@ -35,12 +35,12 @@ from benchmarks._common import (
     say,
     smollm2,
 )
+from evalkit.core import PreparedModel, Request
 from evalkit.engines._context_plan import Answer, Ask
 from evalkit.engines._keys import request_key
 from evalkit.engines._rendering import Renderer, Tokens
 from evalkit.engines._scoring import Cost, Pair
 from evalkit.engines._scoring_queue import ScoringQueue
-from evalkit.types import PreparedModel, Request
 
 __all__ = ["PHASES", "Host", "cost", "cost_rows", "main"]
 

@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from evalkit import compare, exporters, extensions, gate, runner, store, watch
+from evalkit import compare, exporters, gate, plugins, runner, store, watch
 from evalkit import suite as suites
 from evalkit.compare import ClaimResult, Row
+from evalkit.core import Json, Run
+from evalkit.core.specs import Suite
 from evalkit.errors import SuiteError
 from evalkit.gate import GateResult
 from evalkit.importers.names import unknown_names
-from evalkit.specs import Suite
-from evalkit.types import Json, Run
 
 __all__ = [
     "check_claim",
@@ -44,7 +44,7 @@ def load_suite(path: str | Path, overrides: Sequence[str] = ()) -> Suite:
     Raises:
         SuiteError: Everything that is wrong with it.
     """
-    return suites.load(suites.locate(str(path)), overrides, extensions, unknown_names)
+    return suites.load(suites.locate(str(path)), overrides, plugins, unknown_names)
 
 
 def run(path: str | Path, limit: int | None = None, out: Path | None = None) -> Run:

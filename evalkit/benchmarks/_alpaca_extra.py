@@ -29,10 +29,10 @@ from pathlib import Path
 
 from evalkit import data
 from evalkit.benchmarks._alpaca_scores import TASK
+from evalkit.core import Estimate, Record
+from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError
-from evalkit.protocols import DataPlaces
 from evalkit.stats import Games, LengthControlled, Pair, length_controlled
-from evalkit.types import Estimate, Record
 
 __all__ = ["GAMES", "INSTRUCTIONS", "Constants", "constants", "estimates", "extra_estimates"]
 

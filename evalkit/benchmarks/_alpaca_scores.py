@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from evalkit.types import Json, Metric, Score
+from evalkit.core import Json, Metric, Score
 
 __all__ = ["METRICS", "TASK", "preference", "sample_id", "scores"]
 

@@ -1,4 +1,4 @@
-"""Averages over tasks from documents, as `protocols.Average` declares them.
+"""Averages over tasks from documents, as `core.Average` declares them.
 
 Documents are sampled, tasks are not: tasks are strata (`stats.average_of_tasks`).  Figures that are
 no plain means of documents enter by their linear part (the delta method): a share over lists of
@@ -11,9 +11,9 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from evalkit.protocols import Average
+from evalkit.core import Json, Record
+from evalkit.core.protocols import Average
 from evalkit.stats import Mean, Stratified, average_of_tasks, mean_estimate
-from evalkit.types import Json, Record
 
 __all__ = [
     "Documents",

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from evalkit.core import Flow, Judgment, Message, Status
+from evalkit.core.protocols import PairwiseJudge, RatingJudge
 from evalkit.errors import BenchmarkError, RequestFailed
-from evalkit.protocols import PairwiseJudge, RatingJudge
-from evalkit.types import Flow, Judgment, Message, Status
 
 __all__ = ["MatchJudge", "judged", "load_judge", "no_judge", "sampling_seed", "worst"]
 
@@ -26,7 +26,7 @@ class MatchJudge(Protocol):
     ) -> Flow[Judgment]:
         """Both orders; `value` is the preference for `conversation`, 0 to 1.
 
-        `reference` and `part` as for `protocols.RatingJudge.rate`.  Lets `RequestFailed` through.
+        `reference` and `part` as for `core.RatingJudge.rate`.  Lets `RequestFailed` through.
         """
         ...
 

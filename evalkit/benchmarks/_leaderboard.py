@@ -19,8 +19,8 @@ from dataclasses import replace
 from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks._averages import Part
 from evalkit.benchmarks._lm_eval_scores import Figure
-from evalkit.protocols import Average
-from evalkit.types import Metric
+from evalkit.core import Metric
+from evalkit.core.protocols import Average
 
 __all__ = [
     "CHOICES",

@@ -17,7 +17,7 @@ from typing import Any
 from evalkit.benchmarks import _lm_eval_scores as scores
 from evalkit.benchmarks._lm_eval_requests import generation
 from evalkit.benchmarks._lm_eval_tasks import LoadedTask
-from evalkit.types import Json
+from evalkit.core import Json
 
 __all__ = ["describe_group", "describe_task", "digest"]
 

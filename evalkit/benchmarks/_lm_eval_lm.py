@@ -15,9 +15,9 @@ from functools import cache
 from typing import Any
 
 from evalkit.benchmarks._lm_eval_requests import chat_prompt, requests_of, response
+from evalkit.core import Completion, Request
+from evalkit.core.protocols import Engine
 from evalkit.errors import BenchmarkError, RequestFailed
-from evalkit.protocols import Engine
-from evalkit.types import Completion, Request
 
 __all__ = ["engine_lm"]
 

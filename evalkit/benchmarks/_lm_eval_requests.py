@@ -19,8 +19,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from evalkit.core import Completion, Message, Request
 from evalkit.errors import BenchmarkError
-from evalkit.types import Completion, Message, Request
 
 __all__ = ["ChatPrompt", "chat_prompt", "generation", "requests_of", "response", "seed_of"]
 

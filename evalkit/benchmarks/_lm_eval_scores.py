@@ -21,8 +21,8 @@ from io import StringIO
 from statistics import NormalDist
 from typing import Any
 
-from evalkit.protocols import Average
-from evalkit.types import Estimate, Json, Metric, Record
+from evalkit.core import Estimate, Json, Metric, Record
+from evalkit.core.protocols import Average
 
 __all__ = [
     "Figure",

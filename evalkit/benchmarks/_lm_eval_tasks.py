@@ -29,9 +29,9 @@ from typing import Any
 
 from evalkit import data
 from evalkit.benchmarks._lm_eval_config import merge, with_files
+from evalkit.core import Json
+from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError, EvalkitError, SuiteError, did_you_mean
-from evalkit.protocols import DataPlaces
-from evalkit.types import Json
 
 __all__ = ["Loaded", "LoadedTask", "Selection", "Source", "load", "needs", "quiet", "seeded"]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from evalkit import data
 from evalkit.benchmarks._mt_bench_scores import GUIDED, TASK
+from evalkit.core import Json, Sample
+from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError
-from evalkit.protocols import DataPlaces
-from evalkit.types import Json, Sample
 
 __all__ = [
     "QUESTIONS",

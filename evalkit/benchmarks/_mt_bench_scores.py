@@ -8,7 +8,7 @@ ties half; pairs without a verdict in either order are dropped.
 
 from __future__ import annotations
 
-from evalkit.types import Metric, Score
+from evalkit.core import Metric, Score
 
 __all__ = [
     "GUIDED",

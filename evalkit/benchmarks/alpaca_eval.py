@@ -41,10 +41,7 @@ from evalkit import data
 from evalkit.benchmarks._alpaca_extra import extra_estimates
 from evalkit.benchmarks._alpaca_scores import METRICS, TASK, sample_id, scores
 from evalkit.benchmarks._judged import judged, no_judge, sampling_seed, worst
-from evalkit.errors import RequestFailed
-from evalkit.protocols import BenchmarkContext, PairwiseJudge, RatingJudge
-from evalkit.specs import BenchmarkSpec
-from evalkit.types import (
+from evalkit.core import (
     Estimate,
     Flow,
     Json,
@@ -56,6 +53,9 @@ from evalkit.types import (
     Request,
     Sample,
 )
+from evalkit.core.protocols import BenchmarkContext, PairwiseJudge, RatingJudge
+from evalkit.core.specs import BenchmarkSpec
+from evalkit.errors import RequestFailed
 
 __all__ = ["AlpacaEval", "AlpacaEvalSpec"]
 

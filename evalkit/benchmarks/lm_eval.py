@@ -55,10 +55,7 @@ from evalkit.benchmarks._lm_eval_tools import (
     langdetect_seeded,
     use_nltk,
 )
-from evalkit.errors import BenchmarkError, RequestFailed
-from evalkit.protocols import Average, BenchmarkContext
-from evalkit.specs import BenchmarkSpec
-from evalkit.types import (
+from evalkit.core import (
     Completion,
     Estimate,
     Flow,
@@ -71,6 +68,9 @@ from evalkit.types import (
     Sample,
     Score,
 )
+from evalkit.core.protocols import Average, BenchmarkContext
+from evalkit.core.specs import BenchmarkSpec
+from evalkit.errors import BenchmarkError, RequestFailed
 
 __all__ = ["LmEval", "LmEvalSpec"]
 

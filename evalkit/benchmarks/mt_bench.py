@@ -63,10 +63,7 @@ from evalkit.benchmarks._mt_bench_scores import (
     pair_scores,
 )
 from evalkit.benchmarks._mt_bench_scores import scores as rating_scores
-from evalkit.errors import BenchmarkError, RequestFailed
-from evalkit.protocols import BenchmarkContext, PairwiseJudge, RatingJudge
-from evalkit.specs import BenchmarkSpec
-from evalkit.types import (
+from evalkit.core import (
     Completion,
     Estimate,
     Flow,
@@ -80,6 +77,9 @@ from evalkit.types import (
     Sample,
     Score,
 )
+from evalkit.core.protocols import BenchmarkContext, PairwiseJudge, RatingJudge
+from evalkit.core.specs import BenchmarkSpec
+from evalkit.errors import BenchmarkError, RequestFailed
 
 __all__ = ["MtBench", "MtBenchSpec"]
 

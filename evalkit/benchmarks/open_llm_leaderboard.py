@@ -33,9 +33,9 @@ from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks._averages import own_averages
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
-from evalkit.protocols import Average, BenchmarkContext
-from evalkit.specs import BenchmarkSpec
-from evalkit.types import Estimate, Flow, Json, Metric, Outcome, Record, Sample
+from evalkit.core import Estimate, Flow, Json, Metric, Outcome, Record, Sample
+from evalkit.core.protocols import Average, BenchmarkContext
+from evalkit.core.specs import BenchmarkSpec
 
 __all__ = ["OpenLlmLeaderboard", "OpenLlmLeaderboardSpec"]
 

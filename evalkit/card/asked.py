@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evalkit.card.figures import Figure
-from evalkit.types import Json
+from evalkit.core import Json
 
 __all__ = ["Judge", "harness_of", "judge_of", "named", "own_data", "remarks_of"]
 

@@ -13,8 +13,8 @@ from datetime import date
 from typing import Any
 
 from evalkit.card import front_matter
+from evalkit.core import Json
 from evalkit.errors import CardError, Problem
-from evalkit.types import Json
 
 __all__ = ["MOST_BYTES", "check_front_matter", "check_index", "check_text", "require"]
 

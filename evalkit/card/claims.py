@@ -9,9 +9,9 @@ from evalkit import compare
 from evalkit.card.figures import Material
 from evalkit.card.footnotes import Markdown
 from evalkit.compare.sides import find
+from evalkit.core import Run
+from evalkit.draw import escape_markdown, one_line, visible
 from evalkit.errors import ComparisonError
-from evalkit.tables import escape_markdown, one_line, visible
-from evalkit.types import Run
 
 __all__ = ["Claims", "claims"]
 

@@ -16,9 +16,9 @@ from evalkit.compare.doubts import doubts, weak_judges
 from evalkit.compare.guard import differences
 from evalkit.compare.sides import Part
 from evalkit.compare.words import benchmark_label
+from evalkit.core import Estimate, Json, Metric, Run
+from evalkit.draw import figure
 from evalkit.errors import CardError
-from evalkit.tables import figure
-from evalkit.types import Estimate, Json, Metric, Run
 
 __all__ = ["Block", "Figure", "Material", "Stated", "gather", "unpublishable"]
 

@@ -6,8 +6,8 @@ import re
 
 from evalkit.card.figures import gather, unpublishable
 from evalkit.card.render import Card
+from evalkit.core import Run
 from evalkit.errors import CardError
-from evalkit.types import Run
 
 __all__ = ["files"]
 

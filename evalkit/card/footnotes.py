@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from evalkit.card.figures import Figure
 from evalkit.card.sources import LINK
-from evalkit.tables import escape_markdown, one_line, visible
+from evalkit.draw import escape_markdown, one_line, visible
 
 __all__ = ["Footnotes", "Markdown", "linked", "remarks"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from evalkit.card.index import identity, is_ours
 from evalkit.card.measurement import Measurement, likeness, measurements, same_measure
-from evalkit.types import Json
+from evalkit.core import Json
 
 __all__ = ["Settled", "settle"]
 

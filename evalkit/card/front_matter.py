@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from evalkit.core import Json
 from evalkit.errors import CardError
-from evalkit.types import Json
 
 __all__ = ["LINE_END", "Parts", "line_end_of", "load", "split"]
 

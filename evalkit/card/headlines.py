@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from evalkit.benchmarks import _leaderboard as board
 from evalkit.card.figures import Block, Figure
-from evalkit.types import Json
+from evalkit.core import Json
 
 __all__ = ["CHAT", "averages", "headline", "metrics", "shots", "tasks"]
 

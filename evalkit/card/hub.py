@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evalkit.types import Json
+from evalkit.core import Json
 
 __all__ = ["ALPACA_CONFIGS", "TASK", "HubData", "data_of", "label_of", "metric_of"]
 

@@ -23,8 +23,8 @@ from evalkit.card import headlines, hub
 from evalkit.card.asked import harness_of, judge_of, own_data, remarks_of
 from evalkit.card.figures import Block, Figure, Material
 from evalkit.card.sources import source_of
-from evalkit.tables import figure as shown
-from evalkit.types import Json
+from evalkit.core import Json
+from evalkit.draw import figure as shown
 
 __all__ = ["MARK", "Chosen", "Index", "LeftOut", "identity", "is_ours", "make_index"]
 

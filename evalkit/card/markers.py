@@ -19,8 +19,8 @@ from itertools import pairwise
 from typing import cast, get_args
 
 from evalkit.card.render import Part
+from evalkit.draw import one_line, visible
 from evalkit.errors import CardError
-from evalkit.tables import one_line, visible
 
 __all__ = ["Line", "Markers", "Place", "find_markers", "text_lines"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from evalkit.types import Json
+from evalkit.core import Json
 
 __all__ = ["Likeness", "Measurement", "likeness", "measurements", "same_data", "same_measure"]
 

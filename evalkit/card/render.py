@@ -35,9 +35,9 @@ from evalkit.card.footnotes import Markdown, linked
 from evalkit.card.index import Index, make_index
 from evalkit.card.settings import made_by, settings
 from evalkit.card.sources import LINK
+from evalkit.core import Json
+from evalkit.draw import MISSING, escape_markdown, one_line, visible
 from evalkit.errors import CardError
-from evalkit.tables import MISSING, escape_markdown, one_line, visible
-from evalkit.types import Json
 
 __all__ = ["Card", "Part"]
 

@@ -10,8 +10,8 @@ from evalkit.card.asked import harness_of, judge_of, named, own_data, remarks_of
 from evalkit.card.figures import Block, Figure, Material
 from evalkit.card.footnotes import Markdown, linked
 from evalkit.card.hub import label_of
-from evalkit.tables import count
-from evalkit.types import Json
+from evalkit.core import Json
+from evalkit.draw import count
 
 __all__ = ["made_by", "settings"]
 

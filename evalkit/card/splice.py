@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 from evalkit.card import yaml_text
 from evalkit.card.front_matter import LINE_END, Parts, load
 from evalkit.card.index import identity, is_ours
+from evalkit.core import Json
 from evalkit.errors import CardError
-from evalkit.types import Json
 
 __all__ = ["with_results"]
 

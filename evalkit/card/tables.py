@@ -13,8 +13,8 @@ from evalkit.card import headlines, hub
 from evalkit.card.figures import Block, Figure, Material
 from evalkit.card.footnotes import Footnotes, Markdown, remarks
 from evalkit.compare.words import metric_words
-from evalkit.tables import MISSING, count, escape_markdown, figure, one_line, visible
-from evalkit.types import Estimate
+from evalkit.core import Estimate
+from evalkit.draw import MISSING, count, escape_markdown, figure, one_line, visible
 
 __all__ = ["CardTable", "academic_tables", "chat_table"]
 

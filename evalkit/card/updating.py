@@ -11,8 +11,8 @@ from evalkit.card import checks, front_matter, sections, splice
 from evalkit.card.foreign import settle
 from evalkit.card.index import is_ours
 from evalkit.card.render import Card
+from evalkit.core import Json
 from evalkit.errors import CardError, Problem
-from evalkit.types import Json
 
 __all__ = ["Updated", "update"]
 

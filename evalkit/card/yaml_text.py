@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from evalkit.types import Json
+from evalkit.core import Json
 
 __all__ = ["block", "flow"]
 

@@ -58,7 +58,7 @@ def command(**given: Any) -> int:
     a claim is; 2: the card or the evidence cannot be read.
     """
     from evalkit.card import audit
-    from evalkit.protocols import DataPlaces
+    from evalkit.core.protocols import DataPlaces
 
     mirror = os.environ.get("EVALKIT_DATA")
     places = DataPlaces((Path(mirror),) if mirror and Path(mirror).is_dir() else ())

@@ -20,13 +20,13 @@ def command(suite: str, overrides: tuple[str, ...], as_json: bool) -> int:
 
     Exit code 0: it would run; 2: it is wrong.
     """
-    from evalkit import extensions
+    from evalkit import plugins
     from evalkit import suite as suites
     from evalkit.importers.names import unknown_names
 
     try:
         path = suites.locate(suite)
-        checked = suites.check(path, overrides, extensions, unknown_names)
+        checked = suites.check(path, overrides, plugins, unknown_names)
     except SuiteError as error:
         if not as_json:
             raise

@@ -44,7 +44,7 @@ def command(**given: Any) -> int:
     1: not supported or contradicted.
     """
     from evalkit import compare, store
-    from evalkit.tables import one_line, visible
+    from evalkit.draw import one_line, visible
 
     asked = _Options(**given)
     stored = [store.read_run(run) for run in asked.runs]

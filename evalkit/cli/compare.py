@@ -62,7 +62,7 @@ def command(**given: Any) -> None:
     what they shift by is in the interval.
     """
     from evalkit import compare, store
-    from evalkit.tables import one_line, visible
+    from evalkit.draw import one_line, visible
 
     asked = _Options(**given)
     stored = [store.read_run(run) for run in asked.runs]
@@ -89,7 +89,7 @@ def command(**given: Any) -> None:
 def _show(rows: Sequence[Row], left_out: Sequence[Uncompared], *, markdown: bool) -> None:
     """The table, then a sentence for each headline row and for what has no row."""
     from evalkit import compare
-    from evalkit.tables import escape_markdown, one_line, table_to_markdown, table_to_text, visible
+    from evalkit.draw import escape_markdown, one_line, table_to_markdown, table_to_text, visible
 
     table = compare.rows_table(rows, left_out)
     click.echo(table_to_markdown(table) if markdown else table_to_text(table))

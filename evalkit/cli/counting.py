@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeAlias
 
+from evalkit.core import Record, Reply, Request
 from evalkit.errors import RequestFailed
-from evalkit.types import Record, Reply, Request
 
 __all__ = ["Counts", "Key", "Row", "Shown"]
 

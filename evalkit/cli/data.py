@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from evalkit.core.protocols import DataPlaces
     from evalkit.data import Entry
-    from evalkit.protocols import DataPlaces
 
 __all__ = ["command"]
 

@@ -14,7 +14,7 @@ import click
 from evalkit.errors import ExportError
 
 if TYPE_CHECKING:
-    from evalkit.protocols import Exported
+    from evalkit.core.protocols import Exported
 
 __all__ = ["command"]
 

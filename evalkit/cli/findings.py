@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from evalkit.types import Run
+    from evalkit.core import Run
 
 __all__ = ["say_findings"]
 

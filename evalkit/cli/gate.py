@@ -16,9 +16,9 @@ from evalkit.cli.options import split
 from evalkit.errors import ComparisonError, SuiteError
 
 if TYPE_CHECKING:
+    from evalkit.core import Run
+    from evalkit.core.specs import GateSpec
     from evalkit.gate import GateResult
-    from evalkit.specs import GateSpec
-    from evalkit.types import Run
 
 __all__ = ["command"]
 
@@ -125,12 +125,12 @@ def _is_stored(target: str) -> bool:
 
 
 def _run_suite(suite: str) -> tuple[Run, int]:
-    from evalkit import extensions, runner
+    from evalkit import plugins, runner
     from evalkit import suite as suites
     from evalkit.cli.progress import watcher
 
     file = suites.locate(suite)
-    loaded = suites.load(file, (), extensions)
+    loaded = suites.load(file, (), plugins)
     command = ("evalkit", "run", suite)
     origin = runner.Origin(suite, file.parent, suites.find_workspace(suite), command)
     result = runner.run_suite(loaded, origin, watcher(verbose=False))
@@ -141,10 +141,10 @@ def _run_suite(suite: str) -> tuple[Run, int]:
 
 
 def _policy(suite: str) -> GateSpec:
-    from evalkit import extensions
+    from evalkit import plugins
     from evalkit import suite as suites
 
-    spec = suites.load(suites.locate(suite), (), extensions).gate
+    spec = suites.load(suites.locate(suite), (), plugins).gate
     if spec is None:
         raise SuiteError(
             f"{suite}: has no gate section; write one (gate: {{baseline: MODEL, margins: "

@@ -54,7 +54,7 @@ def command(**given: Any) -> None:
     tasks are figures like others; a task that is a detail of one shows with --benchmark B/TASK.
     """
     from evalkit import compare, history
-    from evalkit.tables import formula_note, one_line, visible
+    from evalkit.draw import formula_note, one_line, visible
 
     asked = _Options(**given)
     _check_stdout(asked)

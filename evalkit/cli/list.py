@@ -13,14 +13,14 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(as_json: bool) -> None:
     """List bundled suites, benchmarks, engines and judge protocols."""
-    from evalkit import extensions
+    from evalkit import plugins
     from evalkit import suite as suites
 
     found = {
         "suites": list(suites.bundled()),
-        "benchmarks": list(extensions.names("benchmarks")),
-        "engines": list(extensions.names("engines")),
-        "judge protocols": list(extensions.names("judges")),
+        "benchmarks": list(plugins.names("benchmarks")),
+        "engines": list(plugins.names("engines")),
+        "judge protocols": list(plugins.names("judges")),
     }
     if as_json:
         click.echo(json.dumps(found, indent=2))

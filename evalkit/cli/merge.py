@@ -35,7 +35,7 @@ def command(base: str, adapter: str, out: Path, as_json: bool, **settings: Any) 
     from evalkit import models
     from evalkit import suite as suites
     from evalkit.cli.progress import watcher
-    from evalkit.specs import ModelSpec
+    from evalkit.core.specs import ModelSpec
 
     watch = watcher(verbose=settings.pop("verbose"))
     spec = ModelSpec.model_validate({"base": base, "adapter": adapter, **settings})

@@ -12,9 +12,9 @@ import click
 from evalkit.cli.options import split
 
 if TYPE_CHECKING:
+    from evalkit.core import Run
+    from evalkit.draw import Cell, Table
     from evalkit.runner import Origin, PowerRow
-    from evalkit.tables import Cell, Table
-    from evalkit.types import Run
 
 __all__ = ["command"]
 
@@ -39,12 +39,12 @@ def command(
     How much a sample's difference varies is taken from past runs (--runs, else those of the suite
     in reports/), and where there are none it is assumed, and said to be.
     """
-    from evalkit import extensions, runner
+    from evalkit import plugins, runner
     from evalkit import suite as suites
-    from evalkit.tables import table_to_markdown, table_to_text
+    from evalkit.draw import table_to_markdown, table_to_text
 
     file = suites.locate(suite)
-    loaded = suites.load(file, (), extensions)
+    loaded = suites.load(file, (), plugins)
     origin = runner.Origin(suite, file.parent, suites.find_workspace(suite), ("evalkit", "power"))
     past = _past(runs, origin, loaded.name)
     selection = runner.Selection(split(only), (), limit)
@@ -78,7 +78,7 @@ def _past(runs: Sequence[Path], origin: Origin, name: str) -> list[Run]:
 
 
 def _table(rows: Sequence[PowerRow]) -> Table:
-    from evalkit.tables import Column, Table
+    from evalkit.draw import Column, Table
 
     columns = (
         Column("", header=True),
@@ -103,7 +103,7 @@ def _table(rows: Sequence[PowerRow]) -> Table:
 
 def _row(row: PowerRow) -> tuple[Cell, ...]:
     from evalkit.compare.words import figure_label, metric_words
-    from evalkit.tables import Cell, count, figure
+    from evalkit.draw import Cell, count, figure
 
     def shown(value: float | None) -> Cell:
         return Cell(value, figure(value, row.unit))
@@ -124,7 +124,7 @@ def _row(row: PowerRow) -> tuple[Cell, ...]:
 
 def _warning(row: PowerRow) -> str:
     from evalkit.compare.words import figure_label
-    from evalkit.tables import figure
+    from evalkit.draw import figure
 
     unit = "samples" if row.n == row.n_clusters else "units"
     needed = f"; {row.needed:,} {unit} would do" if row.needed else ""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from evalkit.cli.counting import Counts, Key, Row
-from evalkit.types import Record, Reply, Request
+from evalkit.core import Record, Reply, Request
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -18,8 +18,8 @@ from evalkit.errors import SuiteError
 
 if TYPE_CHECKING:
     from evalkit.cli.progress import Bars, Lines
+    from evalkit.core.specs import Suite
     from evalkit.runner import Origin, Plan, Result, Selection
-    from evalkit.specs import Suite
 
 __all__ = ["command"]
 
@@ -82,7 +82,7 @@ def command(**given: Any) -> int:
 
 
 def _load(given: _Options) -> tuple[Suite, Origin]:
-    from evalkit import extensions
+    from evalkit import plugins
     from evalkit import suite as suites
     from evalkit.importers.names import unknown_names
     from evalkit.runner import Origin
@@ -96,10 +96,10 @@ def _load(given: _Options) -> tuple[Suite, Origin]:
             raise SuiteError("--base and --adapter go together: what is merged into what?")
         mapping = suites.preset(base, adapter)
         label = f"--base {base} --adapter {adapter}"
-        loaded = suites.load_mapping(mapping, label, overrides, extensions)
+        loaded = suites.load_mapping(mapping, label, overrides, plugins)
         return loaded, Origin(label, Path.cwd(), suites.find_workspace(), command_line)
     path = suites.locate(suite)
-    loaded = suites.load(path, overrides, extensions, unknown_names)
+    loaded = suites.load(path, overrides, plugins, unknown_names)
     return loaded, Origin(suite, path.parent, suites.find_workspace(suite), command_line)
 
 

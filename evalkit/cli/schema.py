@@ -12,7 +12,7 @@ __all__ = ["command"]
 @click.command("schema")
 def command() -> None:
     """Print the JSON Schema of suites, with the fields of every engine, judge and benchmark."""
-    from evalkit import extensions
+    from evalkit import plugins
     from evalkit import suite as suites
 
-    click.echo(json.dumps(suites.json_schema(extensions), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(suites.json_schema(plugins), indent=2, ensure_ascii=False))

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from evalkit.draw import Table
     from evalkit.history import Series
     from evalkit.report import Block, Section
-    from evalkit.tables import Table
 
 __all__ = ["trend"]
 

@@ -104,14 +104,14 @@ class _Listener:
 
     def note(self, text: str) -> None:
         """On the error stream, as progress is."""
-        from evalkit.tables import one_line, visible
+        from evalkit.draw import one_line, visible
 
         click.echo(one_line(visible(text)), err=True)
 
     def decided(self, plan: Plan, look: Look, result: GateResult) -> None:
         """The gate's lines, and what they cost."""
         from evalkit import gate, watch
-        from evalkit.tables import one_line, visible
+        from evalkit.draw import one_line, visible
 
         shown = [one_line(visible(watch.look_words(look, plan))), *gate.gate_lines(result)]
         click.echo("\n".join([*shown, ""]), err=self._asked.as_json)

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from evalkit.compare.words import metric_words
+from evalkit.core import Estimate, Json, Metric, Run
+from evalkit.draw import count, figure
 from evalkit.store.codec import CodecError, decode
-from evalkit.tables import count, figure
-from evalkit.types import Estimate, Json, Metric, Run
 
 __all__ = ["disagreements"]
 

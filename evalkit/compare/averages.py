@@ -1,6 +1,6 @@
 """Averages over tasks, compared and estimated: a leaderboard's, a group's, a score against chance.
 
-What is averaged is declared by the benchmark (`protocols.Average`) and stands in the manifest, so
+What is averaged is declared by the benchmark (`core.Average`) and stands in the manifest, so
 that stored runs compare without their benchmark; how is in `benchmarks/_averages.py`.  Documents
 are paired task by task.
 """
@@ -21,9 +21,9 @@ from evalkit.benchmarks._averages import (
     unit,
     values_of,
 )
-from evalkit.protocols import Average
+from evalkit.core import Comparison, Estimate, Record
+from evalkit.core.protocols import Average
 from evalkit.stats import Mean, Stratified, average_of_tasks, mean_estimate
-from evalkit.types import Comparison, Estimate, Record
 
 __all__ = ["average_comparisons", "average_estimates", "tasks_below"]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from evalkit.compare.doubts import Damage, damages, weak_judges
 from evalkit.compare.sides import Part
 from evalkit.compare.words import benchmark_label, has_direction
-from evalkit.types import Run
+from evalkit.core import Run
 
 __all__ = [
     "Cautions",

@@ -14,9 +14,9 @@ from evalkit.compare.headline import averages_of_entry, primary
 from evalkit.compare.rows import Row
 from evalkit.compare.sides import find, metrics_of, run_names
 from evalkit.compare.words import benchmark_label, figure_label, metric_words, task_label
+from evalkit.core import Estimate, Json, Metric, Run
+from evalkit.draw import figure
 from evalkit.store.codec import decode
-from evalkit.tables import figure
-from evalkit.types import Estimate, Json, Metric, Run
 
 __all__ = ["damaged", "missing", "only_published", "without_samples"]
 

@@ -8,8 +8,8 @@ from evalkit.compare.claim_text import Ambiguous, Names, Place
 from evalkit.compare.headline import own_figure
 from evalkit.compare.sides import Part, averages_of, find, metrics_of, names
 from evalkit.compare.words import benchmark_label, figure_label, metric_words, task_label
-from evalkit.protocols import Average
-from evalkit.types import Estimate, Run
+from evalkit.core import Estimate, Run
+from evalkit.core.protocols import Average
 
 __all__ = ["claim_names", "published"]
 

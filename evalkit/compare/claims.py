@@ -46,10 +46,10 @@ from evalkit.compare.words import (
     unit_text,
     verdict,
 )
+from evalkit.core import Comparison, Json, Run
+from evalkit.draw import difference, figure, p_value
 from evalkit.errors import ComparisonError
 from evalkit.stats import MarginRule, holm, intersection_union, non_inferiority, one_sided
-from evalkit.tables import difference, figure, p_value
-from evalkit.types import Comparison, Json, Run
 
 __all__ = ["ClaimResult", "check_claim"]
 

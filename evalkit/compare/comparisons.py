@@ -8,10 +8,10 @@ from types import MappingProxyType
 
 from evalkit.compare.averages import average_comparisons
 from evalkit.compare.scores import Cell, Metrics, cells, check, models
+from evalkit.core import Comparison, Record
+from evalkit.core.protocols import Average
 from evalkit.errors import ComparisonError
-from evalkit.protocols import Average
 from evalkit.stats import paired_difference
-from evalkit.types import Comparison, Record
 
 __all__ = ["compare_cell", "comparisons", "degrees", "is_hardly_known"]
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from evalkit.compare.agreement import disagreements
-from evalkit.types import Run
+from evalkit.core import Run
 
 __all__ = ["Damage", "damages", "doubts", "weak_judges"]
 

@@ -6,8 +6,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from evalkit.compare.scores import SCALES, Cell, Metrics, cells, check, models
+from evalkit.core import Estimate, Metric, Record
 from evalkit.stats import Mean, is_binary, mean_estimate, proportion_estimate
-from evalkit.types import Estimate, Metric, Record
 
 __all__ = ["estimates"]
 

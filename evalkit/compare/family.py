@@ -15,8 +15,8 @@ from evalkit.compare.headline import headline_of_entry
 from evalkit.compare.ranking import Floor
 from evalkit.compare.rows import Row, restated, stated
 from evalkit.compare.sides import run_names
+from evalkit.core import Comparison, Run
 from evalkit.stats import holm
-from evalkit.types import Comparison, Run
 
 __all__ = ["Family", "family", "floors", "stated_rows"]
 

@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalkit.compare.sides import Part, find, metrics_of
+from evalkit.core import Json, Run
 from evalkit.errors import ComparisonError
-from evalkit.types import Json, Run
 
 __all__ = ["Difference", "allowed_fields", "check", "differences", "settings"]
 

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from evalkit.compare.averages import tasks_below
-from evalkit.protocols import Average
+from evalkit.core import Json, Metric
+from evalkit.core.protocols import Average
 from evalkit.store.codec import decode
-from evalkit.types import Json, Metric
 
 __all__ = ["averages_of_entry", "headline_of_entry", "headlines", "own_figure", "primary"]
 

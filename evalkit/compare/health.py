@@ -10,8 +10,8 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+from evalkit.core import Judgment, Record
 from evalkit.stats import mean_estimate
-from evalkit.types import Judgment, Record
 
 __all__ = ["JudgeHealth", "judge_health"]
 

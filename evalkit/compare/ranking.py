@@ -16,8 +16,8 @@ from typing import TypeAlias
 
 from evalkit.compare.comparisons import compare_cell
 from evalkit.compare.scores import Metrics, cells
+from evalkit.core import Comparison, Record
 from evalkit.stats import holm
-from evalkit.types import Comparison, Record
 
 __all__ = ["Contrast", "Floor", "Pairing", "Place", "Ranking", "rank", "rankings"]
 

@@ -19,9 +19,9 @@ from evalkit.compare.comparisons import degrees
 from evalkit.compare.scores import Metrics, cells
 from evalkit.compare.sides import Part, Side
 from evalkit.compare.words import benchmark_label
-from evalkit.protocols import Average
+from evalkit.core import Comparison, Record, Score
+from evalkit.core.protocols import Average
 from evalkit.stats import Noise, run_noise, widened
-from evalkit.types import Comparison, Record, Score
 
 __all__ = ["Repeated", "merged", "unvaried", "with_noise"]
 

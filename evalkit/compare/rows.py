@@ -22,10 +22,10 @@ from evalkit.compare.repeats import Repeated, merged, with_noise
 from evalkit.compare.scores import Metrics
 from evalkit.compare.sides import Part, Side, averages_of, find, fingerprint_of, metrics_of
 from evalkit.compare.words import Verdict, row_label, sentence, verdict
+from evalkit.core import Comparison, Json, Metric, Record, Run
 from evalkit.errors import ComparisonError
 from evalkit.stats import holm, minimum_detectable_effect
 from evalkit.store.codec import encode
-from evalkit.types import Comparison, Json, Metric, Record, Run
 
 __all__ = ["Options", "Row", "compare", "compare_sides", "resolved", "restated", "stated"]
 

@@ -9,8 +9,8 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from evalkit.core import Metric, Record
 from evalkit.errors import BenchmarkError
-from evalkit.types import Metric, Record
 
 __all__ = ["SCALES", "Cell", "Metrics", "Part", "cells", "check", "models"]
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalkit.compare.headline import averages_of_entry
+from evalkit.core import Json, Metric, Record, Run
+from evalkit.core.protocols import Average
 from evalkit.errors import ComparisonError
-from evalkit.protocols import Average
-from evalkit.types import Json, Metric, Record, Run
 
 __all__ = [
     "Part",

@@ -14,8 +14,8 @@ from types import MappingProxyType
 
 from evalkit.compare.ranking import Contrast, Floor, Ranking, rank
 from evalkit.compare.scores import Metrics
+from evalkit.core import Record
 from evalkit.stats import BradleyTerry, Game, bradley_terry, strength_difference
-from evalkit.types import Record
 
 __all__ = ["ELO", "Strengths", "games", "strengths"]
 

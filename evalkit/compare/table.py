@@ -16,7 +16,7 @@ from evalkit.compare.words import (
     metric_words,
     tone,
 )
-from evalkit.tables import Cell, Column, Group, Table, count, difference, p_value
+from evalkit.draw import Cell, Column, Group, Table, count, difference, p_value
 
 __all__ = ["corrected_text", "notes", "rows_table", "weak_notes"]
 

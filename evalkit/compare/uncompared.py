@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias
 from evalkit.compare.rows import Options
 from evalkit.compare.sides import Side, find, metrics_of
 from evalkit.compare.words import benchmark_label
-from evalkit.tables import count
-from evalkit.types import Json, Run
+from evalkit.core import Json, Run
+from evalkit.draw import count
 
 __all__ = ["Uncompared", "uncompared"]
 

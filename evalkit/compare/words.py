@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias
 
 from evalkit.compare.comparisons import degrees, is_hardly_known
 from evalkit.compare.scores import SCALES
-from evalkit.tables import MISSING, Tone, count, difference, interval
-from evalkit.types import Comparison, Estimate
+from evalkit.core import Comparison, Estimate
+from evalkit.draw import MISSING, Tone, count, difference, interval
 
 __all__ = [
     "ALL_AGREE",

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.core import Json
 from evalkit.errors import DataError, did_you_mean
-from evalkit.types import Json
 
 __all__ = ["Dataset", "read_jsonl", "require", "say_missing"]
 

@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evalkit.core import Json
+from evalkit.core.protocols import DataPlaces
 from evalkit.data import fetching
 from evalkit.errors import DataError
-from evalkit.protocols import DataPlaces
-from evalkit.types import Json
 
 __all__ = [
     "LocalFiles",

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from evalkit.core import Json
+from evalkit.core.protocols import DataPlaces
 from evalkit.data import fetching, hubsets
 from evalkit.data.catalogue import Entry, entries, entry, is_known
 from evalkit.data.files import Dataset, read_jsonl
 from evalkit.errors import DataError, did_you_mean
-from evalkit.protocols import DataPlaces
-from evalkit.types import Json
 
 __all__ = [
     "Found",

@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from evalkit.core import Json
+from evalkit.core.protocols import DataPlaces
 from evalkit.data import hubsets
 from evalkit.data.catalogue import entry
 from evalkit.data.hubsets import TaskData
 from evalkit.data.resolve import Found, local, require_available
 from evalkit.errors import DataError
-from evalkit.protocols import DataPlaces
-from evalkit.types import Json
 
 __all__ = ["copy_local", "nltk_folder", "pulled", "task_data"]
 

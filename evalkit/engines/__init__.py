@@ -1,4 +1,4 @@
-"""Engines answer requests; one file each (see `protocols.Engine`).
+"""Engines answer requests; one file each (see `core.Engine`).
 
     vllm, transformers    load weights themselves
     openai                asks a server; `recorded` and `fake` ask nobody

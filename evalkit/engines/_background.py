@@ -9,8 +9,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
+from evalkit.core import Job, Reply, Request
 from evalkit.errors import EngineError, RequestFailed
-from evalkit.types import Job, Reply, Request
 
 __all__ = ["Background"]
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 from itertools import count
 from typing import ClassVar
 
+from evalkit.core import Completion, Job, Json, Rendered, Reply, Request
+from evalkit.core.protocols import CompletionCache, Engine
 from evalkit.engines._order import answer_lengths, expecting, length_names
 from evalkit.errors import EngineError
-from evalkit.protocols import CompletionCache, Engine
-from evalkit.types import Completion, Job, Json, Rendered, Reply, Request
 
 __all__ = ["CachedEngine"]
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from evalkit.types import Json, Request
+from evalkit.core import Json, Request
 
 __all__ = ["request_digest"]
 

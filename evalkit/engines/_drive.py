@@ -1,6 +1,6 @@
 """The loop that runs flows on engines; the only caller of `Engine.open`, `poll` and `close`.
 
-A flow (`types.Flow`) yields requests and receives completions; an engine has `submit` and
+A flow (`core.Flow`) yields requests and receives completions; an engine has `submit` and
 `poll`.  `drive` stands between them: it starts every flow before the first poll, so that an
 engine can plan over all it will be asked, and resumes a flow the moment its own answers are in.
 
@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Generic, TypeVar
 
+from evalkit.core import Completion, Flow, Job, Observer, Reply, Request
+from evalkit.core.protocols import Engine
 from evalkit.errors import BenchmarkError, EngineError, RequestFailed
-from evalkit.protocols import Engine
-from evalkit.types import Completion, Flow, Job, Observer, Reply, Request
 
 __all__ = ["drive"]
 

@@ -28,10 +28,10 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
+from evalkit.core import Json, Reply
 from evalkit.engines._budget import Budget
 from evalkit.engines._text import sayable
 from evalkit.errors import FailureStatus, RequestFailed
-from evalkit.types import Json, Reply
 
 __all__ = ["Parsed", "Question", "Retries", "Sender"]
 

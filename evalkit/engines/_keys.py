@@ -11,8 +11,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 
+from evalkit.core import Json, Request
 from evalkit.engines._rendering import Tokens
-from evalkit.types import Json, Request
 
 __all__ = ["digest", "request_key", "sampling_seed"]
 

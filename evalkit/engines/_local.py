@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from evalkit.core import Json, PreparedModel, Rendered, Request
 from evalkit.engines._keys import request_key
 from evalkit.engines._rendering import Renderer
 from evalkit.engines._scoring import Pair, rolling_windows
-from evalkit.types import Json, PreparedModel, Rendered, Request
 
 __all__ = ["LocalEngine", "cuda_present", "give_back_memory", "package_version", "top"]
 

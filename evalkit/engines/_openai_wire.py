@@ -12,10 +12,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from evalkit.core import Completion, Json, Message, Reply, Request
 from evalkit.engines._http import Parsed, Question
 from evalkit.engines._text import cut
 from evalkit.errors import RequestFailed
-from evalkit.types import Completion, Json, Message, Reply, Request
 
 __all__ = ["question"]
 

@@ -20,7 +20,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evalkit.types import Completion, Message, Request
+from evalkit.core import Completion, Message, Request
 
 __all__ = ["answer_lengths", "cautious", "expecting", "length_names", "work_order"]
 

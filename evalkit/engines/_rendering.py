@@ -31,9 +31,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from evalkit.core import Message, PreparedModel, Rendered, Request
 from evalkit.engines._text import sayable
 from evalkit.errors import ModelError, RequestFailed
-from evalkit.types import Message, PreparedModel, Rendered, Request
 
 __all__ = ["Ids", "Renderer", "Tokens", "context_window"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evalkit.types import Request
+from evalkit.core import Request
 
 __all__ = ["choose", "most_likely"]
 

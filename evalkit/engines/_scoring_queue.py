@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
+from evalkit.core import Completion, Reply
 from evalkit.engines._context_plan import Answer, Ask
 from evalkit.engines._scoring import Cost, Pair, Scoring
 from evalkit.errors import RequestFailed
-from evalkit.types import Completion, Reply
 
 __all__ = ["Part", "ScoringQueue"]
 

@@ -13,11 +13,11 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from evalkit.core import Request
 from evalkit.engines._context_plan import Answer, Ask
 from evalkit.engines._keys import sampling_seed
 from evalkit.engines._local import give_back_memory
 from evalkit.errors import RequestFailed
-from evalkit.types import Request
 
 __all__ = [
     "ask_parameters",

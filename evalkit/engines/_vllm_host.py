@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from weakref import WeakSet, WeakValueDictionary
 
+from evalkit.core import Json
 from evalkit.errors import EngineError
-from evalkit.types import Json
 
 __all__ = ["Host", "Tenant", "shared_host"]
 

@@ -18,8 +18,8 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from evalkit.core import Json, KnownPrompt, UnmergedAdapter
 from evalkit.errors import EngineError
-from evalkit.types import Json, KnownPrompt, UnmergedAdapter
 
 __all__ = ["adapter_check", "lora_request"]
 

@@ -29,11 +29,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from evalkit.core import Completion, Job, Json, PreparedModel, Rendered, Reply, Request
+from evalkit.core.specs import EngineSpec
 from evalkit.engines._digest import request_digest
 from evalkit.engines._text import cut
 from evalkit.errors import EngineError, RequestFailed
-from evalkit.specs import EngineSpec
-from evalkit.types import Completion, Job, Json, PreparedModel, Rendered, Reply, Request
 
 __all__ = ["FakeEngine", "FakeSpec"]
 

@@ -27,11 +27,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from evalkit.core import Job, Json, PreparedModel, Rendered, Reply, Request
+from evalkit.core.specs import EngineSpec
 from evalkit.engines._budget import PRICES, Budget
 from evalkit.engines._digest import request_digest
 from evalkit.errors import RequestFailed, SuiteError
-from evalkit.specs import EngineSpec
-from evalkit.types import Job, Json, PreparedModel, Rendered, Reply, Request
 
 if TYPE_CHECKING:
     from evalkit.engines._background import Background

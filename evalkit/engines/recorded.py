@@ -12,10 +12,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from evalkit.core import Job, Json, PreparedModel, Rendered, Reply, Request
+from evalkit.core.specs import EngineSpec
 from evalkit.engines._digest import request_digest
 from evalkit.errors import RequestFailed
-from evalkit.specs import EngineSpec
-from evalkit.types import Job, Json, PreparedModel, Rendered, Reply, Request
 
 __all__ = ["Recorded", "RecordedSpec"]
 

@@ -23,6 +23,8 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from evalkit.core import Completion, Job, Json, PreparedModel, Reply, Request
+from evalkit.core.specs import Dtype, EngineSpec
 from evalkit.engines._keys import sampling_seed
 from evalkit.engines._local import (
     LocalEngine,
@@ -37,8 +39,6 @@ from evalkit.engines._text import cut
 from evalkit.engines._tree import Forest, Scored
 from evalkit.engines._tree_pass import TreePass, difference, sharing
 from evalkit.errors import EngineError, RequestFailed
-from evalkit.specs import Dtype, EngineSpec
-from evalkit.types import Completion, Job, Json, PreparedModel, Reply, Request
 
 __all__ = ["TransformersEngine", "TransformersSpec"]
 

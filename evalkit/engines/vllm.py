@@ -24,6 +24,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from evalkit.core import Completion, Job, Json, PreparedModel, Reply, Request
+from evalkit.core.specs import Dtype, EngineSpec
 from evalkit.engines._context_plan import MAX_LABELS
 from evalkit.engines._local import LocalEngine, cuda_present, package_version, top
 from evalkit.engines._order import work_order
@@ -43,8 +45,6 @@ from evalkit.engines._vllm import (
 from evalkit.engines._vllm_host import Host, shared_host
 from evalkit.engines._vllm_lora import adapter_check, lora_request
 from evalkit.errors import EngineError, RequestFailed
-from evalkit.specs import Dtype, EngineSpec
-from evalkit.types import Completion, Job, Json, PreparedModel, Reply, Request
 
 __all__ = ["VllmEngine", "VllmSpec"]
 
@@ -260,7 +260,7 @@ class VllmEngine(LocalEngine):
         return self._checks
 
     def work(self) -> Mapping[str, int]:
-        """Prompt tokens of log-likelihoods, planned and computed; see `protocols.Planned`."""
+        """Prompt tokens of log-likelihoods, planned and computed; see `core.Planned`."""
         return self._scoring.work()
 
     def _sort_queued(self) -> None:

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from evalkit.compare import Options, names
 from evalkit.compare.words import benchmark_label
+from evalkit.core import Run
 from evalkit.errors import DataError
 from evalkit.evidence.figures import Figure, of_pair, of_runs
 from evalkit.evidence.numbers import Printed, printed
-from evalkit.types import Run
 
 __all__ = ["find"]
 

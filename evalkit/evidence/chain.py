@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.core import Comparison, Estimate, Json, Judgment, Record, Run
 from evalkit.evidence.figures import Figure
 from evalkit.evidence.places import where_made
 from evalkit.evidence.recomputing import Recomputed, is_published, is_recorded
 from evalkit.store.codec import encode
-from evalkit.types import Comparison, Estimate, Json, Judgment, Record, Run
 
 __all__ = ["Chain", "chain", "records_behind"]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from evalkit.compare import Options, compare
 from evalkit.compare.cautions import Cautions
 from evalkit.compare.sides import Part
-from evalkit.tables import difference, figure, interval
-from evalkit.types import Comparison, Estimate, Json, Run
+from evalkit.core import Comparison, Estimate, Json, Run
+from evalkit.draw import difference, figure, interval
 
 __all__ = ["Figure", "of_pair", "of_runs", "primary"]
 

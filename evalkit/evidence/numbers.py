@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from evalkit.core import Comparison
 from evalkit.evidence.figures import Figure
-from evalkit.types import Comparison
 
 __all__ = ["Printed", "printed"]
 

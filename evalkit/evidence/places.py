@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evalkit.types import Run
+from evalkit.core import Run
 
 __all__ = ["where_made"]
 

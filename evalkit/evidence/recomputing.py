@@ -9,9 +9,9 @@ from typing import Literal, TypeAlias
 
 from evalkit import compare
 from evalkit.compare.scores import Metrics
+from evalkit.core import Comparison, Estimate, Json, Metric, Record, Run
 from evalkit.errors import ComparisonError, EvalkitError
 from evalkit.evidence.figures import Figure
-from evalkit.types import Comparison, Estimate, Json, Metric, Record, Run
 
 __all__ = ["Extra", "Recomputed", "is_published", "is_recorded", "metrics_of_run", "recompute"]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from evalkit.compare.words import unit_text
+from evalkit.core import Json
+from evalkit.draw import MISSING, count, one_line, visible
 from evalkit.evidence.chain import Chain
-from evalkit.tables import MISSING, count, one_line, visible
-from evalkit.types import Json
 
 __all__ = ["chain_lines"]
 

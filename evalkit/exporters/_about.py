@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from evalkit.core import Estimate, Json, Run
+from evalkit.core.frames import encodable
 from evalkit.errors import ExportError
 from evalkit.store import started
-from evalkit.types import Estimate, Json, Run
-from evalkit.types.frames import encodable
 
 __all__ = [
     "add",

@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from evalkit.core import Json, Judgment, Record, Run
 from evalkit.exporters import _about as about
-from evalkit.types import Json, Judgment, Record, Run
 
 __all__ = ["Pair", "judged_pairs", "model_pairs"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
+from evalkit.core import Estimate, Json, Run
 from evalkit.exporters import _about as about
-from evalkit.types import Estimate, Json, Run
 
 __all__ = ["judges_of", "result"]
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from evalkit.core import Json, Message, Outcome, Record
 from evalkit.exporters._about import text
-from evalkit.types import Json, Message, Outcome, Record
 
 __all__ = ["sample_rows"]
 

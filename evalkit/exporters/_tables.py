@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from evalkit.specs import ExportSpec
-from evalkit.types import Json
-from evalkit.types.frames import columns_of
+from evalkit.core import Json
+from evalkit.core.frames import columns_of
+from evalkit.core.specs import ExportSpec
 
 __all__ = ["TableName", "TablesSpec", "package"]
 

@@ -29,12 +29,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from evalkit.core import Json, Run
+from evalkit.core.protocols import Exported
+from evalkit.core.specs import ExportSpec
 from evalkit.errors import ExportError
 from evalkit.exporters import _about as about
 from evalkit.exporters._argilla_pairs import Pair, judged_pairs, model_pairs
-from evalkit.protocols import Exported
-from evalkit.specs import ExportSpec
-from evalkit.types import Json, Run
 
 __all__ = ["Argilla", "ArgillaSpec"]
 

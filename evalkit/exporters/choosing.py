@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from evalkit import extensions
+from evalkit import plugins
 from evalkit.compare.doubts import doubts
+from evalkit.core import Json, Run
+from evalkit.core.protocols import Exported, Exporter
+from evalkit.core.specs import ExportSpec
 from evalkit.errors import ExportError
-from evalkit.protocols import Exported, Exporter
-from evalkit.specs import ExportSpec
 from evalkit.store import write_file
-from evalkit.types import Json, Run
 
 __all__ = ["export", "settings", "write"]
 
@@ -32,7 +32,7 @@ def export(runs: Sequence[Run], spec: ExportSpec, kind: str) -> Exported:
             model that is in none of them.
         UnknownTypeError: no such form.
     """
-    exporter: Exporter = extensions.find("exporters", kind).cls(spec)
+    exporter: Exporter = plugins.find("exporters", kind).cls(spec)
     for run in runs:
         if not run.manifest.get("sealed"):
             raise ExportError(
@@ -65,7 +65,7 @@ def settings(kind: str, given: Mapping[str, Json]) -> ExportSpec:
         ExportError: a setting it does not have, or a value that does not fit.
         UnknownTypeError: no such form.
     """
-    spec = extensions.find("exporters", kind).spec
+    spec = plugins.find("exporters", kind).spec
     assert spec is not None
     assert issubclass(spec, ExportSpec)
     try:

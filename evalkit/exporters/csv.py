@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
+from evalkit.core import Run
+from evalkit.core.frames import Row, columns_of, rows
+from evalkit.core.protocols import Exported
+from evalkit.draw import defused, formula_note, is_formula
 from evalkit.exporters._tables import TablesSpec, package
-from evalkit.protocols import Exported
-from evalkit.tables import defused, formula_note, is_formula
-from evalkit.types import Run
-from evalkit.types.frames import Row, columns_of, rows
 
 __all__ = ["Csv", "CsvSpec"]
 

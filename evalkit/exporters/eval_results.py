@@ -27,13 +27,13 @@ from evalkit import card
 from evalkit.card.index import Chosen
 from evalkit.compare.doubts import doubts
 from evalkit.compare.words import level_text
+from evalkit.core import Estimate, Run
+from evalkit.core.protocols import Exported
+from evalkit.core.specs import ExportSpec
+from evalkit.draw import count, interval
 from evalkit.errors import ExportError
 from evalkit.exporters import _about as about
 from evalkit.exporters._hub_benchmarks import ALIASES, REASONS, REGISTERED
-from evalkit.protocols import Exported
-from evalkit.specs import ExportSpec
-from evalkit.tables import count, interval
-from evalkit.types import Estimate, Run
 
 __all__ = ["EvalResults", "EvalResultsSpec"]
 

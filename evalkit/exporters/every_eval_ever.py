@@ -32,12 +32,12 @@ from pydantic import Field
 
 from evalkit.compare.doubts import doubts, weak_judges
 from evalkit.compare.words import has_direction
+from evalkit.core import Estimate, Json, Run
+from evalkit.core.protocols import Exported
+from evalkit.core.specs import ExportSpec
 from evalkit.errors import ExportError
 from evalkit.exporters import _about as about
 from evalkit.exporters._every_eval_ever_results import judges_of, result
-from evalkit.protocols import Exported
-from evalkit.specs import ExportSpec
-from evalkit.types import Estimate, Json, Run
 
 __all__ = ["EveryEvalEver", "EveryEvalEverSpec"]
 

@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+from evalkit.core import Run
+from evalkit.core.frames import Row, columns_of, rows
+from evalkit.core.protocols import Exported
 from evalkit.exporters._tables import TablesSpec, package
-from evalkit.protocols import Exported
-from evalkit.types import Run
-from evalkit.types.frames import Row, columns_of, rows
 
 __all__ = ["Json", "JsonSpec"]
 

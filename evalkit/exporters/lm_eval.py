@@ -24,12 +24,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
+from evalkit.core import Estimate, Json, Record, Run
+from evalkit.core.protocols import Exported
+from evalkit.core.specs import ExportSpec
 from evalkit.errors import ExportError
 from evalkit.exporters import _about as about
 from evalkit.exporters._lm_eval_samples import sample_rows
-from evalkit.protocols import Exported
-from evalkit.specs import ExportSpec
-from evalkit.types import Estimate, Json, Record, Run
 
 __all__ = ["LmEval", "LmEvalSpec"]
 

@@ -10,10 +10,10 @@ import io
 from collections.abc import Sequence
 from typing import ClassVar
 
+from evalkit.core import Run
+from evalkit.core.frames import columns_of, frame
+from evalkit.core.protocols import Exported
 from evalkit.exporters._tables import TableName, TablesSpec, package
-from evalkit.protocols import Exported
-from evalkit.types import Run
-from evalkit.types.frames import columns_of, frame
 
 __all__ = ["Parquet", "ParquetSpec"]
 

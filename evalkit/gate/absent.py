@@ -13,9 +13,9 @@ from evalkit.compare import Side
 from evalkit.compare.headline import averages_of_entry, headline_of_entry
 from evalkit.compare.scores import Part as Sample
 from evalkit.compare.scores import cells
+from evalkit.core import Metric, Run
 from evalkit.gate.decisions import Decision, GateResult
 from evalkit.store.codec import decode
-from evalkit.types import Metric, Run
 
 __all__ = ["described"]
 

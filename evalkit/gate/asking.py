@@ -11,12 +11,12 @@ from pathlib import Path
 
 from evalkit import compare, store
 from evalkit.compare import Side
+from evalkit.core import UNANSWERED, Run
+from evalkit.core.specs import GateSpec
 from evalkit.errors import ComparisonError, SuiteError
 from evalkit.gate.absent import described
 from evalkit.gate.decisions import GateResult, Policy, decide
 from evalkit.gate.pinned import read_pinned
-from evalkit.specs import GateSpec
-from evalkit.types import UNANSWERED, Run
 
 __all__ = ["Baseline", "expected", "gate_run", "policy_of", "read_baseline"]
 

@@ -17,7 +17,8 @@ from typing import Literal, TypeAlias
 from evalkit.compare import Row
 from evalkit.compare.comparisons import degrees, is_hardly_known
 from evalkit.compare.words import covers_scale, figure_label, units_text
-from evalkit.specs import GateSpec
+from evalkit.core import Comparison, Json
+from evalkit.core.specs import GateSpec
 from evalkit.stats import (
     MarginRule,
     Verdict,
@@ -26,7 +27,6 @@ from evalkit.stats import (
     unit_variance,
     units_for_margin,
 )
-from evalkit.types import Comparison, Json
 
 __all__ = ["Decision", "GateResult", "Policy", "decide"]
 

@@ -6,9 +6,9 @@ holds 65,536 characters (docs.github.com, workflow commands and REST API).
 
 from __future__ import annotations
 
+from evalkit.draw import one_line, visible
 from evalkit.gate.decisions import GateResult
 from evalkit.gate.table import gate_headline, gate_markdown, gate_warnings
-from evalkit.tables import one_line, visible
 
 __all__ = ["MARKER", "comment", "job_summary", "workflow_commands"]
 

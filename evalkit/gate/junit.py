@@ -11,9 +11,9 @@ import re
 from xml.etree import ElementTree as ET
 
 from evalkit.compare.words import TOO_WIDE, metric_words
+from evalkit.draw import difference, figure
 from evalkit.gate.decisions import Decision, GateResult
 from evalkit.gate.table import gate_bounds, gate_headline, gate_warnings
-from evalkit.tables import difference, figure
 
 __all__ = ["junit"]
 

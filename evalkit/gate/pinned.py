@@ -5,7 +5,7 @@
      "records": {BENCHMARK: [[task, sample, category, cluster, status, [[metric, part, value]]]]}}
 
 A record has a seventh entry, {metric: values}, where an average needs values that are no score
-(`protocols.Average`; IFEval's instructions).  No question and no answer is in it.  `benchmarks` and
+(`core.Average`; IFEval's instructions).  No question and no answer is in it.  `benchmarks` and
 `evidence` are the manifest's entries, so that the comparability guard reads a pinned baseline as it
 reads a run.
 """
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import get_args
 
 from evalkit.compare import averages_of_entry
+from evalkit.core import Json, Outcome, Record, Run, Score, Status
 from evalkit.errors import ComparisonError, DataError
 from evalkit.store import canonical_json
-from evalkit.types import Json, Outcome, Record, Run, Score, Status
 
 __all__ = ["pin", "read_pinned"]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from evalkit.compare.words import COUNTED, TOO_WIDE, metric_words, unit_text, units_text
-from evalkit.gate.decisions import Decision, GateResult
-from evalkit.tables import (
+from evalkit.draw import (
     MISSING,
     Cell,
     Column,
@@ -17,6 +16,7 @@ from evalkit.tables import (
     table_to_text,
     visible,
 )
+from evalkit.gate.decisions import Decision, GateResult
 
 __all__ = [
     "gate_bounds",

@@ -8,10 +8,10 @@ from dataclasses import replace
 from evalkit.compare.scores import cells
 from evalkit.compare.sides import Part
 from evalkit.compare.words import has_direction, unit_text
+from evalkit.draw import count, figure
+from evalkit.draw import difference as shown_difference
 from evalkit.history.series import Point, Series
 from evalkit.stats.selection import Selection, selection_optimism
-from evalkit.tables import count, figure
-from evalkit.tables import difference as shown_difference
 
 __all__ = ["best_of", "best_sentence"]
 

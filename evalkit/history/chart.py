@@ -18,9 +18,9 @@ from html import escape
 from itertools import pairwise
 
 from evalkit.compare.words import level_text
+from evalkit.draw import count, figure, interval, one_line, visible
 from evalkit.history.series import Point, Series
 from evalkit.history.table import series_title
-from evalkit.tables import count, figure, interval, one_line, visible
 
 __all__ = ["chart_svg", "charts_svg"]
 

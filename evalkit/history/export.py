@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from evalkit.core import Comparison, Json
+from evalkit.draw import defused, is_formula, visible
 from evalkit.history.best import best_of
 from evalkit.history.series import Point, Series
-from evalkit.tables import defused, is_formula, visible
-from evalkit.types import Comparison, Json
 
 __all__ = ["CSV_COLUMNS", "formula_cells", "history_csv", "history_json"]
 

@@ -13,8 +13,8 @@ from typing import TypeAlias
 from evalkit.compare.averages import average_estimates
 from evalkit.compare.headline import headlines, primary
 from evalkit.compare.sides import Part, averages_of, metrics_of
+from evalkit.core import Estimate, Metric
 from evalkit.history.places import Checkpoint
-from evalkit.types import Estimate, Metric
 
 __all__ = ["Figure", "Key", "figures_of"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalkit import store
+from evalkit.core import Json, Run
 from evalkit.errors import DataError
 from evalkit.history.order import Step, natural_key, step_of
-from evalkit.types import Json, Run
 
 __all__ = ["Checkpoint", "Found", "checkpoints", "find_runs"]
 

@@ -14,12 +14,12 @@ from evalkit.compare.cautions import Cautions, damage_remarks, is_weak, judge_of
 from evalkit.compare.guard import check
 from evalkit.compare.sides import Part, averages_of
 from evalkit.compare.words import Verdict, verdict
+from evalkit.core import Comparison, Estimate, Metric, Record
+from evalkit.core.protocols import Average
 from evalkit.errors import ComparisonError, DataError
 from evalkit.history.figures import Figure, Key, figures_of
 from evalkit.history.places import Checkpoint
-from evalkit.protocols import Average
 from evalkit.stats import holm
-from evalkit.types import Comparison, Estimate, Metric, Record
 
 __all__ = ["Options", "Point", "Series", "history"]
 

@@ -16,9 +16,8 @@ from evalkit.compare.words import (
     tone,
     unit_text,
 )
-from evalkit.history.best import best_of, best_sentence
-from evalkit.history.series import Point, Series
-from evalkit.tables import (
+from evalkit.core import Comparison
+from evalkit.draw import (
     MISSING,
     Cell,
     Column,
@@ -30,7 +29,8 @@ from evalkit.tables import (
     table_to_text,
     visible,
 )
-from evalkit.types import Comparison
+from evalkit.history.best import best_of, best_sentence
+from evalkit.history.series import Point, Series
 
 __all__ = ["series_lines", "series_table", "series_title", "sparkline"]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from evalkit import data
 from evalkit.benchmarks import _alpaca_scores as rules
+from evalkit.core import Finding, Json
 from evalkit.importers._common import few, named_rows, remark
-from evalkit.types import Finding, Json
 
 __all__ = ["VERSIONS", "Checked", "inspect"]
 

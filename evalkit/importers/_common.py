@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pydantic import TypeAdapter, ValidationError
 
 from evalkit import data
+from evalkit.core import Finding
+from evalkit.core.specs import Name
 from evalkit.errors import DataError, did_you_mean
-from evalkit.specs import Name
-from evalkit.types import Finding
 
 __all__ = ["few", "named_rows", "pairs_of", "pick_models", "remark", "require_name"]
 

@@ -26,8 +26,8 @@ from pathlib import Path
 
 from evalkit import data
 from evalkit.benchmarks._lm_eval_scores import display, number
+from evalkit.core import Finding, Json
 from evalkit.errors import DataError
-from evalkit.types import Finding, Json
 
 __all__ = ["Figure", "Files", "ResultFile", "SampleFile", "read_files"]
 

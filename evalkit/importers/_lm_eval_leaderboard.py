@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from evalkit.benchmarks import _leaderboard as board
 from evalkit.benchmarks import _lm_eval_scores as scoring
+from evalkit.core import Estimate, Finding, Json, Metric
+from evalkit.core.protocols import Average
 from evalkit.importers._common import remark
 from evalkit.importers._lm_eval_files import Figure, ResultFile
 from evalkit.importers._lm_eval_records import Measured
-from evalkit.protocols import Average
-from evalkit.types import Estimate, Finding, Json, Metric
 
 __all__ = ["averages", "declared"]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalkit.benchmarks._lm_eval_scores import jsonable, number, passage_cluster, percent
+from evalkit.core import Finding, Json, Message, Outcome, Record, Score
 from evalkit.importers._common import few, named_rows
 from evalkit.importers._lm_eval_files import SampleFile, scores_of
-from evalkit.types import Finding, Json, Message, Outcome, Record, Score
 
 __all__ = ["Measured", "measured"]
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from evalkit import data
+from evalkit.core import Finding, Json
 from evalkit.importers._common import few, named_rows
 from evalkit.judges._fastchat import read_rating
-from evalkit.types import Finding, Json
 
 __all__ = ["Checked", "inspect", "judge_of"]
 

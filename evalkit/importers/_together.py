@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
+from evalkit.core import Finding, Record
 from evalkit.importers._alpaca_findings import VERSIONS
 from evalkit.importers.evidence import Evidence
-from evalkit.types import Finding, Record
 
 __all__ = ["cross_findings"]
 

@@ -29,12 +29,12 @@ from pathlib import Path
 
 from evalkit import data
 from evalkit.benchmarks import _alpaca_scores as rules
+from evalkit.core import Exchange, Finding, Json, Judgment, Message, Outcome, Record, Score
+from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError
 from evalkit.importers._alpaca_findings import VERSIONS, Checked, inspect
 from evalkit.importers._common import pairs_of, pick_models
 from evalkit.importers.evidence import Evidence, ImportOptions
-from evalkit.protocols import DataPlaces
-from evalkit.types import Exchange, Finding, Json, Judgment, Message, Outcome, Record, Score
 
 __all__ = ["read"]
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit import data
+from evalkit.core import Completion, Json, Sample
 from evalkit.errors import DataError
-from evalkit.types import Completion, Json, Sample
 
 __all__ = ["Answers", "read_answers"]
 

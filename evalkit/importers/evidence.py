@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.protocols import Average, DataPlaces
-from evalkit.types import Estimate, Finding, Json, Metric, Record
+from evalkit.core import Estimate, Finding, Json, Metric, Record
+from evalkit.core.protocols import Average, DataPlaces
 
 __all__ = ["Evidence", "ImportOptions"]
 

@@ -28,9 +28,9 @@ from evalkit.benchmarks import _alpaca_scores as alpaca
 from evalkit.benchmarks import _leaderboard as board
 from evalkit.benchmarks import _mt_bench_scores as mt_bench
 from evalkit.benchmarks._lm_eval_scores import Figure
+from evalkit.core import Estimate
+from evalkit.core.specs import BenchmarkSpec, ModelSpec, PublishedFigure
 from evalkit.errors import DataError, did_you_mean
-from evalkit.specs import BenchmarkSpec, ModelSpec, PublishedFigure
-from evalkit.types import Estimate
 
 __all__ = [
     "board_estimates",

@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import NormalDist
 
 from evalkit.benchmarks import _lm_eval_scores as live
+from evalkit.core import Estimate, Finding, Json, Metric
 from evalkit.errors import DataError
 from evalkit.importers._common import few, remark, require_name
 from evalkit.importers._lm_eval_files import Figure, Files, ResultFile, SampleFile, read_files
@@ -30,7 +31,6 @@ from evalkit.importers._lm_eval_leaderboard import averages, declared
 from evalkit.importers._lm_eval_models import by_model
 from evalkit.importers._lm_eval_records import Measured, measured
 from evalkit.importers.evidence import Evidence, ImportOptions
-from evalkit.types import Estimate, Finding, Json, Metric
 
 __all__ = ["read"]
 

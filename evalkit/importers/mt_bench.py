@@ -22,11 +22,11 @@ from pathlib import Path
 
 from evalkit import data
 from evalkit.benchmarks import _mt_bench_scores as rules
+from evalkit.core import Exchange, Json, Judgment, Message, Outcome, Record, Sample, Score
 from evalkit.errors import DataError
 from evalkit.importers._common import pairs_of, pick_models
 from evalkit.importers._mt_bench_findings import Checked, inspect, judge_of
 from evalkit.importers.evidence import Evidence, ImportOptions
-from evalkit.types import Exchange, Json, Judgment, Message, Outcome, Record, Sample, Score
 
 __all__ = ["read"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from evalkit.core.specs import BenchmarkSpec, ModelSpec
 from evalkit.errors import EvalkitError
-from evalkit.specs import BenchmarkSpec, ModelSpec
 
 __all__ = ["unknown_names"]
 

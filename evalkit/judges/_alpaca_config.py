@@ -27,8 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from evalkit.core import Json, Message
 from evalkit.errors import SuiteError, did_you_mean
-from evalkit.types import Json, Message
 
 __all__ = ["Evaluator", "evaluator", "evaluator_names"]
 

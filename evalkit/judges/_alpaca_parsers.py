@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.types import Completion, Json
+from evalkit.core import Completion, Json
 
 __all__ = ["read"]
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evalkit import data
+from evalkit.core import Message
+from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError
-from evalkit.protocols import DataPlaces
-from evalkit.types import Message
 
 __all__ = ["PROMPTS", "Template", "Templates", "pair_prompt", "read_templates", "single_prompt"]
 

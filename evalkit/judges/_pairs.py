@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from evalkit.core import Exchange, Judgment
 from evalkit.judges._prompt import quote
-from evalkit.types import Exchange, Judgment
 
 __all__ = ["judgment", "question", "unparsable"]
 

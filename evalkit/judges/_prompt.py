@@ -21,7 +21,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from evalkit.types import Exchange, Message
+from evalkit.core import Exchange, Message
 
 __all__ = ["exchange", "prompt_hash", "quote", "sampling_seed"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from evalkit.core import Exchange, Judgment, Message
 from evalkit.judges._prompt import prompt_hash, quote
-from evalkit.types import Exchange, Judgment, Message
 
 __all__ = ["judgment", "probe_hash", "question"]
 

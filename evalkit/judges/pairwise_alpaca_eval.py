@@ -31,12 +31,12 @@ import re
 from collections.abc import Mapping
 from importlib.metadata import version
 
+from evalkit.core import Completion, Exchange, Flow, Json, Judgment, Message, Request
+from evalkit.core.protocols import JudgeContext
+from evalkit.core.specs import JudgeSpec
 from evalkit.judges._alpaca_config import Evaluator, evaluator
 from evalkit.judges._alpaca_parsers import read
 from evalkit.judges._prompt import sampling_seed
-from evalkit.protocols import JudgeContext
-from evalkit.specs import JudgeSpec
-from evalkit.types import Completion, Exchange, Flow, Json, Judgment, Message, Request
 
 __all__ = ["PairwiseAlpacaEval"]
 

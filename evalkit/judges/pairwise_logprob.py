@@ -17,10 +17,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from evalkit.core import Flow, Json, Judgment, Message, Request
+from evalkit.core.specs import JudgeSpec
 from evalkit.judges._pairs import judgment, question, unparsable
 from evalkit.judges._prompt import exchange, prompt_hash
-from evalkit.specs import JudgeSpec
-from evalkit.types import Flow, Json, Judgment, Message, Request
 
 __all__ = ["PairwiseLogprob"]
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from evalkit.core import Exchange, Flow, Json, Judgment, Message, Request
+from evalkit.core.specs import JudgeSpec
 from evalkit.judges._pairs import judgment, question, unparsable
 from evalkit.judges._prompt import prompt_hash, sampling_seed
-from evalkit.specs import JudgeSpec
-from evalkit.types import Exchange, Flow, Json, Judgment, Message, Request
 
 __all__ = ["PairwiseText"]
 

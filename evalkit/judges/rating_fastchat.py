@@ -35,6 +35,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from evalkit.core import Exchange, Flow, Json, Judgment, Message, Request
+from evalkit.core.protocols import JudgeContext
+from evalkit.core.specs import JudgeSpec
 from evalkit.judges._fastchat import read_rating, read_winner
 from evalkit.judges._fastchat_prompts import (
     PROMPTS,
@@ -44,9 +47,6 @@ from evalkit.judges._fastchat_prompts import (
     single_prompt,
 )
 from evalkit.judges._prompt import sampling_seed
-from evalkit.protocols import JudgeContext
-from evalkit.specs import JudgeSpec
-from evalkit.types import Exchange, Flow, Json, Judgment, Message, Request
 
 __all__ = ["FastChatJudge"]
 
@@ -75,7 +75,7 @@ class FastChatJudge:
     def rate(
         self, conversation: Sequence[Message], reference: Sequence[str], part: str
     ) -> Flow[Judgment]:
-        """One request about the last answer (first or second); see `protocols.RatingJudge`.
+        """One request about the last answer (first or second); see `core.RatingJudge`.
 
         Unparsable without a rating from 1 to 10.
         """

@@ -20,10 +20,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from evalkit.core import Flow, Json, Judgment, Message, Request
+from evalkit.core.specs import JudgeSpec
 from evalkit.judges._prompt import exchange
 from evalkit.judges._ratings import judgment, probe_hash, question
-from evalkit.specs import JudgeSpec
-from evalkit.types import Flow, Json, Judgment, Message, Request
 
 __all__ = ["RatingLogprob"]
 

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from evalkit.core import Exchange, Flow, Json, Judgment, Message, Request
+from evalkit.core.specs import JudgeSpec
 from evalkit.judges._fastchat import read_rating
 from evalkit.judges._prompt import sampling_seed
 from evalkit.judges._ratings import judgment, probe_hash, question
-from evalkit.specs import JudgeSpec
-from evalkit.types import Exchange, Flow, Json, Judgment, Message, Request
 
 __all__ = ["RatingText"]
 

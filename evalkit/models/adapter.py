@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.core import Json
 from evalkit.errors import ModelError
 from evalkit.models.checkpoint import read_json, tokenizer_files
 from evalkit.models.fingerprint import FileHashes, digest
 from evalkit.models.sources import Source
-from evalkit.types import Json
 
 __all__ = ["BASE_RECORD", "Adapter", "read_adapter", "write_base_record"]
 

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from evalkit.core import Json
 from evalkit.errors import StoreError
 from evalkit.models.fingerprint import FileHashes
-from evalkit.types import Json
 
 __all__ = [
     "Progress",

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from evalkit.core import Json
 from evalkit.errors import ModelError
-from evalkit.types import Json
 
 __all__ = [
     "check_checkpoint",

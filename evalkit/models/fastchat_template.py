@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from evalkit.core import Message
 from evalkit.errors import ModelError
-from evalkit.types import Message
 
 __all__ = ["fastchat_template", "jinja_literal"]
 

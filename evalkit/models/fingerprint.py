@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
+from evalkit.core import Json
 from evalkit.models.checkpoint import code_files, config_files, tokenizer_files, weight_files
-from evalkit.types import Json
 
 __all__ = ["FileHashes", "digest", "fingerprint", "weights_digest"]
 

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from evalkit.core import Json
 from evalkit.errors import EvalkitError, MergeError, ModelError
 from evalkit.models.adapter import Adapter
 from evalkit.models.base_check import Base
@@ -36,7 +37,6 @@ from evalkit.models.proof import (
     logits_of,
     probe_ids,
 )
-from evalkit.types import Json
 
 __all__ = [
     "MERGER",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
 from evalkit.models.hub import is_cached
 from evalkit.models.sources import check_named, on_hub
-from evalkit.specs import ModelSpec
 
 __all__ = ["missing"]
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from evalkit.core import Json, PreparedModel, UnmergedAdapter
+from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
 from evalkit.models.adapter import read_adapter, write_base_record
 from evalkit.models.base_check import Base, BaseCheck, check_base
@@ -24,8 +26,6 @@ from evalkit.models.merging import MERGER, merge_into, merged_dtype
 from evalkit.models.sources import Source, check_named, resolve
 from evalkit.models.template import choose_template
 from evalkit.models.unmerged import STEPS, describe_into, unmerged_adapter
-from evalkit.specs import ModelSpec
-from evalkit.types import Json, PreparedModel, UnmergedAdapter
 
 __all__ = ["merge", "prepare", "prepare_base", "record_base"]
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from evalkit.core import Json
 from evalkit.errors import ModelError
 from evalkit.models.hub import download
-from evalkit.types import Json
 
 __all__ = ["Source", "check_named", "is_commit", "is_local", "local_path", "on_hub", "resolve"]
 

@@ -12,9 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from evalkit.core import Message
 from evalkit.errors import ModelError
 from evalkit.models.checkpoint import read_json
-from evalkit.types import Message
 
 __all__ = ["choose_template", "own_template", "render"]
 

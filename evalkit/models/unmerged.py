@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evalkit.core import Json, KnownPrompt, UnmergedAdapter
 from evalkit.errors import ModelError
 from evalkit.models.adapter import Adapter
 from evalkit.models.cache import Progress
 from evalkit.models.merge_job import MergedTokenizer, MergeJob, choose_tokenizer, copy_beside
 from evalkit.models.merging import Proved, prove, proving
-from evalkit.types import Json, KnownPrompt, UnmergedAdapter
 
 __all__ = ["STEPS", "describe_into", "unmerged_adapter"]
 
@@ -61,7 +61,7 @@ def unmerged_adapter(stamp: Mapping[str, Json], job: MergeJob) -> UnmergedAdapte
 
 
 def _known(proved: Proved) -> list[dict[str, Json]]:
-    """JSON of `types.KnownPrompt`s: each step a list of (token, log-probability)."""
+    """JSON of `core.KnownPrompt`s: each step a list of (token, log-probability)."""
     found = []
     per_probe = zip(proved.probes, proved.base_steps, proved.merged_steps, strict=True)
     for prompt, base, merged in per_probe:

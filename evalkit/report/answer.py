@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from evalkit.compare import Row
+from evalkit.core import Comparison
+from evalkit.draw import difference
 from evalkit.report.blocks import Answer, Statement, Verdict
 from evalkit.report.health import weakly_judged
 from evalkit.report.view import Measure, View
 from evalkit.report.words import bounds, level_text, measure_label, sentence, unit_text
-from evalkit.tables import difference
-from evalkit.types import Comparison
 
 __all__ = ["Found", "answer", "row_sentence", "statements"]
 

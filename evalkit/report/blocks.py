@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from markupsafe import Markup
 
 from evalkit.compare.words import Verdict
-from evalkit.tables import Table
+from evalkit.draw import Table
 
 __all__ = [
     "Answer",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evalkit.core import Comparison, Estimate
+from evalkit.draw import Cell, Column, Table, count, difference, figure
 from evalkit.report.blocks import Block, Chart
 from evalkit.report.charts import Bar, Bars, BarsGroup, Radar, bars_svg, radar_svg
 from evalkit.report.charts.bars import KINDS
 from evalkit.report.charts.scale import Scale, scale
 from evalkit.report.view import Measure, View
 from evalkit.report.words import level_text, measure_label, metric_label, point_and_interval
-from evalkit.tables import Cell, Column, Table, count, difference, figure
-from evalkit.types import Comparison, Estimate
 
 __all__ = ["category_blocks"]
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from evalkit.compare.cautions import damage_text
+from evalkit.draw import count, percent, share
 from evalkit.report.blocks import Note, Text
 from evalkit.report.health import health_rows, is_local
 from evalkit.report.view import Measure, View
 from evalkit.report.words import UNFINISHED, benchmark_label, measure_label
-from evalkit.tables import count, percent, share
 
 __all__ = ["basis", "judge_line", "missing", "warnings"]
 

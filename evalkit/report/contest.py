@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from evalkit.core import Comparison
+from evalkit.draw import Cell, Column, Group, Table, count, difference, figure, p_value
 from evalkit.report.answer import Found, row_sentence
 from evalkit.report.blocks import Chart
 from evalkit.report.charts import Forest, ForestRow, forest_svg
@@ -24,8 +26,6 @@ from evalkit.report.words import (
     unit_text,
     verdict_words,
 )
-from evalkit.tables import Cell, Column, Group, Table, count, difference, figure, p_value
-from evalkit.types import Comparison
 
 __all__ = ["contest_table", "forests"]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from evalkit.core import Comparison
+from evalkit.draw import Cell, count
 from evalkit.report.browser import samples_link
 from evalkit.report.view import Measure, View
-from evalkit.tables import Cell, count
-from evalkit.types import Comparison
 
 __all__ = ["outcome_cells", "samples_of"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
-from evalkit.tables import Cell, Column, Table, count, significant
-from evalkit.types import Json
+from evalkit.core import Json
+from evalkit.draw import Cell, Column, Table, count, significant
 
 __all__ = ["facts", "flat"]
 

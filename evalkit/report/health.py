@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from evalkit.compare import JudgeHealth
+from evalkit.core import Json
 from evalkit.report.view import View, mapping, sequence
-from evalkit.types import Json
 
 __all__ = [
     "JudgeHealth",

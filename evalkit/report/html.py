@@ -16,9 +16,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from evalkit.draw import one_line, visible
 from evalkit.report import browser
 from evalkit.report.page import Page
-from evalkit.tables import one_line, visible
 
 __all__ = ["environment", "hash_source", "policies", "style", "to_html"]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evalkit.compare.words import verdict
+from evalkit.core import Comparison, Estimate, Metric
+from evalkit.draw import Cell, Column, Table, difference, figure
 from evalkit.report.blocks import Block, Text
 from evalkit.report.view import BenchmarkView, Measure, View
 from evalkit.report.words import benchmark_label, bounds, has_width, level_text, metric_label
-from evalkit.tables import Cell, Column, Table, difference, figure
-from evalkit.types import Comparison, Estimate, Metric
 
 __all__ = ["length_blocks"]
 

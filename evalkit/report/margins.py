@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 from evalkit.compare import Row
 from evalkit.compare.comparisons import degrees
+from evalkit.core import Json
+from evalkit.draw import difference
 from evalkit.report.view import Measure, View, mapping, sequence
 from evalkit.report.words import measure_label
 from evalkit.stats import MarginRule, NonInferiority, Verdict, holm, non_inferiority
-from evalkit.tables import difference
-from evalkit.types import Json
 
 __all__ = ["Gate", "Margin", "gate_of", "gate_words", "margin_words"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evalkit.draw import Table, escape_markdown, fenced, table_to_markdown
 from evalkit.report.blocks import (
     Answer,
     Block,
@@ -18,7 +19,6 @@ from evalkit.report.blocks import (
     Text,
 )
 from evalkit.report.page import Page
-from evalkit.tables import Table, escape_markdown, fenced, table_to_markdown
 
 __all__ = ["to_markdown"]
 

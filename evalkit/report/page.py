@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from evalkit.core import Run
 from evalkit.report.blocks import Section
 from evalkit.report.browser import Samples, build
 from evalkit.report.view import View
-from evalkit.types import Run
 
 __all__ = ["Page", "build_page", "render"]
 

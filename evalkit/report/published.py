@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evalkit.core import Estimate
+from evalkit.draw import Cell, Column, Group, Table, count, figure, interval
 from evalkit.report.view import BenchmarkView, ModelView, View
-from evalkit.tables import Cell, Column, Group, Table, count, figure, interval
-from evalkit.types import Estimate
 
 __all__ = ["PUBLISHED", "is_published", "published_cells", "sources"]
 

@@ -7,12 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.compare import Row
-from evalkit.report.blocks import Answer
-from evalkit.report.caveats import missing, warnings
-from evalkit.report.sections.verdict import build as verdict_section
-from evalkit.report.view import Measure, View
-from evalkit.report.words import UNFINISHED, bounds, level_text, measure_label, verdict_words
-from evalkit.tables import (
+from evalkit.core import Estimate, Run
+from evalkit.draw import (
     MISSING,
     Cell,
     Column,
@@ -27,7 +23,11 @@ from evalkit.tables import (
     table_to_markdown,
     visible,
 )
-from evalkit.types import Estimate, Run
+from evalkit.report.blocks import Answer
+from evalkit.report.caveats import missing, warnings
+from evalkit.report.sections.verdict import build as verdict_section
+from evalkit.report.view import Measure, View
+from evalkit.report.words import UNFINISHED, bounds, level_text, measure_label, verdict_words
 
 __all__ = ["COMMENT_LIMIT", "COMMENT_MARKER", "comment", "summary_lines"]
 

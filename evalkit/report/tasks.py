@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from evalkit.draw import Cell, Column, Table, count, figure
 from evalkit.report.blocks import Block, Details
 from evalkit.report.published import is_published
 from evalkit.report.view import BenchmarkView, Measure, ModelView, View
 from evalkit.report.words import level_text, metric_label, point_and_interval, unit_text
-from evalkit.tables import Cell, Column, Table, count, figure
 
 __all__ = ["task_blocks"]
 

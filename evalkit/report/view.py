@@ -20,7 +20,7 @@ from evalkit.compare import (
     stated,
     weak_judges,
 )
-from evalkit.types import Comparison, Estimate, Json, Metric, Record, Run
+from evalkit.core import Comparison, Estimate, Json, Metric, Record, Run
 
 __all__ = ["BenchmarkView", "Measure", "ModelView", "View", "mapping", "sequence"]
 

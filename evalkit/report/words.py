@@ -19,9 +19,9 @@ from evalkit.compare.words import (
     tone,
     unit_text,
 )
+from evalkit.core import Comparison, Estimate, Metric
+from evalkit.draw import difference, figure
 from evalkit.report.view import Measure, View
-from evalkit.tables import difference, figure
-from evalkit.types import Comparison, Estimate, Metric
 
 __all__ = [
     "ALL_AGREE",

@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from evalkit import data, extensions, models
-from evalkit.engines._cached import CachedEngine
-from evalkit.errors import DataError, SuiteError
-from evalkit.protocols import (
+from evalkit import data, models, plugins
+from evalkit.core import Flow, Json, Outcome, PreparedModel, Sample
+from evalkit.core.protocols import (
     Benchmark,
     BenchmarkContext,
     CompletionCache,
@@ -25,10 +24,7 @@ from evalkit.protocols import (
     PairwiseJudge,
     RatingJudge,
 )
-from evalkit.runner.known import Known, gather, is_asked, needed_files
-from evalkit.runner.replay import replay
-from evalkit.runner.selection import Selection
-from evalkit.specs import (
+from evalkit.core.specs import (
     BenchmarkSpec,
     EngineSpec,
     JudgeSpec,
@@ -37,7 +33,11 @@ from evalkit.specs import (
     RecordedJudgeSpec,
     Suite,
 )
-from evalkit.types import Flow, Json, Outcome, PreparedModel, Sample
+from evalkit.engines._cached import CachedEngine
+from evalkit.errors import DataError, SuiteError
+from evalkit.runner.known import Known, gather, is_asked, needed_files
+from evalkit.runner.replay import replay
+from evalkit.runner.selection import Selection
 
 __all__ = [
     "Job",
@@ -135,7 +135,7 @@ class _Assembler:
         if name not in self.engines:
             model_spec = self.suite.models[name]
             spec = model_spec.engine or self.suite.engine
-            if extensions.find("engines", spec.type).cls.needs_weights:
+            if plugins.find("engines", spec.type).cls.needs_weights:
                 prepared = self.prepare(name, model_spec)
             else:
                 prepared = _served_elsewhere(name, model_spec)
@@ -146,7 +146,7 @@ class _Assembler:
     def _engine(self, spec: EngineSpec, model: PreparedModel) -> Engine:
         identity = (model.fingerprint, spec.model_dump_json())
         if identity not in self.by_identity:
-            inner: Engine = extensions.find("engines", spec.type).cls(spec, model)
+            inner: Engine = plugins.find("engines", spec.type).cls(spec, model)
             self.by_identity[identity] = CachedEngine(inner, self.cache)
         return self.by_identity[identity]
 
@@ -286,7 +286,7 @@ def build_benchmarks(suite: Suite, origin: Origin) -> tuple[Benchmark, ...]:
 
 
 def _benchmark(spec: BenchmarkSpec, suite: Suite, origin: Origin, places: DataPlaces) -> Benchmark:
-    cls = extensions.find("benchmarks", spec.type).cls
+    cls = plugins.find("benchmarks", spec.type).cls
     judge: PairwiseJudge | RatingJudge | None = None
     if cls.judge_kind is not None:
         judge = _protocol(cls, spec, suite, places)
@@ -307,11 +307,11 @@ def _protocol(
     judge: PairwiseJudge | RatingJudge
     if style == "original" and cls.original_judge is not None:
         context = JudgeContext(places, cls.judge_options(spec))
-        original = extensions.find("judges", cls.original_judge).cls
+        original = plugins.find("judges", cls.original_judge).cls
         judge = original(spec.judge, key, settings, context)
         return judge
     written = "text" if style == "original" else style
-    judge = extensions.find("judges", f"{cls.judge_kind}_{written}").cls(spec.judge, key, settings)
+    judge = plugins.find("judges", f"{cls.judge_kind}_{written}").cls(spec.judge, key, settings)
     return judge
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit import card, report
-from evalkit.types import Run
+from evalkit.core import Run
 
 __all__ = ["render"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from evalkit import store
+from evalkit.core.specs import Suite
 from evalkit.runner.assemble import Origin, assemble
 from evalkit.runner.pipeline import Result, run
 from evalkit.runner.progress import Progress
 from evalkit.runner.selection import Selection
-from evalkit.specs import Suite
 
 __all__ = ["run_suite"]
 

@@ -8,7 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from evalkit import extensions, store
+from evalkit import plugins, store
+from evalkit.core import Json
+from evalkit.core.specs import BenchmarkSpec, JudgeSpec, ModelSpec, RecordedJudgeSpec, Suite
 from evalkit.errors import DataError
 from evalkit.importers import Evidence, ImportOptions, cross_findings
 from evalkit.runner.assemble import Origin, build_benchmarks, mirrors, with_engines
@@ -16,8 +18,6 @@ from evalkit.runner.known import Known
 from evalkit.runner.pipeline import Result, run
 from evalkit.runner.progress import Silent
 from evalkit.runner.selection import Selection
-from evalkit.specs import BenchmarkSpec, JudgeSpec, ModelSpec, RecordedJudgeSpec, Suite
-from evalkit.types import Json
 
 __all__ = ["KINDS", "Source", "import_run"]
 
@@ -94,7 +94,7 @@ def _suite(source: Source, found: Sequence[Evidence]) -> Suite:
 
 
 def _engine(source: Source, found: Sequence[Evidence]) -> Any:
-    spec = extensions.find("engines", "recorded").spec
+    spec = plugins.find("engines", "recorded").spec
     assert spec is not None
     if source.kind != "lm_eval":
         return spec()
@@ -122,7 +122,7 @@ def _judge(
 def _benchmark(
     source: Source, found: Sequence[Evidence], entry: str, judge: str | None
 ) -> BenchmarkSpec:
-    spec = extensions.find("benchmarks", source.kind).spec
+    spec = plugins.find("benchmarks", source.kind).spec
     assert spec is not None
     mine = [e for e in found if e.entry == entry]
     fields: dict[str, Json] = {"type": source.kind, "name": entry}

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 from evalkit import data
+from evalkit.core import Estimate, Finding, Record
+from evalkit.core.protocols import DataPlaces
+from evalkit.core.specs import BenchmarkSpec, RecordedJudgeSpec, Suite
 from evalkit.engines.recorded import RecordedSpec
 from evalkit.errors import did_you_mean
 from evalkit.importers._common import few
 from evalkit.importers.answers import Answers, read_answers
 from evalkit.importers.evidence import Evidence, ImportOptions
-from evalkit.protocols import DataPlaces
-from evalkit.specs import BenchmarkSpec, RecordedJudgeSpec, Suite
-from evalkit.types import Estimate, Finding, Record
 
 __all__ = ["Known", "gather", "has_samples", "is_asked", "needed_files"]
 

@@ -14,11 +14,11 @@ from importlib import metadata
 from pathlib import Path
 
 from evalkit import store
+from evalkit.core import Json, Metric, PreparedModel, Sample
+from evalkit.core.protocols import Average, Averaged, Benchmark
 from evalkit.errors import RequestFailed
 from evalkit.importers.evidence import Evidence
-from evalkit.protocols import Average, Averaged, Benchmark
 from evalkit.runner.assemble import Job
-from evalkit.types import Json, Metric, PreparedModel, Sample
 
 __all__ = ["describe", "tasks_of"]
 

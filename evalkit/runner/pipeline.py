@@ -16,9 +16,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit import compare, store
+from evalkit.core import (
+    UNANSWERED,
+    Estimate,
+    Json,
+    Metric,
+    Outcome,
+    PreparedModel,
+    Record,
+    Reply,
+    Request,
+    Run,
+    Sample,
+)
+from evalkit.core.protocols import Benchmark
 from evalkit.engines._drive import drive
 from evalkit.errors import RequestFailed
-from evalkit.protocols import Benchmark
 from evalkit.runner import files
 from evalkit.runner.assemble import Job
 from evalkit.runner.manifest import describe
@@ -31,19 +44,6 @@ from evalkit.runner.usage import (
     spent,
     total_usage,
     total_work,
-)
-from evalkit.types import (
-    UNANSWERED,
-    Estimate,
-    Json,
-    Metric,
-    Outcome,
-    PreparedModel,
-    Record,
-    Reply,
-    Request,
-    Run,
-    Sample,
 )
 
 __all__ = ["Result", "run"]

@@ -11,16 +11,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from evalkit import extensions, store
 from evalkit import models as weights
+from evalkit import plugins, store
+from evalkit.core import Completion, Json, Message, Rendered, Reply, Request
+from evalkit.core import Job as Ticketed
+from evalkit.core.protocols import Benchmark, CompletionCache, Engine
+from evalkit.core.specs import BenchmarkSpec, JudgeSpec, Suite
 from evalkit.engines._drive import drive
 from evalkit.errors import BenchmarkError, DataError
-from evalkit.protocols import Benchmark, CompletionCache, Engine
 from evalkit.runner.assemble import Job, Origin, build_benchmarks, with_engines
 from evalkit.runner.selection import Selection
-from evalkit.specs import BenchmarkSpec, JudgeSpec, Suite
-from evalkit.types import Completion, Json, Message, Rendered, Reply, Request
-from evalkit.types import Job as Ticketed
 
 __all__ = ["Plan", "PlanRow", "plan", "planned"]
 
@@ -148,7 +148,7 @@ def planned(suite: Suite, origin: Origin, selection: Selection, say: Callable[[s
     absent = {
         name: missing
         for name, spec in chosen.models.items()
-        if extensions.find("engines", (spec.engine or chosen.engine).type).cls.needs_weights
+        if plugins.find("engines", (spec.engine or chosen.engine).type).cls.needs_weights
         and (missing := weights.missing(spec, origin.root))
     }
     benchmarks = build_benchmarks(chosen, origin)
@@ -166,7 +166,7 @@ def planned(suite: Suite, origin: Origin, selection: Selection, say: Callable[[s
 
 def _without_weights(suite: Suite, absent: Collection[str]) -> Suite:
     """`suite` with a stand-in engine for each absent model."""
-    fake = extensions.find("engines", "fake").spec
+    fake = plugins.find("engines", "fake").spec
     assert fake is not None
     stand_in = fake()
     changed = {
@@ -231,7 +231,7 @@ def _requests_per_judgment(benchmark: Benchmark, style: str) -> int:
             # Its prompts may be data that is not here; one request, unless the benchmark says more.
             return int(getattr(benchmark, "requests_per_judgment", 1))
         style = "text"
-    protocol = extensions.find("judges", f"{benchmark.judge_kind}_{style}").cls
+    protocol = plugins.find("judges", f"{benchmark.judge_kind}_{style}").cls
     judge = protocol("", "", JudgeSpec())
     if benchmark.judge_kind == "pairwise":
         first = next(judge.compare("question", "answer", "reference"))

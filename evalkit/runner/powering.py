@@ -15,13 +15,14 @@ from dataclasses import asdict, dataclass
 
 from evalkit import compare
 from evalkit.compare.rows import resolved
+from evalkit.core import Comparison, Json, Run
+from evalkit.core.protocols import Average, Averaged, Benchmark
+from evalkit.core.specs import BenchmarkSpec, Suite
 from evalkit.errors import BenchmarkError, DataError
 from evalkit.gate import Policy
-from evalkit.protocols import Average, Averaged, Benchmark
 from evalkit.runner.assemble import Origin, build_benchmarks
 from evalkit.runner.known import has_samples
 from evalkit.runner.selection import Selection
-from evalkit.specs import BenchmarkSpec, Suite
 from evalkit.stats import (
     MarginRule,
     non_inferiority,
@@ -29,7 +30,6 @@ from evalkit.stats import (
     units_for_margin,
     worst_case_variance,
 )
-from evalkit.types import Comparison, Json, Run
 
 __all__ = ["ASSUMED_SHARE", "PowerRow", "power"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from evalkit.types import Record, Reply, Request
+from evalkit.core import Record, Reply, Request
 
 __all__ = ["Progress", "Silent"]
 

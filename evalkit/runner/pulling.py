@@ -6,14 +6,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from evalkit import data, extensions
+from evalkit import data, plugins
 from evalkit import suite as suites
-from evalkit.protocols import DataPlaces
+from evalkit.core import Json
+from evalkit.core.protocols import DataPlaces
+from evalkit.core.specs import Suite
 from evalkit.runner.assemble import Origin, build_benchmarks, data_places, mirrors
 from evalkit.runner.known import is_asked, needed_files
 from evalkit.runner.selection import Selection
-from evalkit.specs import Suite
-from evalkit.types import Json
 
 __all__ = ["data_needs", "pull"]
 
@@ -27,7 +27,7 @@ def data_needs(named: str | None) -> tuple[DataPlaces, list[str] | None]:
         origin = Origin("", Path.cwd(), suites.find_workspace(), ())
         return mirrors(None, origin), None
     path = suites.locate(named)
-    suite = suites.load(path, (), extensions)
+    suite = suites.load(path, (), plugins)
     origin = Origin(named, path.parent, suites.find_workspace(named), ())
     return data_places(suite, origin), _needs(suite, origin)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalkit import extensions
+from evalkit import plugins
 from evalkit import suite as suites
+from evalkit.core import Estimate, Run
 from evalkit.errors import DataError
 from evalkit.runner.assemble import Origin, build_benchmarks
-from evalkit.types import Estimate, Run
 
 __all__ = ["extra_estimates"]
 
@@ -25,7 +25,7 @@ def extra_estimates(run: Run, model: str, benchmark: str) -> Sequence[Estimate]:
         DataError: data that the figures need is not here.
     """
     label = f"{run.folder}/manifest.json"
-    suite = suites.load_mapping(dict(run.manifest["suite"]), label, (), extensions)
+    suite = suites.load_mapping(dict(run.manifest["suite"]), label, (), plugins)
     origin = Origin(label, run.folder, suites.find_workspace(str(run.folder)), ())
     found = [b for b in build_benchmarks(suite, origin) if b.name == benchmark]
     if not found:

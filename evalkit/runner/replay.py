@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from evalkit.core import Completion, Flow, Outcome, Request
 from evalkit.errors import RequestFailed
-from evalkit.types import Completion, Flow, Outcome, Request
 
 __all__ = ["replay"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evalkit.core.specs import Suite
 from evalkit.errors import SuiteError, did_you_mean
-from evalkit.specs import Suite
 
 __all__ = ["Selection"]
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TypeAlias
 
+from evalkit.core import Json, Reply
+from evalkit.core.protocols import Checked, Engine, Metered, Planned
 from evalkit.errors import RequestFailed
-from evalkit.protocols import Checked, Engine, Metered, Planned
-from evalkit.types import Json, Reply
 
 __all__ = [
     "Usage",

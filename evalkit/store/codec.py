@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from evalkit.types import Json
+from evalkit.core import Json
 
 __all__ = ["CodecError", "canonical_json", "decode", "encode", "json_bytes", "parse_json"]
 

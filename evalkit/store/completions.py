@@ -17,10 +17,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from evalkit.core import Completion, Json
 from evalkit.errors import StoreError
 from evalkit.store.closing import Closing
 from evalkit.store.codec import CodecError, canonical_json, decode, encode, parse_json
-from evalkit.types import Completion, Json
 
 __all__ = ["CompletionStore"]
 
@@ -56,7 +56,7 @@ INSERT INTO lengths VALUES (?, ?, 1) ON CONFLICT (name) DO UPDATE SET
 
 
 class CompletionStore(Closing):
-    """Implements `protocols.CompletionCache`.
+    """Implements `core.CompletionCache`.
 
     Write-ahead log with `synchronous=NORMAL`: what `put_many` returned from survives the death
     of the process; a power cut may cost the last moments, never the file.  Threads may share

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
+from evalkit.core import Json
 from evalkit.errors import DataError
 from evalkit.store.codec import CodecError, parse_json
-from evalkit.types import Json
 
 __all__ = [
     "FORMAT",
@@ -47,7 +47,7 @@ class FirstPrompt(TypedDict):
 
 
 class ModelEntry(TypedDict, total=False):
-    """One model of the run; the fields of `types.PreparedModel`, and how it was served."""
+    """One model of the run; the fields of `core.PreparedModel`, and how it was served."""
 
     name: str
     role: str
@@ -79,7 +79,7 @@ class TaskEntry(TypedDict):
 
     n_samples: int
     metrics: list[dict[str, Json]]
-    """The fields of `types.Metric`, the primary metric first."""
+    """The fields of `core.Metric`, the primary metric first."""
 
 
 class BenchmarkEntry(TypedDict, total=False):
@@ -92,7 +92,7 @@ class BenchmarkEntry(TypedDict, total=False):
     tasks: dict[str, TaskEntry]
     """By name, in report order."""
     averages: list[dict[str, Json]]
-    """The fields of `types.Average`, each after those it is made of."""
+    """The fields of `core.Average`, each after those it is made of."""
 
 
 class EvidenceEntry(TypedDict):
@@ -109,7 +109,7 @@ class EvidenceEntry(TypedDict):
     """As `Benchmark.describe()`, as far as the files say."""
     n_records: int
     findings: list[dict[str, Json]]
-    """The fields of `types.Finding`."""
+    """The fields of `core.Finding`."""
 
 
 class Manifest(TypedDict, total=False):

@@ -1,6 +1,6 @@
 """results.json: the estimates and comparisons of a run, one object a row.
 
-A row has the fields of `types.Estimate` or `types.Comparison` by their names, null where a
+A row has the fields of `core.Estimate` or `core.Comparison` by their names, null where a
 figure is undefined or a row has no category, in the units leaderboards print.
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from evalkit.core import Comparison, Estimate, Json
 from evalkit.errors import DataError, StoreError
 from evalkit.store.codec import CodecError, decode, encode, parse_json
 from evalkit.store.manifest import FORMAT, check_format
-from evalkit.types import Comparison, Estimate, Json
 
 __all__ = ["RESULTS_NAME", "read_results", "results_json"]
 

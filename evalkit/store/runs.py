@@ -18,13 +18,13 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TypeAlias
 
+from evalkit.core import Json, Record, Run
 from evalkit.errors import DataError, StoreError, SuiteError
 from evalkit.store.closing import Closing
 from evalkit.store.codec import CodecError, canonical_json, decode, encode, json_bytes, parse_json
 from evalkit.store.files import FolderLock, LineFile, remove_leftovers, write_file, writing
 from evalkit.store.manifest import MANIFEST_NAME, read_manifest
 from evalkit.store.results import RESULTS_NAME, read_results
-from evalkit.types import Json, Record, Run
 
 __all__ = ["RunStore", "pretty_json", "read_run", "read_sessions", "run_id", "started"]
 

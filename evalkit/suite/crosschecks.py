@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from evalkit.core.specs import BenchmarkSpec, GateSpec, LocalJudgeSpec, ModelSpec
 from evalkit.errors import Problem
-from evalkit.specs import BenchmarkSpec, GateSpec, LocalJudgeSpec, ModelSpec
 from evalkit.suite import recorded
 from evalkit.suite.reading import FieldPath, Source
 from evalkit.suite.validation import Parts, Types

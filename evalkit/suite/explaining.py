@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from evalkit.core import Json
 from evalkit.suite.reading import Blank, FieldPath
 from evalkit.suite.wording import choices_hint, nearest, shown
-from evalkit.types import Json
 
 __all__ = ["explanations"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from evalkit.specs import BenchmarkSpec, ModelSpec
+from evalkit.core.specs import BenchmarkSpec, ModelSpec
 from evalkit.suite.crosschecks import served_elsewhere
 from evalkit.suite.reading import FieldPath, Source
 from evalkit.suite.validation import Parts, Types

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from evalkit.core.specs import BenchmarkSpec, ModelSpec, Suite
 from evalkit.errors import Problem, SuiteError
-from evalkit.specs import BenchmarkSpec, ModelSpec, Suite
 from evalkit.suite import crosschecks, files, overrides, reading, validation
 
 __all__ = ["CheckResult", "Names", "check", "check_mapping", "checked", "load", "load_mapping"]
@@ -41,7 +41,7 @@ def check(
     Args:
         path: the YAML file.
         changes: `a.b=c` overrides, in order; values are typed as in YAML.
-        resolve: knows the types of engines, benchmarks and judges (`evalkit.extensions`).
+        resolve: knows the types of engines, benchmarks and judges (`evalkit.plugins`).
         names: knows further names; None: those are left to the run.
 
     Raises:

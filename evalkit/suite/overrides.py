@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evalkit.core import Json
 from evalkit.errors import SuiteError
 from evalkit.suite.reading import FieldPath, Place, Source, dotted, scalar_or_tree
 from evalkit.suite.wording import choices_hint
-from evalkit.types import Json
 
 __all__ = ["apply"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from evalkit.types import Json
+from evalkit.core import Json
 
 __all__ = ["preset"]
 

@@ -17,8 +17,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from evalkit.core import Json
 from evalkit.errors import Problem, SuiteError
-from evalkit.types import Json
 
 __all__ = [
     "Blank",

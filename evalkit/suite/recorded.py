@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from evalkit.specs import EngineSpec, ModelSpec, RecordedJudgeSpec
+from evalkit.core.specs import EngineSpec, ModelSpec, RecordedJudgeSpec
 from evalkit.suite.reading import FieldPath, Source
 from evalkit.suite.validation import Parts
 from evalkit.suite.wording import choices_hint

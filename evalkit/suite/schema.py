@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from evalkit.specs import BenchmarkSpec, EngineSpec, JudgeSpec, Spec, Suite
+from evalkit.core import Json
+from evalkit.core.specs import BenchmarkSpec, EngineSpec, JudgeSpec, Spec, Suite
 from evalkit.suite.validation import Resolver, Room, Types
-from evalkit.types import Json
 
 __all__ = ["json_schema"]
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.core import Json
+from evalkit.core.specs import LocalJudgeSpec, ModelSpec, Suite
 from evalkit.errors import SuiteError
-from evalkit.specs import LocalJudgeSpec, ModelSpec, Suite
 from evalkit.suite import loading, overrides, reading, validation
 from evalkit.suite.wording import choices_hint
-from evalkit.types import Json
 
 __all__ = ["Template", "load_template"]
 

@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from evalkit.errors import EvalkitError
-from evalkit.specs import (
+from evalkit.core import Json
+from evalkit.core.specs import (
     BenchmarkSpec,
     EngineSpec,
     GateSpec,
@@ -24,10 +24,10 @@ from evalkit.specs import (
     Spec,
     Suite,
 )
+from evalkit.errors import EvalkitError
 from evalkit.suite.explaining import explanations
 from evalkit.suite.reading import Blank, FieldPath, Source
 from evalkit.suite.wording import choices_hint, looks_secret, names_secret, shown
-from evalkit.types import Json
 
 __all__ = ["Offer", "Parts", "Resolver", "Room", "Types", "assemble", "validate"]
 
@@ -50,7 +50,7 @@ class Offer(Protocol):
 
 
 class Resolver(Protocol):
-    """Knows the types there are (`evalkit.extensions` does).
+    """Knows the types there are (`evalkit.plugins` does).
 
     Handed in, because the rooms it looks into lie above this one.  Both lookups raise an
     EvalkitError where there is no such type.
@@ -234,7 +234,8 @@ class _Checker:
         if issubclass(cls, kind):
             return cls
         self.source.report(
-            (*path, "type"), f"the spec of {name!r} must derive from evalkit.specs.{kind.__name__}"
+            (*path, "type"),
+            f"the spec of {name!r} must derive from evalkit.core.specs.{kind.__name__}",
         )
         return None
 

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from evalkit.types import Json
+from evalkit.core import Json
 
 __all__ = ["choices_hint", "looks_secret", "names_secret", "nearest", "shown"]
 

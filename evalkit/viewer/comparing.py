@@ -14,9 +14,9 @@ from evalkit.compare.words import (
     metric_words,
     task_label,
 )
+from evalkit.core import Run
+from evalkit.draw import Cell, Column, Table, count, figure
 from evalkit.errors import ComparisonError, DataError
-from evalkit.tables import Cell, Column, Table, count, figure
-from evalkit.types import Run
 from evalkit.viewer.found import Entry, Library, headline_metrics
 
 __all__ = ["MOST", "Contest", "SideBySide", "Sided", "choose", "side_by_side"]

@@ -15,10 +15,10 @@ from pathlib import Path
 from evalkit import report, store
 from evalkit.compare import damages, weak_judges
 from evalkit.compare.words import has_direction
+from evalkit.core import Estimate, Json, Run
 from evalkit.errors import EvalkitError
 from evalkit.store.manifest import MANIFEST_NAME
 from evalkit.store.results import RESULTS_NAME
-from evalkit.types import Estimate, Json, Run
 from evalkit.viewer.shape import fault
 
 __all__ = ["Entry", "Library", "headline_metrics"]

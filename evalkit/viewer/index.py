@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from evalkit.compare.words import bounds, has_width, metric_words, task_label
+from evalkit.core import Estimate
+from evalkit.draw import MISSING, figure
 from evalkit.store import natural_key
-from evalkit.tables import MISSING, figure
-from evalkit.types import Estimate
 from evalkit.viewer.found import Entry, headline_metrics
 
 __all__ = ["Cell", "Heading", "IndexPage", "Line", "index_page"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, Field, ValidationError
 
-from evalkit.types import Json, Metric
+from evalkit.core import Json, Metric
 
 __all__ = ["fault"]
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from evalkit import gate, models, runner, store
+from evalkit.core import Run
 from evalkit.errors import EngineError, ModelError
 from evalkit.models.fingerprint import FileHashes, digest
-from evalkit.types import Run
 from evalkit.watch.folders import Folder
 from evalkit.watch.ledger import Failure, Ledger, Look, Verdict
 from evalkit.watch.spending import LEAST_LEVEL

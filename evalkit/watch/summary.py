@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
 from evalkit import history, store
-from evalkit.errors import DataError
-from evalkit.tables import (
+from evalkit.core import Json
+from evalkit.draw import (
     Cell,
     Column,
     Table,
@@ -18,7 +18,7 @@ from evalkit.tables import (
     table_to_text,
     visible,
 )
-from evalkit.types import Json
+from evalkit.errors import DataError
 from evalkit.watch.ledger import Failure, Ledger, Look, Plan, Verdict
 from evalkit.watch.loop import Standing, changed_text
 from evalkit.watch.training import Training

@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evalkit import extensions, runner, store
+from evalkit import plugins, runner, store
 from evalkit import suite as suites
+from evalkit.core.specs import GateSpec, Suite
 from evalkit.errors import SuiteError
-from evalkit.specs import GateSpec, Suite
 from evalkit.stats.sequential import Spending
 from evalkit.watch.folders import Folder, find_folders, trainer_state
 from evalkit.watch.ledger import Plan
@@ -103,7 +103,7 @@ def training(
     find_folders(place)
     file = suites.locate(suite)
     reference = _reference(place, file.parent)
-    template = suites.load_template(file, changes, extensions, reference, candidate)
+    template = suites.load_template(file, changes, plugins, reference, candidate)
     if template.suite.gate is None:
         raise SuiteError(
             f"{suite}: has no gate section; write one, such as gate: {{baseline: MODEL, margins: "

@@ -10,8 +10,8 @@ import pytest
 
 import evalkit
 from evalkit import gate, store
+from evalkit.core import Run
 from evalkit.errors import ComparisonError, SuiteError
-from evalkit.types import Run
 from tests.support.cli import evalkit as command
 from tests.support.runs import Plan, build_run
 

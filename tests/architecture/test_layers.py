@@ -23,10 +23,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"compare"}),
     frozenset({"importers"}),
     frozenset({"benchmarks", "judges"}),
-    frozenset({"engines", "models", "data", "store", "stats", "tables", "suite"}),
-    frozenset({"extensions"}),
-    frozenset({"protocols", "specs"}),
-    frozenset({"types"}),
+    frozenset({"engines", "models", "data", "store", "stats", "draw", "suite"}),
+    frozenset({"plugins"}),
+    frozenset({"core"}),
     frozenset({"errors"}),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

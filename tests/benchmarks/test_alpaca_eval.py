@@ -16,9 +16,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from evalkit.benchmarks.alpaca_eval import AlpacaEval, AlpacaEvalSpec
+from evalkit.core import Completion, Flow, Json, Judgment, Outcome, Request
+from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.errors import DataError
-from evalkit.protocols import BenchmarkContext, DataPlaces
-from evalkit.types import Completion, Flow, Json, Judgment, Outcome, Request
 from tests.support.flows import play
 from tests.support.properties import examples
 

@@ -18,9 +18,9 @@ from evalkit import compare
 from evalkit.benchmarks._alpaca_extra import Constants, constants, estimates, extra_estimates
 from evalkit.benchmarks._alpaca_scores import METRICS, TASK, preference, sample_id, scores
 from evalkit.benchmarks.alpaca_eval import AlpacaEval, AlpacaEvalSpec
-from evalkit.protocols import BenchmarkContext, DataPlaces
+from evalkit.core import Estimate, Message, Outcome, Record
+from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.stats import Games
-from evalkit.types import Estimate, Message, Outcome, Record
 
 Row = Mapping[str, Any]
 

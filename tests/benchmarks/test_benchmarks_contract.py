@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from evalkit import extensions
+from evalkit import plugins
+from evalkit.core import Json, Outcome, PreparedModel, Reply, Request
+from evalkit.core.protocols import BenchmarkContext, DataPlaces
+from evalkit.core.specs import JudgeSpec
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.errors import BenchmarkError, DataError, RequestFailed
-from evalkit.protocols import BenchmarkContext, DataPlaces
-from evalkit.specs import JudgeSpec
-from evalkit.types import Json, Outcome, PreparedModel, Reply, Request
 from tests.support.flows import play
 
-BENCHMARKS = extensions.names("benchmarks")
+BENCHMARKS = plugins.names("benchmarks")
 QUICKSTART: dict[str, dict[str, Json]] = {
     "alpaca_eval": {"data": "quickstart/alpaca_eval.jsonl"},
     "mt_bench": {"data": "quickstart/mt_bench"},
@@ -33,11 +33,11 @@ def build(repository: Path) -> Builder:
     """A benchmark by type and settings, with the judge of its kind."""
 
     def make(kind: str, judged: bool = True, mirror: Path | None = None, **settings: Json) -> Any:
-        extension = extensions.find("benchmarks", kind)
+        extension = plugins.find("benchmarks", kind)
         assert extension.spec is not None
         judge = None
         if judged and extension.cls.judge_kind is not None:
-            found = extensions.find("judges", f"{extension.cls.judge_kind}_logprob")
+            found = plugins.find("judges", f"{extension.cls.judge_kind}_logprob")
             judge = found.cls("the judge", "judge:it", JudgeSpec())
         context = BenchmarkContext(
             repository / "suites", DataPlaces((mirror,) if mirror else ()), judge, seed=7
@@ -65,18 +65,18 @@ def test_the_benchmarks_are_found() -> None:
 @pytest.mark.parametrize("kind", BENCHMARKS)
 class TestEveryBenchmark:
     def test_spec_and_class_agree(self, kind: str) -> None:
-        extension = extensions.find("benchmarks", kind)
+        extension = plugins.find("benchmarks", kind)
         assert extension.spec is not None
         assert extension.spec.model_fields["type"].default == kind
         assert extension.cls.judge_kind in ("pairwise", "rating", None)
 
     def test_every_setting_is_documented(self, kind: str) -> None:
-        spec = extensions.find("benchmarks", kind).spec
+        spec = plugins.find("benchmarks", kind).spec
         assert spec is not None
         assert [n for n, f in spec.model_fields.items() if not f.description] == []
 
     def test_its_file_says_source_and_departures(self, kind: str) -> None:
-        module = inspect.getmodule(extensions.find("benchmarks", kind).cls)
+        module = inspect.getmodule(plugins.find("benchmarks", kind).cls)
         assert module is not None
         text = module.__doc__ or ""
         for word in ("Source:", "Departures"):

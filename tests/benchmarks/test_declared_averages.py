@@ -16,10 +16,10 @@ from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.benchmarks.open_llm_leaderboard import OpenLlmLeaderboard, OpenLlmLeaderboardSpec
 from evalkit.compare.averages import average_comparisons, tasks_below
+from evalkit.core import Metric, Outcome, Record, Score
+from evalkit.core.protocols import Averaged, BenchmarkContext, DataPlaces
 from evalkit.importers import lm_eval
 from evalkit.importers.evidence import ImportOptions
-from evalkit.protocols import Averaged, BenchmarkContext, DataPlaces
-from evalkit.types import Metric, Outcome, Record, Score
 
 ACC = Metric("acc", "percent", 100.0, primary=True)
 NORM = Metric("acc_norm", "percent", 100.0)

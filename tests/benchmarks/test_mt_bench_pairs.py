@@ -17,11 +17,7 @@ from pydantic import ValidationError
 
 from evalkit.benchmarks.mt_bench import MtBench, MtBenchSpec
 from evalkit.compare import estimates
-from evalkit.errors import BenchmarkError, DataError, RequestFailed
-from evalkit.extensions import find
-from evalkit.protocols import BenchmarkContext, DataPlaces
-from evalkit.specs import JudgeSpec
-from evalkit.types import (
+from evalkit.core import (
     Completion,
     Estimate,
     Flow,
@@ -33,6 +29,10 @@ from evalkit.types import (
     Reply,
     Request,
 )
+from evalkit.core.protocols import BenchmarkContext, DataPlaces
+from evalkit.core.specs import JudgeSpec
+from evalkit.errors import BenchmarkError, DataError, RequestFailed
+from evalkit.plugins import find
 from tests.support.cli import evalkit
 from tests.support.flows import play
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from evalkit import extensions
+from evalkit import plugins
 from evalkit.benchmarks._leaderboard import average_v1, average_v2
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.benchmarks.open_llm_leaderboard import OpenLlmLeaderboard, OpenLlmLeaderboardSpec
-from evalkit.protocols import BenchmarkContext, DataPlaces
+from evalkit.core.protocols import BenchmarkContext, DataPlaces
 
 
 def make(**spec: Any) -> OpenLlmLeaderboard:
@@ -27,7 +27,7 @@ def figure(metric: str, point: float | None, n: int = 100) -> Figure:
 
 
 def test_the_module_offers_one_class_and_its_spec() -> None:
-    found = extensions.find("benchmarks", "open_llm_leaderboard")
+    found = plugins.find("benchmarks", "open_llm_leaderboard")
     assert (found.cls, found.spec) == (OpenLlmLeaderboard, OpenLlmLeaderboardSpec)
 
 

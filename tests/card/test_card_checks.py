@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.card import checks, yaml_text
+from evalkit.core import Json
 from evalkit.errors import CardError
-from evalkit.types import Json
 from tests.support.cards import hub_reads
 
 RESULT: Json = {

@@ -11,7 +11,7 @@ import pytest
 from evalkit import card
 from evalkit.benchmarks import _leaderboard as board
 from evalkit.card import hub
-from evalkit.types import Estimate, Json, Run
+from evalkit.core import Estimate, Json, Run
 from tests.support.runs import Plan, build_run
 
 V1 = {"arc_challenge": 25, "hellaswag": 10, "truthfulqa_mc2": 0, "winogrande": 5, "gsm8k": 5}

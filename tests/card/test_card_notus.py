@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evalkit import card, store
-from evalkit.types import Run
+from evalkit.core import Run
 from tests.support.cards import hub_reads
 from tests.support.cli import evalkit
 

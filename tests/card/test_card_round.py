@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from evalkit import card, exporters, store
 from evalkit.card import audit, front_matter
 from evalkit.card.audit.facts import run_facts
+from evalkit.core import Json, Run
 from evalkit.exporters._hub_benchmarks import ALIASES, REGISTERED
-from evalkit.types import Json, Run
 from tests.support.cards import stored
 from tests.support.cli import evalkit
 from tests.support.exports import exportable_run

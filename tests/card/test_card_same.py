@@ -23,7 +23,7 @@ from evalkit.card.audit.evidence import Evidence
 from evalkit.card.foreign import settle
 from evalkit.card.index import MARK, is_ours
 from evalkit.card.measurement import likeness, measurements, same_measure
-from evalkit.types import Json
+from evalkit.core import Json
 from tests.support.cli import evalkit
 from tests.support.properties import examples
 from tests.support.runs import Plan, build_run

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from evalkit import card
 from evalkit.card import front_matter, splice
 from evalkit.card.index import is_ours
+from evalkit.core import Json, Run
+from evalkit.draw import one_line, visible
 from evalkit.errors import CardError
-from evalkit.tables import one_line, visible
-from evalkit.types import Json, Run
 from tests.support.cards import hub_reads
 from tests.support.github_markdown import rendered
 from tests.support.properties import examples

@@ -13,9 +13,9 @@ from markdown_it import MarkdownIt
 from evalkit import card
 from evalkit.card.figures import Material
 from evalkit.card.index import identity, is_ours
+from evalkit.core import Json, Run
+from evalkit.draw import MISSING
 from evalkit.errors import CardError
-from evalkit.tables import MISSING
-from evalkit.types import Json, Run
 from tests.support.cards import hub_reads
 from tests.support.runs import Plan, build_run
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from evalkit.cli.counting import Counts, Key
+from evalkit.core import Completion, Outcome, Record, Request
 from evalkit.errors import RequestFailed
-from evalkit.types import Completion, Outcome, Record, Request
 
 ROW = ("tuned", "alpaca_eval")
 OTHER = ("plain", "alpaca_eval")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from evalkit.specs import GateSpec
+from evalkit.core.specs import GateSpec
 from tests.support.cli import evalkit
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from evalkit import data
+from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError
-from evalkit.protocols import DataPlaces
 from evalkit.runner.assemble import Origin, mirrors
 from tests.support.cli import evalkit
 

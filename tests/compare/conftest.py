@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from evalkit.types import Judgment, Outcome, Record, Score, Status
+from evalkit.core import Judgment, Outcome, Record, Score, Status
 
 MakeRecord = Callable[..., Record]
 

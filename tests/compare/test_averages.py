@@ -19,8 +19,8 @@ from evalkit import compare
 from evalkit.benchmarks import _leaderboard as board
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.compare import Row
-from evalkit.protocols import Average
-from evalkit.types import Comparison, Metric, Record, Run
+from evalkit.core import Comparison, Metric, Record, Run
+from evalkit.core.protocols import Average
 from tests.support.leaderboards import ENTRY, SUBJECTS, V1_SIZES, V2_SIZES, board_run
 
 RATES = {"a": 0.62, "b": 0.5}

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from evalkit import compare
 from evalkit.compare.guard import differences, settings
 from evalkit.compare.sides import Part, find
+from evalkit.core import Run
 from evalkit.errors import ComparisonError
 from evalkit.stats import holm
-from evalkit.types import Run
 from tests.support.runs import Plan, build_run
 
 HALVES = (

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from evalkit import card, compare, gate
 from evalkit.cli.claim import command as claim_command
 from evalkit.cli.compare import command as compare_command
+from evalkit.core import Run
+from evalkit.core.specs import GateSpec
 from evalkit.errors import CardError
 from evalkit.report.summary import comment
-from evalkit.specs import GateSpec
-from evalkit.types import Run
 from tests.support.runs import Plan, build_run
 from tests.support.stored import seal
 

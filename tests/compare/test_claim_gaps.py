@@ -15,8 +15,8 @@ from evalkit import compare
 from evalkit.cli.compare import command
 from evalkit.compare import ClaimResult
 from evalkit.compare.claim_text import Names, Place, parse
+from evalkit.core import Estimate, Run
 from evalkit.errors import ComparisonError
-from evalkit.types import Estimate, Run
 from tests.support.runs import Plan, build_run
 from tests.support.stored import seal
 

@@ -12,8 +12,8 @@ from evalkit.compare import allowed_fields
 from evalkit.compare.claim_names import claim_names
 from evalkit.compare.claim_text import Names, Place, parse
 from evalkit.compare.words import metric_words, row_label
+from evalkit.core import Record, Run
 from evalkit.errors import ComparisonError
-from evalkit.types import Record, Run
 from tests.support.runs import Plan, build_run
 
 

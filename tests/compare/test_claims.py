@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from evalkit import compare
 from evalkit.compare.claim_text import Claim, Names, Place, parse
+from evalkit.core import Run, Score
 from evalkit.errors import ComparisonError
-from evalkit.types import Run, Score
 from tests.support.runs import Plan, build_run
 
 KNOWN = Names(

@@ -8,8 +8,8 @@ import pytest
 import scipy.stats
 
 from evalkit.compare import comparisons, estimates
+from evalkit.core import Metric, Record, Score
 from evalkit.errors import ComparisonError
-from evalkit.types import Metric, Record, Score
 
 MakeRecord = Callable[..., Record]
 ACC = Metric("acc", "percent", scale=100, primary=True, by_category=True)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.compare import estimates
+from evalkit.core import Metric, Outcome, Record, Score, Status
 from evalkit.errors import BenchmarkError
-from evalkit.types import Metric, Outcome, Record, Score, Status
 
 MakeRecord = Callable[..., Record]
 ACC = Metric("acc", "percent", scale=100, primary=True)

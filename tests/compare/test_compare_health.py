@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from evalkit.compare import judge_health
-from evalkit.types import Judgment, Record, Status
+from evalkit.core import Judgment, Record, Status
 
 MakeRecord = Callable[..., Record]
 

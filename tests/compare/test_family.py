@@ -15,8 +15,8 @@ from statsmodels.stats.power import TTestPower
 from evalkit import compare, gate
 from evalkit.compare.family import floors, stated_rows
 from evalkit.compare.ranking import Contrast, rank, rankings
-from evalkit.specs import GateSpec
-from evalkit.types import Run
+from evalkit.core import Run
+from evalkit.core.specs import GateSpec
 from tests.support.runs import METRICS, Plan, build_run
 
 OPTIONS = compare.Options()

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from evalkit import compare, gate
 from evalkit.compare.words import bounds, has_width, is_too_wide, sentence, units_text
-from evalkit.specs import GateSpec
-from evalkit.tables import MISSING
-from evalkit.types import Comparison, Metric, Outcome, Record, Score
+from evalkit.core import Comparison, Metric, Outcome, Record, Score
+from evalkit.core.specs import GateSpec
+from evalkit.draw import MISSING
 from tests.support.runs import Plan, build_run
 
 POINTS = Metric("score", "points", primary=True)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from evalkit.compare.ranking import Contrast, Ranking, rank, rankings
-from evalkit.types import Metric, Record, Score
+from evalkit.core import Metric, Record, Score
 from tests.compare.conftest import MakeRecord
 
 METRIC = Metric("m", "percent", 100, primary=True)

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from evalkit import compare
+from evalkit.core import Comparison, Metric, Outcome, Record, Run, Score
 from evalkit.errors import ComparisonError
-from evalkit.types import Comparison, Metric, Outcome, Record, Run, Score
 from tests.support.leaderboards import ENTRY, board_run
 from tests.support.runs import Plan, build_run
 

@@ -13,8 +13,8 @@ import pytest
 from evalkit import compare, gate
 from evalkit.compare import Row
 from evalkit.compare.words import row_label, sentence, verdict
-from evalkit.specs import GateSpec
-from evalkit.types import UNANSWERED, Run
+from evalkit.core import UNANSWERED, Run
+from evalkit.core.specs import GateSpec
 from tests.support.leaderboards import ENTRY, board_run
 from tests.support.runs import METRICS, Plan, build_run
 

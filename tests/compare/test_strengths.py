@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from evalkit.compare.strengths import ELO, games, strengths
-from evalkit.types import Metric, Record, Score
+from evalkit.core import Metric, Record, Score
 from tests.compare.conftest import MakeRecord
 
 WIN_RATE = Metric("win_rate", "percent", 100, primary=True)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from evalkit import compare
 from evalkit.cli.compare import command
 from evalkit.compare import Uncompared
-from evalkit.types import Estimate, Record, Run
+from evalkit.core import Estimate, Record, Run
 from tests.support.runs import Plan, build_run
 from tests.support.stored import seal
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import data
+from evalkit.core.protocols import DataPlaces
 from evalkit.data import fetching, hubsets
 from evalkit.errors import DataError
-from evalkit.protocols import DataPlaces
 
 QUESTION = "mt_bench/question"
 ANNOTATED = "alpaca_eval/reference_text_davinci_003"

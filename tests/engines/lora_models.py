@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from evalkit.types import KnownPrompt, UnmergedAdapter
+from evalkit.core import KnownPrompt, UnmergedAdapter
 from tests.support.vllm_lora_standin import greedy, logprob
 
 __all__ = ["unmerged"]

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from evalkit.core import Completion, Message, PreparedModel, Request
 from evalkit.engines.transformers import TransformersEngine, TransformersSpec
 from evalkit.engines.vllm import VllmEngine, VllmSpec
-from evalkit.types import Completion, Message, PreparedModel, Request
 
 pytestmark = [pytest.mark.vllm, pytest.mark.model]
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core import Completion, Flow, Message, PreparedModel, Reply, Request
+from evalkit.core.protocols import CompletionCache, Engine
 from evalkit.engines._cached import CachedEngine
 from evalkit.engines._drive import drive
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.errors import RequestFailed, StoreError
-from evalkit.protocols import CompletionCache, Engine
-from evalkit.types import Completion, Flow, Message, PreparedModel, Reply, Request
 
 MODEL = PreparedModel(
     name="m",

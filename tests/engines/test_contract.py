@@ -18,19 +18,19 @@ from typing import Any
 
 import pytest
 
-from evalkit import extensions
+from evalkit import plugins
+from evalkit.core import Completion, Message, PreparedModel, Request
+from evalkit.core.protocols import Engine
+from evalkit.core.specs import EngineSpec
 from evalkit.engines._cached import CachedEngine
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.errors import RequestFailed
-from evalkit.protocols import Engine
-from evalkit.specs import EngineSpec
-from evalkit.types import Completion, Message, PreparedModel, Request
 from tests.support.fault_server import FaultServer
 
 SETTINGS: dict[str, dict[str, Any]] = {"openai": {"model": "m"}}
 HEAVY = ("torch", "transformers", "vllm", "httpx", "pandas", "scipy")
-ENGINES = extensions.names("engines")
-RUNNABLE = [n for n in ENGINES if not extensions.find("engines", n).cls.needs_weights]
+ENGINES = plugins.names("engines")
+RUNNABLE = [n for n in ENGINES if not plugins.find("engines", n).cls.needs_weights]
 
 
 def prepared(path: Path | None = None) -> PreparedModel:
@@ -45,7 +45,7 @@ def prepared(path: Path | None = None) -> PreparedModel:
 
 
 def build(name: str, tmp_path: Path, **settings: Any) -> Engine:
-    extension = extensions.find("engines", name)
+    extension = plugins.find("engines", name)
     assert extension.spec is not None
     spec = extension.spec.model_validate(SETTINGS.get(name, {}) | settings)
     # Engines with weights may read a checkpoint's config while they are constructed.
@@ -94,14 +94,14 @@ def requests() -> list[Request]:
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_offers_one_class_and_a_spec_that_names_its_type(name: str) -> None:
-    extension = extensions.find("engines", name)
+    extension = plugins.find("engines", name)
     assert isinstance(extension.cls.needs_weights, bool)
     assert extension.spec is not None
     assert issubclass(extension.spec, EngineSpec)
     assert extension.spec.model_fields["type"].default == name
     undocumented = [n for n, f in extension.spec.model_fields.items() if not f.description]
     assert undocumented == []
-    assert extensions.judge_spec(name).model_fields["type"].default == name
+    assert plugins.judge_spec(name).model_fields["type"].default == name
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -119,7 +119,7 @@ def test_constructing_is_cheap_and_says_what_decides_answers(name: str, tmp_path
 
 def test_finding_and_naming_engines_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from evalkit import extensions; extensions.names('engines'); "
+        "import sys; from evalkit import plugins; plugins.names('engines'); "
         f"print([m for m in {HEAVY!r} if m in sys.modules])"
     )
     done = subprocess.run(

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core import Completion, Flow, Job, Rendered, Reply, Request
+from evalkit.core.protocols import Engine
 from evalkit.engines._drive import drive
 from evalkit.errors import BenchmarkError, EngineError, RequestFailed
-from evalkit.protocols import Engine
-from evalkit.types import Completion, Flow, Job, Rendered, Reply, Request
 
 Answer = Callable[[Request], Reply]
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core import Completion, Message, PreparedModel, Reply, Request
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.errors import EngineError, RequestFailed
-from evalkit.types import Completion, Message, PreparedModel, Reply, Request
 
 MODEL = PreparedModel(
     name="m",

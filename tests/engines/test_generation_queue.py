@@ -25,13 +25,13 @@ from benchmarks.schedule import (
     decode_steps,
     four_characters,
 )
+from evalkit.core import Completion, Flow, Message, PreparedModel, Reply, Request
+from evalkit.core.protocols import CompletionCache, Engine
 from evalkit.engines._cached import CachedEngine
 from evalkit.engines._drive import drive
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.engines.vllm import VllmEngine, VllmSpec
-from evalkit.protocols import CompletionCache, Engine
 from evalkit.store import CompletionStore
-from evalkit.types import Completion, Flow, Message, PreparedModel, Reply, Request
 from tests.support.vllm_standin import StandIn, installed
 
 from .conftest import MakeModel

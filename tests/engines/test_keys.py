@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core import Message, Request
 from evalkit.engines._keys import request_key, sampling_seed
 from evalkit.engines._rendering import Tokens
 from evalkit.errors import RequestFailed
-from evalkit.types import Message, Request
 
 IDENTITY = {"type": "vllm", "model": "abc"}
 

@@ -18,14 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from evalkit import extensions
+from evalkit import plugins
+from evalkit.core import Completion, Flow, Message, Reply, Request
 from evalkit.engines._budget import Budget
 from evalkit.engines._cached import CachedEngine
 from evalkit.engines._drive import drive
 from evalkit.engines._http import _retry_after
 from evalkit.engines.openai import OpenAIEngine, OpenAISpec
 from evalkit.errors import RequestFailed
-from evalkit.types import Completion, Flow, Message, Reply, Request
 from tests.support.fault_server import (
     FaultServer,
     Received,
@@ -515,7 +515,7 @@ def test_written_prices_win() -> None:
 
 
 def test_serves_as_a_judge_too() -> None:
-    spec = extensions.judge_spec("openai").model_validate(
+    spec = plugins.judge_spec("openai").model_validate(
         {"type": "openai", "model": "gpt-4-0613", "max_cost_usd": 40, "protocol": "text"}
     )
     assert isinstance(spec, OpenAISpec)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core import Completion, Reply, Request
 from evalkit.engines._background import Background
 from evalkit.errors import RequestFailed
-from evalkit.types import Completion, Reply, Request
 from tests.support.fault_server import FaultServer, Step, malformed, ok
 from tests.support.openai_engine import KEY, answers, chat, completion, engine_at, failure
 from tests.support.properties import examples

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from evalkit import models
+from evalkit.core import Completion, Message, PreparedModel, Reply, Request
+from evalkit.core.specs import ModelSpec
 from evalkit.engines.openai import OpenAIEngine, OpenAISpec
 from evalkit.errors import RequestFailed
-from evalkit.specs import ModelSpec
-from evalkit.types import Completion, Message, PreparedModel, Reply, Request
 from tests.support.fault_server import free_port
 
 pytestmark = [pytest.mark.vllm, pytest.mark.model]

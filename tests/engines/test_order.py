@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core import Completion, Message, Request
 from evalkit.engines._order import (
     answer_lengths,
     cautious,
@@ -15,7 +16,6 @@ from evalkit.engines._order import (
     length_names,
     work_order,
 )
-from evalkit.types import Completion, Message, Request
 
 TEXTS = st.sampled_from(["", "a", "b", "a\n"])
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evalkit.core import Message, Request
 from evalkit.engines._rendering import Renderer, context_window
 from evalkit.engines._text import sayable
 from evalkit.errors import ModelError
-from evalkit.types import Message, Request
 
 from .conftest import WINDOW, MakeModel
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
+from evalkit.core import Completion, PreparedModel, Request
+from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.engines.vllm import VllmEngine, VllmSpec
 from evalkit.errors import RequestFailed
-from evalkit.protocols import BenchmarkContext, DataPlaces
-from evalkit.types import Completion, PreparedModel, Request
 
 pytestmark = [pytest.mark.vllm, pytest.mark.model, pytest.mark.slow]
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalkit.core import Completion, Flow, PreparedModel, Request
 from evalkit.engines._drive import drive
 from evalkit.engines.vllm import VllmEngine, VllmSpec
 from evalkit.errors import EngineError
-from evalkit.types import Completion, Flow, PreparedModel, Request
 from tests.support.vllm_lora_standin import LoraStandIn, installed, logprob
 
 from .conftest import MakeModel

@@ -7,12 +7,12 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from evalkit.core import Completion, Message, PreparedModel, Reply, Request
 from evalkit.engines import transformers as module
 from evalkit.engines._tree import Pack
 from evalkit.engines._tree_pass import TreePass
 from evalkit.engines.transformers import TransformersEngine, TransformersSpec
 from evalkit.errors import RequestFailed
-from evalkit.types import Completion, Message, PreparedModel, Reply, Request
 
 from .conftest import MakeModel
 

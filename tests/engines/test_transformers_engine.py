@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from evalkit.core import Completion, Message, PreparedModel, Reply, Request
 from evalkit.engines.transformers import TransformersEngine, TransformersSpec
 from evalkit.errors import EngineError, RequestFailed
-from evalkit.types import Completion, Message, PreparedModel, Reply, Request
 
 from .conftest import WINDOW, MakeModel
 

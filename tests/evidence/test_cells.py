@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.compare import Options
+from evalkit.core import Run
+from evalkit.draw import difference, figure
 from evalkit.errors import ComparisonError, DataError
 from evalkit.evidence import Figure, find
 from evalkit.evidence.figures import of_runs
 from evalkit.evidence.numbers import printed
-from evalkit.tables import difference, figure
-from evalkit.types import Run
 from tests.support.runs import Plan, build_run
 
 RUN = build_run(Path("reports/q/run1"), Plan(published=True))

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from evalkit.compare import Options
+from evalkit.core import Run
 from evalkit.evidence import Chain, chain, chain_lines, find, recompute, records_behind
 from evalkit.evidence.figures import of_runs
-from evalkit.types import Run
 from tests.support.runs import Plan, build_run
 from tests.support.stored import stored_run
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from evalkit.compare import Options
+from evalkit.core import Estimate, Run
 from evalkit.errors import DataError
 from evalkit.evidence import Recomputed, find, recompute
 from evalkit.evidence.figures import of_runs
-from evalkit.types import Estimate, Run
 from tests.support.runs import Plan, build_run
 
 RUN = build_run(Path("run"), Plan(published=True))

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from evalkit import exporters
+from evalkit.core import Judgment, Record, Run
 from evalkit.errors import ExportError
 from evalkit.stats import ppi_mean
-from evalkit.types import Judgment, Record, Run
 from tests.support.runs import Plan, build_run
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from evalkit import exporters
+from evalkit.core import Json, Run
+from evalkit.core.protocols import Exported
 from evalkit.errors import ExportError
 from evalkit.exporters._hub_benchmarks import ALIASES, REGISTERED
-from evalkit.protocols import Exported
-from evalkit.types import Json, Run
 from tests.support.exports import exportable_run
 from tests.support.runs import Plan
 

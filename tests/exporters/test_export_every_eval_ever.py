@@ -16,9 +16,9 @@ import jsonschema
 import pytest
 
 from evalkit import exporters
+from evalkit.core import Json, Run
+from evalkit.core.protocols import Exported
 from evalkit.errors import ExportError
-from evalkit.protocols import Exported
-from evalkit.types import Json, Run
 from tests.support.exports import NEEDED, exportable_run
 from tests.support.runs import Plan
 

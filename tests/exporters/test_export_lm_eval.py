@@ -16,10 +16,10 @@ import pytest
 
 import evalkit
 from evalkit import compare, exporters
+from evalkit.core import Estimate, Message, Outcome, Run
+from evalkit.core.protocols import DataPlaces
 from evalkit.errors import ExportError
 from evalkit.importers import Evidence, ImportOptions, lm_eval
-from evalkit.protocols import DataPlaces
-from evalkit.types import Estimate, Message, Outcome, Run
 from tests.benchmarks.conftest import task_folder  # noqa: F401 - a fixture
 from tests.support.exports import exportable_run
 from tests.support.runs import Plan

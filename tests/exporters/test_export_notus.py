@@ -18,9 +18,9 @@ import yaml
 
 import evalkit
 from evalkit import exporters
+from evalkit.core import Run
+from evalkit.core.protocols import DataPlaces
 from evalkit.importers import ImportOptions, lm_eval
-from evalkit.protocols import DataPlaces
-from evalkit.types import Run
 
 pytestmark = pytest.mark.data
 

@@ -21,10 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import exporters
+from evalkit.core import Message, Outcome, Record, Run, Score
+from evalkit.core.columns import TABLES, Column
+from evalkit.core.frames import frame
 from evalkit.exporters._tables import TableName
-from evalkit.types import Message, Outcome, Record, Run, Score
-from evalkit.types.columns import TABLES, Column
-from evalkit.types.frames import frame
 from tests.support.runs import Plan, build_run
 
 TEXT = st.text(st.characters(), max_size=12) | st.sampled_from(

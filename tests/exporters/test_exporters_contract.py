@@ -9,16 +9,16 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from evalkit import exporters, extensions, store
+from evalkit import exporters, plugins, store
+from evalkit.core import Json, Run
+from evalkit.core.specs import ExportSpec
 from evalkit.errors import ExportError
-from evalkit.specs import ExportSpec
-from evalkit.types import Json, Run
 from tests.support.exports import NEEDED, exportable_run, texts_of
 from tests.support.runs import Plan
 
 ALL_TEXT = {"argilla"}
 """Formats that are nothing without texts."""
-KINDS = extensions.names("exporters")
+KINDS = plugins.names("exporters")
 HOSTILE = "=1+1 \ud800 | <script>alert(1)</script> \x00 \r\n, \"quoted\" 'single' \u202e ../../x"
 
 
@@ -44,7 +44,7 @@ def readable(files: dict[str, bytes]) -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_spec_is_an_export_spec(kind: str) -> None:
-    spec = extensions.find("exporters", kind).spec
+    spec = plugins.find("exporters", kind).spec
     assert spec is not None
     assert issubclass(spec, ExportSpec)
     assert all(field.description for field in spec.model_fields.values())
@@ -99,7 +99,7 @@ def test_figures_only_leaves_no_word_of_a_benchmark_model_or_judge(kind: str, ru
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_formats_that_do_not_publish_take_limited_runs(kind: str) -> None:
     limited = exportable_run(Path("r/limited"), Plan(limit=40))
-    exporter = extensions.find("exporters", kind).cls
+    exporter = plugins.find("exporters", kind).cls
     if not exporter.publishes:
         assert exporters.export([limited], spec_of(kind), kind).files
         return
@@ -115,7 +115,7 @@ def test_damaged_evidence_is_not_published(kind: str, run: Run) -> None:
     finding = {"code": "x", "message": "judged twice", "damaged": True}
     entry = {"model": "quick-lora", "entry": "alpaca_eval", "kind": "x", "findings": [finding]}
     damaged = replace(run, manifest={**run.manifest, "publishable": False, "evidence": [entry]})
-    exporter = extensions.find("exporters", kind).cls
+    exporter = plugins.find("exporters", kind).cls
     if exporter.publishes:
         said = "damaged evidence of quick-lora, alpaca_eval: judged twice"
         with pytest.raises(ExportError, match=said):
@@ -140,7 +140,7 @@ def test_an_unknown_model_is_refused_with_the_known_ones(kind: str, run: Run) ->
 
 
 def test_an_unknown_format_lists_the_known() -> None:
-    with pytest.raises(extensions.UnknownTypeError, match=r"'xlsx' in exporters.*csv, "):
+    with pytest.raises(plugins.UnknownTypeError, match=r"'xlsx' in exporters.*csv, "):
         exporters.settings("xlsx", {})
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.core import Outcome, Run
+from evalkit.core.columns import TABLES
+from evalkit.core.frames import frame
 from evalkit.errors import ExportError
-from evalkit.types import Outcome, Run
-from evalkit.types.columns import TABLES
-from evalkit.types.frames import frame
 from tests.support.runs import Plan, build_run
 
 KINDS = {"text": "str", "number": "float64", "whole": "int64", "flag": "bool"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from evalkit import store
-from evalkit.types import Run
+from evalkit.core import Run
 from tests.support.runs import Plan, build_run
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from evalkit import compare, gate, store
 from evalkit.compare import Row
+from evalkit.core import Comparison, Run
 from evalkit.errors import ComparisonError, DataError
 from evalkit.gate import GateResult, Policy
 from evalkit.gate.github import MARKER
-from evalkit.types import Comparison, Run
 from tests.support.runs import Plan, build_run
 
 NOTUS = Comparison(

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from evalkit import gate
+from evalkit.core import Record
+from evalkit.core.specs import GateSpec
+from evalkit.draw import table_to_text
 from evalkit.gate import GateResult
 from evalkit.gate.table import gate_warnings
-from evalkit.specs import GateSpec
-from evalkit.tables import table_to_text
-from evalkit.types import Record
 from tests.support.runs import Plan, build_run
 
 SPEC = GateSpec(baseline="b", margins={"default": 5.0, "mt_bench": 0.3})

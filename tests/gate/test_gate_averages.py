@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from evalkit import gate
+from evalkit.core.specs import GateSpec
 from evalkit.gate import GateResult
-from evalkit.specs import GateSpec
 from tests.support.leaderboards import ENTRY, V1_SIZES, board_run
 
 EQUAL = {"a": 0.5, "b": 0.5}

@@ -18,9 +18,9 @@ from evalkit import api, compare, gate
 from evalkit.cli.gate import command
 from evalkit.compare.rows import resolved
 from evalkit.compare.words import bounds, is_too_wide
+from evalkit.core import Comparison, Metric, Outcome, Record, Run, Score
+from evalkit.core.specs import GateSpec
 from evalkit.errors import ComparisonError
-from evalkit.specs import GateSpec
-from evalkit.types import Comparison, Metric, Outcome, Record, Run, Score
 from tests.support.runs import Plan, build_run
 from tests.support.stored import seal
 

@@ -19,8 +19,8 @@ import pytest
 
 from evalkit import gate
 from evalkit.compare import Row
+from evalkit.core import Comparison
 from evalkit.gate import Policy
-from evalkit.types import Comparison
 
 pytestmark = pytest.mark.slow
 

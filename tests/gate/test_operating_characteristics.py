@@ -22,10 +22,10 @@ import pytest
 from scipy.stats import norm
 
 from evalkit import gate
+from evalkit.core import Json, Metric, Outcome, Record, Run, Score
+from evalkit.core.specs import GateSpec
 from evalkit.gate import GateResult
-from evalkit.specs import GateSpec
 from evalkit.stats import Verdict
-from evalkit.types import Json, Metric, Outcome, Record, Run, Score
 
 pytestmark = pytest.mark.slow
 

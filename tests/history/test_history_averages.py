@@ -18,8 +18,8 @@ from evalkit import compare, history
 from evalkit.cli.history import command
 from evalkit.compare.averages import average_estimates
 from evalkit.compare.sides import Part, averages_of, metrics_of
+from evalkit.core import Estimate, Json, Run
 from evalkit.history import Options, Series
-from evalkit.types import Estimate, Json, Run
 from tests.support.leaderboards import ENTRY, SUBJECTS, V1_SIZES, V2_SIZES, board_run
 from tests.support.stored import seal
 

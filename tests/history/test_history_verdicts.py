@@ -13,9 +13,9 @@ from statsmodels.stats.multitest import multipletests
 
 from evalkit import compare, history
 from evalkit.compare.words import WORDS, verdict
+from evalkit.core import Run
+from evalkit.draw import MISSING
 from evalkit.history import Checkpoint, Options, Series
-from evalkit.tables import MISSING
-from evalkit.types import Run
 from tests.support.runs import Plan, build_run
 
 STEPS = 16

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.types import Json
+from evalkit.core import Json
 
 Write = Callable[[str, Sequence[Json]], Path]
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from evalkit import compare
+from evalkit.core import Estimate
+from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError
 from evalkit.importers import Evidence, ImportOptions, lm_eval
-from evalkit.protocols import DataPlaces
-from evalkit.types import Estimate
 
 OPTIONS = ImportOptions(("mine",), None, (), DataPlaces(), 0.95)
 

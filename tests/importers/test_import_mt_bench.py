@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import compare
+from evalkit.core import Estimate, Json
+from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError
 from evalkit.importers import Evidence, ImportOptions, mt_bench
-from evalkit.protocols import DataPlaces
-from evalkit.types import Estimate, Json
 
 Write = Callable[[str, Sequence[Json]], Path]
 

@@ -9,9 +9,9 @@ import pytest
 from evalkit.benchmarks.alpaca_eval import AlpacaEvalSpec
 from evalkit.benchmarks.mt_bench import MtBenchSpec
 from evalkit.benchmarks.open_llm_leaderboard import OpenLlmLeaderboardSpec
+from evalkit.core.specs import ModelSpec, PublishedFigure
 from evalkit.errors import DataError
 from evalkit.importers import leaderboards
-from evalkit.specs import ModelSpec, PublishedFigure
 
 VERSIONS = (AlpacaEvalSpec(version=1, name="one"), AlpacaEvalSpec(version=2, name="two"))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit import extensions, suite
+from evalkit import plugins, suite
 from evalkit.errors import SuiteError
 from evalkit.importers.names import unknown_names
 
@@ -35,7 +35,7 @@ def found(text: str, folder: Path) -> dict[str, str]:
     path = folder / "s.yaml"
     path.write_text(text)
     with pytest.raises(SuiteError) as caught:
-        suite.check(path, (), extensions, unknown_names)
+        suite.check(path, (), plugins, unknown_names)
     return {p.where.removeprefix(f"{path}:"): p.message for p in caught.value.problems}
 
 
@@ -69,4 +69,4 @@ def test_what_is_right_passes(tmp_path: Path) -> None:
     text = TEXT.replace(", evaluator: alpaca_eval_gpt5", "")
     wrong = ("claud-2", "claude-22", "scor,", "task: alpaca")
     path.write_text("\n".join(n for n in text.splitlines() if not any(w in n for w in wrong)))
-    assert suite.check(path, (), extensions, unknown_names).suite.name == "names"
+    assert suite.check(path, (), plugins, unknown_names).suite.name == "names"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.core import Json
+from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError
 from evalkit.importers import (
     Evidence,
@@ -19,8 +21,6 @@ from evalkit.importers import (
     lm_eval,
     mt_bench,
 )
-from evalkit.protocols import DataPlaces
-from evalkit.types import Json
 
 Write = Callable[[str, Sequence[Json]], Path]
 

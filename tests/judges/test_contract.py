@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from evalkit import extensions
+from evalkit import plugins
+from evalkit.core import Completion, Judgment, Message, PreparedModel, Reply, Request
+from evalkit.core.specs import JudgeSpec
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.errors import RequestFailed
-from evalkit.specs import JudgeSpec
-from evalkit.types import Completion, Judgment, Message, PreparedModel, Reply, Request
 from tests.support.flows import play
 
 ORIGINALS = frozenset({"pairwise_alpaca_eval", "rating_fastchat"})
 """Ask with a benchmark's published prompts, which are not evalkit's: tests of their own."""
-PROTOCOLS = [name for name in extensions.names("judges") if name not in ORIGINALS]
+PROTOCOLS = [name for name in plugins.names("judges") if name not in ORIGINALS]
 TALK = (Message("user", "What is 2 + 2?"), Message("assistant", "4"))
 
 
 def build(protocol: str) -> Any:
-    return extensions.find("judges", protocol).cls("the judge", "its engine", JudgeSpec())
+    return plugins.find("judges", protocol).cls("the judge", "its engine", JudgeSpec())
 
 
 def ask(judge: Any) -> Generator[Sequence[Request], Sequence[Completion], Judgment]:
@@ -36,7 +36,7 @@ def ask(judge: Any) -> Generator[Sequence[Request], Sequence[Completion], Judgme
 
 
 def test_the_protocols_are_found() -> None:
-    assert set(extensions.names("judges")) >= ORIGINALS
+    assert set(plugins.names("judges")) >= ORIGINALS
     assert set(PROTOCOLS) >= {
         "pairwise_logprob",
         "pairwise_text",
@@ -55,7 +55,7 @@ class TestEveryProtocol:
         assert protocol.startswith("pairwise" if hasattr(judge, "compare") else "rating")
 
     def test_its_file_says_source_format_and_departures(self, protocol: str) -> None:
-        module = inspect.getmodule(extensions.find("judges", protocol).cls)
+        module = inspect.getmodule(plugins.find("judges", protocol).cls)
         assert module is not None
         text = module.__doc__ or ""
         for word in ("Source:", "Format:", "Departure"):
@@ -107,7 +107,7 @@ class TestEveryProtocol:
 def test_written_replies_take_the_judges_settings() -> None:
     spec = JudgeSpec(judge_max_tokens=99, judge_temperature=0.5)
     for protocol in ("pairwise_text", "rating_text"):
-        judge = extensions.find("judges", protocol).cls("j", "e", spec)
+        judge = plugins.find("judges", protocol).cls("j", "e", spec)
         requests = next(ask(judge))
         assert {(r.max_tokens, r.temperature) for r in requests} == {(99, 0.5)}
         assert all(r.seed is not None for r in requests)

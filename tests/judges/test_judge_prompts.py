@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core import Message
 from evalkit.judges import _pairs, _prompt, _ratings
-from evalkit.types import Message
 
 # Pieces an attacker would use, alone and mixed with any text.
 PIECES = st.sampled_from(

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core import Completion, Judgment, Message, Request
+from evalkit.core.specs import JudgeSpec
 from evalkit.judges.pairwise_logprob import PairwiseLogprob
 from evalkit.judges.pairwise_text import PairwiseText
 from evalkit.judges.rating_logprob import RatingLogprob
 from evalkit.judges.rating_text import RatingText
-from evalkit.specs import JudgeSpec
-from evalkit.types import Completion, Judgment, Message, Request
 from tests.support.flows import play
 
 TALK = (Message("user", "q"), Message("assistant", "a"))

@@ -18,13 +18,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from evalkit.core import Completion, Message, Request
+from evalkit.core.protocols import DataPlaces, JudgeContext
+from evalkit.core.specs import JudgeSpec
 from evalkit.errors import SuiteError
 from evalkit.judges._alpaca_config import evaluator, evaluator_names
 from evalkit.judges._alpaca_parsers import read
 from evalkit.judges.pairwise_alpaca_eval import PairwiseAlpacaEval
-from evalkit.protocols import DataPlaces, JudgeContext
-from evalkit.specs import JudgeSpec
-from evalkit.types import Completion, Message, Request
 from tests.support.flows import play
 
 WEIGHTED = "weighted_alpaca_eval_gpt4_turbo"

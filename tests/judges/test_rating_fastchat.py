@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core import Completion, Message, Request
+from evalkit.core.protocols import DataPlaces, JudgeContext
+from evalkit.core.specs import JudgeSpec, LocalJudgeSpec
 from evalkit.errors import DataError, RequestFailed
 from evalkit.judges import rating_fastchat
 from evalkit.judges._fastchat_prompts import Template, Templates, pair_prompt, single_prompt
 from evalkit.judges.rating_fastchat import FastChatJudge
-from evalkit.protocols import DataPlaces, JudgeContext
-from evalkit.specs import JudgeSpec, LocalJudgeSpec
-from evalkit.types import Completion, Message, Request
 from tests.support.flows import play
 
 Asked = tuple[str, float, int, list[dict[str, str]]]

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from evalkit import models
+from evalkit.core import PreparedModel
+from evalkit.core.specs import ModelSpec
 from evalkit.errors import MergeError
 from evalkit.models.adapter import read_adapter
 from evalkit.models.base_check import Base, BaseCheck, check_base
 from evalkit.models.fingerprint import FileHashes, weights_digest
 from evalkit.models.sources import Source, resolve
-from evalkit.specs import ModelSpec
-from evalkit.types import PreparedModel
 
 Make = Callable[..., Path]
 ONE, TWO = "1" * 40, "2" * 40

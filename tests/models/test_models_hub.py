@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from evalkit import models
+from evalkit.core import PreparedModel
+from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
 from evalkit.models.hub import download
-from evalkit.specs import ModelSpec
-from evalkit.types import PreparedModel
 
 Make = Callable[..., Path]
 COMMIT = "ab" * 20

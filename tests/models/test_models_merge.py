@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from evalkit import models
+from evalkit.core import PreparedModel
+from evalkit.core.specs import ModelSpec
 from evalkit.errors import MergeError, ModelError, StoreError
 from evalkit.models.checkpoint import stored_dtype
-from evalkit.specs import ModelSpec
-from evalkit.types import PreparedModel
 
 Make = Callable[..., Path]
 Edit = Callable[[Path, Callable[[dict[str, Any]], None]], None]

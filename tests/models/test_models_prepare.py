@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import models
+from evalkit.core import PreparedModel
+from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
 from evalkit.models.cache import cache_folder
 from evalkit.models.fingerprint import FileHashes, digest
-from evalkit.specs import ModelSpec
-from evalkit.types import PreparedModel
 
 Make = Callable[..., Path]
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from evalkit import models
-from evalkit.specs import ModelSpec
+from evalkit.core.specs import ModelSpec
 
 Make = Callable[..., Path]
 SCRIPT = """
 import sys
 from pathlib import Path
 from evalkit import models
-from evalkit.specs import ModelSpec
+from evalkit.core.specs import ModelSpec
 base, adapter, workspace = sys.argv[1:]
 say = lambda line: print(line, flush=True)
 found = models.prepare("m", ModelSpec(base=base, adapter=adapter), Path("."), Path(workspace), say)

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import models
+from evalkit.core import Message
+from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
 from evalkit.models.fastchat_template import fastchat_template, jinja_literal
 from evalkit.models.template import choose_template, own_template, render
-from evalkit.specs import ModelSpec
-from evalkit.types import Message
 
 Make = Callable[..., Path]
 

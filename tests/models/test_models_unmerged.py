@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from evalkit import models
+from evalkit.core import PreparedModel, UnmergedAdapter
+from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
-from evalkit.specs import ModelSpec
-from evalkit.types import PreparedModel, UnmergedAdapter
 
 Make = Callable[..., Path]
 TOLERANCE = 5e-4

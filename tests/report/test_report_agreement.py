@@ -23,7 +23,7 @@ from evalkit.cli.card import command as card_command
 from evalkit.cli.compare import command as compare_command
 from evalkit.cli.export import command as export_command
 from evalkit.cli.gate import command as gate_command
-from evalkit.types import Json, Run
+from evalkit.core import Json, Run
 from evalkit.viewer import Library
 from evalkit.viewer.comparing import choose, side_by_side
 from tests.support.github_markdown import rendered

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
+from evalkit.core import Run
 from evalkit.report import render
 from evalkit.report.charts import (
     Bar,
@@ -25,7 +26,6 @@ from evalkit.report.charts import (
     radar_svg,
 )
 from evalkit.report.charts.scale import scale
-from evalkit.types import Run
 from tests.report.test_report_hostile import PAYLOADS, Audit
 from tests.support.properties import examples
 from tests.support.runs import Plan, build_run

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core import Run
 from evalkit.report import comment, render
 from evalkit.report.summary import COMMENT_LIMIT, COMMENT_MARKER
-from evalkit.types import Run
 from tests.support.github_markdown import Rendered, rendered
 from tests.support.properties import examples
 from tests.support.runs import Plan, build_run

@@ -11,12 +11,12 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 
 from evalkit import compare, gate
+from evalkit.core import Comparison, Run
+from evalkit.core.specs import GateSpec
 from evalkit.report import render, summary_lines
 from evalkit.report.browser import samples_link
 from evalkit.report.margins import gate_of, gate_words
 from evalkit.report.view import View
-from evalkit.specs import GateSpec
-from evalkit.types import Comparison, Run
 from tests.support.runs import Plan, build_run
 
 PAIR = ("quick-lora", "smollm2")

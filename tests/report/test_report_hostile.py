@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from evalkit.core import Run
+from evalkit.draw import visible
 from evalkit.report import render, summary_lines
-from evalkit.tables import visible
-from evalkit.types import Run
 from tests.support.properties import examples
 from tests.support.runs import Plan, build_run
 

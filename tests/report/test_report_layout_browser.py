@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from evalkit.types import Run
+from evalkit.core import Run
 from tests.support.browser import opened
 from tests.support.pages import put
 from tests.support.runs import Plan, build_run

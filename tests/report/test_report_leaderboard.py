@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from evalkit.compare.ranking import rankings
+from evalkit.core import Run
+from evalkit.draw import Table
 from evalkit.report.blocks import Details, Note, Section
 from evalkit.report.sections.leaderboard import build
 from evalkit.report.view import View
-from evalkit.tables import Table
-from evalkit.types import Run
 from tests.support.runs import METRICS, Plan, build_run
 
 MODELS = ("tuned", "base", "other", "third")

@@ -9,8 +9,8 @@ from statistics import fmean
 
 import pytest
 
+from evalkit.core import Comparison, Exchange, Judgment, Message, Outcome, Run, Score
 from evalkit.report import render, summary_lines
-from evalkit.types import Comparison, Exchange, Judgment, Message, Outcome, Run, Score
 from tests.support.runs import Plan, build_run
 
 MINUS = "\N{MINUS SIGN}"

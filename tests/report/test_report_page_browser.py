@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from evalkit.core import Run
 from evalkit.report import render
-from evalkit.types import Run
 from tests.report.test_report_hostile import planted
 from tests.support.browser import opened
 from tests.support.runs import Plan, build_run

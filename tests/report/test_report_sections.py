@@ -11,9 +11,9 @@ from bs4 import BeautifulSoup
 from click.testing import CliRunner
 
 from evalkit.cli.report import command
+from evalkit.core import Estimate, Metric, Run
 from evalkit.report import render
 from evalkit.runner.usage import total_usage
-from evalkit.types import Estimate, Metric, Run
 from tests.support.runs import Plan, build_run
 from tests.support.training import Made, make_run
 

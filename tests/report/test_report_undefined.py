@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from evalkit import compare
+from evalkit.core import Metric, Outcome, Record, Run, Score
 from evalkit.report import render, summary_lines
-from evalkit.types import Metric, Outcome, Record, Run, Score
 from tests.support.runs import Plan, build_run
 
 DASH = "\N{EN DASH}"

@@ -18,8 +18,8 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Error
 
-from evalkit.tables import visible
-from evalkit.types import Run
+from evalkit.core import Run
+from evalkit.draw import visible
 from tests.support.browser import Watched, opened
 from tests.support.pages import put, until
 from tests.support.runs import Plan, build_run

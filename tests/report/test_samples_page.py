@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from evalkit.core import Metric, Outcome, Record, Run, Score
+from evalkit.draw import figure
 from evalkit.report.browser import sample_link, samples_link
-from evalkit.tables import figure
-from evalkit.types import Metric, Outcome, Record, Run, Score
 from tests.support.browser import Watched, opened
 from tests.support.pages import detail, go, listed, put, until
 from tests.support.runs import METRICS

@@ -17,9 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import compare, report
-from evalkit.report import browser
-from evalkit.tables import MISSING, difference, figure, visible
-from evalkit.types import (
+from evalkit.core import (
     Exchange,
     Json,
     Judgment,
@@ -29,6 +27,8 @@ from evalkit.types import (
     Run,
     Score,
 )
+from evalkit.draw import MISSING, difference, figure, visible
+from evalkit.report import browser
 from tests.support.properties import examples
 from tests.support.runs import METRICS, Plan, build_run
 from tests.support.samples import Packed, blocks_of, judged_run, key_of, packed

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from evalkit import extensions, runner
+from evalkit import plugins, runner
 from evalkit import suite as suites
 from evalkit.gate import Policy
 from evalkit.runner import PowerRow, powering
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def rows_of(folder: Path, *past: Path, limit: int | None = None) -> list[PowerRow]:
-    suite = suites.load(folder / "small.yaml", (), extensions)
+    suite = suites.load(folder / "small.yaml", (), plugins)
     origin = runner.Origin("small.yaml", folder, folder, ("evalkit", "power"))
     runs = [build_run(place, Plan(models=("a", "b"))) for place in past]
     return runner.power(suite, origin, runner.Selection(limit=limit), runs, lambda _: None)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import store
+from evalkit.core import Completion, Flow, Message, Outcome, Request
 from evalkit.errors import RequestFailed
 from evalkit.runner.replay import replay
-from evalkit.types import Completion, Flow, Message, Outcome, Request
 from tests.support.cli import evalkit
 
 SUITE = """\

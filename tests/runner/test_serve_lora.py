@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from evalkit import api
-from evalkit.types import Record, Run
+from evalkit.core import Record, Run
 
 pytestmark = [pytest.mark.vllm, pytest.mark.model, pytest.mark.timeout(900)]
 

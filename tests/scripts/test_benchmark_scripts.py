@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from benchmarks import scoring, tokens
 from benchmarks._common import Clock, parser
 from benchmarks.scoring import Measured
+from evalkit.core import Request
 from evalkit.engines._rendering import Tokens
-from evalkit.types import Request
 
 SCRIPTS = sorted(
     path.stem

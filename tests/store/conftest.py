@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.types import Message, Outcome, Record, Score
+from evalkit.core import Message, Outcome, Record, Score
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core import Comparison, Completion, Estimate, Judgment, Outcome, Record, Score
 from evalkit.store import canonical_json, decode, encode, run_id
 from evalkit.store.codec import CodecError, json_bytes, parse_json
-from evalkit.types import Comparison, Completion, Estimate, Judgment, Outcome, Record, Score
 from tests.support.properties import examples
 
 TEXT = st.text(st.characters(), max_size=12)  # with lone surrogates and control characters

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evalkit.core import Completion
+from evalkit.core.protocols import CompletionCache
 from evalkit.errors import StoreError
-from evalkit.protocols import CompletionCache
 from evalkit.store import CompletionStore
-from evalkit.types import Completion
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -238,7 +238,7 @@ PUT_FOREVER = """
     import itertools, sys
     from pathlib import Path
     from evalkit.store import CompletionStore
-    from evalkit.types import Completion
+    from evalkit.core import Completion
     store = CompletionStore(Path(sys.argv[1]))
     for i in itertools.count():
         store.put_many({f"{sys.argv[2]}.{i}.{j}": Completion(str(i) * 50) for j in range(3)})
@@ -277,7 +277,7 @@ FILL = """
     from pathlib import Path
     from evalkit.errors import StoreError
     from evalkit.store import CompletionStore
-    from evalkit.types import Completion
+    from evalkit.core import Completion
     if sys.argv[2] == "limit":
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
     store = CompletionStore(Path(sys.argv[1]))
@@ -323,7 +323,7 @@ CREATE_TOGETHER = """
     import sys, time
     from pathlib import Path
     from evalkit.store import CompletionStore
-    from evalkit.types import Completion
+    from evalkit.core import Completion
     for i in range(40):
         time.sleep(max(0, float(sys.argv[2]) + i * 0.02 - time.time()))
         with CompletionStore(Path(sys.argv[1]) / f"{i}.sqlite") as store:

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evalkit.core import Record
 from evalkit.errors import StoreError
 from evalkit.store import RunStore, read_run, results_json, write_file
 from evalkit.store.files import LineFile
-from evalkit.types import Record
 
 Start = Callable[..., "subprocess.Popen[str]"]
 MakeRecord = Callable[..., Record]
@@ -28,7 +28,7 @@ HEAD = """
     from pathlib import Path
     from evalkit.errors import StoreError
     from evalkit.store import RunStore, results_json, write_file
-    from evalkit.types import Outcome, Record
+    from evalkit.core import Outcome, Record
 
     def record(sample, size=300):
         answer = sample + "x" * size

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from evalkit.core import Comparison, Estimate, Record
 from evalkit.errors import DataError, StoreError, SuiteError
 from evalkit.store import RunStore, pretty_json, read_manifest, read_run, results_json, started
 from evalkit.store.runs import read_sessions
-from evalkit.types import Comparison, Estimate, Record
 
 MakeRecord = Callable[..., Record]
 Manifest = dict[str, Any]

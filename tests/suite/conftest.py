@@ -12,8 +12,8 @@ import pytest
 from pydantic import Field
 
 from evalkit import suite
+from evalkit.core.specs import BenchmarkSpec, EngineSpec, JudgeSpec, LocalJudgeSpec, Spec, Suite
 from evalkit.errors import EvalkitError, Problem, SuiteError
-from evalkit.specs import BenchmarkSpec, EngineSpec, JudgeSpec, LocalJudgeSpec, Spec, Suite
 
 
 class LocalSpec(EngineSpec):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit import extensions, suite
+from evalkit import plugins, suite
 from evalkit.errors import SuiteError
 
 TEXT = """\
@@ -30,7 +30,7 @@ def wrong(text: str, folder: Path, *overrides: str) -> dict[str, str]:
     path = folder / "s.yaml"
     path.write_text(text)
     with pytest.raises(SuiteError) as caught:
-        suite.check(path, overrides, extensions)
+        suite.check(path, overrides, plugins)
     return {p.where.removeprefix(f"{path}:"): p.message for p in caught.value.problems}
 
 
@@ -60,7 +60,7 @@ def test_what_is_there_is_fine(tmp_path: Path) -> None:
     text = text.replace("no_such_package/x.gguf", "evalkit/api.py")
     path = tmp_path / "s.yaml"
     path.write_text(text)
-    assert suite.check(path, [], extensions).suite.name == "files"
+    assert suite.check(path, [], plugins).suite.name == "files"
 
 
 @pytest.mark.parametrize("path", ["./org/model", "x.gguf", "a/b/c", "org/model.gguf", "/no/where"])
@@ -73,7 +73,7 @@ def test_what_no_repository_is_called_must_be_here(path: str, tmp_path: Path) ->
 
 def test_bundled_suites_name_only_what_is_there() -> None:
     for path in suite.bundled().values():
-        suite.check(path, [], extensions)
+        suite.check(path, [], plugins)
 
 
 def test_missing_files_and_other_mistakes_come_together(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from evalkit import extensions, suite
+from evalkit import plugins, suite
+from evalkit.core.specs import LocalJudgeSpec
 from evalkit.errors import SuiteError
-from evalkit.specs import LocalJudgeSpec
 from tests.suite.conftest import (
     Catalogue,
     ChoicesSpec,
@@ -79,7 +79,7 @@ def test_no_warnings(tmp_path: Path, catalogue: Catalogue, good: str) -> None:
         ("org/model, revision: main", "7: models.plain.revision", "'main' can move"),
         ("org/model, revision: 0123abc", "7: models.plain.revision", "40 hexadecimal digits"),
         ("org/model, revision: " + COMMIT, None, ""),
-        ("package://evalkit/specs.py", None, ""),
+        ("package://evalkit/core/specs.py", None, ""),
         ("/", None, ""),
         ("here/model", None, ""),
     ],
@@ -109,9 +109,9 @@ def test_mapping_names_its_origin(catalogue: Catalogue) -> None:
 
 def test_the_real_extensions_resolve(good: str) -> None:
     """The module is passed as it is; this is also what mypy checks it against."""
-    resolve: suite.Resolver = extensions
+    resolve: suite.Resolver = plugins
     assert resolve.judge_spec("engine") is LocalJudgeSpec
     assert resolve.judge_spec("fake") is resolve.judge_spec("fake")
     for name in ("..", ".", "a..b", "os.path", "no.such.module", "evalkit.suite", "x y.z"):
-        with pytest.raises(extensions.UnknownTypeError):
-            extensions.find("benchmarks", name)
+        with pytest.raises(plugins.UnknownTypeError):
+            plugins.find("benchmarks", name)

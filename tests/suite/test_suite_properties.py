@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import suite
+from evalkit.core.specs import ModelSpec, Suite
 from evalkit.errors import SuiteError
-from evalkit.specs import ModelSpec, Suite
 from evalkit.suite import overrides, reading
 from tests.suite.conftest import GOOD, Catalogue
 

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from evalkit import extensions, suite
+from evalkit import plugins, suite
 from evalkit.errors import SuiteError
 from evalkit.suite.reading import from_text, read
 from evalkit.suite.wording import names_secret
@@ -27,7 +27,7 @@ def schema() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def real() -> dict[str, Any]:
-    found: dict[str, Any] = suite.json_schema(extensions)
+    found: dict[str, Any] = suite.json_schema(plugins)
     return found
 
 
@@ -125,7 +125,7 @@ def test_every_reference_leads_somewhere(real: dict[str, Any]) -> None:
 @pytest.mark.parametrize("path", SUITES, ids=lambda p: p.stem)
 def test_bundled_suite(path: Path, real: dict[str, Any]) -> None:
     assert errors(real, read(path).tree) == []
-    made = suite.load(path, [], extensions)
+    made = suite.load(path, [], plugins)
     assert errors(real, made.model_dump(mode="json")) == []
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert first == "# yaml-language-server: $schema=schema.json"
@@ -138,7 +138,7 @@ def test_the_checked_in_schema_is_current(real: dict[str, Any]) -> None:
 
 
 def test_the_chat_suite_is_the_published_case() -> None:
-    made = suite.load(suite.locate("chat"), [], extensions)
+    made = suite.load(suite.locate("chat"), [], plugins)
     notus = made.models["notus-lora"]
     assert (notus.base, notus.adapter) == (
         "alignment-handbook/zephyr-7b-sft-full",
@@ -149,7 +149,7 @@ def test_the_chat_suite_is_the_published_case() -> None:
 
 
 def test_the_chat_suite_says_what_is_not_pinned() -> None:
-    found = suite.check(suite.locate("chat"), [], extensions).warnings
+    found = suite.check(suite.locate("chat"), [], plugins).warnings
     assert [w.where.split(": ")[1] for w in found] == [
         "models.notus-lora.base",
         "models.notus-lora.adapter",
@@ -158,12 +158,10 @@ def test_the_chat_suite_says_what_is_not_pinned() -> None:
 
 
 def test_the_quickstart_has_no_warnings() -> None:
-    assert suite.check(suite.locate("quickstart"), [], extensions).warnings == ()
+    assert suite.check(suite.locate("quickstart"), [], plugins).warnings == ()
 
 
 def test_the_preset_is_valid() -> None:
     mapping = suite.preset("org/base", "org/base-lora")
-    made = suite.load_mapping(
-        mapping, "--base/--adapter", ["judges.gpt-4.max_cost_usd=1"], extensions
-    )
+    made = suite.load_mapping(mapping, "--base/--adapter", ["judges.gpt-4.max_cost_usd=1"], plugins)
     assert list(made.models) == ["base-lora", "base"]

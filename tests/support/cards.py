@@ -9,8 +9,8 @@ from typing import cast
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
+from evalkit.core import Json, Run
 from evalkit.store import RunStore, results_json
-from evalkit.types import Json, Run
 from tests.support.runs import Plan, build_run
 
 __all__ = ["HubCard", "hub_reads", "stored"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from evalkit.types import Json, Run
+from evalkit.core import Json, Run
 from tests.support.runs import Plan, build_run
 
 __all__ = ["NEEDED", "exportable_run", "texts_of"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from evalkit.core import Flow, Reply, Request
 from evalkit.errors import RequestFailed
-from evalkit.types import Flow, Reply, Request
 
 __all__ = ["play"]
 

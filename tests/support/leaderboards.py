@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from evalkit.benchmarks import _leaderboard as board
-from evalkit.protocols import Average
-from evalkit.types import Json, Metric, Outcome, Record, Run, Score
+from evalkit.core import Json, Metric, Outcome, Record, Run, Score
+from evalkit.core.protocols import Average
 
 __all__ = ["ENTRY", "SUBJECTS", "V1_SIZES", "V2_SIZES", "averages", "board_run"]
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from evalkit.core import Completion, Message, PreparedModel, Reply, Request
 from evalkit.engines.openai import OpenAIEngine, OpenAISpec
 from evalkit.errors import RequestFailed
-from evalkit.types import Completion, Message, PreparedModel, Reply, Request
 
 __all__ = ["KEY", "MODEL", "answers", "chat", "completion", "engine_at", "failure"]
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from evalkit import compare
-from evalkit.types import (
+from evalkit.core import (
     Estimate,
     Exchange,
     Json,

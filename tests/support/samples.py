@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from evalkit import compare, report
-from evalkit.tables import visible
-from evalkit.types import Json, Record, Run
+from evalkit.core import Json, Record, Run
+from evalkit.draw import visible
 from tests.support.runs import METRICS, Plan, build_run
 
 __all__ = ["Packed", "blocks_of", "judged_run", "key_of", "packed", "texts_of"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalkit import compare, store
-from evalkit.types import Json, Run
+from evalkit.core import Json, Run
 from tests.support.runs import Plan, build_run
 
 __all__ = ["Made", "make_run"]

@@ -14,10 +14,10 @@ from urllib.parse import quote
 import pytest
 
 from evalkit.compare import Options, compare
+from evalkit.core import Estimate
+from evalkit.draw import difference
 from evalkit.errors import DataError
 from evalkit.store import read_run
-from evalkit.tables import difference
-from evalkit.types import Estimate
 from evalkit.viewer import Library, Server, serving
 from evalkit.viewer.comparing import choose, side_by_side
 from evalkit.viewer.found import headline_metrics

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from evalkit import gate
 from evalkit.compare import Row
+from evalkit.core import Comparison
 from evalkit.gate import Policy
 from evalkit.stats.sequential import Spending
-from evalkit.types import Comparison
 from evalkit.watch import level_of
 
 ALPHA, LOOKS, UNITS, RUNS = 0.1, 5, 60, 400

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalkit.core.specs import GateSpec
 from evalkit.errors import DataError, StoreError, SuiteError
-from evalkit.specs import GateSpec
 from evalkit.stats import alpha_spending
 from evalkit.stats.sequential import Spending
 from evalkit.watch import Failure, Ledger, Plan, Verdict, level_of

@@ -15,7 +15,7 @@ from evalkit.card.audit.benchmarks import BENCHMARKS, CATEGORIES
 from evalkit.card.audit.labels import Vocabulary, plain_words
 from evalkit.card.audit.layout import Layout
 from evalkit.card.audit.shapes import OWN, Checked, Number, Problem
-from evalkit.tables import significant
+from evalkit.draw import significant
 
 __all__ = ["table_problems"]
 

@@ -20,9 +20,9 @@ from evalkit.card.audit.matching import Matcher
 from evalkit.card.audit.models import Models, spoken
 from evalkit.card.audit.shapes import Answer, Card, ClaimChecked, Fact, Printed
 from evalkit.compare.words import benchmark_label, figure_label, metric_words, task_label
+from evalkit.core import Run
+from evalkit.draw import figure, one_line, visible
 from evalkit.errors import EvalkitError
-from evalkit.tables import figure, one_line, visible
-from evalkit.types import Run
 
 __all__ = ["Judge", "check_claims"]
 

@@ -14,7 +14,7 @@ from evalkit.card.audit.agreement import agree, is_share_of, significant_digits
 from evalkit.card.audit.matching import Matcher
 from evalkit.card.audit.shapes import OWN, Checked, Fact
 from evalkit.compare.words import metric_words
-from evalkit.tables import figure
+from evalkit.draw import figure
 
 __all__ = ["diagnosed"]
 

@@ -13,16 +13,16 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from evalkit import compare, data, extensions, store
+from evalkit import compare, data, plugins, store
 from evalkit.card.audit import earlier
 from evalkit.card.audit.facts import Settings, damaged, facts_of, run_facts
 from evalkit.card.audit.models import key_of, last_part
 from evalkit.card.audit.shapes import Fact
+from evalkit.core import Json, Run
+from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError
 from evalkit.importers import ImportOptions
 from evalkit.importers.evidence import Evidence as Imported
-from evalkit.protocols import DataPlaces
-from evalkit.types import Json, Run
 
 __all__ = ["Evidence", "gather", "leaderboard_facts"]
 
@@ -161,7 +161,7 @@ def _add_suite(found: Evidence, path: Path) -> None:
     from evalkit import suite as suites
     from evalkit.importers import leaderboards
 
-    suite = suites.load(suites.locate(str(path)), (), extensions)
+    suite = suites.load(suites.locate(str(path)), (), plugins)
     for spec in suite.benchmarks:
         settings = Settings(spec.type, str(v) if (v := getattr(spec, "version", None)) else None)
         for name, model in suite.models.items():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from evalkit.card.audit.benchmarks import task_key
 from evalkit.card.audit.labels import judge_of
 from evalkit.card.audit.shapes import Fact, Kind
-from evalkit.types import Estimate, Json, Run
+from evalkit.core import Estimate, Json, Run
 
 __all__ = ["Settings", "damaged", "facts_of", "run_facts"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 
 from evalkit.card.audit.shapes import Cell
-from evalkit.tables import one_line, visible
+from evalkit.draw import one_line, visible
 
 __all__ = ["Grid", "read_grid"]
 

@@ -15,8 +15,8 @@ from evalkit.card.audit.repeats import repeated_measurements
 from evalkit.card.audit.shapes import Card, Checked, Label, Number, Printed, Problem
 from evalkit.card.hub import ALPACA_CONFIGS
 from evalkit.card.index import MARK
-from evalkit.tables import one_line, visible
-from evalkit.types import Json
+from evalkit.core import Json
+from evalkit.draw import one_line, visible
 
 __all__ = ["index_board", "index_entries", "index_names", "index_numbers", "index_problems"]
 

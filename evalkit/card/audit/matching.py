@@ -38,7 +38,7 @@ from evalkit.card.audit.measures import (
 )
 from evalkit.card.audit.models import Match, Models
 from evalkit.card.audit.shapes import Checked, Fact, Number
-from evalkit.tables import figure, significant
+from evalkit.draw import figure, significant
 
 __all__ = ["Matcher", "right_value"]
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from evalkit.card.audit.grid import Grid, read_grid
 from evalkit.card.audit.printed import parse_number
 from evalkit.card.audit.shapes import Block, Card, CardTable, Cell
+from evalkit.core import Json
+from evalkit.draw import one_line, visible
 from evalkit.errors import DataError
-from evalkit.tables import one_line, visible
-from evalkit.types import Json
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

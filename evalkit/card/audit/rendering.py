@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from evalkit.card.audit.shapes import Audit, Checked, ClaimChecked, Problem
-from evalkit.tables import (
+from evalkit.draw import (
     MISSING,
     Cell,
     Column,

@@ -7,8 +7,8 @@ from itertools import combinations
 
 from evalkit.card.audit.shapes import Card, Problem
 from evalkit.card.measurement import Measurement, likeness, measurements, same_data, same_measure
-from evalkit.tables import one_line, visible
-from evalkit.types import Json
+from evalkit.core import Json
+from evalkit.draw import one_line, visible
 
 __all__ = ["repeated_measurements"]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal, TypeAlias
 
-from evalkit.types import Json
+from evalkit.core import Json
 
 __all__ = [
     "OWN",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from evalkit.tables import visible
+from evalkit.draw import visible
 
 __all__ = ["sample_link", "samples_link"]
 

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.core import Json
 from evalkit.report.browser.rows import columns, models_of, rows_of
 from evalkit.report.browser.samples import tasks_of
 from evalkit.report.browser.texts import details
 from evalkit.report.browser.ways import Way, ways_in
 from evalkit.report.view import View
-from evalkit.types import Json
 
 __all__ = ["Samples", "build", "sample_files"]
 

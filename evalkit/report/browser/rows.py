@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from evalkit.core import Json, Record
+from evalkit.draw import MISSING, difference, figure, one_line, visible
 from evalkit.report.browser.samples import (
     Task,
     difference_of,
@@ -18,8 +20,6 @@ from evalkit.report.browser.samples import (
 from evalkit.report.browser.talk import shown_question
 from evalkit.report.view import View
 from evalkit.report.words import benchmark_label, metric_label, unit_text
-from evalkit.tables import MISSING, difference, figure, one_line, visible
-from evalkit.types import Json, Record
 
 __all__ = ["Column", "Pair", "Row", "columns", "models_of", "rows_of"]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
+from evalkit.core import Metric, Record
 from evalkit.report.view import Measure, View
-from evalkit.types import Metric, Record
 
 __all__ = ["Task", "difference_of", "orders_disagree", "scores_of", "tasks_of"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evalkit.types import Message, Record
+from evalkit.core import Message, Record
 
 __all__ = ["Turn", "at_turn", "shown_question", "turns_of"]
 

@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from evalkit.core import Json, Judgment, Message, Record
+from evalkit.draw import figure, share, significant, visible
 from evalkit.report.browser.rows import Row
 from evalkit.report.browser.samples import Task
 from evalkit.report.browser.talk import Turn, at_turn, turns_of
 from evalkit.store.codec import canonical_json
-from evalkit.tables import figure, share, significant, visible
-from evalkit.types import Json, Judgment, Message, Record
 
 __all__ = ["Shared", "details"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from evalkit.core import Record
+from evalkit.draw import count
 from evalkit.report.browser.links import samples_link
 from evalkit.report.browser.rows import Row
 from evalkit.report.browser.samples import orders_disagree
 from evalkit.report.view import View
-from evalkit.tables import count
-from evalkit.types import Record
 
 __all__ = ["Way", "ways_in"]
 

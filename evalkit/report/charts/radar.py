@@ -13,10 +13,10 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
+from evalkit.draw import significant
 from evalkit.report.charts.bars import KINDS
 from evalkit.report.charts.scale import Scale
 from evalkit.report.charts.svg import drawing, label, line, node, polygon, short
-from evalkit.tables import significant
 
 __all__ = ["Radar", "radar_svg"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from evalkit.draw import significant
 from evalkit.report.charts.svg import label, line, percent
-from evalkit.tables import significant
 
 __all__ = ["Scale", "axis", "scale"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from markupsafe import Markup, escape
 
-from evalkit.tables import one_line, visible
+from evalkit.draw import one_line, visible
 
 __all__ = [
     "Place",

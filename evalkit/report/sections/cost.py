@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from evalkit.core import Json
+from evalkit.draw import MISSING, Cell, Column, Group, Table, count, figure, percent
 from evalkit.report.blocks import Section
 from evalkit.report.facts import facts
 from evalkit.report.view import View, mapping
-from evalkit.tables import MISSING, Cell, Column, Group, Table, count, figure, percent
-from evalkit.types import Json
 
 __all__ = ["build"]
 

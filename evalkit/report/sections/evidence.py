@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from evalkit.compare.agreement import disagreements
+from evalkit.core import Json
+from evalkit.draw import Cell, Column, Group, Table, count
 from evalkit.report.blocks import Block, Note, Section
 from evalkit.report.view import View, mapping, sequence
 from evalkit.report.words import benchmark_label
-from evalkit.tables import Cell, Column, Group, Table, count
-from evalkit.types import Json
 
 __all__ = ["build"]
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from statistics import fmean
 
+from evalkit.core import Judgment, Record
+from evalkit.draw import difference, figure, one_line
 from evalkit.report.blocks import Block, Example, Reply, Section, Text, Turn
 from evalkit.report.browser import sample_link
 from evalkit.report.view import BenchmarkView, Measure, View
 from evalkit.report.words import benchmark_label, metric_label, unit_text
-from evalkit.tables import difference, figure, one_line
-from evalkit.types import Judgment, Record
 
 __all__ = ["build", "chosen"]
 

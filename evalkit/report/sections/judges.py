@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evalkit.draw import Cell, Column, Group, Table, count, difference, percent, share
 from evalkit.report.blocks import Block, Note, Section, Text
 from evalkit.report.health import JudgeHealth, describe_judge, health_rows, is_local
 from evalkit.report.view import View
-from evalkit.tables import Cell, Column, Group, Table, count, difference, percent, share
 
 __all__ = ["build"]
 

@@ -8,6 +8,8 @@ from itertools import pairwise
 from evalkit.compare.family import floors
 from evalkit.compare.ranking import Pairing, Ranking, rankings
 from evalkit.compare.strengths import ELO, Strengths, strengths
+from evalkit.core import Comparison, Estimate, Metric
+from evalkit.draw import Cell, Column, Group, Table, count, difference, figure, interval, p_value
 from evalkit.report.blocks import Block, Details, Note, Section, Text
 from evalkit.report.health import weakly_judged
 from evalkit.report.published import PUBLISHED, is_published
@@ -22,8 +24,6 @@ from evalkit.report.words import (
     metric_label,
     unit_text,
 )
-from evalkit.tables import Cell, Column, Group, Table, count, difference, figure, interval, p_value
-from evalkit.types import Comparison, Estimate, Metric
 
 __all__ = ["build"]
 

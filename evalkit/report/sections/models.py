@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from evalkit.core import Json
+from evalkit.draw import Cell, Column, Table, count, figure
 from evalkit.report.blocks import Block, Code, Details, Note, Section, Text
 from evalkit.report.facts import facts, flat
 from evalkit.report.view import ModelView, View, mapping, sequence
-from evalkit.tables import Cell, Column, Table, count, figure
-from evalkit.types import Json
 
 __all__ = ["build"]
 

@@ -7,6 +7,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from evalkit.compare import Row
+from evalkit.core import Comparison, Estimate
+from evalkit.draw import (
+    Cell,
+    Column,
+    Group,
+    Table,
+    count,
+    difference,
+    figure,
+    p_value,
+)
 from evalkit.report.blocks import Block, Details, Section, Text
 from evalkit.report.categories import category_blocks
 from evalkit.report.counts import outcome_cells
@@ -23,17 +34,6 @@ from evalkit.report.words import (
     unit_text,
     verdict_words,
 )
-from evalkit.tables import (
-    Cell,
-    Column,
-    Group,
-    Table,
-    count,
-    difference,
-    figure,
-    p_value,
-)
-from evalkit.types import Comparison, Estimate
 
 __all__ = ["build"]
 

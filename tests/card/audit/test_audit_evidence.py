@@ -12,10 +12,10 @@ from evalkit import card as cards
 from evalkit.card import audit
 from evalkit.card.audit.evidence import Evidence
 from evalkit.card.audit.facts import run_facts
+from evalkit.core import Run
+from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError, SuiteError
-from evalkit.protocols import DataPlaces
 from evalkit.store.results import results_json
-from evalkit.types import Run
 from tests.support.runs import Plan, build_run
 
 

@@ -2,7 +2,7 @@
 
 The string under each field is its documentation: JSON Schema, `evalkit schema` and the
 editor's hover text are made from it.  Benchmarks, engines and judges subclass the base specs
-here in their own file; `extensions.py` finds them by `type`.
+here in their own file; `plugins.py` finds them by `type`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from evalkit.tables.numbers import MISSING
+from evalkit.draw.numbers import MISSING
 
 __all__ = ["Cell", "Column", "Group", "Table", "Tone"]
 

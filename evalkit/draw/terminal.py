@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from evalkit.tables.table import Column, Table
-from evalkit.tables.text import one_line, visible
+from evalkit.draw.table import Column, Table
+from evalkit.draw.text import one_line, visible
 
 __all__ = ["table_to_text"]
 

@@ -7,7 +7,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evalkit.tables import Cell, Column, Group, Table, escape_markdown, table_to_markdown, visible
+from evalkit.draw import Cell, Column, Group, Table, escape_markdown, table_to_markdown, visible
 from tests.support.github_markdown import rendered
 
 HOSTILE = (

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from evalkit.tables import (
+from evalkit.draw import (
     MISSING,
     count,
     difference,

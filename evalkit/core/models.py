@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evalkit.types.asking import Json
+from evalkit.core.requests import Json
 
 __all__ = ["KnownPrompt", "PreparedModel", "UnmergedAdapter"]
 

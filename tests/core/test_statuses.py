@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import get_args
 
+from evalkit.core import UNANSWERED, Status
 from evalkit.errors import FailureStatus
-from evalkit.types import UNANSWERED, Status
 
 
 def test_failures_are_all_statuses_but_ok() -> None:

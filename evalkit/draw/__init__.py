@@ -7,8 +7,8 @@ a table as GitHub-flavoured Markdown, `terminal.py` as aligned columns.
 
 from __future__ import annotations
 
-from evalkit.tables.markdown import escape_markdown, fenced, table_to_markdown
-from evalkit.tables.numbers import (
+from evalkit.draw.markdown import escape_markdown, fenced, table_to_markdown
+from evalkit.draw.numbers import (
     MISSING,
     count,
     difference,
@@ -20,10 +20,10 @@ from evalkit.tables.numbers import (
     share,
     significant,
 )
-from evalkit.tables.spreadsheet import defused, formula_note, is_formula
-from evalkit.tables.table import Cell, Column, Group, Table, Tone
-from evalkit.tables.terminal import table_to_text
-from evalkit.tables.text import one_line, visible
+from evalkit.draw.spreadsheet import defused, formula_note, is_formula
+from evalkit.draw.table import Cell, Column, Group, Table, Tone
+from evalkit.draw.terminal import table_to_text
+from evalkit.draw.text import one_line, visible
 
 __all__ = [
     "MISSING",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evalkit.types.asking import Json
-from evalkit.types.samples import Record
+from evalkit.core.requests import Json
+from evalkit.core.samples import Record
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -128,6 +128,6 @@ class Run:
 
     def to_frame(self, what: str = "samples") -> DataFrame:
         """The pandas frame of a table: its columns are in `columns.py`.  Raises ExportError."""
-        from evalkit.types.frames import frame
+        from evalkit.core.frames import frame
 
         return frame([self], what)

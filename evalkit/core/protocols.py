@@ -1,6 +1,6 @@
 """The contracts between rooms: engine, judge, benchmark, cache.  Structural; nothing inherits.
 
-`benchmarks` and `judges` never meet `engines`: they only yield requests (see `types.Flow`).
+`benchmarks` and `judges` never meet `engines`: they only yield requests (see `core.Flow`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from evalkit.types import (
+from evalkit.core import (
     Completion,
     Estimate,
     Flow,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from evalkit.types.asking import Json, Message
+from evalkit.core.requests import Json, Message
 
 __all__ = [
     "UNANSWERED",

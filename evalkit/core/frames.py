@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from evalkit.core import Json, Judgment, Record, Run
+from evalkit.core.columns import TABLES, Column
 from evalkit.errors import ExportError
-from evalkit.types import Json, Judgment, Record, Run
-from evalkit.types.columns import TABLES, Column
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -24,7 +24,7 @@ __all__ = ["Row", "columns_of", "encodable", "frame", "rows"]
 Value: TypeAlias = str | float | int | bool | None
 Row: TypeAlias = dict[str, Value]
 Metrics: TypeAlias = Mapping[tuple[str, str], Sequence[Mapping[str, Json]]]
-"""By benchmark entry and task: the fields of `types.Metric`, as the manifest has them."""
+"""By benchmark entry and task: the fields of `core.Metric`, as the manifest has them."""
 
 _LONE = re.compile("[\ud800-\udfff]")
 _TYPES = {"text": "str", "number": "float64", "whole": "int64", "flag": "bool"}

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from evalkit.tables.table import Cell, Column, Table
-from evalkit.tables.text import visible
+from evalkit.draw.table import Cell, Column, Table
+from evalkit.draw.text import visible
 
 __all__ = ["escape_markdown", "fenced", "table_to_markdown"]
 

@@ -12,7 +12,8 @@ States are in `asking.py`, `samples.py` and `models.py`, Results in `results.py`
 
 from __future__ import annotations
 
-from evalkit.types.asking import (
+from evalkit.core.models import KnownPrompt, PreparedModel, UnmergedAdapter
+from evalkit.core.requests import (
     Completion,
     Flow,
     Job,
@@ -23,9 +24,8 @@ from evalkit.types.asking import (
     Reply,
     Request,
 )
-from evalkit.types.models import KnownPrompt, PreparedModel, UnmergedAdapter
-from evalkit.types.results import Comparison, Estimate, Finding, Metric, Run
-from evalkit.types.samples import (
+from evalkit.core.results import Comparison, Estimate, Finding, Metric, Run
+from evalkit.core.samples import (
     UNANSWERED,
     Exchange,
     Judgment,

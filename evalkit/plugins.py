@@ -13,8 +13,8 @@ import pkgutil
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from evalkit.core.specs import EngineSpec, JudgeSpec, LocalJudgeSpec, RecordedJudgeSpec, Spec
 from evalkit.errors import EvalkitError, did_you_mean
-from evalkit.specs import EngineSpec, JudgeSpec, LocalJudgeSpec, RecordedJudgeSpec, Spec
 
 __all__ = ["Extension", "UnknownTypeError", "find", "judge_spec", "names"]
 
