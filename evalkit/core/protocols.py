@@ -27,6 +27,7 @@ from evalkit.core import (
     Run,
     Sample,
 )
+from evalkit.core.figures import Average
 
 __all__ = [
     "Average",
@@ -292,25 +293,6 @@ class Exporter(Protocol):
         Raises ExportError where nothing in them has this form.
         """
         ...
-
-
-@dataclass(frozen=True)
-class Average:
-    """A figure over other figures of one benchmark: what a group or a leaderboard computes."""
-
-    task: str
-    """What it goes by beside the tasks: the group's name."""
-    metric: Metric
-    """`scale` multiplies the figures it is made of; `primary`: it is a headline figure, and the
-    tasks it is made of are its details."""
-    of: tuple[tuple[str, str], ...]
-    """(task, metric) of each figure that is averaged: of samples, or an average listed before."""
-    by_size: bool = False
-    """Weighted by the number of documents; else every figure counts once."""
-    chance: float | None = None
-    """The one figure s in `of` is set against chance: max(0, (s - chance) / (1 - chance))."""
-    columns: bool = False
-    """The figures it is made of stay headline figures beside it: a leaderboard's columns."""
 
 
 @runtime_checkable

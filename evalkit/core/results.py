@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from evalkit.core.figures import Finding, Metric
 from evalkit.core.requests import Json
 from evalkit.core.samples import Record
 
@@ -14,27 +15,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = ["Comparison", "Estimate", "Finding", "Metric", "Run"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How the per-sample scores of one name become a figure."""
-
-    name: str
-    unit: Literal["percent", "points", "characters", "raw"]
-    """`percent`: 0 to 100; `points`: MT-Bench's 1 to 10."""
-    scale: float = 1.0
-    """Multiplies per-sample values into the unit."""
-    higher_is_better: bool = True
-    primary: bool = False
-    """The headline metric of its task; exactly one per task."""
-    by_category: bool = False
-    """Also reported per category."""
-    parts: tuple[str, ...] = ("",)
-    """Scores every record should have of this metric, by `Score.part`; what a record lacks of
-    them is `n_missing`."""
-    whole: bool = False
-    """The figure is cut to a whole number, as its leaderboard prints it."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +44,6 @@ class Estimate:
     """How standard error and interval were computed, in words."""
     source: str = ""
     """Where someone else published the figure, with date and settings; empty: computed here."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong, or worth knowing, about evidence that was not made here."""
-
-    code: str
-    """Short name of the kind: `identical_judgments`, `mostly_unparsable`, `repeated_rows`, ..."""
-    message: str
-    """What was found, where, and what it means for the figures."""
-    damaged: bool = True
-    """Figures from this evidence should not be published; False: a remark."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,180 @@
+"""What is said of a comparison: cautions, the corrected verdict, the gate's tests.
+
+Contests are made in `compare` only; everything above selects and draws them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from evalkit.core.figures import Comparison, FigureKey, Measured
+from evalkit.core.requests import Json
+
+__all__ = [
+    "Caution",
+    "Contest",
+    "Damaged",
+    "Family",
+    "FewUnits",
+    "GateAnswer",
+    "GateResult",
+    "GateTest",
+    "GateVerdict",
+    "Limited",
+    "LocalJudge",
+    "SettingsDiffer",
+    "StatedByOne",
+    "Verdict",
+]
+
+
+@dataclass(frozen=True)
+class LocalJudge:
+    """A model of the suite judged: not validated against people."""
+
+    judge: str
+    """Its name in the suite."""
+
+
+@dataclass(frozen=True)
+class Limited:
+    """The run used part of the samples only."""
+
+    limit: int
+    """Samples per task at most."""
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """The evidence of one model's figures has a fault, or does not give the stored figures."""
+
+    model: str
+    benchmark: str
+    message: str
+    """What was found and what it means, a sentence without its full stop."""
+
+
+@dataclass(frozen=True)
+class SettingsDiffer:
+    """A setting that both sides state and that is not the same."""
+
+    field: str
+    """Dotted name, as `--allow-different` takes it."""
+    candidate: Json
+    baseline: Json
+
+
+@dataclass(frozen=True)
+class StatedByOne:
+    """A setting that only one side states, so that nobody knows whether it is the same."""
+
+    field: str
+
+
+@dataclass(frozen=True)
+class FewUnits:
+    """The standard error rests on so few units, or runs, that it is hardly known itself."""
+
+    df: float | None
+    """Degrees of freedom."""
+
+
+Caution: TypeAlias = LocalJudge | Limited | Damaged | SettingsDiffer | StatedByOne | FewUnits
+"""What speaks against a contest; its text is made in `draw`."""
+
+Verdict: TypeAlias = Literal["better", "worse", "longer", "shorter", "not_significant", "undefined"]
+"""`longer` and `shorter` are a length's, which is no merit whichever way it goes."""
+Family: TypeAlias = Literal["headline", "detail", "history", "claim"]
+"""The set that Holm's correction is over."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A comparison within its family."""
+
+    comparison: Comparison
+    family: Family
+    tests: int
+    """Comparisons with a p that the correction is over, this one included."""
+    p_adjusted: float | None
+    """By Holm; None where there is no p, or where the sides' settings differ and nobody allowed
+    it: then it is no test."""
+    mde: float | None
+    """Minimum detectable effect with the wanted power, in the comparison's unit."""
+    verdict: Verdict
+    cautions: tuple[Caution, ...] = ()
+    primary: bool = False
+    """Its metric is the one that speaks for its task or group, be it a headline or a detail."""
+
+    @property
+    def key(self) -> FigureKey:
+        """Of the figure it is about."""
+        return self.comparison.key
+
+    @property
+    def refused(self) -> bool:
+        """Stored, but its sides' settings differ: it is no test."""
+        return self.p_adjusted is None and any(isinstance(c, SettingsDiffer) for c in self.cautions)
+
+
+GateVerdict: TypeAlias = Literal["pass", "regression", "inconclusive", "missing"]
+"""Of one test; `missing`: no samples that both sides have."""
+GateAnswer: TypeAlias = Literal["pass", "regression", "inconclusive", "incomplete"]
+"""Of the gate; `incomplete`: a required test is missing, and none shows a regression."""
+
+
+@dataclass(frozen=True)
+class GateTest:
+    """One non-inferiority test: is the candidate worse by the margin or more?"""
+
+    key: FigureKey
+    required: bool
+    margin: float
+    """Allowed loss, in the metric's unit."""
+    contest: Contest | None
+    """None: no samples of both."""
+    verdict: GateVerdict
+    bounds: Measured | None
+    """The difference between one-sided bounds, each at confidence 1 - alpha."""
+    p: float | None
+    """Of the null "worse by the margin or more"."""
+    p_regression: float | None
+    """Of the null "not worse at all", corrected by Holm over the required tests."""
+    resolvable: float | None
+    """Smallest margin at which an equal candidate passes with the wanted power."""
+    needed: int | None
+    """Units that would make the margin resolvable; None where it is, or cannot be."""
+    note: str
+    """Why it is inconclusive or missing, or what to know."""
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """The gate's answer."""
+
+    candidate: str
+    baseline: str
+    verdict: GateAnswer
+    tests: tuple[GateTest, ...]
+    reasons: tuple[str, ...]
+    """Why it is not a pass; empty for one."""
+    alpha: float
+    power: float
+    fails_undecided: bool
+    """An inconclusive gate fails."""
+    notes: tuple[str, ...] = ()
+    """What to know of the runs behind it."""
+    unanswered: int = 0
+    """Samples that the suite's run, just made, could not get answered."""
+    never_answered: int = 0
+    """Samples of all runs behind it that were never answered; stored ones are judged as they are,
+    so that by itself this does not change the exit code."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 passed, 1 regression, 3 incomplete, undecided where that fails, or unanswered."""
+        if self.verdict == "regression":
+            return 1
+        undecided = self.verdict == "inconclusive" and self.fails_undecided
+        return 3 if self.verdict == "incomplete" or undecided or self.unanswered else 0

@@ -1,0 +1,229 @@
+"""Figures: what metrics are, and every number that is computed from records.
+
+Metric, Average ─ what a benchmark declares
+FigureKey       ─ the only way to name a figure
+Measured        ─ a number with its uncertainty, and the Method that gave it
+Figure          ─ a model's figure: computed here, or published by someone (then with a Source)
+Comparison      ─ candidate minus baseline, as stored: not corrected for several comparisons
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, TypeAlias
+
+__all__ = [
+    "Average",
+    "Comparison",
+    "Estimator",
+    "Figure",
+    "FigureKey",
+    "Finding",
+    "Interval",
+    "Measured",
+    "Method",
+    "Metric",
+    "Source",
+    "Unit",
+]
+
+Unit: TypeAlias = Literal["percent", "points", "characters", "raw"]
+"""`percent`: 0 to 100; `points`: MT-Bench's 1 to 10; `characters`: a length; `raw`: any other."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How the per-sample scores of one name become a figure."""
+
+    name: str
+    unit: Unit
+    scale: float = 1.0
+    """Multiplies per-sample values into the unit."""
+    higher_is_better: bool = True
+    primary: bool = False
+    """The headline metric of its task; exactly one per task."""
+    by_category: bool = False
+    """Also reported per category."""
+    parts: tuple[str, ...] = ("",)
+    """Scores every record should have of this metric, by `Score.part`; what a record lacks of
+    them is `n_missing`."""
+    whole: bool = False
+    """The figure is cut to a whole number, as its leaderboard prints it."""
+
+
+@dataclass(frozen=True)
+class Average:
+    """A figure over other figures of one benchmark: what a group or a leaderboard computes."""
+
+    task: str
+    """What it goes by beside the tasks: the group's name."""
+    metric: Metric
+    """`scale` multiplies the figures it is made of; `primary`: it is a headline figure, and the
+    tasks it is made of are its details."""
+    of: tuple[tuple[str, str], ...]
+    """(task, metric) of each figure that is averaged: of samples, or an average listed before."""
+    by_size: bool = False
+    """Weighted by the number of documents; else every figure counts once."""
+    chance: float | None = None
+    """The one figure s in `of` is set against chance: max(0, (s - chance) / (1 - chance))."""
+    columns: bool = False
+    """The figures it is made of stay headline figures beside it: a leaderboard's columns."""
+
+
+@dataclass(frozen=True, order=True)
+class FigureKey:
+    """Names a figure within a run."""
+
+    benchmark: str
+    """Entry of the suite."""
+    task: str
+    metric: str
+    category: str | None = None
+    """None: all categories together."""
+
+    @property
+    def whole(self) -> FigureKey:
+        """The same figure over all categories."""
+        return FigureKey(self.benchmark, self.task, self.metric)
+
+
+class Estimator(Enum):
+    """How a point and its standard error come about; the value is where the method is written."""
+
+    MEAN = "mean of the scores; Cameron and Miller 2015, eq. 11 (CR1)"
+    SHARE = "share of binary scores; Wilson 1927"
+    PAIRED = "mean of paired differences; two-sided t test"
+    TASKS = "mean of task means; Cochran 1977, eq. 5.7; Satterthwaite 1946"
+    CORPUS = "the metric over all samples, as its benchmark defines it"
+    LENGTH_CONTROLLED = "length-controlled win rate; Dubois et al. 2024"
+    STRENGTH = "Bradley and Terry 1952"
+    PREDICTION_POWERED = "Angelopoulos et al. 2023"
+    NON_INFERIORITY = "one-sided bounds; Schuirmann 1987"
+    RECORDED = "as the evidence states it"
+    PUBLISHED = "as its publisher states it"
+
+
+class Interval(Enum):
+    """How low and high come about."""
+
+    NONE = "no interval"
+    T = "t interval"
+    WILSON = "Wilson interval"
+    BOOTSTRAP = "bootstrap interval"
+    NORMAL = "normal interval"
+    STATED = "interval as stated"
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a `Measured` was computed; every field is a fact that its text says."""
+
+    estimator: Estimator
+    interval: Interval = Interval.NONE
+    clustered: bool = False
+    """Several scores share a unit of resampling."""
+    paired: bool = False
+    """Of differences on common samples."""
+    tasks: int | None = None
+    """Tasks averaged."""
+    by_size: bool = False
+    """Tasks are weighted by their size."""
+    replicates: int | None = None
+    """Bootstrap replicates."""
+    runs: tuple[int, int] | None = None
+    """Runs of the candidate and of the baseline whose noise is in the error."""
+    no_variation: bool = False
+    """All units agree: a width of 0 is no evidence of precision."""
+    cut_to_scale: bool = False
+    """The interval is cut to the metric's scale."""
+    detail: str = ""
+    """More in words: why something is undefined, or how a source says it was computed."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number with its uncertainty, in the unit of its figure.
+
+    What a method adds (a p, wins and losses) is a small class of its own that holds a Measured.
+    """
+
+    point: float | None
+    """None: undefined, never 0."""
+    standard_error: float | None
+    low: float | None
+    high: float | None
+    level: float
+    """Confidence level of [low, high], 0 to 1."""
+    n: int
+    """Scores that entered; 0 where only the number is known."""
+    n_units: int
+    """Units of resampling among them."""
+    n_missing: int
+    """Scores that should be there and are not (failed, unparsable, excluded)."""
+    method: Method
+    df: float | None = None
+    """Degrees of freedom of the t statistic; None: undefined, or not a t method."""
+
+    @property
+    def has_width(self) -> bool:
+        """Whether the interval says something: where no unit differs from another it does not."""
+        return self.low is not None and not (self.standard_error == 0 and self.low == self.high)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where someone else published a figure."""
+
+    where: str
+    """A URL, a citation, or the table it stands in."""
+    date: str | None = None
+    """YYYY-MM-DD."""
+    settings: str | None = None
+    """Shots, judge, template, as far as it says."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A model's figure."""
+
+    model: str
+    key: FigureKey
+    unit: Unit
+    value: Measured
+    source: Source | None = None
+    """None: computed by evalkit, or read from evidence whose files the manifest names."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Candidate minus baseline on the samples both have, not corrected for several comparisons."""
+
+    candidate: str
+    """MODEL or RUN:MODEL, as is `baseline`."""
+    baseline: str
+    key: FigureKey
+    unit: Unit
+    higher_is_better: bool
+    difference: Measured
+    """`n`: scores both have; `n_missing`: of both sides together."""
+    p: float | None
+    """Two-sided; None: undefined."""
+    wins: int
+    """Scores on which the candidate is better in the metric's own sense; ties are equal."""
+    losses: int
+    ties: int
+    n_missing_candidate: int
+    n_missing_baseline: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong, or worth knowing, about evidence that was not made here."""
+
+    code: str
+    """Short name of the kind: `identical_judgments`, `mostly_unparsable`, `repeated_rows`, ..."""
+    message: str
+    """What was found, where, and what it means for the figures."""
+    damaged: bool = True
+    """Figures from this evidence should not be published; False: a remark."""
