@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from evalkit.benchmarks import _lm_eval_scores as scoring
-from evalkit.benchmarks._averages import Part
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.core import Metric
 from evalkit.core.protocols import Average
+from evalkit.stats.averages import Part
 
 __all__ = [
     "CHOICES",

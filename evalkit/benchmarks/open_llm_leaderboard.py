@@ -30,12 +30,12 @@ from pydantic import model_validator
 
 from evalkit.benchmarks import _leaderboard as board
 from evalkit.benchmarks import _lm_eval_scores as scoring
-from evalkit.benchmarks._averages import own_averages
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
 from evalkit.core import Estimate, Flow, Json, Metric, Outcome, Record, Sample
 from evalkit.core.protocols import Average, BenchmarkContext
 from evalkit.core.specs import BenchmarkSpec
+from evalkit.stats.averages import own_averages
 
 __all__ = ["OpenLlmLeaderboard", "OpenLlmLeaderboardSpec"]
 

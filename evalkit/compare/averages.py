@@ -1,7 +1,7 @@
 """Averages over tasks, compared and estimated: a leaderboard's, a group's, a score against chance.
 
 What is averaged is declared by the benchmark (`core.Average`) and stands in the manifest, so
-that stored runs compare without their benchmark; how is in `benchmarks/_averages.py`.  Documents
+that stored runs compare without their benchmark; how is in `stats/averages.py`.  Documents
 are paired task by task.
 """
 
@@ -11,7 +11,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from evalkit.benchmarks._averages import (
+from evalkit.core import Comparison, Estimate, Record
+from evalkit.core.protocols import Average
+from evalkit.stats import Mean, Stratified, average_of_tasks, mean_estimate
+from evalkit.stats.averages import (
     Documents,
     Part,
     by_task,
@@ -21,9 +24,6 @@ from evalkit.benchmarks._averages import (
     unit,
     values_of,
 )
-from evalkit.core import Comparison, Estimate, Record
-from evalkit.core.protocols import Average
-from evalkit.stats import Mean, Stratified, average_of_tasks, mean_estimate
 
 __all__ = ["average_comparisons", "average_estimates", "tasks_below"]
 

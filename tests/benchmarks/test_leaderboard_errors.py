@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from evalkit.benchmarks import _leaderboard as board
-from evalkit.benchmarks._averages import own_averages
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.core import Record
+from evalkit.stats.averages import own_averages
 from tests.support.leaderboards import ENTRY, V2_SIZES, averages, board_run
 
 
