@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, TypeAlias
 
+from evalkit.core.requests import STORED
+
 __all__ = [
     "Average",
     "Comparison",
@@ -36,6 +38,8 @@ Unit: TypeAlias = Literal["percent", "points", "characters", "raw"]
 class Metric:
     """How the per-sample scores of one name become a figure."""
 
+    __pydantic_config__ = STORED
+
     name: str
     unit: Unit
     scale: float = 1.0
@@ -56,6 +60,8 @@ class Metric:
 class Average:
     """A figure over other figures of one benchmark: what a group or a leaderboard computes."""
 
+    __pydantic_config__ = STORED
+
     task: str
     """What it goes by beside the tasks: the group's name."""
     metric: Metric
@@ -75,6 +81,8 @@ class Average:
 class FigureKey:
     """Names a figure within a run."""
 
+    __pydantic_config__ = STORED
+
     benchmark: str
     """Entry of the suite."""
     task: str
@@ -89,35 +97,49 @@ class FigureKey:
 
 
 class Estimator(Enum):
-    """How a point and its standard error come about; the value is where the method is written."""
+    """How a point and its standard error come about."""
 
-    MEAN = "mean of the scores; Cameron and Miller 2015, eq. 11 (CR1)"
-    SHARE = "share of binary scores; Wilson 1927"
-    PAIRED = "mean of paired differences; two-sided t test"
-    TASKS = "mean of task means; Cochran 1977, eq. 5.7; Satterthwaite 1946"
-    CORPUS = "the metric over all samples, as its benchmark defines it"
-    LENGTH_CONTROLLED = "length-controlled win rate; Dubois et al. 2024"
-    STRENGTH = "Bradley and Terry 1952"
-    PREDICTION_POWERED = "Angelopoulos et al. 2023"
-    NON_INFERIORITY = "one-sided bounds; Schuirmann 1987"
-    RECORDED = "as the evidence states it"
-    PUBLISHED = "as its publisher states it"
+    MEAN = "mean"
+    """Mean of the scores; clustered: CR1 (Cameron and Miller 2015, eq. 11)."""
+    SHARE = "share"
+    """Share of binary scores (interval: Wilson 1927)."""
+    PAIRED = "paired"
+    """Mean of paired differences, two-sided t test."""
+    TASKS = "tasks"
+    """Mean of task means (Cochran 1977, eq. 5.7; degrees of freedom: Satterthwaite 1946)."""
+    CORPUS = "corpus"
+    """The metric over all samples, as its benchmark defines it."""
+    LENGTH_CONTROLLED = "length_controlled"
+    """Dubois et al. 2024."""
+    STRENGTH = "strength"
+    """Bradley and Terry 1952."""
+    PREDICTION_POWERED = "prediction_powered"
+    """Angelopoulos et al. 2023."""
+    NON_INFERIORITY = "non_inferiority"
+    """Difference between one-sided t bounds."""
+    RECORDED = "recorded"
+    """As the evidence states it."""
+    PUBLISHED = "published"
+    """As its publisher states it."""
 
 
 class Interval(Enum):
     """How low and high come about."""
 
-    NONE = "no interval"
-    T = "t interval"
-    WILSON = "Wilson interval"
-    BOOTSTRAP = "bootstrap interval"
-    NORMAL = "normal interval"
-    STATED = "interval as stated"
+    NONE = "none"
+    T = "t"
+    WILSON = "wilson"
+    BOOTSTRAP = "bootstrap"
+    NORMAL = "normal"
+    STATED = "stated"
+    """As whoever wrote the figure says; the method's text is its `detail` alone."""
 
 
 @dataclass(frozen=True)
 class Method:
     """How a `Measured` was computed; every field is a fact that its text says."""
+
+    __pydantic_config__ = STORED
 
     estimator: Estimator
     interval: Interval = Interval.NONE
@@ -140,6 +162,23 @@ class Method:
     detail: str = ""
     """More in words: why something is undefined, or how a source says it was computed."""
 
+    @property
+    def text(self) -> str:
+        """In words, as results.json has it."""
+        if self.interval is Interval.STATED:
+            return self.detail or self.estimator.value
+        facts = (
+            ("paired", self.paired),
+            ("clustered (CR1)", self.clustered),
+            (f"{self.tasks} tasks" + (" by size" if self.by_size else ""), self.tasks),
+            (f"{self.interval.value} interval", self.interval is not Interval.NONE),
+            (f"{self.replicates} replicates", self.replicates),
+            ("all units agree, so the width 0 is no evidence of precision", self.no_variation),
+            ("cut to the scale", self.cut_to_scale),
+            (self.detail, self.detail),
+        )
+        return "; ".join([self.estimator.value, *(text for text, holds in facts if holds)])
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -147,6 +186,8 @@ class Measured:
 
     What a method adds (a p, wins and losses) is a small class of its own that holds a Measured.
     """
+
+    __pydantic_config__ = STORED
 
     point: float | None
     """None: undefined, never 0."""
@@ -175,6 +216,8 @@ class Measured:
 class Source:
     """Where someone else published a figure."""
 
+    __pydantic_config__ = STORED
+
     where: str
     """A URL, a citation, or the table it stands in."""
     date: str | None = None
@@ -187,6 +230,8 @@ class Source:
 class Figure:
     """A model's figure."""
 
+    __pydantic_config__ = STORED
+
     model: str
     key: FigureKey
     unit: Unit
@@ -198,6 +243,8 @@ class Figure:
 @dataclass(frozen=True)
 class Comparison:
     """Candidate minus baseline on the samples both have, not corrected for several comparisons."""
+
+    __pydantic_config__ = STORED
 
     candidate: str
     """MODEL or RUN:MODEL, as is `baseline`."""
@@ -220,6 +267,8 @@ class Comparison:
 @dataclass(frozen=True)
 class Finding:
     """Something that is wrong, or worth knowing, about evidence that was not made here."""
+
+    __pydantic_config__ = STORED
 
     code: str
     """Short name of the kind: `identical_judgments`, `mostly_unparsable`, `repeated_rows`, ..."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from evalkit.errors import RequestFailed
 
+if TYPE_CHECKING:
+    from pydantic import ConfigDict
+
 __all__ = [
+    "STORED",
     "Completion",
     "Flow",
     "Job",
@@ -23,10 +27,15 @@ __all__ = [
 Json: TypeAlias = Any
 """What `json.dumps` takes: None, bool, int, finite float, str, list or str-keyed dict of these."""
 
+STORED: ConfigDict = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+"""How stored dataclasses are read and written: no unknown fields, no conversion, no NaN."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation."""
+
+    __pydantic_config__ = STORED
 
     role: Literal["system", "user", "assistant"]
     content: str
@@ -73,6 +82,8 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Completion:
     """The answer to one request."""
+
+    __pydantic_config__ = STORED
 
     text: str = ""
     """Generated text (`generate`), without stop string and special tokens."""

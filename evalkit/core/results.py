@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.core.figures import Finding, Metric
-from evalkit.core.requests import Json
+from evalkit.core.requests import STORED, Json
 from evalkit.core.samples import Record
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ __all__ = ["Comparison", "Estimate", "Finding", "Metric", "Run"]
 @dataclass(frozen=True)
 class Estimate:
     """A figure with its uncertainty, in the unit leaderboards print."""
+
+    __pydantic_config__ = STORED
 
     model: str
     benchmark: str
@@ -49,6 +51,8 @@ class Estimate:
 @dataclass(frozen=True)
 class Comparison:
     """Candidate minus baseline on the samples both have."""
+
+    __pydantic_config__ = STORED
 
     candidate: str
     baseline: str

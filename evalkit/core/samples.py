@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from evalkit.core.requests import Json, Message
+from evalkit.core.requests import STORED, Json, Message
 
 __all__ = [
     "UNANSWERED",
@@ -50,6 +50,8 @@ class Sample:
 class Exchange:
     """One question put to a judge and its reply, as they were."""
 
+    __pydantic_config__ = STORED
+
     prompt: tuple[Message, ...]
     reply: str
     """Text, or `choice=log-probability` pairs where a judge was read through its logits."""
@@ -58,6 +60,8 @@ class Exchange:
 @dataclass(frozen=True)
 class Judgment:
     """What a judge said of one answer (or pair of answers)."""
+
+    __pydantic_config__ = STORED
 
     judge: str
     """Name in the suite."""
@@ -80,6 +84,8 @@ class Judgment:
 class Score:
     """One number about one sample."""
 
+    __pydantic_config__ = STORED
+
     metric: str
     value: float
     """In the metric's own unit per sample (a 0/1 accuracy, a preference 0 to 1, a rating)."""
@@ -90,6 +96,8 @@ class Score:
 @dataclass(frozen=True)
 class Outcome:
     """What a sample's flow returns: everything of a record but whose it is."""
+
+    __pydantic_config__ = STORED
 
     status: Status
     conversation: tuple[Message, ...] = ()
@@ -112,6 +120,8 @@ class Outcome:
 @dataclass(frozen=True)
 class Record:
     """One line of records.jsonl: the life of one sample with one model."""
+
+    __pydantic_config__ = STORED
 
     model: str
     """Name in the suite."""

@@ -13,6 +13,7 @@ from evalkit.store.completions import CompletionStore
 from evalkit.store.files import write_file
 from evalkit.store.finding import natural_key, run_folders
 from evalkit.store.manifest import read_manifest
+from evalkit.store.reading import load, load_manifest, typed
 from evalkit.store.results import read_results, results_json
 from evalkit.store.runs import RunStore, pretty_json, read_run, run_id, started
 
@@ -22,6 +23,8 @@ __all__ = [
     "canonical_json",
     "decode",
     "encode",
+    "load",
+    "load_manifest",
     "natural_key",
     "pretty_json",
     "read_manifest",
@@ -31,5 +34,6 @@ __all__ = [
     "run_folders",
     "run_id",
     "started",
+    "typed",
     "write_file",
 ]

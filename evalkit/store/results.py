@@ -73,5 +73,5 @@ def _rows(cls: type[T], rows: Json, name: str) -> tuple[T, ...]:
         try:
             found.append(decode(cls, row))
         except CodecError as error:
-            raise error.under(f"{name}[{index}]") from None
+            raise CodecError(f"{name}[{index}].{error}") from None
     return tuple(found)

@@ -21,12 +21,20 @@ from typing import TypeAlias
 from evalkit.core import Json, Record, Run
 from evalkit.errors import DataError, StoreError, SuiteError
 from evalkit.store.closing import Closing
-from evalkit.store.codec import CodecError, canonical_json, decode, encode, json_bytes, parse_json
+from evalkit.store.codec import CodecError, canonical_json, json_bytes, line, parse_json, read
 from evalkit.store.files import FolderLock, LineFile, remove_leftovers, write_file, writing
 from evalkit.store.manifest import MANIFEST_NAME, read_manifest
 from evalkit.store.results import RESULTS_NAME, read_results
 
-__all__ = ["RunStore", "pretty_json", "read_run", "read_sessions", "run_id", "started"]
+__all__ = [
+    "RunStore",
+    "pretty_json",
+    "read_records",
+    "read_run",
+    "read_sessions",
+    "run_id",
+    "started",
+]
 
 RECORDS_NAME = "records.jsonl"
 SESSIONS_NAME = "sessions.jsonl"
@@ -88,7 +96,7 @@ class RunStore(Closing):
             stored = _stored_manifest(folder, manifest)
             path = folder / RECORDS_NAME
             LineFile(path).close()  # cuts a torn last line off
-            records = {r.key: r for r in _read_records(path)}
+            records = {r.key: r for r in read_records(path)}
             store = cls(folder, stored or manifest, lock, records)
             if stored is None:
                 store.update_manifest(manifest)
@@ -120,7 +128,7 @@ class RunStore(Closing):
         Raises:
             StoreError: the disk is full (the file stays whole), or a number is NaN or infinite.
         """
-        line = _line(record)
+        line = _record_line(record)
         if self.sealed:
             self.update_manifest({**self._manifest, "sealed": False})
         self._lines(RECORDS_NAME).append(line)
@@ -168,7 +176,7 @@ class RunStore(Closing):
         targets = {self._target(name): data for name, data in files.items()}
         if self.sealed:
             self.update_manifest({**self._manifest, "sealed": False})
-        lines = b"".join(_line(self._records[key]) + b"\n" for key in order)
+        lines = b"".join(_record_line(self._records[key]) + b"\n" for key in order)
         self._close_lines(RECORDS_NAME)  # its descriptor would go on writing into the old file
         write_file(self.folder / RECORDS_NAME, lines)
         self._records = {key: self._records[key] for key in order}
@@ -225,7 +233,7 @@ def read_run(folder: Path) -> Run:
     """
     manifest = read_manifest(folder)
     place = folder.parent if folder.is_file() else folder
-    records = {record.key: record for record in _read_records(place / RECORDS_NAME)}
+    records = {record.key: record for record in read_records(place / RECORDS_NAME)}
     if manifest.get("sealed"):
         estimates, comparisons = read_results(place / RESULTS_NAME)
         return Run(place, manifest, tuple(records.values()), estimates, comparisons)
@@ -303,9 +311,9 @@ def _check_same_run(folder: Path, stored: Mapping[str, Json], manifest: Mapping[
         )
 
 
-def _line(record: Record) -> bytes:
+def _record_line(record: Record) -> bytes:
     try:
-        return json_bytes(encode(record))
+        return line(record)
     except CodecError as error:
         raise StoreError(
             f"record {' / '.join(record.key)!r} cannot be written: {error}; "
@@ -313,7 +321,7 @@ def _line(record: Record) -> bytes:
         ) from error
 
 
-def _read_records(path: Path) -> list[Record]:
+def read_records(path: Path) -> list[Record]:
     """Every whole line; one without its newline is still being written."""
     found: list[Record] = []
     try:
@@ -331,7 +339,7 @@ def _read_records(path: Path) -> list[Record]:
 
 def _read_record(line: bytes, where: str) -> Record:
     try:
-        return decode(Record, parse_json(line))
+        return read(Record, line)
     except CodecError as error:
         raise DataError(
             f"{where}: {error}; delete that line and run the suite again: "

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from evalkit.core import Comparison, Completion, Estimate, Judgment, Outcome, Record, Score
 from evalkit.store import canonical_json, decode, encode, run_id
-from evalkit.store.codec import CodecError, json_bytes, parse_json
+from evalkit.store.codec import CodecError, json_bytes, parse_json, read
 from tests.support.properties import examples
 
 TEXT = st.text(st.characters(), max_size=12)  # with lone surrogates and control characters
@@ -65,7 +65,7 @@ def test_run_id_is_the_start_of_a_sha256_that_ignores_key_order() -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, [-math.inf], {"x": {1}}, b"bytes"])
 def test_what_json_cannot_say_is_refused(bad: Any) -> None:
-    with pytest.raises(CodecError, match="cannot be written as JSON"):
+    with pytest.raises(CodecError, match=r"as JSON|expected a finite number"):
         canonical_json(bad)
 
 
@@ -129,17 +129,20 @@ RECORD = Record("m", "b", "t", "1", None, "", OUTCOME)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(extra=1), "unknown field 'extra'; Record has benchmark, category"),
+        (lambda d: d.update(extra=1), "unknown field 'extra' of Record"),
         (lambda d: d.pop("cluster"), "field 'cluster' of Record is missing"),
-        (lambda d: d.update(model=3), "model: 3; expected text"),
+        (lambda d: d.update(model=3), "model: 3; expected a valid string"),
         (
             lambda d: d["outcome"].update(status="fine"),
-            "outcome.status: 'fine'; expected one of ok",
+            "outcome.status: 'fine'; expected 'ok'",
         ),
-        (lambda d: d["outcome"]["scores"][1].update(value="1"), r"outcome.scores\[1\].value: '1'"),
+        (
+            lambda d: d["outcome"]["scores"][1].update(value="1"),
+            r"scores\[1\].value: '1'; expected a valid number",
+        ),
         (lambda d: d["outcome"]["scores"][1].update(value=True), r"scores\[1\].value: True"),
-        (lambda d: d["outcome"].update(scores={}), "outcome.scores: {}; expected a list"),
-        (lambda d: d["outcome"].update(truncated=1), "truncated: 1; expected true or false"),
+        (lambda d: d["outcome"].update(scores={}), "outcome.scores: {}; expected a valid array"),
+        (lambda d: d["outcome"].update(truncated=1), "truncated: 1; expected a valid boolean"),
         (lambda d: d.update(outcome=None), "outcome: None; expected an object"),
     ],
 )
@@ -164,8 +167,7 @@ def test_writing_is_strict(bad: Any) -> None:
 
 def test_numpy_numbers_become_plain_ones() -> None:
     score = Score(np.str_("acc"), np.float32(0.5))  # type: ignore[arg-type]
-    data = encode(score)
-    assert [type(v) for v in data.values()] == [str, float, str]
+    assert [type(v) for v in encode(score).values()] == [str, float, str]
     judgment = Judgment("j", "p", "ok", 1, votes=(np.float64(0.25), 1))
     assert json_bytes(encode(judgment)["votes"]) == b"[0.25,1.0]"
 
@@ -174,11 +176,8 @@ def test_values_without_a_type_are_checked_as_well() -> None:
     data = {"f1": (np.float64(0.5), np.int64(2)), "ok": {"a": [None, True, "x"]}}
     plain = {"f1": [0.5, 2], "ok": {"a": [None, True, "x"]}}
     assert encode(replace(OUTCOME, data=data))["data"] == plain
-    refused: list[tuple[dict[str, Any], str]] = [
-        ({"a": [0.0, math.nan]}, r"data\.a\[1\]: nan; expected a finite number"),
-        ({"a": {1: 2}}, r"data\.a: key 1; expected text"),
-        ({"a": {2}}, r"data\.a: \{2\}; expected an object, or a value JSON can say"),
-    ]
-    for bad, message in refused:
+    for bad, message in (({"a": [0.0, math.nan]}, r"data\.a\[1\]: nan"), ({"a": {2}}, "as JSON")):
         with pytest.raises(CodecError, match=message):
             encode(replace(OUTCOME, data=bad))
+    with pytest.raises(CodecError, match="NaN is not a JSON number"):
+        read(Outcome, b'{"status":"ok","data":{"a":NaN}}')

@@ -1,0 +1,470 @@
+"""A run as it lies on disk: its manifest, typed, and everything that is made of it.
+
+Decoded once, in `store`; nothing above looks into a dictionary of the manifest.  What evalkit
+itself writes is strict; what benchmarks, engines and judges say of themselves (`Open`) has typed
+fields for what readers use and keeps the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from evalkit.core.figures import Average, Comparison, Figure, FigureKey, Finding, Metric
+from evalkit.core.requests import Json
+from evalkit.core.samples import Record
+from evalkit.core.specs import GateSpec, PublishedFigure
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = [
+    "FORMAT",
+    "BenchmarkEntry",
+    "Description",
+    "EngineIdentity",
+    "EvidenceEntry",
+    "FirstPrompt",
+    "JudgeEntry",
+    "Manifest",
+    "ModelEntry",
+    "Provenance",
+    "Run",
+    "StoredBenchmark",
+    "StoredJudge",
+    "StoredModel",
+    "StoredReport",
+    "StoredSuite",
+    "TaskEntry",
+    "UsageTotals",
+    "headlines",
+    "tasks_below",
+]
+
+FORMAT = 2
+"""Layout number of manifest.json and results.json; a reader refuses higher ones."""
+
+
+class Stored(BaseModel):
+    """Written by evalkit: unknown fields and wrong types are refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, protected_namespaces=(), allow_inf_nan=False
+    )
+
+
+class Open(BaseModel):
+    """Said by a benchmark, engine or judge of itself: more fields are kept as they are."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="allow", strict=True, protected_namespaces=(), allow_inf_nan=False
+    )
+
+    @property
+    def all(self) -> Mapping[str, Json]:
+        """Every field that was said, by name, in the order written."""
+        found: dict[str, Json] = self.model_dump(mode="json", exclude_unset=True)
+        return found
+
+
+# --- the resolved suite ---------------------------------------------------------------------
+
+
+class StoredModel(Open):
+    """One model of the resolved suite."""
+
+    role: str = "candidate"
+    """candidate, baseline or published."""
+    path: str | None = None
+    base: str | None = None
+    adapter: str | None = None
+    leaderboard: bool | str = False
+    figures: tuple[PublishedFigure, ...] = ()
+
+
+class StoredJudge(Open):
+    """One judge of the resolved suite."""
+
+    type: str | None = None
+    model: str | None = None
+
+
+class StoredBenchmark(Open):
+    """One benchmark of the resolved suite."""
+
+    type: str
+    name: str | None = None
+    judge: str | None = None
+
+    @property
+    def entry(self) -> str:
+        """The name rows, margins and claims use."""
+        return self.name or self.type
+
+
+class StoredReport(Open):
+    """The suite's `report` section."""
+
+    level: float = 0.95
+    examples: int = 6
+    formats: tuple[str, ...] = ("html", "markdown")
+
+
+class StoredSuite(Open):
+    """The resolved suite; struck values of earlier versions are kept and mean nothing."""
+
+    name: str | None = None
+    models: Mapping[str, StoredModel] = Field(default_factory=dict)
+    judges: Mapping[str, StoredJudge] = Field(default_factory=dict)
+    benchmarks: tuple[StoredBenchmark, ...] = ()
+    gate: GateSpec | None = None
+    report: StoredReport = StoredReport()
+    seed: int = 0
+
+
+# --- what was run ---------------------------------------------------------------------------
+
+
+class EngineIdentity(Open):
+    """What decides an engine's answers: `Engine.identity`."""
+
+    type: str | None = None
+    version: str | None = None
+    dtype: str | None = None
+    model: str | None = None
+
+
+class FirstPrompt(Stored):
+    """The first thing a model was sent in a benchmark, as the model sees it."""
+
+    benchmark: str
+    text: str | None
+    """Special tokens spelled out; None: it could not be rendered."""
+    bos: str | None = None
+    """`one`, `doubled`, `missing` or `none` (the tokenizer uses none)."""
+    n_tokens: int | None = None
+    error: str | None = None
+    """Why it could not be rendered."""
+
+
+class Provenance(Open):
+    """Where a model's weights came from."""
+
+    source: Json = None
+    base: Json = None
+    adapter: Mapping[str, Json] | None = None
+    """source, revision, config, ...; None: no adapter, or none known."""
+    merge_proof: Mapping[str, Json] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class ModelEntry(Stored):
+    """One model that was run; the fields of `PreparedModel`, and how it was served."""
+
+    name: str
+    role: str
+    fingerprint: str | None = None
+    """None: not known (imports, pinned baselines)."""
+    template_source: str | None = None
+    chat_template: str | None = None
+    trust_remote_code: bool = False
+    provenance: Provenance = Provenance()
+    engine: EngineIdentity = EngineIdentity()
+    first_prompts: tuple[FirstPrompt, ...] = ()
+
+
+class JudgeEntry(Open):
+    """One judge of the run, as its protocol describes it."""
+
+    name: str
+    engine: EngineIdentity = EngineIdentity()
+    protocol: str | None = None
+    caps: Mapping[str, Json] = Field(default_factory=dict)
+    """max_cost_usd and max_requests, where set."""
+    local: bool = False
+    """A model of the suite judges."""
+
+
+class TaskEntry(Stored):
+    """One task of a benchmark."""
+
+    n_samples: int
+    metrics: tuple[Metric, ...]
+    """The primary metric first."""
+
+
+class Description(Open):
+    """What decides a benchmark's scores: `Benchmark.describe()`, or what an import found."""
+
+    type: str | None = None
+    version: Json = None
+    judge: Mapping[str, Json] | None = None
+    tasks: Mapping[str, Json] = Field(default_factory=dict)
+    """By task, where the benchmark describes tasks one by one."""
+    files: tuple[Mapping[str, Json], ...] = ()
+    """file and sha256 of each, of an import."""
+
+
+class BenchmarkEntry(Stored):
+    """One benchmark entry of the suite."""
+
+    name: str
+    description: Description = Description()
+    n_samples: int = 0
+    tasks: Mapping[str, TaskEntry] = Field(default_factory=dict)
+    """By name, in report order."""
+    averages: tuple[Average, ...] = ()
+    """Each after those it is made of."""
+    judge: str | None = None
+    """Name of the judge in the suite; None: nothing is judged, or nobody knows by whom."""
+
+    @property
+    def kind(self) -> str:
+        """The benchmark's type."""
+        return self.description.type or self.name
+
+    @property
+    def metrics(self) -> dict[str, tuple[Metric, ...]]:
+        """By task, the primary metric first."""
+        return {task: about.metrics for task, about in self.tasks.items()}
+
+    def metric(self, task: str, name: str) -> Metric | None:
+        """A declared metric, of a task or of an average."""
+        own = self.tasks[task].metrics if task in self.tasks else ()
+        averaged = (a.metric for a in self.averages if a.task == task)
+        return next((m for m in (*own, *averaged) if m.name == name), None)
+
+    @cached_property
+    def headlines(self) -> tuple[FigureKey, ...]:
+        """The headline figures, in the order declared."""
+        return headlines(self.name, self.metrics, self.averages)
+
+    @cached_property
+    def primaries(self) -> frozenset[FigureKey]:
+        """The figure of each task or group that speaks for it, be it a headline or a detail."""
+        names = {t: m.name for t, found in self.metrics.items() for m in found if m.primary}
+        for average in self.averages:
+            if average.metric.primary or average.task not in names:
+                names[average.task] = average.metric.name
+        return frozenset(FigureKey(self.name, task, metric) for task, metric in names.items())
+
+    @property
+    def whole(self) -> FigureKey | None:
+        """The one figure a leaderboard stands for: its average; None: it has none."""
+        found = (a for a in self.averages if a.columns)
+        return next((FigureKey(self.name, a.task, a.metric.name) for a in found), None)
+
+
+def headlines(
+    benchmark: str, tasks: Mapping[str, Sequence[Metric]], averages: Sequence[Average]
+) -> tuple[FigureKey, ...]:
+    """The headline figures of a benchmark: the only definition there is.
+
+    The primary metric of every task; but where tasks are averaged into a primary average, that
+    average instead of them, or beside them where they are its columns.  An average over tasks
+    that the run does not have is none.  Holm's correction, the gate and claims on a whole
+    benchmark are over this set; everything else is a detail, shown and corrected apart.
+    """
+    complete = [
+        a
+        for a in averages
+        if a.metric.primary and a.of and set(tasks_below(a, averages)) <= set(tasks)
+    ]
+    details = {t for a in complete if not a.columns for t in tasks_below(a, averages)}
+    details |= {a.task for a in averages}
+    own = [
+        (task, m.name)
+        for task, found in tasks.items()
+        for m in found
+        if m.primary and task not in details
+    ]
+    wanted = {*own, *((a.task, a.metric.name) for a in complete)}
+    order = [(task, m.name) for task, found in tasks.items() for m in found]
+    order += [(a.task, a.metric.name) for a in averages]
+    return tuple(FigureKey(benchmark, *place) for place in dict.fromkeys(order) if place in wanted)
+
+
+def tasks_below(average: Average, averages: Sequence[Average]) -> dict[str, str]:
+    """Every task an average is made of, with the first metric it enters by."""
+    known = {(a.task, a.metric.name): a for a in averages}
+    found: dict[str, str] = {}
+    for task, metric in average.of:
+        inner = known.get((task, metric))
+        below = {task: metric} if inner is None else tasks_below(inner, averages)
+        found = {**below, **found}
+    return found
+
+
+class EvidenceEntry(Stored):
+    """What a model's figures for one benchmark were made from instead of running it."""
+
+    model: str
+    entry: str
+    """Benchmark entry."""
+    kind: str
+    """Format: `alpaca_eval`, `mt_bench`, `lm_eval`."""
+    files: tuple[Mapping[str, Json], ...] = ()
+    """file and sha256 of each."""
+    description: Description = Description()
+    """As `Benchmark.describe()`, as far as the files say."""
+    n_records: int = 0
+    findings: tuple[Finding, ...] = ()
+
+
+class UsageTotals(Open):
+    """Time, requests, tokens and money over all sessions."""
+
+    sessions: int = 0
+    asked: int = 0
+    """Requests that engines answered; cache hits left out."""
+    from_cache: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    seconds: float = 0.0
+    spent: Mapping[str, Mapping[str, float]] = Field(default_factory=dict)
+    """`requests` and `cost_usd` by engine with a cap."""
+
+
+class Manifest(Stored):
+    """manifest.json.  It holds no times, so that the same run gives the same bytes.
+
+    Keys whose meaning does not apply are absent.
+    """
+
+    format: int = FORMAT
+    run_id: str
+    """12 hex digits: a hash of what decides the results."""
+    suite_name: str | None = None
+    suite_file: str | None = None
+    sealed: bool = False
+    """All samples have a record, in canonical order, and results.json belongs to them."""
+    limit: int | None = None
+    """`--limit`: samples per task at most."""
+    publishable: bool = True
+    """False for limited runs and for damaged evidence."""
+    suite: StoredSuite = StoredSuite()
+    models: tuple[ModelEntry, ...] = ()
+    """Models that were run, in suite order."""
+    judges: tuple[JudgeEntry, ...] = ()
+    benchmarks: tuple[BenchmarkEntry, ...] = ()
+    """In suite order."""
+    evidence: tuple[EvidenceEntry, ...] = ()
+    """By benchmark entry, then model; empty where everything was run."""
+    versions: Mapping[str, str] = Field(default_factory=dict)
+    """Version by distribution."""
+    python: str | None = None
+    platform: str | None = None
+    commands: tuple[str, ...] = ()
+    git_commit: str | None = None
+    seed: int = 0
+    work: Mapping[str, Mapping[str, int]] = Field(default_factory=dict)
+    """Once sealed: tokens that engines planned and computed, over all sessions."""
+    checks: Mapping[str, Json] = Field(default_factory=dict)
+    """Once sealed: what engines verified of themselves."""
+    usage: UsageTotals | None = None
+    """Once sealed; absent of fake and recorded engines, which cost nothing."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it lies on disk: everything reports, gates and cards are made from."""
+
+    folder: Path
+    manifest: Manifest
+    records: tuple[Record, ...]
+    """Canonical order."""
+    figures: tuple[Figure, ...]
+    """As stored; empty where the run is not sealed."""
+    comparisons: tuple[Comparison, ...]
+    """As stored, likewise."""
+
+    @cached_property
+    def benchmarks(self) -> tuple[BenchmarkEntry, ...]:
+        """In suite order, then those that only figures know of."""
+        known = {b.name: b for b in self.manifest.benchmarks}
+        names = dict.fromkeys([*known, *(f.key.benchmark for f in self.figures)])
+        return tuple(known.get(name) or BenchmarkEntry(name=name) for name in names)
+
+    def benchmark(self, name: str) -> BenchmarkEntry:
+        """The entry of that name; one without tasks where the run has none."""
+        return next((b for b in self.benchmarks if b.name == name), BenchmarkEntry(name=name))
+
+    @property
+    def headlines(self) -> tuple[FigureKey, ...]:
+        """Of all benchmarks, in their order."""
+        return tuple(key for b in self.benchmarks for key in b.headlines)
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """Models that were run, in suite order; then those of figures; then of the suite."""
+        run = (m.name for m in self.manifest.models)
+        recorded = (r.model for r in self.records)
+        stated = (f.model for f in self.figures)
+        return tuple(dict.fromkeys([*run, *recorded, *stated, *sorted(self.manifest.suite.models)]))
+
+    def model(self, name: str) -> ModelEntry | None:
+        """The entry of a model that was run; None for published models."""
+        return next((m for m in self.manifest.models if m.name == name), None)
+
+    def role(self, name: str) -> str:
+        """candidate, baseline or published; empty where the run does not say."""
+        entry, spec = self.model(name), self.manifest.suite.models.get(name)
+        return entry.role if entry else spec.role if spec else ""
+
+    @cached_property
+    def _figures(self) -> Mapping[tuple[str, FigureKey], Figure]:
+        return {(f.model, f.key): f for f in self.figures}
+
+    def figure(self, model: str, key: FigureKey) -> Figure | None:
+        """A model's figure, as stored."""
+        return self._figures.get((model, key))
+
+    @cached_property
+    def _records(self) -> Mapping[tuple[str, str], tuple[Record, ...]]:
+        found: dict[tuple[str, str], list[Record]] = {}
+        for record in self.records:
+            found.setdefault((record.model, record.benchmark), []).append(record)
+        return {place: tuple(records) for place, records in found.items()}
+
+    def records_of(self, model: str, benchmark: str) -> tuple[Record, ...]:
+        """One model's records of one benchmark entry, in canonical order."""
+        return self._records.get((model, benchmark), ())
+
+    def description(self, model: str, benchmark: str) -> Description:
+        """What decided a model's scores: of its evidence where there is some, else the entry's."""
+        for evidence in self.manifest.evidence:
+            if (evidence.model, evidence.entry) == (model, benchmark):
+                return evidence.description
+        return self.benchmark(benchmark).description
+
+    @cached_property
+    def local_judges(self) -> Mapping[str, str]:
+        """By benchmark entry the judges that are models of the suite, where there are any.
+
+        A model that is small enough to be evaluated agrees little with people: its scores say
+        what it prefers, and are not validated.
+        """
+        local = {judge.name for judge in self.manifest.judges if judge.local}
+        found: dict[str, dict[str, None]] = {}
+        for entry in self.manifest.benchmarks if local else ():
+            if entry.judge in local:
+                found.setdefault(entry.name, {})[str(entry.judge)] = None
+        for record in self.records if local else ():
+            for judgment in record.outcome.judgments:
+                if judgment.judge in local:
+                    found.setdefault(record.benchmark, {})[judgment.judge] = None
+        return {entry: ", ".join(names) for entry, names in found.items()}
+
+    def to_frame(self, what: str = "samples") -> DataFrame:
+        """The pandas frame of a table: its columns are in `columns.py`.  Raises ExportError."""
+        from evalkit.core.frames import frame
+
+        return frame([self], what)  # type: ignore[list-item]  # until frames are moved
