@@ -32,6 +32,7 @@ __all__ = [
 
 Unit: TypeAlias = Literal["percent", "points", "characters", "raw"]
 """`percent`: 0 to 100; `points`: MT-Bench's 1 to 10; `characters`: a length; `raw`: any other."""
+_FEWEST_DF = 4
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,15 @@ class Measured:
     def has_width(self) -> bool:
         """Whether the interval says something: where no unit differs from another it does not."""
         return self.low is not None and not (self.standard_error == 0 and self.low == self.high)
+
+    @property
+    def hardly_known(self) -> bool:
+        """Whether the standard error rests on so few units, or runs, that it is uncertain itself.
+
+        That is under 4 degrees of freedom.  Of a number without units nothing is known of that.
+        """
+        df = self.n_units - 1 if self.df is None else self.df
+        return self.n_units > 0 and df < _FEWEST_DF
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,697 @@
+"""Facts in words: names, verdicts, sentences, cautions, methods, the gate; one function per fact.
+
+    labels     benchmark_label, task_label, figure_label, contest_label, metric_label, unit_words
+    intervals  ci, bounds, is_too_wide, method_text
+    contests   contest_sentence, pair_sentence, verdict_words, caution_text, caution_notes,
+               holm_text, mde_text
+    gate       gate_sentence, gate_reason, gate_warnings, gate_words
+    judges     judge_text, limit_text
+
+Texts are plain: whoever places one in Markdown, HTML or a terminal escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, TypeAlias
+
+from evalkit.core.contests import (
+    Caution,
+    Contest,
+    Damaged,
+    FewUnits,
+    GateResult,
+    GateTest,
+    GateVerdict,
+    Limited,
+    LocalJudge,
+    SettingsDiffer,
+    StatedByOne,
+    Verdict,
+)
+from evalkit.core.figures import SCALES, Comparison, Estimator, FigureKey, Interval, Measured
+from evalkit.draw.numbers import (
+    MISSING,
+    count,
+    difference,
+    figure,
+    interval,
+    level,
+    percent,
+    share,
+    significant,
+    size,
+)
+
+__all__ = [
+    "ALL_AGREE",
+    "LOCAL_JUDGE",
+    "MARKS",
+    "N_COUNTS",
+    "NOT_SIGNIFICANT",
+    "TOO_WIDE",
+    "VERDICTS",
+    "Tone",
+    "benchmark_label",
+    "bounds",
+    "caution_notes",
+    "caution_text",
+    "ci",
+    "contest_label",
+    "contest_sentence",
+    "figure_label",
+    "gate_reason",
+    "gate_sentence",
+    "gate_tone",
+    "gate_warnings",
+    "gate_words",
+    "holm_text",
+    "is_too_wide",
+    "judge_text",
+    "limit_text",
+    "mde_text",
+    "method_text",
+    "metric_label",
+    "pair_sentence",
+    "pair_verdict",
+    "settings_text",
+    "sides_of",
+    "task_label",
+    "tone",
+    "unit_words",
+    "units_text",
+    "verdict_words",
+]
+
+Tone: TypeAlias = Literal["", "better", "worse", "unclear", "warning"]
+"""A colour that repeats what a text says in words."""
+
+NOT_SIGNIFICANT = "no significant difference"
+LOCAL_JUDGE = "local judge, not validated against people"
+VERDICTS: dict[Verdict, str] = {
+    "better": "better",
+    "worse": "worse",
+    "longer": "longer",
+    "shorter": "shorter",
+    "not_significant": NOT_SIGNIFICANT,
+    "undefined": "undefined",
+}
+MARKS: dict[Verdict, str] = {
+    "better": "▲",
+    "worse": "▼",
+    "longer": "↔",
+    "shorter": "↔",
+    "not_significant": "○",
+    "undefined": "?",
+}
+"""Shapes that repeat a verdict's word beside its colour."""
+ALL_AGREE = "all samples agree"
+"""Why there is no interval: what does not vary does not show how precise it is."""
+TOO_WIDE = "too wide to be informative"
+"""Of an interval from a handful of units, or of runs."""
+N_COUNTS = "n: scores; a sample may have several (MT-Bench: one per turn)."
+"""What the column n of every table counts."""
+_GATE_VERDICTS: dict[GateVerdict, str] = {
+    "pass": "pass",
+    "regression": "REGRESSION",
+    "inconclusive": "inconclusive",
+    "missing": "MISSING",
+}
+_MANY_MISSING = 0.02
+"""Share of missing scores from which on it is said."""
+_NAMED = 3
+"""Figures named in a sentence on several; a table has all."""
+
+
+# --- labels -------------------------------------------------------------------------------------
+
+_BENCHMARKS = {
+    "alpaca_eval": "AlpacaEval",
+    "lm_eval": "lm-eval",
+    "mt_bench": "MT-Bench",
+    "open_llm_leaderboard": "Open LLM Leaderboard",
+}
+_METRICS = {
+    "acc": "accuracy",
+    "acc_norm": "accuracy, length-normalised",
+    "acc (mean of tasks)": "accuracy, mean of tasks",
+    "avg_length": "average length",
+    "discrete_win_rate": "discrete win rate",
+    "length_controlled_win_rate": "length-controlled win rate",
+    "score": "score, both turns",
+    "score_turn_1": "score, first turn",
+    "score_turn_2": "score, second turn",
+    "win_rate": "win rate",
+}
+_AVERAGES = {"average": "average", "average_without_drop": "average without DROP"}
+
+
+def benchmark_label(name: str) -> str:
+    """A benchmark's proper name where its entry bears its type's; else the entry's name."""
+    return _BENCHMARKS.get(name, name)
+
+
+def task_label(benchmark: str, task: str) -> str:
+    """Benchmark, and task where the benchmark has tasks."""
+    label = benchmark_label(benchmark)
+    return label if task in (benchmark, "", "alpaca_eval", "mt_bench") else f"{label}: {task}"
+
+
+def figure_label(key: FigureKey) -> str:
+    """Benchmark, task and category; an average over a benchmark's tasks is called so."""
+    label = task_label(key.benchmark, key.task)
+    if key.metric in _AVERAGES:
+        label = f"{benchmark_label(key.benchmark)} {_AVERAGES[key.metric]}"
+    return label if key.category is None else f"{label}, {key.category}"
+
+
+def contest_label(contest: Contest) -> str:
+    """`figure_label`, and the metric where it is not the one that speaks for its task."""
+    label = figure_label(contest.key)
+    return label if contest.primary else f"{label} ({metric_label(contest.key.metric)})"
+
+
+def metric_label(name: str) -> str:
+    """A metric in words."""
+    if name in _METRICS:
+        return _METRICS[name]
+    name, _, variant = name.partition(",")
+    return f"{name.replace('_', ' ')} ({variant})" if variant else name.replace("_", " ")
+
+
+def unit_words(unit: str, *, of_difference: bool = False) -> str:
+    """A unit in words; the difference of two percentages is in percentage points."""
+    if unit == "percent":
+        return "percentage points" if of_difference else "percent"
+    if unit == "points":
+        return "points" if of_difference else "points (1 to 10)"
+    return "characters" if unit == "characters" else "in its own unit"
+
+
+def units_text(n: int, n_units: int) -> str:
+    """What independent evidence a figure rests on: samples, or what several scores belong to."""
+    one = "sample" if n == n_units else "independent unit"
+    return f"{count(n_units)} {one if n_units == 1 else one + 's'}"
+
+
+def _evidence(d: Measured) -> str:
+    if d.n == d.n_units:
+        return units_text(d.n, d.n)
+    return f"{count(d.n)} scores of {units_text(d.n, d.n_units)}"
+
+
+# --- intervals and methods ----------------------------------------------------------------------
+
+
+def ci(confidence: float) -> str:
+    """What an interval is called: `95% CI`."""
+    return f"{level(confidence)} CI"
+
+
+def is_too_wide(value: Measured, unit: str) -> bool:
+    """An interval whose error is hardly known and that covers half of its unit's scale or more."""
+    scale = next((ends for known, ends in SCALES.items() if known == unit), None)
+    if not value.hardly_known or scale is None or value.low is None or value.high is None:
+        return False
+    return value.high - value.low >= (scale[1] - scale[0]) / 2
+
+
+def bounds(value: Measured, unit: str, *, signed: bool = False) -> str:
+    """The interval as text; where it says nothing, that there is none and why.
+
+    Args:
+        value: The figure, or the difference.
+        unit: Its unit.
+        signed: It is a difference.
+    """
+    if is_too_wide(value, unit):
+        return f"{MISSING} ({TOO_WIDE})"
+    if value.low is not None and not value.has_width:
+        return f"{MISSING} ({ALL_AGREE})"
+    return interval(value.low, value.high, unit, signed=signed)
+
+
+_ESTIMATORS = {
+    Estimator.MEAN: "mean",
+    Estimator.SHARE: "share",
+    Estimator.PAIRED: "paired mean",
+    Estimator.TASKS: "mean of task means",
+    Estimator.CORPUS: "over all samples, as the benchmark defines it",
+    Estimator.LENGTH_CONTROLLED: "length-controlled win rate",
+    Estimator.STRENGTH: "Bradley-Terry strength, ties count half a win",
+    Estimator.PREDICTION_POWERED: "prediction-powered mean",
+    Estimator.NON_INFERIORITY: "non-inferiority",
+    Estimator.RECORDED: "recorded",
+    Estimator.PUBLISHED: "published",
+}
+_SIMPLE = (Estimator.MEAN, Estimator.SHARE, Estimator.PAIRED)
+
+
+def method_text(value: Measured) -> str:
+    """How a number, its standard error and its interval were computed, in a few words."""
+    return "; ".join(_method(value))
+
+
+def _method(value: Measured) -> Iterator[str]:
+    method = value.method
+    if value.point is None:
+        yield f"undefined: {method.detail}" if method.detail else "undefined"
+        return
+    name = _ESTIMATORS[method.estimator]
+    if method.estimator is Estimator.TASKS:
+        how = "size-weighted" if method.by_size else "unweighted"
+        tasks = "" if method.tasks is None else f"{method.tasks} "
+        name = f"{how} mean of {tasks}task means"
+    yield f"paired {name}" if method.paired and not name.startswith("paired") else name
+    if value.standard_error is not None and method.estimator in _SIMPLE:
+        yield (
+            f"SE clustered (CR1, {count(value.n_units)} clusters)"
+            if method.clustered
+            else "SE = sd/√n, independent samples"
+        )
+    elif value.standard_error is not None and method.estimator is Estimator.TASKS:
+        yield "SE of a stratified mean"
+    if method.no_variation:
+        yield "all units agree, so the width 0 is no evidence of precision"
+    elif method.interval is Interval.BOOTSTRAP:
+        replicates = "" if method.replicates is None else f", {count(method.replicates)} replicates"
+        yield f"bootstrap interval{replicates}"
+    elif method.interval is Interval.T:
+        yield f"t interval, {significant(value.df, 4)} df"
+    elif method.interval is not Interval.NONE:
+        yield method.interval.value
+    if method.runs is not None:
+        yield f"{method.runs[0]} runs of the candidate, {method.runs[1]} of the baseline"
+    if method.cut_to_scale:
+        yield "cut to the scale"
+    if method.detail:
+        yield method.detail
+
+
+# --- contests -----------------------------------------------------------------------------------
+
+
+def tone(verdict: Verdict) -> Tone:
+    """The colour that repeats a verdict."""
+    if verdict in ("better", "worse"):
+        return verdict
+    return "unclear" if verdict == "not_significant" else ""
+
+
+def verdict_words(contest: Contest) -> str:
+    """A verdict for a cell of a table, with what must stand beside it in brackets."""
+    return VERDICTS[contest.verdict] + _marks(contest.cautions)
+
+
+def _marks(cautions: Iterable[Caution]) -> str:
+    marks = {
+        SettingsDiffer: "settings differ",
+        LocalJudge: "local judge",
+        Limited: "limited run",
+        Damaged: "damaged evidence",
+    }
+    kinds = {type(c) for c in cautions}
+    found = [text for kind, text in marks.items() if kind in kinds]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def caution_text(caution: Caution) -> str:
+    """A caution as a sentence."""
+    match caution:
+        case LocalJudge():
+            return f"Judged by {caution.judge}: {LOCAL_JUDGE}; do not publish these scores."
+        case Limited():
+            return f"Limited run: {limit_text(caution.limit)}."
+        case Damaged():
+            where = f"{caution.model}, {benchmark_label(caution.benchmark)}"
+            return f"Damaged evidence: {where}: {caution.message.rstrip('.')}."
+        case SettingsDiffer():
+            return f"Settings differ: {settings_text(caution)}."
+        case StatedByOne():
+            return f"Only one side states {caution.field}: whether it is the same is not known."
+        case FewUnits():
+            df = "" if caution.df is None else f" ({significant(caution.df, 3)} degrees of freedom)"
+            return f"The standard error rests on few independent units{df} and is uncertain."
+
+
+def limit_text(limit: int) -> str:
+    """How a limited run is limited."""
+    return f"at most {count(limit)} samples per task; for trials, not for publication"
+
+
+def settings_text(differ: SettingsDiffer) -> str:
+    """A setting and both its values."""
+    values = [repr(value) for value in (differ.candidate, differ.baseline)]
+    shown = [text if len(text) <= 80 else f"{text[:77]}..." for text in values]
+    return f"{differ.field}: {shown[0]} against {shown[1]}"
+
+
+def caution_notes(contests: Iterable[Contest]) -> list[str]:
+    """What to know of these contests, each thing once; a local judge with all its benchmarks."""
+    judges: dict[str, dict[str, None]] = {}
+    others: dict[str, None] = {}
+    for contest in contests:
+        for caution in contest.cautions:
+            if isinstance(caution, LocalJudge):
+                label = benchmark_label(contest.key.benchmark)
+                judges.setdefault(caution.judge, {})[label] = None
+            elif not isinstance(caution, StatedByOne | FewUnits):
+                others[caution_text(caution)] = None
+    judged = (
+        f"{', '.join(labels)}: judged by {judge}, a model of the suite ({LOCAL_JUDGE}); do not "
+        f"publish these scores."
+        for judge, labels in judges.items()
+    )
+    return [*judged, *others]
+
+
+def holm_text(contests: Sequence[Contest]) -> str:
+    """Which comparisons Holm's correction is over."""
+    headline = [c for c in contests if c.family == "headline"]
+    tests = max((c.tests for c in headline if c.p_adjusted is not None), default=0)
+    if not tests:
+        return "Holm: no headline comparison has a p value to correct."
+    if tests == 1:
+        return "Holm: there is one headline comparison with a p value, which needs no correction."
+    return f"Holm: p corrected for {count(tests)} headline comparisons."
+
+
+def mde_text(mde: float, unit: str) -> str:
+    """What a comparison could have found."""
+    return f"minimum detectable effect (MDE) {size(mde, unit)}"
+
+
+def sides_of(c: Comparison) -> str:
+    """`A against B`."""
+    return f"{c.candidate} against {c.baseline}"
+
+
+def contest_sentence(contest: Contest) -> str:
+    """The summary sentence of one contest, with its figures and what must be said with them."""
+    said = [caution_text(c) for c in contest.cautions if isinstance(c, Limited | Damaged)]
+    if not contest.refused:
+        differ = (c for c in contest.cautions if isinstance(c, SettingsDiffer))
+        said = [*(caution_text(c) for c in differ), *said]
+    return " ".join([_statement(contest), *said])
+
+
+def _statement(contest: Contest) -> str:
+    c, d, label = contest.comparison, contest.comparison.difference, contest_label(contest)
+    if contest.refused:
+        differ = (settings_text(x) for x in contest.cautions if isinstance(x, SettingsDiffer))
+        return f"{sides_of(c)} on {label}: settings differ: {'; '.join(differ)}."
+    if contest.verdict == "undefined":
+        return f"No conclusion about {sides_of(c)} on {label}: {_why_undefined(c)}."
+    judged = any(isinstance(x, LocalJudge) for x in contest.cautions)
+    if c.ties == d.n > 0:
+        same = f"{c.candidate} and {c.baseline} have the same score on each of {_evidence(d)}"
+        return f"{same} of {label}{f' ({LOCAL_JUDGE})' if judged else ''}."
+    claim = _claim(contest, label, judged=judged)
+    if contest.verdict == "not_significant" and contest.mde is not None:
+        parts = [_evidence(d), mde_text(contest.mde, c.unit)]
+    else:
+        parts = [_evidence(d)]
+    if is_too_wide(d, c.unit):
+        parts.append(f"{ci(d.level)} {TOO_WIDE}")
+    elif d.has_width:
+        parts.insert(0, f"{ci(d.level)} {bounds(d, c.unit, signed=True)}")
+    else:
+        parts[0] = f"the same on each of {parts[0]}"
+    return f"{claim}: {_gap(c)}, {', '.join(parts)}."
+
+
+def _claim(contest: Contest, label: str, *, judged: bool) -> str:
+    c, d = contest.comparison, contest.comparison.difference
+    if contest.verdict == "not_significant":
+        aside = f" ({LOCAL_JUDGE})" if judged else ""
+        excludes_zero = d.low is not None and d.high is not None and not d.low <= 0 <= d.high
+        after = f" after Holm's correction for {count(contest.tests)} comparisons"
+        return (
+            f"No significant difference between {c.candidate} and {c.baseline} on {label}{aside}"
+            f"{after if excludes_zero else ''}"
+        )
+    if judged and contest.verdict in ("better", "worse"):
+        sides = (c.candidate, c.baseline)
+        liked, other = sides if contest.verdict == "better" else sides[::-1]
+        return f"A {LOCAL_JUDGE}, prefers {liked} to {other} on {label}"
+    return f"{c.candidate} is {VERDICTS[contest.verdict]} than {c.baseline} on {label}"
+
+
+def _gap(c: Comparison) -> str:
+    words = unit_words(c.unit, of_difference=True)
+    return f"{difference(c.difference.point, c.unit)} {words}"
+
+
+def _why_undefined(c: Comparison) -> str:
+    d = c.difference
+    if d.n == 0:
+        return "no sample has a score from both"
+    if d.point is None:
+        return f"the difference is undefined on {_evidence(d)}"
+    if d.standard_error == 0:
+        return f"{_gap(c)}, the same on each of {_evidence(d)}, so that no error can be estimated"
+    return f"{_gap(c)} on {_evidence(d)}, too few for an interval"
+
+
+# --- a pair on several figures ------------------------------------------------------------------
+
+
+def pair_verdict(contests: Sequence[Contest]) -> Verdict:
+    """Of a pair on several figures: better or worse where it is on some, and never the other."""
+    sound = _sound(contests) or contests
+    if len(sound) == 1:
+        return sound[0].verdict
+    found = {c.verdict for c in sound}
+    if "better" in found or "worse" in found:
+        if {"better", "worse"} <= found:
+            return "not_significant"
+        return "better" if "better" in found else "worse"
+    return "not_significant" if "not_significant" in found else "undefined"
+
+
+def pair_sentence(contests: Sequence[Contest]) -> str:
+    """The summary of a pair: on one figure its own sentence, on several how many, with figures.
+
+    What a local judge prefers is said apart, and no word of it is a claim.
+
+    Args:
+        contests: Headline contests of one candidate and one baseline; at least one.
+    """
+    sound = _sound(contests)
+    if not sound:
+        return _summary(contests, judged=True)
+    judged = [c for c in contests if c not in sound]
+    text = _summary(sound, judged=False)
+    return f"{text} {_preferred(judged)}" if judged else text
+
+
+def _sound(contests: Sequence[Contest]) -> list[Contest]:
+    return [c for c in contests if not any(isinstance(x, LocalJudge) for x in c.cautions)]
+
+
+def _preferred(judged: Sequence[Contest]) -> str:
+    """What a local judge prefers; where nothing is known it prefers nobody, "neither" included."""
+    who = f"A {LOCAL_JUDGE},"
+    known = [c for c in judged if c.verdict != "undefined"]
+    if not known:
+        return f"What a {LOCAL_JUDGE}, prefers is not known."
+    c = judged[0].comparison
+    counts = {
+        c.candidate: sum(x.verdict == "better" for x in known),
+        c.baseline: sum(x.verdict == "worse" for x in known),
+    }
+    liked = " and ".join(f"{name} on {n}" for name, n in counts.items() if n) or "neither on any"
+    return f"{who} prefers {liked} of {len(judged)} judged{_unknown(len(judged) - len(known))}."
+
+
+def _summary(contests: Sequence[Contest], *, judged: bool) -> str:
+    if len(contests) == 1:
+        return contest_sentence(contests[0])
+    c = contests[0].comparison
+    better, worse, level_ = (
+        [x for x in contests if x.verdict == v] for v in ("better", "worse", "not_significant")
+    )
+    unknown = len(contests) - len(better) - len(worse) - len(level_)
+    start = f"By a {LOCAL_JUDGE}, only: " if judged else ""
+    if unknown == len(contests):
+        return f"No conclusion about {sides_of(c)} yet."
+    if not better and not worse:
+        where = "either figure" if len(level_) == 2 else f"any of {len(level_)} figures"
+        if len(level_) == 1:
+            where = figure_label(level_[0].key)
+        text = f"{NOT_SIGNIFICANT} between {c.candidate} and {c.baseline} on {where}"
+        text = text if start else text[0].upper() + text[1:]
+        return f"{start}{text}{_mdes(level_)}{_unknown(unknown)}."
+    total = f" of {len(contests)} figures"
+    parts = []
+    if better:
+        parts.append(f"better than {c.baseline} on {len(better)}{total} ({_largest(better)})")
+    if worse:
+        than, of = ("", "") if better else (f" than {c.baseline}", total)
+        parts.append(f"worse{than} on {len(worse)}{of} ({_largest(worse)})")
+    if level_:
+        parts.append(f"{NOT_SIGNIFICANT} on {len(level_)}{_mdes(level_)}")
+    return f"{start}{c.candidate} is {'; '.join(parts)}{_unknown(unknown)}."
+
+
+def _largest(contests: Sequence[Contest]) -> str:
+    """The largest first, in units of their standard errors: units differ between figures."""
+
+    def ratio(contest: Contest) -> float:
+        d = contest.comparison.difference
+        return abs(d.point) / d.standard_error if d.point and d.standard_error else 0.0
+
+    ranked = sorted(contests, key=lambda c: -ratio(c))
+    shown = [
+        f"{figure_label(x.key)} {_gap(c)}, {ci(c.difference.level)} "
+        f"{bounds(c.difference, c.unit, signed=True)}"
+        for x in ranked[:_NAMED]
+        for c in [x.comparison]
+    ]
+    left = len(contests) - len(shown)
+    return "; ".join(shown) + (f"; and {left} more" if left else "")
+
+
+def _mdes(contests: Sequence[Contest]) -> str:
+    """What the undecided could have shown, where they share a unit."""
+    sizes = [c.mde for c in contests if c.mde is not None]
+    units = {c.comparison.unit for c in contests}
+    if len(units) != 1 or not sizes:
+        return ""
+    (unit,) = units
+    low, high = size(min(sizes), unit), size(max(sizes), unit)
+    words = unit_words(unit, of_difference=True)
+    return f", minimum detectable effect (MDE) {low if low == high else f'{low} to {high}'} {words}"
+
+
+def _unknown(n: int) -> str:
+    return f"; undefined on {n}" if n else ""
+
+
+# --- the gate -----------------------------------------------------------------------------------
+
+
+def gate_words(test: GateTest) -> str:
+    """A test's verdict for a cell, with what must stand beside it in brackets."""
+    cautions = () if test.contest is None else test.contest.cautions
+    return (
+        _GATE_VERDICTS[test.verdict] + ("" if test.required else " (warns only)") + _marks(cautions)
+    )
+
+
+def gate_tone(verdict: GateVerdict) -> Tone:
+    """The colour that repeats a test's verdict."""
+    if verdict == "inconclusive":
+        return "unclear"
+    return "better" if verdict == "pass" else "worse"
+
+
+def gate_sentence(result: GateResult) -> str:
+    """The gate's verdict in a sentence; that something was not answered, in another."""
+    said = _gate_verdict(result)
+    if not result.unanswered:
+        return said
+    samples = "sample" if result.unanswered == 1 else "samples"
+    start = "But the" if result.verdict == "pass" else "The"
+    return (
+        f"{said} {start} run is not complete: {count(result.unanswered)} {samples} could not be "
+        f"answered; run the same command again to resume."
+    )
+
+
+def _gate_verdict(result: GateResult) -> str:
+    pair = f"{result.candidate} against {result.baseline}"
+    required = [test.verdict for test in result.tests if test.required]
+    if result.verdict == "pass":
+        n = len(required)
+        tests = "the one required test" if n == 1 else f"all {n} required tests"
+        return f"Gate passed: {pair}, not worse by more than the margin on {tests}."
+    of = f"of {len(required)} required tests"
+    if result.verdict == "regression":
+        return f"Gate failed: {pair}, a regression on {required.count('regression')} {of}."
+    if result.verdict == "incomplete":
+        missing = required.count("missing")
+        return f"Gate incomplete: {pair}, no samples that both have for {missing} {of}."
+    tail = "" if result.fails_undecided else " (a warning, by the policy)"
+    return f"Gate inconclusive{tail}: {pair}; the data show neither a pass nor a regression."
+
+
+def gate_reason(test: GateTest) -> str:
+    """Why a test is not a pass."""
+    label = figure_label(test.key)
+    if test.verdict == "regression":
+        return f"{label}: significantly worse, and not within the margin"
+    if test.note:
+        return f"{label}: {test.note}"
+    if test.contest is None:
+        return f"{label}: no samples that both have"
+    d = test.contest.comparison.difference
+    units = units_text(d.n, d.n_units)
+    if _underpowered(test):
+        needed = f"; it would take {count(test.needed)}" if test.needed else ""
+        return f"{label}: {units} are too few for the margin{needed}"
+    if d.hardly_known:
+        few = "the runs" if d.n_units > 4 else units  # then a few runs are what it rests on
+        return f"{label}: {few} are too few to know how precise the difference is"
+    return f"{label}: neither within the margin nor significantly worse"
+
+
+def _underpowered(test: GateTest) -> bool:
+    return test.resolvable is not None and test.margin < test.resolvable
+
+
+def gate_warnings(result: GateResult) -> list[str]:
+    """What to know beside the verdict: margins too small for the samples, doubtful runs."""
+    found = list(result.notes)
+    for test in result.tests:
+        label = figure_label(test.key)
+        if test.contest is not None:
+            found += (f"{label}: {text}" for text in _test_warnings(test, test.contest, result))
+        if not test.required and test.verdict != "pass":
+            found.append(f"{label}: {test.verdict} (warns only).")
+    return found
+
+
+def _test_warnings(test: GateTest, contest: Contest, result: GateResult) -> Iterator[str]:
+    c = contest.comparison
+    if _underpowered(test):
+        units = units_text(c.difference.n, c.difference.n_units)
+        more = f" ({count(test.needed)} would do)" if test.needed else ""
+        yield (
+            f"margin {figure(test.margin, c.unit)} {unit_words(c.unit, of_difference=True)} is "
+            f"under {figure(test.resolvable, c.unit)}, the smallest that {units} can test with "
+            f"{share(result.power)} power{more}; an equal candidate passes less often than that."
+        )
+    differ = (x for x in contest.cautions if isinstance(x, SettingsDiffer))
+    yield from (f"settings differ: {settings_text(x)}." for x in differ)
+    missing, n = (c.n_missing_candidate, c.n_missing_baseline), c.difference.n
+    if n and max(missing) > _MANY_MISSING * (n + max(missing)):
+        yield (
+            f"of the scores either side should have, the candidate lacks {count(missing[0])} and "
+            f"the baseline {count(missing[1])}; the rest may not be representative."
+        )
+
+
+# --- judges -------------------------------------------------------------------------------------
+
+
+def judge_text(
+    parsed: int, asked: int, position_bias: float | None, order_disagreement: float | None
+) -> str:
+    """How far a judge can be trusted, by its own judgments.
+
+    Args:
+        parsed: Judgments that could be read.
+        asked: Judgments requested.
+        position_bias: Percentage points by which the answer shown first is preferred.
+        order_disagreement: Share of pairs (0 to 1) whose verdict flips with the order.
+    """
+    parts = [f"{count(parsed)} of {count(asked)} replies usable"]
+    if position_bias is not None:
+        side = "first" if position_bias > 0 else "second"
+        parts.append(
+            f"position bias {percent(abs(position_bias))} points towards the answer shown {side}"
+        )
+    if order_disagreement is not None:
+        parts.append(f"verdict flips with order in {share(order_disagreement)} of pairs")
+    return ", ".join(parts)
