@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
+from evalkit import catalogue
 from evalkit.core.contests import (
     Caution,
     Contest,
@@ -29,7 +30,7 @@ from evalkit.core.contests import (
     StatedByOne,
     Verdict,
 )
-from evalkit.core.figures import SCALES, Comparison, Estimator, FigureKey, Interval, Measured
+from evalkit.core.figures import Comparison, Estimator, FigureKey, Interval, Measured
 from evalkit.draw.numbers import (
     MISSING,
     count,
@@ -47,8 +48,8 @@ __all__ = [
     "ALL_AGREE",
     "LOCAL_JUDGE",
     "MARKS",
-    "N_COUNTS",
     "NOT_SIGNIFICANT",
+    "N_COUNTS",
     "TOO_WIDE",
     "VERDICTS",
     "Tone",
@@ -125,30 +126,11 @@ _NAMED = 3
 
 # --- labels -------------------------------------------------------------------------------------
 
-_BENCHMARKS = {
-    "alpaca_eval": "AlpacaEval",
-    "lm_eval": "lm-eval",
-    "mt_bench": "MT-Bench",
-    "open_llm_leaderboard": "Open LLM Leaderboard",
-}
-_METRICS = {
-    "acc": "accuracy",
-    "acc_norm": "accuracy, length-normalised",
-    "acc (mean of tasks)": "accuracy, mean of tasks",
-    "avg_length": "average length",
-    "discrete_win_rate": "discrete win rate",
-    "length_controlled_win_rate": "length-controlled win rate",
-    "score": "score, both turns",
-    "score_turn_1": "score, first turn",
-    "score_turn_2": "score, second turn",
-    "win_rate": "win rate",
-}
-_AVERAGES = {"average": "average", "average_without_drop": "average without DROP"}
-
 
 def benchmark_label(name: str) -> str:
     """A benchmark's proper name where its entry bears its type's; else the entry's name."""
-    return _BENCHMARKS.get(name, name)
+    known = catalogue.BENCHMARKS.get(name)
+    return name if known is None else known.label
 
 
 def task_label(benchmark: str, task: str) -> str:
@@ -160,8 +142,9 @@ def task_label(benchmark: str, task: str) -> str:
 def figure_label(key: FigureKey) -> str:
     """Benchmark, task and category; an average over a benchmark's tasks is called so."""
     label = task_label(key.benchmark, key.task)
-    if key.metric in _AVERAGES:
-        label = f"{benchmark_label(key.benchmark)} {_AVERAGES[key.metric]}"
+    metric = catalogue.metric(key.metric)
+    if metric.over_tasks:
+        label = f"{benchmark_label(key.benchmark)} {metric.words}"
     return label if key.category is None else f"{label}, {key.category}"
 
 
@@ -173,19 +156,13 @@ def contest_label(contest: Contest) -> str:
 
 def metric_label(name: str) -> str:
     """A metric in words."""
-    if name in _METRICS:
-        return _METRICS[name]
-    name, _, variant = name.partition(",")
-    return f"{name.replace('_', ' ')} ({variant})" if variant else name.replace("_", " ")
+    return catalogue.metric(name).words
 
 
 def unit_words(unit: str, *, of_difference: bool = False) -> str:
     """A unit in words; the difference of two percentages is in percentage points."""
-    if unit == "percent":
-        return "percentage points" if of_difference else "percent"
-    if unit == "points":
-        return "points" if of_difference else "points (1 to 10)"
-    return "characters" if unit == "characters" else "in its own unit"
+    found = catalogue.unit(unit)
+    return found.of_difference if of_difference else found.words
 
 
 def units_text(n: int, n_units: int) -> str:
@@ -210,10 +187,12 @@ def ci(confidence: float) -> str:
 
 def is_too_wide(value: Measured, unit: str) -> bool:
     """An interval whose error is hardly known and that covers half of its unit's scale or more."""
-    scale = next((ends for known, ends in SCALES.items() if known == unit), None)
-    if not value.hardly_known or scale is None or value.low is None or value.high is None:
+    scale = catalogue.unit(unit)
+    if not value.hardly_known or value.low is None or value.high is None:
         return False
-    return value.high - value.low >= (scale[1] - scale[0]) / 2
+    if scale.low is None or scale.high is None:
+        return False
+    return value.high - value.low >= (scale.high - scale.low) / 2
 
 
 def bounds(value: Measured, unit: str, *, signed: bool = False) -> str:
@@ -660,7 +639,7 @@ def _test_warnings(test: GateTest, contest: Contest, result: GateResult) -> Iter
         yield (
             f"margin {figure(test.margin, c.unit)} {unit_words(c.unit, of_difference=True)} is "
             f"under {figure(test.resolvable, c.unit)}, the smallest that {units} can test with "
-            f"{share(result.power)} power{more}; an equal candidate passes less often than that."
+            f"{level(result.power)} power{more}; an equal candidate passes less often than that."
         )
     differ = (x for x in contest.cautions if isinstance(x, SettingsDiffer))
     yield from (f"settings differ: {settings_text(x)}." for x in differ)

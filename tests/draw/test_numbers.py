@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from evalkit.draw import (
     MISSING,
+    Printed,
+    agreement,
     count,
     difference,
     figure,
@@ -19,6 +21,7 @@ from evalkit.draw import (
     p_value,
     percent,
     points,
+    read_number,
     share,
     significant,
 )
@@ -115,3 +118,55 @@ def test_p_is_between_its_bounds(p: float) -> None:
 def test_what_is_not_finite_is_missing(bad: float) -> None:
     shown = [figure(bad, "percent"), difference(bad, "raw"), p_value(bad), significant(bad)]
     assert [*shown, share(bad), interval(bad, 1, "raw")] == [MISSING] * 6
+
+
+# --- printed numbers ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "decimals"),
+    [
+        ("91.42", 91.42, 2),
+        ("**91.42%**", 91.42, 2),
+        ("91.42 ± 0.99", 91.42, 2),
+        ("1,365", 1365, 0),
+        ("91,42", 91.42, 2),
+        (".914", 0.914, 3),
+        ("~91", 91, 0),
+    ],
+)
+def test_a_printed_number_is_read(text: str, value: float, decimals: int) -> None:
+    found = read_number(text)
+    assert found is not None
+    assert (found.value, found.decimals) == (value, decimals)
+    assert found.percent == ("%" in text)
+    assert found.has_error == ("±" in text)
+    assert found.approximate == text.startswith("~")
+
+
+@pytest.mark.parametrize("text", ["", "7,300", "1 to 3", "+0.4", "gpt-4", "12 / 13", "9" * 70])
+def test_what_is_no_single_number_is_not_read(text: str) -> None:
+    assert read_number(text) is None
+
+
+@given(st.floats(0, 100), st.integers(0, 4))
+def test_a_number_states_the_figure_it_was_rounded_or_cut_from(value: float, digits: int) -> None:
+    rounded = read_number(f"{value:.{digits}f}")
+    assert rounded is not None
+    assert agreement(rounded, value, "percent") is not None
+    cut = Printed(math.floor(value * 10**digits) / 10**digits, digits)
+    assert agreement(cut, value, "percent") is not None
+    far = Printed(value + 2.1 * 10.0**-digits, digits)
+    assert agreement(far, value, "percent", may_be_share=False) is None
+
+
+def test_how_a_number_states_a_figure() -> None:
+    assert str(agreement(Printed(91.4, 1), 91.4179, "percent")) == "rounded to 1 decimal"
+    assert str(agreement(Printed(91.41, 2), 91.4179, "percent")) == "cut off at 2 decimals"
+    said = "a share of 1 (percent / 100), rounded to 3 decimals"
+    assert str(agreement(Printed(0.914, 3), 91.4179, "percent")) == said
+    assert agreement(Printed(0.914, 3), 91.4179, "percent", may_be_share=False) is None
+    assert agreement(Printed(0.914, 3), 91.4179, "points") is None
+    assert agreement(Printed(91.423, 3), 91.42, "percent") is None
+    assert agreement(Printed(91.423, 3), 91.42, "percent", slack=0.005) is not None
+    assert Printed(0.05, 2).significant_digits == 1

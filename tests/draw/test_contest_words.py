@@ -1,0 +1,213 @@
+"""Contests, cautions, methods and the gate in words: each sentence as a reader meets it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from evalkit import draw
+from evalkit.core.contests import (
+    Damaged,
+    FewUnits,
+    GateResult,
+    Limited,
+    LocalJudge,
+    SettingsDiffer,
+    StatedByOne,
+)
+from evalkit.core.figures import Estimator, FigureKey, Interval, Method
+from tests.support.contests import contest, gate_test, measured
+
+MINUS = "\N{MINUS SIGN}"
+NOTHING: dict[str, Any] = {"point": None, "low": None, "high": None, "error": None}
+
+
+def test_what_is_significant_is_said_with_its_interval() -> None:
+    assert draw.contest_sentence(contest()) == (
+        "a is better than b on AlpacaEval: +2.9 percentage points, 95% CI +0.4 to +5.4, "
+        "805 samples."
+    )
+    worse = contest(point=-2.9, low=-5.4, high=-0.4, verdict="worse")
+    assert draw.contest_sentence(worse).startswith("a is worse than b on AlpacaEval: −2.9")  # noqa: RUF001
+
+
+def test_what_is_not_significant_is_said_with_its_mde() -> None:
+    found = contest(point=0.4, low=-2.1, high=2.9, verdict="not_significant", mde=3.41)
+    assert draw.contest_sentence(found) == (
+        f"No significant difference between a and b on AlpacaEval: +0.4 percentage points, "
+        f"95% CI {MINUS}2.1 to +2.9, 805 samples, minimum detectable effect (MDE) 3.4."
+    )
+    corrected = contest(verdict="not_significant", tests=7, p_adjusted=0.2)
+    assert "AlpacaEval after Holm's correction for 7 comparisons: +2.9" in draw.contest_sentence(
+        corrected
+    )
+
+
+def test_a_local_judge_prefers_and_proves_nothing() -> None:
+    judged = contest(cautions=(LocalJudge("qwen"),))
+    assert draw.contest_sentence(judged).startswith(
+        "A local judge, not validated against people, prefers a to b on AlpacaEval: +2.9"
+    )
+    assert draw.verdict_words(judged) == "better (local judge)"
+    assert draw.caution_notes([judged, judged]) == [
+        (
+            "AlpacaEval: judged by qwen, a model of the suite (local judge, not validated against "
+            "people); do not publish these scores."
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({**NOTHING, "n": 0}, "no sample has a score from both"),
+        (NOTHING, "the difference is undefined on 805 samples"),
+        (
+            {"low": 2.9, "high": 2.9, "error": 0.0, "n": 4},
+            (
+                "+2.9 percentage points, the same on each of 4 samples, so that no error can be "
+                "estimated"
+            ),
+        ),
+        (
+            {"low": None, "high": None, "error": None, "n": 1},
+            "+2.9 percentage points on 1 sample, too few for an interval",
+        ),
+    ],
+)
+def test_what_is_undefined_says_why(changes: dict[str, Any], why: str) -> None:
+    found = contest(verdict="undefined", **changes)
+    assert draw.contest_sentence(found) == f"No conclusion about a against b on AlpacaEval: {why}."
+
+
+def test_equal_scores_and_useless_intervals() -> None:
+    same = contest(point=0.0, low=0.0, high=0.0, error=0.0, n=5, ties=5, verdict="not_significant")
+    assert draw.contest_sentence(same) == (
+        "a and b have the same score on each of 5 samples of AlpacaEval."
+    )
+    wide = contest(point=10.0, low=-20.0, high=40.0, n=3, verdict="not_significant")
+    assert draw.contest_sentence(wide).endswith(
+        "+10.0 percentage points, 3 samples, 95% CI too wide to be informative."
+    )
+    assert draw.bounds(wide.comparison.difference, "percent") == "– (too wide to be informative)"  # noqa: RUF001
+    lengths = contest(point=9.0, low=-900.0, high=900.0, n=3, unit="characters")
+    assert not draw.is_too_wide(lengths.comparison.difference, "characters")
+
+
+def test_cautions_are_sentences_behind_the_statement() -> None:
+    version = SettingsDiffer("version", "1", "0.9")
+    cautions = (version, Limited(10), Damaged("a", "alpaca_eval", "rows repeat."))
+    allowed = contest(cautions=(*cautions, StatedByOne("seed"), FewUnits(3)), p_adjusted=0.01)
+    assert draw.contest_sentence(allowed).endswith(
+        "805 samples. Settings differ: version: '1' against '0.9'. Limited run: at most 10 samples "
+        "per task; for trials, not for publication. Damaged evidence: a, AlpacaEval: rows repeat."
+    )
+    assert draw.verdict_words(allowed) == "better (settings differ, limited run, damaged evidence)"
+    refused = contest(cautions=(version,), p_adjusted=None, verdict="undefined")
+    assert draw.contest_sentence(refused) == (
+        "a against b on AlpacaEval: settings differ: version: '1' against '0.9'."
+    )
+
+
+def test_labels_name_what_does_not_speak_for_itself() -> None:
+    length = contest(metric="avg_length", unit="characters", primary=False, verdict="longer")
+    assert draw.contest_label(length) == "AlpacaEval (average length)"
+    assert draw.contest_sentence(length).startswith("a is longer than b on AlpacaEval (average")
+    assert draw.figure_label(FigureKey("lm_eval", "gsm8k", "acc")) == "lm-eval: gsm8k"
+    board = FigureKey("open_llm_leaderboard", "open_llm_leaderboard", "average")
+    assert draw.figure_label(board) == "Open LLM Leaderboard average"
+    assert draw.figure_label(FigureKey("mt_bench", "mt_bench", "score", "math")) == "MT-Bench, math"
+
+
+def test_a_pair_on_several_figures_is_counted_and_local_judges_apart() -> None:
+    plain: dict[str, Any] = {"benchmark": "lm_eval", "metric": "acc"}
+    better = contest(task="sums", **plain)
+    level = contest(task="words", low=-1.0, high=3.0, verdict="not_significant", mde=2.8, **plain)
+    judged = contest(cautions=(LocalJudge("qwen"),))
+    said = draw.pair_sentence([better, level, judged])
+    assert said == (
+        "a is better than b on 1 of 2 figures (lm-eval: sums +2.9 percentage points, 95% CI +0.4 "
+        "to +5.4); no significant difference on 1, minimum detectable effect (MDE) 2.8 percentage "
+        "points. A local judge, not validated against people, prefers a on 1 of 1 judged."
+    )
+    assert draw.pair_verdict([better, level, judged]) == "better"
+    assert draw.pair_verdict([level, level]) == "not_significant"
+    assert draw.pair_sentence([level, level]).startswith(
+        "No significant difference between a and b on either figure, minimum detectable effect"
+    )
+
+
+def test_holm_says_what_it_is_over() -> None:
+    assert draw.holm_text([contest(tests=3, p_adjusted=0.1)]) == (
+        "Holm: p corrected for 3 headline comparisons."
+    )
+    assert "needs no correction" in draw.holm_text([contest(tests=1, p_adjusted=0.1)])
+    assert "no headline comparison has a p value" in draw.holm_text([contest(family="detail")])
+
+
+@pytest.mark.parametrize(
+    ("method", "text"),
+    [
+        (
+            Method(Estimator.MEAN, Interval.T),
+            "mean; SE = sd/√n, independent samples; t interval, 79 df",
+        ),
+        (
+            Method(Estimator.PAIRED, Interval.T, clustered=True, paired=True),
+            "paired mean; SE clustered (CR1, 80 clusters); t interval, 79 df",
+        ),
+        (
+            Method(Estimator.TASKS, Interval.T, tasks=6, by_size=True),
+            "size-weighted mean of 6 task means; SE of a stratified mean; t interval, 79 df",
+        ),
+        (
+            Method(Estimator.LENGTH_CONTROLLED, Interval.BOOTSTRAP, replicates=1000, detail="C 10"),
+            "length-controlled win rate; bootstrap interval, 1,000 replicates; C 10",
+        ),
+        (
+            Method(Estimator.SHARE, Interval.WILSON, cut_to_scale=True),
+            "share; SE = sd/√n, independent samples; Wilson interval; cut to the scale",
+        ),
+        (Method(Estimator.PUBLISHED), "published"),
+    ],
+)
+def test_methods(method: Method, text: str) -> None:
+    assert draw.method_text(measured(1.0, 0.0, 2.0, n=80, method=method, df=79)) == text
+    undefined = measured(None, None, None, method=replace(method, detail="no tasks"))
+    assert draw.method_text(undefined) == "undefined: no tasks"
+
+
+def test_the_gate_says_its_verdict_its_reasons_and_what_it_cannot_test() -> None:
+    unsure = gate_test("inconclusive", resolvable=3.2, needed=1900)
+    gone = gate_test("missing", contest=None)
+    result = GateResult("a", "b", "incomplete", (unsure, gone), (), 0.05, 0.8, False, unanswered=2)
+    assert draw.gate_sentence(result) == (
+        "Gate incomplete: a against b, no samples that both have for 1 of 2 required tests. The "
+        "run is not complete: 2 samples could not be answered; run the same command again to "
+        "resume."
+    )
+    assert draw.gate_reason(unsure) == (
+        "AlpacaEval: 805 samples are too few for the margin; it would take 1,900"
+    )
+    assert draw.gate_reason(gone) == "AlpacaEval: no samples that both have"
+    assert draw.gate_warnings(result) == [
+        (
+            "AlpacaEval: margin 2.00 percentage points is under 3.20, the smallest that 805 "
+            "samples can test with 80% power (1,900 would do); an equal candidate passes less "
+            "often than that."
+        )
+    ]
+    passed = replace(result, verdict="pass", tests=(gate_test("pass"),), unanswered=0)
+    assert draw.gate_sentence(passed) == (
+        "Gate passed: a against b, not worse by more than the margin on the one required test."
+    )
+    assert draw.gate_words(replace(unsure, required=False)) == "inconclusive (warns only)"
+
+
+def test_a_judge_is_described_by_its_own_verdicts() -> None:
+    assert draw.judge_text(1600, 1610, 2.2, 0.81) == (
+        "1,600 of 1,610 replies usable, position bias 2.2 points towards the answer shown first, "
+        "verdict flips with order in 81.0% of pairs"
+    )
