@@ -45,7 +45,6 @@ bench: setup
 	$(PY) -m benchmarks.schedule --save "short: schedule"
 	$(PY) -m benchmarks.scoring --limit 4 --save "short: scoring"
 	$(PY) -m benchmarks.generation --short --save "short: generation"
-	$(PY) -m benchmarks.serve_lora --short --save "short: serve_lora"
 
 clean:
 	rm -rf .venv .evalkit .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -30,7 +30,6 @@ from benchmarks import _upstream as upstream
 from benchmarks._common import Cell, Clock, Table, parser, public_data, publish, ratio, say, smollm2
 from evalkit.core import Flow, Message, PreparedModel, Request
 from evalkit.engines._drive import drive
-from evalkit.engines._vllm_host import Host
 from evalkit.engines.vllm import VllmEngine, VllmSpec
 
 GREEDY = ("math", "reasoning", "coding", "extraction")
@@ -89,17 +88,17 @@ class SharedEngine(VllmEngine):
         self._llms = llms
         super().__init__(spec, model)
 
-    def _make_host(self) -> Host:
-        host = Host(self._load_llm, lambda _engine: None)
-        host.register(self)
-        return host
-
-    def _load_llm(self, _lora_rank: int) -> Any:
+    def _load(self) -> Any:
         from vllm import LLM
 
         if not self._llms:
             self._llms.append(LLM(**self._arguments()))
         return self._llms[0].llm_engine
+
+    def close(self) -> None:
+        """Forget what is queued."""
+        self._engine = None
+        super().close()
 
 
 class Bench:

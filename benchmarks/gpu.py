@@ -5,8 +5,7 @@
 Parts, each of which may be run alone:
 
 - suite: `evalkit run` from the command line, an adapter merged into a 1B base and that base, which
-  also judges, on AlpacaEval, MT-Bench and two leaderboard tasks, with vLLM in bfloat16; once more
-  with the adapter served unmerged;
+  also judges, on AlpacaEval, MT-Bench and two leaderboard tasks, with vLLM in bfloat16;
 - agreement: the vllm and transformers engines against plain forward passes, float32 and bfloat16;
 - scoring: a 7B model against lm-eval's vllm backend, both on one loaded vLLM;
 - generation: the same against raw vLLM.
@@ -22,7 +21,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ name: gpu
 models:
   tuned: {{role: candidate, base: {base}, adapter: {adapter}}}
   base: {{role: baseline, path: {base}}}
-engine: {{type: vllm, max_model_len: 4096, serve: {serve}, enforce_eager: {eager}}}
+engine: {{type: vllm, max_model_len: 4096, enforce_eager: {eager}}}
 judges:
   base-judge: {{type: engine, model: base}}
 benchmarks:
@@ -67,27 +66,24 @@ benchmarks:
 
 
 def suite(options: argparse.Namespace) -> Table:
-    """Two runs from the command line: loads, tokens, proofs, seconds, memory left behind."""
+    """A run from the command line: tokens, proof, seconds."""
     base = _random_model.make_model(options.small, options.tokenizer, options.work / "base")
     adapter = _random_model.make_adapter(base, options.work / "adapter")
-    rows: list[tuple[Cell, ...]] = []
-    for serve in ("merged", "lora"):
-        file = options.work / f"{serve}.yaml"
-        named = {"base": base, "adapter": adapter, "serve": serve}
-        file.write_text(SUITE.format(eager=str(options.eager).lower(), **named), "utf-8")
-        out = options.work / f"out-{serve}"
-        command = [sys.executable, "-m", "evalkit", "run", str(file), "--limit", str(options.limit)]
-        with Clock() as clock:
-            done = subprocess.run(
-                [*command, "--out", str(out)], cwd=options.work, env=_environment(), check=False
-            )
-        say(f"evalkit run, {serve}: exit {done.returncode}, {clock}")
-        rows += _run_rows(serve, done.returncode, clock, out)
+    file, out = options.work / "suite.yaml", options.work / "out"
+    eager = str(options.eager).lower()
+    file.write_text(SUITE.format(base=base, adapter=adapter, eager=eager), "utf-8")
+    command = [sys.executable, "-m", "evalkit", "run", str(file), "--limit", str(options.limit)]
+    with Clock() as clock:
+        done = subprocess.run(
+            [*command, "--out", str(out)], cwd=options.work, env=_environment(), check=False
+        )
+    say(f"evalkit run: exit {done.returncode}, {clock}")
     columns = (
-        *("adapter", "exit", "requests", "failed", "prompt tokens", "reused", "written"),
-        *("asking, s", "whole run, s"),
+        *("exit", "requests", "failed", "prompt tokens", "reused", "written"),
+        *("generation, s", "whole run, s"),
     )
-    return Table(f"evalkit run, {options.small} adapter and base, vLLM in bfloat16", columns, rows)
+    title = f"evalkit run, {options.small} adapter and base, vLLM in bfloat16"
+    return Table(title, columns, [_run_row(done.returncode, clock, out)])
 
 
 def _environment() -> dict[str, str]:
@@ -95,19 +91,18 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
 
 
-def _run_rows(serve: str, code: int, clock: Clock, out: Path) -> Iterator[tuple[Cell, ...]]:
+def _run_row(code: int, clock: Clock, out: Path) -> tuple[Cell, ...]:
     for path in sorted(out.glob("**/manifest.json")):
         manifest = json.loads(path.read_text("utf-8"))
         for model in manifest["models"]:
             proof = model.get("provenance", {}).get("merge_proof")
-            say(f"{serve} {model['name']}: {json.dumps(proof)} {json.dumps(model.get('checks'))}")
+            say(f"{model['name']}: {json.dumps(proof)} {json.dumps(model.get('checks'))}")
         if code or "usage" not in manifest:
             continue
         used = manifest["usage"]
         names = ("asked", "failed", "prompt_tokens", "reused_tokens", "completion_tokens")
-        yield (serve, code, *(used[name] for name in names), used["seconds"], clock.wall_s)
-        return
-    yield (serve, code, *[None] * 6, clock.wall_s)
+        return (code, *(used[name] for name in names), used["seconds"], clock.wall_s)
+    return (code, *[None] * 6, clock.wall_s)
 
 
 # --- agreement -------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def evalkit_side(model: PreparedModel) -> Iterator[Side]:
 @contextmanager
 def vllm_side(model: PreparedModel) -> Iterator[Side]:
     """lm-eval's `vllm` model, loaded and warm."""
-    from evalkit.engines._vllm import release
+    from evalkit.engines.vllm import release
 
     _upstream.prepare()
     with ExitStack() as stack:

@@ -36,11 +36,8 @@ from benchmarks._common import (
     smollm2,
 )
 from evalkit.core import PreparedModel, Request
-from evalkit.engines._context_plan import Answer, Ask
-from evalkit.engines._keys import request_key
-from evalkit.engines._rendering import Renderer, Tokens
-from evalkit.engines._scoring import Cost, Pair
-from evalkit.engines._scoring_queue import ScoringQueue
+from evalkit.engines._local import Renderer, Tokens, request_key
+from evalkit.engines._scoring import Answer, Ask, Cost, Pair, ScoringQueue
 
 __all__ = ["PHASES", "Host", "cost", "cost_rows", "main"]
 
@@ -96,7 +93,7 @@ def cost(pairs: Sequence[Pair], block: int) -> Mapping[str, int]:
         block: Tokens per block of the prefix cache.
     """
     queue = ScoringQueue()
-    queue.add(((n, [pair]) for n, pair in enumerate(pairs)), block, rows=True)
+    queue.add(((n, [pair]) for n, pair in enumerate(pairs)), block)
     finished = 0
     while (part := queue.next()) is not None:
         finished += len(queue.finish(part, _answer(part.ask)))

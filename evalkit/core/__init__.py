@@ -12,7 +12,7 @@ States are in `asking.py`, `samples.py` and `models.py`, Results in `results.py`
 
 from __future__ import annotations
 
-from evalkit.core.models import KnownPrompt, PreparedModel, UnmergedAdapter
+from evalkit.core.models import PreparedModel
 from evalkit.core.requests import (
     Completion,
     Flow,
@@ -47,7 +47,6 @@ __all__ = [
     "Job",
     "Json",
     "Judgment",
-    "KnownPrompt",
     "Message",
     "Metric",
     "Observer",
@@ -61,5 +60,4 @@ __all__ = [
     "Sample",
     "Score",
     "Status",
-    "UnmergedAdapter",
 ]

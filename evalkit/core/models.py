@@ -1,4 +1,4 @@
-"""A model ready to serve, and an adapter to be served beside its base."""
+"""A model ready to serve."""
 
 from __future__ import annotations
 
@@ -8,36 +8,7 @@ from pathlib import Path
 
 from evalkit.core.requests import Json
 
-__all__ = ["KnownPrompt", "PreparedModel", "UnmergedAdapter"]
-
-
-@dataclass(frozen=True)
-class KnownPrompt:
-    """Per greedy step float32 natural log-probabilities of some next token ids.
-
-    After the prompt, then after each likeliest token.  Both first steps name the same tokens.
-    """
-
-    prompt: tuple[int, ...]
-    """Token ids."""
-    base: tuple[Mapping[int, float], ...]
-    """Without the adapter."""
-    merged: tuple[Mapping[int, float], ...]
-    """With the adapter merged into the weights, before any rounding."""
-
-
-@dataclass(frozen=True)
-class UnmergedAdapter:
-    """The folder of a PEFT adapter that is served beside its base's weights, and theirs."""
-
-    base: Path
-    """Checkpoint of the base's weights."""
-    path: Path
-    """The adapter's folder."""
-    rank: int
-    """Largest of its LoRA matrices."""
-    known: tuple[KnownPrompt, ...]
-    """What base and merged model answer, to check against."""
+__all__ = ["PreparedModel"]
 
 
 @dataclass(frozen=True)
@@ -59,5 +30,3 @@ class PreparedModel:
     trust_remote_code: bool = False
     provenance: Mapping[str, Json] = field(default_factory=dict)
     """Source, revision, base, adapter, merge proof, warnings: shown in the report."""
-    unmerged: UnmergedAdapter | None = None
-    """An adapter to be served so; `path` then holds all but the weights."""

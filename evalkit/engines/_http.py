@@ -1,4 +1,4 @@
-"""One question to an HTTP API: retries, caps, and the circuit breaker.
+"""Requests to an HTTP API: hard caps, retries, the circuit breaker, and the thread they run on.
 
 What happens                                       what follows
 ---------------------------------------------------------------------------------------------
@@ -19,21 +19,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import queue
 import random
 import re
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
-import httpx
+from evalkit.core import Job, Json, Reply, Request
+from evalkit.engines._keys import sayable
+from evalkit.errors import EngineError, FailureStatus, RequestFailed
 
-from evalkit.core import Json, Reply
-from evalkit.engines._budget import Budget
-from evalkit.engines._text import sayable
-from evalkit.errors import FailureStatus, RequestFailed
+if TYPE_CHECKING:
+    import httpx
 
-__all__ = ["Parsed", "Question", "Retries", "Sender"]
+__all__ = ["Background", "Budget", "Parsed", "Question", "Sender"]
 
 BREAKER = 5
 """Questions in a row that failed after all their retries."""
@@ -51,6 +55,77 @@ OVER_LONG = re.compile(
 FILTERED = re.compile(
     r"content.?filter|content.?(management )?policy|responsible.?ai", re.IGNORECASE
 )
+
+
+class Budget:
+    """Reserves the most a question can cost before it is sent, and settles afterwards.
+
+    What is spent plus what is in flight never passes a cap.  Used from one event loop.
+    """
+
+    def __init__(self, max_requests: int | None, max_cost_usd: float | None) -> None:
+        self.spent_requests = 0
+        """Questions sent and answered, or sent with an unknown fate."""
+        self.spent_usd = 0.0
+        self._max_requests = max_requests
+        self._max_cost_usd = max_cost_usd
+        self._reserved_requests = 0
+        self._reserved_usd = 0.0
+        self._changed = asyncio.Event()
+
+    def restart(self) -> None:
+        """Forget reservations; call when a new event loop takes over."""
+        self._reserved_requests = 0
+        self._reserved_usd = 0.0
+        self._changed = asyncio.Event()
+
+    async def reserve(self, worst_usd: float) -> None:
+        """Wait until the question surely fits.
+
+        Raises:
+            RequestFailed: It does not fit beside what is already spent.
+        """
+        while True:
+            self._refuse_if_spent(worst_usd)
+            fits_count = (
+                self._max_requests is None
+                or self.spent_requests + self._reserved_requests < self._max_requests
+            )
+            fits_cost = (
+                self._max_cost_usd is None
+                or self.spent_usd + self._reserved_usd + worst_usd <= self._max_cost_usd
+            )
+            if fits_count and fits_cost:
+                break
+            await self._changed.wait()
+        self._reserved_requests += 1
+        self._reserved_usd += worst_usd
+
+    def settle(self, worst_usd: float, cost_usd: float | None) -> None:
+        """Turn a reservation into what it was; None: the server did not do the work."""
+        self._reserved_requests -= 1
+        # A sum of floats need not come back to zero; with nothing in flight it is zero.
+        self._reserved_usd = self._reserved_usd - worst_usd if self._reserved_requests else 0.0
+        if cost_usd is not None:
+            self.spent_requests += 1
+            self.spent_usd += cost_usd
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def _refuse_if_spent(self, worst_usd: float) -> None:
+        if self._max_requests is not None and self.spent_requests >= self._max_requests:
+            raise RequestFailed(
+                "engine_error",
+                f"max_requests {self._max_requests} is reached; raise max_requests in the suite "
+                f"and run again: answered requests are kept",
+            )
+        if self._max_cost_usd is not None and self.spent_usd + worst_usd > self._max_cost_usd:
+            raise RequestFailed(
+                "engine_error",
+                f"max_cost_usd {self._max_cost_usd} could be passed: {self.spent_usd:.4f} USD are "
+                f"spent and this request may cost {worst_usd:.4f}; raise max_cost_usd in the "
+                f"suite and run again: answered requests are kept",
+            )
 
 
 @dataclass(frozen=True)
@@ -71,16 +146,6 @@ class Question:
     worst_usd: float
     parse: Callable[[Json], Parsed]
     """Whatever it raises: the reply is not what the API promises."""
-
-
-@dataclass(frozen=True)
-class Retries:
-    """How patient to be."""
-
-    most: int
-    pause_s: float
-    """Before the first retry; doubles with each."""
-    timeout_s: float
 
 
 class _Trouble(Exception):
@@ -111,9 +176,23 @@ class _UseNewName(Exception):
 class Sender:
     """Posts questions to one server.  Lives on one event loop."""
 
-    def __init__(self, base_url: str, key: str | None, retries: Retries, budget: Budget) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        key: str | None,
+        budget: Budget,
+        *,
+        max_retries: int,
+        retry_pause_s: float,
+        timeout_s: float,
+    ) -> None:
+        """`retry_pause_s`: before the first retry; doubles with each."""
+        import httpx
+
         self._key = key
-        self._retries = retries
+        self._max_retries = max_retries
+        self._retry_pause_s = retry_pause_s
+        self._timeout_s = timeout_s
         self._budget = budget
         self._random = random.SystemRandom()
         self._new_name = False
@@ -123,7 +202,7 @@ class Sender:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client = httpx.AsyncClient(
             headers=headers,
-            timeout=httpx.Timeout(retries.timeout_s, connect=min(10.0, retries.timeout_s)),
+            timeout=httpx.Timeout(timeout_s, connect=min(10.0, timeout_s)),
             limits=httpx.Limits(max_connections=None),
         )
 
@@ -142,7 +221,7 @@ class Sender:
             except _UseNewName:
                 continue
             except _Trouble as trouble:
-                most = min(self._retries.most, SLOW_RETRIES) if trouble.slow else self._retries.most
+                most = min(self._max_retries, SLOW_RETRIES) if trouble.slow else self._max_retries
                 wait = self._pause(attempt, trouble)
                 if attempt >= most or wait > LONGEST_WAIT_S:
                     raise self._gave_up(trouble, attempt) from None
@@ -154,9 +233,8 @@ class Sender:
 
     def _pause(self, attempt: int, trouble: _Trouble) -> float:
         """Seconds: what the server asks for, else 1, 2, 4, ... times the pause, with jitter."""
-        grown: float = min(self._retries.pause_s * 2.0**attempt, 60.0) * self._random.uniform(
-            0.5, 1.0
-        )
+        jitter = self._random.uniform(0.5, 1.0)
+        grown: float = min(self._retry_pause_s * 2.0**attempt, 60.0) * jitter
         return grown if trouble.wait_s is None else trouble.wait_s + grown / 8
 
     def _gave_up(self, trouble: _Trouble, attempt: int) -> RequestFailed:
@@ -209,6 +287,8 @@ class Sender:
             ) from None
 
     async def _post(self, question: Question) -> httpx.Response:
+        import httpx
+
         payload = dict(question.payload)
         if self._new_name and "max_tokens" in payload:
             payload["max_completion_tokens"] = payload.pop("max_tokens")
@@ -222,7 +302,7 @@ class Sender:
             raise _Trouble(self._named(error), billed=False) from None
         except httpx.TimeoutException:
             raise _Trouble(
-                f"no answer within timeout_s {self._retries.timeout_s:g}", billed=True, slow=True
+                f"no answer within timeout_s {self._timeout_s:g}", billed=True, slow=True
             ) from None
         except httpx.HTTPError as error:
             raise _Trouble(self._named(error), billed=True) from None
@@ -295,3 +375,113 @@ def _retry_after(response: httpx.Response) -> float | None:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, OverflowError, OSError):
         return None
+
+
+class Background:
+    """`concurrency` workers over one queue of jobs; first come, first served.
+
+    They run on an event loop in a thread of its own, so that `poll` never blocks the work.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Request], Awaitable[Reply]],
+        finish: Callable[[], Awaitable[None]],
+        concurrency: int,
+    ) -> None:
+        """`finish` is awaited on the loop when it stops.
+
+        What `answer` raises is the failure of its own request: a RequestFailed as it is, anything
+        else as an `engine_error` that asks for a report.
+        """
+        self._answer = answer
+        self._finish = finish
+        self._concurrency = concurrency
+        self._done: queue.SimpleQueue[tuple[int, Reply] | BaseException] = queue.SimpleQueue()
+        self._loop = asyncio.new_event_loop()
+        self._jobs: asyncio.Queue[Job] = asyncio.Queue()
+        self._stop = asyncio.Event()
+        self._dead: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="evalkit-http", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Hand over jobs; any thread."""
+        # A loop that died is closed and refuses calls; the next poll says why.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._accept, list(jobs))
+
+    def poll(self, timeout: float) -> list[tuple[int, Reply]]:
+        """All that is done, waiting at most `timeout` seconds for the first.
+
+        Raises:
+            EngineError: The loop died (a bug).
+        """
+        if self._dead is not None:
+            name = type(self._dead).__name__
+            raise EngineError(f"the HTTP loop died ({name}); please report this") from self._dead
+        got: list[tuple[int, Reply]] = []
+        deadline = time.monotonic() + timeout
+        while True:
+            wait = 0.0 if got else max(0.0, deadline - time.monotonic())
+            try:
+                item = self._done.get(block=wait > 0, timeout=wait or None)
+            except queue.Empty:
+                return got
+            if isinstance(item, BaseException):
+                self._dead = item
+                return got
+            got.append(item)
+
+    def stop(self) -> None:
+        """Drop what is not answered and end the thread."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(timeout=10)
+
+    def _accept(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            self._jobs.put_nowait(job)
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._main())
+        except Exception as error:  # noqa: BLE001 - shown by the next poll
+            self._done.put(error)
+        finally:
+            self._loop.close()
+
+    async def _main(self) -> None:
+        workers = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([*workers, stop], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (*workers, stop):
+                task.cancel()
+            ended = await asyncio.gather(*workers, return_exceptions=True)
+            await self._finish()
+        for outcome in ended:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _work(self) -> None:
+        while True:
+            ticket, request = await self._jobs.get()
+            self._done.put((ticket, await self._reply(request)))
+
+    async def _reply(self, request: Request) -> Reply:
+        try:
+            return await self._answer(request)
+        except RequestFailed as failed:
+            return failed.with_traceback(None)
+        except Exception as error:  # noqa: BLE001 - one request must not end all the others
+            # The type only: the text may quote a key.
+            return RequestFailed(
+                "engine_error",
+                f"this request failed in an unforeseen way ({type(error).__name__}); "
+                f"please report this",
+            )

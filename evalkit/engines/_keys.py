@@ -1,20 +1,32 @@
-"""Cache keys: the digest of everything that decides an answer, and of nothing else.
+r"""What every engine does with a request's text and fields: cache keys, seeds, stop strings.
 
-Two requests that must get the same answer share a key: a seed means nothing at temperature 0,
-token limits mean nothing to a log-likelihood.  The engine's name in the suite never enters,
-its identity (weights, version, dtype, ...) does.
+A key is the digest of everything that decides an answer, and of nothing else.  Two requests that
+must get the same answer share a key: a seed means nothing at temperature 0, token limits mean
+nothing to a log-likelihood.  The engine's name in the suite never enters, its identity (weights,
+version, dtype, ...) does.  Engines with a tokenizer hash token ids (`_local`): two prompts that
+render alike then share a key.  Others hash the text (`request_digest`).
+
+JSON may spell one half of a surrogate pair (`"\ud83d"`), and Python then holds a string that
+UTF-8 cannot say.  What sends text to a model replaces such halves; what stores text keeps them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from evalkit.core import Json, Request
-from evalkit.engines._rendering import Tokens
 
-__all__ = ["digest", "request_key", "sampling_seed"]
+__all__ = ["cut", "digest", "request_digest", "sampling_seed", "sayable"]
+
+_LATER_FIELDS = {"top_logprobs_at": "first", "tool": ""}
+"""Left out where they are not used: what was stored before they existed stays valid."""
+
+
+HALF = re.compile("[\ud800-\udfff]")
 
 
 def digest(value: Json) -> str:
@@ -39,31 +51,29 @@ def sampling_seed(request: Request, engine_seed: int) -> int | None:
     return int(digest([base, request.trial, asked])[:16], 16) >> 1
 
 
-def request_key(
-    identity: Mapping[str, Json], request: Request, tokens: Tokens, engine_seed: int
-) -> str:
-    """Key of `request`, rendered as `tokens`, put to the engine of that identity."""
-    asked: dict[str, Json] = {
-        "engine": dict(identity),
-        "kind": request.kind,
-        "prompt": list(tokens.prompt),
-        "trial": request.trial,
-    }
-    if tokens.failure is not None:
-        # No ids tell unanswerable requests apart, so the reason must.
-        asked["failure"] = [tokens.failure.status, str(tokens.failure)]
-    if request.kind == "loglikelihood":
-        asked["continuation"] = list(tokens.continuation)
-    if request.kind == "generate":
-        asked |= {
-            "max_tokens": request.max_tokens,
-            "stop": list(request.stop),
-            "top_logprobs": request.top_logprobs,
-            "temperature": float(request.temperature),
-        }
-        if request.temperature > 0:
-            asked |= {
-                "top_p": float(request.top_p),
-                "seed": sampling_seed(request, engine_seed),
-            }
-    return digest(asked)
+def request_digest(identity: Mapping[str, Json], request: Request) -> str:
+    """Hex SHA-256 of the engine's identity and every field of the request that decides answers.
+
+    `engine` is only a name in a suite: a judge that is also a model shares its answers.
+    `expected_tokens` is only a guess.
+    """
+    fields = asdict(request)
+    del fields["engine"], fields["expected_tokens"]
+    for name, unset in _LATER_FIELDS.items():
+        if fields[name] == unset:
+            del fields[name]
+    text = json.dumps([dict(identity), fields], sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sayable(text: str) -> str:
+    """`text` with U+FFFD for each lone surrogate; two halves that make a pair are joined."""
+    if HALF.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def cut(text: str, stop: Sequence[str]) -> str:
+    """`text` up to the first of the stop strings; empty ones stop nothing."""
+    ends = [at for s in stop if s and (at := text.find(s)) >= 0]
+    return text[: min(ends)] if ends else text

@@ -1,4 +1,26 @@
-"""What engines that load weights themselves have in common: rendering, keys, small helpers."""
+"""What engines that load weights themselves have in common: token ids, keys, small helpers.
+
+`Renderer` makes token ids of requests: chat template, context and continuation, BOS, the model's
+window.  It needs the tokenizer and `config.json` only; no weights are loaded, so that cache
+keys, plans and the manifest's first prompts cost nothing more.
+
+Chat prompts are rendered with the prepared model's template and encoded without further
+special tokens (the template spells them out).  Raw text follows lm-eval's local backends
+(`TemplateLM`, `HFLM.tok_encode`, `VLLM._loglikelihood_tokens` of lm-eval 0.4.13):
+
+- context and continuation are encoded jointly, trailing spaces of the context moved to the
+  continuation; the continuation is what the joint encoding has beyond the context's length;
+- an empty context becomes the prefix token (BOS, else EOS), unless the continuation begins
+  with it, which then is the context;
+- no BOS is added to text that already spells it;
+- what does not fit is cut on the left: log-likelihoods to `max_len - 1` tokens of context and
+  continuation together, generation prompts to `max_len - max_tokens`.
+
+Departures: the BOS rule is applied to each text, not read off the first of a batch; a context
+of spaces alone counts as empty (upstream fails); a conversation is never cut, since half a
+template is another question: it is `over_long`.  Lone surrogates (half a character, which JSON
+can spell and UTF-8 cannot) become U+FFFD before templates and tokenizer, which refuse them.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +28,407 @@ import contextlib
 import ctypes
 import gc
 import importlib.metadata
+import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
-from evalkit.core import Json, PreparedModel, Rendered, Request
-from evalkit.engines._keys import request_key
-from evalkit.engines._rendering import Renderer
+from evalkit.core import Json, Message, PreparedModel, Rendered, Request
+from evalkit.engines._keys import digest, sampling_seed, sayable
 from evalkit.engines._scoring import Pair, rolling_windows
+from evalkit.errors import ModelError, RequestFailed
 
-__all__ = ["LocalEngine", "cuda_present", "give_back_memory", "package_version", "top"]
+__all__ = [
+    "Ids",
+    "LocalEngine",
+    "Renderer",
+    "Tokens",
+    "context_window",
+    "cuda_present",
+    "give_back_memory",
+    "package_version",
+    "request_key",
+    "top",
+]
+
+Ids: TypeAlias = "array[int]"
+"""Token ids, four bytes each: a full benchmark has tens of millions."""
+
+_WINDOW_FIELDS = ("n_positions", "max_position_embeddings", "n_ctx", "max_sequence_length")
+_DEFAULT_WINDOW = 2048
+_BATCH = 256
+"""Texts per call of the tokenizer: its results take a hundred times the ids' memory."""
+_NO_LIMIT = 10**9
+"""Tokenizers without a limit state a number far above this as `model_max_length`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A request in token ids, or why it cannot be asked."""
+
+    prompt: Ids
+    """Context (`loglikelihood`), prompt (`generate`), or all that is scored (`rolling`)."""
+    continuation: Ids
+    """`loglikelihood` only."""
+    failure: RequestFailed | None = None
+
+
+def context_window(path: Path, asked: int | None) -> int:
+    """Most tokens of prompt and answer together: `asked`, else what config.json says.
+
+    Raises ModelError where `asked` exceeds a window that no rope scaling extends.
+    """
+    config = _config(path)
+    stated = next((int(config[f]) for f in _WINDOW_FIELDS if config.get(f)), None)
+    if asked is None:
+        return stated or _tokenizer_limit(path) or _DEFAULT_WINDOW
+    scaled = config.get("rope_scaling") or config.get("rope_parameters", {}).get("factor")
+    if stated is not None and asked > stated and not scaled:
+        raise ModelError(
+            f"max_model_len {asked!r} is beyond the model's window; expected at most {stated} "
+            f"({path / 'config.json'}); lower max_model_len in the suite's engine section"
+        )
+    return asked
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((path / "config.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{str(path)!r} is not a transformers checkpoint: config.json cannot be read "
+            f"({error}); name a folder that has one"
+        ) from error
+    nested = config.get("text_config")
+    return nested if isinstance(nested, dict) else dict(config)
+
+
+def _tokenizer_limit(path: Path) -> int | None:
+    try:
+        limit = json.loads((path / "tokenizer_config.json").read_text("utf-8"))["model_max_length"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return int(limit) if limit and limit < _NO_LIMIT else None
+
+
+class Renderer:
+    """Renders each request once and remembers it."""
+
+    def __init__(self, model: PreparedModel, max_model_len: int | None) -> None:
+        self._model = model
+        self._asked_len = max_model_len
+        self._memo: dict[tuple[object, ...], Tokens] = {}
+
+    @property
+    def path(self) -> Path:
+        """Folder of the checkpoint.  Raises ModelError where the model has no weights."""
+        if self._model.path is None:
+            raise ModelError(
+                f"model {self._model.name!r} has no weights here, so a local engine cannot serve "
+                f"it; give it a path, or an engine of type openai"
+            )
+        return self._model.path
+
+    @cached_property
+    def max_len(self) -> int:
+        """Tokens of prompt and answer together."""
+        return context_window(self.path, self._asked_len)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The model's own transformers tokenizer (the fast one where there is one).
+
+        Raises ModelError where it cannot be loaded.
+        """
+        from transformers import AutoTokenizer
+
+        path, trust = str(self.path), self._model.trust_remote_code
+        try:
+            return AutoTokenizer.from_pretrained(
+                path, trust_remote_code=trust, local_files_only=True
+            )
+        except Exception as error:
+            raise ModelError(
+                f"the tokenizer of model {self._model.name!r} cannot be loaded from {path!r}: "
+                f"{error}"
+            ) from error
+
+    @cached_property
+    def prefix_id(self) -> int:
+        """Stands for an empty context: BOS, else EOS.  Raises ModelError where there is neither."""
+        tokenizer = self.tokenizer
+        found = tokenizer.bos_token_id
+        found = tokenizer.eos_token_id if found is None else found
+        if found is None:
+            raise ModelError(
+                f"the tokenizer of model {self._model.name!r} names neither a BOS nor an EOS "
+                f"token; add eos_token to its tokenizer_config.json"
+            )
+        return int(found)
+
+    @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end a generation: the tokenizer's EOS and generation_config.json's."""
+        try:
+            config = json.loads((self.path / "generation_config.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            config = {}
+        named = config.get("eos_token_id")
+        ids = [named] if isinstance(named, int) else list(named or ())
+        eos = self.tokenizer.eos_token_id
+        return frozenset([*ids, *([] if eos is None else [int(eos)])])
+
+    def tokens(self, requests: Sequence[Request]) -> list[Tokens]:
+        """Token ids of each request; texts not seen before go to the tokenizer in one batch.
+
+        Raises ModelError where a conversation is asked of a model without chat template.
+        """
+        new = {k: r for r in requests if (k := _memo_key(r)) not in self._memo}
+        if new:
+            self._memo.update(zip(new, self._encode_requests(list(new.values())), strict=True))
+        return [self._memo[_memo_key(r)] for r in requests]
+
+    def render(self, request: Request) -> Rendered:
+        """The request as the model sees it.  Raises ModelError as `tokens` does."""
+        tokens = self.tokens([request])[0]
+        return Rendered(
+            text=self.tokenizer.decode(list(tokens.prompt), skip_special_tokens=False),
+            prompt_ids=tuple(tokens.prompt),
+            continuation_ids=tuple(tokens.continuation),
+            bos=self._bos(tokens.prompt),
+        )
+
+    def token_text(self, token: int) -> str:
+        """One token as text, a leading space included where the tokenizer keeps it."""
+        return str(self.tokenizer.decode([token], skip_special_tokens=False))
+
+    def drop(self, requests: Iterable[Request]) -> None:
+        """Forget these requests: another copy of their tokens is kept elsewhere."""
+        for request in requests:
+            self._memo.pop(_memo_key(request), None)
+
+    def forget(self) -> None:
+        """Drop what was remembered."""
+        self._memo.clear()
+
+    # --- rendering -------------------------------------------------------------------------
+
+    def _encode_requests(self, requests: Sequence[Request]) -> list[Tokens]:
+        prepared = [self._prepare(r) for r in requests]
+        encoded = self._encode({text for p in prepared for text in p.texts})
+        return [self._assemble(r, p, encoded) for r, p in zip(requests, prepared, strict=True)]
+
+    def _prepare(self, request: Request) -> _Prepared:
+        try:
+            _check_supported(request)
+            text, special = self._text(request.prompt)
+        except RequestFailed as failure:
+            return _Prepared("", "", False, failure)
+        if request.kind != "loglikelihood":
+            return _Prepared(text, "", special)
+        context = text.rstrip()
+        whole = text + sayable(request.continuation)
+        return _Prepared(context, whole, special and bool(context))
+
+    def _text(self, prompt: str | tuple[Message, ...]) -> tuple[str, bool]:
+        """The prompt as text, and whether the tokenizer may add its special tokens."""
+        if not isinstance(prompt, str):
+            return self._chat_text(prompt), False
+        prompt = sayable(prompt)
+        spelled = self._prefix_text != "" and prompt.startswith(self._prefix_text)
+        return prompt, not spelled
+
+    def _assemble(
+        self, request: Request, prepared: _Prepared, encoded: dict[tuple[str, bool], Ids]
+    ) -> Tokens:
+        if prepared.failure is not None:
+            return Tokens(_NONE, _NONE, prepared.failure)
+        context = encoded[prepared.context, prepared.special]
+        if request.kind == "rolling":
+            return Tokens(context, _NONE, None if context else _no_tokens(request.prompt))
+        if request.kind == "generate":
+            return self._fit_prompt(request, context or array("i", [self.prefix_id]))
+        whole = encoded[prepared.whole, prepared.special]
+        if prepared.context:
+            return self._fit_pair(request, context, whole[len(context) :])
+        if whole and whole[0] == self.prefix_id:
+            return self._fit_pair(request, whole[:1], whole[1:])
+        return self._fit_pair(request, array("i", [self.prefix_id]), whole)
+
+    def _chat_text(self, messages: tuple[Message, ...]) -> str:
+        model = self._model
+        if model.chat_template is None:
+            raise ModelError(
+                f"model {model.name!r} has no chat template, and a conversation was asked of it; "
+                f"write one under its name in the suite: `chat_template: FILE.jinja` or "
+                f"`chat_template: fastchat:NAME`"
+            )
+        prefill = bool(messages) and messages[-1].role == "assistant"
+        try:
+            text = self.tokenizer.apply_chat_template(
+                [{"role": m.role, "content": sayable(m.content)} for m in messages],
+                chat_template=model.chat_template,
+                tokenize=False,
+                add_generation_prompt=not prefill,
+                continue_final_message=prefill,
+            )
+        except Exception as error:
+            roles = ", ".join(m.role for m in messages)
+            raise RequestFailed(
+                "engine_error",
+                f"the chat template of model {model.name!r} ({model.template_source}) refuses "
+                f"this conversation ({roles}): {type(error).__name__}: {error}",
+            ) from error
+        return str(text)
+
+    def _encode(self, texts: Iterable[tuple[str, bool]]) -> dict[tuple[str, bool], Ids]:
+        found: dict[tuple[str, bool], Ids] = {}
+        ordered = sorted(texts)
+        for special in (False, True):
+            texts_of = [t for t, s in ordered if s == special]
+            for at in range(0, len(texts_of), _BATCH):
+                batch = texts_of[at : at + _BATCH]
+                # verbose=False: else every text beyond model_max_length is a warning.
+                ids = self.tokenizer(
+                    batch,
+                    add_special_tokens=special,
+                    return_attention_mask=False,
+                    verbose=False,
+                )["input_ids"]
+                found |= {(t, special): array("i", i) for t, i in zip(batch, ids, strict=True)}
+        return found
+
+    # --- the window ------------------------------------------------------------------------
+
+    def _fit_prompt(self, request: Request, prompt: Ids) -> Tokens:
+        room = self.max_len - request.max_tokens
+        if isinstance(request.prompt, str) and room >= 1:
+            return Tokens(prompt[-room:] if len(prompt) > room else prompt, _NONE)
+        if len(prompt) < self.max_len and not isinstance(request.prompt, str):
+            return Tokens(prompt, _NONE)
+        return Tokens(prompt, _NONE, self._over_long(len(prompt), request.max_tokens))
+
+    def _fit_pair(self, request: Request, context: Ids, continuation: Ids) -> Tokens:
+        if not continuation:
+            return Tokens(context, continuation, _no_tokens(request.continuation))
+        excess = len(context) + len(continuation) - (self.max_len - 1)
+        if excess <= 0:
+            return Tokens(context, continuation)
+        if excess >= len(context) or not isinstance(request.prompt, str):
+            failure = self._over_long(len(context), len(continuation))
+            return Tokens(context, continuation, failure)
+        return Tokens(context[excess:], continuation)
+
+    def _over_long(self, prompt: int, answer: int) -> RequestFailed:
+        return RequestFailed(
+            "over_long",
+            f"the prompt has {prompt} tokens and up to {answer} follow; the window of model "
+            f"{self._model.name!r} is {self.max_len}: raise max_model_len if the model was made "
+            f"for more, or lower the answer's limit",
+        )
+
+    # --- BOS -------------------------------------------------------------------------------
+
+    @cached_property
+    def _prefix_text(self) -> str:
+        return str(self.tokenizer.decode([self.prefix_id], skip_special_tokens=False))
+
+    @cached_property
+    def _adds_bos(self) -> bool:
+        bos = self.tokenizer.bos_token_id
+        return bos is not None and self.tokenizer("a")["input_ids"][0] == bos
+
+    def _bos(self, prompt: Ids) -> Literal["one", "doubled", "missing", "none"]:
+        bos = self.tokenizer.bos_token_id
+        if bos is None or not prompt or prompt[0] != bos:
+            return "missing" if self._adds_bos else "none"
+        return "doubled" if len(prompt) > 1 and prompt[1] == bos else "one"
+
+
+_NONE: Ids = array("i")
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What of a request goes to the tokenizer."""
+
+    context: str
+    whole: str
+    special: bool
+    """Let the tokenizer add its special tokens."""
+    failure: RequestFailed | None = None
+
+    @property
+    def texts(self) -> tuple[tuple[str, bool], ...]:
+        return ((self.context, self.special), (self.whole, self.special))
+
+
+def _unsupported(request: Request) -> str:
+    """What it wants that only servers of OpenAI's API can do; empty: nothing."""
+    if request.tool:
+        return "call functions"
+    wants_last = request.top_logprobs and request.top_logprobs_at != "first"
+    return "give the last token's alternatives" if wants_last else ""
+
+
+def _check_supported(request: Request) -> None:
+    if what := _unsupported(request):
+        raise RequestFailed(
+            "engine_error",
+            f"models loaded here cannot {what}, which the judge's evaluator wants; choose another "
+            f"evaluator, or serve the judge behind an OpenAI-compatible API",
+        )
+
+
+def _no_tokens(text: object) -> RequestFailed:
+    return RequestFailed(
+        "engine_error",
+        f"{text!r} is no token of its own where it stands, so it has no log-probability",
+    )
+
+
+def _memo_key(request: Request) -> tuple[object, ...]:
+    if request.kind == "generate":
+        return (request.kind, request.prompt, request.max_tokens, _unsupported(request))
+    return (request.kind, request.prompt, request.continuation)
+
+
+# --- The engine ----------------------------------------------------------------------------
+
+
+def request_key(
+    identity: Mapping[str, Json], request: Request, tokens: Tokens, engine_seed: int
+) -> str:
+    """Key of `request`, rendered as `tokens`, put to the engine of that identity."""
+    asked: dict[str, Json] = {
+        "engine": dict(identity),
+        "kind": request.kind,
+        "prompt": list(tokens.prompt),
+        "trial": request.trial,
+    }
+    if tokens.failure is not None:
+        # No ids tell unanswerable requests apart, so the reason must.
+        asked["failure"] = [tokens.failure.status, str(tokens.failure)]
+    if request.kind == "loglikelihood":
+        asked["continuation"] = list(tokens.continuation)
+    if request.kind == "generate":
+        asked |= {
+            "max_tokens": request.max_tokens,
+            "stop": list(request.stop),
+            "top_logprobs": request.top_logprobs,
+            "temperature": float(request.temperature),
+        }
+        if request.temperature > 0:
+            asked |= {
+                "top_p": float(request.top_p),
+                "seed": sampling_seed(request, engine_seed),
+            }
+    return digest(asked)
 
 
 class LocalEngine:
@@ -34,7 +445,7 @@ class LocalEngine:
         self._renderer = Renderer(model, max_model_len)
 
     def keys(self, requests: Sequence[Request]) -> list[str]:
-        """A hex digest per request; see `_keys.request_key`."""
+        """A hex digest per request; see `request_key`."""
         tokens = self._renderer.tokens(requests)
         return [
             request_key(self.identity, r, t, self._seed)
@@ -48,13 +459,6 @@ class LocalEngine:
     def render(self, request: Request) -> Rendered:
         """The request as the model sees it."""
         return self._renderer.render(request)
-
-    def checks(self) -> Mapping[str, Json]:
-        """How log-likelihoods are computed, where the engine had to find that out."""
-        path = getattr(self, "scoring_path", None)
-        if path is None:
-            return {}
-        return {"scoring_path": path, "scoring_reason": getattr(self, "scoring_reason", "")}
 
     def _pairs(self, request: Request) -> list[Pair]:
         """The (context, continuation) pairs a log-likelihood request is the sum of."""

@@ -1,28 +1,309 @@
-"""Plans log-likelihoods so that shared prefixes are computed once; pure, knows no engine.
+"""Log-likelihoods for an engine with a prefix cache: each shared prefix computed once.
 
-Items in, asks out; answers in, scores out.  An item is what one request wants: one
-(context, continuation) pair, or the windows of a rolling log-likelihood.  Equal pairs are
-scored once, all continuations of one context together (`_context_plan`), whatever benchmark
-they come from.  Asks come in lexicographic token order, which is the depth-first order of the
+Items in, prompts out; answers in, scores out; nothing here knows an engine.  An item is what one
+request wants: one (context, continuation) pair, or the windows of a rolling log-likelihood.
+Equal pairs are scored once, all continuations of one context together, whatever benchmark they
+come from.  Prompts are sent in lexicographic token order, which is the depth-first order of the
 prefix trie: neighbours share cache blocks, and a block is needed no more when its subtree is
 done, so that a cache smaller than a subtree costs time but changes no number.
 
-The plan is made as it is asked for: a context is planned when its turn comes and forgotten when
-its answers are in, so that memory holds the items (four bytes a token, each context once) and
-what is in flight.
+The plan of one context (`ContextPlan`).  Its continuations form a trie.  Each edge of it, one
+token after one prefix, is wanted once, however many continuations run through it, and there are
+two ways to learn it:
+
+    label  send the prefix; the log-probability of the next token comes with the answer.
+           All one-token continuations of a context share this one request.
+    row    send any prompt that runs through the edge; the engine gives the log-probability
+           of the prompt's own tokens.  Row p of a prompt is that of its token p + 1.
+
+So the prompts are the parents of the trie's leaves, in depth-first order; every edge above a
+leaf is a row of the first prompt that runs through it.  A last request warms the cache with the
+context, without rows, where that saves computing them for all of it.
+
+Trap: an engine with a prefix cache computes no rows for positions it reads from the cache.
+Prompts that part at a whole number of blocks would hide the row at which they part, so there
+the common part is sent too, before both, and its labels give the edges that leave it: it is
+computed anyway, so this costs a request and no tokens.
+
+The plan is made while it is used (`Scoring`): a context is planned when its turn comes and
+forgotten when its answers are in, so that memory holds the items (four bytes a token, each
+context once) and what is in flight.  `ScoringQueue` makes replies of the scores.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+import sys
+from array import array
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import TypeAlias
 
-from evalkit.engines._context_plan import MAX_LABELS, Answer, Ask, ContextPlan, rows_hidden
-from evalkit.engines._token_keys import WIDTH, common, encode, length
+from evalkit.core import Completion, Reply
+from evalkit.errors import RequestFailed
 
-__all__ = ["Cost", "Pair", "Score", "Scoring", "rolling_windows"]
+__all__ = [
+    "MAX_LABELS",
+    "WIDTH",
+    "Answer",
+    "Ask",
+    "ContextPlan",
+    "Cost",
+    "Pair",
+    "Part",
+    "Score",
+    "Scoring",
+    "ScoringQueue",
+    "common",
+    "decode",
+    "encode",
+    "length",
+    "rolling_windows",
+    "token_at",
+]
+
+MAX_LABELS = 128
+"""Most labels of one ask; vLLM's limit on `logprob_token_ids`."""
+
+# --- Keys: token sequences as byte strings that sort as the sequences do ---------------------
+#
+# Four bytes a token, the most significant first: comparing keys compares sequences, a prefix of
+# a key is the key of a prefix, and a million tokens take four megabytes (a tuple takes eight,
+# and its integers more).
+
+WIDTH = 4
+"""Bytes of one token."""
+
+
+def encode(ids: Iterable[int]) -> bytes:
+    """Key of a sequence of ids, none negative.  Raises OverflowError from 2**31 on."""
+    found = array("i", ids)
+    if sys.byteorder == "little":
+        found.byteswap()
+    return found.tobytes()
+
+
+def decode(key: bytes) -> list[int]:
+    """The sequence of a key."""
+    found = array("i", key)
+    if sys.byteorder == "little":
+        found.byteswap()
+    return found.tolist()
+
+
+def length(key: bytes) -> int:
+    """Tokens in a key."""
+    return len(key) // WIDTH
+
+
+def token_at(key: bytes, place: int) -> int:
+    """The token at a place, counted from 0; negative places count from the end."""
+    start = place * WIDTH if place >= 0 else len(key) + place * WIDTH
+    return int.from_bytes(key[start : start + WIDTH], "big")
+
+
+def common(a: bytes, b: bytes) -> int:
+    """Tokens at the beginning that both have; by halving, since slices are compared in C."""
+    same, end = 0, min(len(a), len(b))
+    if a[:end] == b[:end]:
+        return end // WIDTH
+    while same < end:
+        middle = (same + end + 1) // 2
+        if a[same:middle] == b[same:middle]:
+            same = middle
+        else:
+            end = middle - 1
+    return same // WIDTH
+
+
+# --- One context ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One prompt for the engine."""
+
+    key: bytes
+    """Of the prompt; see `encode`."""
+    labels: tuple[int, ...] = ()
+    """Tokens whose log-probability after the prompt is wanted."""
+    first_row: int | None = None
+    """Rows from this one to the last but one are wanted; None: none."""
+
+    @property
+    def prompt(self) -> list[int]:
+        """Token ids."""
+        return decode(self.key)
+
+    @property
+    def rows(self) -> int:
+        """How many rows are wanted."""
+        return 0 if self.first_row is None else length(self.key) - 1 - self.first_row
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the engine says to one ask."""
+
+    computed: int
+    """Prompt tokens that went through the model, not read from the prefix cache."""
+    greedy: int | None = None
+    """Most likely token after the prompt."""
+    labels: Mapping[int, float] = field(default_factory=dict)
+    """Natural log-probability by token."""
+    rows: Sequence[float] = ()
+    """Log-probabilities of the prompt's tokens from `first_row` + 1 on."""
+    rows_greedy: Sequence[bool] = ()
+    """Whether each of them was the most likely one."""
+
+
+@dataclass(slots=True)
+class _Node:
+    """A prompt, while the plan is made and its answers come in."""
+
+    key: bytes
+    start: int
+    """Tokens whose edges are known from the nodes before: the rest is learnt here."""
+    first_row: int | None = None
+    labels: set[int] = field(default_factory=set)
+    ends: list[tuple[bytes, bool]] = field(default_factory=list)
+    """Continuations added up here, and whether their last token is a label."""
+    answer: Answer | None = None
+
+
+class ContextPlan:
+    """The asks of one context, and the scores their answers give."""
+
+    asks: list[Ask]
+    """In depth-first order."""
+
+    def __init__(self, context: bytes, continuations: Iterable[bytes], block_size: int) -> None:
+        """`continuations`: distinct, none empty."""
+        self.context = context
+        self._width = len(context)
+        self._block = block_size
+        ordered = sorted(continuations)
+        self._nodes = {node.key: node for node in self._prompts(ordered)}
+        self._wire()
+        self._attach(ordered)
+        self.asks = [ask for node in self._nodes.values() for ask in _split(node)]
+        self._open = len(self.asks)
+
+    def warm(self, tokens: int) -> None:
+        """Compute the first `tokens` of the context before anything that wants rows."""
+        first = self.asks[0]
+        if first.first_row is not None:
+            node = _Node(self.context[: tokens * WIDTH], self._width // WIDTH)
+            self._nodes = {node.key: node, **self._nodes}
+            self.asks.insert(0, Ask(node.key))
+            self._open += 1
+
+    def receive(self, ask: Ask, answer: Answer) -> bool:
+        """Take the answer to one of `asks`; True when it was the last."""
+        node = self._nodes[ask.key]
+        node.answer = answer if node.answer is None else _joined(node.answer, answer)
+        self._open -= 1
+        return self._open == 0
+
+    def scores(self) -> Iterator[tuple[bytes, float, bool]]:
+        """(continuation, log-likelihood, is_greedy) of each, once all answers are in."""
+        path: list[tuple[float, bool]] = []
+        for node in self._nodes.values():
+            del path[node.start - self._width // WIDTH :]
+            path += self._edges(node)
+            for continuation, by_label in node.ends:
+                inner = length(continuation) - (1 if by_label else 0)
+                known = path[:inner]
+                if by_label:
+                    known.append(self._label(node, token_at(continuation, -1)))
+                yield continuation, sum(v for v, _ in known), all(g for _, g in known)
+
+    def _prompts(self, ordered: Sequence[bytes]) -> list[_Node]:
+        """Parents of the leaves, and what they have in common where blocks end."""
+        following = [*ordered[1:], b""]
+        leaves = [k for k, n in zip(ordered, following, strict=True) if not n.startswith(k)]
+        prompts = sorted({self.context + leaf[:-WIDTH] for leaf in leaves})
+        partings = {
+            prompt[: shared * WIDTH]
+            for before, prompt in pairwise(prompts)
+            if (shared := common(before, prompt)) % self._block == 0
+        }
+        partings = {p for p in partings if len(p) > self._width}
+        if length(self.context) % self._block == 0:
+            partings.add(self.context)
+        nodes, before = [], b""
+        for key in sorted(partings.union(prompts)):
+            nodes.append(_Node(key, max(common(before, key), self._width // WIDTH)))
+            before = key
+        return nodes
+
+    def _wire(self) -> None:
+        """Decide for each edge whether it is a row or a label."""
+        for node in self._nodes.values():
+            end = length(node.key)
+            hidden = 1 if node.start % self._block == 0 else 0
+            by_label = node.start + hidden
+            for place in range(node.start, min(by_label, end)):
+                self._nodes[node.key[: place * WIDTH]].labels.add(token_at(node.key, place))
+            if by_label < end:
+                node.first_row = by_label - 1
+
+    def _attach(self, ordered: Sequence[bytes]) -> None:
+        """Hand each continuation to the prompt that knows its last edge."""
+        keys = list(self._nodes)
+        for continuation in ordered:
+            whole = self.context + continuation
+            at = bisect_left(keys, whole)
+            if at < len(keys) and keys[at].startswith(whole):
+                self._nodes[keys[at]].ends.append((continuation, False))
+            else:
+                parent = self._nodes[whole[:-WIDTH]]
+                parent.labels.add(token_at(continuation, -1))
+                parent.ends.append((continuation, True))
+
+    def _edges(self, node: _Node) -> list[tuple[float, bool]]:
+        """What `node` adds to the path: its edges from `start` on."""
+        end = length(node.key)
+        first = end if node.first_row is None else node.first_row + 1
+        found = [
+            self._label(self._nodes[node.key[: place * WIDTH]], token_at(node.key, place))
+            for place in range(node.start, min(first, end))
+        ]
+        if node.first_row is not None:
+            assert node.answer is not None
+            found += zip(node.answer.rows, node.answer.rows_greedy, strict=True)
+        return found
+
+    @staticmethod
+    def _label(node: _Node, token: int) -> tuple[float, bool]:
+        assert node.answer is not None
+        return node.answer.labels[token], node.answer.greedy == token
+
+
+def _split(node: _Node) -> Iterator[Ask]:
+    labels = sorted(node.labels)
+    yield Ask(node.key, tuple(labels[:MAX_LABELS]), node.first_row)
+    for at in range(MAX_LABELS, len(labels), MAX_LABELS):
+        yield Ask(node.key, tuple(labels[at : at + MAX_LABELS]))
+
+
+def _joined(old: Answer, new: Answer) -> Answer:
+    """Two answers about one prompt."""
+    rows = old if old.rows else new
+    return Answer(
+        old.computed + new.computed,
+        new.greedy,
+        {**old.labels, **new.labels},
+        rows.rows,
+        rows.rows_greedy,
+    )
+
+
+# --- All contexts --------------------------------------------------------------------------
+
 
 Pair: TypeAlias = tuple[Sequence[int], Sequence[int]]
 """(context, continuation), neither of them empty."""
@@ -112,17 +393,15 @@ class _Item:
 class Scoring:
     """One batch of items on its way through an engine."""
 
-    def __init__(self, items: Iterable[Sequence[Pair]], block_size: int, *, rows: bool = True):
+    def __init__(self, items: Iterable[Sequence[Pair]], block_size: int) -> None:
         """Take the items in.
 
         Args:
             items: (context, continuation) pairs whose sum each item is; numbered from 0.
             block_size: Tokens per block of the engine's prefix cache.
-            rows: The engine can give rows; without, every token is asked for as a label.
         """
         self.cost = Cost()
         self._block = block_size
-        self._rows = rows
         self._waiting: dict[bytes, dict[bytes, list[int]]] = {}
         self._items: list[_Item] = []
         for number, pairs in enumerate(items):
@@ -145,7 +424,7 @@ class Scoring:
         Counts what went through the model in vain.
         """
         ask = self._open[number].ask
-        if not rows_hidden(ask, cached):
+        if ask.first_row is None or cached <= ask.first_row:
             return False
         self.cost.redone += 1
         self.cost.computed += length(ask.key) - cached
@@ -169,7 +448,7 @@ class Scoring:
             for item in group.owners[continuation]:
                 share = min(tokens, group.computed)
                 group.computed -= share
-                yield from self._add(item, (logprob, is_greedy, share))
+                yield from self._add(item, logprob, is_greedy=is_greedy, computed=share)
 
     def fail(self, number: int) -> list[int]:
         """An ask cannot be answered: the items that fail with it, each named once."""
@@ -183,17 +462,14 @@ class Scoring:
                 lost.append(item)
         return sorted(lost)
 
-    def _add(self, item: int, found: tuple[float, bool, int]) -> Iterator[Score]:
+    def _add(self, item: int, logprob: float, *, is_greedy: bool, computed: int) -> Iterator[Score]:
         state = self._items[item]
-        logprob, is_greedy, computed = found
         state.logprob += logprob
         state.is_greedy = state.is_greedy and is_greedy
         state.computed += computed
         state.missing -= 1
         if not state.missing and not state.failed:
             yield Score(item, state.logprob, state.is_greedy, state.computed)
-
-    # --- the stream of asks ------------------------------------------------------------------
 
     def _numbered(self) -> Iterator[tuple[int, Ask]]:
         counter = _Counter(self.cost, self._block)
@@ -222,7 +498,7 @@ class Scoring:
     def _begin(self, context: bytes, before: bytes) -> _Open:
         """Plan a context, of whose blocks the prompt `before` has computed some."""
         owners = self._waiting.pop(context)
-        plan = ContextPlan(context, owners, self._block, rows=self._rows)
+        plan = ContextPlan(context, owners, self._block)
         border = (length(context) - 1) // self._block * self._block
         if border > common(before, context):
             plan.warm(border)
@@ -294,3 +570,107 @@ class _Counter:
         shared = common(self.longest, self.before)
         self.cost.floor += length(self.before) - shared // self.block * self.block
         self.longest = self.before
+
+
+# --- Replies -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One ask of one plan."""
+
+    batch: _Batch
+    number: int
+    ask: Ask
+    uncached: bool = False
+    """Asked again without reading the prefix cache."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    scoring: Scoring
+    tickets: list[int]
+    lengths: list[int]
+    """Tokens of each job's pairs."""
+
+
+class ScoringQueue:
+    """Feeds an engine the asks of its log-likelihood jobs, and makes replies of the answers."""
+
+    def __init__(self) -> None:
+        self._batches: deque[_Batch] = deque()
+        self._costs: list[Cost] = []
+
+    def add(self, jobs: Iterable[tuple[int, Sequence[Pair]]], block_size: int) -> None:
+        """Plan jobs (ticket, pairs) together, after what is queued; see `Scoring`."""
+        tickets: list[int] = []
+        lengths: list[int] = []
+
+        def pairs() -> Iterable[Sequence[Pair]]:
+            for ticket, found in jobs:
+                tickets.append(ticket)
+                lengths.append(sum(len(c) + len(k) for c, k in found))
+                yield found
+
+        batch = _Batch(Scoring(pairs(), block_size), tickets, lengths)
+        self._batches.append(batch)
+        self._costs.append(batch.scoring.cost)
+
+    def next(self) -> Part | None:
+        """The next ask; None: none is left."""
+        while self._batches:
+            found = self._batches[0].scoring.next()
+            if found is not None:
+                return Part(self._batches[0], *found)
+            self._batches.popleft()
+        return None
+
+    @staticmethod
+    def again(part: Part, cached: int) -> Part | None:
+        """The part to ask instead, where `cached` positions hid rows it needs; None: all is there.
+
+        Raises RequestFailed where it was already asked without the cache.
+        """
+        if not part.batch.scoring.hidden(part.number, cached):
+            return None
+        if part.uncached:
+            raise RequestFailed(
+                "engine_error",
+                f"the engine read {cached} prompt tokens from its cache though it was told not "
+                f"to, and gave no log-probabilities for them",
+            )
+        return Part(part.batch, part.number, part.ask, uncached=True)
+
+    @staticmethod
+    def finish(part: Part, answer: Answer) -> list[tuple[int, Reply]]:
+        """Take an answer; returns the replies it completes."""
+        batch = part.batch
+        return [
+            (
+                batch.tickets[score.item],
+                Completion(
+                    logprob=score.logprob,
+                    is_greedy=score.is_greedy,
+                    prompt_tokens=batch.lengths[score.item],
+                    reused_tokens=max(0, batch.lengths[score.item] - score.computed),
+                ),
+            )
+            for score in batch.scoring.receive(part.number, answer)
+        ]
+
+    @staticmethod
+    def fail(part: Part, failure: RequestFailed) -> list[tuple[int, Reply]]:
+        """Give an ask up; returns the failures of all that needed it."""
+        return [(part.batch.tickets[n], failure) for n in part.batch.scoring.fail(part.number)]
+
+    def work(self) -> dict[str, int]:
+        """What has been planned and done so far: the sums of `Cost`, by its field names."""
+        total: dict[str, int] = {}
+        for cost in self._costs:
+            for name, value in asdict(cost).items():
+                total[name] = total.get(name, 0) + value
+        return total
+
+    def clear(self) -> None:
+        """Forget what is queued; what was done stays counted."""
+        self._batches.clear()

@@ -31,8 +31,7 @@ from pydantic import Field
 
 from evalkit.core import Completion, Job, Json, PreparedModel, Rendered, Reply, Request
 from evalkit.core.specs import EngineSpec
-from evalkit.engines._digest import request_digest
-from evalkit.engines._text import cut
+from evalkit.engines._keys import cut, request_digest
 from evalkit.errors import EngineError, RequestFailed
 
 __all__ = ["FakeEngine", "FakeSpec"]

@@ -10,8 +10,9 @@ to `/completions` (https://platform.openai.com/docs/api-reference).  Departures:
 - At most four stop strings are sent (OpenAI's limit); the text is cut at all of them here.
 - `max_tokens` becomes `max_completion_tokens` once a server says it wants that.
 - Lone surrogates (half a character, which JSON can spell and UTF-8 cannot) are sent as U+FFFD.
-- Token counts that cannot be right (negative, no number) are not believed: such an answer is
-  kept and counts with the most it can have cost.
+- A server may send anything.  An answer that cannot be read is an error that says where it
+  departs from the API; token counts that cannot be right (negative, no number) are as if they
+  had not been sent, and such an answer is kept and counts with the most it can have cost.
 
 The key is read from the environment when the engine opens.  It is in no message, key,
 identity or record.
@@ -19,23 +20,21 @@ identity or record.
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from evalkit.core import Job, Json, PreparedModel, Rendered, Reply, Request
+from evalkit.core import Completion, Job, Json, Message, PreparedModel, Rendered, Reply, Request
 from evalkit.core.specs import EngineSpec
-from evalkit.engines._budget import PRICES, Budget
-from evalkit.engines._digest import request_digest
+from evalkit.engines._http import Background, Budget, Parsed, Question, Sender
+from evalkit.engines._keys import cut, request_digest
 from evalkit.errors import RequestFailed, SuiteError
-
-if TYPE_CHECKING:
-    from evalkit.engines._background import Background
-    from evalkit.engines._http import Sender
 
 __all__ = ["OpenAIEngine", "OpenAISpec"]
 
@@ -45,6 +44,29 @@ OURS = frozenset(
     | {"temperature", "logprobs", "top_logprobs", "max_tokens", "max_completion_tokens"}
 )
 """Fields of the body that evalkit sets itself; caps and scores rest on them."""
+PRICES: dict[str, tuple[float, float]] = {
+    "gpt-3.5-turbo-0125": (0.5, 1.5),
+    "gpt-3.5-turbo-1106": (1.0, 2.0),
+    "gpt-4-0125-preview": (10.0, 30.0),
+    "gpt-4-0314": (30.0, 60.0),
+    "gpt-4-0613": (30.0, 60.0),
+    "gpt-4-1106-preview": (10.0, 30.0),
+    "gpt-4-turbo-2024-04-09": (10.0, 30.0),
+    "gpt-4.1-2025-04-14": (2.0, 8.0),
+    "gpt-4.1-mini-2025-04-14": (0.4, 1.6),
+    "gpt-4o-2024-05-13": (5.0, 15.0),
+    "gpt-4o-2024-08-06": (2.5, 10.0),
+    "gpt-4o-2024-11-20": (2.5, 10.0),
+    "gpt-4o-mini-2024-07-18": (0.15, 0.6),
+}
+"""USD per million (input, output) tokens, OpenAI's list prices.  Dated names only: what an
+undated name costs changes without notice."""
+STOPS = 4
+"""OpenAI takes no more."""
+TOKENS_PER_MESSAGE = 16
+"""More than any chat format adds around a message."""
+MOST_TOKENS = 10**9
+"""A server that says it used more in one answer is wrong."""
 
 
 class OpenAISpec(EngineSpec):
@@ -202,16 +224,20 @@ class OpenAIEngine:
 
     def open(self) -> None:
         """Start the thread.  Sends nothing and never fails."""
-        from evalkit.engines._background import Background
-        from evalkit.engines._http import Retries, Sender
-
         if self._background is not None:
             return
         key = self._read_key()
         self._budget.restart()
-        retries = Retries(self._spec.max_retries, self._spec.retry_pause_s, self._spec.timeout_s)
-        self._sender = Sender(self._base_url, key, retries, self._budget)
-        self._background = Background(self._answer, self._sender.close, self._spec.concurrency)
+        spec = self._spec
+        self._sender = Sender(
+            self._base_url,
+            key,
+            self._budget,
+            max_retries=spec.max_retries,
+            retry_pause_s=spec.retry_pause_s,
+            timeout_s=spec.timeout_s,
+        )
+        self._background = Background(self._answer, self._sender.close, spec.concurrency)
         self._background.start()
         early, self._early = self._early, []
         self._background.submit(early)
@@ -257,12 +283,10 @@ class OpenAIEngine:
         return key or None
 
     async def _answer(self, request: Request) -> Reply:
-        from evalkit.engines._openai_wire import question
-
         if self._no_key is not None:
             return RequestFailed("engine_error", self._no_key)
         assert self._sender is not None
-        return await self._sender.ask(question(request, self._spec))
+        return await self._sender.ask(_question(request, self._spec))
 
 
 def _has_address(url: str) -> bool:
@@ -290,3 +314,172 @@ def _base_url(spec: OpenAISpec) -> str:
             "the environment variable OPENAI_BASE_URL is not a usable URL: expected "
             "https://HOST/v1 without a password, '?' or '#'; correct or unset it"
         ) from error
+
+
+# --- Requests as the API writes them, and its replies as completions ----------------------------
+
+
+def _question(request: Request, spec: OpenAISpec) -> Question:
+    """What to post for `request`.
+
+    Raises:
+        RequestFailed: This API cannot answer such a request.
+    """
+    if request.kind != "generate":
+        raise RequestFailed(
+            "engine_error",
+            f"an OpenAI-compatible API cannot score text ({request.kind!r} request); serve this "
+            f"model with engine type vllm or transformers, or read a judge with protocol: text",
+        )
+    payload: dict[str, Json] = {
+        "model": spec.model,
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        **spec.extra_body,
+    }
+    if request.seed is not None:
+        payload["seed"] = request.seed
+    if stops := [stop for stop in request.stop if stop]:
+        payload["stop"] = stops[:STOPS]
+    if isinstance(request.prompt, str):
+        path = "/completions"
+        payload["prompt"] = request.prompt
+        if request.top_logprobs:
+            payload["logprobs"] = request.top_logprobs
+    else:
+        path = "/chat/completions"
+        payload |= _conversation(request.prompt, spec)
+        if request.top_logprobs:
+            payload |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+        payload |= _tool(request)
+    worst = _cost(spec.prices, _most_prompt_tokens(request), request.max_tokens)
+    return Question(path, payload, worst, lambda body: _parse(body, request, spec.prices))
+
+
+def _tool(request: Request) -> dict[str, Json]:
+    """The function that the reply must call."""
+    if not request.tool:
+        return {}
+    tool = json.loads(request.tool)
+    chosen = {"type": "function", "function": {"name": tool["function"]["name"]}}
+    return {"tools": [tool], "tool_choice": chosen}
+
+
+def _conversation(messages: Sequence[Message], spec: OpenAISpec) -> dict[str, Json]:
+    body: dict[str, Json] = {"messages": [{"role": m.role, "content": m.content} for m in messages]}
+    if messages and messages[-1].role == "assistant":
+        if not spec.continues_answers:
+            raise RequestFailed(
+                "engine_error",
+                "the conversation ends with the beginning of an answer, which not every server "
+                "continues; write continues_answers: true if this one does (vLLM's)",
+            )
+        body |= {"add_generation_prompt": False, "continue_final_message": True}
+    return body
+
+
+def _most_prompt_tokens(request: Request) -> int:
+    """No byte-level tokenizer makes more tokens than there are bytes."""
+    if isinstance(request.prompt, str):
+        return _size(request.prompt) + TOKENS_PER_MESSAGE
+    texts = [m.content for m in request.prompt]
+    return sum(_size(text) + TOKENS_PER_MESSAGE for text in texts) + TOKENS_PER_MESSAGE
+
+
+def _size(text: str) -> int:
+    """Bytes; half a surrogate pair has three, as the U+FFFD that is sent for it."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _cost(prices: tuple[float, float] | None, tokens_in: int, tokens_out: int) -> float:
+    if prices is None:
+        return 0.0
+    return (tokens_in * prices[0] + tokens_out * prices[1]) / 1e6
+
+
+def _parse(body: Any, request: Request, prices: tuple[float, float] | None) -> Parsed:
+    choices = _object(body, "the reply").get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise ValueError("'choices' is no list with an answer")
+    choice = _object(choices[0], "'choices[0]'")
+    usage = _usage(body.get("usage"))
+    tokens_in, tokens_out = usage or (0, 0)
+    cost = None if usage is None else _cost(prices, tokens_in, tokens_out)
+    reason = choice.get("finish_reason")
+    chat = not isinstance(request.prompt, str)
+    message = _object(choice.get("message"), "'choices[0].message'") if chat else {}
+    refusal = message.get("refusal")
+    if reason == "content_filter" or refusal:
+        said = f": {refusal}"[:300] if refusal else " (content filter)"
+        return Parsed(_refused(f"the server refused{said}"), cost)
+    text = _text(message, request) if chat else choice.get("text")
+    if not isinstance(text, str):
+        raise TypeError("the answer is not text")
+    kept = cut(text, request.stop)
+    return Parsed(
+        Completion(
+            text=kept,
+            truncated=reason == "length" and kept == text,
+            top_logprobs=_alternatives(choice.get("logprobs"), request),
+            prompt_tokens=tokens_in,
+            completion_tokens=tokens_out,
+            cost_usd=_cost(prices, _most_prompt_tokens(request), request.max_tokens)
+            if cost is None
+            else cost,
+        ),
+        cost,
+    )
+
+
+def _text(message: Mapping[str, Any], request: Request) -> Any:
+    """The answer, or the arguments of the function it was to call."""
+    calls = message.get("tool_calls") if request.tool else None
+    if calls:
+        return _object(_object(calls[0], "'tool_calls[0]'").get("function"), "a call").get(
+            "arguments"
+        )
+    return message.get("content") or ""
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{name} is no object")
+    return value
+
+
+def _usage(usage: Any) -> tuple[int, int] | None:
+    """Tokens of prompt and answer; None where the server did not say, or not credibly."""
+    if not isinstance(usage, dict):
+        return None
+    counts = [_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens")]
+    known = [n for n in counts if n is not None]
+    return (known[0], known[1]) if len(known) == len(counts) else None
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; None for what cannot be one (NaN and infinity compare as such)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return math.ceil(value) if 0 <= value <= MOST_TOKENS else None
+
+
+def _refused(message: str) -> Reply:
+    return RequestFailed("refused", message)
+
+
+def _alternatives(logprobs: Any, request: Request) -> tuple[tuple[str, float], ...]:
+    """Alternatives of the first (or last) token, most likely first."""
+    if not request.top_logprobs or not logprobs:
+        return ()
+    pairs: list[tuple[str, float]]
+    place = 0 if request.top_logprobs_at == "first" else -1
+    if isinstance(request.prompt, str):
+        rows = logprobs["top_logprobs"]
+        pairs = [(str(t), float(v)) for t, v in (rows[place] if rows else {}).items()]
+    else:
+        rows = logprobs["content"]
+        tops = rows[place]["top_logprobs"] if rows else []
+        pairs = [(str(top["token"]), float(top["logprob"])) for top in tops]
+    finite = [(t, v) for t, v in pairs if math.isfinite(v)]
+    return tuple(sorted(finite, key=lambda pair: (-pair[1], pair[0])))[: request.top_logprobs]

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from evalkit.core import Job, Json, PreparedModel, Rendered, Reply, Request
 from evalkit.core.specs import EngineSpec
-from evalkit.engines._digest import request_digest
+from evalkit.engines._keys import request_digest
 from evalkit.errors import RequestFailed
 
 __all__ = ["Recorded", "RecordedSpec"]

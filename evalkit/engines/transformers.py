@@ -2,9 +2,9 @@
 
 Source: Hugging Face transformers' `AutoModelForCausalLM`.  Log-probabilities are a float32
 log-softmax of the model's own logits.  What log-likelihoods have in common is computed once
-(`_tree`, `_tree_pass`), where the model allows it and a comparison at the first use agrees with
-plain passes; else, and with `shared_prefixes: false`, each is read off its own row of a padded
-batch (`_padded`): the reference the others are checked against.
+(`_tree`), where the model allows it and a comparison at the first use agrees with plain passes;
+else, and with `shared_prefixes: false`, each is read off its own row of a padded batch: the
+reference the others are checked against.
 
 Departures from `model.generate`, and why: the decoding loop is our own, so that every row has
 its own stop strings, token limit, temperature and random generator.  A sampled answer
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -25,7 +25,7 @@ from pydantic import Field
 
 from evalkit.core import Completion, Job, Json, PreparedModel, Reply, Request
 from evalkit.core.specs import Dtype, EngineSpec
-from evalkit.engines._keys import sampling_seed
+from evalkit.engines._keys import cut, sampling_seed
 from evalkit.engines._local import (
     LocalEngine,
     cuda_present,
@@ -33,11 +33,15 @@ from evalkit.engines._local import (
     package_version,
     top,
 )
-from evalkit.engines._padded import padded, score_items
-from evalkit.engines._sampling import choose, most_likely
-from evalkit.engines._text import cut
-from evalkit.engines._tree import Forest, Scored
-from evalkit.engines._tree_pass import TreePass, difference, sharing
+from evalkit.engines._tree import (
+    Forest,
+    Scored,
+    TreePass,
+    difference,
+    padded,
+    score_items,
+    sharing,
+)
 from evalkit.errors import EngineError, RequestFailed
 
 __all__ = ["TransformersEngine", "TransformersSpec"]
@@ -132,6 +136,12 @@ class TransformersEngine(LocalEngine):
         """Jobs submitted and not yet returned by `poll`."""
         scored = len(self._scored) + len(self._shared) + len(self._alone)
         return len(self._generations) + scored + len(self._done)
+
+    def checks(self) -> Mapping[str, Json]:
+        """How log-likelihoods are computed, once that is known; see `core.Checked`."""
+        if self.scoring_path is None:
+            return {}
+        return {"scoring_path": self.scoring_path, "scoring_reason": self.scoring_reason}
 
     def work(self) -> dict[str, Json]:
         """What has been computed for log-likelihoods with shared prefixes: `Cost` by field."""
@@ -356,8 +366,8 @@ class TransformersEngine(LocalEngine):
     def _advance(self, row: _Row, logits: Any) -> None:
         request = row.request
         if request.top_logprobs and not row.ids:
-            row.first = most_likely(logits, request.top_logprobs)
-        token = choose(logits, request, row.generator)
+            row.first = _most_likely(logits, request.top_logprobs)
+        token = _choose(logits, request, row.generator)
         row.ids.append(token)
         if token in self._renderer.stop_ids:
             row.finished = True
@@ -376,6 +386,27 @@ class TransformersEngine(LocalEngine):
             prompt_tokens=len(row.prompt),
             completion_tokens=len(row.ids),
         )
+
+
+def _most_likely(logits: Any, count: int) -> dict[int, float]:
+    """Log-probability by token of the `count` most likely ones; `logits`: [vocabulary]."""
+    import torch
+
+    values, tokens = torch.log_softmax(logits, dim=-1).topk(min(count, logits.shape[-1]))
+    return dict(zip(tokens.tolist(), values.tolist(), strict=True))
+
+
+def _choose(logits: Any, request: Request, generator: Any) -> int:
+    """The next token: the most likely one, or a draw from the top_p nucleus at temperature."""
+    import torch
+
+    if generator is None:
+        return int(logits.argmax())
+    weights = torch.softmax(logits.cpu().double() / request.temperature, dim=-1)
+    ordered, tokens = weights.sort(descending=True, stable=True)
+    # A token stays while the mass before it is below top_p, so the first always does.
+    ordered[(ordered.cumsum(0) - ordered) >= request.top_p] = 0.0
+    return int(tokens[torch.multinomial(ordered, 1, generator=generator)])
 
 
 @contextlib.contextmanager

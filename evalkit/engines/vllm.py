@@ -8,8 +8,8 @@ begun, and does not wait behind all that was submitted before it.
 Log-likelihoods are planned by `_scoring`, which computes shared prefixes once.
 
 Departures from `LLM.generate`, and why:
-- prompts are rendered by `_rendering`, so every local engine asks exactly the same;
-- the V1 model runner is asked for: V2 reports no greedy flag for single prompt rows;
+- prompts are rendered by `_local`, so every local engine sends exactly the same;
+- the V1 model runner is chosen: V2 reports no greedy flag for single prompt rows;
 - a request without a seed gets one derived from its content (`_keys.sampling_seed`), so a
   sampled answer does not depend on what else is in the batch.
 """
@@ -18,32 +18,28 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
+import os
+import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from evalkit.core import Completion, Job, Json, PreparedModel, Reply, Request
 from evalkit.core.specs import Dtype, EngineSpec
-from evalkit.engines._context_plan import MAX_LABELS
-from evalkit.engines._local import LocalEngine, cuda_present, package_version, top
-from evalkit.engines._order import work_order
-from evalkit.engines._scoring_queue import Part, ScoringQueue
-from evalkit.engines._text import cut
-from evalkit.engines._vllm import (
-    ask_parameters,
-    load_advice,
-    lora_arguments,
-    prepare_environment,
-    quiet_imports,
-    read_answer,
-    refused,
-    release,
-    sampling_parameters,
+from evalkit.engines._keys import cut, sampling_seed
+from evalkit.engines._local import (
+    LocalEngine,
+    cuda_present,
+    give_back_memory,
+    package_version,
+    top,
 )
-from evalkit.engines._vllm_host import Host, shared_host
-from evalkit.engines._vllm_lora import adapter_check, lora_request
+from evalkit.engines._order import work_order
+from evalkit.engines._scoring import MAX_LABELS, Answer, Ask, Part, ScoringQueue
 from evalkit.errors import EngineError, RequestFailed
 
 __all__ = ["VllmEngine", "VllmSpec"]
@@ -68,9 +64,8 @@ class VllmSpec(EngineSpec):
     """`vllm`: vLLM in process."""
     dtype: Dtype = "auto"
     """Type of weights and arithmetic; auto: float32 on CPU, bfloat16 on CUDA."""
-    serve: Literal["merged", "lora"] = "merged"
-    """How an adapter is served: merged into its base, or unmerged beside it, so that base and
-    adapters are loaded once (checked against the merged weights; slower per token)."""
+    serve: Literal["merged"] = "merged"
+    """An adapter is served merged into its base."""
     quantization: str | None = None
     """vLLM's name of a quantization method; default: what the checkpoint says."""
     max_model_len: int | None = Field(default=None, ge=16)
@@ -89,6 +84,17 @@ class VllmSpec(EngineSpec):
     """Do without compilation and CUDA graphs; default: true on CPU, false on CUDA."""
     seed: int = 0
     """Seeds sampled requests that bring no seed of their own."""
+
+    @field_validator("serve", mode="before")
+    @classmethod
+    def _merged_only(cls, value: Json) -> Json:
+        if value == "lora":
+            raise ValueError(
+                "'lora' is no longer offered; expected 'merged', the default: it merges the "
+                "adapter into its base and proves the merge; for several adapters of one base "
+                "write one model for each, and remove `serve`"
+            )
+        return value
 
 
 class VllmEngine(LocalEngine):
@@ -110,11 +116,6 @@ class VllmEngine(LocalEngine):
             "quantization": spec.quantization,
             "max_model_len": self._renderer.max_len,
         }
-        self._lora = model.unmerged if spec.serve == "lora" else None
-        if self._lora is not None:
-            self.identity |= {"serve": "lora"}
-        self._handle: Any = None
-        self._host = self._make_host()
         self._engine: Any = None
         self._queued: list[Job] = []
         self._generations: list[tuple[bool, tuple[int, int], int, Job]] = []
@@ -124,7 +125,6 @@ class VllmEngine(LocalEngine):
         self._done: list[tuple[int, Reply]] = []
         self._numbers = itertools.count()
         self._pending: set[int] = set()
-        self._checks: Mapping[str, Json] = {}
 
     @property
     def pending(self) -> int:
@@ -137,35 +137,14 @@ class VllmEngine(LocalEngine):
         """Load the model.  Raises EngineError with what to do."""
         if self._engine is not None:
             return
-        prepare_environment(self._cuda)
-        with quiet_imports():
-            self._engine = self._host.acquire(self)
+        _prepare_environment(self._cuda)
+        with warnings.catch_warnings():
+            # vLLM and torch cause deprecation warnings in each other.
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._engine = self._load()
 
-    def verify(self, engine: Any) -> None:
-        """Hold the adapter, served by `engine`, against its merged weights; see `_vllm_lora`.
-
-        Raises EngineError.
-        """
-        assert self._lora is not None
-        self._handle = lora_request(self._lora)
-        name, dtype = self._model.name, "quantised" if self._spec.quantization else self._dtype
-        self._checks = adapter_check(engine, name, self._lora, self._handle, dtype)
-
-    def _make_host(self) -> Host:
-        """A host of its own, or, with `serve: lora`, one for all that have this base."""
-        if self._spec.serve == "merged":
-            host = Host(self._load, release)
-        else:
-            host = shared_host(self._arguments(), self._load, release)
-        host.register(self)
-        return host
-
-    @property
-    def lora_rank(self) -> int:
-        """Of the adapter served unmerged; 0: none."""
-        return 0 if self._lora is None else self._lora.rank
-
-    def _load(self, lora_rank: int) -> Any:
+    def _load(self) -> Any:
         try:
             from vllm.engine.arg_utils import EngineArgs
             from vllm.v1.engine.llm_engine import LLMEngine
@@ -176,29 +155,44 @@ class VllmEngine(LocalEngine):
                 f"engine type 'transformers'"
             ) from error
         try:
-            arguments = self._arguments() | lora_arguments(lora_rank)
-            return LLMEngine.from_engine_args(EngineArgs(**arguments))
+            return LLMEngine.from_engine_args(EngineArgs(**self._arguments()))
         except Exception as error:
-            message = load_advice(error, self._model.name, self._dtype, self._spec.kv_cache_gib)
+            message = self._load_advice(str(error))
             release(None)
             raise EngineError(message) from error
 
+    def _load_advice(self, error: str) -> str:
+        """What went wrong while loading, and what to change in the suite."""
+        lowered = error.lower()
+        if any(word in lowered for word in ("memory", "kv cache", "alloc")):
+            advice = (
+                f"lower max_model_len or max_num_seqs, raise kv_cache_gib (now "
+                f"{self._spec.kv_cache_gib}) on CPU, or use a smaller model"
+            )
+        elif "dtype" in lowered or "float" in lowered:
+            advice = f"choose another dtype (now {self._dtype!r}): float32, bfloat16 or float16"
+        else:
+            advice = "check the checkpoint, or serve the model with engine type 'transformers'"
+        if "root cause above" in lowered:
+            advice = f"the child process printed its reason before this; {advice}"
+        return f"vLLM cannot load model {self._model.name!r}: {error}; {advice}"
+
     def close(self) -> None:
         """Drop the engine and its memory; queued jobs are forgotten.  Idempotent."""
-        idle = not self._running
-        self._engine = None
+        engine, self._engine = self._engine, None
         self._queued, self._generations, self._has_begun = [], [], False
         self._scoring.clear()
         self._running.clear()
         self._pending.clear()
         self._done = []
         self._renderer.forget()
-        self._host.give_up(self, idle=idle)
+        if engine is not None:
+            release(engine)
 
     def _arguments(self) -> dict[str, Any]:
         spec = self._spec
         arguments: dict[str, Any] = {
-            "model": str(self._renderer.path if self._lora is None else self._lora.base),
+            "model": str(self._renderer.path),
             "dtype": self._dtype,
             "quantization": spec.quantization,
             "max_model_len": self._renderer.max_len,
@@ -255,10 +249,6 @@ class VllmEngine(LocalEngine):
         self._pending.difference_update(ticket for ticket, _ in done)
         return done
 
-    def checks(self) -> Mapping[str, Json]:
-        """What was verified of an adapter served unmerged; empty before, and without one."""
-        return self._checks
-
     def work(self) -> Mapping[str, int]:
         """Prompt tokens of log-likelihoods, planned and computed; see `core.Planned`."""
         return self._scoring.work()
@@ -278,7 +268,7 @@ class VllmEngine(LocalEngine):
                 scored.append(job)
         if scored and self._engine is not None:
             pairs = ((ticket, self._pairs(request)) for ticket, request in scored)
-            self._scoring.add(pairs, self._block_size, rows=not self._host.has_adapters)
+            self._scoring.add(pairs, self._block_size)
             self._renderer.drop(request for _, request in scored)
         elif scored:
             # The block size is known only once the engine is open.
@@ -308,25 +298,19 @@ class VllmEngine(LocalEngine):
     def _start_generation(self, job: Job) -> None:
         tokens = self._renderer.tokens([job[1]])[0]
         try:
-            self._add(list(tokens.prompt), sampling_parameters(job[1], self._seed), job)
+            self._add(list(tokens.prompt), _sampling_parameters(job[1], self._seed), job)
         except Exception as error:  # noqa: BLE001 - whatever one request is refused for
-            self._done.append((job[0], refused(error)))
+            self._done.append((job[0], _refused(error)))
 
     def _start_part(self, part: Part) -> None:
         try:
-            self._add(part.ask.prompt, ask_parameters(part.ask, uncached=part.uncached), part)
+            self._add(part.ask.prompt, _ask_parameters(part.ask, uncached=part.uncached), part)
         except Exception as error:  # noqa: BLE001 - whatever one request is refused for
-            self._done += self._scoring.fail(part, refused(error))
+            self._done += self._scoring.fail(part, _refused(error))
 
     def _add(self, prompt: list[int], parameters: Any, owner: Job | Part) -> None:
         number = str(next(self._numbers))
-        if self._lora is not None and parameters.detokenize:
-            # vLLM knows the base's end of a turn, the adapter's tokenizer may have another.
-            parameters.ignore_eos = True
-            parameters.stop_token_ids = sorted(self._renderer.stop_ids)
-        self._engine.add_request(
-            number, {"prompt_token_ids": prompt}, parameters, lora_request=self._handle
-        )
+        self._engine.add_request(number, {"prompt_token_ids": prompt}, parameters)
         self._running[number] = owner
 
     def _step(self) -> None:
@@ -376,4 +360,122 @@ class VllmEngine(LocalEngine):
         if again is not None:
             self._start_part(again)
         else:
-            self._done += self._scoring.finish(part, read_answer(part.ask, output, cached))
+            self._done += self._scoring.finish(part, _read_answer(part.ask, output, cached))
+
+
+# --- vLLM's API --------------------------------------------------------------------------------
+
+
+def _sampling_parameters(request: Request, engine_seed: int) -> Any:
+    """For one generation."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        top_p=request.top_p if request.temperature > 0 else 1.0,
+        stop=[s for s in request.stop if s],
+        seed=sampling_seed(request, engine_seed),
+        logprobs=request.top_logprobs or None,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        skip_clone=True,
+    )
+
+
+def _ask_parameters(ask: Ask, *, uncached: bool) -> Any:
+    """For one ask of a scoring plan; `uncached`: without reading the prefix cache."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    rows = ask.first_row is not None
+    return SamplingParams(
+        max_tokens=1,
+        temperature=0.0,
+        detokenize=False,
+        logprob_token_ids=list(ask.labels) or None,
+        prompt_logprobs=0 if rows else None,
+        flat_logprobs=rows,
+        skip_reading_prefix_cache=uncached,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        skip_clone=True,
+    )
+
+
+def _read_answer(ask: Ask, output: Any, cached: int) -> Answer:
+    """Answer to `ask` from a finished RequestOutput; its last rows are not hidden."""
+    completion = output.outputs[0]
+    labels: dict[int, float] = {}
+    if ask.labels:
+        first = completion.logprobs[0]
+        labels = {token: first[token].logprob for token in ask.labels}
+    rows: list[float] = []
+    greedy: list[bool] = []
+    if ask.first_row is not None:
+        # Flat log-probabilities hold one entry a row; only the last ones were computed.
+        flat = output.prompt_logprobs
+        rows = list(flat.logprobs[-ask.rows :])
+        greedy = [rank == 1 for rank in flat.ranks[-ask.rows :]]
+    return Answer(
+        len(output.prompt_token_ids) - cached, completion.token_ids[0], labels, rows, greedy
+    )
+
+
+def _refused(error: Exception) -> RequestFailed:
+    """One request that vLLM would not take."""
+    return RequestFailed("engine_error", f"vLLM refused the request: {error}")
+
+
+def _prepare_environment(cuda: bool) -> None:
+    """Settings vLLM reads from the environment while it is imported."""
+    defaults = {
+        # vLLM logs a whole dump of its input when it fails; the error itself is raised.
+        "VLLM_LOGGING_LEVEL": "CRITICAL",
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_USE_V2_MODEL_RUNNER": "0",
+        # A child process frees device memory for certain; on CPU it only costs a copy.
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if cuda else "0",
+        # A fork of a process that has looked for a device cannot use one, and merging looks.
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    _mend_llvmlite()
+    # vLLM sets its logger up after its first warnings.
+    logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])
+
+
+def _mend_llvmlite() -> None:
+    """Let llvmlite's library handle say that it has no `__dict__`.
+
+    Trap: on CPU vLLM looks through the attributes of all loaded modules while it starts, and
+    where numba was imported before, this handle answers any name with a function of a library.
+    """
+    handle = getattr(sys.modules.get("llvmlite.binding.ffi"), "_lib_wrapper", None)
+    if handle is None or getattr(handle, "mended_by_evalkit", False):
+        return
+    find = handle.__getattr__
+
+    def find_function(self: Any, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return find(self, name)
+
+    handle.__getattr__ = find_function
+    handle.mended_by_evalkit = True
+
+
+def release(engine: Any) -> None:
+    """Shut a vLLM `LLMEngine` down and free what it holds; None: what a failed load left.
+
+    In process, the model hangs on vLLM's process-wide distributed state as well, and a second
+    engine cannot start while that exists.
+    """
+    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+    if engine is not None:
+        engine.engine_core.shutdown()
+        del engine
+    cleanup_dist_env_and_memory()
+    give_back_memory()

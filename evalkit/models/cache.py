@@ -111,8 +111,7 @@ def discard(folder: Path, workspace: Path) -> None:
     """
     from filelock import FileLock
 
-    is_derived = folder.name.startswith(("merged-", "unmerged-"))
-    if not is_derived or folder.parent != workspace / ".evalkit" / "models":
+    if not folder.name.startswith("merged-") or folder.parent != workspace / ".evalkit" / "models":
         return
     lock = folder.parent / f".{folder.name}.lock"
     with FileLock(lock):

@@ -39,8 +39,6 @@ class MergedTokenizer:
     """`adapter` or `base`."""
     added: tuple[int, ...]
     """Ids the base's tokenizer does not have."""
-    reads_as_base: bool
-    """Every id is the same text, and special or not, as in the base's tokenizer."""
 
 
 def choose_tokenizer(job: MergeJob) -> MergedTokenizer:
@@ -60,17 +58,10 @@ def choose_tokenizer(job: MergeJob) -> MergedTokenizer:
 
     base = load(job.base.folder)
     if not _has_vocabulary(job.adapter.path):
-        return MergedTokenizer(base, job.base.folder, "base", (), reads_as_base=True)
+        return MergedTokenizer(base, job.base.folder, "base", ())
     own = load(job.adapter.path)
     added = sorted(set(own.get_vocab().values()) - set(base.get_vocab().values()))
-    same = own.get_vocab() == base.get_vocab() and _special(own) == _special(base)
-    return MergedTokenizer(own, job.adapter.path, "adapter", tuple(added), reads_as_base=same)
-
-
-def _special(tokenizer: Any) -> set[int]:
-    """Ids that are left out where text is made of tokens."""
-    added = tokenizer.added_tokens_decoder
-    return {i for i, token in added.items() if token.special} | set(tokenizer.all_special_ids)
+    return MergedTokenizer(own, job.adapter.path, "adapter", tuple(added))
 
 
 def _has_vocabulary(folder: Path) -> bool:

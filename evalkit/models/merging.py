@@ -8,9 +8,7 @@ the files are loaded again and compared before they count as done.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,19 +31,11 @@ from evalkit.models.proof import (
     check_keys,
     check_merge,
     check_saved,
-    greedy_steps,
     logits_of,
     probe_ids,
 )
 
-__all__ = [
-    "MERGER",
-    "Proved",
-    "merge_into",
-    "merged_dtype",
-    "prove",
-    "proving",
-]
+__all__ = ["MERGER", "merge_into", "merged_dtype"]
 
 MERGER = 1
 """Counts up when the same base and adapter would merge to other weights."""
@@ -74,16 +64,9 @@ def merge_into(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
     Raises MergeError when the adapter does not fit or the proof fails, ModelError when base or
     adapter cannot be loaded, StoreError on a full disk.
     """
-    with proving(out, job):
-        return _merge(out, job, progress)
-
-
-@contextmanager
-def proving(out: Path, job: MergeJob) -> Iterator[None]:
-    """Turn what torch, PEFT and the disk of `out` raise into MergeError or StoreError."""
     with quiet_transformers(), disk_errors(out):
         try:
-            yield
+            return _merge(out, job, progress)
         except (EvalkitError, OSError, KeyboardInterrupt):
             raise
         except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -94,39 +77,7 @@ def proving(out: Path, job: MergeJob) -> Iterator[None]:
             ) from error
 
 
-@dataclass
-class Proved:
-    """A base with an adapter merged into it in memory, and what was measured on the way."""
-
-    model: Any
-    """In float32; embeddings that were tied are not tied again yet."""
-    tokenizer: MergedTokenizer
-    probes: list[list[int]]
-    """Token ids of each probe prompt."""
-    base_logits: list[Any]
-    """Of the base alone; one float32 tensor (tokens x vocabulary) per probe."""
-    merged_logits: list[Any]
-    base_steps: list[list[Any]]
-    """Per probe, float32 log-probabilities (vocabulary) after it and after greedy tokens."""
-    merged_steps: list[list[Any]]
-    facts: dict[str, Json]
-    """Figures of the proof so far."""
-    tied: bool
-    """The base's input and output embeddings are one."""
-
-    @property
-    def untied(self) -> bool:
-        """They are two now, since the adapter trained one of them."""
-        return self.tied and not _is_tied(self.model)
-
-
-def prove(job: MergeJob, progress: Progress, steps: int = 0) -> Proved:
-    """Merge in memory and prove it; nothing is written.
-
-    `steps`: greedy tokens for which log-probabilities of base and merged model are kept.
-    Raises MergeError when the adapter does not fit or the proof fails, ModelError when base or
-    adapter cannot be loaded; call it in `proving`.
-    """
+def _merge(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
     from peft import PeftModel
 
     names = f"{job.adapter.source.reference} into {job.base.source.reference}"
@@ -140,7 +91,6 @@ def prove(job: MergeJob, progress: Progress, steps: int = 0) -> Proved:
         _untie(model)
     probes = probe_ids(chosen.tokenizer, _extra_ids(chosen, job.adapter.config))
     base_logits = logits_of(model, probes)
-    base_steps = greedy_steps(model, probes, steps)
     beside = PeftModel.from_pretrained(model, str(job.adapter.path), torch_device="cpu")
     n_keys = check_keys(beside, state, job.adapter.source.reference)
     beside_logits = logits_of(beside, probes)
@@ -155,49 +105,35 @@ def prove(job: MergeJob, progress: Progress, steps: int = 0) -> Proved:
         "tokenizer": chosen.origin,
         "added_tokens": len(chosen.added),
         "warnings": warnings,
+        "saved_dtype": job.dtype,
     }
-    merged_steps = greedy_steps(merged, probes, steps)
-    return Proved(
-        merged,
-        chosen,
-        probes,
-        base_logits,
-        merged_logits,
-        base_steps,
-        merged_steps,
-        facts,
-        tied,
-    )
-
-
-def _merge(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
-    proved = prove(job, progress)
-    rounded_logits = _save(out, job, proved)
-    untied = proved.untied
-    proved.model = None
+    if tied:
+        _tie_again(merged)
+    untied = tied and not _is_tied(merged)
+    _save(merged, out, job.dtype)
+    copy_beside(job, chosen, out)
+    rounded_logits = logits_of(merged, probes)
+    # Three names hold the weights; they must be gone before the files are loaded.
+    del model, beside, merged
     gc.collect()
-    loaded_logits = logits_of(_load_float32(out, job.code), proved.probes)
-    saved = check_saved(proved.base_logits, proved.merged_logits, rounded_logits, loaded_logits)
-    return {**proved.facts, "saved_dtype": job.dtype, **saved, "embeddings_untied": untied}
+    loaded_logits = logits_of(_load_float32(out, job.code), probes)
+    facts |= check_saved(base_logits, merged_logits, rounded_logits, loaded_logits)
+    return facts | {"embeddings_untied": untied}
 
 
-def _save(out: Path, job: MergeJob, proved: Proved) -> list[Any]:
-    """Write the merged checkpoint; returns the logits of its rounded weights."""
+def _save(merged: Any, out: Path, dtype: str) -> None:
+    """Write the checkpoint; `merged` keeps the rounded weights, in float32."""
     import torch
 
-    merged = proved.model
-    _tie_again(merged, proved.tied)
     with torch.no_grad():
         for parameter in merged.parameters():
-            parameter.data = parameter.data.to(getattr(torch, job.dtype))
+            parameter.data = parameter.data.to(getattr(torch, dtype))
     # Buffers (rotary frequencies) stay in float32: loading the checkpoint computes them anew.
-    merged.config.dtype = getattr(torch, job.dtype)
+    merged.config.dtype = getattr(torch, dtype)
     merged.save_pretrained(out)
-    copy_beside(job, proved.tokenizer, out)
     with torch.no_grad():
         for parameter in merged.parameters():
             parameter.data = parameter.data.float()
-    return logits_of(merged, proved.probes)
 
 
 def _load_float32(folder: Path, code: bool) -> Any:
@@ -316,12 +252,10 @@ def _untie(model: Any) -> None:
     model.config.tie_word_embeddings = False
 
 
-def _tie_again(model: Any, tied: bool) -> None:
+def _tie_again(model: Any) -> None:
     """A base with tied embeddings stays tied where both sides are still equal, else not."""
     import torch
 
-    if not tied:
-        return
     input_weight = model.get_input_embeddings().weight
     same = torch.equal(input_weight, model.get_output_embeddings().weight)
     if same:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from evalkit.core import Json, PreparedModel, UnmergedAdapter
+from evalkit.core import Json, PreparedModel
 from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
 from evalkit.models.adapter import read_adapter, write_base_record
@@ -25,7 +25,6 @@ from evalkit.models.merge_job import MergeJob
 from evalkit.models.merging import MERGER, merge_into, merged_dtype
 from evalkit.models.sources import Source, check_named, resolve
 from evalkit.models.template import choose_template
-from evalkit.models.unmerged import STEPS, describe_into, unmerged_adapter
 
 __all__ = ["merge", "prepare", "prepare_base", "record_base"]
 
@@ -49,34 +48,22 @@ class _Ready:
     folder: Path
     fingerprint: str
     provenance: dict[str, Json] = field(default_factory=dict)
-    parts: UnmergedAdapter | None = None
 
 
 def prepare(
-    name: str,
-    spec: ModelSpec,
-    root: Path,
-    workspace: Path,
-    progress: Progress,
-    *,
-    unmerged: bool = False,
+    name: str, spec: ModelSpec, root: Path, workspace: Path, progress: Progress
 ) -> PreparedModel:
     """Fetch, convert or merge model `name`, and say exactly what it is.
 
     `root`: relative paths start here (the suite's folder); derived checkpoints go under
     `workspace`/.evalkit/models, each made once.  `progress` is told of every slow step.
-    `unmerged`: an engine will serve the adapter, if the model has one, beside its base: it is
-    merged in memory for the proof only.
     Raises ModelError, MergeError, or StoreError when the workspace cannot be written.
     """
     place = _Place(root, workspace, FileHashes(workspace), progress)
     for reference in (spec.path, spec.base, spec.adapter):
         if reference is not None:
             check_named(reference, root)
-    if spec.adapter is None:
-        ready = _plain(spec, place)
-    else:
-        ready = _unmerged(spec, place) if unmerged else _merged(spec, place)
+    ready = _plain(spec, place) if spec.adapter is None else _merged(spec, place)
     _check_code(ready.folder, name, spec)
     code = spec.trust_remote_code
     template, source = choose_template(spec.chat_template, ready.folder, root, code=code)
@@ -89,7 +76,6 @@ def prepare(
         template_source=source,
         trust_remote_code=spec.trust_remote_code,
         provenance=ready.provenance,
-        unmerged=ready.parts,
     )
 
 
@@ -209,43 +195,16 @@ def _merged(spec: ModelSpec, place: _Place) -> _Ready:
 
 
 def _write(out: Path, merge_plan: _Merge, place: _Place) -> None:
-    proof = merge_into(out, merge_plan.job, place.progress)
-    _write_proof(out, merge_plan, place, {"proof": proof})
-
-
-def _write_proof(
-    out: Path, merge_plan: _Merge, place: _Place, found: Mapping[str, dict[str, Json]]
-) -> None:
-    """The stamp of a merge; `found`: its `proof`, and more."""
     job = merge_plan.job
+    proof = merge_into(out, job, place.progress)
     stamp: dict[str, Json] = {
         "key": merge_plan.key,
         "base": job.base.source.describe() | {"fingerprint": job.base.fingerprint},
         "adapter": job.adapter.describe(),
-        **found,
-        "proof": found["proof"] | _base_words(merge_plan.check),
+        "proof": proof | _base_words(merge_plan.check),
     }
     write_stamp(out, STAMP, stamp, place.hashes)
     place.progress(f"merged {job.adapter.source.reference} and proved it")
-
-
-def _unmerged(spec: ModelSpec, place: _Place) -> _Ready:
-    """An adapter that is served beside its base: no weights in its folder."""
-    found = _plan_merge(spec, place)
-    # Not the type that merged weights are saved in: nothing is saved.
-    prints = [found.job.base.fingerprint, found.job.adapter.fingerprint(place.hashes)]
-    merge_plan = replace(found, key=digest(["unmerged", MERGER, STEPS, *prints]))
-    job = merge_plan.job
-    label = Path(job.adapter.source.reference).name
-    folder = cache_folder(place.workspace, "unmerged", label, merge_plan.key)
-
-    def build(out: Path) -> None:
-        _write_proof(out, merge_plan, place, describe_into(out, job, place.progress))
-
-    build_once(folder, STAMP, merge_plan.key, build, place.hashes)
-    stamp = read_stamp(folder, STAMP) or {}
-    provenance = _provenance(merge_plan, stamp.get("proof", {}))
-    return _Ready(folder, merge_plan.key, provenance, unmerged_adapter(stamp, job))
 
 
 def _base_words(check: BaseCheck) -> dict[str, Json]:

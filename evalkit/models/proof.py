@@ -22,7 +22,6 @@ __all__ = [
     "check_keys",
     "check_merge",
     "check_saved",
-    "greedy_steps",
     "logits_of",
     "probe_ids",
 ]
@@ -68,22 +67,6 @@ def logits_of(model: Any, probes: Sequence[Sequence[int]]) -> list[Any]:
         raise MergeError(
             "the model's logits are not finite; its weights (or the adapter's) are broken"
         )
-    return found
-
-
-def greedy_steps(model: Any, probes: Sequence[Sequence[int]], steps: int) -> list[list[Any]]:
-    """Per probe, natural log-probabilities (vocabulary) of the next token, `steps` times.
-
-    After the probe, then after each token that was the likeliest of the step before.
-    """
-    import torch
-
-    texts = [list(p) for p in probes]
-    found: list[list[Any]] = [[] for _ in probes]
-    for _ in range(steps):
-        for text, rows, logits in zip(texts, found, logits_of(model, texts), strict=True):
-            rows.append(torch.log_softmax(logits[-1], dim=-1))
-            text.append(int(rows[-1].argmax()))
     return found
 
 

@@ -253,8 +253,7 @@ def with_engines(
 
     def prepare(name: str, spec: ModelSpec) -> PreparedModel:
         say(f"preparing {name}")
-        unmerged = getattr(spec.engine or suite.engine, "serve", "merged") == "lora"
-        return models.prepare(name, spec, origin.root, origin.workspace, say, unmerged=unmerged)
+        return models.prepare(name, spec, origin.root, origin.workspace, say)
 
     compared = selection.compared(suite)
     if not compared:

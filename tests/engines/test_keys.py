@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.core import Message, Request
-from evalkit.engines._keys import request_key, sampling_seed
-from evalkit.engines._rendering import Tokens
+from evalkit.engines._keys import sampling_seed
+from evalkit.engines._local import Tokens, request_key
 from evalkit.errors import RequestFailed
 
 IDENTITY = {"type": "vllm", "model": "abc"}

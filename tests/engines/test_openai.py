@@ -20,10 +20,9 @@ from pydantic import ValidationError
 
 from evalkit import plugins
 from evalkit.core import Completion, Flow, Message, Reply, Request
-from evalkit.engines._budget import Budget
 from evalkit.engines._cached import CachedEngine
 from evalkit.engines._drive import drive
-from evalkit.engines._http import _retry_after
+from evalkit.engines._http import Budget, _retry_after
 from evalkit.engines.openai import OpenAIEngine, OpenAISpec
 from evalkit.errors import RequestFailed
 from tests.support.fault_server import (

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.core import Completion, Reply, Request
-from evalkit.engines._background import Background
+from evalkit.engines._http import Background
 from evalkit.errors import RequestFailed
 from tests.support.fault_server import FaultServer, Step, malformed, ok
 from tests.support.openai_engine import KEY, answers, chat, completion, engine_at, failure

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalkit.core import Message, Request
-from evalkit.engines._rendering import Renderer, context_window
-from evalkit.engines._text import sayable
+from evalkit.engines._keys import sayable
+from evalkit.engines._local import Renderer, context_window
 from evalkit.errors import ModelError
 
 from .conftest import WINDOW, MakeModel

@@ -10,9 +10,21 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evalkit.engines._context_plan import MAX_LABELS, Answer, Ask
-from evalkit.engines._scoring import Cost, Pair, Score, Scoring, rolling_windows
-from evalkit.engines._token_keys import common, decode, encode, length, token_at
+from evalkit.engines._scoring import (
+    MAX_LABELS,
+    Answer,
+    Ask,
+    Cost,
+    Pair,
+    Score,
+    Scoring,
+    common,
+    decode,
+    encode,
+    length,
+    rolling_windows,
+    token_at,
+)
 
 Ids = tuple[int, ...]
 VOCABULARY = 4
@@ -80,12 +92,11 @@ def run(
     items: list[list[Pair]],
     block: int,
     *,
-    rows: bool = True,
     capacity: int | None = None,
     hold: int = 1,
 ) -> Ran:
     """Ask everything; `hold` answers are kept back and then given in reverse."""
-    scoring, engine = Scoring(items, block, rows=rows), ToyEngine(block, capacity)
+    scoring, engine = Scoring(items, block), ToyEngine(block, capacity)
     found: dict[int, Score] = {}
     asks: list[Ask] = []
     held: list[tuple[int, Answer]] = []
@@ -140,11 +151,9 @@ one_context = st.builds(
 batches = st.one_of(pairs_of_items, one_context)
 
 
-@given(batches, st.integers(1, 4), st.booleans(), st.integers(1, 5))
-def test_scores_equal_direct_sums(
-    items: list[list[Pair]], block: int, rows: bool, hold: int
-) -> None:
-    ran = run(items, block, rows=rows, hold=hold)
+@given(batches, st.integers(1, 4), st.integers(1, 5))
+def test_scores_equal_direct_sums(items: list[list[Pair]], block: int, hold: int) -> None:
+    ran = run(items, block, hold=hold)
     check(items, ran.found)
     assert ran.cost.requests == len(items)
     assert ran.cost.asks == len(ran.asks)

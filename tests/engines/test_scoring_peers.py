@@ -154,7 +154,7 @@ def vllm_lm(smollm2: PreparedModel, monkeypatch: pytest.MonkeyPatch) -> Iterator
     yield lm
     lm.model.llm_engine.engine_core.shutdown()
     del lm.model
-    from evalkit.engines._vllm import release
+    from evalkit.engines.vllm import release
 
     release(None)
 

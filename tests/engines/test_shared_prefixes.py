@@ -9,8 +9,7 @@ import pytest
 
 from evalkit.core import Completion, Message, PreparedModel, Reply, Request
 from evalkit.engines import transformers as module
-from evalkit.engines._tree import Pack
-from evalkit.engines._tree_pass import TreePass
+from evalkit.engines._tree import Pack, TreePass
 from evalkit.engines.transformers import TransformersEngine, TransformersSpec
 from evalkit.errors import RequestFailed
 

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.engines._scoring import Cost, Pair
-from evalkit.engines._tree import Forest, Pack, Scored
-from evalkit.engines._tree_pass import ends, path_slots
+from evalkit.engines._tree import Forest, Pack, Scored, ends, path_slots
 
 Ids = tuple[int, ...]
 VOCABULARY = 4

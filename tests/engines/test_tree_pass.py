@@ -13,10 +13,8 @@ from typing import Any
 
 import pytest
 
-from evalkit.engines._padded import score_pairs
 from evalkit.engines._scoring import Pair
-from evalkit.engines._tree import Forest
-from evalkit.engines._tree_pass import TreePass, sharing
+from evalkit.engines._tree import Forest, TreePass, score_pairs, sharing
 
 VOCABULARY = 64
 LENGTH = 40

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from evalkit.engines._vllm import _mend_llvmlite, load_advice, prepare_environment
+from evalkit.engines.vllm import VllmEngine, VllmSpec, _mend_llvmlite, _prepare_environment
+
+from .conftest import MakeModel
 
 
 class Handle:
@@ -50,7 +52,7 @@ def test_a_device_is_used_by_a_child_that_is_no_fork(
     for name in [name for name in os.environ if name.startswith("VLLM_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    prepare_environment(cuda)
+    _prepare_environment(cuda)
     assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == apart
     assert os.environ["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
 
@@ -58,12 +60,11 @@ def test_a_device_is_used_by_a_child_that_is_no_fork(
 def test_what_the_user_set_for_vllm_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", dict(os.environ))
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "forkserver"
-    prepare_environment(cuda=True)
+    _prepare_environment(cuda=True)
     assert os.environ["VLLM_WORKER_MULTIPROC_METHOD"] == "forkserver"
 
 
-def test_a_child_that_did_not_start_is_said_to_have_printed_why() -> None:
-    said = load_advice(
-        RuntimeError("Engine core initialization failed. See root cause above."), "m", "auto", 2.0
-    )
+def test_a_child_that_did_not_start_is_said_to_have_printed_why(tiny_model: MakeModel) -> None:
+    engine = VllmEngine(VllmSpec(), tiny_model())
+    said = engine._load_advice("Engine core initialization failed. See root cause above.")
     assert "printed its reason before this" in said

@@ -15,7 +15,7 @@ from benchmarks import scoring, tokens
 from benchmarks._common import Clock, parser
 from benchmarks.scoring import Measured
 from evalkit.core import Request
-from evalkit.engines._rendering import Tokens
+from evalkit.engines._local import Tokens
 
 SCRIPTS = sorted(
     path.stem
