@@ -97,7 +97,7 @@ def evalkit_side(model: PreparedModel) -> Iterator[Side]:
 @contextmanager
 def vllm_side(model: PreparedModel) -> Iterator[Side]:
     """lm-eval's `vllm` model, loaded and warm."""
-    from evalkit.engines.vllm import release
+    from evalkit.engines.vllm import _release
 
     _upstream.prepare()
     with ExitStack() as stack:
@@ -110,7 +110,7 @@ def vllm_side(model: PreparedModel) -> Iterator[Side]:
         try:
             yield _warm(score, "lm-eval + vLLM", loading)
         finally:
-            release(lm.model.llm_engine)
+            _release(lm.model.llm_engine)
             del lm.model
 
 

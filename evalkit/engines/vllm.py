@@ -158,7 +158,7 @@ class VllmEngine(LocalEngine):
             return LLMEngine.from_engine_args(EngineArgs(**self._arguments()))
         except Exception as error:
             message = self._load_advice(str(error))
-            release(None)
+            _release(None)
             raise EngineError(message) from error
 
     def _load_advice(self, error: str) -> str:
@@ -187,7 +187,7 @@ class VllmEngine(LocalEngine):
         self._done = []
         self._renderer.forget()
         if engine is not None:
-            release(engine)
+            _release(engine)
 
     def _arguments(self) -> dict[str, Any]:
         spec = self._spec
@@ -466,7 +466,7 @@ def _mend_llvmlite() -> None:
     handle.mended_by_evalkit = True
 
 
-def release(engine: Any) -> None:
+def _release(engine: Any) -> None:
     """Shut a vLLM `LLMEngine` down and free what it holds; None: what a failed load left.
 
     In process, the model hangs on vLLM's process-wide distributed state as well, and a second

@@ -154,9 +154,9 @@ def vllm_lm(smollm2: PreparedModel, monkeypatch: pytest.MonkeyPatch) -> Iterator
     yield lm
     lm.model.llm_engine.engine_core.shutdown()
     del lm.model
-    from evalkit.engines.vllm import release
+    from evalkit.engines.vllm import _release
 
-    release(None)
+    _release(None)
 
 
 def test_lengths_are_what_they_are_meant_to_be(smollm2: PreparedModel) -> None:
