@@ -192,7 +192,9 @@ def _write_tasks(folder: Path, data: Path) -> list[str]:
     import yaml
     from lm_eval.tasks.mmlu._generate_configs import SUBJECTS
 
-    from evalkit.benchmarks._leaderboard import V1
+    from evalkit.catalogue import columns
+
+    shots = {column.task: column.shots for column in columns(1)}
     from evalkit.core.protocols import DataPlaces
     from evalkit.data import task_data
 
@@ -205,7 +207,7 @@ def _write_tasks(folder: Path, data: Path) -> list[str]:
             raise SystemExit(f"{name}: no data in {data}")
         own = {
             "task": name,
-            "num_fewshot": V1[name.partition("_")[0] if "mmlu" in name else name][0],
+            "num_fewshot": shots[name.partition("_")[0] if "mmlu" in name else name],
         }
         whole = {"include": str(builtin / file), **found.config, **own}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")

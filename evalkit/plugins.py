@@ -1,8 +1,8 @@
 """Finds benchmarks, engines, judge protocols and exporters: a module of the room, or a dotted path.
 
 A module's `__all__` names its one class and, where users configure it, its spec (a pydantic
-class): that is the whole contract, there is no registry.  A dotted path runs code of the
-suite's author.
+class), beside functions that other rooms use: that is the whole contract, there is no registry.
+A dotted path runs code of the suite's author.
 """
 
 from __future__ import annotations
@@ -58,9 +58,10 @@ def _offers_class(module_name: str) -> bool:
 def _read(module_name: str) -> Extension | None:
     module = importlib.import_module(module_name)
     offered = [getattr(module, n) for n in getattr(module, "__all__", ())]
-    specs = [o for o in offered if isinstance(o, type) and issubclass(o, Spec)]
-    classes = [o for o in offered if isinstance(o, type) and not issubclass(o, Spec)]
-    if len(offered) > 2 or len(classes) != 1 or len(specs) > 1:
+    offered = [o for o in offered if isinstance(o, type)]
+    specs = [o for o in offered if issubclass(o, Spec)]
+    classes = [o for o in offered if not issubclass(o, Spec)]
+    if len(classes) != 1 or len(specs) > 1:
         return None
     return Extension(classes[0], specs[0] if specs else None)
 

@@ -1,38 +1,19 @@
-"""What the judged benchmarks share: seeds, judgments of failed requests, statuses, matches."""
+"""What the judged benchmarks share: seeds, judgments of failed requests, statuses."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
-from evalkit.core import Flow, Judgment, Message, Status
+from evalkit.core import Flow, Judgment, Status
 from evalkit.core.protocols import PairwiseJudge, RatingJudge
 from evalkit.errors import BenchmarkError, RequestFailed
 
-__all__ = ["MatchJudge", "judged", "load_judge", "no_judge", "sampling_seed", "worst"]
-
-
-@runtime_checkable
-class MatchJudge(Protocol):
-    """What a rating judge may do besides: prefer one of two conversations' last answers."""
-
-    def match(
-        self,
-        conversation: Sequence[Message],
-        other: Sequence[Message],
-        reference: Sequence[str],
-        part: str,
-    ) -> Flow[Judgment]:
-        """Both orders; `value` is the preference for `conversation`, 0 to 1.
-
-        `reference` and `part` as for `core.RatingJudge.rate`.  Lets `RequestFailed` through.
-        """
-        ...
+__all__ = ["judged", "no_judge", "sampling_seed", "worst"]
 
 
 def sampling_seed(seed: int, *what: str) -> int:
-    """Seed of one sampled answer: 31 bits of a hash of the suite's seed and what is asked.
+    """Seed of one sampled answer: 31 bits of a hash of the suite's seed and what it is of.
 
     Does not depend on the order or number of samples, so `--limit` changes no answer.
     """
@@ -55,13 +36,6 @@ def judged(
             part=part,
             error=str(failure),
         )
-
-
-def load_judge(judge: PairwiseJudge | RatingJudge | None) -> None:
-    """Read the prompts of a judge that keeps them in files.  Raises DataError, JudgeError."""
-    load = getattr(judge, "load", None)
-    if load is not None:
-        load()
 
 
 def worst(judgments: Sequence[Judgment]) -> tuple[Status, str | None]:

@@ -13,27 +13,46 @@ read into memory through a cache folder that is removed at once, so nothing of t
 Some tasks shuffle with Python's global generator while they load.  lm-eval seeds it once per
 run; here it is seeded before each task and put back afterwards, so that a task's documents do
 not depend on which tasks were loaded before it.
+
+How generation options map, after `lm_eval.models.utils.normalize_gen_kwargs` and `HFLM` of
+0.4.13: the limit is the first of max_gen_toks, max_new_tokens, max_tokens and
+max_completion_tokens that is given, else 256; `do_sample: false`, or neither sampling nor a
+temperature, is greedy; sampling without a temperature has temperature 1 (lm-eval's vllm backend
+samples at 1 when a task gives neither; its hf backend is followed here).  The end-of-text token,
+which upstream adds to the stop strings, ends generation in every engine anyway.  Options no
+engine has (top_k, beams) are an error, not ignored.
+
+Tasks' own code uses tools that must be tamed.  IFEval's checkers call langdetect, whose detector
+draws from a global generator that nobody seeds: scores moved by one or two prompts from run to
+run.  They also want NLTK's punkt_tab, which they would download while lm-eval imports them.  Jinja
+templates are compiled anew for each use, which is nine tenths of the time prompts take.
+
+What identifies a task is the same on every machine: no absolute paths, no addresses of functions;
+a function of a task's config is identified by its source text.
 """
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import json
 import logging
 import random
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from evalkit import data
-from evalkit.benchmarks._lm_eval_config import merge, with_files
+from evalkit.benchmarks import _lm_eval_scores as scores
 from evalkit.core import Json
 from evalkit.core.protocols import DataPlaces
-from evalkit.errors import DataError, EvalkitError, SuiteError, did_you_mean
-
-__all__ = ["Loaded", "LoadedTask", "Selection", "Source", "load", "needs", "quiet", "seeded"]
+from evalkit.errors import BenchmarkError, DataError, EvalkitError, SuiteError, did_you_mean
 
 _LOCAL_READERS = frozenset({"json", "csv", "parquet", "text", "arrow", "pandas", "xml"})
 _RANDOM_SEED, _NUMPY_SEED = 0, 1234
@@ -379,3 +398,232 @@ def _set_shots(name: str, task: Any, configs: _Configs, selection: Selection) ->
         task.set_config(key="num_fewshot", value=selection.shots)
     elif own is None:
         task.set_config(key="num_fewshot", value=0)
+
+
+def with_files(
+    config: Mapping[str, Any], folder: Path | None, name: str, files: dict[str, Path]
+) -> dict[str, Any]:
+    """`config` with absolute local data files, which are added to `files`.
+
+    Args:
+        config: a task's, or a change to it.
+        folder: relative files start there; None: there are none.
+        name: of the task, for messages.
+        files: gets each file by the label that is shown for it.
+
+    Raises:
+        DataError: a file is not there.
+    """
+    kwargs = config.get("dataset_kwargs")
+    if folder is None or not isinstance(kwargs, Mapping) or "data_files" not in kwargs:
+        return dict(config)
+    made = _absolute(kwargs["data_files"], folder, name, files)
+    return {**config, "dataset_kwargs": {**kwargs, "data_files": made}}
+
+
+def _absolute(value: Any, folder: Path, name: str, files: dict[str, Path]) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _absolute(v, folder, name, files) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_absolute(v, folder, name, files) for v in value]
+    if "://" in value:
+        return value
+    path = folder / value
+    found = sorted(folder.glob(value)) if "*" in value else [path]
+    if not found or not all(p.is_file() for p in found):
+        raise DataError(
+            f"task {name!r}: data file {value!r} does not exist in {str(folder)!r}; "
+            f"data_files are relative to the folder of the task's YAML (in overrides: of the suite)"
+        )
+    files.update({str(value) if len(found) == 1 else p.name: p for p in found})
+    return str(path)
+
+
+def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """`change` over `base`; mappings are merged, and a None inside one removes its key."""
+    merged = dict(base)
+    for key, value in change.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            inner = merge(merged[key], value)
+            merged[key] = {k: v for k, v in inner.items() if v is not None}
+        else:
+            merged[key] = value
+    return merged
+
+
+_LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+_DEFAULT_LIMIT = 256
+_NEUTRAL = {"num_beams": 1, "num_return_sequences": 1, "top_k": 0, "repetition_penalty": 1.0}
+"""Options that change nothing at this value."""
+
+
+def generation(options: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """Request fields for lm-eval's generation_kwargs.
+
+    Raises BenchmarkError for an option no engine has.
+    """
+    known = {"until", "do_sample", "temperature", "top_p", *_LIMITS}
+    for key in options.keys() - known:
+        if key not in _NEUTRAL or options[key] not in (None, _NEUTRAL[key]):
+            raise BenchmarkError(
+                f"task {task!r} sets generation_kwargs.{key} to {options[key]!r}; expected only "
+                f"{', '.join(sorted(known))}; remove it with "
+                f"overrides: {{{task}: {{generation_kwargs: {{{key}: null}}}}}}"
+            )
+    until = options.get("until") or []
+    stops = [until] if isinstance(until, str) else until
+    limits = [options[key] for key in _LIMITS if options.get(key) is not None]
+    return {
+        "max_tokens": int(limits[0]) if limits else _DEFAULT_LIMIT,
+        "temperature": _temperature(options),
+        "top_p": float(options.get("top_p") or 1.0),
+        "stop": tuple(str(s) for s in stops if s),
+    }
+
+
+def _temperature(options: Mapping[str, Any]) -> float:
+    sample, temperature = options.get("do_sample"), options.get("temperature")
+    if sample is False:
+        return 0.0
+    if temperature is None:
+        return 1.0 if sample else 0.0
+    return float(temperature)
+
+
+# --- what tasks' own code uses --------------------------------------------------------------------
+
+_SEED = 0
+
+
+@contextmanager
+def langdetect_seeded() -> Iterator[None]:
+    """Seed langdetect where it is in use, and put its seed back."""
+    module = sys.modules.get("langdetect")
+    if module is None:
+        yield
+        return
+    factory = module.DetectorFactory
+    before = factory.seed
+    factory.seed = _SEED
+    try:
+        yield
+    finally:
+        factory.seed = before
+
+
+def compile_templates_once() -> None:
+    """Let lm-eval's Jinja environment remember the templates it has compiled.
+
+    They hold no state, so what they render stays the same.
+    """
+    from lm_eval.utils import env
+
+    if not hasattr(env.from_string, "cache_info"):
+        env.from_string = lru_cache(maxsize=4096)(env.from_string)
+
+
+def use_nltk(folder: str) -> None:
+    """Look for NLTK's data in `folder` first, so that nothing is downloaded."""
+    try:
+        import nltk  # type: ignore[import-untyped]
+    except ImportError:  # only the tasks that need it bring it
+        return
+    if folder not in nltk.data.path:
+        nltk.data.path.insert(0, folder)
+
+
+# --- what identifies a task: for the manifest, the run id and the comparability guard -------------
+
+_NOT_IDENTITY = ("metadata", "dataset_kwargs", "dataset_path", "dataset_name", "task_alias", "tag")
+"""Config entries that are described on their own, or decide nothing."""
+
+
+def digest(items: Iterable[Any]) -> str:
+    """Hex sha256 over items in order, each as canonical JSON."""
+    found = hashlib.sha256()
+    for item in items:
+        text = json.dumps(canonical(item), sort_keys=True, ensure_ascii=False)
+        found.update(text.encode("utf-8", "surrogatepass") + b"\n")
+    return found.hexdigest()
+
+
+def canonical(value: Any) -> Json:
+    """`value` as JSON that is equal on every machine."""
+    if isinstance(value, Mapping):
+        return {str(k): canonical(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(v) for v in value]
+    if callable(value):
+        return _function(value)
+    return scores.jsonable(value)
+
+
+def _function(value: Any) -> Json:
+    if isinstance(value, partial):
+        return {"function": _function(value.func), "with": canonical([value.args, value.keywords])}
+    name = getattr(value, "__qualname__", type(value).__qualname__)
+    try:
+        source = inspect.getsource(value)
+    except (OSError, TypeError):
+        return {"function": name}
+    return {"function": name, "sha256": hashlib.sha256(source.encode()).hexdigest()}
+
+
+def describe_task(loaded: LoadedTask) -> dict[str, Json]:
+    """Version, data, shots, stops, filters and metrics of one task."""
+    task = loaded.task
+    config = task.config
+    shots = int(config.num_fewshot or 0)
+    kwargs, source = config.dataset_kwargs or {}, loaded.source
+    fields = {k: v for k, v in vars(config).items() if k not in _NOT_IDENTITY and v is not None}
+    return {
+        "version": canonical(task.VERSION),
+        "output_type": task.OUTPUT_TYPE,
+        "dataset": {
+            "path": config.dataset_path if source is None else source.path,
+            "name": config.dataset_name if source is None else source.config,
+            "revision": kwargs.get("revision") if source is None else source.revision,
+            "remarks": [] if source is None else list(source.remarks),
+            "files": {label: _sha256(path) for label, path in sorted(loaded.files.items())},
+        },
+        "documents": len(loaded.docs),
+        "documents_sha256": digest(loaded.docs),
+        "shots": shots,
+        "shots_sha256": digest(_pool(task)) if shots else None,
+        "repeats": config.repeats,
+        "generation": _generation(task, loaded.name),
+        "filters": scores.filters(task),
+        "metrics": [scores.display(m, f) for m, f in scores.declared(task)],
+        "config_sha256": digest([{k: _plain(v) for k, v in fields.items()}]),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses of lm-eval (FewshotConfig) as mappings."""
+    return vars(value) if hasattr(value, "__dataclass_fields__") else value
+
+
+def _pool(task: Any) -> list[Any]:
+    sampler = getattr(task, "sampler", None)
+    return list(sampler.df) if sampler is not None else []
+
+
+def _generation(task: Any, name: str) -> Json:
+    if task.OUTPUT_TYPE != "generate_until":
+        return None
+    return canonical(generation(task.config.generation_kwargs or {}, name))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe_group(group: Any) -> dict[str, Json]:
+    """Version, members and aggregation of one group."""
+    wanted = [
+        {"metric": a.metric, "filters": a.filter_list, "weight_by_size": a.weight_by_size}
+        for a in group.aggregate_metric_list or ()
+    ]
+    tasks = [t.task_name for t in group.get_all_tasks()]
+    return {"version": group.version, "tasks": tasks, "aggregate": wanted}

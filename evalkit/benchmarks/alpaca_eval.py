@@ -18,7 +18,15 @@ alpaca_eval's rules that are kept:
 - An answer equal to the reference is a draw and not judged (`PairwiseAnnotator._preprocess`).
 - A pair without a judgment leaves the win rate, and its answer's length still counts.
 - The length-controlled win rate is its `length_controlled_v1`, in canonical row order, for both
-  versions; `_alpaca_extra.py` has its data, departures, and the length-capped variant.
+  versions.  Its constants are public data: the baseline's games (`df_gamed.csv` of the hub data set
+  tatsu-lab/alpaca_eval, with the instructions' difficulties), one row a game, and the canonical
+  order of instructions that `index` refers to:
+
+      preference,index,std_delta_len,instruction_difficulty,not_gamed_baseline,model
+      0.8048,0,-1.0693,-2e-10,False,gpt4_1106_preview_verbose
+
+  Both versions use the same games, of gpt4_1106_preview: upstream's version 1 leaderboard does too
+  (its zephyr-7b-beta row is met to 0.03 points with them).
 
 Departures:
 - Decoding is greedy by default, with up to 2048 new tokens; upstream has a configuration for
@@ -28,18 +36,26 @@ Departures:
   read through its log-probabilities or asked with evalkit's own prompts it is not, and only
   compares models within one suite.  What the original judge does otherwise than upstream is
   said in its own file.
+- Length control (`alpaca_eval/metrics/glm_winrate.py`): a row's difficulty is found by its
+  instruction; upstream goes by the row's position, which gives wrong difficulties when rows are
+  missing or in another order.  The standard error is a bootstrap that refits the model; upstream
+  prints the spread of the predictions.  `length_capped_win_rate` is not upstream's: see
+  `stats.length_controlled`.  Where the hub's file is not at hand, a stand-in is used if there is
+  one, and the method says so.
 """
 
 from __future__ import annotations
 
+import csv
+import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, cast
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from evalkit import data
-from evalkit.benchmarks._alpaca_extra import extra_estimates
-from evalkit.benchmarks._alpaca_scores import METRICS, TASK, sample_id, scores
+from evalkit import catalogue, data
 from evalkit.benchmarks._judged import judged, no_judge, sampling_seed, worst
 from evalkit.core import (
     Estimate,
@@ -52,17 +68,47 @@ from evalkit.core import (
     Record,
     Request,
     Sample,
+    Score,
 )
-from evalkit.core.protocols import BenchmarkContext, PairwiseJudge, RatingJudge
+from evalkit.core.protocols import BenchmarkContext, DataPlaces, PairwiseJudge
 from evalkit.core.specs import BenchmarkSpec
-from evalkit.errors import RequestFailed
+from evalkit.errors import DataError, RequestFailed
+from evalkit.stats import Games, LengthControlled, Pair, length_controlled
 
-__all__ = ["AlpacaEval", "AlpacaEvalSpec"]
+__all__ = [
+    "AlpacaEval",
+    "AlpacaEvalSpec",
+    "constants",
+    "estimates",
+    "preference",
+    "sample_id",
+    "scores",
+]
 
 RULES = 1
 """Raised whenever the same answers and judgments would get other scores."""
-REFERENCES = {1: "reference_text_davinci_003", 2: "reference_gpt4_turbo"}
-EVALUATORS = {1: "alpaca_eval_gpt4", 2: "weighted_alpaca_eval_gpt4_turbo"}
+TASK = "alpaca_eval"
+METRICS = (
+    Metric("win_rate", "percent", scale=100.0, primary=True),
+    Metric("discrete_win_rate", "percent", scale=100.0),
+    Metric("avg_length", "characters", whole=True),
+)
+"""The means over samples; `estimates` makes the figures that are none."""
+EDITIONS = catalogue.BENCHMARKS[TASK].editions
+INSTRUCTIONS = "alpaca_eval/instructions"
+IN_ORDER = (
+    INSTRUCTIONS,
+    "alpaca_eval/reference_gpt4_turbo",
+    "alpaca_eval/reference_text_davinci_003",
+)
+"""Data sets with the 805 instructions in canonical order."""
+GAMES = "alpaca_eval/lc/df_gamed"
+STAND_IN = "alpaca_eval/lc/df_gamed_surrogate"
+CAPPED: Mapping[str, float | None] = {
+    "length_controlled_win_rate": None,
+    "length_capped_win_rate": 0.99,
+}
+"""Quantile at which lengths are capped, by metric."""
 
 
 class AlpacaEvalSpec(BenchmarkSpec):
@@ -101,11 +147,15 @@ class AlpacaEval:
     def judge_options(spec: BenchmarkSpec) -> Mapping[str, Json]:
         """The evaluator configuration to ask with."""
         assert isinstance(spec, AlpacaEvalSpec)
-        return {"evaluator": spec.evaluator or EVALUATORS[spec.version]}
+        return {"evaluator": spec.evaluator or EDITIONS[str(spec.version)].evaluator}
 
     def data_needs(self) -> Sequence[str]:
         """The reference outputs, unless the suite has its own."""
-        return () if self._spec.data is not None else (f"{TASK}/{REFERENCES[self._spec.version]}",)
+        return () if self._spec.data is not None else (f"{TASK}/{self._reference}",)
+
+    @property
+    def _reference(self) -> str:
+        return EDITIONS[str(self._spec.version)].reference
 
     def load(self) -> None:
         """Read the reference outputs.  Raises DataError."""
@@ -139,30 +189,54 @@ class AlpacaEval:
 
     def flow(self, sample: Sample, model: str) -> Flow[Outcome]:
         """Ask the model, then the judge.  Raises BenchmarkError where no judge was given."""
-        judge = _pairwise(self._context.judge, self.name)
-        asked = self._conversation(sample)
+        judge = self._context.judge
+        if not isinstance(judge, PairwiseJudge):
+            raise no_judge(self.name, "pairwise")
+        spec, (reference,) = self._spec, sample.reference
+        system = () if spec.system is None else (Message("system", spec.system),)
+        prompt = (*system, Message("user", sample.turns[0]))
+        seed = sampling_seed(self._context.seed, TASK, sample.id) if spec.temperature > 0 else None
+        request = Request(
+            engine=model,
+            kind="generate",
+            prompt=prompt,
+            max_tokens=spec.max_tokens,
+            temperature=spec.temperature,
+            seed=seed,
+        )
         try:
-            (completion,) = yield [self._request(sample, model, asked)]
+            (completion,) = yield [request]
         except RequestFailed as failure:
-            return Outcome(failure.status, asked, reference=sample.reference, error=str(failure))
+            return Outcome(failure.status, prompt, reference=sample.reference, error=str(failure))
         answer = completion.text.strip()
-        judgment = yield from _judgment(judge, sample, answer)
+        if answer == reference:
+            judgment = Judgment(judge.name, judge.protocol, "ok", 0.5)
+        else:
+            compared = judge.compare(sample.turns[0], answer, reference)
+            judgment = yield from judged(compared, judge)
         status, error = worst([judgment])
         return Outcome(
             status=status,
-            conversation=(*asked, Message("assistant", answer)),
+            conversation=(*prompt, Message("assistant", answer)),
             answers=(answer,),
             reference=sample.reference,
-            scores=scores(answer, _preference(judgment)),
+            scores=scores(answer, judgment.value if judgment.status == "ok" else None),
             judgments=(judgment,),
             truncated=completion.truncated,
             error=error,
         )
 
     def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
-        """Draws, length-controlled and length-capped win rate; see `_alpaca_extra.py`."""
-        own = self._spec.data is not None
-        return extra_estimates(records, self._context.places, level, own_data=own)
+        """Draws, length-controlled and length-capped win rate; nothing without records.
+
+        The constants are downloaded where need be, but not for data of the suite's own.
+        """
+        if not records:
+            return ()
+        own, places = self._spec.data is not None, self._context.places
+        if own and places.downloads is not None:
+            places = DataPlaces((*places.mirrors, places.downloads))
+        return estimates(records, constants(places), level, own_data=own)
 
     def describe(self) -> Mapping[str, Json]:
         """Edition, data, decoding and judge."""
@@ -185,7 +259,7 @@ class AlpacaEval:
         """Requests to one model: 805 for the public data; for own data known once it is read."""
         if self._dataset is not None:
             return len(self._dataset.records)
-        return 805 if self._spec.data is None else None
+        return catalogue.BENCHMARKS[TASK].requests if self._spec.data is None else None
 
     def _loaded(self) -> data.Dataset:
         self.load()
@@ -193,42 +267,211 @@ class AlpacaEval:
         return self._dataset
 
     def _read(self) -> data.Dataset:
-        name = REFERENCES[self._spec.version]
         if self._spec.data is None:
-            return data.records(f"{TASK}/{name}", self._context.places)
-        root, names = self._context.root, [f"{name}.jsonl{end}" for end in ("", ".gz")]
+            return data.records(f"{TASK}/{self._reference}", self._context.places)
+        root, names = self._context.root, [f"{self._reference}.jsonl{end}" for end in ("", ".gz")]
         what = f"AlpacaEval ({self._spec.entry})"
         return data.read_jsonl(data.locate(self._spec.data, root, names, what=what))
 
-    def _conversation(self, sample: Sample) -> tuple[Message, ...]:
-        system = self._spec.system
-        head = () if system is None else (Message("system", system),)
-        return (*head, Message("user", sample.turns[0]))
 
-    def _request(self, sample: Sample, model: str, asked: tuple[Message, ...]) -> Request:
-        sampled = self._spec.temperature > 0
-        return Request(
-            engine=model,
-            kind="generate",
-            prompt=asked,
-            max_tokens=self._spec.max_tokens,
-            temperature=self._spec.temperature,
-            seed=sampling_seed(self._context.seed, TASK, sample.id) if sampled else None,
-        )
+# --- scores of one answer, which recorded annotations share ---------------------------------------
 
 
-def _pairwise(judge: PairwiseJudge | RatingJudge | None, name: str) -> PairwiseJudge:
-    if judge is None or not hasattr(judge, "compare"):
-        raise no_judge(name, "pairwise")
-    return cast("PairwiseJudge", judge)
+def sample_id(index: int) -> str:
+    """Of the instruction at this position of the canonical order (or of own data)."""
+    return f"{index:04d}"
 
 
-def _judgment(judge: PairwiseJudge, sample: Sample, answer: str) -> Flow[Judgment]:
-    reference = sample.reference[0]
-    if answer == reference:
-        return Judgment(judge.name, judge.protocol, "ok", 0.5)
-    return (yield from judged(judge.compare(sample.turns[0], answer, reference), judge))
+def preference(raw: Json) -> float | None:
+    """alpaca_eval's `preference` of one annotation, for the answer, 0 to 1.
+
+    Upstream's: 1 the reference is better, 2 the answer is, weighted between the two; 1.5 a draw,
+    0 too in old annotations; null not judged.  Numbers may be written as text.  Null, an absent
+    preference, text that is no number, and numbers that are neither 0 nor from 1 to 2 are None, a
+    missing judgment, as in `alpaca_eval.metrics.helpers.describe_head2head`.
+    """
+    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+        return None
+    try:
+        value = float(raw)
+    except (ValueError, OverflowError):
+        return None
+    if value == 0:
+        return 0.5
+    return value - 1 if math.isfinite(value) and 1 <= value <= 2 else None
 
 
-def _preference(judgment: Judgment) -> float | None:
-    return judgment.value if judgment.status == "ok" else None
+def scores(answer: str, preferred: float | None) -> tuple[Score, ...]:
+    """Of one answer: preference for it (0 to 1), the same as win, loss or draw, its length.
+
+    Without a preference only the length: a pair that was not judged leaves the win rates.
+    A discrete win counts 1, a preference of exactly one half counts half.
+    """
+    length = Score("avg_length", float(len(answer)))
+    if preferred is None:
+        return (length,)
+    discrete = 0.5 if preferred == 0.5 else float(preferred > 0.5)
+    return (Score("win_rate", preferred), Score("discrete_win_rate", discrete), length)
+
+
+# --- figures that are no means over samples, from records alone -----------------------------------
+
+
+@dataclass(frozen=True)
+class _Constants:
+    """What the length-controlled win rate needs besides the records."""
+
+    order: Mapping[str, int]
+    """Canonical position of each instruction."""
+    games: Games
+    note: str
+    """Where the games came from, if that must be known."""
+
+
+def estimates(
+    records: Sequence[Record], known: _Constants | str, level: float, *, own_data: bool = False
+) -> list[Estimate]:
+    """Draws, length-controlled and length-capped win rate of one model.
+
+    Of a record are read: the first user message (the instruction), the first answer and
+    reference, and the score `win_rate`.  Equal records give equal figures.
+
+    Args:
+        records: one model's of one entry, at least one, in any order.
+        known: the constants, or why there are none.
+        level: confidence level of the intervals, 0 to 1.
+        own_data: the instructions may be others than AlpacaEval's 805; if none is among them,
+            the length-controlled figures do not apply and are left out.
+
+    Returns:
+        What cannot be computed has the point None, and its method says why.
+    """
+    values = [v for r in records if (v := _won(r)) is not None]
+    draws = Estimate(
+        model=records[0].model,
+        benchmark=records[0].benchmark,
+        task=TASK,
+        metric="draws",
+        category=None,
+        point=float(values.count(0.5)) if values else None,
+        standard_error=None,
+        low=None,
+        high=None,
+        level=level,
+        n=len(values),
+        n_clusters=len(values),
+        n_missing=len(records) - len(values),
+        unit="raw",
+        method="count of preferences of exactly one half",
+    )
+    if isinstance(known, str):
+        none = LengthControlled(None, None, None, None, 0, 0, f"not computed: {known}")
+        rows = [] if own_data else [_row(draws, name, none, len(records)) for name in CAPPED]
+        return [draws, *rows]
+    pairs, unknown = _pairs(records, known.order)
+    if own_data and not pairs:
+        return [draws]
+    note = known.note + (f"; {unknown} with other instructions left out" if unknown else "")
+    found = [draws]
+    for name, cap in CAPPED.items():
+        result = length_controlled(pairs, known.games, level, cap_quantile=cap)
+        found.append(_row(draws, name, result, len(records), note))
+    return found
+
+
+def _row(
+    draws: Estimate, name: str, result: LengthControlled, n_records: int, note: str = ""
+) -> Estimate:
+    def percent(share: float | None) -> float | None:
+        return None if share is None else 100 * share
+
+    return replace(
+        draws,
+        metric=name,
+        point=percent(result.point),
+        standard_error=percent(result.standard_error),
+        low=percent(result.low),
+        high=percent(result.high),
+        n=result.n,
+        n_clusters=result.n_clusters,
+        n_missing=n_records - result.n,
+        unit="percent",
+        method=result.method + note,
+    )
+
+
+def constants(places: DataPlaces) -> _Constants | str:
+    """The constants, or why there are none.
+
+    The hub's file first, be it downloaded now; the stand-in only where that is not to be had.
+    A file that is there but damaged is a reason, nothing is taken in its place.
+    """
+    try:
+        name = next((n for n in IN_ORDER if _path(n, places) is not None), INSTRUCTIONS)
+        dataset = data.records(name, places)
+        data.require(dataset, {"instruction": str})
+        order = {row["instruction"]: index for index, row in enumerate(dataset.records)}
+        for name, note in ((GAMES, ""), (STAND_IN, "; baseline games: stand-in for df_gamed")):
+            path = _path(name, places)
+            if path is not None:
+                return _Constants(order, _read_games(path), note)
+    except DataError as error:
+        return str(error)
+    return f"neither {GAMES!r} nor a stand-in is on this machine or can be fetched from here"
+
+
+def _path(name: str, places: DataPlaces) -> Path | None:
+    """Of the file, fetched if need be; None: not to be had.  Raises DataError: damaged."""
+    found = data.local(data.entry(name), places)
+    if found is not None:
+        return found.path
+    if data.missing([name], places):
+        return None
+    try:
+        return data.resolve(name, places).path
+    except DataError:
+        return None
+
+
+def _won(record: Record) -> float | None:
+    if record.outcome.status == "excluded":
+        return None
+    return next((s.value for s in record.outcome.scores if s.metric == "win_rate"), None)
+
+
+def _pairs(records: Sequence[Record], order: Mapping[str, int]) -> tuple[list[Pair], int]:
+    """Those with an answer to one of AlpacaEval's instructions; how many have another."""
+    pairs, unknown = [], 0
+    for record in records:
+        outcome = record.outcome
+        asked = next((m.content for m in outcome.conversation if m.role == "user"), "")
+        if not outcome.answers or not outcome.reference or outcome.status == "excluded":
+            continue
+        if asked not in order:
+            unknown += 1
+            continue
+        answer, reference = outcome.answers[0], outcome.reference[0]
+        pairs.append(Pair(order[asked], len(answer), len(reference), _won(record)))
+    return pairs, unknown
+
+
+def _read_games(path: Path) -> Games:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    numbers = ("preference", "std_delta_len", "instruction_difficulty")
+    try:
+        found = [(int(row["index"]), [float(row[name]) for name in numbers]) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: not the baseline's games ({type(error).__name__}: {error}); expected columns "
+            f"preference, index, std_delta_len, instruction_difficulty; fetch the file again"
+        ) from error
+    difficulty: dict[int, float] = {}
+    for index, (_, _, value) in found:
+        difficulty.setdefault(index, value)
+    return Games(
+        preference=tuple(values[0] for _, values in found),
+        instruction=tuple(index for index, _ in found),
+        std_delta_len=tuple(values[1] for _, values in found),
+        difficulty=difficulty,
+    )

@@ -1,12 +1,12 @@
-"""Any lm-eval task, group or tag, asked through flows.
+"""Any lm-eval task, group or tag, as flows.
 
 Source: EleutherAI/lm-evaluation-harness 0.4.13 (MIT), from the installed package.  Tasks,
 prompts, few-shot sampling, filters, `process_results`, aggregations and groups are lm-eval's;
-evalkit replaces its model classes and its evaluator loop, and `simple_evaluate` with `EngineLM`
-(`_lm_eval_lm.py`) on the same engine is the oracle of the tests.
+evalkit replaces its model classes and its evaluator loop, and `simple_evaluate` on the same engine
+is the oracle of the tests.
 
 One sample is one document, and documents about one passage (DROP, MuSR) are one unit of
-resampling; a flow asks all of its document's requests together:
+resampling; a flow sends all of its document's requests together:
 
     {"question": "...", "choices": ["...", "..."], "answer": 0}      one document
     Request(loglikelihood, prompt="...", continuation=" choice")     one per choice
@@ -23,7 +23,7 @@ Departures from upstream:
 - The global random generators are seeded for each task, not once (`_lm_eval_tasks.py`).
 - A document whose request failed or whose answer the task cannot score is missing, not wrong.
 - Group standard errors are stratified by task (`_lm_eval_scores.py`).
-- Generation options are those of the hf backend (`_lm_eval_requests.py`).
+- Generation options are those of the hf backend (`_lm_eval_tasks.py`).
 - Tasks that run model-written code or need images are refused.
 
 The log-probabilities of choices stand in `Outcome.answers` rounded to four decimals; scores are
@@ -32,27 +32,31 @@ computed from the full numbers.
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from random import Random
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from evalkit import data
 from evalkit.benchmarks import _lm_eval_scores as scoring
-from evalkit.benchmarks._lm_eval_describe import describe_group, describe_task
-from evalkit.benchmarks._lm_eval_prompts import Prompts
-from evalkit.benchmarks._lm_eval_requests import (
-    generation,
-    messages_of,
-    requests_of,
-    response,
-)
-from evalkit.benchmarks._lm_eval_tasks import Loaded, LoadedTask, Selection, load, needs, seeded
-from evalkit.benchmarks._lm_eval_tools import (
+from evalkit.benchmarks._lm_eval_tasks import (
+    Loaded,
+    LoadedTask,
+    Selection,
     compile_templates_once,
+    describe_group,
+    describe_task,
+    generation,
     langdetect_seeded,
+    load,
+    needs,
+    seeded,
     use_nltk,
 )
 from evalkit.core import (
@@ -72,7 +76,15 @@ from evalkit.core.protocols import Average, BenchmarkContext
 from evalkit.core.specs import BenchmarkSpec
 from evalkit.errors import BenchmarkError, RequestFailed
 
-__all__ = ["LmEval", "LmEvalSpec"]
+__all__ = [
+    "LmEval",
+    "LmEvalSpec",
+    "chat_prompt",
+    "draw",
+    "requests_of",
+    "response",
+    "seed_of",
+]
 
 
 class LmEvalSpec(BenchmarkSpec):
@@ -124,7 +136,7 @@ class LmEval:
         self._spec = spec
         self._context = context
         self._loaded: Loaded | None = None
-        self._prompts: dict[str, Prompts] = {}
+        self._prompts: dict[str, _Prompts] = {}
         self._metrics: dict[str, tuple[Metric, ...]] = {}
 
     @staticmethod
@@ -155,7 +167,7 @@ class LmEval:
         for name, item in loaded.tasks.items():
             if item.task.OUTPUT_TYPE == "generate_until":
                 generation(item.task.config.generation_kwargs or {}, name)
-            self._prompts[name] = Prompts(item, spec)
+            self._prompts[name] = _Prompts(item, spec)
             self._metrics[name] = scoring.metrics(item.task)
         self._loaded = loaded
 
@@ -215,7 +227,7 @@ class LmEval:
             for i in instances
         ]
         requests = [request for group in asked for request in group]
-        prompt = messages_of(requests)
+        prompt = _messages_of(requests)
         try:
             completions = yield requests
         except RequestFailed as failure:
@@ -380,3 +392,242 @@ def _label(request: Request, *, varied: bool) -> str:
     context = request.prompt
     text = context if isinstance(context, str) else context[-1].content
     return f"{text.splitlines()[-1] if text else ''} {label}"
+
+
+# --- prompts --------------------------------------------------------------------------------------
+
+
+class _Prompts:
+    """A task's instances, built in document order because few-shot sampling has a state."""
+
+    def __init__(self, item: LoadedTask, spec: LmEvalSpec) -> None:
+        self._item = item
+        self._spec = spec
+        self._built: list[list[Any]] = []
+        if spec.fewshot_draw == "2023" and (item.task.config.num_fewshot or 0) > 0:
+            _draw_as_2023(item, spec.fewshot_seed)
+
+    def instances(self, index: int) -> list[Any]:
+        """Fresh lm-eval Instances of document `index`, without responses."""
+        while len(self._built) <= index:
+            self._built.append(self._build(len(self._built)))
+        return [
+            replace(i, doc=copy.deepcopy(i.doc), resps=[], filtered_resps={})
+            for i in self._built[index]
+        ]
+
+    def count(self) -> int:
+        """Requests for all documents, without building their prompts."""
+        task, docs = self._item.task, self._item.docs
+        repeats = task.config.repeats or 1
+        if task.OUTPUT_TYPE != "multiple_choice":
+            return len(docs) * repeats
+        twice = 2 if "acc_mutual_info" in task.aggregation() else 1
+        return sum(len(task.doc_to_choice(doc)) for doc in docs) * repeats * twice
+
+    def _build(self, index: int) -> list[Any]:
+        """As `Task.build_all_requests` does for one document."""
+        task, spec, doc = self._item.task, self._spec, self._item.docs[index]
+        if isinstance(task.sampler, _Drawn):
+            task.sampler.document = index
+        template = chat_prompt if spec.apply_chat_template else None
+        context = task.fewshot_context(
+            doc,
+            num_fewshot=task.config.num_fewshot or 0,
+            system_instruction=spec.system_instruction,
+            apply_chat_template=spec.apply_chat_template,
+            fewshot_as_multiturn=spec.fewshot_as_multiturn,
+            chat_template=template,
+            gen_prefix=task.doc_to_prefix(doc),
+        )
+        made = task.construct_requests(
+            doc=doc,
+            ctx=context,
+            metadata=(self._item.name, index, task.config.repeats),
+            apply_chat_template=spec.apply_chat_template,
+            chat_template=template,
+        )
+        found = made if isinstance(made, list) else [made]
+        return sorted(found, key=lambda instance: instance.idx)
+
+
+# Worked examples as the harness of 2023 drew them.  Source: EleutherAI/lm-evaluation-harness at
+# b281b0921b636bc36ad05c0b0b0763bd6dd43463, the commit the Open LLM Leaderboard of 2023 ran:
+# `lm_eval/evaluator.py` seeds one generator a task (with 42), shuffles the task's documents with
+# it, and then, document by document in that shuffled order, draws the examples from the same
+# generator (`lm_eval/base.py`, `fewshot_context`).  Tasks whose examples come from where the
+# documents come from draw one more and leave the document itself out.  lm-eval today draws in
+# document order from a generator seeded with 1234.  Tasks that take the first examples of their
+# dev split (MMLU) draw nothing, then as now.
+
+
+class _Drawn:
+    """Stands in for a task's sampler: the examples of every document are drawn already."""
+
+    def __init__(self, examples: Sequence[Sequence[Any]]) -> None:
+        self._examples = examples
+        self.document = 0
+        """Index of the document whose prompt is built next."""
+
+    def sample(self, n: int, eval_doc: Any = None, df: Any = None) -> Sequence[Any]:
+        """The document's examples; what lm-eval calls."""
+        del eval_doc, df
+        return self._examples[self.document][:n]
+
+
+def draw(
+    documents: Sequence[Any], pool: Sequence[Any], n: int, seed: int, *, apart: bool
+) -> list[list[Any]]:
+    """The `n` examples of each document, in document order.
+
+    Args:
+        documents: the task's, in the data set's order.
+        pool: those examples are drawn from.
+        n: examples a document.
+        seed: of the generator; 42 on the leaderboard.
+        apart: `pool` is another split than `documents`.
+    """
+    random = Random(seed)  # noqa: S311 - nothing secret
+    order = list(range(len(documents)))
+    random.shuffle(order)
+    drawn: list[list[Any]] = [[] for _ in documents]
+    for index in order:
+        if apart:
+            drawn[index] = random.sample(pool, n)
+        else:
+            found = random.sample(pool, n + 1)
+            drawn[index] = [one for one in found if one != documents[index]][:n]
+    return drawn
+
+
+def _draw_as_2023(item: LoadedTask, seed: int) -> None:
+    """Replace the sampler of a task that draws at random."""
+    from lm_eval.api.samplers import ContextSampler
+
+    task = item.task
+    if type(task.sampler) is not ContextSampler:
+        return
+    pool = list(task.fewshot_docs())
+    shots = int(task.config.num_fewshot or 0)
+    apart = bool(task.has_training_docs()) and task.config.fewshot_split in (
+        None,
+        task.config.training_split,
+    )
+    task.sampler = _Drawn(draw(item.docs, pool, shots, seed, apart=apart))
+
+
+# --- instances become requests, completions become lm-eval's responses ----------------------------
+
+
+class _ChatPrompt(str):
+    """A conversation that travels through lm-eval as the string it expects."""
+
+    messages: tuple[Message, ...]
+
+    def __new__(cls, messages: tuple[Message, ...]) -> _ChatPrompt:
+        made = super().__new__(cls, json.dumps([[m.role, m.content] for m in messages]))
+        made.messages = messages
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _ChatPrompt:
+        return self
+
+    def __reduce__(self) -> tuple[type[_ChatPrompt], tuple[tuple[Message, ...]]]:
+        return (_ChatPrompt, (self.messages,))
+
+
+def chat_prompt(
+    chat_history: Iterable[Mapping[str, Any]],
+    add_generation_prompt: bool = True,
+) -> _ChatPrompt:
+    """What lm-eval calls to render a conversation.
+
+    A conversation that ends with an assistant turn is continued by every engine, which is what
+    lm-eval means by `add_generation_prompt=False`.  Raises BenchmarkError where the two disagree.
+    """
+    messages = tuple(Message(m["role"], m["content"]) for m in chat_history)
+    if add_generation_prompt == (messages[-1].role == "assistant"):
+        raise BenchmarkError(
+            f"lm-eval asks to {'open' if add_generation_prompt else 'continue'} an answer after "
+            f"a turn of {messages[-1].role!r}; expected the other"
+        )
+    return _ChatPrompt(messages)
+
+
+def seed_of(seed: int, task: str, doc: int, trial: int) -> int:
+    """A sampling seed (31 bits) that differs between documents and trials."""
+    text = f"{seed}/{task}/{doc}/{trial}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def requests_of(instance: Any, engine: str, seed: int, *, chat: bool) -> list[Request]:
+    """The requests of one lm-eval Instance, one per repeat.
+
+    Only generation is requested anew for each repeat; a log-likelihood is the same every time.
+    Raises BenchmarkError for options no engine has, and for a prompt as text where `chat`.
+    """
+    args, kind = instance.args, instance.request_type
+    if kind == "loglikelihood_rolling":
+        requests = [Request(engine, "rolling", str(args[0]))]
+    elif kind == "loglikelihood":
+        prompt = _prompt(args[0], instance, chat=chat)
+        requests = [Request(engine, "loglikelihood", prompt, continuation=str(args[1]))]
+    else:
+        prompt = _prompt(args[0], instance, chat=chat)
+        fields = generation(args[1], str(instance.task_name))
+        return [
+            Request(
+                engine,
+                "generate",
+                prompt,
+                **fields,
+                seed=_seed(fields["temperature"], seed, instance, trial),
+                trial=trial,
+            )
+            for trial in range(instance.repeats or 1)
+        ]
+    return requests * (instance.repeats or 1)
+
+
+def _seed(temperature: float, seed: int, instance: Any, trial: int) -> int | None:
+    if temperature == 0:
+        return None
+    return seed_of(seed, str(instance.task_name), int(instance.doc_id), trial)
+
+
+def _prompt(context: Any, instance: Any, *, chat: bool) -> str | tuple[Message, ...]:
+    if isinstance(context, _ChatPrompt):
+        return context.messages
+    if chat and context:
+        raise BenchmarkError(
+            f"task {instance.task_name!r} builds its prompt as text and cannot be used with "
+            f"apply_chat_template; set apply_chat_template: false for it"
+        )
+    return str(context)
+
+
+def response(instance: Any, completion: Completion) -> Any:
+    """What lm-eval's LM methods return for one instance.
+
+    Raises BenchmarkError where the engine answered without a log-probability.
+    """
+    if instance.request_type == "generate_until":
+        return completion.text
+    if completion.logprob is None:
+        raise BenchmarkError(
+            f"the engine gave no log-probability for task {instance.task_name!r}; "
+            f"use an engine that scores text (vllm, transformers)"
+        )
+    if instance.request_type == "loglikelihood_rolling":
+        return completion.logprob
+    return (completion.logprob, bool(completion.is_greedy))
+
+
+def _messages_of(requests: Sequence[Request]) -> tuple[Message, ...]:
+    """The prompts of a document for a record: each distinct one once."""
+    seen: dict[tuple[Message, ...], None] = {}
+    for request in requests:
+        prompt = request.prompt
+        if prompt:
+            seen[(Message("user", prompt),) if isinstance(prompt, str) else prompt] = None
+    return tuple(message for prompt in seen for message in prompt)

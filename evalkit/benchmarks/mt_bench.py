@@ -13,13 +13,15 @@ FastChat's rules that are kept:
 - The second question is asked after the model's own first answer, and the second rating sees
   the whole conversation.
 - Math, reasoning and coding are judged with reference answers, where the data has them.
-- The score pools the ratings of both turns (it is not the mean of the turns' means), and
-  ratings that could not be read leave it; here they are counted too.
+- A turn's score is the mean of that turn's ratings; the score pools the ratings of both turns (it
+  is not the mean of the turns' means); ratings that could not be read (-1) leave it, and are
+  counted here (`show_result.py`).
 - Pairs (`gen_judgment.py --mode`): every answer against that of a baseline
   (`pairwise-baseline`), or of each other model (`pairwise-all`), in both orders; verdicts that
   differ are a tie, and a pair without verdict in either order leaves the rates
-  (`show_result.py`).  FastChat's baseline is gpt-3.5-turbo unless told; its answers are no
-  public data set of ours, so the suite names them.
+  (`show_result.py`).  Win and loss rates are the shares of all a model's pairs that it wins and
+  loses; the adjusted win rate counts ties half.  FastChat's baseline is gpt-3.5-turbo unless
+  told; its answers are no public data set of ours, so the suite names them.
 
 Departures:
 - Sampled turns are seeded by suite seed, question and turn; FastChat calls
@@ -40,29 +42,13 @@ Departures:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, cast
+from pathlib import Path
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from evalkit import data
-from evalkit.benchmarks import _mt_bench_data as files
-from evalkit.benchmarks._judged import (
-    MatchJudge,
-    judged,
-    load_judge,
-    no_judge,
-    sampling_seed,
-    worst,
-)
-from evalkit.benchmarks._mt_bench_scores import (
-    METRICS,
-    PARTS,
-    TASK,
-    pair_metrics,
-    pair_part,
-    pair_scores,
-)
-from evalkit.benchmarks._mt_bench_scores import scores as rating_scores
+from evalkit import catalogue, data
+from evalkit.benchmarks._judged import judged, no_judge, sampling_seed, worst
 from evalkit.core import (
     Completion,
     Estimate,
@@ -77,14 +63,32 @@ from evalkit.core import (
     Sample,
     Score,
 )
-from evalkit.core.protocols import BenchmarkContext, PairwiseJudge, RatingJudge
+from evalkit.core.protocols import BenchmarkContext, MatchJudge, RatingJudge, StoredPrompts
 from evalkit.core.specs import BenchmarkSpec
-from evalkit.errors import BenchmarkError, RequestFailed
+from evalkit.errors import BenchmarkError, DataError, RequestFailed
 
-__all__ = ["MtBench", "MtBenchSpec"]
+__all__ = [
+    "MtBench",
+    "MtBenchSpec",
+    "pair_metrics",
+    "pair_part",
+    "pair_scores",
+    "rating_scores",
+]
 
 RULES = 1
 """Raised whenever the same answers and judgments would get other scores."""
+TASK = "mt_bench"
+PARTS = ("turn_1", "turn_2")
+METRICS = (
+    Metric("score", "points", primary=True, by_category=True, parts=PARTS),
+    Metric("score_turn_1", "points"),
+    Metric("score_turn_2", "points"),
+)
+PAIR_PRIMARY = "win_rate_adjusted"
+"""Share of wins, ties counted half."""
+GUIDED = frozenset({"math", "reasoning", "coding"})
+"""Categories that are judged with reference answers."""
 TEMPERATURES = {
     "writing": 0.7,
     "roleplay": 0.7,
@@ -96,6 +100,13 @@ TEMPERATURES = {
     "humanities": 0.1,
 }
 UNKNOWN_TEMPERATURE = 0.7
+QUESTIONS = "mt_bench/question"
+REFERENCES = "mt_bench/reference_answer/gpt-4"
+_OWN_REFERENCES = ("reference_answer.jsonl", "reference_answer/gpt-4.jsonl")
+_ENDINGS = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
+
+Answers = Mapping[int, tuple[str, ...]]
+"""Two answers by question_id."""
 
 
 class MtBenchSpec(BenchmarkSpec):
@@ -117,7 +128,7 @@ class MtBenchSpec(BenchmarkSpec):
     @property
     def asks(self) -> tuple[str, ...]:
         """Models of the suite that every sample is asked of, whosever answers are judged."""
-        return tuple(name for name in self.baseline if not files.is_file(name))
+        return tuple(name for name in self.baseline if not _is_file(name))
 
     @model_validator(mode="after")
     def _consistent(self) -> MtBenchSpec:
@@ -147,7 +158,7 @@ class MtBench:
         self._samples: tuple[Sample, ...] = ()
         self._recorded: dict[str, data.Dataset] = {}
         """Answers of the baselines that are files."""
-        self._answers: dict[str, files.Answers] = {}
+        self._answers: dict[str, Answers] = {}
 
     @staticmethod
     def judge_options(spec: MtBenchSpec) -> Mapping[str, Json]:
@@ -156,9 +167,9 @@ class MtBench:
 
     def data_needs(self) -> Sequence[str]:
         """Questions and references, unless the suite has its own; prompts, baselines."""
-        own = () if self._spec.data is not None else (files.QUESTIONS, files.REFERENCES)
+        own = () if self._spec.data is not None else (QUESTIONS, REFERENCES)
         judge = self._context.judge
-        prompts: Sequence[str] = getattr(judge, "data_needs", lambda: ())()
+        prompts = judge.data_needs() if isinstance(judge, StoredPrompts) else ()
         return (*own, *prompts, *filter(data.is_known, self._spec.baseline))
 
     def load(self) -> None:
@@ -170,28 +181,26 @@ class MtBench:
         """
         if self._questions is not None:
             return
-        self._check_judge()
-        load_judge(self._context.judge)
-        root, places, own = self._context.root, self._context.places, self._spec.data
-        questions, self._references = (
-            files.read_public(places)
-            if own is None
-            else files.read_own(own, root, f"MT-Bench ({self.name})")
-        )
-        self._samples = files.samples(questions, self._references)
-        for name in filter(files.is_file, self._spec.baseline):
-            self._recorded[name] = files.read_rival(name, root, places)
-            self._answers[name] = files.read_answers(self._recorded[name], "answers")
-        self._questions = questions
-
-    def _check_judge(self) -> None:
         judge = self._context.judge
+        if isinstance(judge, StoredPrompts):
+            judge.load()
         if self._spec.mode == "pairwise" and not isinstance(judge, MatchJudge | None):
             raise BenchmarkError(
-                f"{self.name}: `mode: pairwise` with judge {judge.name!r}, which is asked by "
+                f"{self.name}: `mode: pairwise` with judge {judge.name!r} and its protocol "
                 f"{judge.protocol!r}; expected `protocol: original`, since only FastChat's own "
                 f"prompts compare conversations: write it in the judge's entry"
             )
+        root, places, own = self._context.root, self._context.places, self._spec.data
+        if own is None:
+            questions = data.records(QUESTIONS, places)
+            self._references = data.records(REFERENCES, places)
+        else:
+            questions, self._references = _read_own(own, root, f"MT-Bench ({self.name})")
+        self._samples = _samples(questions, self._references)
+        for name in filter(_is_file, self._spec.baseline):
+            self._recorded[name] = data.read_jsonl(data.evidence(name, root, places).path)
+            self._answers[name] = _read_answers(self._recorded[name], "answers")
+        self._questions = questions
 
     def samples(self) -> Sequence[Sample]:
         """One per question, in file order; the id is the question's."""
@@ -205,13 +214,20 @@ class MtBench:
 
     def flow(self, sample: Sample, model: str) -> Flow[Outcome]:
         """Two turns, then a judgment of each.  Raises BenchmarkError where no judge was given."""
-        judge = _rating(self._context.judge, self.name)
+        judge = self._context.judge
+        if not isinstance(judge, RatingJudge):
+            raise no_judge(self.name, "rating")
         said, completions, failure = yield from self._talk(sample, model)
         if self._spec.baseline:
             judgments, scores = yield from self._matches(judge, sample, model, said)
         else:
             judgments = yield from _judgments(judge, sample, said)
-            scores = tuple(score for judgment in judgments for score in _scores(judgment))
+            scores = tuple(
+                score
+                for turn, judgment in enumerate(judgments, start=1)
+                if judgment.status == "ok" and judgment.value is not None
+                for score in rating_scores(turn, judgment.value)
+            )
         status, error_text = worst(judgments)
         if failure is not None:
             status, error_text = failure.status, str(failure)
@@ -258,7 +274,8 @@ class MtBench:
             for turn, (mine, part) in enumerate(zip(ours, PARTS, strict=False)):
                 name, reference = pair_part(rival, part), sample.reference[: turn + 1]
                 if turn < len(theirs):
-                    match = _matching(judge).match(mine, theirs[turn], reference, name)
+                    assert isinstance(judge, MatchJudge), "`load` refuses any other"
+                    match = judge.match(mine, theirs[turn], reference, name)
                     judgment = yield from judged(match, judge, name)
                 else:
                     judgment = _unmatched(judge, name, lack)
@@ -317,7 +334,7 @@ class MtBench:
         """Requests to one model: 160 for the public data; for own data known once it is read."""
         if self._questions is not None:
             return sum(len(sample.turns) for sample in self._samples)
-        return 160 if self._spec.data is None else None
+        return catalogue.BENCHMARKS[TASK].requests if self._spec.data is None else None
 
     @property
     def requests_per_judgment(self) -> int:
@@ -338,17 +355,6 @@ class MtBench:
         )
 
 
-def _rating(judge: PairwiseJudge | RatingJudge | None, name: str) -> RatingJudge:
-    if judge is None or not hasattr(judge, "rate"):
-        raise no_judge(name, "rating")
-    return cast("RatingJudge", judge)
-
-
-def _matching(judge: RatingJudge) -> MatchJudge:
-    assert isinstance(judge, MatchJudge), "`load` refuses any other judge of pairs"
-    return judge
-
-
 def _judgments(
     judge: RatingJudge, sample: Sample, said: Sequence[Message]
 ) -> Flow[tuple[Judgment, ...]]:
@@ -358,12 +364,6 @@ def _judgments(
         rating = judge.rate(talk, sample.reference[: turn + 1], PARTS[turn])
         judgments.append((yield from judged(rating, judge, PARTS[turn])))
     return tuple(judgments)
-
-
-def _scores(judgment: Judgment) -> tuple[Score, ...]:
-    if judgment.status != "ok" or judgment.value is None:
-        return ()
-    return rating_scores(PARTS.index(judgment.part) + 1, judgment.value)
 
 
 def _talks(said: Sequence[Message]) -> list[tuple[Message, ...]]:
@@ -376,3 +376,148 @@ def _unmatched(judge: RatingJudge, part: str, failure: RequestFailed) -> Judgmen
     return Judgment(
         judge.name, judge.protocol, failure.status, None, part, error=f"the baseline: {failure}"
     )
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _read_own(named: str, root: Path, what: str) -> tuple[data.Dataset, data.Dataset | None]:
+    """The suite's own questions and, where they are beside them, references.
+
+    Args:
+        named: folder, or its question file.
+        root: folder of the suite.
+        what: names them in messages.
+
+    Raises:
+        DataError: no questions there, or unreadable files.
+    """
+    folder = named.removesuffix("question.jsonl") or "."
+    questions = data.read_jsonl(data.locate(folder, root, ("question.jsonl",), what=what))
+    beside = [questions.path.parent / name for name in _OWN_REFERENCES]
+    found = next((path for path in beside if path.is_file()), None)
+    return questions, None if found is None else data.read_jsonl(found)
+
+
+def _is_file(baseline: str) -> bool:
+    """Whether a baseline names recorded answers; else it names a model, which has no slash."""
+    return "/" in baseline or baseline.endswith(_ENDINGS)
+
+
+def _samples(questions: data.Dataset, references: data.Dataset | None) -> tuple[Sample, ...]:
+    """One per question, with references in the categories that are judged with them.
+
+    Raises DataError with the place of a record that is not a question or an answer.
+    """
+    data.require(questions, {"question_id": int, "category": str, "turns": list})
+    _check_turns(questions)
+    answers = {} if references is None else _read_answers(references, "reference answers")
+    return tuple(_sample(record, answers) for record in questions.records)
+
+
+def _check_turns(questions: data.Dataset) -> None:
+    seen: set[int] = set()
+    for place, record in zip(questions.places, questions.records, strict=True):
+        turns, number = record["turns"], record["question_id"]
+        if len(turns) != 2 or not all(isinstance(turn, str) for turn in turns):
+            raise DataError(
+                f"{place}: 'turns' of question {number} is not two strings; MT-Bench has two "
+                f"questions a conversation: correct the record"
+            )
+        if number in seen:
+            raise DataError(
+                f"{place}: question_id {number} occurs twice; ids name the records of a run: "
+                f"give each question its own"
+            )
+        seen.add(number)
+
+
+def _read_answers(answers: data.Dataset, what: str) -> Answers:
+    """Both turns' answers of each record.  Raises DataError with the place."""
+    data.require(answers, {"question_id": int, "choices": list})
+    found: dict[int, tuple[str, ...]] = {}
+    for place, record in zip(answers.places, answers.records, strict=True):
+        try:
+            turns = record["choices"][0]["turns"]
+        except (IndexError, KeyError, TypeError):
+            turns = None
+        if not (
+            isinstance(turns, list) and len(turns) == 2 and all(isinstance(t, str) for t in turns)
+        ):
+            raise DataError(
+                f"{place}: no two {what}; expected "
+                f'"choices": [{{"index": 0, "turns": ["...", "..."]}}]: correct the record'
+            )
+        found[record["question_id"]] = tuple(turns)
+    return found
+
+
+def _sample(record: Mapping[str, Json], answers: Answers) -> Sample:
+    number, category = record["question_id"], record["category"]
+    return Sample(
+        id=str(number),
+        task=TASK,
+        turns=tuple(record["turns"]),
+        category=category,
+        cluster=str(number),
+        reference=answers.get(number, ()) if category in GUIDED else (),
+        data=record,
+    )
+
+
+# --- scores, which recorded judgments share -------------------------------------------------------
+
+
+def rating_scores(turn: int, value: float, repeat: int = 1) -> tuple[Score, ...]:
+    """Of one rating: the pooled score and its turn's.
+
+    `repeat` numbers the judgments of one answer: FastChat's averages count each of them.
+    """
+    again = f"#{repeat}" if repeat > 1 else ""
+    return (
+        Score("score", value, part=f"turn_{turn}{again}"),
+        Score(f"score_turn_{turn}", value, part=again),
+    )
+
+
+def pair_metrics() -> tuple[Metric, ...]:
+    """Of pairwise comparison: FastChat's three rates over both turns, then of each turn."""
+    rates = (("win_rate_adjusted", True), ("win_rate", True), ("loss_rate", False))
+    pooled = tuple(
+        Metric(
+            name,
+            "percent",
+            scale=100.0,
+            higher_is_better=better,
+            primary=name == PAIR_PRIMARY,
+            by_category=name == PAIR_PRIMARY,
+            parts=PARTS,
+        )
+        for name, better in rates
+    )
+    return pooled + tuple(
+        Metric(f"{name}_{part}", "percent", scale=100.0, higher_is_better=better)
+        for part in PARTS
+        for name, better in rates
+    )
+
+
+def pair_scores(rival: str, part: str, value: float) -> tuple[Score, ...]:
+    """Of one pair in both orders: `value` is 1 for a win, 0 for a loss, one half for a tie."""
+    rates = ((PAIR_PRIMARY, value), ("win_rate", value == 1), ("loss_rate", value == 0))
+    return tuple(
+        score for name, rate in rates for score in _pair_score(rival, part, name, float(rate))
+    )
+
+
+def _pair_score(rival: str, part: str, name: str, value: float) -> tuple[Score, ...]:
+    """Pooled and of the turn; against several rivals, each is a repetition of the turn."""
+    return (
+        Score(name, value, part=pair_part(rival, part)),
+        Score(f"{name}_{part}", value, part=f"#{rival}"),
+    )
+
+
+def pair_part(rival: str, part: str) -> str:
+    """Names the judgment of one turn against one rival."""
+    return f"{part}#{rival}"

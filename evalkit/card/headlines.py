@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from evalkit.benchmarks import _leaderboard as board
+from evalkit import catalogue
 from evalkit.card.figures import Block, Figure
 from evalkit.core import Json
 
@@ -17,7 +17,9 @@ WHOLE = "open_llm_leaderboard"
 """The task under which a leaderboard's average stands."""
 _LC = "length_controlled_win_rate"
 _SHOTS = re.compile(r"(\d+)[- ]shots?\b")
-_GROUPS = ("mmlu", "mmlu_pro", *board.V2)
+_V1 = {column.task: column for column in catalogue.columns(1, drop=True)}
+_V2 = tuple(column.task for column in catalogue.columns(2))
+_GROUPS = ("mmlu", "mmlu_pro", *_V2)
 """Tasks that stand for all whose names begin with theirs."""
 _MEAN_OF_TASKS = "acc (mean of tasks)"
 """MMLU as the leaderboard averaged it; lm-eval's own `acc` weighs its tasks by size."""
@@ -29,18 +31,8 @@ def tasks(block: Block) -> list[str]:
     groups = [g for g in _GROUPS if g in known]
     shown = [t for t in known if t in groups or not any(t.startswith(f"{g}_") for g in groups)]
     shown = [t for t in shown if headline(block, t) is not None]
-    ordered = [t for t in (*board.V1, *board.DROP, *_IN_V2_TABLES) if t in shown]
+    ordered = [t for t in (*_V1, *_V2) if t in shown]
     return [*ordered, *(t for t in shown if t not in ordered)]
-
-
-_IN_V2_TABLES = (
-    "leaderboard_ifeval",
-    "leaderboard_bbh",
-    "leaderboard_math",
-    "leaderboard_gpqa",
-    "leaderboard_musr",
-    "leaderboard_mmlu_pro",
-)
 
 
 def headline(block: Block, task: str) -> str | None:
@@ -58,12 +50,11 @@ def headline(block: Block, task: str) -> str | None:
 
 
 def _of_leaderboard(kind: str, task: str, names: Sequence[str]) -> str | None:
-    if task in board.V2 and "normalised" in names:
+    if task in _V2 and "normalised" in names:
         return "normalised"
     if kind == WHOLE and task == "mmlu" and _MEAN_OF_TASKS in names:
         return _MEAN_OF_TASKS
-    found = {**board.V1, **board.DROP}.get(task)
-    return None if found is None else found[1]
+    return _V1[task].metric if task in _V1 else None
 
 
 def metrics(block: Block, task: str) -> list[str]:
@@ -95,8 +86,7 @@ def shots(figure: Figure, block: Block) -> int | None:
         found = {_said(m) for name, m in members.items() if name.startswith(f"{task}_")} - {None}
         if len(found) == 1:
             return found.pop()
-    fixed = {**board.V1, **board.DROP}.get(task)
-    return fixed[0] if fixed is not None and block.kind == WHOLE else None
+    return _V1[task].shots if task in _V1 and block.kind == WHOLE else None
 
 
 def _said(about: Json) -> int | None:

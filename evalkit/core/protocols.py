@@ -41,10 +41,14 @@ __all__ = [
     "Exported",
     "Exporter",
     "JudgeContext",
+    "JudgedOften",
+    "MatchJudge",
     "Metered",
     "PairwiseJudge",
     "Planned",
     "RatingJudge",
+    "StoredPrompts",
+    "Tabled",
 ]
 
 
@@ -160,6 +164,7 @@ class CompletionCache(Protocol):
         ...
 
 
+@runtime_checkable
 class PairwiseJudge(Protocol):
     """Prefers one of two answers to one instruction."""
 
@@ -180,6 +185,7 @@ class PairwiseJudge(Protocol):
         ...
 
 
+@runtime_checkable
 class RatingJudge(Protocol):
     """Rates the last answer of a conversation from 1 to 10."""
 
@@ -200,6 +206,37 @@ class RatingJudge(Protocol):
 
     def describe(self) -> Mapping[str, Json]:
         """What decides its judgments besides its engine: protocol, prompt_sha256, settings."""
+        ...
+
+
+@runtime_checkable
+class MatchJudge(Protocol):
+    """A rating judge that can also prefer one of two conversations' last answers."""
+
+    def match(
+        self,
+        conversation: Sequence[Message],
+        other: Sequence[Message],
+        reference: Sequence[str],
+        part: str,
+    ) -> Flow[Judgment]:
+        """Both orders; `value` is the preference for `conversation`, 0 to 1.
+
+        `reference` and `part` as for `RatingJudge.rate`.  Lets `RequestFailed` through.
+        """
+        ...
+
+
+@runtime_checkable
+class StoredPrompts(Protocol):
+    """A judge whose prompts are read from files before it is used."""
+
+    def data_needs(self) -> Sequence[str]:
+        """Names of the public data sets that `load` reads."""
+        ...
+
+    def load(self) -> None:
+        """Read the prompts; idempotent.  Raises DataError, SuiteError."""
         ...
 
 
@@ -292,6 +329,25 @@ class Exporter(Protocol):
 
         Raises ExportError where nothing in them has this form.
         """
+        ...
+
+
+@runtime_checkable
+class JudgedOften(Protocol):
+    """A benchmark whose original judge needs several requests for one answer."""
+
+    @property
+    def requests_per_judgment(self) -> int:
+        """Of one answer, known before prompts are read; for plans."""
+        ...
+
+
+@runtime_checkable
+class Tabled(Protocol):
+    """A benchmark whose tasks are known without its data: where only figures are published."""
+
+    def figure_tasks(self) -> Mapping[str, Sequence[Metric]]:
+        """By task, in report order: the metrics that published figures are of."""
         ...
 
 

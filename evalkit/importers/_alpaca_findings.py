@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from evalkit import data
-from evalkit.benchmarks import _alpaca_scores as rules
+from evalkit.benchmarks import alpaca_eval as rules
 from evalkit.core import Finding, Json
 from evalkit.importers._common import few, named_rows, remark
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evalkit.benchmarks import _leaderboard as board
+from evalkit import catalogue
 from evalkit.benchmarks import _lm_eval_scores as scoring
+from evalkit.benchmarks import open_llm_leaderboard as board
 from evalkit.core import Estimate, Finding, Json, Metric
 from evalkit.core.protocols import Average
 from evalkit.importers._common import remark
@@ -19,11 +20,6 @@ from evalkit.importers._lm_eval_records import Measured
 __all__ = ["averages", "declared"]
 
 _TASK = "open_llm_leaderboard"
-_METRICS = {
-    "gsm8k": ("exact_match,strict-match", "exact_match,get-answer", "acc"),
-    "truthfulqa_mc2": ("acc",),
-}
-"""Names a task's headline metric has had, the leaderboard's first."""
 
 Figures = Mapping[str, Mapping[str, tuple[Figure, ResultFile]]]
 Settings = Mapping[str, Mapping[str, Json]]
@@ -57,12 +53,13 @@ def averages(
 def _version_1(figures: Figures, *, include_drop: bool) -> tuple[scoring.Figure, str] | None:
     parts: dict[str, list[scoring.Figure]] = {}
     used = []
-    for task, (_, metric, _) in board.v1_tasks(include_drop=include_drop).items():
+    for column in catalogue.columns(1, drop=include_drop):
+        task, metric = column.task, column.metric
         names = [n for n in figures if n.startswith("mmlu_")] if task == "mmlu" else [task]
         subjects = [n for n in names if n not in _MMLU_GROUPS]
         for name in subjects:
             known = figures.get(name, {})
-            chosen = next((m for m in _METRICS.get(task, (metric,)) if m in known), None)
+            chosen = next((m for m in (metric, *column.formerly) if m in known), None)
             if chosen is None:
                 return None
             parts[name] = [_plain(known[chosen][0], metric)]
@@ -71,7 +68,7 @@ def _version_1(figures: Figures, *, include_drop: bool) -> tuple[scoring.Figure,
     if sum(name.startswith("mmlu_") for name in parts) != _SUBJECTS:
         return None
     figure = board.average_v1(parts, include_drop=include_drop)
-    count = len(board.v1_tasks(include_drop=include_drop))
+    count = len(catalogue.columns(1, drop=include_drop))
     method = "; ".join([f"mean of {count} tasks, MMLU as the mean of its 57", *used])
     return figure, method
 
@@ -90,16 +87,18 @@ def declared(
     tasks = list(samples)
     subjects = [name for name in tasks if name.startswith("mmlu_")]
     for include_drop in (True, False):
-        wanted = board.v1_tasks(include_drop=include_drop).items()
+        wanted = catalogue.columns(1, drop=include_drop)
         there = all(
-            len(subjects) == _SUBJECTS if task == "mmlu" else metric in _means(samples, task)
-            for task, (_, metric, _) in wanted
+            len(subjects) == _SUBJECTS
+            if column.task == "mmlu"
+            else column.metric in _means(samples, column.task)
+            for column in wanted
         )
         if there and not _other_shots(settings, include_drop=include_drop):
             made = board.averages_v1(tasks, include_drop=include_drop)
             break
     families = {board.family_of(task) for task in tasks} - {None}
-    if len(families) == len(board.V2):
+    if len(families) == len(catalogue.columns(2)):
         made += board.averages_v2(tasks)
     return made + [
         Average(group, replace(metric, primary=False), tuple((t, metric.name) for t in below), True)
@@ -124,7 +123,8 @@ def _plain(figure: Figure, metric: str) -> scoring.Figure:
 def _other_shots(settings: Settings, *, include_drop: bool) -> str:
     """Which tasks were not asked with the leaderboard's shots; empty where all were."""
     other = []
-    for task, (shots, _, _) in board.v1_tasks(include_drop=include_drop).items():
+    for column in catalogue.columns(1, drop=include_drop):
+        task, shots = column.task, column.shots
         names = [n for n in settings if n.startswith("mmlu_")] if task == "mmlu" else [task]
         said = {settings.get(name, {}).get("num_fewshot") for name in names} - {None}
         if said and said != {shots}:

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalkit import data
-from evalkit.benchmarks import _alpaca_scores as rules
+from evalkit.benchmarks import alpaca_eval as rules
 from evalkit.core import Exchange, Finding, Json, Judgment, Message, Outcome, Record, Score
 from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError

@@ -24,9 +24,9 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import NormalDist
 
-from evalkit.benchmarks import _alpaca_scores as alpaca
-from evalkit.benchmarks import _leaderboard as board
-from evalkit.benchmarks import _mt_bench_scores as mt_bench
+from evalkit.benchmarks import alpaca_eval as alpaca
+from evalkit.benchmarks import mt_bench
+from evalkit.benchmarks import open_llm_leaderboard as board
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.core import Estimate
 from evalkit.core.specs import BenchmarkSpec, ModelSpec, PublishedFigure

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit import data
-from evalkit.benchmarks import _mt_bench_scores as rules
+from evalkit.benchmarks import mt_bench as rules
 from evalkit.core import Exchange, Json, Judgment, Message, Outcome, Record, Sample, Score
 from evalkit.errors import DataError
 from evalkit.importers._common import pairs_of, pick_models
@@ -185,7 +185,7 @@ def _record(
         judgments.append(judgment)
         if judgment.value is not None:
             seen[turn] = seen.get(turn, 0) + 1
-            scores += rules.scores(turn, judgment.value, repeat=seen[turn])
+            scores += rules.rating_scores(turn, judgment.value, repeat=seen[turn])
     said = tuple(
         message
         for question, answer in zip(sample.turns, answers, strict=False)

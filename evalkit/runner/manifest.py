@@ -15,7 +15,7 @@ from pathlib import Path
 
 from evalkit import store
 from evalkit.core import Json, Metric, PreparedModel, Sample
-from evalkit.core.protocols import Average, Averaged, Benchmark
+from evalkit.core.protocols import Average, Averaged, Benchmark, Tabled
 from evalkit.errors import RequestFailed
 from evalkit.importers.evidence import Evidence
 from evalkit.runner.assemble import Job
@@ -183,9 +183,8 @@ def _not_asked(benchmark: Benchmark, job: Job) -> dict[str, Json]:
 
 
 def _published_metrics(benchmark: Benchmark, job: Job) -> dict[str, tuple[Metric, ...]]:
-    known = getattr(benchmark, "figure_tasks", None)
-    if known is not None:
-        return {task: tuple(found) for task, found in known().items()}
+    if isinstance(benchmark, Tabled):
+        return {task: tuple(found) for task, found in benchmark.figure_tasks().items()}
     if benchmark.judge_kind is None:
         return {}
     task = next(s.type for s in job.suite.benchmarks if s.entry == benchmark.name)

@@ -15,7 +15,7 @@ from evalkit import models as weights
 from evalkit import plugins, store
 from evalkit.core import Completion, Json, Message, Rendered, Reply, Request
 from evalkit.core import Job as Ticketed
-from evalkit.core.protocols import Benchmark, CompletionCache, Engine
+from evalkit.core.protocols import Benchmark, CompletionCache, Engine, JudgedOften
 from evalkit.core.specs import BenchmarkSpec, JudgeSpec, Suite
 from evalkit.engines._drive import drive
 from evalkit.errors import BenchmarkError, DataError
@@ -229,7 +229,7 @@ def _requests_per_judgment(benchmark: Benchmark, style: str) -> int:
     if style == "original":
         if benchmark.original_judge is not None:
             # Its prompts may be data that is not here; one request, unless the benchmark says more.
-            return int(getattr(benchmark, "requests_per_judgment", 1))
+            return benchmark.requests_per_judgment if isinstance(benchmark, JudgedOften) else 1
         style = "text"
     protocol = plugins.find("judges", f"{benchmark.judge_kind}_{style}").cls
     judge = protocol("", "", JudgeSpec())

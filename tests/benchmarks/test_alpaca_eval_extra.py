@@ -15,9 +15,18 @@ from typing import Any
 import pytest
 
 from evalkit import compare
-from evalkit.benchmarks._alpaca_extra import Constants, constants, estimates, extra_estimates
-from evalkit.benchmarks._alpaca_scores import METRICS, TASK, preference, sample_id, scores
-from evalkit.benchmarks.alpaca_eval import AlpacaEval, AlpacaEvalSpec
+from evalkit.benchmarks.alpaca_eval import (
+    METRICS,
+    TASK,
+    AlpacaEval,
+    AlpacaEvalSpec,
+    constants,
+    estimates,
+    preference,
+    sample_id,
+    scores,
+)
+from evalkit.benchmarks.alpaca_eval import _Constants as Constants
 from evalkit.core import Estimate, Message, Outcome, Record
 from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.stats import Games
@@ -58,7 +67,7 @@ def figures_of(folder: Path, evaluator: str, model: str) -> Mapping[str, Estimat
     rows = judged_rows(folder, {"evaluator": evaluator, "model": model})
     records = [record(i, row, model) for i, row in enumerate(rows)]
     found = compare.estimates(records, {"alpaca": {TASK: METRICS}}, 0.95)
-    found += extra_estimates(records, DataPlaces((folder,)), 0.95)
+    found += estimates(records, constants(DataPlaces((folder,))), 0.95)
     return {e.metric: e for e in found}
 
 
@@ -214,7 +223,7 @@ def test_a_damaged_file_is_a_reason_and_nothing_takes_its_place(
     reason = constants(places)
     assert isinstance(reason, str)
     assert "expected sha256" in reason
-    found = named(extra_estimates(some(8), places, 0.9))
+    found = named(estimates(some(8), constants(places), 0.9))
     assert found["length_capped_win_rate"].point is None
     assert found["length_capped_win_rate"].method == f"not computed: {reason}"
 
@@ -228,7 +237,7 @@ def test_a_reference_file_has_the_order_too(public_data: Path, tmp_path: Path) -
 
 
 def test_absent_data_is_a_missing_cell_with_its_reason(tmp_path: Path) -> None:
-    found = named(extra_estimates(some(8), DataPlaces((tmp_path,)), 0.9))
+    found = named(estimates(some(8), constants(DataPlaces((tmp_path,))), 0.9))
     assert found["draws"].point == 0
     assert found["length_controlled_win_rate"].point is None
     assert found["length_controlled_win_rate"].n_missing == 8

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from evalkit.benchmarks import _leaderboard as board
+from evalkit import catalogue
 from evalkit.benchmarks import _lm_eval_scores as scoring
+from evalkit.benchmarks import open_llm_leaderboard as board
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.benchmarks.open_llm_leaderboard import OpenLlmLeaderboard, OpenLlmLeaderboardSpec
 from evalkit.compare.averages import average_comparisons, tasks_below
@@ -75,15 +76,15 @@ def test_only_outermost_groups_are_headlines() -> None:
 def test_the_leaderboards_average_is_over_its_columns() -> None:
     made = board.averages_v1(["arc_challenge", "mmlu_anatomy", "gsm8k"], include_drop=True)
     whole = next(a for a in made if a.columns)
-    assert [task for task, _ in whole.of] == list(board.v1_tasks(include_drop=True))
+    assert [task for task, _ in whole.of] == [c.task for c in catalogue.columns(1, drop=True)]
     six = next(a for a in made if a.metric.name == "average_without_drop")
-    assert [task for task, _ in six.of] == list(board.V1)
+    assert [task for task, _ in six.of] == [c.task for c in catalogue.columns(1)]
     assert tasks_below(whole, made)["mmlu_anatomy"] == "acc"
 
 
 def test_chance_levels_are_the_leaderboards() -> None:
-    made = {a.task: a for a in board.averages_v2([*board.CHOICES, "leaderboard_ifeval"])}
-    assert all(made[task].chance == 1 / c for task, c in board.CHOICES.items())
+    made = {a.task: a for a in board.averages_v2(["leaderboard_gpqa_main", "leaderboard_ifeval"])}
+    assert made["leaderboard_gpqa_main"].chance == 1 / 4
     assert made["leaderboard_ifeval"].chance is None
     assert [m for _, m in made["leaderboard_ifeval"].of] == [
         "prompt_level_strict_acc",
@@ -153,7 +154,8 @@ def write_samples(folder: Path, task: str, metric: str, chosen: str = "none") ->
 
 
 def write_board(folder: Path, subjects: int) -> None:
-    for task, (_, metric, _) in board.V1.items():
+    for column in catalogue.columns(1):
+        task, metric = column.task, column.metric
         if task == "mmlu":
             for n in range(subjects):
                 write_samples(folder, f"mmlu_subject_{n}", "acc")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evalkit.benchmarks import _leaderboard as board
+from evalkit.benchmarks import open_llm_leaderboard as board
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.core import Record
 from evalkit.stats.averages import own_averages

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from evalkit import data
-from evalkit.benchmarks._leaderboard import CHOICES
+from evalkit import catalogue, data
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
 from evalkit.core import PreparedModel
 from evalkit.core.protocols import BenchmarkContext, DataPlaces
@@ -56,7 +55,9 @@ def smollm2(repository: Path) -> PreparedModel:
 
 
 def bbh() -> dict[str, tuple[str, str, str | None, dict[str, Any]]]:
-    names = [t.removeprefix("leaderboard_bbh_") for t in CHOICES if "bbh" in t]
+    column = catalogue.BENCHMARKS["bbh"].column
+    assert column is not None
+    names = [t.removeprefix("leaderboard_bbh_") for t in column.choices]
     assert len(names) == 24
     return {
         f"leaderboard_bbh_{n}": (f"leaderboard/bbh_mc/{n}.yaml", "SaylorTwift/bbh", n, ONE)
@@ -105,4 +106,4 @@ def test_chance_levels_are_lm_evals_choices(public_data: Path) -> None:
     for name in bbh():
         text = (folder / f"{name.removeprefix('leaderboard_bbh_')}.yaml").read_text()
         config = yaml.safe_load(text.replace("!function", ""))
-        assert len(config["doc_to_choice"]) == CHOICES[name]
+        assert len(config["doc_to_choice"]) == round(1 / (catalogue.chance(name) or 1))

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from evalkit.benchmarks import _lm_eval_scores as scoring
-from evalkit.benchmarks._lm_eval_lm import engine_lm
 from evalkit.benchmarks._lm_eval_tasks import quiet
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
 from evalkit.core import Completion, Outcome, PreparedModel, Record, Reply, Request
@@ -22,6 +21,7 @@ from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.engines._drive import drive
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.errors import RequestFailed
+from tests.benchmarks.lm_eval_oracle import engine_lm
 
 MODEL = PreparedModel("m", "candidate", None, "f" * 64, None, "none")
 TASKS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.benchmarks._lm_eval_tools import compile_templates_once
+from evalkit.benchmarks._lm_eval_tasks import compile_templates_once
 
 TEMPLATE = "{% if n %}{{ n }}{% else %}none{% endif %}: {{ text|regex_replace('a', 'b') }}\n"
 

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from evalkit import plugins
 from evalkit.benchmarks import _lm_eval_scores as scoring
-from evalkit.benchmarks._lm_eval_config import merge
-from evalkit.benchmarks._lm_eval_requests import chat_prompt, generation, seed_of
-from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
+from evalkit.benchmarks._lm_eval_tasks import generation, merge
+from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec, chat_prompt, seed_of
 from evalkit.core import Completion, Outcome, Sample
 from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.errors import BenchmarkError, DataError, SuiteError

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.benchmarks._mt_bench_scores import GUIDED
-from evalkit.benchmarks.mt_bench import TEMPERATURES, MtBench, MtBenchSpec
+from evalkit.benchmarks.mt_bench import GUIDED, TEMPERATURES, MtBench, MtBenchSpec
 from evalkit.core import Completion, Flow, Json, Judgment, Message, Outcome, Reply, Request
 from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.data import require_available

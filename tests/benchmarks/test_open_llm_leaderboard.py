@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 
 from evalkit import plugins
-from evalkit.benchmarks._leaderboard import average_v1, average_v2
 from evalkit.benchmarks._lm_eval_scores import Figure
-from evalkit.benchmarks.open_llm_leaderboard import OpenLlmLeaderboard, OpenLlmLeaderboardSpec
+from evalkit.benchmarks.open_llm_leaderboard import (
+    OpenLlmLeaderboard,
+    OpenLlmLeaderboardSpec,
+    average_v1,
+    average_v2,
+)
 from evalkit.core.protocols import BenchmarkContext, DataPlaces
 
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.benchmarks._mt_bench_scores import GUIDED
-from evalkit.benchmarks.mt_bench import TEMPERATURES
+from evalkit.benchmarks.mt_bench import GUIDED, TEMPERATURES
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

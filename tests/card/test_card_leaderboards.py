@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from evalkit import card
-from evalkit.benchmarks import _leaderboard as board
+from evalkit import card, catalogue
 from evalkit.card import hub
 from evalkit.core import Estimate, Json, Run
 from tests.support.runs import Plan, build_run
 
+METRIC = {c.task: c.metric for c in catalogue.columns(1)}
 V1 = {"arc_challenge": 25, "hellaswag": 10, "truthfulqa_mc2": 0, "winogrande": 5, "gsm8k": 5}
 
 
@@ -50,7 +50,7 @@ def made(run: Run) -> card.Card:
 
 
 def test_version_1_has_its_columns_in_order_with_shots_and_mmlu_as_it_averaged_it() -> None:
-    figures = [figure(t, board.V1[t][1], 10.0 + n) for n, t in enumerate(V1)]
+    figures = [figure(t, METRIC[t], 10.0 + n) for n, t in enumerate(V1)]
     figures += [
         figure("mmlu_anatomy", "acc", 1.0),
         figure("mmlu", "acc", 61.0),
@@ -80,7 +80,7 @@ def test_version_1_has_its_columns_in_order_with_shots_and_mmlu_as_it_averaged_i
 
 
 def test_an_average_that_no_model_has_makes_no_column_and_no_error_is_zero() -> None:
-    figures = [figure("gsm8k", board.V1["gsm8k"][1], 0.0, 0.0)]
+    figures = [figure("gsm8k", METRIC["gsm8k"], 0.0, 0.0)]
     undefined = replace(figure("open_llm_leaderboard", "average", 0.0, None), point=None)
     written = made(a_run(1, [*figures, undefined], {"gsm8k": {"shots": 5}}))
     table = written.part("academic")
@@ -91,7 +91,8 @@ def test_an_average_that_no_model_has_makes_no_column_and_no_error_is_zero() -> 
 
 
 def test_version_2_shows_families_not_their_parts() -> None:
-    figures = [figure(family, "normalised", 10.0 + n, None) for n, family in enumerate(board.V2)]
+    families = [c.task for c in catalogue.columns(2)]
+    figures = [figure(f, "normalised", 10.0 + n, None) for n, f in enumerate(families)]
     figures += [
         figure("leaderboard_bbh_navigate", "normalised", 1.0),
         figure("leaderboard_math_hard", "exact_match", 2.0),

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from evalkit.benchmarks import _leaderboard as board
+from evalkit import catalogue
+from evalkit.benchmarks import open_llm_leaderboard as board
 from evalkit.core import Json, Metric, Outcome, Record, Run, Score
 from evalkit.core.protocols import Average
 
@@ -77,8 +78,9 @@ def _outcome(rng: random.Random, task: str, rate: float, luck: float) -> Outcome
 def _metric(task: str) -> str:
     family = board.family_of(task)
     if family is not None:
-        return board.V2[family][0]
-    return board.v1_tasks(include_drop=True)["mmlu" if task in SUBJECTS else task][1]
+        return next(c.metric for c in catalogue.columns(2) if c.task == family)
+    wanted = "mmlu" if task in SUBJECTS else task
+    return next(c.metric for c in catalogue.columns(1, drop=True) if c.task == wanted)
 
 
 def _manifest(version: int, sizes: Mapping[str, int], models: list[str]) -> dict[str, Json]:

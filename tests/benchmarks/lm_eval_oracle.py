@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from evalkit.benchmarks._lm_eval_requests import chat_prompt, requests_of, response
+from evalkit.benchmarks.lm_eval import chat_prompt, requests_of, response
 from evalkit.core import Completion, Request
 from evalkit.core.protocols import Engine
 from evalkit.errors import BenchmarkError, RequestFailed
