@@ -168,7 +168,7 @@ class MtBench:
     def data_needs(self) -> Sequence[str]:
         """Questions and references, unless the suite has its own; prompts, baselines."""
         own = () if self._spec.data is not None else (QUESTIONS, REFERENCES)
-        judge = self._context.judge
+        judge: object = self._context.judge
         prompts = judge.data_needs() if isinstance(judge, StoredPrompts) else ()
         return (*own, *prompts, *filter(data.is_known, self._spec.baseline))
 
@@ -182,8 +182,9 @@ class MtBench:
         if self._questions is not None:
             return
         judge = self._context.judge
-        if isinstance(judge, StoredPrompts):
-            judge.load()
+        prompts: object = judge
+        if isinstance(prompts, StoredPrompts):
+            prompts.load()
         if self._spec.mode == "pairwise" and not isinstance(judge, MatchJudge | None):
             raise BenchmarkError(
                 f"{self.name}: `mode: pairwise` with judge {judge.name!r} and its protocol "
