@@ -1,25 +1,41 @@
-"""From a file or a mapping to a Suite, or to everything that is wrong with it."""
+"""Where suites come from: a file, a bundled name, two models, a stored run, a template."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from evalkit.core.specs import BenchmarkSpec, ModelSpec, Suite
+from evalkit.core import Json
+from evalkit.core.specs import BenchmarkSpec, LocalJudgeSpec, ModelSpec, Suite
 from evalkit.errors import Problem, SuiteError
-from evalkit.suite import crosschecks, files, overrides, reading, validation
+from evalkit.suite import checks, reading
+from evalkit.suite.reading import FieldPath, Source, choices_hint
+from evalkit.suite.validation import Resolver, Types, validate, without_struck
 
-__all__ = ["CheckResult", "Names", "check", "check_mapping", "checked", "load", "load_mapping"]
+__all__ = [
+    "CheckResult",
+    "Names",
+    "Template",
+    "bundled",
+    "check",
+    "find_workspace",
+    "load",
+    "load_mapping",
+    "load_stored",
+    "load_template",
+    "locate",
+    "preset",
+]
 
 Names: TypeAlias = Callable[
-    [Mapping[str, ModelSpec], Sequence[BenchmarkSpec | None]],
-    Iterable[tuple[reading.FieldPath, str]],
+    [Mapping[str, ModelSpec], Sequence[BenchmarkSpec | None]], Iterable[tuple[FieldPath, str]]
 ]
 """Looks for names that only rooms above this one know (metrics, rows of leaderboards): from the
 models that are right by themselves and the benchmarks (None: one that is not) to what is wrong,
-each with the path of its field.  `importers.names.unknown_names` is one."""
+each with the path of its field."""
 
 
 @dataclass(frozen=True)
@@ -31,68 +47,249 @@ class CheckResult:
 
 
 def check(
-    path: Path,
-    changes: Sequence[str],
-    resolve: validation.Resolver,
-    names: Names | None = None,
+    path: Path, changes: Sequence[str], resolve: Resolver, names: Names | None = None
 ) -> CheckResult:
     """Read and check a suite file.
 
     Args:
-        path: the YAML file.
+        path: The YAML file.
         changes: `a.b=c` overrides, in order; values are typed as in YAML.
-        resolve: knows the types of engines, benchmarks and judges (`evalkit.plugins`).
-        names: knows further names; None: those are left to the run.
+        resolve: Knows the types of engines, benchmarks and judges (`evalkit.plugins`).
+        names: Knows further names; None: those are left to the run.
 
     Raises:
         SuiteError: with every problem at once.
     """
-    return checked(reading.read(path), changes, resolve, path.parent, names)
-
-
-def check_mapping(
-    mapping: Mapping[str, Any], origin: str, changes: Sequence[str], resolve: validation.Resolver
-) -> CheckResult:
-    """As `check`, for values from elsewhere; `origin` stands for the file in messages."""
-    return checked(reading.from_mapping(mapping, origin), changes, resolve, Path())
+    source = reading.read(path)
+    reading.apply_overrides(source, changes)
+    return _checked(source, resolve, path.parent, names)
 
 
 def load(
-    path: Path,
-    changes: Sequence[str],
-    resolve: validation.Resolver,
-    names: Names | None = None,
+    path: Path, changes: Sequence[str], resolve: Resolver, names: Names | None = None
 ) -> Suite:
     """The suite of `check`, without its warnings.  Raises SuiteError."""
     return check(path, changes, resolve, names).suite
 
 
 def load_mapping(
-    mapping: Mapping[str, Any], origin: str, changes: Sequence[str], resolve: validation.Resolver
+    mapping: Mapping[str, Any], origin: str, changes: Sequence[str], resolve: Resolver
 ) -> Suite:
-    """The suite of `check_mapping`, without its warnings.  Raises SuiteError."""
-    return check_mapping(mapping, origin, changes, resolve).suite
+    """As `load`, for values from elsewhere; `origin` stands for the file in messages."""
+    source = reading.from_mapping(mapping, origin)
+    reading.apply_overrides(source, changes)
+    return _checked(source, resolve, Path()).suite
 
 
-def checked(
-    source: reading.Source,
-    changes: Sequence[str],
-    resolve: validation.Resolver,
-    root: Path,
-    names: Names | None = None,
+def load_stored(mapping: Mapping[str, Any], origin: str, resolve: Resolver) -> Suite:
+    """The suite of a stored run.  Struck values are read; its files need not be there any more.
+
+    Raises:
+        SuiteError: it cannot be read (a module of the suite's author that is not installed).
+    """
+    source = reading.from_mapping(mapping, origin)
+    without_struck(source, stored=True)
+    suite = validate(source, Types(resolve)).suite
+    if suite is None:
+        raise SuiteError(source.problems)
+    return suite
+
+
+def _checked(
+    source: Source, resolve: Resolver, root: Path, names: Names | None = None
 ) -> CheckResult:
     """As `check`, for what has been read; relative paths start at `root`.  Raises SuiteError."""
-    types = validation.Types(resolve)
-    overrides.apply(source, changes)
-    parts = validation.validate(source, types)
-    crosschecks.name_entries(parts)
-    crosschecks.check(source, parts, types)
-    files.check(source, parts, types, root)
+    types = Types(resolve)
+    reading.refuse_secrets(source)
+    without_struck(source, stored=False)
+    parts = validate(source, types)
+    for path, message in checks.problems(source, parts, types, root):
+        source.report(path, message)
     if names is not None:
         models = {name: m for name, m in parts.models.items() if m is not None}
-        for field, message in names(models, parts.benchmarks):
-            source.report(field, message)
-    if source.problems:
+        for path, message in names(models, parts.benchmarks):
+            source.report(path, message)
+    if source.problems or parts.suite is None:
         raise SuiteError(source.problems)
-    suite = validation.assemble(source, parts)
-    return CheckResult(suite, crosschecks.warnings(source, parts, types, root))
+    found = [Problem(source.where(p), m) for p, m in checks.warnings(parts, types, root)]
+    return CheckResult(parts.suite, tuple(found))
+
+
+# Places
+
+
+def bundled() -> dict[str, Path]:
+    """Suites that come with evalkit, by name: in a wheel, or beside a source checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "bundled", package.parent / "suites"):
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {}
+
+
+def locate(name_or_path: str) -> Path:
+    """A suite's file, given as a path or by the name of a bundled suite.
+
+    Raises:
+        SuiteError: neither is there.
+    """
+    path, known = Path(name_or_path), bundled()
+    try:
+        is_file, exists = path.is_file(), path.exists()
+    except (OSError, ValueError):
+        is_file = exists = False
+    if not is_file and name_or_path in known:
+        return known[name_or_path]
+    if exists:
+        return path
+    hint = choices_hint(name_or_path, list(known))
+    raise SuiteError(f"no suite {name_or_path!r}: no such file, nor a bundled suite{hint}")
+
+
+def find_workspace(suite: str | None = None) -> Path:
+    """The folder that `.evalkit` and `reports` belong to.
+
+    The nearest folder above the suite's file that has `.evalkit`, else the current one.  A suite
+    named without a path (a bundled one), and None, belong to where the command runs: its own
+    file may lie in an installation.
+    """
+    start = Path(suite).resolve() if suite is not None and Path(suite).exists() else Path.cwd()
+    for folder in (start, *start.parents):
+        if (folder / ".evalkit").is_dir():
+            return folder
+    return Path.cwd()
+
+
+# The suite behind `evalkit run --base B --adapter A`
+
+
+def preset(base: str, adapter: str) -> dict[str, Json]:
+    """The chat benchmarks with the base as baseline: a mapping, to be validated like any other.
+
+    Models are named after the last part of `base` and `adapter`.
+    """
+    baseline, candidate = _name(base), _name(adapter)
+    if candidate == baseline:
+        candidate = f"{candidate}-adapted"
+    return {
+        "name": candidate,
+        "models": {
+            candidate: {"role": "candidate", "base": base, "adapter": adapter},
+            baseline: {"role": "baseline", "path": base},
+        },
+        "engine": {"type": "vllm"},
+        "judges": {"gpt-4": {"type": "openai", "model": "gpt-4-0613", "max_cost_usd": 40}},
+        "benchmarks": [
+            {"type": "alpaca_eval", "version": 1, "judge": "gpt-4"},
+            {"type": "mt_bench", "judge": "gpt-4"},
+            {"type": "open_llm_leaderboard", "version": 1},
+        ],
+    }
+
+
+def _name(reference: str) -> str:
+    last = re.split(r"[/\\]", reference.rstrip("/\\"))[-1].removesuffix(".gguf")
+    return re.sub(r"[^\w.+=@-]+", "-", last).strip("-.")[:100] or "model"
+
+
+# Templates
+
+
+@dataclass(frozen=True)
+class Template:
+    """A checked suite and which of its models is filled in, for one checkpoint each time."""
+
+    suite: Suite
+    candidate: str
+    """Name of the model in the suite."""
+    adapter: bool
+    """Its weights are an adapter; its base is the suite's."""
+
+    def filled(self, name: str, weights: str) -> Suite:
+        """The suite of one checkpoint: the candidate is called `name` and loaded from `weights`.
+
+        Raises SuiteError where another model of the suite has that name.
+        """
+        if name != self.candidate and name in self.suite.models:
+            raise SuiteError(
+                f"models: {name!r} is what the checkpoint would be called; rename that model"
+            )
+        models = dict(self.suite.models)
+        update = {"adapter" if self.adapter else "path": weights}
+        models[self.candidate] = models[self.candidate].model_copy(update=update)
+        renamed = {name if known == self.candidate else known: m for known, m in models.items()}
+        return self.suite.model_copy(update={"models": renamed})
+
+
+def load_template(
+    path: Path,
+    changes: Sequence[str],
+    resolve: Resolver,
+    weights: str,
+    candidate: str | None = None,
+) -> Template:
+    """The suite of a file, as `load` reads it, with the candidate's weights left open.
+
+    What the file gives as the candidate's `path` (or `adapter`, where it has a `base`) need not
+    be there.
+
+    Args:
+        path: The YAML file.
+        changes: `a.b=c` overrides.
+        resolve: Knows the types of engines, benchmarks and judges.
+        weights: Stands for the weights while the suite is checked: a folder, relative to the
+            suite, that exists.
+        candidate: Which model; None: the suite's only candidate.
+
+    Raises:
+        SuiteError: everything wrong with the suite, or no such candidate, or one that the suite
+            uses for more than its own score.
+    """
+    source = reading.read(path)
+    reading.apply_overrides(source, changes)
+    models = source.tree.get("models")
+    models = models if isinstance(models, dict) else {}
+    found = [
+        name
+        for name, spec in models.items()
+        if isinstance(spec, dict) and spec.get("role", "candidate") == "candidate"
+    ]
+    if candidate is not None and candidate not in found:
+        raise SuiteError(f"{path}: no candidate {candidate!r}{choices_hint(candidate, found)}")
+    if candidate is None and len(found) > 1:
+        raise SuiteError(
+            f"{path}: {len(found)} candidates ({', '.join(found)}); say with --candidate which "
+            f"one the checkpoints are of"
+        )
+    name = candidate or next(iter(found), "")
+    spec = models.get(name, {})
+    adapter = spec.get("base") is not None or spec.get("adapter") is not None
+    spec["adapter" if adapter else "path"] = weights
+    spec.pop("adapter_revision" if adapter else "revision", None)
+    suite = _checked(source, resolve, path.parent).suite  # refused where there is no candidate
+    _check_alone(suite, name, path)
+    return Template(suite, name, adapter)
+
+
+def _check_alone(suite: Suite, name: str, path: Path) -> None:
+    """Refuse a candidate that is also judge or opponent, or whose answers are recorded.
+
+    A judge or an opponent that changed with every checkpoint would leave nothing to compare, and
+    a checkpoint that is yet to come has no recorded answers.
+    """
+    if (suite.models[name].engine or suite.engine).type == "recorded":
+        raise SuiteError(
+            f"{path}: the answers of {name!r} are recorded, and a new checkpoint has none; give it "
+            f"an engine that answers"
+        )
+    also = [
+        f"judge {judge!r}"
+        for judge, spec in suite.judges.items()
+        if isinstance(spec, LocalJudgeSpec) and spec.model == name
+    ]
+    also += [f"baseline of benchmark {b.entry!r}" for b in suite.benchmarks if name in b.asks]
+    if also:
+        raise SuiteError(
+            f"{path}: {name!r} is also {also[0]}, which would change with every checkpoint; name a "
+            f"model that stays"
+        )

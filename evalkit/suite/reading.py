@@ -1,13 +1,17 @@
-"""YAML text to plain values, each with its place in the file.
+"""A YAML file, or a mapping, to plain values that know their lines; and `--set a.b=c` on top.
 
-The text is composed into nodes and read here, rather than loaded: nodes know their lines,
-every repeated key can be named (a loader stops at the first), only YAML's own tags are
-obeyed, and aliases are counted as they unfold, so that a few nested ones cannot fill memory.
+The text is composed into ruamel's nodes and read from them rather than loaded: nodes carry their
+positions, every repeated key can be named (a loader stops at the first), only YAML's own tags
+are accepted, and aliases are counted as they unfold, so that a few nested ones cannot fill
+memory.  Also here, because messages quote values: how a value appears in a message, and how keys
+and passwords are kept out of it.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,19 +22,22 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from evalkit.core import Json
-from evalkit.errors import Problem, SuiteError
+from evalkit.errors import Problem, SuiteError, did_you_mean
 
 __all__ = [
     "Blank",
     "FieldPath",
     "Place",
     "Source",
-    "compose",
-    "dotted",
+    "apply_overrides",
+    "choices_hint",
     "from_mapping",
     "from_text",
+    "looks_secret",
+    "names_secret",
     "read",
-    "scalar_or_tree",
+    "refuse_secrets",
+    "shown",
 ]
 
 FieldPath: TypeAlias = tuple[str | int, ...]
@@ -38,12 +45,10 @@ FieldPath: TypeAlias = tuple[str | int, ...]
 _MAX_BYTES = 1 << 20
 _MAX_VALUES = 20_000
 _MAX_DEPTH = 40
-_CORE = "tag:yaml.org,2002:"
-_SCALARS = frozenset(_CORE + name for name in ("str", "int", "float", "bool", "null", "timestamp"))
 
 
 class Blank(str):
-    """Stands where something unusable stood, so that it is reported once and never shown."""
+    """Replaces a value that is unusable, so that it is reported once and never shown."""
 
     __slots__ = ()
 
@@ -66,7 +71,7 @@ class Source:
     tree: dict[str, Json] = field(default_factory=dict)
     places: dict[FieldPath, Place] = field(default_factory=dict)
     found: list[tuple[int, Problem]] = field(default_factory=list)
-    """Problems so far, each with its place's order."""
+    """Problems so far, each with the order of its place."""
 
     @property
     def problems(self) -> list[Problem]:
@@ -74,27 +79,96 @@ class Source:
         return list(dict.fromkeys(p for _, p in sorted(self.found, key=lambda pair: pair[0])))
 
     def place(self, path: FieldPath) -> Place:
-        """That of the nearest enclosing value that has one."""
-        known = (path[:n] for n in range(len(path), -1, -1))
-        return next((self.places[p] for p in known if p in self.places), Place(self.origin, 0))
+        """Where `path` was written, else the nearest value around it."""
+        around = (path[:n] for n in range(len(path), -1, -1))
+        return next((self.places[p] for p in around if p in self.places), Place(self.origin, 0))
 
-    def where(self, path: FieldPath) -> str:
+    def where(self, path: FieldPath, place: Place | None = None) -> str:
         """`file:line: field.path`."""
-        return _where(self.place(path), path)
+        at = (place or self.place(path)).shown
+        return f"{at}: {_dotted(path)}" if path else at
 
     def report(self, path: FieldPath, message: str, place: Place | None = None) -> None:
-        """Note one thing that is wrong; `place`: elsewhere than where `path` was written."""
-        at = place or self.place(path)
-        self.found.append((at.order, Problem(_where(at, path), message)))
+        """Note one problem; `place`: elsewhere than where `path` was written."""
+        problem = Problem(self.where(path, place), message)
+        self.found.append(((place or self.place(path)).order, problem))
 
 
-def _where(place: Place, path: FieldPath) -> str:
-    return f"{place.shown}: {dotted(path)}" if path else place.shown
-
-
-def dotted(path: FieldPath) -> str:
+def _dotted(path: FieldPath) -> str:
     """A field path as `--set` takes it; unprintable names are escaped."""
     return ".".join(p if isinstance(p, str) and p.isprintable() else repr(p) for p in path)
+
+
+# Values in messages
+
+
+_SECRET_NAME = re.compile(
+    r"(^|[_\-.])(api[_-]?key|access[_-]?key|secret(s|[_-]?key)?|passw(or)?d|authorization"
+    r"|(hf|api|auth|access|bearer)[_-]?token|credentials?)$"
+    r"|^(token|bearer|key)$",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(
+    r"\b(sk-(?=[\w-]*\d)[\w-]{16,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_\w{8,}|xox[a-z]-\w+|AKIA[A-Z0-9]{12,})"
+    r"|\bbearer\s+\S{8,}"
+    r"|://[^/@\s]*:[^/@\s]+@",
+    re.IGNORECASE,
+)
+
+
+def names_secret(key: str) -> bool:
+    """Whether a field of this name would hold a secret (`api_key`, not `api_key_env`)."""
+    return _SECRET_NAME.search(key) is not None
+
+
+def looks_secret(value: Json) -> bool:
+    """Whether a text looks like an API key, a bearer token or a URL with a password."""
+    return isinstance(value, str) and _SECRET_VALUE.search(value) is not None
+
+
+def shown(value: Json) -> str:
+    """A value for a message: quoted, shortened, never a secret."""
+    if isinstance(value, dict | list | tuple):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    if looks_secret(value):
+        return "a value that looks like a key (not shown)"
+    text = repr(value) if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:76]}...{text[-1]}"
+
+
+def choices_hint(wrong: Json, choices: Sequence[str]) -> str:
+    """`; did you mean 'x'? expected one of 'x', 'y'` (a guess only where one is near)."""
+    unique = list(dict.fromkeys(choices))
+    guess = did_you_mean(str(wrong), unique, cutoff=0.5) or ";"
+    one_of = "one of " if len(unique) > 1 else ""
+    return (
+        f"{guess} expected {one_of}{', '.join(map(repr, unique))}" if unique else "; there are none"
+    )
+
+
+_NO_KEYS = (
+    "looks like an API key or password (not shown); a suite is shared, so set it in the "
+    "environment and name the variable with `api_key_env`"
+)
+
+
+def refuse_secrets(source: Source, value: Json = None, path: FieldPath = ()) -> None:
+    """Report keys and passwords and blank them, so that nothing later prints one."""
+    value = value if path else source.tree
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in list(items):
+        named = isinstance(key, str) and names_secret(key) and isinstance(item, str)
+        if looks_secret(key):
+            source.report(path, f"a name in it {_NO_KEYS}")
+            del value[key]
+        elif named or looks_secret(item):
+            source.report((*path, key), _NO_KEYS)
+            value[key] = Blank()
+        elif isinstance(item, dict | list):
+            refuse_secrets(source, item, (*path, key))
+
+
+# Reading
 
 
 def read(path: Path) -> Source:
@@ -123,14 +197,10 @@ def read(path: Path) -> Source:
     return from_text(text, origin)
 
 
-def _refused(where: str, message: str) -> SuiteError:
-    return SuiteError([Problem(where, message)])
-
-
 def from_text(text: str, origin: str) -> Source:
-    """As `read`, for text that is already here."""
+    """As `read`, for the text of a file."""
     source = Source(origin)
-    node = compose(text, origin)
+    node = _compose(text, origin)
     if node is None:
         raise _refused(
             origin,
@@ -145,24 +215,19 @@ def from_text(text: str, origin: str) -> Source:
 
 
 def from_mapping(mapping: Mapping[str, Any], origin: str) -> Source:
-    """A suite given as Python values; everything that YAML could not say is a problem."""
-    source = Source(origin, places={(): Place(origin, 0)})
-    tree = _Plain(source).value(mapping, ())
-    source.tree = tree if isinstance(tree, dict) else {}
-    return source
+    """A suite given as values that JSON can hold.  Raises SuiteError for any other value."""
+    try:
+        tree = json.loads(json.dumps(dict(mapping), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _refused(origin, f"not plain values, as JSON has them: {error}") from None
+    return Source(origin, tree)
 
 
-def scalar_or_tree(text: str) -> Json:
-    """The value after `--set a.b=`, typed as YAML types it.  Raises SuiteError."""
-    source = Source("value")
-    node = compose(text, "value")
-    value = None if node is None else _Reader(source).value(node, ())
-    if source.problems:
-        raise SuiteError(source.problems)
-    return value
+def _refused(where: str, message: str) -> SuiteError:
+    return SuiteError([Problem(where, message)])
 
 
-def compose(text: str, origin: str) -> Node | None:
+def _compose(text: str, origin: str) -> Node | None:
     """The document's root node; None for an empty document.  Raises SuiteError."""
     try:
         node: Node | None = YAML(typ="safe", pure=True).compose(text)
@@ -200,8 +265,11 @@ def _syntax(error: MarkedYAMLError) -> str:
 
 
 def _line(node: Node) -> int:
-    mark = node.start_mark
-    return 1 if mark is None else int(mark.line) + 1
+    return 1 if node.start_mark is None else int(node.start_mark.line) + 1
+
+
+_CORE = "tag:yaml.org,2002:"
+_SCALARS = frozenset(_CORE + name for name in ("str", "int", "float", "bool", "null", "timestamp"))
 
 
 class _Reader:
@@ -215,18 +283,21 @@ class _Reader:
     def value(self, node: Node, path: FieldPath) -> Json:
         self.left -= 1
         if self.left < 0 or len(path) > _MAX_DEPTH:
-            message = (
+            raise _refused(
+                self._place(node).shown,
                 f"more than {_MAX_VALUES} values or {_MAX_DEPTH} levels once aliases unfold; "
-                f"write the suite out"
+                f"write the suite out",
             )
-            raise _refused(self._place(node).shown, message)
-        if isinstance(node, ScalarNode):
-            return self._scalar(node, path)
-        if str(node.tag) not in (_CORE + "map", _CORE + "seq"):
-            return self._bad_tag(node, path)
-        if isinstance(node, MappingNode):
+        if isinstance(node, MappingNode) and node.tag == _CORE + "map":
             return self.mapping(node, path)
-        return [self._item(child, (*path, n)) for n, child in enumerate(node.value)]
+        if isinstance(node, SequenceNode) and node.tag == _CORE + "seq":
+            places = {(*path, n): self._place(child) for n, child in enumerate(node.value)}
+            self.source.places.update(places)
+            return [self.value(child, (*path, n)) for n, child in enumerate(node.value)]
+        if isinstance(node, ScalarNode) and node.tag in _SCALARS:
+            return self._scalar(node, path)
+        tag = str(node.tag).replace(_CORE, "!!")
+        return self._refuse(node, path, f"the tag {tag!r} is not allowed here; write a plain value")
 
     def mapping(self, node: MappingNode, path: FieldPath) -> dict[str, Json]:
         found: dict[str, Json] = {}
@@ -234,112 +305,139 @@ class _Reader:
         merged: list[Node] = []
         for key_node, value_node in node.value:
             if key_node.tag == _CORE + "merge":
-                merged.append(value_node)
+                merged += value_node.value if isinstance(value_node, SequenceNode) else [value_node]
                 continue
-            key = self._key(key_node, path)
-            if key is None:
+            key = key_node.value if isinstance(key_node, ScalarNode) else "a list or mapping"
+            if key_node.tag != _CORE + "str":
+                self._refuse(key_node, path, f"the key {key!r} is not text; put it in quotes")
+            elif key in lines:
+                again = f"{key!r} is set twice (first on line {lines[key]}); remove one"
+                self._refuse(key_node, (*path, key), again)
+            else:
+                lines[key] = _line(key_node)
+                self.source.places[(*path, key)] = self._place(key_node)
+                found[key] = self.value(value_node, (*path, key))
+        # `<<: *anchor`: keys written out win, then the first of several anchors.
+        for part in merged:
+            if not isinstance(part, MappingNode):
+                self._refuse(part, path, "`<<` takes a mapping or a list of mappings")
                 continue
-            if key in lines:
-                self._note(
-                    key_node,
-                    (*path, key),
-                    f"{key!r} is set twice (first on line {lines[key]}); remove one",
-                )
-                continue
-            lines[key] = _line(key_node)
-            self.source.places[(*path, key)] = self._place(key_node)
-            found[key] = self.value(value_node, (*path, key))
-        for other in merged:
-            self._merge(other, path, found)
+            own = dict(self.source.places)
+            given = self.value(part, path)
+            self.source.places.update(own)
+            if isinstance(given, dict):
+                found |= {key: value for key, value in given.items() if key not in found}
         return found
 
-    def _merge(self, node: Node, path: FieldPath, found: dict[str, Json]) -> None:
-        """`<<: *anchor`: keys written out win, then the first of several anchors."""
-        for part in node.value if isinstance(node, SequenceNode) else [node]:
-            if not isinstance(part, MappingNode):
-                self._note(node, path, "`<<` takes a mapping or a list of mappings")
-                continue
-            places = dict(self.source.places)
-            given = self.value(part, path)
-            self.source.places.update(places)
-            for key, value in given.items():
-                found.setdefault(key, value)
-
-    def _item(self, node: Node, path: FieldPath) -> Json:
-        self.source.places[path] = self._place(node)
-        return self.value(node, path)
-
-    def _key(self, node: Node, path: FieldPath) -> str | None:
-        if isinstance(node, ScalarNode) and node.tag == _CORE + "str":
-            return str(node.value)
-        shown = repr(node.value) if isinstance(node, ScalarNode) else "a list or mapping"
-        self._note(node, path, f"the key {shown} is not text; put it in quotes")
-        return None
-
     def _scalar(self, node: ScalarNode, path: FieldPath) -> Json:
-        tag = str(node.tag)
-        if tag not in _SCALARS:
-            return self._bad_tag(node, path)
-        if tag in (_CORE + "str", _CORE + "timestamp"):
+        kind = str(node.tag).removeprefix(_CORE)
+        if kind in ("str", "timestamp"):
             return str(node.value)
         try:
             value = self.yaml.constructor.construct_object(node)
         except (ValueError, TypeError, LookupError, YAMLError):
-            self._note(node, path, f"{node.value!r:.80} is not a {tag.removeprefix(_CORE)}")
-            return Blank()
+            return self._refuse(node, path, f"{node.value!r:.80} is not a {kind}")
         if isinstance(value, float) and not math.isfinite(value):
-            self._note(node, path, f"{node.value!r:.80} is not a finite number")
-            return Blank()
+            return self._refuse(node, path, f"{node.value!r:.80} is not a finite number")
         return value
-
-    def _bad_tag(self, node: Node, path: FieldPath) -> Blank:
-        shown = str(node.tag).replace(_CORE, "!!")
-        self._note(node, path, f"the tag {shown!r} is not allowed here; write a plain value")
-        return Blank()
 
     def _place(self, node: Node) -> Place:
         return Place(f"{self.source.origin}:{_line(node)}", _line(node))
 
-    def _note(self, node: Node, path: FieldPath, message: str) -> None:
+    def _refuse(self, node: Node, path: FieldPath, message: str) -> Blank:
         self.source.report(path, message, self._place(node))
-
-
-class _Plain:
-    """Copies Python values, keeping only what YAML can say."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.left = _MAX_VALUES
-
-    def value(self, value: object, path: FieldPath) -> Json:
-        self.left -= 1
-        if self.left < 0 or len(path) > _MAX_DEPTH:
-            raise _refused(
-                self.source.origin,
-                f"more than {_MAX_VALUES} values or {_MAX_DEPTH} levels "
-                f"(does a value contain itself?)",
-            )
-        if isinstance(value, Mapping):
-            return self._mapping(value, path)
-        if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
-            return [self.value(item, (*path, n)) for n, item in enumerate(value)]
-        if isinstance(value, float) and not math.isfinite(value):
-            self.source.report(path, f"{value!r} is not a finite number")
-            return Blank()
-        if value is None or isinstance(value, str | int | float):
-            return value
-        self.source.report(
-            path,
-            f"a {type(value).__name__}; expected text, a number, true, false, null, "
-            f"a list or a mapping",
-        )
         return Blank()
 
-    def _mapping(self, value: Mapping[Any, Any], path: FieldPath) -> dict[str, Json]:
-        found: dict[str, Json] = {}
-        for key, item in value.items():
-            if isinstance(key, str):
-                found[key] = self.value(item, (*path, key))
-            else:
-                self.source.report(path, f"the key {key!r:.80} is not text; put it in quotes")
-        return found
+
+# Overrides
+
+
+def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
+    """Apply `a.b=c` changes in place; one that cannot be applied becomes a problem of `source`.
+
+    A path names mapping keys, list positions (`benchmarks.0.limit`) or list entries by their
+    name or type (`benchmarks.alpaca_eval.max_tokens`).  Names may contain dots: the longest key
+    that fits is taken.  Fields that do not exist are left to validation, which knows the names.
+    """
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        place = Place(f"--set {path}", 1 << 30)
+        try:
+            if not equals or not path:
+                raise SuiteError("expected PATH=VALUE, as in engine.dtype=float32")
+            _set(source, path.split("."), _parsed(text), place)
+        except SuiteError as error:
+            source.report((), error.problems[0].message, place)
+
+
+def _parsed(text: str) -> Json:
+    """The value after `--set a.b=`, typed as YAML types it.  Raises SuiteError."""
+    source = Source("value")
+    try:
+        node = _compose(text, "value")
+        value = None if node is None else _Reader(source).value(node, ())
+    except SuiteError as error:
+        source.report((), error.problems[0].message)
+    if source.problems:
+        raise SuiteError(f"the value cannot be read: {source.problems[0].message}")
+    return value
+
+
+def _set(source: Source, segments: list[str], value: Json, place: Place) -> None:
+    node: Json = source.tree
+    path: FieldPath = ()
+    while True:
+        key, segments = _step(node, segments, path)
+        path = (*path, key)
+        if not segments:
+            break
+        if isinstance(node, dict) and node.get(key) is None:
+            node[key] = {}
+            source.places[path] = place
+        node = node[key]
+    # The lines of what was there are not where the new value was written.
+    source.places = {p: at for p, at in source.places.items() if p[: len(path)] != path}
+    node[key] = value
+    source.places[path] = place
+
+
+def _step(node: Json, segments: list[str], path: FieldPath) -> tuple[str | int, list[str]]:
+    """The key that `segments` begin with, and the segments after it.  Raises SuiteError."""
+    labels: dict[str | int, list[str]]
+    if isinstance(node, dict):
+        labels = {key: [key] for key in node}
+    elif isinstance(node, list):
+        labels = {n: [str(n), *_labels(item)] for n, item in enumerate(node)}
+    else:
+        at = _dotted(path)
+        raise SuiteError(f"{at} is a plain value and has no {segments[0]!r}; set {at} itself")
+    for n in range(len(segments), 0, -1):
+        wanted = ".".join(segments[:n])
+        hits = [key for key, names in labels.items() if wanted in names]
+        if len(hits) > 1:
+            raise SuiteError(
+                f"{_dotted(path)} has {len(hits)} entries {wanted!r}; "
+                f"name one by its position ({', '.join(map(str, hits))})"
+            )
+        if hits:
+            return hits[0], segments[n:]
+    if isinstance(node, dict):
+        if path[-1:] == ("margins",):
+            return ".".join(segments), []
+        # Keys of models and judges are the user's own names: a typo must not make a new one.
+        if path not in (("models",), ("judges",)) or len(segments) == 1:
+            return segments[0], segments[1:]
+    known = [name for names in labels.values() for name in names]
+    raise SuiteError(f"{_dotted(path)} has no {segments[0]!r}{choices_hint(segments[0], known)}")
+
+
+def _labels(item: Json) -> list[str]:
+    """What an entry may be called: its name, or its type with and without the version."""
+    if not isinstance(item, dict):
+        return []
+    if isinstance(item.get("name"), str):
+        return [item["name"]]
+    kind = item.get("type")
+    if not isinstance(kind, str):
+        return []
+    return [kind, f"{kind}-v{item['version']}"] if "version" in item else [kind]

@@ -1,16 +1,18 @@
-"""Plain values to specs: every section against the class its `type` names.
+"""Plain values to a Suite, in one pass; what pydantic finds wrong, in words, each with its line.
 
-Sections are validated one by one, so that a mistake in one hides none in another; what
-fails is left out of what is checked next, and is known by name only.
+Engines, judges and benchmarks are unions discriminated by `type`, made of the specs that the
+suite's types stand for.  The specs come from a Resolver that is handed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, Union, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Discriminator, Tag, ValidationError, create_model
 
 from evalkit.core import Json
 from evalkit.core.specs import (
@@ -18,21 +20,34 @@ from evalkit.core.specs import (
     EngineSpec,
     GateSpec,
     JudgeSpec,
-    LocalJudgeSpec,
     ModelSpec,
-    ReportSpec,
+    Name,
     Spec,
     Suite,
 )
-from evalkit.errors import EvalkitError
-from evalkit.suite.explaining import explanations
-from evalkit.suite.reading import Blank, FieldPath, Source
-from evalkit.suite.wording import choices_hint, looks_secret, names_secret, shown
+from evalkit.errors import EvalkitError, did_you_mean
+from evalkit.suite.reading import Blank, FieldPath, Source, choices_hint, shown
 
-__all__ = ["Offer", "Parts", "Resolver", "Room", "Types", "assemble", "validate"]
+__all__ = [
+    "BASES",
+    "STRUCK",
+    "Offer",
+    "Parts",
+    "Resolver",
+    "Room",
+    "Struck",
+    "Types",
+    "suite_model",
+    "validate",
+    "without_struck",
+]
 
-Room = Literal["engines", "benchmarks", "judges"]
-S = TypeVar("S", bound=Spec)
+Room = Literal["engines", "judges", "benchmarks"]
+BASES: dict[Room, type[Spec]] = {
+    "engines": EngineSpec,
+    "judges": JudgeSpec,
+    "benchmarks": BenchmarkSpec,
+}
 
 
 class Offer(Protocol):
@@ -82,11 +97,26 @@ class Types:
         return ["engine", *(n for n in self.resolve.names("engines") if not self.needs_weights(n))]
 
     def spec(self, room: Room, name: str) -> type[Spec]:
-        """Spec class of that type.  Raises EvalkitError."""
+        """Spec class of that type.  Raises EvalkitError, whose message is for the user."""
+        choices = self.choices(room)
+        if name not in choices and "." not in name:
+            if room == "judges" and name in self.choices("engines"):
+                raise EvalkitError(
+                    f"{name!r} serves models that have weights; list the judge under `models` and "
+                    f"write {{type: engine, model: NAME}}"
+                )
+            own = "" if room == "judges" else ", or a dotted path to a module of your own"
+            raise EvalkitError(f"unknown type {shown(name)}{choices_hint(name, choices)}{own}")
+        base = BASES[room]
         if room == "judges":
-            return self.resolve.judge_spec(name)
-        own = self.resolve.find(room, name).spec
-        return own or (EngineSpec if room == "engines" else BenchmarkSpec)
+            spec: type[Spec] = self.resolve.judge_spec(name)
+        else:
+            spec = self.resolve.find(room, name).spec or base
+        if not issubclass(spec, base):
+            raise EvalkitError(
+                f"the spec of {name!r} must derive from evalkit.core.specs.{base.__name__}"
+            )
+        return spec
 
     def needs_weights(self, engine: str) -> bool:
         """Whether models of this engine need `path`, or `base` and `adapter`."""
@@ -95,6 +125,73 @@ class Types:
     def judged(self, benchmark: str) -> bool:
         """Whether this benchmark needs a judge."""
         return self.resolve.find("benchmarks", benchmark).cls.judge_kind is not None
+
+
+# Struck values
+
+
+class Struck(NamedTuple):
+    """A value that suites could once have.
+
+    In a suite file it is an error with the alternative; a stored run that has it still reads.
+    """
+
+    at: tuple[str, ...]
+    """Its field; `*` is any name or position."""
+    value: Json
+    message: str
+    """What to write instead, for who writes it in a file; empty: it never changed anything, so a
+    file may have it, too."""
+    instead: Json = None
+    """What a stored suite is read as; None: without the field."""
+
+
+STRUCK: tuple[Struck, ...] = (
+    Struck(
+        ("report", "charts"),
+        "radar",
+        "'radar' is no longer drawn; write `charts: bars`, which shows intervals, too",
+        "bars",
+    ),
+)
+
+
+def without_struck(source: Source, *, stored: bool) -> None:
+    """Replace every struck value in place; in a suite that is not `stored`, report it, too."""
+    for struck in STRUCK:
+        for path in _matching(source.tree, struck.at, ()):
+            if (owner := _at(source.tree, path[:-1]))[path[-1]] != struck.value:
+                continue
+            if struck.message and not stored:
+                source.report(path, struck.message)
+            if struck.instead is None:
+                del owner[path[-1]]
+            else:
+                owner[path[-1]] = struck.instead
+
+
+def _matching(value: Json, at: tuple[str, ...], path: FieldPath) -> Iterator[FieldPath]:
+    """Paths in `value` that the pattern `at` leads to."""
+    if not at:
+        yield path
+    elif isinstance(value, dict | list):
+        for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            if at[0] in ("*", key):
+                yield from _matching(item, at[1:], (*path, key))
+
+
+def _at(value: Json, path: FieldPath) -> Json:
+    """What is at `path`; None where nothing is."""
+    for step in path:
+        if isinstance(value, dict):
+            value = value.get(step)
+        else:
+            inside = isinstance(value, list) and isinstance(step, int) and step < len(value)
+            value = value[step] if inside else None
+    return value
+
+
+# Validation
 
 
 @dataclass
@@ -106,180 +203,264 @@ class Parts:
     judges: dict[str, JudgeSpec | None] = field(default_factory=dict)
     benchmarks: list[BenchmarkSpec | None] = field(default_factory=list)
     gate: GateSpec | None = None
+    suite: Suite | None = None
+    """All of it, where nothing is wrong."""
     lost: set[FieldPath] = field(default_factory=set)
-    """Fields that are wrong, and so left out of the sections above."""
+    """Where something is wrong; what is wrong is left out of the sections above."""
 
     def knows(self, *path: str | int) -> bool:
-        """Whether the field says what was written: nothing there was wrong."""
-        return path not in self.lost
+        """Whether the field has the value that was written: nothing in it was wrong."""
+        return all(wrong[: len(path)] != path for wrong in self.lost)
 
 
 def validate(source: Source, types: Types) -> Parts:
-    """The sections that are right; everything else becomes a problem of `source`."""
-    _refuse_secrets(source, source.tree, ())
+    """The sections that are right; everything that is wrong becomes a problem of `source`."""
     tree = source.tree
-    parts = Parts()
-    checker = _Checker(source, types, parts.lost)
-    parts.engine = checker.typed("engines", EngineSpec, tree.get("engine", {}), ("engine",))
-    for name, value in _mapping(tree.get("models")).items():
-        parts.models[name] = checker.model(value, ("models", name))
-    for name, value in _mapping(tree.get("judges")).items():
-        parts.judges[name] = checker.typed("judges", JudgeSpec, value, ("judges", name))
-    for n, value in enumerate(_list(tree.get("benchmarks"))):
-        path = ("benchmarks", n)
-        parts.benchmarks.append(checker.typed("benchmarks", BenchmarkSpec, value, path))
-    if tree.get("gate") is not None:
-        parts.gate = checker.spec(GateSpec, tree["gate"], ("gate",))
-    if "report" in tree:
-        checker.spec(ReportSpec, tree["report"], ("report",))
-    checker.frame(parts)
-    return parts
+    tree.setdefault("engine", {})
+    specs, classes, refused = _classes(tree, types)
+    whole = suite_model(specs)
+    model = _model_in(whole.model_fields["models"].annotation)
+    classes |= {(): whole, ("gate",): GateSpec}
+    classes |= {("models", name): model for name in _entries(tree, "models")}
+    parts, made = Parts(), None
+    try:
+        made = whole.model_validate(tree)
+    except ValidationError as error:
+        for path, message in _explained(error, tree, classes, refused):
+            source.report(path, message)
+            parts.lost.add(path)
 
-
-def assemble(source: Source, parts: Parts) -> Suite:
-    """The suite, where `validate` found nothing wrong."""
-    return Suite.model_validate(_with_parts(source.tree, parts))
-
-
-def _with_parts(tree: dict[str, Json], parts: Parts) -> dict[str, Any]:
-    """The tree with each section replaced by its spec, or by a stand-in where it has none."""
-    whole: dict[str, Any] = dict(tree)
-    whole["engine"] = parts.engine or EngineSpec()
-    if isinstance(tree.get("models"), dict):
-        whole["models"] = {name: m or ModelSpec() for name, m in parts.models.items()}
-    if isinstance(tree.get("judges"), dict):
-        whole["judges"] = {n: j or LocalJudgeSpec(model="") for n, j in parts.judges.items()}
-    if isinstance(tree.get("benchmarks"), list):
-        whole["benchmarks"] = [b or BenchmarkSpec(type="") for b in parts.benchmarks]
-    return whole
-
-
-def _mapping(value: Json) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Json) -> list[Json]:
-    return value if isinstance(value, list) else []
-
-
-_NO_KEYS = (
-    "looks like an API key or password (not shown); a suite is shared, so set it in the "
-    "environment and name the variable with `api_key_env`"
-)
-
-
-def _refuse_secrets(source: Source, value: Json, path: FieldPath) -> None:
-    """Report keys written into the file, and blank them, so that nothing later prints one."""
-    items = value.items() if isinstance(value, dict) else enumerate(_list(value))
-    for key, item in list(items):
-        here = (*path, key)
-        named = isinstance(key, str) and names_secret(key) and isinstance(item, str)
-        if looks_secret(key):
-            source.report(path, f"a name in it {_NO_KEYS}")
-            del value[key]
-        elif named or looks_secret(item):
-            source.report(here, _NO_KEYS)
-            value[key] = Blank()
-        else:
-            _refuse_secrets(source, item, here)
-
-
-class _Checker:
-    """Validates values against specs and words what pydantic finds."""
-
-    def __init__(self, source: Source, types: Types, lost: set[FieldPath]) -> None:
-        self.source = source
-        self.types = types
-        self.lost = lost
-
-    def typed(self, room: Room, kind: type[S], value: Json, path: FieldPath) -> S | None:
-        """A section whose class its own `type` names."""
-        if not isinstance(value, dict):
-            if not isinstance(value, Blank):
-                self.source.report(path, f"{shown(value)}; expected a mapping with a `type`")
+    def part(*path: str | int) -> Any:
+        """The section without the fields that are wrong; None where it cannot be without them."""
+        value, cls = _at(tree, path), classes.get(path)
+        if cls is None or not isinstance(value, dict):
             return None
-        cls = self._class(room, kind, value, path)
-        return None if cls is None else self.spec(cls, value, path)
-
-    def _class(
-        self, room: Room, kind: type[S], value: dict[str, Json], path: FieldPath
-    ) -> type[S] | None:
-        default = kind.model_fields["type"].default if kind is EngineSpec else None
-        name = value.get("type", default)
-        choices = self.types.choices(room)
-        if isinstance(name, Blank):
-            return None
-        if isinstance(name, str) and (name in choices or "." in name):
-            return self._find(room, kind, name, path)
-        if "type" not in value:
-            message = f"missing; expected one of {', '.join(map(repr, choices))}"
-        elif room == "judges" and name in self.types.choices("engines"):
-            message = (
-                f"{name!r} serves models that have weights; list the judge under `models` and "
-                f"write {{type: engine, model: NAME}}"
-            )
-        else:
-            quoted = shown(name) if isinstance(name, str) else f"({shown(name)})"
-            message = f"unknown type {quoted}{choices_hint(name, choices)}"
-            message += ", or a dotted path to a module of your own" if room != "judges" else ""
-        self.source.report((*path, "type"), message)
-        return None
-
-    def _find(self, room: Room, kind: type[S], name: str, path: FieldPath) -> type[S] | None:
+        parts.lost |= {(*path, key) for key, item in value.items() if isinstance(item, Blank)}
         try:
-            cls = self.types.spec(room, name)
-        except EvalkitError as error:
-            self.source.report((*path, "type"), str(error))
-            return None
-        if issubclass(cls, kind):
-            return cls
-        self.source.report(
-            (*path, "type"),
-            f"the spec of {name!r} must derive from evalkit.core.specs.{kind.__name__}",
-        )
-        return None
-
-    def model(self, value: Json, path: FieldPath) -> ModelSpec | None:
-        """A model, with the engine of its own it may have."""
-        if not isinstance(value, dict) or value.get("engine") is None:
-            return self.spec(ModelSpec, value, path)
-        engine = self.typed("engines", EngineSpec, value["engine"], (*path, "engine"))
-        if engine is None:
-            self.lost.add((*path, "engine"))
-        return self.spec(ModelSpec, {**value, "engine": engine}, path)
-
-    def spec(self, cls: type[S], value: Json, path: FieldPath) -> S | None:
-        """`value` as `cls`, without the fields that are wrong; None where that is none."""
-        if not isinstance(value, dict):
-            if not isinstance(value, Blank):
-                self.source.report(path, f"{shown(value)}; expected a mapping (name: value)")
-            return None
-        try:
-            return cls.model_validate(value)
-        except ValidationError as error:
-            self.explain(error, cls, value, path)
-            wrong = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
-        self.lost.update((*path, name) for name in wrong)
-        try:
-            return cls.model_validate({k: v for k, v in value.items() if k not in wrong})
+            return cls.model_validate({k: v for k, v in value.items() if parts.knows(*path, k)})
         except ValidationError:
             return None
 
-    def frame(self, parts: Parts) -> None:
-        """The top level: its names, and the sections that must be there."""
-        whole = _with_parts(self.source.tree, parts)
-        if whole.get("report") is not None:
-            whole["report"] = ReportSpec()
-        if whole.get("gate") is not None:
-            whole["gate"] = GateSpec(baseline="")
-        try:
-            Suite.model_validate(whole)
-        except ValidationError as error:
-            self.explain(error, Suite, whole, ())
+    parts.engine = part("engine")
+    parts.models = {name: part("models", name) for name in _entries(tree, "models")}
+    parts.judges = {name: part("judges", name) for name in _entries(tree, "judges")}
+    parts.benchmarks = _named([part("benchmarks", n) for n in _entries(tree, "benchmarks")])
+    parts.gate = part("gate") if "gate" in tree else None
+    if made is not None:
+        # Models are plain ModelSpecs again, so that equal suites compare equal.
+        models = {name: ModelSpec(**dict(model)) for name, model in made.models.items()}
+        whole_again = {**dict(made), "models": models, "benchmarks": parts.benchmarks}
+        parts.suite = Suite.model_validate(whole_again)
+    return parts
 
-    def explain(
-        self, error: ValidationError, cls: type[BaseModel], value: Json, path: FieldPath
-    ) -> None:
-        """Report what pydantic found."""
-        for loc, message in explanations(error, cls, value):
-            self.source.report((*path, *loc), message)
+
+def suite_model(specs: Mapping[Room, Mapping[str, type[Spec]]]) -> type[Suite]:
+    """`Suite`, with every section that has a `type` a union of these specs, by their types."""
+
+    def union(room: Room) -> Any:
+        known = specs[room] or {"": BASES[room]}
+
+        def tag(value: Any) -> str | None:
+            name = value.get("type", _default_type(room)) if isinstance(value, dict) else None
+            return name if isinstance(name, str) and name in known else None
+
+        tagged = tuple(Annotated[cls, Tag(name)] for name, cls in known.items())
+        return Annotated[Union[tagged], Discriminator(tag)]  # noqa: UP007
+
+    def derived(base: type[BaseModel], **annotations: Any) -> Any:
+        fields = {name: (kind, base.model_fields[name]) for name, kind in annotations.items()}
+        made: Any = create_model(base.__name__, __base__=base, __doc__=base.__doc__, **fields)  # type: ignore[call-overload]
+        return made
+
+    engine = union("engines")
+    model = derived(ModelSpec, engine=engine | None)
+    made: type[Suite] = derived(
+        Suite,
+        engine=engine,
+        models=dict[Name, model],
+        judges=dict[Name, union("judges")],
+        benchmarks=tuple[union("benchmarks"), ...],
+    )
+    return made
+
+
+def _entries(tree: dict[str, Json], section: str) -> list[Any]:
+    """Keys or positions of a section's entries; none where it is of a wrong kind."""
+    value = tree.get(section)
+    if section == "benchmarks":
+        return list(range(len(value))) if isinstance(value, list) else []
+    return list(value) if isinstance(value, dict) else []
+
+
+def _classes(
+    tree: dict[str, Json], types: Types
+) -> tuple[
+    dict[Room, dict[str, type[Spec]]], dict[FieldPath, type[BaseModel]], dict[FieldPath, str]
+]:
+    """Specs by the types that are named, the class of each section, and why one has none."""
+    specs: dict[Room, dict[str, type[Spec]]] = {room: {} for room in BASES}
+    classes: dict[FieldPath, type[BaseModel]] = {}
+    refused: dict[FieldPath, str] = {}
+    typed: list[tuple[Room, FieldPath]] = [("engines", ("engine",))]
+    typed += [("engines", ("models", name, "engine")) for name in _entries(tree, "models")]
+    typed += [("judges", ("judges", name)) for name in _entries(tree, "judges")]
+    typed += [("benchmarks", ("benchmarks", n)) for n in _entries(tree, "benchmarks")]
+    for room, path in typed:
+        value = _at(tree, path)
+        if not isinstance(value, dict):
+            continue
+        name = value.get("type", _default_type(room))
+        if isinstance(name, str) and not isinstance(name, Blank):
+            try:
+                classes[path] = specs[room][name] = types.spec(room, name)
+            except EvalkitError as error:
+                refused[path] = str(error)
+        elif "type" not in value:
+            listed = ", ".join(map(repr, types.choices(room)))
+            refused[path] = f"missing; expected one of {listed}"
+        elif not isinstance(name, Blank):
+            hint = choices_hint(name, types.choices(room))
+            refused[path] = f"unknown type ({shown(name)}){hint}"
+    return specs, classes, refused
+
+
+def _default_type(room: Room) -> str | None:
+    return BASES[room].model_fields["type"].default if room == "engines" else None
+
+
+def _named(benchmarks: list[BenchmarkSpec | None]) -> list[BenchmarkSpec | None]:
+    """With unnamed entries of one type named by their versions, where there are several."""
+    unnamed = Counter(spec.type for spec in benchmarks if spec is not None and spec.name is None)
+    return [
+        spec.model_copy(update={"name": f"{spec.type}-v{version}"})
+        if spec is not None
+        and spec.name is None
+        and unnamed[spec.type] > 1
+        and (version := getattr(spec, "version", None)) is not None
+        else spec
+        for spec in benchmarks
+    ]
+
+
+# What pydantic found, in words
+
+
+_NAME = (
+    "1 to 120 characters without colon, comma or slash, no dot at the start, no space at either end"
+)
+_EXPECTED = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "dict_type": "a mapping (name: value)",
+    "model_type": "a mapping (name: value)",
+    "list_type": "a list ([one, two])",
+    "tuple_type": "a list ([one, two])",
+    "none_required": "nothing",
+    "string_unicode": "text that UTF-8 can hold",
+}
+
+
+def _explained(
+    error: ValidationError,
+    tree: Json,
+    classes: Mapping[FieldPath, type[BaseModel]],
+    refused: Mapping[FieldPath, str],
+) -> Iterator[tuple[FieldPath, str]]:
+    """Each place that is wrong, once, with everything that could be there."""
+    grouped: dict[FieldPath, tuple[Json, list[str]]] = {}
+    for detail in error.errors(include_url=False):
+        path = _path(detail["loc"], tree)
+        value = detail["input"]
+        if isinstance(value, Blank):
+            continue
+        if detail["type"] == "union_tag_not_found" and isinstance(value, dict):
+            if path in refused:
+                yield (*path, "type"), refused[path]
+        elif message := _special(detail, path, classes):
+            yield path, message
+        else:
+            expectation = _expectation(detail, path)
+            expectations = grouped.setdefault(path, (value, []))[1]
+            if expectation not in expectations:
+                expectations.append(expectation)
+    for path, (value, expectations) in grouped.items():
+        yield path, f"{shown(value)}; expected {' or '.join(expectations)}"
+
+
+def _path(loc: Sequence[str | int], value: Json) -> FieldPath:
+    """Pydantic's location without what is not in the file: branches of unions, `[key]`."""
+    path: FieldPath = ()
+    for n, step in enumerate(loc, start=1):
+        in_list = isinstance(value, list) and isinstance(step, int) and step < len(value)
+        if in_list or (isinstance(value, dict) and step in value):
+            value = value[step]
+            path = (*path, step)
+        elif isinstance(value, dict) and n == len(loc) and step != "[key]":
+            path = (*path, step)
+    return path
+
+
+def _special(detail: Any, path: FieldPath, classes: Mapping[FieldPath, type[BaseModel]]) -> str:
+    """Messages that do not begin with the value; empty for the others."""
+    kind = detail["type"]
+    if kind == "missing":
+        return f"missing; write `{path[-1]}` ({_about(path, classes)})"
+    if kind == "extra_forbidden":
+        owner = _owner(path, classes)
+        return f"unknown field {str(path[-1])!r}{choices_hint(path[-1], list(owner.model_fields))}"
+    if kind in ("too_short", "string_too_short"):
+        return f"is empty; expected {_about(path, classes)}"
+    if kind in ("value_error", "assertion_error"):
+        return str(detail["msg"]).split(", ", maxsplit=1)[-1]
+    if detail["loc"] and detail["loc"][-1] == "[key]":
+        return f"the name {shown(detail['input'])} cannot be used; expected {_NAME}"
+    return ""
+
+
+def _expectation(detail: Any, path: FieldPath) -> str:
+    kind, value = detail["type"], detail["input"]
+    if kind == "string_type" and isinstance(value, int | float):
+        return "text (put it in quotes)"
+    if kind in ("literal_error", "enum"):
+        choices = re.split(r", | or ", str(detail["ctx"]["expected"]))
+        one_of = "one of " if len(choices) > 1 else ""
+        near = did_you_mean(str(value), [c.strip("'") for c in choices], cutoff=0.5)
+        return f"{one_of}{', '.join(choices)}{near}"
+    if kind == "union_tag_not_found":
+        return "a mapping with a `type`"
+    if kind == "string_pattern_mismatch":
+        return _NAME if path[-1:] == ("name",) else f"text that matches {detail['ctx']['pattern']}"
+    expected = str(detail["msg"]).removeprefix("Input should be ")
+    if expected.startswith(("greater", "less")):
+        return f"a number {expected}"
+    return _EXPECTED.get(kind) or expected
+
+
+def _about(path: FieldPath, classes: Mapping[FieldPath, type[BaseModel]]) -> str:
+    """What a field is, from its documentation."""
+    info = _owner(path, classes).model_fields.get(str(path[-1]))
+    text = " ".join(((info and info.description) or "a value").rstrip(".").split())
+    return text[0].lower() + text[1:] if text[1:2].islower() else text
+
+
+def _owner(path: FieldPath, classes: Mapping[FieldPath, type[BaseModel]]) -> type[BaseModel]:
+    """The class that has the field `path` leads to."""
+    start = next(n for n in range(len(path) - 1, -1, -1) if path[:n] in classes)
+    found = classes[path[:start]]
+    for step in path[start:-1]:
+        if step in found.model_fields:
+            found = _model_in(found.model_fields[str(step)].annotation) or found
+    return found
+
+
+def _model_in(annotation: Any) -> Any:
+    """The first model class in an annotation; None where there is none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((m for a in get_args(annotation) if (m := _model_in(a)) is not None), None)

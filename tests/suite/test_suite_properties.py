@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from evalkit import suite
 from evalkit.core.specs import ModelSpec, Suite
 from evalkit.errors import SuiteError
-from evalkit.suite import overrides, reading
+from evalkit.suite import reading
 from tests.suite.conftest import GOOD, Catalogue
 
 CATALOGUE = Catalogue()
@@ -111,7 +111,7 @@ def test_any_override(segments: list[str], value: object) -> None:
 @given(st.integers() | st.booleans() | st.none() | st.text("abc-_ .", max_size=9))
 def test_an_override_says_what_json_says(value: object) -> None:
     source = reading.from_text(GOOD, "good")
-    overrides.apply(source, [f"seed={json.dumps(value)}"])
+    reading.apply_overrides(source, [f"seed={json.dumps(value)}"])
     assert source.problems == []
     assert source.tree["seed"] == value
 

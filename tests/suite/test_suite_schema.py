@@ -13,7 +13,7 @@ import pytest
 from evalkit import plugins, suite
 from evalkit.errors import SuiteError
 from evalkit.suite.reading import from_text, read
-from evalkit.suite.wording import names_secret
+from evalkit.suite.reading import names_secret
 from tests.suite.conftest import GOOD, Catalogue
 
 SUITES = sorted((Path(__file__).resolve().parents[2] / "suites").glob("*.yaml"))

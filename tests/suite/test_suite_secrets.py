@@ -6,7 +6,7 @@ import pytest
 
 from evalkit import suite
 from evalkit.errors import SuiteError
-from evalkit.suite.wording import looks_secret, names_secret, shown
+from evalkit.suite.reading import looks_secret, names_secret, shown
 from tests.suite.conftest import Catalogue, Finder
 
 KEY = "sk-proj-4f9aZ81kQx7Lm2Tn5Vb3"
