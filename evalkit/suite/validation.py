@@ -96,26 +96,27 @@ class Types:
             return list(self.resolve.names(room))
         return ["engine", *(n for n in self.resolve.names("engines") if not self.needs_weights(n))]
 
-    def spec(self, room: Room, name: str) -> type[Spec]:
+    def spec(self, room: Room, name: Json) -> type[Spec]:
         """Spec class of that type.  Raises EvalkitError, whose message is for the user."""
-        choices = self.choices(room)
-        if name not in choices and "." not in name:
-            if room == "judges" and name in self.choices("engines"):
-                raise EvalkitError(
-                    f"{name!r} serves models that have weights; list the judge under `models` and "
-                    f"write {{type: engine, model: NAME}}"
-                )
+        choices, base = self.choices(room), BASES[room]
+        if name is None:
+            raise EvalkitError(f"missing; expected one of {', '.join(map(repr, choices))}")
+        if room == "judges" and name in self.resolve.names("engines") and name not in choices:
+            raise EvalkitError(
+                f"{name!r} serves models that have weights; list the judge under `models` and "
+                f"write {{type: engine, model: NAME}}"
+            )
+        if name not in choices and not (isinstance(name, str) and "." in name):
+            quoted = shown(name) if isinstance(name, str) else f"({shown(name)})"
             own = "" if room == "judges" else ", or a dotted path to a module of your own"
-            raise EvalkitError(f"unknown type {shown(name)}{choices_hint(name, choices)}{own}")
-        base = BASES[room]
+            raise EvalkitError(f"unknown type {quoted}{choices_hint(name, choices)}{own}")
         if room == "judges":
             spec: type[Spec] = self.resolve.judge_spec(name)
         else:
             spec = self.resolve.find(room, name).spec or base
         if not issubclass(spec, base):
-            raise EvalkitError(
-                f"the spec of {name!r} must derive from evalkit.core.specs.{base.__name__}"
-            )
+            wanted = f"evalkit.core.specs.{base.__name__}"
+            raise EvalkitError(f"the spec of {name!r} must derive from {wanted}")
         return spec
 
     def needs_weights(self, engine: str) -> bool:
@@ -217,22 +218,18 @@ def validate(source: Source, types: Types) -> Parts:
     """The sections that are right; everything that is wrong becomes a problem of `source`."""
     tree = source.tree
     tree.setdefault("engine", {})
-    specs, classes, refused = _classes(tree, types)
-    whole = suite_model(specs)
-    model = _model_in(whole.model_fields["models"].annotation)
-    classes |= {(): whole, ("gate",): GateSpec}
-    classes |= {("models", name): model for name in _entries(tree, "models")}
+    sections = _Sections(tree, types)
     parts, made = Parts(), None
     try:
-        made = whole.model_validate(tree)
+        made = sections.classes[()].model_validate(tree)
     except ValidationError as error:
-        for path, message in _explained(error, tree, classes, refused):
+        for path, message in sections.explained(error):
             source.report(path, message)
             parts.lost.add(path)
 
     def part(*path: str | int) -> Any:
         """The section without the fields that are wrong; None where it cannot be without them."""
-        value, cls = _at(tree, path), classes.get(path)
+        value, cls = _at(tree, path), sections.classes.get(path)
         if cls is None or not isinstance(value, dict):
             return None
         parts.lost |= {(*path, key) for key, item in value.items() if isinstance(item, Blank)}
@@ -258,7 +255,7 @@ def suite_model(specs: Mapping[Room, Mapping[str, type[Spec]]]) -> type[Suite]:
     """`Suite`, with every section that has a `type` a union of these specs, by their types."""
 
     def union(room: Room) -> Any:
-        known = specs[room] or {"": BASES[room]}
+        known = specs[room] or {"-": BASES[room]}
 
         def tag(value: Any) -> str | None:
             name = value.get("type", _default_type(room)) if isinstance(value, dict) else None
@@ -277,9 +274,9 @@ def suite_model(specs: Mapping[Room, Mapping[str, type[Spec]]]) -> type[Suite]:
     made: type[Suite] = derived(
         Suite,
         engine=engine,
-        models=dict[Name, model],
-        judges=dict[Name, union("judges")],
-        benchmarks=tuple[union("benchmarks"), ...],
+        models=dict[Name, model],  # type: ignore[valid-type]
+        judges=dict[Name, union("judges")],  # type: ignore[misc]
+        benchmarks=tuple[union("benchmarks"), ...],  # type: ignore[misc]
     )
     return made
 
@@ -292,105 +289,97 @@ def _entries(tree: dict[str, Json], section: str) -> list[Any]:
     return list(value) if isinstance(value, dict) else []
 
 
-def _classes(
-    tree: dict[str, Json], types: Types
-) -> tuple[
-    dict[Room, dict[str, type[Spec]]], dict[FieldPath, type[BaseModel]], dict[FieldPath, str]
-]:
-    """Specs by the types that are named, the class of each section, and why one has none."""
-    specs: dict[Room, dict[str, type[Spec]]] = {room: {} for room in BASES}
-    classes: dict[FieldPath, type[BaseModel]] = {}
-    refused: dict[FieldPath, str] = {}
-    typed: list[tuple[Room, FieldPath]] = [("engines", ("engine",))]
-    typed += [("engines", ("models", name, "engine")) for name in _entries(tree, "models")]
-    typed += [("judges", ("judges", name)) for name in _entries(tree, "judges")]
-    typed += [("benchmarks", ("benchmarks", n)) for n in _entries(tree, "benchmarks")]
-    for room, path in typed:
-        value = _at(tree, path)
-        if not isinstance(value, dict):
-            continue
-        name = value.get("type", _default_type(room))
-        if isinstance(name, str) and not isinstance(name, Blank):
+class _Sections:
+    """Which class each section of a suite must be, and what pydantic found wrong, in words."""
+
+    def __init__(self, tree: dict[str, Json], types: Types) -> None:
+        self.tree = tree
+        self.classes: dict[FieldPath, Any] = {("gate",): GateSpec}
+        self.refused: dict[FieldPath, str] = {}
+        """Why the `type` of a section has no class."""
+        specs: dict[Room, dict[str, type[Spec]]] = {room: {} for room in BASES}
+        typed: list[tuple[Room, FieldPath]] = [("engines", ("engine",))]
+        typed += [("engines", ("models", name, "engine")) for name in _entries(tree, "models")]
+        typed += [("judges", ("judges", name)) for name in _entries(tree, "judges")]
+        typed += [("benchmarks", ("benchmarks", n)) for n in _entries(tree, "benchmarks")]
+        for room, path in typed:
+            value = _at(tree, path)
+            name = value.get("type", _default_type(room)) if isinstance(value, dict) else Blank()
+            if isinstance(name, Blank):
+                continue
             try:
-                classes[path] = specs[room][name] = types.spec(room, name)
+                self.classes[path] = specs[room][name] = types.spec(room, name)
             except EvalkitError as error:
-                refused[path] = str(error)
-        elif "type" not in value:
-            listed = ", ".join(map(repr, types.choices(room)))
-            refused[path] = f"missing; expected one of {listed}"
-        elif not isinstance(name, Blank):
-            hint = choices_hint(name, types.choices(room))
-            refused[path] = f"unknown type ({shown(name)}){hint}"
-    return specs, classes, refused
+                self.refused[path] = str(error)
+        self.classes[()] = suite_model(specs)
+        model = _model_in(self.classes[()].model_fields["models"].annotation)
+        self.classes |= {("models", name): model for name in _entries(tree, "models")}
+
+    def explained(self, error: ValidationError) -> Iterator[tuple[FieldPath, str]]:
+        """Each place that is wrong, once, with everything that could be there."""
+        grouped: dict[FieldPath, tuple[Json, list[str]]] = {}
+        for detail in error.errors(include_url=False):
+            path, value = _path(detail["loc"], self.tree), detail["input"]
+            if isinstance(value, Blank):
+                continue
+            if detail["type"] == "union_tag_not_found" and isinstance(value, dict):
+                if path in self.refused:
+                    yield (*path, "type"), self.refused[path]
+            elif (message := self._special(detail, path)) is not None:
+                if message:
+                    yield path, message
+            else:
+                expectations = grouped.setdefault(path, (value, []))[1]
+                expectations.append(_expectation(detail, path))
+        for path, (value, expectations) in grouped.items():
+            yield path, f"{shown(value)}; expected {' or '.join(dict.fromkeys(expectations))}"
+
+    def _special(self, detail: Any, path: FieldPath) -> str | None:
+        """Messages that do not begin with the value; None: not one of these."""
+        kind = detail["type"]
+        if kind == "missing":
+            return f"missing; write `{path[-1]}` ({self._about(path)})"
+        if kind == "extra_forbidden":
+            fields = list(self._owner(path).model_fields)
+            return f"unknown field {str(path[-1])!r}{choices_hint(path[-1], fields)}"
+        if kind in ("too_short", "string_too_short"):
+            # Where all entries are wrong, pydantic says that there are none, too.
+            return "" if detail["input"] else f"is empty; expected {self._about(path)}"
+        if kind in ("value_error", "assertion_error"):
+            return str(detail["msg"]).split(", ", maxsplit=1)[-1]
+        if detail["loc"] and detail["loc"][-1] == "[key]":
+            return f"the name {shown(detail['input'])} cannot be used; expected {_NAME}"
+        return None
+
+    def _about(self, path: FieldPath) -> str:
+        """What a field is, from its documentation."""
+        info = self._owner(path).model_fields.get(str(path[-1]))
+        text = " ".join(((info and info.description) or "a value").rstrip(".").split())
+        return text[0].lower() + text[1:] if text[1:2].islower() else text
+
+    def _owner(self, path: FieldPath) -> type[BaseModel]:
+        """The class that has the field `path` leads to."""
+        start = next(n for n in range(len(path) - 1, -1, -1) if path[:n] in self.classes)
+        found: type[BaseModel] = self.classes[path[:start]]
+        for step in path[start:-1]:
+            if step in found.model_fields:
+                found = _model_in(found.model_fields[str(step)].annotation) or found
+        return found
 
 
-def _default_type(room: Room) -> str | None:
+def _default_type(room: Room) -> Any:
     return BASES[room].model_fields["type"].default if room == "engines" else None
 
 
 def _named(benchmarks: list[BenchmarkSpec | None]) -> list[BenchmarkSpec | None]:
     """With unnamed entries of one type named by their versions, where there are several."""
     unnamed = Counter(spec.type for spec in benchmarks if spec is not None and spec.name is None)
-    return [
-        spec.model_copy(update={"name": f"{spec.type}-v{version}"})
-        if spec is not None
-        and spec.name is None
-        and unnamed[spec.type] > 1
-        and (version := getattr(spec, "version", None)) is not None
-        else spec
-        for spec in benchmarks
-    ]
-
-
-# What pydantic found, in words
-
-
-_NAME = (
-    "1 to 120 characters without colon, comma or slash, no dot at the start, no space at either end"
-)
-_EXPECTED = {
-    "string_type": "text",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "dict_type": "a mapping (name: value)",
-    "model_type": "a mapping (name: value)",
-    "list_type": "a list ([one, two])",
-    "tuple_type": "a list ([one, two])",
-    "none_required": "nothing",
-    "string_unicode": "text that UTF-8 can hold",
-}
-
-
-def _explained(
-    error: ValidationError,
-    tree: Json,
-    classes: Mapping[FieldPath, type[BaseModel]],
-    refused: Mapping[FieldPath, str],
-) -> Iterator[tuple[FieldPath, str]]:
-    """Each place that is wrong, once, with everything that could be there."""
-    grouped: dict[FieldPath, tuple[Json, list[str]]] = {}
-    for detail in error.errors(include_url=False):
-        path = _path(detail["loc"], tree)
-        value = detail["input"]
-        if isinstance(value, Blank):
-            continue
-        if detail["type"] == "union_tag_not_found" and isinstance(value, dict):
-            if path in refused:
-                yield (*path, "type"), refused[path]
-        elif message := _special(detail, path, classes):
-            yield path, message
-        else:
-            expectation = _expectation(detail, path)
-            expectations = grouped.setdefault(path, (value, []))[1]
-            if expectation not in expectations:
-                expectations.append(expectation)
-    for path, (value, expectations) in grouped.items():
-        yield path, f"{shown(value)}; expected {' or '.join(expectations)}"
+    named = list(benchmarks)
+    for n, spec in enumerate(benchmarks):
+        version = getattr(spec, "version", None)
+        if spec and spec.name is None and version is not None and unnamed[spec.type] > 1:
+            named[n] = spec.model_copy(update={"name": f"{spec.type}-v{version}"})
+    return named
 
 
 def _path(loc: Sequence[str | int], value: Json) -> FieldPath:
@@ -406,21 +395,20 @@ def _path(loc: Sequence[str | int], value: Json) -> FieldPath:
     return path
 
 
-def _special(detail: Any, path: FieldPath, classes: Mapping[FieldPath, type[BaseModel]]) -> str:
-    """Messages that do not begin with the value; empty for the others."""
-    kind = detail["type"]
-    if kind == "missing":
-        return f"missing; write `{path[-1]}` ({_about(path, classes)})"
-    if kind == "extra_forbidden":
-        owner = _owner(path, classes)
-        return f"unknown field {str(path[-1])!r}{choices_hint(path[-1], list(owner.model_fields))}"
-    if kind in ("too_short", "string_too_short"):
-        return f"is empty; expected {_about(path, classes)}"
-    if kind in ("value_error", "assertion_error"):
-        return str(detail["msg"]).split(", ", maxsplit=1)[-1]
-    if detail["loc"] and detail["loc"][-1] == "[key]":
-        return f"the name {shown(detail['input'])} cannot be used; expected {_NAME}"
-    return ""
+_NAME = (
+    "1 to 120 characters without colon, comma or slash, no dot at the start, no space at either end"
+)
+_EXPECTED = {
+    "bool": "true or false",
+    "dict": "a mapping (name: value)",
+    "float": "a number",
+    "int": "a whole number",
+    "list": "a list ([one, two])",
+    "model": "a mapping (name: value)",
+    "none": "nothing",
+    "string": "text",
+    "tuple": "a list ([one, two])",
+}
 
 
 def _expectation(detail: Any, path: FieldPath) -> str:
@@ -436,27 +424,14 @@ def _expectation(detail: Any, path: FieldPath) -> str:
         return "a mapping with a `type`"
     if kind == "string_pattern_mismatch":
         return _NAME if path[-1:] == ("name",) else f"text that matches {detail['ctx']['pattern']}"
+    if kind == "string_unicode":
+        return "text that UTF-8 can hold"
     expected = str(detail["msg"]).removeprefix("Input should be ")
     if expected.startswith(("greater", "less")):
         return f"a number {expected}"
-    return _EXPECTED.get(kind) or expected
-
-
-def _about(path: FieldPath, classes: Mapping[FieldPath, type[BaseModel]]) -> str:
-    """What a field is, from its documentation."""
-    info = _owner(path, classes).model_fields.get(str(path[-1]))
-    text = " ".join(((info and info.description) or "a value").rstrip(".").split())
-    return text[0].lower() + text[1:] if text[1:2].islower() else text
-
-
-def _owner(path: FieldPath, classes: Mapping[FieldPath, type[BaseModel]]) -> type[BaseModel]:
-    """The class that has the field `path` leads to."""
-    start = next(n for n in range(len(path) - 1, -1, -1) if path[:n] in classes)
-    found = classes[path[:start]]
-    for step in path[start:-1]:
-        if step in found.model_fields:
-            found = _model_in(found.model_fields[str(step)].annotation) or found
-    return found
+    base, _, fault = kind.partition("_")
+    known = fault in ("type", "parsing", "from_float", "required")
+    return _EXPECTED.get(base, expected) if known else expected
 
 
 def _model_in(annotation: Any) -> Any:

@@ -81,7 +81,7 @@ def test_value_may_hold_equals_signs(load: Loader, good: str) -> None:
         ("models.plane.path=x", "--set models.plane.path", "did you mean 'plain'?"),
         ("judges.sef.model=x", "--set judges.sef.model", "did you mean 'self'?"),
         ("benchmarks.pear.judge=x", "--set benchmarks.pear.judge", "did you mean 'pairs'?"),
-        ("benchmarks.7.judge=x", "--set benchmarks.7.judge", "it has 2, from 0"),
+        ("benchmarks.7.judge=x", "--set benchmarks.7.judge", "no '7'; expected one of '0'"),
         ("benchmarks.-1.judge=x", "--set benchmarks.-1.judge", "no '-1'"),
         ("name.x=1", "--set name.x", "name is a plain value"),
         ("models.plain.role.x=1", "--set models.plain.role.x", "is a plain value"),
