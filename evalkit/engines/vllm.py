@@ -26,9 +26,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from evalkit.core import Completion, Job, Json, PreparedModel, Reply, Request
+from evalkit.core import Completion, Job, PreparedModel, Reply, Request
 from evalkit.core.specs import Dtype, EngineSpec
 from evalkit.engines._keys import cut, sampling_seed
 from evalkit.engines._local import (
@@ -84,17 +84,6 @@ class VllmSpec(EngineSpec):
     """Do without compilation and CUDA graphs; default: true on CPU, false on CUDA."""
     seed: int = 0
     """Seeds sampled requests that bring no seed of their own."""
-
-    @field_validator("serve", mode="before")
-    @classmethod
-    def _merged_only(cls, value: Json) -> Json:
-        if value == "lora":
-            raise ValueError(
-                "'lora' is no longer offered; expected 'merged', the default: it merges the "
-                "adapter into its base and proves the merge; for several adapters of one base "
-                "write one model for each, and remove `serve`"
-            )
-        return value
 
 
 class VllmEngine(LocalEngine):

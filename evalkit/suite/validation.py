@@ -134,26 +134,32 @@ class Types:
 class Struck(NamedTuple):
     """A value that suites could once have.
 
-    In a suite file it is an error with the alternative; a stored run that has it still reads.
+    In a suite file it is an error that says what to write; a stored run that has it still reads.
     """
 
     at: tuple[str, ...]
     """Its field; `*` is any name or position."""
     value: Json
-    message: str
-    """What to write instead, for who writes it in a file; empty: it never changed anything, so a
-    file may have it, too."""
-    instead: Json = None
+    instead: Json
     """What a stored suite is read as; None: without the field."""
+    message: str
+    """For a file that has it; empty: it never changed anything, and a file may have it, too."""
 
 
-STRUCK: tuple[Struck, ...] = (
+_NO_LORA = (
+    "'lora' is no longer offered; expected 'merged', the default: it merges the adapter into its "
+    "base and proves the merge; for several adapters of one base write one model for each, and "
+    "remove `serve`"
+)
+STRUCK = (
     Struck(
         ("report", "charts"),
         "radar",
-        "'radar' is no longer drawn; write `charts: bars`, which shows intervals, too",
         "bars",
+        "'radar' is no longer drawn; expected 'bars', the default, which shows intervals, too",
     ),
+    Struck(("engine", "serve"), "lora", "merged", _NO_LORA),
+    Struck(("models", "*", "engine", "serve"), "lora", "merged", _NO_LORA),
 )
 
 
@@ -319,7 +325,7 @@ class _Sections:
         """Each place that is wrong, once, with everything that could be there."""
         grouped: dict[FieldPath, tuple[Json, list[str]]] = {}
         for detail in error.errors(include_url=False):
-            path, value = _path(detail["loc"], self.tree), detail["input"]
+            path, value = _path(detail, self.tree), detail["input"]
             if isinstance(value, Blank):
                 continue
             if detail["type"] == "union_tag_not_found" and isinstance(value, dict):
@@ -382,17 +388,15 @@ def _named(benchmarks: list[BenchmarkSpec | None]) -> list[BenchmarkSpec | None]
     return named
 
 
-def _path(loc: Sequence[str | int], value: Json) -> FieldPath:
+def _path(detail: Any, value: Json) -> FieldPath:
     """Pydantic's location without what is not in the file: branches of unions, `[key]`."""
     path: FieldPath = ()
-    for n, step in enumerate(loc, start=1):
+    for step in detail["loc"]:
         in_list = isinstance(value, list) and isinstance(step, int) and step < len(value)
         if in_list or (isinstance(value, dict) and step in value):
             value = value[step]
             path = (*path, step)
-        elif isinstance(value, dict) and n == len(loc) and step != "[key]":
-            path = (*path, step)
-    return path
+    return (*path, detail["loc"][-1]) if detail["type"] == "missing" else path
 
 
 _NAME = (

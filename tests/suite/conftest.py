@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evalkit import suite
 from evalkit.core.specs import BenchmarkSpec, EngineSpec, JudgeSpec, LocalJudgeSpec, Spec, Suite
@@ -40,6 +40,12 @@ class ChoicesSpec(BenchmarkSpec):
     type: Literal["choices"]
     tasks: tuple[str, ...] = ("a",)
     limits: dict[str, int | Literal["all"]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _tasks_once(self) -> ChoicesSpec:
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError("tasks has one twice")
+        return self
 
 
 class Local:

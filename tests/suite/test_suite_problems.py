@@ -50,6 +50,7 @@ CASES = [
     ("tasks: [a, b]", "tasks: [a, 7]", "13: benchmarks.1.tasks.1", ["7; expected text"]),
     ("tasks: [a, b]", "tasks:\n      - a\n      - {}", "15: benchmarks.1.tasks.1",
      ["a mapping; expected text"]),
+    ("tasks: [a, b]", "tasks: [a, a]", "12: benchmarks.1", ["tasks has one twice"]),
     ("tasks: [a, b]", "limits: {a: few}", "13: benchmarks.1.limits.a",
      ["'few'; expected a whole number or 'all'"]),
     ("judge: self", "judge: self, version: 3", "11: benchmarks.0.version",

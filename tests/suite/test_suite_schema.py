@@ -12,8 +12,7 @@ import pytest
 
 from evalkit import plugins, suite
 from evalkit.errors import SuiteError
-from evalkit.suite.reading import from_text, read
-from evalkit.suite.reading import names_secret
+from evalkit.suite.reading import from_text, names_secret, read
 from tests.suite.conftest import GOOD, Catalogue
 
 SUITES = sorted((Path(__file__).resolve().parents[2] / "suites").glob("*.yaml"))
