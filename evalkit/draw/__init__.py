@@ -10,6 +10,8 @@
     tables.py   Table, Column, Cell, Group; contest_table(contests or gate tests, COMPARE, ...),
                 gate_table(result), figure_table, side_by_side, facts_table; table_to_markdown,
                 table_to_text, table_to_csv
+    svg.py      forest_plots(contests or gate tests), category_bars, trend, trends: in draw.svg
+    html.py     escaped, element, table_to_html, page_html, policy, stylesheet: in draw.html
     text.py     visible, one_line, escape_markdown, fenced: hostile text made safe to show
 
 A caller reads `Contest`, `GateTest`, `Figure` (core) and imports from here: `draw.contest_table`.
@@ -52,6 +54,7 @@ from evalkit.draw.tables import (
     Item,
     Table,
     Tone,
+    contest_of,
     contest_table,
     facts_table,
     figure_table,
@@ -96,6 +99,7 @@ from evalkit.draw.words import (
     holm_text,
     is_too_wide,
     judge_text,
+    judged_locally,
     limit_text,
     mde_text,
     method_text,
@@ -144,6 +148,7 @@ __all__ = [
     "caution_text",
     "ci",
     "contest_label",
+    "contest_of",
     "contest_sentence",
     "contest_table",
     "count",
@@ -168,6 +173,7 @@ __all__ = [
     "is_formula",
     "is_too_wide",
     "judge_text",
+    "judged_locally",
     "level",
     "limit_text",
     "markdown_code",

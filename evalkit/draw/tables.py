@@ -55,6 +55,7 @@ __all__ = [
     "Item",
     "Table",
     "Tone",
+    "contest_of",
     "contest_table",
     "facts_table",
     "figure_table",
@@ -333,7 +334,7 @@ def contest_table(
         The table; its note says how to read the columns it has, which correction p has, and what
         speaks against the contests.
     """
-    contests = [c for c in map(_contest, items) if c is not None]
+    contests = [c for c in map(contest_of, items) if c is not None]
     by_place = {(f.model, f.key): f for f in figures}
     sheet = _Sheet(tuple(columns), by_place, link)
     confidence = contests[0].comparison.difference.level if contests else 0.95
@@ -372,12 +373,13 @@ def gate_table(result: GateResult) -> Table:
     return replace(table, groups=(Group("", table.rows),))  # all are of one pair
 
 
-def _contest(item: Item | None) -> Contest | None:
+def contest_of(item: Item | None) -> Contest | None:
+    """The contest that an item is, or is of."""
     return item.contest if isinstance(item, GateTest) else item
 
 
 def _pair(item: Item | None) -> str:
-    contest = _contest(item)
+    contest = contest_of(item)
     return "" if contest is None else words.sides_of(contest.comparison)
 
 
@@ -388,7 +390,7 @@ def _linked(contest: Contest, name: ColumnName, sheet: _Sheet) -> str:
 def _figure_cell(item: Item | None, sheet: _Sheet) -> Cell:
     if item is None:
         return Cell.missing()
-    contest = _contest(item)
+    contest = contest_of(item)
     if contest is None:
         return Cell.text(words.figure_label(item.key))
     has_metric = "metric" in sheet.names
@@ -398,7 +400,7 @@ def _figure_cell(item: Item | None, sheet: _Sheet) -> Cell:
 
 
 def _metric_cell(item: Item | None, sheet: _Sheet) -> Cell:
-    contest = _contest(item)
+    contest = contest_of(item)
     if contest is None:
         return Cell.missing()
     return Cell.text(
@@ -413,7 +415,7 @@ def _unit_and_direction(c: Comparison) -> str:
 
 
 def _score_cell(item: Item | None, sheet: _Sheet, side: Literal["candidate", "baseline"]) -> Cell:
-    contest = _contest(item)
+    contest = contest_of(item)
     if contest is None:
         return Cell.missing()
     model = getattr(contest.comparison, side)
@@ -465,7 +467,7 @@ def _of_contest(make: Callable[[Contest], Cell]) -> Callable[[Item | None, _Shee
     """A cell of a contest; missing where there is none."""
 
     def cell(item: Item | None, sheet: _Sheet) -> Cell:
-        contest = _contest(item)
+        contest = contest_of(item)
         return Cell.missing() if contest is None else make(contest)
 
     return cell
@@ -486,7 +488,7 @@ def _counted(
     name: Literal["wins", "ties", "losses"],
 ) -> Callable[[Item | None, _Sheet], Cell]:
     def cell(item: Item | None, sheet: _Sheet) -> Cell:
-        contest = _contest(item)
+        contest = contest_of(item)
         if contest is None:
             return Cell.missing()
         n: int = getattr(contest.comparison, name)

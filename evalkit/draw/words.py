@@ -30,7 +30,7 @@ from evalkit.core.contests import (
     StatedByOne,
     Verdict,
 )
-from evalkit.core.figures import Comparison, Estimator, FigureKey, Interval, Measured
+from evalkit.core.figures import Comparison, FigureKey, Interval, Measured
 from evalkit.draw.numbers import (
     MISSING,
     count,
@@ -69,6 +69,7 @@ __all__ = [
     "holm_text",
     "is_too_wide",
     "judge_text",
+    "judged_locally",
     "limit_text",
     "mde_text",
     "method_text",
@@ -210,61 +211,13 @@ def bounds(value: Measured, unit: str, *, signed: bool = False) -> str:
     return interval(value.low, value.high, unit, signed=signed)
 
 
-_ESTIMATORS = {
-    Estimator.MEAN: "mean",
-    Estimator.SHARE: "share",
-    Estimator.PAIRED: "paired mean",
-    Estimator.TASKS: "mean of task means",
-    Estimator.CORPUS: "over all samples, as the benchmark defines it",
-    Estimator.LENGTH_CONTROLLED: "length-controlled win rate",
-    Estimator.STRENGTH: "Bradley-Terry strength, ties count half a win",
-    Estimator.PREDICTION_POWERED: "prediction-powered mean",
-    Estimator.NON_INFERIORITY: "non-inferiority",
-    Estimator.RECORDED: "recorded",
-    Estimator.PUBLISHED: "published",
-}
-_SIMPLE = (Estimator.MEAN, Estimator.SHARE, Estimator.PAIRED)
-
-
 def method_text(value: Measured) -> str:
     """How a number, its standard error and its interval were computed, in a few words."""
-    return "; ".join(_method(value))
-
-
-def _method(value: Measured) -> Iterator[str]:
-    method = value.method
     if value.point is None:
-        yield f"undefined: {method.detail}" if method.detail else "undefined"
-        return
-    name = _ESTIMATORS[method.estimator]
-    if method.estimator is Estimator.TASKS:
-        how = "size-weighted" if method.by_size else "unweighted"
-        tasks = "" if method.tasks is None else f"{method.tasks} "
-        name = f"{how} mean of {tasks}task means"
-    yield f"paired {name}" if method.paired and not name.startswith("paired") else name
-    if value.standard_error is not None and method.estimator in _SIMPLE:
-        yield (
-            f"SE clustered (CR1, {count(value.n_units)} clusters)"
-            if method.clustered
-            else "SE = sd/√n, independent samples"
-        )
-    elif value.standard_error is not None and method.estimator is Estimator.TASKS:
-        yield "SE of a stratified mean"
-    if method.no_variation:
-        yield "all units agree, so the width 0 is no evidence of precision"
-    elif method.interval is Interval.BOOTSTRAP:
-        replicates = "" if method.replicates is None else f", {count(method.replicates)} replicates"
-        yield f"bootstrap interval{replicates}"
-    elif method.interval is Interval.T:
-        yield f"t interval, {significant(value.df, 4)} df"
-    elif method.interval is not Interval.NONE:
-        yield method.interval.value
-    if method.runs is not None:
-        yield f"{method.runs[0]} runs of the candidate, {method.runs[1]} of the baseline"
-    if method.cut_to_scale:
-        yield "cut to the scale"
-    if method.detail:
-        yield method.detail
+        detail = value.method.detail.removeprefix("undefined: ")
+        return f"undefined: {detail}" if detail else "undefined"
+    is_t = value.method.interval is Interval.T and value.df is not None
+    return value.method.text + (f"; {significant(value.df, 4)} df" if is_t else "")
 
 
 # --- contests -----------------------------------------------------------------------------------
@@ -292,6 +245,11 @@ def _marks(cautions: Iterable[Caution]) -> str:
     kinds = {type(c) for c in cautions}
     found = [text for kind, text in marks.items() if kind in kinds]
     return f" ({', '.join(found)})" if found else ""
+
+
+def judged_locally(contest: Contest) -> bool:
+    """Whether a model of the suite judged, so that the verdict says only what it prefers."""
+    return any(isinstance(caution, LocalJudge) for caution in contest.cautions)
 
 
 def caution_text(caution: Caution) -> str:
@@ -381,7 +339,7 @@ def _statement(contest: Contest) -> str:
         return f"{sides_of(c)} on {label}: settings differ: {'; '.join(differ)}."
     if contest.verdict == "undefined":
         return f"No conclusion about {sides_of(c)} on {label}: {_why_undefined(c)}."
-    judged = any(isinstance(x, LocalJudge) for x in contest.cautions)
+    judged = judged_locally(contest)
     if c.ties == d.n > 0:
         same = f"{c.candidate} and {c.baseline} have the same score on each of {_evidence(d)}"
         return f"{same} of {label}{f' ({LOCAL_JUDGE})' if judged else ''}."
@@ -465,7 +423,7 @@ def pair_sentence(contests: Sequence[Contest]) -> str:
 
 
 def _sound(contests: Sequence[Contest]) -> list[Contest]:
-    return [c for c in contests if not any(isinstance(x, LocalJudge) for x in c.cautions)]
+    return [c for c in contests if not judged_locally(c)]
 
 
 def _preferred(judged: Sequence[Contest]) -> str:

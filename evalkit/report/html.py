@@ -9,7 +9,6 @@ script turns no text into markup, which Trusted Types hold it to.
 from __future__ import annotations
 
 import base64
-import hashlib
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from evalkit.draw import one_line, visible
+from evalkit.draw.html import hash_source, stylesheet
 from evalkit.report import browser
 from evalkit.report.page import Page
 
@@ -45,7 +45,7 @@ def to_html(page: Page, *, split: bool = False) -> str:
 
 def style() -> str:
     """The style sheet of a page without samples."""
-    return (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+    return stylesheet()
 
 
 def policies() -> frozenset[str]:
@@ -67,12 +67,6 @@ def _policy(sheet: str, script: str, *, split: bool) -> str:
     if script and split:
         rules += ["connect-src 'self'"]
     return "; ".join([*rules, "img-src data:", "base-uri 'none'", "form-action 'none'"])
-
-
-def hash_source(text: str) -> str:
-    """`text` as a policy's source: exactly this style sheet or script."""
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 @cache

@@ -147,35 +147,14 @@ def test_holm_says_what_it_is_over() -> None:
     assert "no headline comparison has a p value" in draw.holm_text([contest(family="detail")])
 
 
-@pytest.mark.parametrize(
-    ("method", "text"),
-    [
-        (
-            Method(Estimator.MEAN, Interval.T),
-            "mean; SE = sd/√n, independent samples; t interval, 79 df",
-        ),
-        (
-            Method(Estimator.PAIRED, Interval.T, clustered=True, paired=True),
-            "paired mean; SE clustered (CR1, 80 clusters); t interval, 79 df",
-        ),
-        (
-            Method(Estimator.TASKS, Interval.T, tasks=6, by_size=True),
-            "size-weighted mean of 6 task means; SE of a stratified mean; t interval, 79 df",
-        ),
-        (
-            Method(Estimator.LENGTH_CONTROLLED, Interval.BOOTSTRAP, replicates=1000, detail="C 10"),
-            "length-controlled win rate; bootstrap interval, 1,000 replicates; C 10",
-        ),
-        (
-            Method(Estimator.SHARE, Interval.WILSON, cut_to_scale=True),
-            "share; SE = sd/√n, independent samples; Wilson interval; cut to the scale",
-        ),
-        (Method(Estimator.PUBLISHED), "published"),
-    ],
-)
-def test_methods(method: Method, text: str) -> None:
-    assert draw.method_text(measured(1.0, 0.0, 2.0, n=80, method=method, df=79)) == text
-    undefined = measured(None, None, None, method=replace(method, detail="no tasks"))
+def test_a_method_has_its_degrees_of_freedom_or_why_it_is_undefined() -> None:
+    clustered = Method(Estimator.MEAN, Interval.T, clustered=True)
+    said = draw.method_text(measured(1.0, 0.0, 2.0, n=80, method=clustered, df=79))
+    assert said == "mean; clustered (CR1); t interval; 79 df"
+    assert draw.method_text(measured(1.0, None, None, method=Method(Estimator.PUBLISHED))) == (
+        "published"
+    )
+    undefined = measured(None, None, None, method=replace(clustered, detail="no tasks"))
     assert draw.method_text(undefined) == "undefined: no tasks"
 
 

@@ -1,0 +1,249 @@
+"""Pieces of a page that is one HTML file, needs nothing else, and lets nothing else in.
+
+No reference to anything outside the file, and a Content-Security-Policy that allows exactly the
+style sheet and the script inside, by their hashes.  Every string is escaped, after what cannot be
+seen or encoded is spelled out (`text.visible`).  `Markup` (markupsafe) is text that is markup
+already; only constants of this package become it without being escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from markupsafe import Markup, escape
+
+from evalkit.draw.numbers import coordinate
+from evalkit.draw.tables import Cell, Column, Table
+from evalkit.draw.text import visible
+from evalkit.draw.words import MARKS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = [
+    "Value",
+    "element",
+    "environment",
+    "escaped",
+    "hash_source",
+    "page_html",
+    "policy",
+    "stylesheet",
+    "table_to_html",
+]
+
+Value: TypeAlias = float | str
+"""Of an attribute: text, or a number in user units."""
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 has no way to spell."""
+_TONES = {"better": MARKS["better"], "worse": MARKS["worse"], "unclear": MARKS["not_significant"]}
+_MANY_COLUMNS = 8
+
+
+def escaped(text: str) -> Markup:
+    """`text` as it may stand in an element or in a quoted attribute."""
+    return escape(_NOT_XML.sub("\N{REPLACEMENT CHARACTER}", visible(text)))
+
+
+def element(
+    name: str, attributes: Mapping[str, Value], inner: Iterable[Markup] | None = None
+) -> Markup:
+    """One element; `name` and the attributes' names must be constants of this package.
+
+    Args:
+        name: Of its tag.
+        attributes: Escaped here.
+        inner: What it holds; None: it is one that holds nothing (`<meta>`, SVG's `<line>`).
+    """
+    values = (
+        Markup(' {}="{}"').format(
+            Markup(key),  # noqa: S704 - names are constants
+            escaped(value) if isinstance(value, str) else coordinate(value),
+        )
+        for key, value in attributes.items()
+    )
+    tag = Markup(name)  # noqa: S704
+    start = Markup("<{}{}").format(tag, Markup("").join(values))
+    if inner is None:
+        return start + Markup("/>")
+    return start + Markup(">") + Markup("").join(inner) + Markup("</{}>").format(tag)
+
+
+# --- tables -------------------------------------------------------------------------------------
+
+
+def table_to_html(table: Table) -> Markup:
+    """Caption, table and note in a box that scrolls sideways; nothing of a table without rows."""
+    if not table.rows:
+        return Markup("")
+    kind: dict[str, Value] = {}
+    if len(table.columns) == 2:
+        kind = {"class": "facts"}
+    elif len(table.columns) > _MANY_COLUMNS:
+        kind = {"class": "many"}
+    heads = (
+        element("th", {"scope": "col", "class": c.align}, [escaped(c.label)]) for c in table.columns
+    )
+    parts = [element("caption", {}, [escaped(table.caption)])] if table.caption else []
+    parts.append(element("thead", {}, [element("tr", {}, heads)]))
+    for group in table.groups:
+        lines = []
+        if group.label:
+            across: dict[str, Value] = {"scope": "rowgroup", "colspan": len(table.columns)}
+            label = element("span", {}, [escaped(group.label)])
+            lines.append(element("tr", {"class": "group"}, [element("th", across, [label])]))
+        lines += [
+            element("tr", {}, [_cell(c, col) for c, col in zip(row, table.columns, strict=True)])
+            for row in group.rows
+        ]
+        parts.append(element("tbody", {}, lines))
+    about: dict[str, Value] = {"class": "scroll", "tabindex": "0", "role": "group"}
+    about["aria-label"] = table.caption or "Table"
+    inner = [element("div", about, [element("table", kind, parts)])]
+    if table.note:
+        inner.append(element("p", {"class": "hint"}, [escaped(table.note)]))
+    return element("div", {"class": "table"}, inner)
+
+
+def _cell(cell: Cell, column: Column) -> Markup:
+    shown = escaped(cell.shown)
+    if cell.is_missing:
+        shown = element("span", {"aria-label": "not available"}, [shown])
+    elif column.align != "right":
+        shown = element("bdi", {}, [shown])
+    if cell.href:
+        shown = element("a", {"href": cell.href}, [shown])
+    if cell.tone in _TONES:
+        mark = {"class": "mark", "aria-hidden": "true"}
+        shown = element("span", mark, [escaped(_TONES[cell.tone])]) + Markup(" ") + shown
+    kinds = (column.align, "code" * column.code, "none" * cell.is_missing, cell.tone)
+    attributes: dict[str, Value] = {"scope": "row"} if column.header else {}
+    attributes["class"] = " ".join(kind for kind in kinds if kind)
+    if cell.provenance:
+        attributes["title"] = cell.provenance
+    return element("th" if column.header else "td", attributes, [shown])
+
+
+# --- pages --------------------------------------------------------------------------------------
+
+
+@cache
+def stylesheet() -> str:
+    """How pages, tables and charts look."""
+    return (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+
+
+def hash_source(text: str) -> str:
+    """`text` as a policy's source: exactly this style sheet or script."""
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+def policy(style: str, script: str = "", *, connects: bool = False) -> str:
+    """The Content-Security-Policy of a page with this style sheet and script.
+
+    Args:
+        style: Between the page's `<style>` tags.
+        script: Between its `<script>` tags; empty: it has none.
+        connects: The script reads files beside the page.
+    """
+    rules = ["default-src 'none'", f"style-src {hash_source(style)}"]
+    if script:
+        # The script turns no text into markup, which Trusted Types hold it to.
+        rules += [f"script-src {hash_source(script)}", "require-trusted-types-for 'script'"]
+        rules += ["trusted-types 'none'"]
+        rules += ["connect-src 'self'"] if connects else []
+    return "; ".join([*rules, "img-src data:", "base-uri 'none'", "form-action 'none'"])
+
+
+def page_html(
+    title: str,
+    main: Markup,
+    *,
+    eyebrow: Sequence[str] = (),
+    sections: Sequence[tuple[str, str]] = (),
+    footer: str = "",
+    style: str = "",
+    script: str = "",
+    connects: bool = False,
+) -> str:
+    """A whole page: head with its policy, title, links to its sections, `main`, footer.
+
+    Args:
+        title: Of the page.
+        main: What it shows.
+        eyebrow: What stands above the title: of which suite, which run.
+        sections: (id, heading) of what the navigation links to.
+        footer: A sentence.
+        style: A style sheet besides `stylesheet()`; a constant of the package.
+        script: Likewise a constant.
+        connects: The script reads files beside the page.
+    """
+    sheet = stylesheet() + style
+    rules = policy(sheet, script, connects=connects)
+    meta = (
+        {"charset": "utf-8"},
+        {"http-equiv": "Content-Security-Policy", "content": rules},
+        {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+        {"name": "color-scheme", "content": "light dark"},
+        {"name": "referrer", "content": "no-referrer"},
+        {"name": "generator", "content": "evalkit"},
+    )
+    head = [element("meta", attributes) for attributes in meta]
+    head.append(element("title", {}, [escaped(f"{title} · evalkit")]))
+    head.append(element("link", {"rel": "icon", "href": "data:,"}))
+    head.append(element("style", {}, [Markup(sheet)]))  # noqa: S704 - files of this package
+    above = [element("span", {}, [escaped("evalkit")])]
+    above += [element("bdi", {}, [escaped(text)]) for text in eyebrow]
+    top = [
+        element("p", {"class": "eyebrow"}, [Markup(" ").join(above)]),
+        element("h1", {}, [escaped(title)]),
+    ]
+    links = (
+        element("li", {}, [element("a", {"href": f"#{name}"}, [escaped(heading)])])
+        for name, heading in sections
+    )
+    body = [
+        element("a", {"class": "skip", "href": "#main"}, [escaped("Skip to the results")]),
+        element("header", {"class": "top"}, top),
+    ]
+    if sections:
+        body.append(element("nav", {"aria-label": "Sections"}, [element("ul", {}, links)]))
+    body.append(element("main", {"id": "main"}, [main]))
+    if footer:
+        body.append(element("footer", {}, [element("p", {}, [escaped(footer)])]))
+    if script:
+        body.append(element("script", {}, [Markup(script)]))  # noqa: S704 - a file of this package
+    parts = [element("head", {}, head), element("body", {}, body)]
+    return f"<!doctype html>\n{element('html', {'lang': 'en'}, parts)}\n"
+
+
+def environment(templates: Path) -> Environment:
+    """Jinja that escapes every string, after spelling out what cannot be seen.
+
+    Templates may call `table_to_html(table)`.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(templates),
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.globals["table_to_html"] = table_to_html
+    return made
+
+
+def _shown(value: object) -> object:
+    # Markup is a str as well, but already safe.
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
