@@ -267,12 +267,14 @@ def _margin(item: Item) -> float | None:
 
 def _said_beside(contest: Contest) -> str:
     c, d = contest.comparison, contest.comparison.difference
-    shown = f"{words.MARKS[contest.verdict]} {difference(d.point, c.unit)}"
+    said = words.ALL_AGREE
     if words.is_too_wide(d, c.unit):
-        return f"{shown} (interval {words.TOO_WIDE})"
-    if _shows(contest):
-        return f"{shown} ({words.bounds(d, c.unit, signed=True)})"
-    return f"{shown} ({'no interval' if d.low is None else words.ALL_AGREE})"
+        said = "CI too wide"
+    elif d.low is None:
+        said = "no CI"
+    elif _shows(contest):
+        said = words.bounds(d, c.unit, signed=True)
+    return f"{words.MARKS[contest.verdict]} {difference(d.point, c.unit)} ({said})"
 
 
 def _favours(candidate: str, baseline: str, higher_is_better: bool, y: float) -> Iterator[Markup]:

@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from evalkit.core.contests import Contest, GateResult, GateTest
-from evalkit.core.figures import Comparison, Figure, FigureKey
+from evalkit.core.contests import Contest, GateTest
+from evalkit.core.figures import Figure, FigureKey, Measured
 from evalkit.core.requests import Json
 from evalkit.draw import words
 from evalkit.draw.numbers import (
@@ -60,7 +60,6 @@ __all__ = [
     "facts_table",
     "figure_table",
     "flat",
-    "gate_table",
     "side_by_side",
     "table_to_csv",
     "table_to_markdown",
@@ -297,13 +296,42 @@ INDEX: tuple[ColumnName, ...] = ("figure", "difference", "interval", "verdict")
 """Behind the run."""
 
 
-@dataclass(frozen=True)
-class _Sheet:
-    """What cells of a contest table are made with."""
-
-    names: tuple[ColumnName, ...]
-    figures: Mapping[tuple[str, FigureKey], Figure]
-    link: Callable[[Contest, ColumnName], str] | None
+_HEADS: dict[ColumnName, str] = {
+    "figure": "Benchmark",
+    "metric": "Metric",
+    "candidate": "Candidate",
+    "baseline": "Baseline",
+    "difference": "Difference",
+    "interval": "{ci}",
+    "p": "p",
+    "p_holm": "p (Holm)",
+    "outcomes": "Wins / ties / losses",
+    "wins": "Wins",
+    "ties": "Ties",
+    "losses": "Losses",
+    "n": "n",
+    "missing": "Missing",
+    "mde": "MDE",
+    "verdict": "Verdict",
+    "bounds": "One-sided bounds",
+    "margin": "Margin",
+    "smallest_margin": "Smallest margin",
+    "gate_verdict": "Verdict",
+    "gate": "Gate",
+}
+_LEFT: frozenset[ColumnName] = frozenset({"figure", "metric", "verdict", "gate_verdict", "gate"})
+_LINKED: tuple[ColumnName, ...] = ("figure", "wins", "ties", "losses")
+_NOTES: dict[ColumnName, str] = {
+    "candidate": "Scores are over each model's own samples.",
+    "difference": "Difference: candidate minus baseline, paired on the samples both have.",
+    "p": "p is two-sided.",
+    "n": words.N_COUNTS,
+    "missing": (
+        "Missing: scores that the candidate and the baseline lack (failed, or never requested)."
+    ),
+    "mde": "MDE: minimum detectable effect, the smallest true difference found with {power} power.",
+    "gate": "Gate: the largest loss allowed, and whether it was shown not to be exceeded.",
+}
 
 
 def contest_table(
@@ -324,7 +352,7 @@ def contest_table(
         columns: Which columns, in order.
         caption: Above the table.
         figures: Both sides' figures, for the columns `candidate` and `baseline`.
-        link: The address of what a cell counts; empty: none.
+        link: The address of what a cell of `figure`, `wins`, `ties` or `losses` counts; empty: none.
         lead: Columns of one's own before the others: a table with a row for each item.  Its
             groups replace those by pair.
         power: Of the minimum detectable effects.
@@ -335,15 +363,22 @@ def contest_table(
         speaks against the contests.
     """
     contests = [c for c in map(contest_of, items) if c is not None]
-    by_place = {(f.model, f.key): f for f in figures}
-    sheet = _Sheet(tuple(columns), by_place, link)
     confidence = contests[0].comparison.difference.level if contests else 0.95
-    heads = [_COLUMNS[name].head for name in columns]
-    heads = [Column(words.ci(confidence), "right") if c.label == "CI" else c for c in heads]
-    rows = [tuple(_COLUMNS[name].cell(item, sheet) for name in columns) for item in items]
+    heads = [
+        Column(
+            _HEADS[name].format(ci=words.ci(confidence)),
+            "left" if name in _LEFT else "right",
+            header=name == "figure" and lead is None,
+        )
+        for name in columns
+    ]
+    cells = _Cells(tuple(columns), {(f.model, f.key): f for f in figures}, link)
+    rows = [cells.row(item) for item in items]
     groups: list[Group] = []
     if lead is None:
-        pairs = [_pair(item) for item in items]
+        pairs = [
+            "" if (c := contest_of(i)) is None else words.sides_of(c.comparison) for i in items
+        ]
         for pair in dict.fromkeys(pairs):
             mine = (row for row, other in zip(rows, pairs, strict=True) if other == pair)
             groups.append(Group(pair, tuple(mine)))
@@ -352,7 +387,7 @@ def contest_table(
         left = iter(rows)
         for group in lead.groups:
             groups.append(Group(group.label, tuple((*own, *next(left)) for own in group.rows)))
-    said = [_COLUMNS[name].note.format(power=level(power)) for name in columns]
+    said = [_NOTES.get(name, "").format(power=level(power)) for name in columns]
     if "p_holm" in columns:
         said.append(words.holm_text(contests))
     said += [*notes, *words.caution_notes(contests)]
@@ -360,241 +395,97 @@ def contest_table(
     return Table(caption, tuple(heads), tuple(groups), note)
 
 
-def gate_table(result: GateResult) -> Table:
-    """The gate's tests, one row each."""
-    confidence = level(1 - result.alpha)
-    note = (
-        f"Pass: the difference is above minus the margin with {confidence} confidence, which is "
-        f"also that of each bound. Smallest margin: at which an equal candidate passes with "
-        f"{level(result.power)} power; this test is one-sided, so that the MDE of `compare` is "
-        f"larger."
-    )
-    table = contest_table(result.tests, GATE, notes=[note])
-    return replace(table, groups=(Group("", table.rows),))  # all are of one pair
-
-
 def contest_of(item: Item | None) -> Contest | None:
     """The contest that an item is, or is of."""
     return item.contest if isinstance(item, GateTest) else item
 
 
-def _pair(item: Item | None) -> str:
-    contest = contest_of(item)
-    return "" if contest is None else words.sides_of(contest.comparison)
-
-
-def _linked(contest: Contest, name: ColumnName, sheet: _Sheet) -> str:
-    return "" if sheet.link is None else sheet.link(contest, name)
-
-
-def _figure_cell(item: Item | None, sheet: _Sheet) -> Cell:
-    if item is None:
-        return Cell.missing()
-    contest = contest_of(item)
-    if contest is None:
-        return Cell.text(words.figure_label(item.key))
-    has_metric = "metric" in sheet.names
-    label = words.figure_label(item.key) if has_metric else words.contest_label(contest)
-    unit = "" if has_metric else _unit_and_direction(contest.comparison)
-    return Cell.text(label + unit, href=_linked(contest, "figure", sheet))
-
-
-def _metric_cell(item: Item | None, sheet: _Sheet) -> Cell:
-    contest = contest_of(item)
-    if contest is None:
-        return Cell.missing()
-    return Cell.text(
-        words.metric_label(contest.key.metric) + _unit_and_direction(contest.comparison)
-    )
-
-
-def _unit_and_direction(c: Comparison) -> str:
-    unit = "" if c.unit == "percent" else f", {words.unit_words(c.unit)}"
-    has_direction = c.unit != "characters"
-    return unit + (", lower is better" if has_direction and not c.higher_is_better else "")
-
-
-def _score_cell(item: Item | None, sheet: _Sheet, side: Literal["candidate", "baseline"]) -> Cell:
-    contest = contest_of(item)
-    if contest is None:
-        return Cell.missing()
-    model = getattr(contest.comparison, side)
-    found = sheet.figures.get((model, contest.key))
-    if found is None or found.value.point is None:
-        return Cell.missing("no score")
-    method = words.method_text(found.value)
-    return Cell(found.value.point, figure(found.value.point, found.unit), method)
-
-
-def _gate_cell(item: Item | None, sheet: _Sheet) -> Cell:
-    """A margin and what was found of it."""
-    if not isinstance(item, GateTest):
-        return Cell.missing("the gate has another baseline")
-    said = {
-        "pass": "held",
-        "regression": "exceeded",
-        "inconclusive": "not shown",
-        "missing": "no samples of both",
-    }[item.verdict]
-    unit = "raw" if item.contest is None else item.contest.comparison.unit
-    down = item.contest is None or item.contest.comparison.higher_is_better
-    margin = difference(-item.margin if down else item.margin, unit)
-    aside = "" if item.required else ", not required"
-    return Cell(item.margin, f"{margin}: {said}{aside}", tone=words.gate_tone(item.verdict))
-
-
-def _bounds_cell(item: GateTest, c: Comparison) -> Cell:
-    found = item.bounds
-    if found is None or found.low is None or found.high is None:
-        return Cell.missing()
-    if words.is_too_wide(found, c.unit):
-        return Cell(None, f"{MISSING} ({words.TOO_WIDE})")
-    shown = f"{difference(found.low, c.unit)} to {difference(found.high, c.unit)}"
-    return Cell(shown, shown)
-
-
 @dataclass(frozen=True)
-class _ContestColumn:
-    """A column of the contest table."""
+class _Cells:
+    """Makes the cells of a contest table."""
 
-    head: Column
-    cell: Callable[[Item | None, _Sheet], Cell]
-    note: str = ""
-    """How to read it."""
+    names: tuple[ColumnName, ...]
+    """All columns of the table."""
+    figures: Mapping[tuple[str, FigureKey], Figure]
+    link: Callable[[Contest, ColumnName], str] | None
 
-
-def _of_contest(make: Callable[[Contest], Cell]) -> Callable[[Item | None, _Sheet], Cell]:
-    """A cell of a contest; missing where there is none."""
-
-    def cell(item: Item | None, sheet: _Sheet) -> Cell:
+    def row(self, item: Item | None) -> tuple[Cell, ...]:
+        """One cell a column; missing where what it shows is not there."""
         contest = contest_of(item)
-        return Cell.missing() if contest is None else make(contest)
+        made = {} if contest is None else _of_contest(contest)
+        if contest is not None:
+            c = contest.comparison
+            made["figure"] = Cell.text(self._label(contest))
+            made["candidate"] = self._score(c.candidate, c.key)
+            made["baseline"] = self._score(c.baseline, c.key)
+        if isinstance(item, GateTest):
+            made |= _of_test(item)
+            made.setdefault("figure", Cell.text(words.figure_label(item.key)))
+        if self.link is not None and contest is not None:
+            made |= {
+                n: replace(made[n], href=self.link(contest, n)) for n in _LINKED if made[n].value
+            }
+        return tuple(made.get(name, Cell.missing()) for name in self.names)
 
-    return cell
+    def _label(self, contest: Contest) -> str:
+        if "metric" in self.names:
+            return words.figure_label(contest.key)
+        return words.contest_label(contest) + words.unit_and_direction(contest.comparison)
 
-
-def _of_test(make: Callable[[GateTest, Comparison], Cell]) -> Callable[[Item | None, _Sheet], Cell]:
-    """A cell of a gate test; missing for a contest that is none."""
-
-    def cell(item: Item | None, sheet: _Sheet) -> Cell:
-        if not isinstance(item, GateTest) or item.contest is None:
-            return Cell.missing()
-        return make(item, item.contest.comparison)
-
-    return cell
-
-
-def _counted(
-    name: Literal["wins", "ties", "losses"],
-) -> Callable[[Item | None, _Sheet], Cell]:
-    def cell(item: Item | None, sheet: _Sheet) -> Cell:
-        contest = contest_of(item)
-        if contest is None:
-            return Cell.missing()
-        n: int = getattr(contest.comparison, name)
-        return Cell(n, count(n), href=_linked(contest, name, sheet) if n else "")
-
-    return cell
-
-
-def _difference_cell(contest: Contest) -> Cell:
-    c = contest.comparison
-    method = words.method_text(c.difference)
-    return Cell(c.difference.point, difference(c.difference.point, c.unit), method)
+    def _score(self, model: str, key: FigureKey) -> Cell:
+        found = self.figures.get((model, key))
+        if found is None or found.value.point is None:
+            return Cell.missing("no score")
+        shown = figure(found.value.point, found.unit)
+        return Cell(found.value.point, shown, words.method_text(found.value))
 
 
-def _interval_cell(contest: Contest) -> Cell:
-    c, d = contest.comparison, contest.comparison.difference
-    text = words.bounds(d, c.unit, signed=True)
-    shows = d.has_width and not words.is_too_wide(d, c.unit)
-    return Cell(text if shows else None, text, words.method_text(d))
+def _of_test(test: GateTest) -> dict[ColumnName, Cell]:
+    """The cells that a gate test adds."""
+    tone = words.gate_tone(test.verdict)
+    made: dict[ColumnName, Cell] = {
+        "gate": Cell(test.margin, words.margin_words(test), tone=tone),
+        "gate_verdict": Cell(test.verdict, words.gate_words(test), tone=tone),
+    }
+    if test.contest is None:
+        return made
+    unit, found = test.contest.comparison.unit, test.bounds
+    made["margin"] = Cell(test.margin, figure(test.margin, unit))
+    made["smallest_margin"] = Cell(test.resolvable, figure(test.resolvable, unit))
+    if found is not None and found.low is not None and found.high is not None:
+        shown = f"{difference(found.low, unit)} to {difference(found.high, unit)}"
+        useless = Cell(None, f"{MISSING} ({words.TOO_WIDE})")
+        made["bounds"] = useless if words.is_too_wide(found, unit) else Cell(shown, shown)
+    return made
 
 
-def _outcomes_cell(contest: Contest) -> Cell:
-    c = contest.comparison
-    return Cell.text(f"{count(c.wins)} / {count(c.ties)} / {count(c.losses)}")
+def _interval_cell(value: Measured, unit: str, *, signed: bool = False, source: str = "") -> Cell:
+    text = words.bounds(value, unit, signed=signed)
+    shows = value.has_width and not words.is_too_wide(value, unit)
+    return Cell(text if shows else None, text, source or words.method_text(value))
 
 
-def _missing_cell(contest: Contest) -> Cell:
-    c = contest.comparison
-    return Cell.text(f"{count(c.n_missing_candidate)}, {count(c.n_missing_baseline)}")
-
-
-def _mde_cell(contest: Contest) -> Cell:
-    return Cell(contest.mde, size(contest.mde, contest.comparison.unit))
-
-
-_GATE_MARGIN = "Gate: the largest loss allowed, and whether it was shown not to be exceeded."
-_COLUMNS: dict[ColumnName, _ContestColumn] = {
-    "figure": _ContestColumn(Column("Benchmark", header=True), _figure_cell),
-    "metric": _ContestColumn(Column("Metric"), _metric_cell),
-    "candidate": _ContestColumn(
-        Column("Candidate", "right"),
-        lambda item, sheet: _score_cell(item, sheet, "candidate"),
-        "Scores are over each model's own samples.",
-    ),
-    "baseline": _ContestColumn(
-        Column("Baseline", "right"), lambda item, sheet: _score_cell(item, sheet, "baseline")
-    ),
-    "difference": _ContestColumn(
-        Column("Difference", "right"),
-        _of_contest(_difference_cell),
-        "Difference: candidate minus baseline, paired on the samples both have.",
-    ),
-    "interval": _ContestColumn(Column("CI", "right"), _of_contest(_interval_cell)),
-    "p": _ContestColumn(
-        Column("p", "right"),
-        _of_contest(lambda c: Cell(c.comparison.p, p_value(c.comparison.p))),
-        "p is two-sided.",
-    ),
-    "p_holm": _ContestColumn(
-        Column("p (Holm)", "right"),
-        _of_contest(lambda c: Cell(c.p_adjusted, p_value(c.p_adjusted))),
-    ),
-    "outcomes": _ContestColumn(
-        Column("Wins / ties / losses", "right"), _of_contest(_outcomes_cell)
-    ),
-    "wins": _ContestColumn(Column("Wins", "right"), _counted("wins")),
-    "ties": _ContestColumn(Column("Ties", "right"), _counted("ties")),
-    "losses": _ContestColumn(Column("Losses", "right"), _counted("losses")),
-    "n": _ContestColumn(
-        Column("n", "right"),
-        _of_contest(lambda c: Cell(c.comparison.difference.n, count(c.comparison.difference.n))),
-        words.N_COUNTS,
-    ),
-    "missing": _ContestColumn(
-        Column("Missing", "right"),
-        _of_contest(_missing_cell),
-        "Missing: scores that the candidate and the baseline lack (failed, or never requested).",
-    ),
-    "mde": _ContestColumn(
-        Column("MDE", "right"),
-        _of_contest(_mde_cell),
-        "MDE: minimum detectable effect, the smallest true difference found with {power} power.",
-    ),
-    "verdict": _ContestColumn(
-        Column("Verdict"),
-        _of_contest(lambda c: Cell(c.verdict, words.verdict_words(c), tone=words.tone(c.verdict))),
-    ),
-    "bounds": _ContestColumn(Column("One-sided bounds", "right"), _of_test(_bounds_cell)),
-    "margin": _ContestColumn(
-        Column("Margin", "right"),
-        _of_test(lambda t, c: Cell(t.margin, figure(t.margin, c.unit))),
-    ),
-    "smallest_margin": _ContestColumn(
-        Column("Smallest margin", "right"),
-        _of_test(lambda t, c: Cell(t.resolvable, figure(t.resolvable, c.unit))),
-    ),
-    "gate_verdict": _ContestColumn(
-        Column("Verdict"),
-        lambda item, _: (
-            Cell(item.verdict, words.gate_words(item), tone=words.gate_tone(item.verdict))
-            if isinstance(item, GateTest)
-            else Cell.missing()
-        ),
-    ),
-    "gate": _ContestColumn(Column("Gate"), _gate_cell, _GATE_MARGIN),
-}
+def _of_contest(x: Contest) -> dict[ColumnName, Cell]:
+    """The cells that a contest alone makes."""
+    c, d = x.comparison, x.comparison.difference
+    outcomes = f"{count(c.wins)} / {count(c.ties)} / {count(c.losses)}"
+    missing = f"{count(c.n_missing_candidate)}, {count(c.n_missing_baseline)}"
+    metric = words.metric_label(c.key.metric) + words.unit_and_direction(c)
+    return {
+        "metric": Cell.text(metric),
+        "difference": Cell(d.point, difference(d.point, c.unit), words.method_text(d)),
+        "interval": _interval_cell(d, c.unit, signed=True),
+        "p": Cell(c.p, p_value(c.p)),
+        "p_holm": Cell(x.p_adjusted, p_value(x.p_adjusted)),
+        "outcomes": Cell.text(outcomes),
+        "wins": Cell(c.wins, count(c.wins)),
+        "ties": Cell(c.ties, count(c.ties)),
+        "losses": Cell(c.losses, count(c.losses)),
+        "n": Cell(d.n, count(d.n)),
+        "missing": Cell.text(missing),
+        "mde": Cell(x.mde, size(x.mde, c.unit)),
+        "verdict": Cell(x.verdict, words.verdict_words(x), tone=words.tone(x.verdict)),
+    }
 
 
 # --- figures and facts --------------------------------------------------------------------------
@@ -640,12 +531,10 @@ def _figure_row(f: Figure) -> tuple[Cell, ...]:
     value, unknown = f.value, Cell.missing("not stated")
     source = "" if f.source is None else f.source.where
     stated = source or words.method_text(value)
-    text = words.bounds(value, f.unit)
-    shows = value.has_width and not words.is_too_wide(value, f.unit)
     return (
         Cell.text(f"{f.model} (published)" if f.source is not None else f.model),
         Cell(value.point, figure(value.point, f.unit), stated),
-        Cell(text if shows else None, text, stated),
+        _interval_cell(value, f.unit, source=stated),
         Cell(value.n, count(value.n)) if value.n or not value.point else unknown,
         unknown
         if f.source is not None

@@ -4,7 +4,7 @@
     intervals  ci, bounds, is_too_wide, method_text
     contests   contest_sentence, pair_sentence, verdict_words, caution_text, caution_notes,
                holm_text, mde_text
-    gate       gate_sentence, gate_reason, gate_warnings, gate_words
+    gate       gate_words; its sentences are in gate.py
     judges     judge_text, limit_text
 
 Texts are plain: whoever places one in Markdown, HTML or a terminal escapes it.
@@ -12,7 +12,7 @@ Texts are plain: whoever places one in Markdown, HTML or a terminal escapes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 from evalkit import catalogue
@@ -21,7 +21,6 @@ from evalkit.core.contests import (
     Contest,
     Damaged,
     FewUnits,
-    GateResult,
     GateTest,
     GateVerdict,
     Limited,
@@ -35,7 +34,6 @@ from evalkit.draw.numbers import (
     MISSING,
     count,
     difference,
-    figure,
     interval,
     level,
     percent,
@@ -61,16 +59,14 @@ __all__ = [
     "contest_label",
     "contest_sentence",
     "figure_label",
-    "gate_reason",
-    "gate_sentence",
     "gate_tone",
-    "gate_warnings",
     "gate_words",
     "holm_text",
     "is_too_wide",
     "judge_text",
     "judged_locally",
     "limit_text",
+    "margin_words",
     "mde_text",
     "method_text",
     "metric_label",
@@ -80,6 +76,7 @@ __all__ = [
     "sides_of",
     "task_label",
     "tone",
+    "unit_and_direction",
     "unit_words",
     "units_text",
     "verdict_words",
@@ -119,8 +116,6 @@ _GATE_VERDICTS: dict[GateVerdict, str] = {
     "inconclusive": "inconclusive",
     "missing": "MISSING",
 }
-_MANY_MISSING = 0.02
-"""Share of missing scores from which on it is said."""
 _NAMED = 3
 """Figures named in a sentence on several; a table has all."""
 
@@ -164,6 +159,13 @@ def unit_words(unit: str, *, of_difference: bool = False) -> str:
     """A unit in words; the difference of two percentages is in percentage points."""
     found = catalogue.unit(unit)
     return found.of_difference if of_difference else found.words
+
+
+def unit_and_direction(c: Comparison) -> str:
+    """What a label needs behind it: a unit other than percent, and that lower is better."""
+    unit = catalogue.unit(c.unit)
+    lower = unit.has_direction and not c.higher_is_better
+    return f", {unit.words}" * (c.unit != "percent") + ", lower is better" * lower
 
 
 def units_text(n: int, n_units: int) -> str:
@@ -523,90 +525,18 @@ def gate_tone(verdict: GateVerdict) -> Tone:
     return "better" if verdict == "pass" else "worse"
 
 
-def gate_sentence(result: GateResult) -> str:
-    """The gate's verdict in a sentence; that something was not answered, in another."""
-    said = _gate_verdict(result)
-    if not result.unanswered:
-        return said
-    samples = "sample" if result.unanswered == 1 else "samples"
-    start = "But the" if result.verdict == "pass" else "The"
-    return (
-        f"{said} {start} run is not complete: {count(result.unanswered)} {samples} could not be "
-        f"answered; run the same command again to resume."
-    )
-
-
-def _gate_verdict(result: GateResult) -> str:
-    pair = f"{result.candidate} against {result.baseline}"
-    required = [test.verdict for test in result.tests if test.required]
-    if result.verdict == "pass":
-        n = len(required)
-        tests = "the one required test" if n == 1 else f"all {n} required tests"
-        return f"Gate passed: {pair}, not worse by more than the margin on {tests}."
-    of = f"of {len(required)} required tests"
-    if result.verdict == "regression":
-        return f"Gate failed: {pair}, a regression on {required.count('regression')} {of}."
-    if result.verdict == "incomplete":
-        missing = required.count("missing")
-        return f"Gate incomplete: {pair}, no samples that both have for {missing} {of}."
-    tail = "" if result.fails_undecided else " (a warning, by the policy)"
-    return f"Gate inconclusive{tail}: {pair}; the data show neither a pass nor a regression."
-
-
-def gate_reason(test: GateTest) -> str:
-    """Why a test is not a pass."""
-    label = figure_label(test.key)
-    if test.verdict == "regression":
-        return f"{label}: significantly worse, and not within the margin"
-    if test.note:
-        return f"{label}: {test.note}"
-    if test.contest is None:
-        return f"{label}: no samples that both have"
-    d = test.contest.comparison.difference
-    units = units_text(d.n, d.n_units)
-    if _underpowered(test):
-        needed = f"; it would take {count(test.needed)}" if test.needed else ""
-        return f"{label}: {units} are too few for the margin{needed}"
-    if d.hardly_known:
-        few = "the runs" if d.n_units > 4 else units  # then a few runs are what it rests on
-        return f"{label}: {few} are too few to know how precise the difference is"
-    return f"{label}: neither within the margin nor significantly worse"
-
-
-def _underpowered(test: GateTest) -> bool:
-    return test.resolvable is not None and test.margin < test.resolvable
-
-
-def gate_warnings(result: GateResult) -> list[str]:
-    """What to know beside the verdict: margins too small for the samples, doubtful runs."""
-    found = list(result.notes)
-    for test in result.tests:
-        label = figure_label(test.key)
-        if test.contest is not None:
-            found += (f"{label}: {text}" for text in _test_warnings(test, test.contest, result))
-        if not test.required and test.verdict != "pass":
-            found.append(f"{label}: {test.verdict} (warns only).")
-    return found
-
-
-def _test_warnings(test: GateTest, contest: Contest, result: GateResult) -> Iterator[str]:
-    c = contest.comparison
-    if _underpowered(test):
-        units = units_text(c.difference.n, c.difference.n_units)
-        more = f" ({count(test.needed)} would do)" if test.needed else ""
-        yield (
-            f"margin {figure(test.margin, c.unit)} {unit_words(c.unit, of_difference=True)} is "
-            f"under {figure(test.resolvable, c.unit)}, the smallest that {units} can test with "
-            f"{level(result.power)} power{more}; an equal candidate passes less often than that."
-        )
-    differ = (x for x in contest.cautions if isinstance(x, SettingsDiffer))
-    yield from (f"settings differ: {settings_text(x)}." for x in differ)
-    missing, n = (c.n_missing_candidate, c.n_missing_baseline), c.difference.n
-    if n and max(missing) > _MANY_MISSING * (n + max(missing)):
-        yield (
-            f"of the scores either side should have, the candidate lacks {count(missing[0])} and "
-            f"the baseline {count(missing[1])}; the rest may not be representative."
-        )
+def margin_words(test: GateTest) -> str:
+    """A margin as the difference that it allows, and what was found of it."""
+    said = {
+        "pass": "held",
+        "regression": "exceeded",
+        "inconclusive": "not shown",
+        "missing": "no samples of both",
+    }[test.verdict]
+    unit = "raw" if test.contest is None else test.contest.comparison.unit
+    down = test.contest is None or test.contest.comparison.higher_is_better
+    aside = "" if test.required else ", not required"
+    return f"{difference(-test.margin if down else test.margin, unit)}: {said}{aside}"
 
 
 # --- judges -------------------------------------------------------------------------------------

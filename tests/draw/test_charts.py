@@ -163,7 +163,7 @@ def test_what_does_not_vary_or_is_useless_has_no_interval_drawn() -> None:
     said = [t.get_text() for t in page.select("text.said")]
     assert said == [
         "? +2.9 (all samples agree)",
-        "○ +2.9 (interval too wide to be informative)",
+        "○ +2.9 (CI too wide)",
     ]
 
 

@@ -190,3 +190,23 @@ def test_a_judge_is_described_by_its_own_verdicts() -> None:
         "1,600 of 1,610 replies usable, position bias 2.2 points towards the answer shown first, "
         "verdict flips with order in 81.0% of pairs"
     )
+
+
+def test_github_gets_summary_comment_and_at_most_ten_annotations_of_a_kind() -> None:
+    tests = tuple(
+        gate_test("regression", key=FigureKey("lm_eval", f"t{i}", "acc")) for i in range(14)
+    )
+    reasons = tuple(draw.gate_reason(test) for test in tests)
+    result = GateResult("a%", "b\n::error::x", "regression", tests, reasons, 0.05, 0.8, False)
+    lines = draw.gate_annotations(result)
+    assert len(lines) == 10
+    assert all(line.startswith("::error title=evalkit gate::") for line in lines)
+    assert "a%25 against b ::error::x" in lines[0]
+    assert lines[-1].endswith("and 6 more: see the job summary")
+    assert draw.gate_comment(result).startswith(draw.GATE_MARKER)
+    assert draw.gate_job_summary(result, used=2**20) == ""
+    many = replace(result, reasons=("r" * 100,) * 1000)
+    assert len(draw.gate_comment(many)) <= draw.COMMENT_LIMIT
+    assert draw.gate_comment(many).endswith("(cut: the rest does not fit here)\n")
+    assert len(draw.gate_job_summary(many, used=2**20 - 5000).encode()) <= 5000
+    assert draw.gate_lines(result)[-1].startswith("because: lm-eval: t13")
