@@ -352,7 +352,7 @@ def contest_table(
         columns: Which columns, in order.
         caption: Above the table.
         figures: Both sides' figures, for the columns `candidate` and `baseline`.
-        link: The address of what a cell of `figure`, `wins`, `ties` or `losses` counts; empty: none.
+        link: The address of what a cell of `figure`, `wins`, `ties` or `losses` counts, or empty.
         lead: Columns of one's own before the others: a table with a row for each item.  Its
             groups replace those by pair.
         power: Of the minimum detectable effects.
