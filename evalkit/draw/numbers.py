@@ -14,7 +14,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from evalkit.core.figures import Measured, Unit
+from evalkit.core.figures import Measured
 
 __all__ = [
     "MISSING",
@@ -30,7 +30,6 @@ __all__ = [
     "measured",
     "p_value",
     "percent",
-    "points",
     "read_number",
     "share",
     "significant",
@@ -54,11 +53,6 @@ def figure(value: float | None, unit: str) -> str:
 def percent(value: float | None) -> str:
     """A percentage (0 to 100) with one decimal, without the sign."""
     return _fixed(value, 1)
-
-
-def points(value: float | None) -> str:
-    """A rating (1 to 10) with two decimals."""
-    return figure(value, "points")
 
 
 def share(value: float | None) -> str:
@@ -200,7 +194,7 @@ class Agreement:
 
 
 def agreement(
-    printed: Printed, value: float, unit: Unit, *, slack: float = 0.0, may_be_share: bool = True
+    printed: Printed, value: float, unit: str, *, slack: float = 0.0, may_be_share: bool = True
 ) -> Agreement | None:
     """How `printed` states the figure `value`; None where it does not.
 
@@ -210,7 +204,7 @@ def agreement(
     Args:
         printed: The number.
         value: The figure, in its unit.
-        unit: Of the figure.
+        unit: Of the figure, as `figure` takes it.
         slack: By how much the figure itself is uncertain, as one that is known to two decimals.
         may_be_share: A percentage may be printed as a share of 1 (".914" for 91.4).
     """

@@ -86,15 +86,16 @@ def test_ticks_are_at_one_two_or_five() -> None:
     assert scale([0.0, 10.000000001]).ticks[-1] == 10.0
 
 
-@examples(50)
+@examples(20)
 @given(st.text(st.characters(), max_size=60))
 def test_any_text_gives_the_same_elements(name: str) -> None:
     def shape(svg: Markup) -> list[str]:
         return re.findall(r"<(\w+)", str(svg))
 
-    plain = [shape(s) for s in charts("plain")]
-    assert [shape(s) for s in charts(name)][1:2] == plain[1:2]
-    assert charts(name) == charts(name)
+    made = charts(name)
+    # A trend leaves out labels that have no room.
+    assert [shape(s) for s in made[:2]] == [shape(s) for s in charts("plain")[:2]]
+    assert made == charts(name)
 
 
 @pytest.mark.parametrize("svg", [*charts(HOSTILE), trends([Trend(HOSTILE, "points", ())])])

@@ -20,7 +20,6 @@ from evalkit.draw import (
     interval,
     p_value,
     percent,
-    points,
     read_number,
     share,
     significant,
@@ -40,7 +39,7 @@ def number(shown: str) -> float:
     [
         (percent(91.4179104), "91.4"),
         (percent(100.0), "100.0"),
-        (points(6.4949), "6.49"),
+        (figure(6.4949, "points"), "6.49"),
         (figure(2139, "characters"), "2,139"),
         (figure(0.12345, "raw"), "0.123"),
         (percent(None), MISSING),
