@@ -126,7 +126,7 @@ class MtBenchSpec(BenchmarkSpec):
     Every model of the suite: its pairwise-all."""
 
     @property
-    def asks(self) -> tuple[str, ...]:
+    def opponents(self) -> tuple[str, ...]:
         """Models of the suite that every sample is asked of, whosever answers are judged."""
         return tuple(name for name in self.baseline if not _is_file(name))
 

@@ -104,10 +104,10 @@ class ModelSpec(Spec):
     trust_remote_code: bool = False
     """Run code that comes with the model; shown in the report."""
     engine: SerializeAsAny[EngineSpec] | None = None
-    """Serve this model otherwise than the suite's `engine` says."""
+    """Serves this model, in place of the suite's `engine`."""
     leaderboard: bool | Annotated[str, Field(min_length=1)] = False
-    """Take figures from the leaderboard tables that alpaca-eval ships: true for the row called
-    like the model, or the row's name."""
+    """Take figures from the leaderboard tables that alpaca-eval ships: true for the row with
+    the model's name, or the row's name."""
     figures: tuple[PublishedFigure, ...] = ()
     """Figures with their sources, for `published` models and those on a `recorded` engine."""
 
@@ -120,7 +120,7 @@ class JudgeSpec(Spec):
     prompts, read through token log-probabilities or the written reply.  auto: `logprob` for a
     model of the suite, `original` for a judge behind an API."""
     judge_max_tokens: int = Field(default=2048, ge=1)
-    """Length of a written reply at most."""
+    """Most tokens of a written reply."""
     judge_temperature: float = Field(default=0.0, ge=0)
     """Sampling temperature of a written reply."""
 
@@ -135,7 +135,7 @@ class LocalJudgeSpec(JudgeSpec):
 
 
 class RecordedJudgeSpec(JudgeSpec):
-    """Judgments that someone already has, instead of a judge; nothing is asked."""
+    """Judgments read from files in place of a judge; no request is sent."""
 
     type: Literal["recorded"] = "recorded"
     """`recorded`: judgments are read from files."""
@@ -171,8 +171,8 @@ class BenchmarkSpec(Spec):
         return self.name or self.type
 
     @property
-    def asks(self) -> tuple[str, ...]:
-        """Models of the suite that it asks whosever answers are scored: what it compares with."""
+    def opponents(self) -> tuple[str, ...]:
+        """Models of the suite that every scored model is compared with: they answer, too."""
         return ()
 
 
@@ -190,10 +190,10 @@ class GateSpec(Spec):
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     """One-sided error probability."""
     power: float = Field(default=0.8, gt=0.5, lt=1)
-    """Wanted probability of passing an equal model."""
+    """Target power: the probability that an equal model passes."""
     on_inconclusive: Literal["fail", "warn"] = "warn"
-    """What an undecided comparison does.  One that is required and has no samples of both models
-    is not undecided: it fails, with exit code 3."""
+    """What an inconclusive comparison does.  A required one without samples of both models is a
+    failure, with exit code 3."""
 
 
 class ReportSpec(Spec):
@@ -215,13 +215,13 @@ class ExportSpec(Spec):
     models: tuple[str, ...] = ()
     """Only these models; empty: all."""
     figures_only: bool = False
-    """Leave out every word of a benchmark, a model or a judge."""
+    """Leave out all texts: prompts, answers, judgments."""
     allow_unpublishable: bool = False
     """Write limited runs and damaged evidence too, marked as such."""
 
 
 class Suite(Spec):
-    """A comparison: models, how they are served, what they are asked, who judges."""
+    """A comparison: models, how they are served, the benchmarks, who judges."""
 
     name: Name
     """Names the folder under reports/."""

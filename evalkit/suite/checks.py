@@ -86,7 +86,7 @@ def _generating(parts: Parts) -> list[str]:
 def _served(name: str, model: ModelSpec, parts: Parts, types: Types) -> bool | None:
     """Whether its engine needs no weights; None where its engine is not known."""
     engine = model.engine or parts.engine
-    if engine is None or not parts.knows("models", name, "engine", "type"):
+    if engine is None or not parts.knows("models", name, "engine"):
         return None
     return not types.needs_weights(engine.type)
 
@@ -124,8 +124,9 @@ def _model(name: str, model: ModelSpec, parts: Parts, types: Types) -> Found:
             if getattr(model, field) is not None and getattr(model, of) is None:
                 yield (*at, field), f"is given without `{of}`"
     engine = model.engine or parts.engine
+    recorded = not parts.knows(*at, "engine") or (engine is not None and engine.type == "recorded")
     for field in ("leaderboard", "figures"):
-        if getattr(model, field) and (engine is None or engine.type != "recorded"):
+        if getattr(model, field) and not recorded:
             only = f"is only for published and recorded models, not {model.role!r}"
             yield (*at, field), f"{only}: evalkit computes the figures of a model that it runs"
 
@@ -159,7 +160,7 @@ def _benchmark(n: int, spec: BenchmarkSpec, parts: Parts, types: Types, root: Pa
             yield (*at, "judge"), message
         elif spec.judge is not None and spec.judge not in judges:
             yield (*at, "judge"), _no("judge", spec.judge, judges)
-    for name in spec.asks if parts.knows(*at, "baseline") else ():
+    for name in spec.opponents if parts.knows(*at, "baseline") else ():
         if name not in models:
             message = f"no model {name!r} to compare with{choices_hint(name, models)}"
             yield (*at, "baseline"), message

@@ -287,7 +287,7 @@ def _check_alone(suite: Suite, name: str, path: Path) -> None:
         for judge, spec in suite.judges.items()
         if isinstance(spec, LocalJudgeSpec) and spec.model == name
     ]
-    also += [f"baseline of benchmark {b.entry!r}" for b in suite.benchmarks if name in b.asks]
+    also += [f"baseline of benchmark {b.entry!r}" for b in suite.benchmarks if name in b.opponents]
     if also:
         raise SuiteError(
             f"{path}: {name!r} is also {also[0]}, which would change with every checkpoint; name a "

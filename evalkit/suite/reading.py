@@ -233,18 +233,14 @@ def _compose(text: str, origin: str) -> Node | None:
         node: Node | None = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark is not None else 1
-        raise _refused(f"{origin}:{line}", _syntax(error)) from None
-    except YAMLError as error:
-        line = text[: getattr(error, "position", 0)].count("\n") + 1
-        reason = getattr(error, "reason", "cannot be parsed")
-        raise _refused(f"{origin}:{line}", f"not YAML: {reason}") from None
+        raise _refused(f"{origin}:{mark.line + 1 if mark else 1}", _syntax(error)) from None
     except RecursionError:
         raise _refused(origin, f"nested too deeply; at most {_MAX_DEPTH} levels") from None
-    except (ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
-        # ruamel's scanner lets these out on some malformed text.
-        kind = type(error).__name__
-        raise _refused(origin, f"not YAML (the parser gave up: {kind})") from None
+    except (YAMLError, ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
+        # ruamel's scanner lets more out than its own errors on some malformed text.
+        line = text[: getattr(error, "position", 0)].count("\n") + 1
+        reason = getattr(error, "reason", f"the parser gave up: {type(error).__name__}")
+        raise _refused(f"{origin}:{line}", f"not YAML: {reason}") from None
     return node
 
 
@@ -307,9 +303,10 @@ class _Reader:
             if key_node.tag == _CORE + "merge":
                 merged += value_node.value if isinstance(value_node, SequenceNode) else [value_node]
                 continue
-            key = key_node.value if isinstance(key_node, ScalarNode) else "a list or mapping"
-            if key_node.tag != _CORE + "str":
-                self._refuse(key_node, path, f"the key {key!r} is not text; put it in quotes")
+            key = key_node.value
+            if not isinstance(key_node, ScalarNode) or key_node.tag != _CORE + "str":
+                name = repr(key) if isinstance(key_node, ScalarNode) else "a list or mapping"
+                self._refuse(key_node, path, f"the key {name} is not text; put it in quotes")
             elif key in lines:
                 again = f"{key!r} is set twice (first on line {lines[key]}); remove one"
                 self._refuse(key_node, (*path, key), again)

@@ -248,12 +248,12 @@ def validate(source: Source, types: Types) -> Parts:
     parts.models = {name: part("models", name) for name in _entries(tree, "models")}
     parts.judges = {name: part("judges", name) for name in _entries(tree, "judges")}
     parts.benchmarks = _named([part("benchmarks", n) for n in _entries(tree, "benchmarks")])
-    parts.gate = part("gate") if "gate" in tree else None
+    parts.gate = part("gate")
     if made is not None:
         # Models are plain ModelSpecs again, so that equal suites compare equal.
         models = {name: ModelSpec(**dict(model)) for name, model in made.models.items()}
-        whole_again = {**dict(made), "models": models, "benchmarks": parts.benchmarks}
-        parts.suite = Suite.model_validate(whole_again)
+        changed: dict[str, Any] = {"models": models, "benchmarks": parts.benchmarks}
+        parts.suite = Suite(**{**dict(made), **changed})
     return parts
 
 
@@ -270,19 +270,18 @@ def suite_model(specs: Mapping[Room, Mapping[str, type[Spec]]]) -> type[Suite]:
         tagged = tuple(Annotated[cls, Tag(name)] for name, cls in known.items())
         return Annotated[Union[tagged], Discriminator(tag)]  # noqa: UP007
 
-    def derived(base: type[BaseModel], **annotations: Any) -> Any:
-        fields = {name: (kind, base.model_fields[name]) for name, kind in annotations.items()}
-        made: Any = create_model(base.__name__, __base__=base, __doc__=base.__doc__, **fields)  # type: ignore[call-overload]
-        return made
+    def derived(base: Any, **annotations: Any) -> Any:
+        fields: Any = {name: (kind, base.model_fields[name]) for name, kind in annotations.items()}
+        return create_model(base.__name__, __base__=base, __doc__=base.__doc__, **fields)
 
-    engine = union("engines")
+    engine, judge, benchmark = union("engines"), union("judges"), union("benchmarks")
     model = derived(ModelSpec, engine=engine | None)
     made: type[Suite] = derived(
         Suite,
         engine=engine,
         models=dict[Name, model],  # type: ignore[valid-type]
-        judges=dict[Name, union("judges")],  # type: ignore[misc]
-        benchmarks=tuple[union("benchmarks"), ...],  # type: ignore[misc]
+        judges=dict[Name, judge],  # type: ignore[valid-type]
+        benchmarks=tuple[benchmark, ...],  # type: ignore[valid-type]
     )
     return made
 

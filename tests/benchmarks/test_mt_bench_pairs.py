@@ -239,8 +239,8 @@ def test_mode_and_baseline_belong_together(settings: dict[str, Any], says: str) 
 
 def test_baselines_are_models_files_or_data_sets() -> None:
     names = ("gpt-3.5-turbo", "old.jsonl", "answers/old.json.gz", "mt_bench/model_answer/vicuna")
-    assert MtBenchSpec(mode="pairwise", baseline=names).asks == ("gpt-3.5-turbo",)
-    assert MtBenchSpec().asks == ()
+    assert MtBenchSpec(mode="pairwise", baseline=names).opponents == ("gpt-3.5-turbo",)
+    assert MtBenchSpec().opponents == ()
 
 
 def test_recorded_answers_that_are_not_there_say_where(tmp_path: Path) -> None:
