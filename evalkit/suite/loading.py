@@ -21,6 +21,7 @@ __all__ = [
     "Template",
     "bundled",
     "check",
+    "checked",
     "find_workspace",
     "load",
     "load_mapping",
@@ -62,7 +63,7 @@ def check(
     """
     source = reading.read(path)
     reading.apply_overrides(source, changes)
-    return _checked(source, resolve, path.parent, names)
+    return checked(source, resolve, path.parent, names)
 
 
 def load(
@@ -78,7 +79,7 @@ def load_mapping(
     """As `load`, for values from elsewhere; `origin` stands for the file in messages."""
     source = reading.from_mapping(mapping, origin)
     reading.apply_overrides(source, changes)
-    return _checked(source, resolve, Path()).suite
+    return checked(source, resolve, Path()).suite
 
 
 def load_stored(mapping: Mapping[str, Any], origin: str, resolve: Resolver) -> Suite:
@@ -95,7 +96,7 @@ def load_stored(mapping: Mapping[str, Any], origin: str, resolve: Resolver) -> S
     return suite
 
 
-def _checked(
+def checked(
     source: Source, resolve: Resolver, root: Path, names: Names | None = None
 ) -> CheckResult:
     """As `check`, for what has been read; relative paths start at `root`.  Raises SuiteError."""
@@ -266,7 +267,7 @@ def load_template(
     adapter = spec.get("base") is not None or spec.get("adapter") is not None
     spec["adapter" if adapter else "path"] = weights
     spec.pop("adapter_revision" if adapter else "revision", None)
-    suite = _checked(source, resolve, path.parent).suite  # refused where there is no candidate
+    suite = checked(source, resolve, path.parent).suite  # refused where there is no candidate
     _check_alone(suite, name, path)
     return Template(suite, name, adapter)
 

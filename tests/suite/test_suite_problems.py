@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from tests.suite.conftest import Finder
+from evalkit import plugins, suite
+from evalkit.errors import SuiteError, did_you_mean
+from evalkit.suite.reading import looks_secret, names_secret, shown
+from tests.suite.conftest import Catalogue, Finder
 
 OLD = """\
   old: {role: published, figures: [{benchmark: pear, metric: m, value: 1, source: s}]}
@@ -99,6 +105,67 @@ def test_one_mistake(
     assert len(found) == (2 if "nmae" in new else 1), found
 
 
+FIVE = """\
+# A LoRA adapter against its base, with five mistakes.
+name: five
+
+models:
+  tuned: # ours
+    role: candidate
+    base: ./base
+    adapter: ./adapter
+  plain:
+    role: baseline
+    path: ./base
+    revison: main
+
+engine:
+  type: vllm
+  max_len: 8
+
+judges:
+  strong:
+    type: served
+    model: m
+    max_cost_usd: lots
+  self:
+    type: engine
+    model: plain
+
+benchmarks:
+  - type: pairs
+    judge: self
+  - type: choices
+    tasks:
+      - a
+      - b
+    shots: 3
+
+gate:
+  baseline: plain
+  margins: {pairs: 3, default: 1}
+  alpha: 5
+"""
+
+
+def test_five_mistakes_in_five_sections_come_at_once(problems: Finder) -> None:
+    found = {p.where.removeprefix("suite.yaml:"): p.message for p in problems(FIVE)}
+    assert list(found) == [
+        "12: models.plain.revison",
+        "16: engine.max_len",
+        "22: judges.strong.max_cost_usd",
+        "34: benchmarks.1.shots",
+        "39: gate.alpha",
+    ]
+    assert found["12: models.plain.revison"].startswith(
+        "unknown field 'revison'; did you mean 'revision'?"
+    )
+    assert found["16: engine.max_len"] == "8; expected a number greater than or equal to 16"
+    assert found["22: judges.strong.max_cost_usd"] == "'lots'; expected a number"
+    assert "expected one of 'type', 'name', 'judge'" in found["34: benchmarks.1.shots"]
+    assert found["39: gate.alpha"] == "5; expected a number less than 0.5"
+
+
 def test_everything_at_once(problems: Finder) -> None:
     text = """\
 models:
@@ -156,3 +223,191 @@ def test_section_of_a_wrong_kind(section: str, value: str, problems: Finder) -> 
     found = problems("\n".join(f"{k}: {v}" for k, v in {**text, section: value}.items()))
     assert len(found) == 1, found
     assert f": {section}" in found[0].where
+
+
+@pytest.mark.parametrize(
+    ("wrong", "most", "says"),
+    [
+        ("arc_chalenge", 1, "; did you mean 'arc_challenge'?"),
+        ("arc_easy_", 2, "; did you mean 'arc_easy' or 'arc_eas'?"),
+        ("drop", 3, ""),
+        ("", 1, ""),
+    ],
+)
+def test_the_nearest_names_are_quoted(wrong: str, most: int, says: str) -> None:
+    assert did_you_mean(wrong, ("arc_challenge", "arc_easy", "arc_eas", "winogrande"), most) == says
+
+
+# Files that a suite names
+
+
+FILES = """\
+name: files
+models:
+  tuned: {base: ./bsae, adapter: ../none/adapter, chat_template: own.jinja}
+  plain:
+    role: baseline
+    path: package://evalkit/none.gguf
+  other: {role: baseline, path: package://no_such_package/x.gguf}
+  hub: {role: baseline, path: org/model, chat_template: "fastchat:vicuna_v1.1"}
+  served: {role: baseline, path: nowhere, engine: {type: fake}}
+judges: {local: {type: engine, model: plain}}
+benchmarks:
+  - {type: alpaca_eval, judge: local, data: answers.jsonl}
+  - {type: lm_eval, tasks: [a], include: tasks}
+"""
+
+
+def wrong(text: str, folder: Path, *overrides: str) -> dict[str, str]:
+    path = folder / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(SuiteError) as caught:
+        suite.check(path, overrides, plugins)
+    return {p.where.removeprefix(f"{path}:"): p.message for p in caught.value.problems}
+
+
+def test_everything_that_is_not_there_at_once(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    found = wrong(FILES, tmp_path)
+    assert list(found) == [
+        "3: models.tuned.base",
+        "3: models.tuned.adapter",
+        "3: models.tuned.chat_template",
+        "6: models.plain.path",
+        "7: models.other.path",
+        "12: benchmarks.0.data",
+        "13: benchmarks.1.include",
+    ]
+    assert "'./bsae': there is no folder" in found["3: models.tuned.base"]
+    assert "did you mean 'base'?" in found["3: models.tuned.base"]
+    assert "'no_such_package' is not installed" in found["7: models.other.path"]
+
+
+def test_what_is_there_is_fine(tmp_path: Path) -> None:
+    for name in ("bsae", "adapter", "tasks"):
+        (tmp_path / name).mkdir()
+    for name in ("own.jinja", "answers.jsonl"):
+        (tmp_path / name).write_text("")
+    text = FILES.replace("../none/adapter", str(tmp_path / "adapter")).replace(
+        "none.gguf", "api.py"
+    )
+    text = text.replace("no_such_package/x.gguf", "evalkit/api.py")
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    assert suite.check(path, [], plugins).suite.name == "files"
+
+
+@pytest.mark.parametrize("path", ["./org/model", "x.gguf", "a/b/c", "org/model.gguf", "/no/where"])
+def test_what_no_repository_is_called_must_be_here(path: str, tmp_path: Path) -> None:
+    text = (
+        f"name: f\nmodels: {{m: {{path: {path}}}}}\nbenchmarks: [{{type: lm_eval, tasks: [a]}}]\n"
+    )
+    assert list(wrong(text, tmp_path)) == ["2: models.m.path"]
+
+
+def test_bundled_suites_name_only_what_is_there() -> None:
+    for path in suite.bundled().values():
+        suite.check(path, [], plugins)
+
+
+def test_missing_files_and_other_mistakes_come_together(tmp_path: Path) -> None:
+    text = FILES.replace("name: files", "nmae: files").replace("type: fake", "type: fkae")
+    found = wrong(text, tmp_path)
+    assert "3: models.tuned.base" in found
+    assert "did you mean 'name'?" in found["1: nmae"]
+    assert "did you mean 'fake'?" in found["9: models.served.engine.type"]
+    # Whether a model needs weights is not known while its engine is not.
+    assert "9: models.served.path" not in found
+
+
+# Keys are refused and never shown
+
+
+KEY = "sk-proj-4f9aZ81kQx7Lm2Tn5Vb3"
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        f"{{type: served, model: m, api_key: {KEY}}}",
+        "{type: served, model: m, api_key: hunter2}",
+        f"{{type: served, model: {KEY}}}",
+        f"{{type: served, model: m, api_key_env: {KEY}}}",
+        f"{{type: served, model: m, headers: {{Authorization: Bearer {KEY}}}}}",
+        f"{{type: {KEY}}}",
+        f"[{KEY}]",
+        f"{{type: served, model: m, {KEY}: x}}",
+        f"{{type: served, model: m, url: 'https://me:{KEY}@host.example/v1'}}",
+    ],
+)
+def test_refused_and_not_shown(judge: str, problems: Finder, good: str) -> None:
+    found = problems(good.replace("{type: engine, model: plain}", judge))
+    text = "\n".join(map(str, found))
+    assert KEY not in text
+    assert "hunter2" not in text
+    assert any("api_key_env" in p.message and p.where.startswith("suite.yaml:9") for p in found)
+
+
+@pytest.mark.parametrize("override", [f"judges.self.api_key={KEY}", f"seed={KEY}", f"seed=[{KEY}"])
+def test_override_does_not_show_it(override: str, problems: Finder, good: str) -> None:
+    assert KEY not in "\n".join(map(str, problems(good, override)))
+
+
+def test_mapping_does_not_show_it(catalogue: Catalogue) -> None:
+    with pytest.raises(SuiteError) as caught:
+        suite.load_mapping({"judges": {"j": {"api_key": KEY}}}, "--base", [], catalogue)
+    assert KEY not in str(caught.value)
+
+
+def test_what_is_a_secret() -> None:
+    secret = "api_key apikey API-KEY x-api-key openai_api_key password hf_token token secret"
+    plain = "api_key_env max_tokens bos_token keys model"
+    assert all(map(names_secret, [*secret.split(), "Authorization"]))
+    assert not any(map(names_secret, plain.split()))
+    values = "task-force-7b-2024-long-name HuggingFaceH4/zephyr-7b-beta https://host.example:8000"
+    assert not any(map(looks_secret, [*values.split(), 3, None]))
+    assert len(shown("x" * 500)) <= 82
+
+
+# Struck values
+
+
+STRUCK = """\
+name: s
+models:
+  a: {path: org/a, engine: {type: vllm, serve: lora}}
+engine:
+  type: vllm
+  serve: lora
+benchmarks: [{type: lm_eval, tasks: [arc_easy], include: gone}]
+report:
+  charts: radar
+"""
+
+
+def test_a_file_that_has_them_is_told_what_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(STRUCK)
+    (tmp_path / "gone").mkdir()
+    with pytest.raises(SuiteError) as caught:
+        suite.load(path, [], plugins)
+    found = {p.where.removeprefix(f"{path}:"): p.message for p in caught.value.problems}
+    assert list(found) == ["3: models.a.engine.serve", "6: engine.serve", "9: report.charts"]
+    assert found["6: engine.serve"].startswith("'lora' is no longer offered; expected 'merged'")
+    assert found["9: report.charts"].startswith("'radar' is no longer drawn; expected 'bars'")
+
+
+def test_a_stored_run_that_has_them_reads_without_its_files() -> None:
+    stored: dict[str, Any] = {
+        "name": "s",
+        "models": {"a": {"path": "./gone", "engine": {"type": "vllm", "serve": "lora"}}},
+        "engine": {"type": "vllm", "serve": "lora"},
+        "benchmarks": [{"type": "lm_eval", "tasks": ["arc_easy"], "include": "gone"}],
+        "report": {"charts": "radar"},
+    }
+    made = suite.load_stored(stored, "manifest.json", plugins)
+    assert made.report.charts == "bars"
+    assert made.engine.model_dump()["serve"] == "merged"
+    assert stored["report"] == {"charts": "radar"}, "reading changes nothing"
+    with pytest.raises(SuiteError, match=r"manifest\.json: sed: unknown field 'sed'"):
+        suite.load_stored({**stored, "sed": 1}, "manifest.json", plugins)

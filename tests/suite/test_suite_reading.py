@@ -1,48 +1,41 @@
-"""Reading YAML: every way a file can be unreadable is one clear SuiteError with its line."""
+"""A file, or a mapping, and `--set`: a Suite, or problems whose lines are the right ones."""
 
 from __future__ import annotations
 
+import json
+import re
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evalkit import suite
-from evalkit.errors import SuiteError
-from tests.suite.conftest import Catalogue, Finder, Loader, make_folders
+from evalkit.core.specs import ModelSpec, Suite
+from evalkit.errors import Problem, SuiteError
+from evalkit.suite import loading, reading
+from tests.suite.conftest import GOOD, Catalogue, Finder, Loader, make_folders
+
+CATALOGUE = Catalogue()
 
 
-def only(found: tuple[object, ...]) -> str:
-    assert len(found) == 1, found
-    return str(found[0])
+def only(found: tuple[Problem, ...]) -> str:
+    (problem,) = found
+    return str(problem)
 
 
-def test_good_suite_loads(load: Loader, good: str) -> None:
-    made = load(good)
-    assert [s.entry for s in made.benchmarks] == ["pairs", "choices"]
-    assert made.models["tuned"].adapter == "./adapter"
-
-
-def test_missing_file(tmp_path: Path, catalogue: Catalogue) -> None:
-    with pytest.raises(SuiteError, match=r"none\.yaml: no such file"):
-        suite.load(tmp_path / "none.yaml", [], catalogue)
-
-
-def test_folder(tmp_path: Path, catalogue: Catalogue) -> None:
-    with pytest.raises(SuiteError, match="is a folder"):
-        suite.load(tmp_path, [], catalogue)
-
-
-def test_path_through_a_file(tmp_path: Path, catalogue: Catalogue) -> None:
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(SuiteError, match="cannot be read"):
-        suite.load(tmp_path / "file" / "suite.yaml", [], catalogue)
-
-
-def test_not_utf8_names_the_line(tmp_path: Path, catalogue: Catalogue) -> None:
-    path = tmp_path / "s.yaml"
-    path.write_bytes(b"name: a\n# caf\xe9\n")
-    with pytest.raises(SuiteError, match=r"s\.yaml:2: byte 0xe9 is not UTF-8"):
-        suite.load(path, [], catalogue)
+def test_files_that_cannot_be_read(tmp_path: Path, catalogue: Catalogue) -> None:
+    (tmp_path / "file").write_bytes(b"name: a\n# caf\xe9\n")
+    for name, message in {
+        "none.yaml": r"none\.yaml: no such file",
+        "": "is a folder",
+        "file/suite.yaml": "cannot be read",
+        "file": "file:2: byte 0xe9 is not UTF-8",
+    }.items():
+        with pytest.raises(SuiteError, match=message):
+            suite.load(tmp_path / name, [], catalogue)
 
 
 def test_byte_order_mark_is_no_problem(tmp_path: Path, catalogue: Catalogue, good: str) -> None:
@@ -56,10 +49,6 @@ def test_byte_order_mark_is_no_problem(tmp_path: Path, catalogue: Catalogue, goo
 def test_empty(text: str, problems: Finder) -> None:
     found = only(problems(text))
     assert "is empty" in found or "expected a mapping" in found
-
-
-def test_too_large(problems: Finder) -> None:
-    assert "a suite has at most" in only(problems("#" * (1 << 20) + "\nname: a\n"))
 
 
 @pytest.mark.parametrize(
@@ -104,17 +93,12 @@ def test_key_written_out_wins_over_merged(load: Loader, good: str) -> None:
     assert load(text).models["third"].path == "./other"
 
 
-def test_billion_laughs(problems: Finder) -> None:
+def test_limits(problems: Finder) -> None:
+    assert "a suite has at most" in only(problems("#" * (1 << 20) + "\nname: a\n"))
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     assert "once aliases unfold" in only(problems("\n".join(lines)))
-
-
-def test_alias_inside_itself(problems: Finder) -> None:
     assert "once aliases unfold" in only(problems("name: &a [*a]\n"))
-
-
-def test_nested_too_deeply(problems: Finder) -> None:
     assert "levels" in only(problems("name: " + "[" * 60 + "]" * 60))
     assert "nested too deeply" in only(problems("name: " + "[" * 1000))
 
@@ -154,3 +138,239 @@ def test_keys_are_text(key: str, problems: Finder, good: str) -> None:
     (found,) = problems(good.replace("judges:\n", f"  ? {key}\n  : {{path: x}}\njudges:\n"))
     assert found.where == "suite.yaml:8: models"
     assert "is not text; put it in quotes" in found.message
+
+
+# --set
+
+
+def test_values_are_typed_as_in_yaml(load: Loader, good: str) -> None:
+    made = load(good, "seed=7", "gate.alpha=0.01", "models.plain.trust_remote_code=true",
+                "benchmarks.1.tasks=[x, y, z]", "report.formats=[markdown]")  # fmt: skip
+    assert made.seed == 7
+    assert made.gate is not None
+    assert made.gate.alpha == 0.01
+    assert made.models["plain"].trust_remote_code is True
+    assert made.benchmarks[1].model_dump()["tasks"] == ("x", "y", "z")
+    assert made.report.formats == ("markdown",)
+    assert load(good, "engine.max_len=99").engine.model_dump()["max_len"] == 99
+    assert load(good, "seed=1", "seed=2").seed == 2
+    assert load(good, "models.plain.path=./a=b").models["plain"].path == "./a=b"
+    assert load(good, "gate=null").gate is None
+    assert load(good, "gate=").gate is None
+
+
+def test_entry_by_position_type_and_name(load: Loader, good: str) -> None:
+    named = good.replace("type: choices", "type: choices\n    name: two.b")
+    for path in ("benchmarks.0.max_tokens", "benchmarks.pairs.max_tokens"):
+        assert load(good, f"{path}=5").benchmarks[0].model_dump()["max_tokens"] == 5
+    made = load(named, "benchmarks.two.b.tasks=[q]")
+    assert made.benchmarks[1].model_dump()["tasks"] == ("q",)
+
+
+def test_entry_by_type_and_version(load: Loader, good: str) -> None:
+    text = good.replace(
+        "  - {type: pairs, judge: self}",
+        "  - {type: pairs, judge: self, version: 1}\n  - {type: pairs, judge: self, version: 2}",
+    ).replace("{pairs: 3, ", "{")
+    made = load(text, "benchmarks.pairs-v2.max_tokens=5")
+    assert [s.entry for s in made.benchmarks] == ["pairs-v1", "pairs-v2", "choices"]
+    assert [s.model_dump().get("max_tokens") for s in made.benchmarks] == [64, 5, None]
+
+
+def test_names_may_contain_dots(load: Loader, good: str) -> None:
+    text = good.replace("plain", "plain-7b.v1.5")
+    made = load(text, "models.plain-7b.v1.5.path=./new", "gate.margins.choices=2.5")
+    assert made.models["plain-7b.v1.5"].path == "./new"
+    assert made.gate is not None
+    assert made.gate.margins["choices"] == 2.5
+
+
+def test_new_model_and_whole_section(load: Loader, good: str) -> None:
+    made = load(good, "models.third={path: ./third}", "report={level: 0.9}")
+    assert made.models["third"].path == "./third"
+    assert made.report.level == 0.9
+
+
+@pytest.mark.parametrize(
+    ("override", "where", "message"),
+    [
+        ("seed", "--set seed", "expected PATH=VALUE"),
+        ("=1", "--set ", "expected PATH=VALUE"),
+        ("seed=[", "--set seed", "the value cannot be read"),
+        ("seed=!!python/name:os.x", "--set seed", "tag"),
+        ("seed=x", "--set seed: seed", "'x'; expected a whole number"),
+        ("sed=1", "--set sed: sed", "did you mean 'seed'?"),
+        ("gat.alpha=1", "--set gat.alpha: gat", "did you mean 'gate'?"),
+        ("gate.alfa=1", "--set gate.alfa: gate.alfa", "did you mean 'alpha'?"),
+        ("models.plane.path=x", "--set models.plane.path", "did you mean 'plain'?"),
+        ("judges.sef.model=x", "--set judges.sef.model", "did you mean 'self'?"),
+        ("benchmarks.pear.judge=x", "--set benchmarks.pear.judge", "did you mean 'pairs'?"),
+        ("benchmarks.7.judge=x", "--set benchmarks.7.judge", "no '7'; expected one of '0'"),
+        ("benchmarks.-1.judge=x", "--set benchmarks.-1.judge", "no '-1'"),
+        ("name.x=1", "--set name.x", "name is a plain value"),
+        ("models.plain.role.x=1", "--set models.plain.role.x", "is a plain value"),
+        ("a..b=1", "--set a..b: a", "unknown field 'a'"),
+        ("gate.margins.pear=1", "--set gate.margins.pear: gate.margins.pear", "mean 'pairs'?"),
+    ],
+)
+def test_mistakes(override: str, where: str, message: str, problems: Finder, good: str) -> None:
+    (found,) = problems(good, override)
+    assert found.where == where
+    assert message in found.message
+
+
+def test_ambiguous_entry(problems: Finder, good: str) -> None:
+    text = good.replace("    tasks: [a, b]", "  - type: choices")
+    found = problems(text, "benchmarks.choices.tasks=[x]")
+    assert "2 entries 'choices'; name one by its position (1, 2)" in found[-1].message
+
+
+def test_a_mistake_under_an_override_is_not_blamed_on_the_file(problems: Finder, good: str) -> None:
+    (found,) = problems(good, "benchmarks.0={type: pairs, judge: nobody}")
+    assert found.where == "--set benchmarks.0: benchmarks.0.judge"
+
+
+# Whatever is written
+
+
+WORDS = st.sampled_from(
+    ["name", "type", "role", "path", "base", "adapter", "engine", "judge", "judges", "models",
+     "benchmarks", "gate", "report", "margins", "baseline", "figures", "pairs", "choices", "vllm",
+     "served", "candidate", "published", "a", "plain", "tuned", "self", "..", "os.path"]
+)  # fmt: skip
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(WORDS | st.text(max_size=4), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+SECTIONS = st.sampled_from([*Suite.model_fields, "nonsense"])
+
+
+def outcome(mapping: dict[Any, Any], *changes: str) -> Suite | SuiteError:
+    try:
+        return suite.load_mapping(mapping, "origin", changes, CATALOGUE)
+    except SuiteError as error:
+        found = error
+    assert found.problems
+    assert str(found).encode("utf-8")
+    return found
+
+
+@given(st.dictionaries(SECTIONS | st.integers(), TREES))
+def test_any_mapping(mapping: dict[Any, Any]) -> None:
+    outcome(mapping)
+
+
+@given(SECTIONS, TREES)
+def test_a_good_suite_with_one_section_replaced(section: str, value: object) -> None:
+    mapping = {**reading.from_text(GOOD, "good").tree, section: value}
+    made = outcome(mapping)
+    if isinstance(made, Suite):
+        dump = json.loads(json.dumps(made.model_dump(mode="json"), allow_nan=False))
+        assert suite.load_mapping(dump, "dump", [], CATALOGUE) == made
+
+
+@given(st.dictionaries(WORDS, TREES, max_size=4))
+def test_any_model(model: dict[str, Any]) -> None:
+    tree = reading.from_text(GOOD, "good").tree
+    made = outcome({**tree, "models": {**tree["models"], "extra": model}})
+    if isinstance(made, Suite):
+        assert isinstance(made.models["extra"], ModelSpec)
+
+
+@given(st.text(max_size=200))
+def test_any_text(text: str) -> None:
+    try:
+        problems = reading.from_text(text, "f.yaml").problems
+    except SuiteError as error:
+        problems = list(error.problems)
+    assert all(p.where.startswith("f.yaml") for p in problems)
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes(raw: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "s.yaml"
+        path.write_bytes(raw)
+        with pytest.raises(SuiteError, match=re.escape(str(path))):
+            suite.load(path, [], CATALOGUE)
+
+
+PLANTED = [
+    ("name: small", "name: a/b"),
+    ("role: candidate", "rolle: candidate"),
+    ("path: ./base}", "path: 7}"),
+    ("model: plain", "model: plan"),
+    ("judge: self", "judge: slef"),
+    ("tasks: [a, b]", "tasks: [a, 7]"),
+    ("  baseline: plain", "  baseline: plane"),
+    ("pairs: 3", "pairs: -3"),
+]
+
+
+@given(st.sets(st.sampled_from(PLANTED)), st.lists(st.integers(0, 16), max_size=6))
+def test_each_mistake_has_its_own_line(planted: set[tuple[str, str]], gaps: list[int]) -> None:
+    text = GOOD
+    for right, wrong in planted:
+        text = text.replace(right, wrong)
+    lines = text.splitlines()
+    for n in gaps:
+        lines.insert(min(n, len(lines)), "# a comment: {of: no, meaning")
+    source = reading.from_text("\n".join(lines), "f.yaml")
+    found: list[str] = []
+    try:
+        loading.checked(source, CATALOGUE, Path())
+    except SuiteError as error:
+        found = [lines[int(p.where.split(":")[1]) - 1] for p in error.problems]
+    assert sorted(found) == sorted(line for _, w in planted for line in lines if w in line)
+
+
+@given(st.data())
+def test_a_damaged_file_names_lines_it_has(data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(GOOD)))
+    end = data.draw(st.integers(start, min(len(GOOD), start + 12)))
+    text = GOOD[:start] + data.draw(st.text("{}[]:,-#&*! \n\tabx0'\"", max_size=6)) + GOOD[end:]
+    lines = text.count("\n") + 1
+    try:
+        source = reading.from_text(text, "f.yaml")
+        suite.load_mapping(source.tree, "origin", [], CATALOGUE)
+    except SuiteError as error:
+        for problem in error.problems:
+            found = re.match(r"f\.yaml:(\d+)", problem.where)
+            assert found is None or 1 <= int(found[1]) <= lines + 1
+
+
+@given(st.lists(WORDS | st.integers(0, 3).map(str) | st.text(max_size=5), max_size=4), TREES)
+def test_any_override(segments: list[str], value: object) -> None:
+    outcome(reading.from_text(GOOD, "good").tree, f"{'.'.join(segments)}={json.dumps(value)}")
+
+
+@given(st.integers() | st.booleans() | st.none() | st.text("abc-_ .", max_size=9))
+def test_an_override_says_what_json_says(value: object) -> None:
+    source = reading.from_text(GOOD, "good")
+    reading.apply_overrides(source, [f"seed={json.dumps(value)}"])
+    assert source.problems == []
+    assert source.tree["seed"] == value
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_preset_is_well_formed(base: str, adapter: str) -> None:
+    """Benchmarks and judges are real ones, which this catalogue lacks; the rest must be right."""
+    made = {**suite.preset(base, adapter), "judges": {}, "benchmarks": [{"type": "choices"}]}
+    result = outcome(made)
+    if isinstance(result, SuiteError):
+        # Only text that is no text (lone surrogates), or looks like a key, may be refused.
+        assert all(p.where.endswith((".path", ".base", ".adapter")) for p in result.problems), (
+            result
+        )
+
+
+@given(TREES, TREES)
+def test_a_value_inside_itself(first: object, second: object) -> None:
+    loop: list[Any] = [first, second]
+    loop.append(loop)
+    assert isinstance(outcome({"name": "a", "models": loop}), SuiteError)
