@@ -41,9 +41,10 @@ from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
 from evalkit.catalogue import Column
 from evalkit.core import Estimate, Flow, Json, Metric, Outcome, Record, Sample
+from evalkit.core.figures import Measured
 from evalkit.core.protocols import Average, BenchmarkContext
 from evalkit.core.specs import BenchmarkSpec
-from evalkit.stats.averages import Part, own_averages
+from evalkit.stats.averages import averages_of_records
 
 __all__ = [
     "OpenLlmLeaderboard",
@@ -190,7 +191,7 @@ class OpenLlmLeaderboard:
     ) -> Iterator[tuple[str, Figure]]:
         """(task, figure) of averages and normalised scores."""
         if self._spec.version == 2:
-            errors = own_averages(records, averages_v2(list(figures)), 0.95)
+            errors = averages_of_records(records, averages_v2(list(figures)), 0.95)
             for task, figure in (*_normalised(figures), (TASK, average_v2(figures))):
                 yield task, with_error(figure, errors.get((task, figure.metric)))
             return
@@ -335,7 +336,7 @@ def average_v2(figures: Mapping[str, Sequence[Figure]]) -> Figure:
     return Figure("average", math.fsum(known) / len(known), None, n, missing, method, True)
 
 
-def with_error(figure: Figure, found: Part | None) -> Figure:
+def with_error(figure: Figure, found: Measured | None) -> Figure:
     """A figure of version 2 with the error of the same average over documents.
 
     None, and said, where it is 0: a score at or below chance is cut to 0, and does not vary.

@@ -20,8 +20,10 @@ from evalkit.compare.scores import Metrics, cells
 from evalkit.compare.sides import Part, Side
 from evalkit.compare.words import benchmark_label
 from evalkit.core import Comparison, Record, Score
+from evalkit.core.figures import Estimator, Measured, Method
 from evalkit.core.protocols import Average
-from evalkit.stats import Noise, run_noise, widened
+from evalkit.stats.means import p_value
+from evalkit.stats.noise import Noise, run_noise, widened
 
 __all__ = ["Repeated", "merged", "unvaried", "with_noise"]
 
@@ -112,18 +114,20 @@ def _widened(row: Comparison, noises: Sequence[Noise | None], sizes: tuple[int, 
     if known is None or row.difference is None:
         return row
     each = [known if n is None else n for n in noises]
-    wide = widened(row.difference, row.standard_error, degrees(row), each, row.level, sizes)
-    if not wide.standard_error or wide.df is None:
+    numbers = (row.difference, row.standard_error, row.low, row.high, row.level)
+    method = Method(Estimator.PAIRED, detail=row.method)
+    old = Measured(*numbers, row.n, row.n_clusters, 0, method, degrees(row))
+    wide = widened(old, each, sizes)
+    if wide is old:
         return row
     return replace(
         row,
         standard_error=wide.standard_error,
         low=wide.low,
         high=wide.high,
-        p=wide.p,
+        p=p_value(wide),
         df=wide.df,
-        method=f"{row.method}; {sizes[0]} runs of the candidate, {sizes[1]} of the baseline; "
-        f"{wide.method}",
+        method=f"{row.method}; {wide.how.partition('; ')[2]}",
     )
 
 
@@ -141,7 +145,7 @@ def _noises(records: Sequence[Sequence[Record]], runs: Repeated) -> dict[Place, 
             means = {unit: math.fsum(v) / len(v) for unit, v in units.items()}
             by_place.setdefault((cell.task, cell.metric.name, cell.category), []).append(means)
     found = {place: run_noise(maps) for place, maps in by_place.items()}
-    return {place: noise for place, noise in found.items() if noise.run is not None}
+    return {place: noise for place, noise in found.items() if noise is not None}
 
 
 def _noises_of_averages(
@@ -157,7 +161,7 @@ def _noises_of_averages(
             if c.difference is not None:
                 differences.setdefault((c.task, c.metric, None), []).append(c.difference)
     return {
-        place: Noise(None, None, _variance(values), None, 0, len(values), "variance of averages")
+        place: Noise(_variance(values), len(values))
         for place, values in differences.items()
         if len(values) == len(mine)
     }

@@ -9,7 +9,8 @@ Comparison      ─ candidate minus baseline, as stored: not corrected for sever
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, TypeAlias
 
@@ -133,12 +134,12 @@ class Interval(Enum):
     BOOTSTRAP = "bootstrap"
     NORMAL = "normal"
     STATED = "stated"
-    """As whoever wrote the figure says; the method's text is its `detail` alone."""
+    """As whoever wrote the figure says; how it was computed is `Method.detail` alone."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """How a `Measured` was computed; every field is a fact that its text says."""
+    """How a `Measured` was computed; every field is a fact that `Measured.how` says."""
 
     __pydantic_config__ = STORED
 
@@ -162,23 +163,6 @@ class Method:
     """The interval is cut to the metric's scale."""
     detail: str = ""
     """More in words: why something is undefined, or how a source says it was computed."""
-
-    @property
-    def text(self) -> str:
-        """In words, as results.json has it."""
-        if self.interval is Interval.STATED:
-            return self.detail or self.estimator.value
-        facts = (
-            ("paired", self.paired),
-            ("clustered (CR1)", self.clustered),
-            (f"{self.tasks} tasks" + (" by size" if self.by_size else ""), self.tasks),
-            (f"{self.interval.value} interval", self.interval is not Interval.NONE),
-            (f"{self.replicates} replicates", self.replicates),
-            ("all units agree, so the width 0 is no evidence of precision", self.no_variation),
-            ("cut to the scale", self.cut_to_scale),
-            (self.detail, self.detail),
-        )
-        return "; ".join([self.estimator.value, *(text for text, holds in facts if holds)])
 
 
 @dataclass(frozen=True)
@@ -220,6 +204,79 @@ class Measured:
         """
         df = self.n_units - 1 if self.df is None else self.df
         return self.n_units > 0 and df < _FEWEST_DF
+
+    @property
+    def how(self) -> str:
+        """How it was computed, in words: the `method` of results.json."""
+        return "; ".join(part for part in _how(self) if part)
+
+    def times(self, factor: float) -> Measured:
+        """In another unit, or (below 0) with its sense turned."""
+        numbers = (self.point, self.low, self.high)
+        point, low, high = (None if v is None else factor * v for v in numbers)
+        error = None if self.standard_error is None else abs(factor) * self.standard_error
+        low, high = (low, high) if factor >= 0 else (high, low)
+        return replace(self, point=point, standard_error=error, low=low, high=high)
+
+
+_INTERVALS = {
+    Interval.WILSON: "Wilson interval",
+    Interval.BOOTSTRAP: "percentile interval",
+    Interval.NORMAL: "normal interval",
+}
+_NAMES = {
+    Estimator.MEAN: "mean",
+    Estimator.SHARE: "share",
+    Estimator.PAIRED: "paired mean",
+    Estimator.CORPUS: "over all samples, as the benchmark defines it",
+    Estimator.LENGTH_CONTROLLED: "alpaca_eval's length_controlled_v1",
+    Estimator.STRENGTH: "Bradley-Terry, ties half a win",
+    Estimator.PREDICTION_POWERED: "prediction-powered mean (PPI++)",
+    Estimator.NON_INFERIORITY: "non-inferiority",
+    Estimator.RECORDED: "recorded",
+    Estimator.PUBLISHED: "published",
+}
+
+
+def _how(value: Measured) -> Iterator[str]:
+    method, units = value.method, value.n_units
+    if method.interval is Interval.STATED:
+        yield method.detail or method.estimator.value
+        return
+    bounds = method.estimator is Estimator.NON_INFERIORITY
+    if value.point is None or (bounds and value.low is None):
+        yield f"undefined: {method.detail}" if method.detail else "undefined"
+        return
+    if method.estimator is Estimator.TASKS:
+        weights = "weighted by size" if method.by_size else "unweighted"
+        yield "paired by document" if method.paired else ""
+        yield f"{weights} mean of {method.tasks} task means"
+    else:
+        yield _NAMES[method.estimator]
+    if value.standard_error is not None and method.replicates is None:
+        if method.estimator in (Estimator.MEAN, Estimator.SHARE, Estimator.PAIRED):
+            plain = "SE = sd/√n, independent samples"
+            yield f"SE clustered (CR1, {units} clusters)" if method.clustered else plain
+        elif method.estimator is Estimator.TASKS:
+            yield "SE of a stratified mean"
+    if method.replicates is not None:
+        yield f"bootstrap over {units} units, {method.replicates} replicates"
+    if method.runs is not None:
+        ours, theirs = method.runs
+        yield f"{ours} runs of the candidate, {theirs} of the baseline, their noise added"
+    if method.no_variation:
+        yield "all units agree, so the width 0 is no evidence of precision"
+    elif method.interval is Interval.T and value.df is not None:
+        sided = "one-sided t bounds" if bounds else "t interval"
+        several = method.estimator is Estimator.TASKS or method.runs is not None
+        yield f"{sided}, {value.df:.4g} df" + (" (Satterthwaite)" if several else "")
+    elif method.interval in _INTERVALS:
+        yield _INTERVALS[method.interval]
+    yield (
+        "two-sided t test" if method.estimator is Estimator.PAIRED and value.standard_error else ""
+    )
+    yield "cut to the scale" if method.cut_to_scale else ""
+    yield method.detail
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from evalkit.core.contests import (
     StatedByOne,
     Verdict,
 )
-from evalkit.core.figures import Comparison, FigureKey, Interval, Measured
+from evalkit.core.figures import Comparison, FigureKey, Measured
 from evalkit.draw.numbers import (
     MISSING,
     count,
@@ -215,11 +215,7 @@ def bounds(value: Measured, unit: str, *, signed: bool = False) -> str:
 
 def method_text(value: Measured) -> str:
     """How a number, its standard error and its interval were computed, in a few words."""
-    if value.point is None:
-        detail = value.method.detail.removeprefix("undefined: ")
-        return f"undefined: {detail}" if detail else "undefined"
-    is_t = value.method.interval is Interval.T and value.df is not None
-    return value.method.text + (f"; {significant(value.df, 4)} df" if is_t else "")
+    return value.how
 
 
 # --- contests -----------------------------------------------------------------------------------

@@ -246,13 +246,11 @@ def _row(measure: _Measure, policy: Policy, margin: float | None, past: Sequence
     low, high = _BOUNDS.get(measure.unit, (None, None))
     worst = None
     if low is not None and high is not None:
-        worst = measure.spread * worst_case_variance(low, high, paired=True)
+        worst = measure.spread * worst_case_variance(low, high)
     if found is not None:
         variance, source = found
     elif low is not None and high is not None:
-        variance = measure.spread * worst_case_variance(
-            low, high, paired=True, share_different=ASSUMED_SHARE
-        )
+        variance = measure.spread * worst_case_variance(low, high, share_different=ASSUMED_SHARE)
         source = _assumed(measure)
     else:
         return _unknown(measure, margin, _NO_BOUNDS)

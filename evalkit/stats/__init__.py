@@ -1,14 +1,36 @@
-"""Pure functions from scores to numbers with their uncertainty.
+"""Pure functions from scores to numbers with their uncertainty (`core.figures.Measured`).
 
-One file per family of estimators or tests; each says what it is for in its first lines.  Undefined
-is None, and `method` says why; randomness, where a method needs it, is a seed among the parameters.
-Effects are in the unit of the values, shares and levels from 0 to 1, larger is better: callers
-flip the sign of metrics where lower is better.
+means          ─ of scores, shares, paired differences, their p
+averages       ─ over tasks: a leaderboard's, a group's, a score against chance
+noise          ─ of whole runs, and an estimate widened by it
+decisions      ─ Holm, margins (non-inferiority), minimum detectable effects, several looks
+bradley_terry  ─ strengths of several models from games between pairs
+selection      ─ the best of several on one test set, and its score on another
+length_control ─ alpaca_eval's length-controlled win rate, with an honest error
+ppi            ─ a few human labels and many judge labels
+
+What a method adds to a Measured is a small class of its own that holds it.  Undefined is None, and
+`Measured.how` says why; randomness, where a method needs it, is a seed among the parameters.
+Effects are in the unit of the values, shares and levels from 0 to 1.  scipy is imported inside
+functions.
 """
 
 from __future__ import annotations
 
-from evalkit.stats.bootstrap import Bootstrap, Statistic, bootstrap, bootstrap_mean
+from evalkit.stats._old import (
+    MarginRule,
+    Mean,
+    NonInferiority,
+    PairedDifference,
+    Stratified,
+    average_of_tasks,
+    intersection_union,
+    mean_estimate,
+    non_inferiority,
+    one_sided,
+    paired_difference,
+    proportion_estimate,
+)
 from evalkit.stats.bradley_terry import (
     BradleyTerry,
     Game,
@@ -16,58 +38,31 @@ from evalkit.stats.bradley_terry import (
     bradley_terry,
     strength_difference,
 )
-from evalkit.stats.intersection_union import IntersectionUnion, intersection_union, one_sided
-from evalkit.stats.length_control import Games, LengthControlled, Pair, length_controlled
-from evalkit.stats.mcnemar import McNemar, mcnemar, mcnemar_exact
-from evalkit.stats.means import Mean, mean_estimate
-from evalkit.stats.multiple import benjamini_hochberg, holm
-from evalkit.stats.noise import (
-    ErrorParts,
-    Noise,
-    Widened,
-    error_parts,
-    judge_noise,
-    run_noise,
-    widened,
-)
-from evalkit.stats.noninferiority import (
-    MarginRule,
-    NonInferiority,
+from evalkit.stats.decisions import (
+    Looks,
+    Spending,
     Verdict,
-    non_inferiority,
-    units_for_margin,
-)
-from evalkit.stats.paired import PairedDifference, paired_difference
-from evalkit.stats.permutation import SignFlip, sign_flip
-from evalkit.stats.power import (
+    alpha_spending,
+    holm,
     minimum_detectable_effect,
-    power_at,
-    required_n,
+    spent,
     unit_variance,
+    units_for_margin,
     worst_case_variance,
 )
+from evalkit.stats.length_control import Games, LengthControlled, Pair, length_controlled
+from evalkit.stats.means import is_binary, mean, share
+from evalkit.stats.noise import Noise, run_noise, widened
 from evalkit.stats.ppi import PredictionPowered, ppi_difference, ppi_mean
-from evalkit.stats.proportions import is_binary, proportion_estimate
 from evalkit.stats.selection import Selection, selection_optimism
-from evalkit.stats.sequential import Looks, alpha_spending, spent
-from evalkit.stats.stratified import (
-    Stratified,
-    average_of_tasks,
-    stratified_difference,
-    stratified_mean,
-)
 
 __all__ = [
-    "Bootstrap",
     "BradleyTerry",
-    "ErrorParts",
     "Game",
     "Games",
-    "IntersectionUnion",
     "LengthControlled",
     "Looks",
     "MarginRule",
-    "McNemar",
     "Mean",
     "Noise",
     "NonInferiority",
@@ -75,42 +70,30 @@ __all__ = [
     "PairedDifference",
     "PredictionPowered",
     "Selection",
-    "SignFlip",
-    "Statistic",
+    "Spending",
     "Stratified",
     "Strength",
     "Verdict",
-    "Widened",
     "alpha_spending",
     "average_of_tasks",
-    "benjamini_hochberg",
-    "bootstrap",
-    "bootstrap_mean",
     "bradley_terry",
-    "error_parts",
     "holm",
     "intersection_union",
     "is_binary",
-    "judge_noise",
     "length_controlled",
-    "mcnemar",
-    "mcnemar_exact",
+    "mean",
     "mean_estimate",
     "minimum_detectable_effect",
     "non_inferiority",
     "one_sided",
     "paired_difference",
-    "power_at",
     "ppi_difference",
     "ppi_mean",
     "proportion_estimate",
-    "required_n",
     "run_noise",
     "selection_optimism",
-    "sign_flip",
+    "share",
     "spent",
-    "stratified_difference",
-    "stratified_mean",
     "strength_difference",
     "unit_variance",
     "units_for_margin",

@@ -14,8 +14,8 @@ from typing import TypeVar
 from evalkit.stats._distributions import (
     check_finite,
     check_probability,
+    t_cdf,
     t_quantile,
-    t_two_sided,
 )
 
 __all__ = ["PredictionPowered", "ppi_difference", "ppi_mean"]
@@ -197,6 +197,6 @@ def _with_interval(
         standard_error=error,
         low=point - half,
         high=point + half,
-        p=t_two_sided(point / error, df),
+        p=2 * t_cdf(-abs(point / error), df),
         method=f"{words}; t interval, {df:.4g} df (Satterthwaite)",
     )

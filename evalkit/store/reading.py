@@ -133,7 +133,7 @@ def figure_row(figure: Figure) -> dict[str, Json]:
         **row["key"],
         **_measured_row(row["value"]),
         "unit": row["unit"],
-        "method": figure.value.method.text,
+        "method": figure.value.how,
         "source": ", ".join(part for part in said if part),
         "how": row["value"]["method"],
         **({"published": row["source"]} if source else {}),
@@ -153,7 +153,7 @@ def comparison_row(comparison: Comparison) -> dict[str, Json]:
         "difference": measured.pop("point"),
         **measured,
         **{name: row[name] for name in (*rest, "unit", "higher_is_better")},
-        "method": comparison.difference.method.text,
+        "method": comparison.difference.how,
         "how": row["difference"]["method"],
     }
 

@@ -1,7 +1,7 @@
 """What each look at a training run may spend, and what that buys.
 
 A look is one checkpoint's gate.  Look k of a plan of N tests at the level that alpha spending
-gives it (`stats.alpha_spending`, dependence `any`): exactly what is spent there, so that the
+gives it (`stats.alpha_spending`): exactly what is spent there, so that the
 levels of all looks add up to the policy's alpha at most.  By the union bound (a weighted
 Bonferroni split), whatever the checkpoints, which answer the same questions, have in common:
 
@@ -40,5 +40,5 @@ def level_of(look: int, planned: int, alpha: float, spending: Spending) -> tuple
         spending: How alpha is spread; see `stats.spent`.
     """
     fractions = [k / planned for k in range(1, look + 1)]
-    found = alpha_spending(fractions, alpha, spending=spending, dependence="any")
+    found = alpha_spending(fractions, alpha, spending)
     return found.levels[-1], found.spent[-1]

@@ -15,7 +15,7 @@ import pytest
 from evalkit.benchmarks import open_llm_leaderboard as board
 from evalkit.benchmarks._lm_eval_scores import Figure
 from evalkit.core import Record
-from evalkit.stats.averages import own_averages
+from evalkit.stats.averages import averages_of_records
 from tests.support.leaderboards import ENTRY, V2_SIZES, averages, board_run
 
 
@@ -36,7 +36,7 @@ def test_the_averages_error_is_that_of_a_bootstrap_of_documents(tmp_path: Path) 
     """Well above chance, so that no floor bends the figure."""
     sizes = dict.fromkeys(V2_SIZES, 150)
     run = board_run(tmp_path, {"a": 0.75}, version=2, sizes=sizes)
-    found = own_averages(run.records, averages(2, list(sizes)), 0.95)[ENTRY, "average"]
+    found = averages_of_records(run.records, averages(2, list(sizes)), 0.95)[ENTRY, "average"]
     point = board.average_v2(figures(list(run.records))).point
     assert point is not None
     assert found.point == pytest.approx(100 * point, abs=1e-9)
@@ -60,14 +60,14 @@ def test_a_subtasks_error_is_its_shares_over_what_chance_leaves(tmp_path: Path) 
     run = board_run(tmp_path, {"a": 0.8}, version=2)
     task = "leaderboard_gpqa_main"
     values = [r.outcome.scores[0].value for r in run.records if r.task == task]
-    found = own_averages(run.records, averages(2, list(V2_SIZES)), 0.95)[task, "normalised"]
+    found = averages_of_records(run.records, averages(2, list(V2_SIZES)), 0.95)[task, "normalised"]
     share = float(np.std(values, ddof=1)) / math.sqrt(len(values))
     assert found.standard_error == pytest.approx(100 * share / 0.75, abs=1e-9)
 
 
 def test_a_figure_takes_the_error_where_there_is_one(tmp_path: Path) -> None:
     run = board_run(tmp_path, {"a": 0.8}, version=2)
-    errors = own_averages(run.records, averages(2, list(V2_SIZES)), 0.95)
+    errors = averages_of_records(run.records, averages(2, list(V2_SIZES)), 0.95)
     plain = board.average_v2(figures(list(run.records)))
     whole = board.with_error(plain, errors[ENTRY, "average"])
     error = errors[ENTRY, "average"].standard_error
@@ -80,7 +80,7 @@ def test_a_figure_takes_the_error_where_there_is_one(tmp_path: Path) -> None:
 def test_below_chance_there_is_no_error(tmp_path: Path) -> None:
     """The figure is cut to 0 there; an interval of no width would look like certainty."""
     run = board_run(tmp_path, {"a": 0.0}, version=2)
-    errors = own_averages(run.records, averages(2, list(V2_SIZES)), 0.95)
+    errors = averages_of_records(run.records, averages(2, list(V2_SIZES)), 0.95)
     task = "leaderboard_bbh_navigate"
     flat = Figure("normalised", 0.0, None, 60, 0, "against chance 1/2", True)
     found = board.with_error(flat, errors[task, "normalised"])

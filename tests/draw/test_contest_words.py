@@ -150,7 +150,7 @@ def test_holm_says_what_it_is_over() -> None:
 def test_a_method_has_its_degrees_of_freedom_or_why_it_is_undefined() -> None:
     clustered = Method(Estimator.MEAN, Interval.T, clustered=True)
     said = draw.method_text(measured(1.0, 0.0, 2.0, n=80, method=clustered, df=79))
-    assert said == "mean; clustered (CR1); t interval; 79 df"
+    assert said == "mean; SE clustered (CR1, 80 clusters); t interval, 79 df"
     assert draw.method_text(measured(1.0, None, None, method=Method(Estimator.PUBLISHED))) == (
         "published"
     )

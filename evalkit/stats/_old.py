@@ -1,0 +1,201 @@
+"""The functions as they were, for callers that are not moved yet; they go with the last of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from evalkit.core.figures import Estimator, Measured, Method
+from evalkit.stats import averages, decisions, means
+from evalkit.stats.decisions import Verdict
+
+__all__ = [
+    "MarginRule",
+    "Mean",
+    "NonInferiority",
+    "PairedDifference",
+    "Stratified",
+    "average_of_tasks",
+    "intersection_union",
+    "mean_estimate",
+    "non_inferiority",
+    "one_sided",
+    "paired_difference",
+    "proportion_estimate",
+]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Of scores."""
+
+    point: float | None
+    standard_error: float | None
+    low: float | None
+    high: float | None
+    n: int
+    n_clusters: int
+    method: str
+
+
+@dataclass(frozen=True)
+class Stratified:
+    """Of tasks."""
+
+    point: float | None
+    standard_error: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    df: float | None
+    n: int
+    n_clusters: int
+    n_tasks: int
+    method: str
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Of two models."""
+
+    difference: float | None
+    standard_error: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    n: int
+    n_clusters: int
+    wins: int
+    losses: int
+    ties: int
+    method: str
+
+
+@dataclass(frozen=True)
+class MarginRule:
+    """Of a gate."""
+
+    margin: float
+    alpha: float = 0.05
+    power: float = 0.8
+    span: float | None = None
+
+
+@dataclass(frozen=True)
+class NonInferiority:
+    """With bounds."""
+
+    verdict: Verdict
+    low: float | None
+    high: float | None
+    p: float | None
+    p_regression: float | None
+    resolvable: float | None
+    method: str
+
+
+@dataclass(frozen=True)
+class IntersectionUnion:
+    """Of parts."""
+
+    p: float | None
+
+
+K = TypeVar("K", bound=Hashable)
+Part: TypeAlias = Mean | Stratified
+
+
+def old_mean(found: Measured) -> Mean:
+    """The same numbers."""
+    numbers = (found.point, found.standard_error, found.low, found.high)
+    return Mean(*numbers, found.n, found.n_units, found.how)
+
+
+def mean_estimate(
+    values: Sequence[float],
+    clusters: Sequence[Hashable],
+    level: float,
+    magnitude: float | None = None,
+) -> Mean:
+    """See `means.mean`."""
+    return old_mean(means.mean(values, clusters, level, magnitude=magnitude))
+
+
+def proportion_estimate(
+    values: Sequence[float], clusters: Sequence[Hashable], level: float
+) -> Mean:
+    """See `means.share`."""
+    return old_mean(means.share(values, clusters, level))
+
+
+def paired_difference(
+    a: Mapping[K, float],
+    b: Mapping[K, float],
+    clusters: Mapping[K, Hashable],
+    level: float,
+) -> PairedDifference:
+    """See `means.paired_difference`."""
+    found = means.paired_difference(a, b, clusters, level)
+    m = found.measured
+    return PairedDifference(
+        m.point,
+        m.standard_error,
+        m.low,
+        m.high,
+        found.p,
+        m.n,
+        m.n_units,
+        found.wins,
+        found.losses,
+        found.ties,
+        m.how,
+    )
+
+
+def _new(part: Part) -> Measured:
+    df = part.df if isinstance(part, Stratified) else part.n_clusters - 1
+    numbers = (part.point, part.standard_error, part.low, part.high)
+    return Measured(*numbers, 0.95, part.n, part.n_clusters, 0, Method(Estimator.MEAN), df)
+
+
+def average_of_tasks(
+    tasks: Mapping[str, Part], level: float, *, by_size: bool = False
+) -> Stratified:
+    """See `averages.average_of_tasks`."""
+    parts = {name: _new(part) for name, part in tasks.items()}
+    m = averages.average_of_tasks(parts, level, by_size=by_size)
+    numbers = (m.point, m.standard_error, m.low, m.high, means.p_value(m), m.df)
+    return Stratified(*numbers, m.n, m.n_units, len(tasks), m.how)
+
+
+def non_inferiority(
+    difference: float | None, standard_error: float | None, df: float | None, rule: MarginRule
+) -> NonInferiority:
+    """See `decisions.non_inferiority`."""
+    units = 0 if df is None else round(df) + 1
+    numbers = (difference, standard_error, None, None, 0.95, units, units, 0)
+    found = decisions.non_inferiority(
+        Measured(*numbers, Method(Estimator.PAIRED, paired=True), df),
+        rule.margin,
+        alpha=rule.alpha,
+        power=rule.power,
+        span=None if df is None else rule.span,
+    )
+    b = found.bounds
+    rest = (found.p, found.p_regression, found.resolvable, b.how)
+    return NonInferiority(found.verdict, b.low, b.high, *rest)
+
+
+def intersection_union(p_values: Sequence[float | None]) -> IntersectionUnion:
+    """See `decisions.intersection_union`."""
+    return IntersectionUnion(decisions.intersection_union(p_values))
+
+
+def one_sided(p: float | None, difference: float | None) -> float | None:
+    """See `means.p_above`."""
+    if p is None or difference is None:
+        return None
+    if difference == 0:
+        return 0.5
+    return p / 2 if difference > 0 else 1 - p / 2
