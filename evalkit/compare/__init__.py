@@ -22,7 +22,7 @@ from evalkit.compare.rows import Options, Row, compare, compare_sides, stated
 from evalkit.compare.sides import Side, by_role, find, names, pick
 from evalkit.compare.table import corrected_text, notes, rows_table, weak_notes
 from evalkit.compare.uncompared import Uncompared, uncompared
-from evalkit.store.results import results_json
+from evalkit.store import results_json
 
 __all__ = [
     "ClaimResult",

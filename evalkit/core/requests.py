@@ -27,8 +27,9 @@ __all__ = [
 Json: TypeAlias = Any
 """What `json.dumps` takes: None, bool, int, finite float, str, list or str-keyed dict of these."""
 
-STORED: ConfigDict = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
-"""How stored dataclasses are read and written: no unknown fields, no conversion, no NaN."""
+STORED: ConfigDict = {"extra": "forbid", "allow_inf_nan": False}
+"""How stored dataclasses are read and written: no unknown fields, no NaN (strictness is the
+codec's)."""
 
 
 @dataclass(frozen=True, slots=True)

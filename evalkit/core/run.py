@@ -54,7 +54,7 @@ class Stored(BaseModel):
     """Written by evalkit: unknown fields and wrong types are refused."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, protected_namespaces=(), allow_inf_nan=False
+        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
     )
 
 
@@ -62,7 +62,7 @@ class Open(BaseModel):
     """Said by a benchmark, engine or judge of itself: more fields are kept as they are."""
 
     model_config = ConfigDict(
-        frozen=True, extra="allow", strict=True, protected_namespaces=(), allow_inf_nan=False
+        frozen=True, extra="allow", protected_namespaces=(), allow_inf_nan=False
     )
 
     @property
@@ -167,7 +167,7 @@ class ModelEntry(Stored):
     """One model that was run; the fields of `PreparedModel`, and how it was served."""
 
     name: str
-    role: str
+    role: str = ""
     fingerprint: str | None = None
     """None: not known (imports, pinned baselines)."""
     template_source: str | None = None
@@ -193,8 +193,8 @@ class JudgeEntry(Open):
 class TaskEntry(Stored):
     """One task of a benchmark."""
 
-    n_samples: int
-    metrics: tuple[Metric, ...]
+    n_samples: int = 0
+    metrics: tuple[Metric, ...] = ()
     """The primary metric first."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from evalkit.store.finding import NaturalKey, natural_key
+from evalkit.store import NaturalKey, natural_key
 
 __all__ = ["NaturalKey", "Step", "natural_key", "step_of"]
 

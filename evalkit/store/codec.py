@@ -168,14 +168,14 @@ def read(cls: type[T], line: bytes) -> T:
 def _validated(cls: type[T], text: bytes, data: Json) -> T:
     adapter = _adapter(cast("Hashable", cls))
     try:
-        found: T = adapter.validate_json(text)
+        found: T = adapter.validate_json(text, strict=True)
     except ValidationError as error:
         broken = error.errors(include_url=False)[0]
         if broken["type"] != "json_invalid":
             raise CodecError(_explained(cls, error)) from error
         data = parse_json(text) if data is None else data
         try:
-            # Lists for tuples, which strict Python input would not take.
+            # Not strict, since strict Python input would not take lists for tuples.
             found = adapter.validate_python(data, strict=False)
         except ValidationError as again:
             raise CodecError(_explained(cls, again)) from again

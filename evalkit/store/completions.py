@@ -19,8 +19,8 @@ from typing import Any, Literal
 
 from evalkit.core import Completion, Json
 from evalkit.errors import StoreError
-from evalkit.store.closing import Closing
-from evalkit.store.codec import CodecError, canonical_json, decode, encode, parse_json
+from evalkit.store.codec import CodecError, canonical_json, encode, read
+from evalkit.store.files import Closing
 
 __all__ = ["CompletionStore"]
 
@@ -198,7 +198,7 @@ class CompletionStore(Closing):
 
     def _decode(self, key: str, value: str) -> Completion:
         try:
-            return decode(Completion, parse_json(value))
+            return read(Completion, value.encode())
         except CodecError as error:
             raise StoreError(
                 f"{self.path}: the stored answer {key!r} is damaged ({error}); "

@@ -13,12 +13,15 @@ import fcntl
 import os
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from evalkit.errors import StoreError
 
-__all__ = ["FolderLock", "LineFile", "remove_leftovers", "write_file", "writing"]
+__all__ = ["Closing", "FolderLock", "LineFile", "remove_leftovers", "write_file", "writing"]
 
 LOCK_NAME = ".lock"
 _TEMPORARY = ".tmp"
@@ -251,3 +254,22 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+class Closing(ABC):
+    """Closed at the end of a `with` block, however it ends."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what is held; idempotent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

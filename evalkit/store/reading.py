@@ -7,21 +7,39 @@ units.  Format 2 adds `how` (the method's fields), `published` (the source's) an
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from evalkit.core import Json, Record
+from evalkit.core import results as old
 from evalkit.core.figures import Comparison, Figure
 from evalkit.core.run import FORMAT, Manifest, Run
 from evalkit.errors import DataError, StoreError
-from evalkit.store.codec import CodecError, decode, encode, json_bytes, parse_json
+from evalkit.store.codec import CodecError, decode, encode, json_bytes, parse_json, read
 from evalkit.store.upgrade import upgraded_manifest, upgraded_row
 
-__all__ = ["load", "load_manifest", "manifest_json", "results", "typed"]
+__all__ = [
+    "load",
+    "load_manifest",
+    "manifest_json",
+    "natural_key",
+    "read_sessions",
+    "results",
+    "run_folders",
+    "started",
+]
 
 T = TypeVar("T")
-_MANIFEST, _RECORDS, _RESULTS = "manifest.json", "records.jsonl", "results.json"
+MANIFEST_NAME = "manifest.json"
+RECORDS_NAME = "records.jsonl"
+RESULTS_NAME = "results.json"
+SESSIONS_NAME = "sessions.jsonl"
+NaturalKey: TypeAlias = tuple[tuple[tuple[int, int, str], ...], str]
+_DIGITS = re.compile("([0-9]+)")
 _KEY = ("benchmark", "task", "metric", "category")
 _MEASURED = ("point", "standard_error", "low", "high", "level", "n", "n_missing", "df")
 
@@ -35,14 +53,12 @@ def load(folder: Path) -> Run:
     Raises:
         DataError: not a run, damaged (names file and line), or of a newer evalkit.
     """
-    from evalkit.store.runs import read_records
-
     place = folder.parent if folder.is_file() else folder
     manifest = load_manifest(place)
-    records = {record.key: record for record in read_records(place / _RECORDS)}
+    records = {record.key: record for record in read_records(place / RECORDS_NAME)}
     if not manifest.sealed:
         return Run(place, manifest, _ordered(records, manifest), (), ())
-    path = place / _RESULTS
+    path = place / RESULTS_NAME
     try:
         figures, comparisons = _read_results(parse_json(path.read_bytes()), path)
     except OSError as error:
@@ -61,7 +77,7 @@ def load_manifest(folder: Path) -> Manifest:
         DataError: there is no run, it is damaged, or it was written by a newer evalkit.
     """
     place = folder.parent if folder.is_file() else folder
-    path = place / _MANIFEST
+    path = place / MANIFEST_NAME
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -125,17 +141,22 @@ def results(
 
 def figure_row(figure: Figure) -> dict[str, Json]:
     """A flat row of `estimates`.  Raises CodecError."""
-    row = encode(figure)
-    source = figure.source
+    row, source = encode(figure), figure.source
     said = (source.where, source.date, source.settings) if source else ()
+    value = row["value"]
     return {
         "model": row["model"],
         **row["key"],
-        **_measured_row(row["value"]),
+        "point": value["point"],
+        **_uncertainty(value),
+        "n": value["n"],
+        "n_clusters": value["n_units"],
+        "n_missing": value["n_missing"],
         "unit": row["unit"],
         "method": figure.value.how,
         "source": ", ".join(part for part in said if part),
-        "how": row["value"]["method"],
+        "df": value["df"],
+        "how": value["method"],
         **({"published": row["source"]} if source else {}),
     }
 
@@ -143,23 +164,26 @@ def figure_row(figure: Figure) -> dict[str, Json]:
 def comparison_row(comparison: Comparison) -> dict[str, Json]:
     """A flat row of `comparisons`.  Raises CodecError."""
     row = encode(comparison)
-    measured = _measured_row(row["difference"])
-    del measured["n_missing"]
-    rest = ("p", "wins", "losses", "ties", "n_missing_candidate", "n_missing_baseline")
+    value = row["difference"]
+    counts = ("wins", "losses", "ties", "n_missing_candidate", "n_missing_baseline")
     return {
         "candidate": row["candidate"],
         "baseline": row["baseline"],
         **row["key"],
-        "difference": measured.pop("point"),
-        **measured,
-        **{name: row[name] for name in (*rest, "unit", "higher_is_better")},
+        "difference": value["point"],
+        **_uncertainty(value),
+        "p": row["p"],
+        "n": value["n"],
+        "n_clusters": value["n_units"],
+        **{name: row[name] for name in (*counts, "unit", "higher_is_better")},
         "method": comparison.difference.how,
-        "how": row["difference"]["method"],
+        "df": value["df"],
+        "how": value["method"],
     }
 
 
-def _measured_row(value: Mapping[str, Json]) -> dict[str, Json]:
-    return {**{name: value[name] for name in _MEASURED}, "n_clusters": value["n_units"]}
+def _uncertainty(value: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: value[name] for name in ("standard_error", "low", "high", "level")}
 
 
 def _read_results(found: Json, path: Path) -> tuple[tuple[Figure, ...], tuple[Comparison, ...]]:
@@ -225,18 +249,162 @@ def _ordered(records: Mapping[Any, Record], manifest: Manifest) -> tuple[Record,
 def _no_run(place: Path) -> str:
     if not place.exists():
         return f"{str(place)!r}: no such folder; name a run, reports/SUITE/RUN_ID"
-    runs = sorted(p.parent.name for p in place.glob(f"*/{_MANIFEST}"))
+    runs = sorted(p.parent.name for p in place.glob(f"*/{MANIFEST_NAME}"))
     if runs:
         return f"{str(place)!r} is not a run but holds runs; name one of {', '.join(runs)} in it"
-    return f"{str(place)!r} is not a run (no {_MANIFEST}); name a run, reports/SUITE/RUN_ID"
+    return f"{str(place)!r} is not a run (no {MANIFEST_NAME}); name a run, reports/SUITE/RUN_ID"
 
 
-def typed(run: Any) -> Run:
+def read_records(path: Path) -> list[Record]:
+    """Every whole line; one without its newline is still being written."""
+    found: list[Record] = []
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.endswith(b"\n"):
+                    break
+                found.append(_read_record(line, f"{path}:{number}"))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    return found
+
+
+def _read_record(line: bytes, where: str) -> Record:
+    try:
+        return read(Record, line)
+    except CodecError as error:
+        raise DataError(
+            f"{where}: {error}; delete that line and run the suite again: "
+            f"answers already paid for come from the cache"
+        ) from error
+
+
+def read_sessions(folder: Path) -> list[Json]:
+    """Lines of a run's sessions.jsonl, oldest first; a torn last line is left out.
+
+    Raises:
+        DataError: a line is damaged; names it.
+    """
+    path = folder / SESSIONS_NAME
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    return [_read_session(line, f"{path}:{n}") for n, line in enumerate(lines, 1)]
+
+
+def started(folder: Path) -> float | None:
+    """When the first session of the run began, in Unix time; None where no file says so."""
+    try:
+        return float(read_sessions(folder)[0]["started"])
+    except (DataError, IndexError, KeyError, OSError, TypeError, ValueError):
+        return None
+
+
+def _read_session(line: bytes, where: str) -> Json:
+    try:
+        return parse_json(line)
+    except CodecError as error:
+        raise DataError(
+            f"{where}: {error}; delete that line: its session's times, tokens and cost are lost, "
+            f"and a judge's cap no longer counts what it spent"
+        ) from error
+
+
+def run_folders(place: Path) -> list[Path]:
+    """`place` where it is a run (or a file), else the runs below it by name.
+
+    Hidden folders are not entered, and a run's own folders neither.
+
+    Raises:
+        DataError: a folder without any run.
+    """
+    if not place.is_dir() or (place / MANIFEST_NAME).is_file():
+        return [place]
+    found = []
+    for folder, inner, files in os.walk(place):
+        inner[:] = sorted((n for n in inner if not n.startswith(".")), key=natural_key)
+        if MANIFEST_NAME in files:
+            found.append(Path(folder))
+            inner.clear()
+    if not found:
+        raise DataError(
+            f"{str(place)!r} holds no run (no folder in it has a {MANIFEST_NAME}); "
+            f"name a folder such as reports/SUITE, or runs in it"
+        )
+    return found
+
+
+def natural_key(name: str) -> NaturalKey:
+    """Sorts names as people do: `checkpoint-9` before `checkpoint-10`.
+
+    Different names have different keys, so that a sort depends on nothing else.
+    """
+    parts = []
+    for part in _DIGITS.split(name):
+        parts.append((0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()))
+    return tuple(parts), name
+
+
+# --- until every room is moved --------------------------------------------------------------
+
+
+def read_run(folder: Path) -> old.Run:
+    """The run in the types that are about to go."""
+    run = load(folder)
+    estimates = [_old(old.Estimate, {**figure_row(f)}) for f in run.figures]
+    comparisons = [_old(old.Comparison, {**comparison_row(c)}) for c in run.comparisons]
+    manifest = parse_json(json_bytes(manifest_json(run.manifest)))
+    return old.Run(run.folder, manifest, run.records, tuple(estimates), tuple(comparisons))
+
+
+def _old(cls: type[T], row: dict[str, Json]) -> T:
+    return cls(**{f.name: row[f.name] for f in dataclasses.fields(cls)})  # type: ignore[arg-type]
+
+
+def read_results(path: Path) -> tuple[tuple[old.Estimate, ...], tuple[old.Comparison, ...]]:
+    """A results.json in the types that are about to go."""
+    try:
+        figures, comparisons = _read_results(parse_json(path.read_bytes()), path)
+    except (OSError, CodecError) as error:
+        raise DataError(f"{path}: {error}; run the suite again to write it anew") from error
+    return (
+        tuple(_old(old.Estimate, {**figure_row(f)}) for f in figures),
+        tuple(_old(old.Comparison, {**comparison_row(c)}) for c in comparisons),
+    )
+
+
+def read_manifest(folder: Path) -> dict[str, Json]:
+    """The manifest as JSON values."""
+    found: dict[str, Json] = parse_json(json_bytes(manifest_json(load_manifest(folder))))
+    return found
+
+
+def results_json(
+    estimates: Sequence[old.Estimate], comparisons: Sequence[old.Comparison], run_id: str
+) -> dict[str, Json]:
+    """Results of the types that are about to go."""
+    try:
+        rows = [[encode(row) for row in found] for found in (estimates, comparisons)]
+    except CodecError as error:
+        raise StoreError(
+            f"results of run {run_id} cannot be written: {error}; the code that made "
+            f"the figure must return None where it is undefined"
+        ) from error
+    found = {"format": 1, "estimates": rows[0], "comparisons": rows[1]}
+    return results(*_read_results(parse_json(json_bytes(found)), Path(RESULTS_NAME)), run_id)
+
+
+def manifest_of(found: Mapping[str, Json]) -> Manifest:
+    """A typed manifest of JSON values."""
+    values = parse_json(json_bytes({"format": 1, "run_id": "", **found}))
+    return _manifest(values, Path(MANIFEST_NAME))
+
+
+def typed(run: old.Run) -> Run:
     """A typed run of an untyped one, for callers that are not moved yet."""
-    from evalkit.store.results import results_json
-
-    path = run.folder / _MANIFEST
-    found = json_bytes({"run_id": "", "format": 1, **run.manifest})
-    old = parse_json(json_bytes(results_json(run.estimates, run.comparisons, "")))
-    figures, comparisons = _read_results({**old, "format": 1}, path)
-    return Run(run.folder, _manifest(parse_json(found), path), run.records, figures, comparisons)
+    found = results_json(run.estimates, run.comparisons, "")
+    figures, comparisons = _read_results(parse_json(json_bytes(found)), run.folder)
+    return Run(run.folder, manifest_of(run.manifest), run.records, figures, comparisons)

@@ -18,26 +18,25 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TypeAlias
 
-from evalkit.core import Json, Record, Run
-from evalkit.errors import DataError, StoreError, SuiteError
-from evalkit.store.closing import Closing
-from evalkit.store.codec import CodecError, canonical_json, json_bytes, line, parse_json, read
-from evalkit.store.files import FolderLock, LineFile, remove_leftovers, write_file, writing
-from evalkit.store.manifest import MANIFEST_NAME, read_manifest
-from evalkit.store.results import RESULTS_NAME, read_results
+from evalkit.core import Json, Record
+from evalkit.core.run import Manifest
+from evalkit.errors import StoreError, SuiteError
+from evalkit.store.codec import CodecError, canonical_json, json_bytes, line
+from evalkit.store.files import Closing, FolderLock, LineFile, remove_leftovers, write_file, writing
+from evalkit.store.reading import (
+    MANIFEST_NAME,
+    RECORDS_NAME,
+    RESULTS_NAME,
+    SESSIONS_NAME,
+    load_manifest,
+    manifest_json,
+    manifest_of,
+    read_records,
+    read_sessions,
+)
 
-__all__ = [
-    "RunStore",
-    "pretty_json",
-    "read_records",
-    "read_run",
-    "read_sessions",
-    "run_id",
-    "started",
-]
+__all__ = ["RunStore", "pretty_json", "run_id"]
 
-RECORDS_NAME = "records.jsonl"
-SESSIONS_NAME = "sessions.jsonl"
 _OURS = frozenset({MANIFEST_NAME, RECORDS_NAME, RESULTS_NAME, SESSIONS_NAME})
 
 Key: TypeAlias = tuple[str, str, str, str]
@@ -66,7 +65,7 @@ class RunStore(Closing):
     def __init__(
         self,
         folder: Path,
-        manifest: Mapping[str, Json],
+        manifest: Manifest,
         lock: FolderLock,
         records: dict[Key, Record],
     ) -> None:
@@ -78,7 +77,7 @@ class RunStore(Closing):
         self._files: dict[str, LineFile] = {}
 
     @classmethod
-    def open(cls, folder: Path, manifest: Mapping[str, Json]) -> RunStore:
+    def open(cls, folder: Path, manifest: Manifest | Mapping[str, Json]) -> RunStore:
         """Create the run that `manifest` describes, or go on with it.
 
         An existing run keeps its manifest until `update_manifest` or `seal`.
@@ -88,6 +87,7 @@ class RunStore(Closing):
             StoreError: another process writes this run, or it cannot be written.
             DataError: its files are damaged.
         """
+        manifest = _typed(manifest)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         lock = FolderLock(folder)
@@ -111,14 +111,14 @@ class RunStore(Closing):
         return MappingProxyType(self._records)
 
     @property
-    def manifest(self) -> Mapping[str, Json]:
+    def manifest(self) -> Manifest:
         """As it lies in the folder."""
         return self._manifest
 
     @property
     def sealed(self) -> bool:
         """Whole and unchanged since."""
-        return bool(self._manifest.get("sealed"))
+        return self._manifest.sealed
 
     def append(self, record: Record) -> None:
         """Add a record; once this returns, `kill -9` cannot lose it.
@@ -130,7 +130,7 @@ class RunStore(Closing):
         """
         line = _record_line(record)
         if self.sealed:
-            self.update_manifest({**self._manifest, "sealed": False})
+            self.update_manifest(self._manifest.model_copy(update={"sealed": False}))
         self._lines(RECORDS_NAME).append(line)
         self._records[record.key] = record
 
@@ -142,21 +142,22 @@ class RunStore(Closing):
         """Lines of sessions.jsonl, oldest first; see `read_sessions`."""
         return read_sessions(self.folder)
 
-    def update_manifest(self, manifest: Mapping[str, Json]) -> None:
+    def update_manifest(self, manifest: Manifest | Mapping[str, Json]) -> None:
         """Replace manifest.json (same run), sealed or not as it says.
 
         Raises:
             SuiteError: another run's manifest.
             StoreError: the file cannot be written.
         """
+        manifest = _typed(manifest)
         _check_same_run(self.folder, self._manifest, manifest)
-        write_file(self.folder / MANIFEST_NAME, pretty_json(manifest))
-        self._manifest = dict(manifest)
+        write_file(self.folder / MANIFEST_NAME, pretty_json(manifest_json(manifest)))
+        self._manifest = manifest
 
     def seal(
         self,
         order: Sequence[Key],
-        manifest: Mapping[str, Json],
+        manifest: Manifest | Mapping[str, Json],
         results: Json,
         files: Mapping[str, bytes],
     ) -> None:
@@ -165,7 +166,7 @@ class RunStore(Closing):
         Args:
             order: every key of the run, canonical.
             manifest: final; `sealed` is set to true here.
-            results: see `results_json`.
+            results: see `reading.results`.
             files: rendered reports by name.
 
         Raises:
@@ -175,7 +176,7 @@ class RunStore(Closing):
         self._check_order(order)
         targets = {self._target(name): data for name, data in files.items()}
         if self.sealed:
-            self.update_manifest({**self._manifest, "sealed": False})
+            self.update_manifest(self._manifest.model_copy(update={"sealed": False}))
         lines = b"".join(_record_line(self._records[key]) + b"\n" for key in order)
         self._close_lines(RECORDS_NAME)  # its descriptor would go on writing into the old file
         write_file(self.folder / RECORDS_NAME, lines)
@@ -183,7 +184,7 @@ class RunStore(Closing):
         write_file(self.folder / RESULTS_NAME, pretty_json(results))
         for path, data in targets.items():
             write_file(path, data)
-        self.update_manifest({**manifest, "sealed": True})
+        self.update_manifest(_typed(manifest).model_copy(update={"sealed": True}))
 
     def close(self) -> None:
         """Let the next process in; idempotent."""
@@ -222,74 +223,11 @@ class RunStore(Closing):
         return self.folder / path
 
 
-def read_run(folder: Path) -> Run:
-    """A run from its folder (or any file of it), sealed or not; nothing is written.
-
-    An unsealed run has the records there are, in the order of manifest and sample ids, and no
-    estimates or comparisons: those on disk, if any, are of older records.
-
-    Raises:
-        DataError: not a run, damaged (names file and line), or of a newer evalkit.
-    """
-    manifest = read_manifest(folder)
-    place = folder.parent if folder.is_file() else folder
-    records = {record.key: record for record in read_records(place / RECORDS_NAME)}
-    if manifest.get("sealed"):
-        estimates, comparisons = read_results(place / RESULTS_NAME)
-        return Run(place, manifest, tuple(records.values()), estimates, comparisons)
-    return Run(place, manifest, _ordered(records, manifest), (), ())
+def _typed(manifest: Manifest | Mapping[str, Json]) -> Manifest:
+    return manifest if isinstance(manifest, Manifest) else manifest_of(manifest)
 
 
-def read_sessions(folder: Path) -> list[Json]:
-    """Lines of a run's sessions.jsonl, oldest first; a torn last line is left out.
-
-    Raises:
-        DataError: a line is damaged; names it.
-    """
-    path = folder / SESSIONS_NAME
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except FileNotFoundError:
-        return []
-    return [_read_session(line, f"{path}:{n}") for n, line in enumerate(lines, 1)]
-
-
-def started(folder: Path) -> float | None:
-    """When the first session of the run began, in Unix time; None where no file says so."""
-    try:
-        return float(read_sessions(folder)[0]["started"])
-    except (DataError, IndexError, KeyError, OSError, TypeError, ValueError):
-        return None
-
-
-def _read_session(line: bytes, where: str) -> Json:
-    try:
-        return parse_json(line)
-    except CodecError as error:
-        raise DataError(
-            f"{where}: {error}; delete that line: its session's times, tokens and cost are lost, "
-            f"and a judge's cap no longer counts what it spent"
-        ) from error
-
-
-def _ordered(records: Mapping[Key, Record], manifest: Mapping[str, Json]) -> tuple[Record, ...]:
-    models = [m["name"] for m in manifest.get("models", ())]
-    benchmarks = [b["name"] for b in manifest.get("benchmarks", ())]
-    tasks = [t for b in manifest.get("benchmarks", ()) for t in b.get("tasks", {})]
-    places = tuple(
-        {name: i for i, name in enumerate(names)} for names in (models, benchmarks, tasks)
-    )
-
-    def rank(key: Key) -> tuple[object, ...]:
-        sample = key[3]
-        number = int(sample) if sample.isdecimal() else -1
-        known = (p.get(name, len(p)) for p, name in zip(places, key[:3], strict=True))
-        return (*known, number, key)
-
-    return tuple(records[key] for key in sorted(records, key=rank))
-
-
-def _stored_manifest(folder: Path, manifest: Mapping[str, Json]) -> Mapping[str, Json] | None:
+def _stored_manifest(folder: Path, manifest: Manifest) -> Manifest | None:
     if not (folder / MANIFEST_NAME).exists():
         foreign = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
         if foreign:
@@ -297,16 +235,16 @@ def _stored_manifest(folder: Path, manifest: Mapping[str, Json]) -> Mapping[str,
                 f"{folder}: neither empty nor a run (it holds {foreign[0]!r}); name another folder"
             )
         return None
-    stored = read_manifest(folder)
+    stored = load_manifest(folder)
     _check_same_run(folder, stored, manifest)
     return stored
 
 
-def _check_same_run(folder: Path, stored: Mapping[str, Json], manifest: Mapping[str, Json]) -> None:
-    if stored.get("run_id") != manifest.get("run_id"):
+def _check_same_run(folder: Path, stored: Manifest, manifest: Manifest) -> None:
+    if stored.run_id != manifest.run_id:
         raise SuiteError(
-            f"{folder}: holds run {stored.get('run_id')!r}, this is run "
-            f"{manifest.get('run_id')!r} (suite, inputs or limit differ); name another folder, "
+            f"{folder}: holds run {stored.run_id!r}, this is run "
+            f"{manifest.run_id!r} (suite, inputs or limit differ); name another folder, "
             f"or delete this one"
         )
 
@@ -318,30 +256,4 @@ def _record_line(record: Record) -> bytes:
         raise StoreError(
             f"record {' / '.join(record.key)!r} cannot be written: {error}; "
             f"the benchmark that made it is at fault"
-        ) from error
-
-
-def read_records(path: Path) -> list[Record]:
-    """Every whole line; one without its newline is still being written."""
-    found: list[Record] = []
-    try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.endswith(b"\n"):
-                    break
-                found.append(_read_record(line, f"{path}:{number}"))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    return found
-
-
-def _read_record(line: bytes, where: str) -> Record:
-    try:
-        return read(Record, line)
-    except CodecError as error:
-        raise DataError(
-            f"{where}: {error}; delete that line and run the suite again: "
-            f"answers already paid for come from the cache"
         ) from error

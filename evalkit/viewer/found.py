@@ -17,8 +17,7 @@ from evalkit.compare import damages, weak_judges
 from evalkit.compare.words import has_direction
 from evalkit.core import Estimate, Json, Run
 from evalkit.errors import EvalkitError
-from evalkit.store.manifest import MANIFEST_NAME
-from evalkit.store.results import RESULTS_NAME
+from evalkit.store import MANIFEST_NAME, RESULTS_NAME
 from evalkit.viewer.shape import fault
 
 __all__ = ["Entry", "Library", "headline_metrics"]

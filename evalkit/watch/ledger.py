@@ -22,9 +22,8 @@ from evalkit.core import Json
 from evalkit.errors import DataError, SuiteError
 from evalkit.stats.sequential import Spending
 from evalkit.store import decode, encode
-from evalkit.store.closing import Closing
 from evalkit.store.codec import CodecError, json_bytes, parse_json
-from evalkit.store.files import FolderLock, LineFile, writing
+from evalkit.store.files import Closing, FolderLock, LineFile, writing
 from evalkit.watch.spending import level_of
 
 __all__ = ["LEDGER_NAME", "Failure", "Ledger", "Look", "Plan", "Verdict"]

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from evalkit.core import Message, Outcome, Record, Score
+from evalkit.core.run import Manifest
+from evalkit.store import decode
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -57,7 +59,7 @@ def _make_record() -> Callable[..., Record]:
 
 
 MANIFEST = {
-    "format": 1,
+    "format": 2,
     "run_id": "0123456789ab",
     "sealed": False,
     "models": [{"name": "z"}, {"name": "m"}],
@@ -66,8 +68,8 @@ MANIFEST = {
 
 
 @pytest.fixture
-def manifest() -> dict[str, object]:
-    return dict(MANIFEST)
+def manifest() -> Manifest:
+    return decode(Manifest, MANIFEST)
 
 
 @pytest.fixture

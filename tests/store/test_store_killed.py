@@ -9,15 +9,15 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalkit.core import Record
+from evalkit.core.run import Manifest
 from evalkit.errors import StoreError
-from evalkit.store import RunStore, read_run, results_json, write_file
+from evalkit.store import RunStore, load, results, write_file
 from evalkit.store.files import LineFile
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -27,14 +27,15 @@ HEAD = """
     import itertools, json, os, sys, time
     from pathlib import Path
     from evalkit.errors import StoreError
-    from evalkit.store import RunStore, results_json, write_file
+    from evalkit.store import RunStore, results, write_file
     from evalkit.core import Outcome, Record
+    from evalkit.core.run import Manifest
 
     def record(sample, size=300):
         answer = sample + "x" * size
         return Record("m", "bench", "task", sample, None, "", Outcome("ok", answers=(answer,)))
 
-    folder, manifest = Path(sys.argv[1]), {"format": 1, "run_id": "0123456789ab", "sealed": False}
+    folder, manifest = Path(sys.argv[1]), Manifest(run_id="0123456789ab")
 """
 
 APPEND = (
@@ -60,7 +61,7 @@ def kill_after(child: subprocess.Popen[str], seconds: float) -> list[str]:
     return [line.strip() for line in said if line.endswith("\n")]
 
 
-def test_kill_9_while_appending(tmp_path: Path, start: Start, manifest: dict[str, Any]) -> None:
+def test_kill_9_while_appending(tmp_path: Path, start: Start, manifest: Manifest) -> None:
     rng = random.Random(3)
     acknowledged: list[str] = []
     for _ in range(6):
@@ -84,23 +85,23 @@ SEAL = (
     for i in reversed(range(50)):
         store.append(record(str(i)))
     for i in itertools.count():
-        store.seal(keys, manifest, results_json([], [], "0123456789ab"), {"a.html": b"h" * 9999})
+        store.seal(keys, manifest, results([], [], "0123456789ab"), {"a.html": b"h" * 9999})
         print(i)
 """
 )
 
 
-def test_kill_9_while_sealing(tmp_path: Path, start: Start, manifest: dict[str, Any]) -> None:
+def test_kill_9_while_sealing(tmp_path: Path, start: Start, manifest: Manifest) -> None:
     rng = random.Random(4)
     order = [("m", "bench", "task", str(i)) for i in range(50)]
     for _ in range(6):
         kill_after(start(SEAL, tmp_path), rng.uniform(0, 0.05))
-        run = read_run(tmp_path)
+        run = load(tmp_path)
         assert {r.sample for r in run.records} == {str(i) for i in range(50)}
-        if run.manifest["sealed"]:
+        if run.manifest.sealed:
             assert [r.key for r in run.records] == order
     with RunStore.open(tmp_path, manifest) as store:
-        store.seal(order, manifest, results_json([], [], "0123456789ab"), {})
+        store.seal(order, manifest, results([], [], "0123456789ab"), {})
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "a.html", "manifest.json", "records.jsonl", "results.json"
     ]  # fmt: skip
@@ -122,13 +123,13 @@ HOLD = (
 )
 
 
-def test_one_process_at_a_time(tmp_path: Path, start: Start, manifest: dict[str, Any]) -> None:
+def test_one_process_at_a_time(tmp_path: Path, start: Start, manifest: Manifest) -> None:
     child = start(HOLD, tmp_path)
     assert child.stdout is not None
     assert child.stdout.readline() == "held\n"
     with pytest.raises(StoreError, match=f"process {child.pid} is writing this run; wait"):
         RunStore.open(tmp_path, manifest)
-    assert read_run(tmp_path).records == (), "reading needs no lock"
+    assert load(tmp_path).records == (), "reading needs no lock"
     child.kill()
     child.wait()
     assert (tmp_path / ".lock").exists(), "left by the killed process, and stale"
@@ -137,7 +138,7 @@ def test_one_process_at_a_time(tmp_path: Path, start: Start, manifest: dict[str,
 
 
 def test_a_forked_child_does_not_keep_a_killed_runs_lock(
-    tmp_path: Path, start: Start, manifest: dict[str, Any]
+    tmp_path: Path, start: Start, manifest: Manifest
 ) -> None:
     child = start(HOLD, tmp_path, "fork")
     assert child.stdout is not None
@@ -152,7 +153,7 @@ def test_a_forked_child_does_not_keep_a_killed_runs_lock(
         os.kill(grandchild, signal.SIGKILL)
 
 
-def test_two_in_one_process(tmp_path: Path, manifest: dict[str, Any]) -> None:
+def test_two_in_one_process(tmp_path: Path, manifest: Manifest) -> None:
     with (
         RunStore.open(tmp_path, manifest),
         pytest.raises(StoreError, match=f"process {os.getpid()} is writing"),
@@ -264,7 +265,7 @@ def test_a_torn_line_longer_than_a_block(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_the_dead_go_and_of_the_living_stay(
-    tmp_path: Path, start: Start, manifest: dict[str, Any]
+    tmp_path: Path, start: Start, manifest: Manifest
 ) -> None:
     RunStore.open(tmp_path, manifest).close()
     dead = start("pass")

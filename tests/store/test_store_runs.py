@@ -6,34 +6,65 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from evalkit.core import Comparison, Estimate, Record
+from evalkit.core import Record
+from evalkit.core.figures import (
+    Comparison,
+    Estimator,
+    Figure,
+    FigureKey,
+    Measured,
+    Method,
+    Source,
+)
+from evalkit.core.run import Manifest
 from evalkit.errors import DataError, StoreError, SuiteError
-from evalkit.store import RunStore, pretty_json, read_manifest, read_run, results_json, started
-from evalkit.store.runs import read_sessions
+from evalkit.store import (
+    RunStore,
+    load,
+    load_manifest,
+    manifest_json,
+    pretty_json,
+    read_sessions,
+    results,
+    started,
+)
 
 MakeRecord = Callable[..., Record]
-Manifest = dict[str, Any]
 
-ESTIMATE = Estimate(
-    "m", "b", "t", "acc", None, 0.1 + 0.2, None, None, None, 0.95, 1, 1, 0, "percent", "x"
-)  # fmt: skip
+FIGURE = Figure(
+    "m",
+    FigureKey("b", "t", "acc"),
+    "percent",
+    Measured(0.1 + 0.2, None, None, None, 0.95, 1, 1, 0, Method(Estimator.PUBLISHED)),
+    Source("a card", "2024-01-31"),
+)
 COMPARISON = Comparison(
-    "m", "o", "b", "t", "acc", "math", -0.5, 0.25, -1.0, 0.0, 0.95, None, 3, 3, 1, 2, 0, 0, 1,
-    "percent", True, "paired",
-)  # fmt: skip
+    "m",
+    "o",
+    FigureKey("b", "t", "acc", "math"),
+    "percent",
+    True,
+    Measured(-0.5, 0.25, -1.0, 0.0, 0.95, 3, 3, 1, Method(Estimator.PAIRED), 2.0),
+    None,
+    1,
+    2,
+    0,
+    0,
+    1,
+)
 
 ESTIMATE_NAMES = [
     "model", "benchmark", "task", "metric", "category", "point", "standard_error", "low", "high",
     "level", "n", "n_clusters", "n_missing", "unit", "method", "source",
+    "df", "how", "published",
 ]  # fmt: skip
 COMPARISON_NAMES = [
     "candidate", "baseline", "benchmark", "task", "metric", "category", "difference",
     "standard_error", "low", "high", "level", "p", "n", "n_clusters", "wins", "losses", "ties",
-    "n_missing_candidate", "n_missing_baseline", "unit", "higher_is_better", "method", "df",
+    "n_missing_candidate", "n_missing_baseline", "unit", "higher_is_better", "method", "df", "how",
 ]  # fmt: skip
 
 
@@ -44,8 +75,8 @@ def folder(tmp_path: Path) -> Path:
 
 def seal(store: RunStore, manifest: Manifest, *samples: str) -> None:
     order = [("m", "bench", "task", sample) for sample in samples]
-    results = results_json([ESTIMATE], [COMPARISON], manifest["run_id"])
-    store.seal(order, manifest, results, {"index.html": b"<p>", "img/a.svg": b"<svg>"})
+    found = results([FIGURE], [COMPARISON], manifest.run_id)
+    store.seal(order, manifest, found, {"index.html": b"<p>", "img/a.svg": b"<svg>"})
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -82,23 +113,23 @@ def test_reading_back(folder: Path, manifest: Manifest, make_record: MakeRecord)
         store.append(make_record("1", answer="\ud800 <|im_end|>\n"))
         seal(store, manifest, "1", "2")
         assert store.sealed
-    run = read_run(folder)
-    assert run == read_run(folder / "index.html")
-    assert run.manifest == {**manifest, "sealed": True}
+    run = load(folder)
+    assert run == load(folder / "index.html")
+    assert run.manifest == manifest.model_copy(update={"sealed": True})
     assert [r.sample for r in run.records] == ["1", "2"]
     assert run.records[0] == make_record("1", answer="\ud800 <|im_end|>\n")
-    assert (run.estimates, run.comparisons) == ((ESTIMATE,), (COMPARISON,))
-    results = json.loads((folder / "results.json").read_bytes())
-    assert results["estimates"][0]["point"] == 0.1 + 0.2
-    assert results["estimates"][0]["category"] is None
+    assert (run.figures, run.comparisons) == ((FIGURE,), (COMPARISON,))
+    found = json.loads((folder / "results.json").read_bytes())
+    assert found["estimates"][0]["point"] == 0.1 + 0.2
+    assert found["estimates"][0]["category"] is None
 
 
 def test_rows_of_results_have_the_promised_names() -> None:
-    rows = results_json([ESTIMATE], [COMPARISON], "r")
+    rows = results([FIGURE], [COMPARISON], "r")
     assert [*rows["estimates"][0]] == ESTIMATE_NAMES
     assert [*rows["comparisons"][0]] == COMPARISON_NAMES
     with pytest.raises(StoreError, match="point: nan"):
-        results_json([replace(ESTIMATE, point=float("nan"))], [], "r")
+        results([replace(FIGURE, value=replace(FIGURE.value, point=float("nan")))], [], "r")
 
 
 def test_a_sealed_run_opens_again_with_the_first_append(
@@ -110,15 +141,15 @@ def test_a_sealed_run_opens_again_with_the_first_append(
     before = files(folder)
     with RunStore.open(folder, manifest) as store:
         assert store.sealed
-        assert store.manifest["sealed"]
+        assert store.manifest.sealed
     assert files(folder) == before, "opening changes nothing"
     with RunStore.open(folder, manifest) as store:
         store.append(make_record("1", answer="no"))
         assert not store.sealed
         store.append(make_record("1", answer="maybe"))
-    run = read_run(folder)
+    run = load(folder)
     assert [r.outcome.answers for r in run.records] == [("maybe",)]
-    assert run.estimates == (), "results.json is of the older records"
+    assert run.figures == (), "results.json is of the older records"
     with RunStore.open(folder, manifest) as store:
         seal(store, manifest, "1")
     assert len((folder / "records.jsonl").read_bytes().splitlines()) == 1
@@ -131,7 +162,7 @@ def test_appending_after_sealing_in_one_session(
         store.append(make_record("1"))
         seal(store, manifest, "1")
         store.append(make_record("2"))
-        assert [r.sample for r in read_run(folder).records] == ["1", "2"]
+        assert [r.sample for r in load(folder).records] == ["1", "2"]
 
 
 def test_an_unsealed_run_is_read_in_manifest_order(
@@ -140,7 +171,7 @@ def test_an_unsealed_run_is_read_in_manifest_order(
     with RunStore.open(folder, manifest) as store:
         for model, sample in (("m", "10"), ("m", "9"), ("z", "10"), ("m", "x")):
             store.append(make_record(sample, model=model))
-        run = read_run(folder)
+        run = load(folder)
     found = [(r.model, r.sample) for r in run.records]
     assert found == [("z", "10"), ("m", "x"), ("m", "9"), ("m", "10")]
 
@@ -169,14 +200,13 @@ def test_sessions_are_lines(folder: Path, manifest: Manifest) -> None:
 def test_the_manifest_of_an_existing_run_stays_until_replaced(
     folder: Path, manifest: Manifest
 ) -> None:
-    RunStore.open(folder, {**manifest, "commands": ["first"]}).close()
-    with RunStore.open(folder, {**manifest, "commands": ["second"]}) as store:
-        assert store.manifest["commands"] == ["first"]
-        store.update_manifest({**manifest, "commands": ["second"]})
-    assert read_manifest(folder)["commands"] == ["second"]
-    assert (folder / "manifest.json").read_bytes() == pretty_json(
-        {**manifest, "commands": ["second"]}
-    )
+    first, second = (manifest.model_copy(update={"commands": (c,)}) for c in ("first", "second"))
+    RunStore.open(folder, first).close()
+    with RunStore.open(folder, second) as store:
+        assert store.manifest.commands == ("first",)
+        store.update_manifest(second)
+    assert load_manifest(folder).commands == ("second",)
+    assert (folder / "manifest.json").read_bytes() == pretty_json(manifest_json(second))
 
 
 # --- what is refused ---------------------------------------------------------------------------
@@ -187,12 +217,12 @@ def test_another_run_in_the_folder(folder: Path, manifest: Manifest) -> None:
     with pytest.raises(
         SuiteError, match=r"holds run '0123456789ab', this is run 'ffff'.*name another"
     ):
-        RunStore.open(folder, {**manifest, "run_id": "ffff"})
+        RunStore.open(folder, manifest.model_copy(update={"run_id": "ffff"}))
     with (
         RunStore.open(folder, manifest) as store,
         pytest.raises(SuiteError, match="holds run"),
     ):
-        store.update_manifest({**manifest, "run_id": "ffff"})
+        store.update_manifest(manifest.model_copy(update={"run_id": "ffff"}))
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, manifest: Manifest) -> None:
@@ -213,7 +243,7 @@ def test_sealing_wants_exactly_the_runs_records(
             seal(store, manifest, "1", "2")
         with pytest.raises(StoreError, match="1 samples are not part of the run"):
             seal(store, manifest)
-    assert not read_manifest(folder)["sealed"]
+    assert not load_manifest(folder).sealed
 
 
 @pytest.mark.parametrize("name", ["../up", "/etc/x", "records.jsonl", "", ".lock", "a/.b.1.tmp"])
@@ -241,20 +271,20 @@ def test_a_record_that_is_no_record(
 
 def test_reading_what_is_no_run(tmp_path: Path, folder: Path, manifest: Manifest) -> None:
     with pytest.raises(DataError, match="no such folder"):
-        read_run(tmp_path / "nowhere")
+        load(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"is not a run \(no manifest.json\)"):
-        read_run(tmp_path)
+        load(tmp_path)
     RunStore.open(folder, manifest).close()
     with pytest.raises(DataError, match="holds runs; name one of 0123456789ab"):
-        read_run(folder.parent)
+        load(folder.parent)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"{", r"manifest\.json: not JSON"),
-        (b"[]", "format None; expected 1"),
-        (b'{"format": 2}', "format 2, this evalkit reads up to 1; upgrade"),
+        (b"[]", "format None; expected 1 to 2"),
+        (b'{"format": 3}', "format 3, this evalkit reads up to 2; upgrade"),
         (b'{"format": 1}', "no run_id"),
     ],
 )
@@ -262,7 +292,7 @@ def test_bad_manifests(folder: Path, manifest: Manifest, content: bytes, message
     RunStore.open(folder, manifest).close()
     (folder / "manifest.json").write_bytes(content)
     with pytest.raises(DataError, match=message):
-        read_run(folder)
+        load(folder)
     with pytest.raises(DataError, match=message):
         RunStore.open(folder, manifest)
     assert not (folder / ".lock").exists()
@@ -274,7 +304,7 @@ def test_bad_lines_are_named(folder: Path, manifest: Manifest, make_record: Make
     path = folder / "records.jsonl"
     path.write_bytes(path.read_bytes() + b'{"model": 1}\n')
     with pytest.raises(DataError, match=r"records\.jsonl:2: model: 1; .*delete that line"):
-        read_run(folder)
+        load(folder)
 
 
 def test_bad_results_are_named(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
@@ -285,9 +315,9 @@ def test_bad_results_are_named(folder: Path, manifest: Manifest, make_record: Ma
     good = path.read_text()
     path.write_text(good.replace('"n": 1', '"n": "1"'))
     with pytest.raises(
-        DataError, match=r"results\.json: estimates\[0\]\.n: '1'; expected a valid int"
+        DataError, match=r"results\.json: estimates\[0\]: value\.n: '1'; expected a valid int"
     ):
-        read_run(folder)
+        load(folder)
     path.unlink()
     with pytest.raises(DataError, match="run the suite again to write it"):
-        read_run(folder)
+        load(folder)

@@ -15,7 +15,7 @@ from evalkit.card.audit.facts import run_facts
 from evalkit.core import Run
 from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError, SuiteError
-from evalkit.store.results import results_json
+from evalkit.store import results_json
 from tests.support.runs import Plan, build_run
 
 
