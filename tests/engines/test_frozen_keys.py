@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
-from evalkit.core import Message, PreparedModel, Request, UnmergedAdapter
-from evalkit.engines._rendering import Renderer
+from evalkit.core import Message, PreparedModel, Request
+from evalkit.engines._local import Renderer
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.engines.openai import OpenAIEngine, OpenAISpec
 from evalkit.engines.recorded import Recorded, RecordedSpec
@@ -79,7 +79,6 @@ SETTINGS: dict[str, Make] = {
     "vllm, dtype and seed": lambda model: VllmEngine(VllmSpec(dtype="float16", seed=4), model),
     "vllm, quantised": lambda model: VllmEngine(VllmSpec(quantization="awq"), model),
     "vllm, window": lambda model: VllmEngine(VllmSpec(max_model_len=2048), model),
-    "vllm, unmerged": lambda model: VllmEngine(VllmSpec(serve="lora"), _with_adapter(model)),
     "vllm, idle": lambda model: VllmEngine(
         VllmSpec(
             tensor_parallel_size=2, gpu_memory_utilization=0.5, kv_cache_gib=1, max_num_seqs=3,
@@ -195,7 +194,6 @@ SETTINGS_KEYS: dict[str, str] = {
     "vllm, dtype and seed": "9d11ce6e26d43eb927b04ae360e114535fd011ea33408fc5e2b6b153566bea82",
     "vllm, quantised": "9fe05976e034d5de66b03901475d29846ee20113037c0ffe73bb79393a130cdf",
     "vllm, window": "c1416f3fb142b6115321a0f423fa7dcffbfe8d771170fd3afafd92ed00f20b6f",
-    "vllm, unmerged": "04bb0c324d2fb456de50d84357d9144191ae2c9a3623f4d8076a8a3a3f86160f",
     "vllm, idle": "ebd07aefeaecd31646ba705638a9249f91d85cb9c012b79e0fc2c4ed9321290d",
     "transformers, window": "a1bc3b28e73609d13c328f4fcf7b1b00d11008653d36da5eb25e10f27293e4be",
     "transformers, idle": "ea1cc673f36ad33e04fca228c483d57c25721c43f6ae806d17e7944db617cbfe",
@@ -235,11 +233,6 @@ class _Tokenizer:
         text = "\n".join(f"{m['role']}: {m['content']}" for m in messages)
         assert add_generation_prompt != continue_final_message
         return f"{text}\nassistant: " if add_generation_prompt else text
-
-
-def _with_adapter(model: PreparedModel) -> PreparedModel:
-    assert model.path is not None
-    return replace(model, unmerged=UnmergedAdapter(model.path, model.path, rank=8, known=()))
 
 
 @pytest.fixture

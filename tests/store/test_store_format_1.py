@@ -68,6 +68,6 @@ def test_what_format_1_said_in_prose_or_in_the_suite_is_a_field() -> None:
     assert whole.local_judges
     assert set(whole.local_judges) <= {b.name for b in whole.benchmarks if b.judge}
     averaged = [b for b in whole.benchmarks if b.averages]
-    assert [FigureKey(b.name, a.task, a.metric.name) for b in averaged for a in b.averages][0] in (
+    assert next(FigureKey(b.name, a.task, a.metric.name) for b in averaged for a in b.averages) in (
         whole.headlines
     )
