@@ -29,7 +29,6 @@ from evalkit.errors import EvalkitError, did_you_mean
 from evalkit.suite.reading import Blank, FieldPath, Source, choices_hint, shown
 
 __all__ = [
-    "BASES",
     "STRUCK",
     "Offer",
     "Parts",
@@ -43,7 +42,7 @@ __all__ = [
 ]
 
 Room = Literal["engines", "judges", "benchmarks"]
-BASES: dict[Room, type[Spec]] = {
+_BASES: dict[Room, type[Spec]] = {
     "engines": EngineSpec,
     "judges": JudgeSpec,
     "benchmarks": BenchmarkSpec,
@@ -98,7 +97,7 @@ class Types:
 
     def spec(self, room: Room, name: Json) -> type[Spec]:
         """Spec class of that type.  Raises EvalkitError, whose message is for the user."""
-        choices, base = self.choices(room), BASES[room]
+        choices, base = self.choices(room), _BASES[room]
         if name is None:
             raise EvalkitError(f"missing; expected one of {', '.join(map(repr, choices))}")
         if room == "judges" and name in self.resolve.names("engines") and name not in choices:
@@ -261,7 +260,7 @@ def suite_model(specs: Mapping[Room, Mapping[str, type[Spec]]]) -> type[Suite]:
     """`Suite`, with every section that has a `type` a union of these specs, by their types."""
 
     def union(room: Room) -> Any:
-        known = specs[room] or {"-": BASES[room]}
+        known = specs[room] or {"-": _BASES[room]}
 
         def tag(value: Any) -> str | None:
             name = value.get("type", _default_type(room)) if isinstance(value, dict) else None
@@ -302,7 +301,7 @@ class _Sections:
         self.classes: dict[FieldPath, Any] = {("gate",): GateSpec}
         self.refused: dict[FieldPath, str] = {}
         """Why the `type` of a section has no class."""
-        specs: dict[Room, dict[str, type[Spec]]] = {room: {} for room in BASES}
+        specs: dict[Room, dict[str, type[Spec]]] = {room: {} for room in _BASES}
         typed: list[tuple[Room, FieldPath]] = [("engines", ("engine",))]
         typed += [("engines", ("models", name, "engine")) for name in _entries(tree, "models")]
         typed += [("judges", ("judges", name)) for name in _entries(tree, "judges")]
@@ -373,7 +372,7 @@ class _Sections:
 
 
 def _default_type(room: Room) -> Any:
-    return BASES[room].model_fields["type"].default if room == "engines" else None
+    return _BASES[room].model_fields["type"].default if room == "engines" else None
 
 
 def _named(benchmarks: list[BenchmarkSpec | None]) -> list[BenchmarkSpec | None]:

@@ -116,7 +116,7 @@ gate:
 """
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What GOOD names is there for mappings too, whose paths start where the command runs."""
     before, here = Path.cwd(), tmp_path_factory.mktemp("here")
