@@ -37,8 +37,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
+from evalkit.core.figures import Unit
+
 __all__ = [
     "BENCHMARKS",
+    "HUB_SETS",
     "METRICS",
     "UNITS",
     "BenchmarkInfo",
@@ -49,7 +52,6 @@ __all__ = [
     "MetricInfo",
     "Task",
     "Term",
-    "Unit",
     "UnitInfo",
     "by_name",
     "by_task",
@@ -68,9 +70,6 @@ __all__ = [
     "why_not_on_hub",
     "words",
 ]
-
-Unit: TypeAlias = Literal["percent", "points", "characters", "raw"]
-
 
 # --- units ----------------------------------------------------------------------------------------
 
@@ -264,8 +263,10 @@ class HubSet:
     """Today's `OWNER/NAME`."""
     name: str
     """For people."""
-    others: tuple[str, ...] = ()
-    """Ids it had, or that copies of it have, and short names that are no name of a benchmark."""
+    former: tuple[str, ...] = ()
+    """Ids under which the same files are loaded."""
+    copies: tuple[str, ...] = ()
+    """Ids of the same questions in other hands or another form; short names of it."""
 
 
 @dataclass(frozen=True)
@@ -284,16 +285,28 @@ HUB_SETS: Mapping[str, HubSet] = {
     s.id: s
     for s in (
         HubSet("tatsu-lab/alpaca_eval", "AlpacaEval"),
-        HubSet("HuggingFaceH4/mt_bench_prompts", "MT-Bench", ("lmsys/mt_bench", "lmsys/mt-bench")),
-        HubSet("allenai/ai2_arc", "AI2 Reasoning Challenge", ("ai2_arc", "arc", "arc_challenge")),
-        HubSet("Rowan/hellaswag", "HellaSwag"),
-        HubSet("cais/mmlu", "MMLU", ("hails/mmlu_no_train", "lukaemon/mmlu", "hendrycks_test")),
-        HubSet("truthfulqa/truthful_qa", "TruthfulQA", ("EleutherAI/truthful_qa_mc",)),
-        HubSet("allenai/winogrande", "Winogrande"),
-        HubSet("openai/gsm8k", "GSM8K"),
+        HubSet(
+            "HuggingFaceH4/mt_bench_prompts", "MT-Bench", (), ("lmsys/mt_bench", "lmsys/mt-bench")
+        ),
+        HubSet(
+            "allenai/ai2_arc", "AI2 Reasoning Challenge", ("ai2_arc",), ("arc", "arc_challenge")
+        ),
+        HubSet("Rowan/hellaswag", "HellaSwag", ("hellaswag",)),
+        HubSet("cais/mmlu", "MMLU", ("hails/mmlu_no_train",), ("lukaemon/mmlu", "hendrycks_test")),
+        HubSet(
+            "truthfulqa/truthful_qa",
+            "TruthfulQA",
+            ("truthful_qa",),
+            ("EleutherAI/truthful_qa_mc",),
+        ),
+        HubSet("allenai/winogrande", "Winogrande", ("winogrande",)),
+        HubSet("openai/gsm8k", "GSM8K", ("gsm8k",)),
         HubSet("ucinlp/drop", "DROP"),
         HubSet(
-            "google/IFEval", "IFEval", ("HuggingFaceH4/ifeval", "wis-k/instruction-following-eval")
+            "google/IFEval",
+            "IFEval",
+            (),
+            ("wis-k/instruction-following-eval", "HuggingFaceH4/ifeval"),
         ),
         HubSet("SaylorTwift/bbh", "BBH", ("lukaemon/bbh",)),
         HubSet("DigitalLearningGmbH/MATH-lighteval", "MATH Lvl 5"),
@@ -315,7 +328,7 @@ def hub_data_set(text: str) -> HubSet | None:
 def _hub_names() -> Mapping[str, HubSet]:
     found: dict[str, HubSet] = {}
     for one in HUB_SETS.values():
-        for name in (one.id, one.name, one.id.partition("/")[2], *one.others):
+        for name in (one.id, one.name, one.id.partition("/")[2], *one.former, *one.copies):
             found[name.casefold() if "/" in name else _plain(name)] = one
     return found
 

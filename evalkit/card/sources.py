@@ -72,7 +72,7 @@ def _evidence(figure: Figure) -> str | None:
 @functools.cache
 def _addresses() -> Mapping[str, str]:
     """Address by sha256 of the file, of the public data sets that have one."""
-    from evalkit.data.catalogue import entries
+    from evalkit.data import entries
 
     known = [entry for entry in entries().values() if entry.url]
     return {e.sha256: e.url for e in known} | {e.url_sha256: e.url for e in known}

@@ -1,7 +1,7 @@
 """Data files to checksummed records: JSON Lines or a JSON list, plain or gzipped.
 
-Here belongs what reads a file and says exactly where it is wrong; where a data set lies is the
-business of `resolve.py` and `lookup.py`.
+What reads a file says exactly where it is wrong.  `locate` finds a suite's own data, the file or
+folder that `data:` of a benchmark's entry names; public data sets are found by name (`public.py`).
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.core import Json
 from evalkit.errors import DataError, did_you_mean
 
-__all__ = ["Dataset", "read_jsonl", "require", "say_missing"]
+__all__ = ["Dataset", "locate", "read_jsonl", "require"]
 
 SUFFIXES = (".jsonl", ".json")
 
@@ -98,7 +98,41 @@ def _check_type(place: str, name: str, value: Json, kind: type) -> None:
         )
 
 
-def say_missing(path: Path) -> str:
+def locate(named: str, root: Path, names: Sequence[str], *, what: str) -> Path:
+    """Path of one data file.
+
+    Args:
+        named: `data:` of the entry, a file or a folder, relative to `root`.
+        root: Folder of the suite file.
+        names: File names that may hold it, the preferred one first, relative to the folder.
+        what: The data set's name for messages.
+
+    Returns:
+        What is named where that is a file; else the first of `names` that is in that folder.
+
+    Raises:
+        DataError: nothing there; says where was looked and what to correct.
+    """
+    place = root / named
+    if place.is_file():
+        return place
+    if not place.is_dir():
+        raise DataError(
+            f"data of {what}: {_missing(place)}; `data:` is {named!r}, expected a file or "
+            f"folder relative to the suite's folder {root}: correct `data:` in the suite"
+        )
+    for name in names:
+        if (place / name).is_file():
+            return place / name
+    rest = f" (nor {', '.join(names[1:])})" if len(names) > 1 else ""
+    raise DataError(
+        f"data of {what}: {_missing(place / names[0])}{rest}; looked there because of "
+        f"`data: {named}` of the suite: put the file there, or write another `data:` in the "
+        f"benchmark's entry"
+    )
+
+
+def _missing(path: Path) -> str:
     """Where was looked and what is there instead, as half a sentence."""
     folder = path.parent
     if not folder.is_dir():
@@ -114,7 +148,7 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise DataError(
-            f"{say_missing(path)}; put the file there or correct the path in the suite"
+            f"{_missing(path)}; put the file there or correct the path in the suite"
         ) from None
     except OSError as error:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Data sets of the hub that lm-eval tasks name: pinned revisions, and local files in their place.
+"""Where the documents of lm-eval's tasks come from: a pulled copy, a mirror's files, or the hub.
 
 A mirror may hold them in two ways: as `evalkit data pull` wrote them (`hub/OWNER/NAME@REVISION/`,
 loaded as the hub's own), or as converted JSON Lines files of the catalogue.  The converted ones do
@@ -12,24 +12,28 @@ Revisions: the hub's main branch of each data set, as public repositories that p
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evalkit import catalogue
 from evalkit.core import Json
 from evalkit.core.protocols import DataPlaces
-from evalkit.data import fetching
+from evalkit.data import public
+from evalkit.data.public import Found, entry, local, require_available
 from evalkit.errors import DataError
 
 __all__ = [
-    "LocalFiles",
     "TaskData",
-    "folder_of",
+    "copy_local",
     "is_available",
-    "local_files",
+    "nltk_folder",
     "pull",
+    "pulled",
     "revision",
     "split_name",
+    "task_data",
 ]
 
 _REVISIONS: dict[str, str | None] = {
@@ -43,20 +47,15 @@ _REVISIONS: dict[str, str | None] = {
     "TAUR-Lab/MuSR": "7c365b439a222150f317764d4f16ae6c96d7d94a",
     "Idavidrein/gpqa": "633f5ee89ab8ad4522a9f850766b73f62147ffdd",
 }
-_OLD_NAMES = {
-    "ai2_arc": "allenai/ai2_arc",
-    "hellaswag": "Rowan/hellaswag",
-    "truthful_qa": "truthfulqa/truthful_qa",
-    "winogrande": "allenai/winogrande",
-    "gsm8k": "openai/gsm8k",
-    "hails/mmlu_no_train": "cais/mmlu",
-    "google/IFEval": "wis-k/instruction-following-eval",
-    "lukaemon/bbh": "SaylorTwift/bbh",
+_TODAY = {
+    **{name: s.id for s in catalogue.HUB_SETS.values() for name in s.former},
+    "google/IFEval": "wis-k/instruction-following-eval",  # the copy that lm-eval's leaderboard has
 }
+"""Id under which a data set is kept here, by others that tasks have for it."""
 
 
 @dataclass(frozen=True)
-class LocalFiles:
+class _LocalFiles:
     """Catalogue names that stand for a data set of the hub."""
 
     splits: Mapping[str, str]
@@ -82,7 +81,7 @@ class TaskData:
 
 def _canonical(path: str) -> str:
     """Today's name of a data set."""
-    return _OLD_NAMES.get(path, path)
+    return _TODAY.get(path, path)
 
 
 def revision(path: str) -> str | None:
@@ -90,19 +89,19 @@ def revision(path: str) -> str | None:
     return _REVISIONS.get(_canonical(path))
 
 
-def local_files(path: str, config: str | None) -> LocalFiles | None:
+def _local_files(path: str, config: str | None) -> _LocalFiles | None:
     """What a mirror with converted files must hold for the data set; None: no such files."""
     name = _canonical(path)
     if name == "cais/mmlu" and config is not None:
         where = "leaderboard_v1/mmlu"
-        return LocalFiles({"dev": f"{where}/dev/{config}", "test": f"{where}/test/{config}"})
+        return _LocalFiles({"dev": f"{where}/dev/{config}", "test": f"{where}/test/{config}"})
     if name == "SaylorTwift/bbh" and config is not None:
-        return LocalFiles({"test": f"leaderboard_v2/bbh/{config}"})
+        return _LocalFiles({"test": f"leaderboard_v2/bbh/{config}"})
     return _LOCAL.get((name, config)) or _LOCAL.get((name, None))
 
 
-_LOCAL: dict[tuple[str, str | None], LocalFiles] = {
-    ("allenai/ai2_arc", "ARC-Challenge"): LocalFiles(
+_LOCAL: dict[tuple[str, str | None], _LocalFiles] = {
+    ("allenai/ai2_arc", "ARC-Challenge"): _LocalFiles(
         {
             "train": "leaderboard_v1/arc_challenge/train",
             "validation": "leaderboard_v1/arc_challenge/validation",
@@ -110,7 +109,7 @@ _LOCAL: dict[tuple[str, str | None], LocalFiles] = {
         },
         remarks=("63 of the 1,119 training questions are reconstructed: same text, other ids",),
     ),
-    ("Rowan/hellaswag", None): LocalFiles(
+    ("Rowan/hellaswag", None): _LocalFiles(
         {"validation": "leaderboard_v1/hellaswag/validation_reconstructed"},
         {"training_split": None, "fewshot_split": "validation"},
         (
@@ -118,20 +117,20 @@ _LOCAL: dict[tuple[str, str | None], LocalFiles] = {
             "contexts are rebuilt from a text dump: where they are divided is a guess",
         ),
     ),
-    ("truthfulqa/truthful_qa", "multiple_choice"): LocalFiles(
+    ("truthfulqa/truthful_qa", "multiple_choice"): _LocalFiles(
         {"validation": "leaderboard_v1/truthfulqa/multiple_choice_validation"}
     ),
-    ("allenai/winogrande", "winogrande_xl"): LocalFiles(
+    ("allenai/winogrande", "winogrande_xl"): _LocalFiles(
         {
             "train": "leaderboard_v1/winogrande/train_m",
             "validation": "leaderboard_v1/winogrande/validation",
         },
         remarks=("worked examples come from the training set train_m, not from winogrande_xl's",),
     ),
-    ("openai/gsm8k", "main"): LocalFiles(
+    ("openai/gsm8k", "main"): _LocalFiles(
         {"train": "leaderboard_v1/gsm8k/train", "test": "leaderboard_v1/gsm8k/test"}
     ),
-    ("EleutherAI/drop", None): LocalFiles(
+    ("EleutherAI/drop", None): _LocalFiles(
         {"validation": "leaderboard_v1/drop/validation_reconstructed"},
         {"training_split": None, "fewshot_split": "validation"},
         (
@@ -139,10 +138,10 @@ _LOCAL: dict[tuple[str, str | None], LocalFiles] = {
             "answer types are guessed from the answers' text, and the order is not the original",
         ),
     ),
-    ("wis-k/instruction-following-eval", None): LocalFiles(
+    ("wis-k/instruction-following-eval", None): _LocalFiles(
         {"train": "leaderboard_v2/ifeval/input_data"}
     ),
-    ("TIGER-Lab/MMLU-Pro", None): LocalFiles(
+    ("TIGER-Lab/MMLU-Pro", None): _LocalFiles(
         {
             "test": "leaderboard_v2/mmlu_pro/test",
             "validation": "leaderboard_v2/mmlu_pro/validation_standin_70",
@@ -152,7 +151,7 @@ _LOCAL: dict[tuple[str, str | None], LocalFiles] = {
             "options are those of an earlier revision",
         ),
     ),
-    ("TAUR-Lab/MuSR", None): LocalFiles(
+    ("TAUR-Lab/MuSR", None): _LocalFiles(
         {
             "murder_mysteries": "leaderboard_v2/musr/murder_mysteries",
             "object_placements": "leaderboard_v2/musr/object_placements",
@@ -163,7 +162,7 @@ _LOCAL: dict[tuple[str, str | None], LocalFiles] = {
 }
 
 
-def folder_of(path: str, places: DataPlaces) -> Path | None:
+def _folder_of(path: str, places: DataPlaces) -> Path | None:
     """The pulled copy of a data set of the hub; None where there is none."""
     name = _canonical(path)
     roots = [*places.mirrors, *([places.downloads] if places.downloads else [])]
@@ -182,17 +181,17 @@ def split_name(named: str) -> tuple[str, str | None]:
 
 def is_available(named: str, places: DataPlaces) -> bool:
     """Whether `hub:PATH[:CONFIG]` is in a mirror, was downloaded, or can be."""
-    from evalkit.data.resolve import missing
-
     path, config = split_name(named)
-    if folder_of(path, places) is not None:
+    if _folder_of(path, places) is not None:
         return True
-    files = local_files(path, config)
-    if files is not None and not missing(list(files.splits.values()), DataPlaces(places.mirrors)):
+    files = _local_files(path, config)
+    if files is not None and not public.missing(
+        list(files.splits.values()), DataPlaces(places.mirrors)
+    ):
         return True
     if _in_datasets_cache(path):
         return True
-    return not fetching.is_offline() and fetching.answers(fetching.hub_endpoint())
+    return not public.is_offline() and public.answers(public.hub_endpoint())
 
 
 def _in_datasets_cache(path: str) -> bool:
@@ -205,7 +204,7 @@ def _in_datasets_cache(path: str) -> bool:
 
 
 def pull(named: str, folder: Path) -> Path:
-    """Copy the data set `hub:PATH[:CONFIG]` below `folder`, as `folder_of` finds it.
+    """Copy the data set `hub:PATH[:CONFIG]` below `folder`, as `task_data` finds it.
 
     Raises:
         DataError: the hub does not answer or has no such data set.
@@ -215,7 +214,7 @@ def pull(named: str, folder: Path) -> Path:
     path, config = split_name(named)
     name = _canonical(path)
     target = folder / "hub" / f"{name}@{revision(name) or 'main'}"
-    api = HfApi(endpoint=fetching.hub_endpoint())
+    api = HfApi(endpoint=public.hub_endpoint())
     try:
         listed = api.list_repo_files(name, repo_type="dataset", revision=revision(name))
         api.snapshot_download(
@@ -238,3 +237,95 @@ def _patterns(files: list[str], config: str | None) -> list[str] | None:
     if config is None or not any(file.startswith(f"{config}/") for file in files):
         return None
     return [f"{config}/*", "README.md", "*.json", "*.yaml"]
+
+
+# --- what a task is loaded from -------------------------------------------------------------------
+
+
+def task_data(path: str, config: str | None, places: DataPlaces) -> TaskData | None:
+    """How a task that names the hub's data set `path` with `config` is to be loaded.
+
+    A pulled copy comes before converted files: it is the official data set.
+
+    Returns:
+        What to change in the task's config; with only `revision` where the hub is to be asked for
+        a pinned commit; None where nothing is known of this data set.
+
+    Raises:
+        DataError: a local file is not what its name says.
+    """
+    folder = _folder_of(path, places)
+    pin = revision(path)
+    if folder is not None:
+        pulled: dict[str, Json] = {"dataset_path": str(folder), "dataset_name": config}
+        return TaskData(pulled, {}, (), pin)
+    files = _local_files(path, config)
+    found = None if files is None else _all_of(files.splits, places)
+    if files is not None and found is not None:
+        kept = {split: str(one.path) for split, one in found.items()}
+        changed: dict[str, Json] = {
+            **files.config,
+            "dataset_path": "json",
+            "dataset_name": None,
+            "dataset_kwargs": {"data_files": kept},
+        }
+        return TaskData(changed, {one.name: one.path for one in found.values()}, files.remarks)
+    return None if pin is None else TaskData({"dataset_kwargs": {"revision": pin}}, revision=pin)
+
+
+def _all_of(splits: Mapping[str, str], places: DataPlaces) -> dict[str, Found] | None:
+    """Every split's file from a mirror; None where one is not there."""
+    mirrored = DataPlaces(places.mirrors)
+    found = {split: local(entry(name), mirrored) for split, name in splits.items()}
+    whole = {split: one for split, one in found.items() if one is not None}
+    return whole if len(whole) == len(found) else None
+
+
+def pulled(named: str, folder: Path) -> Path | None:
+    """The pulled copy of `hub:PATH[:CONFIG]` in `folder`, if it has that config's files."""
+    path, config = split_name(named)
+    copy = _folder_of(path, DataPlaces((folder,)))
+    if copy is None or config is None or (copy / config).is_dir():
+        return copy
+    return copy if not any(p.is_dir() and p.name != ".cache" for p in copy.iterdir()) else None
+
+
+def copy_local(named: str, places: DataPlaces, folder: Path) -> list[Path]:
+    """Copy a mirror's converted files of `hub:PATH[:CONFIG]` into another mirror.
+
+    Raises:
+        DataError: no mirror has all of them.
+    """
+    path, config = split_name(named)
+    files = _local_files(path, config)
+    found = None if files is None else _all_of(files.splits, places)
+    if found is None:
+        require_available([named], DataPlaces(places.mirrors))
+        raise DataError(f"{named}: no mirror has its files; fetch it where the hub answers")
+    copied = []
+    for one in found.values():
+        target = folder / entry(one.name).mirror
+        if not target.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(one.path, target)
+        copied.append(target)
+    return copied
+
+
+_PUNKT = "nltk_data/tokenizers/punkt_tab/english"
+_PUNKT_FILES = ("abbrev_types", "collocations", "ortho_context", "sent_starters")
+
+
+def nltk_folder(places: DataPlaces) -> str | None:
+    """Folder for `nltk.data.path` with the verified punkt_tab files; None where there is none.
+
+    Raises:
+        DataError: a file is not what its name says.
+    """
+    mirrored = [
+        local(entry(f"{_PUNKT}/{name}"), DataPlaces(places.mirrors)) for name in _PUNKT_FILES
+    ]
+    whole = [one for one in mirrored if one is not None]
+    if len(whole) != len(mirrored):
+        return None
+    return str(whole[0].path.parents[3])

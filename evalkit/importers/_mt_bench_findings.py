@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from evalkit import data
 from evalkit.core import Finding, Json
 from evalkit.importers._common import few, named_rows
-from evalkit.judges._fastchat import read_rating
+from evalkit.judges.rating_fastchat import read_rating
 
 __all__ = ["Checked", "inspect", "judge_of"]
 

@@ -60,7 +60,7 @@ def _row(name: str, model: ModelSpec, entries: Sequence[BenchmarkSpec]) -> str:
 
 
 def _evaluator(name: str) -> Iterator[str]:
-    from evalkit.judges._alpaca_config import evaluator
+    from evalkit.judges.pairwise_alpaca_eval import evaluator
 
     try:
         evaluator(name)

@@ -1,15 +1,25 @@
 """alpaca_eval's own judge: any evaluator it ships, by name.
 
 Source: https://github.com/tatsu-lab/alpaca_eval (Apache-2.0), Li et al. 2023 and Dubois et al. 2024
-(arXiv:2404.04475); configurations and prompts from the installed package (`_alpaca_config.py`),
-parsers as upstream's (`_alpaca_parsers.py`).  What `alpaca_eval_gpt4` and
-`weighted_alpaca_eval_gpt4_turbo` reply:
+(arXiv:2404.04475); configurations (`evaluators_configs/NAME/configs.yaml`) and the prompt files
+they name are read from the installed package, parsers are as upstream's `completion_parsers.py`.
+A configuration, shortened:
+
+    weighted_alpaca_eval_gpt4_turbo:
+      prompt_template: "alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt"
+      completions_kwargs: {model_name: "gpt-4-1106-preview", max_tokens: 1, temperature: 1,
+                           logprobs: true, top_logprobs: 5}
+      fn_completion_parser: "logprob_parser"
+      completion_parser_kwargs: {numerator_token: "m", denominator_tokens: ["m", "M"]}
+
+Prompts are in ChatML, in Claude's "Human:" form, or plain text.  What `alpaca_eval_gpt4` and this
+one reply:
 
     [{'model': 'model_1', 'rank': 2}, {'model': 'model_2', 'rank': 1}]
     M          (with the log-probabilities of `m` and `M` as its first token)
 
 Upstream's rules that are kept:
-- One order is asked, drawn from the instruction: `random.Random("is_switched_outputs" +
+- One order is sent, drawn from the instruction: `random.Random("is_switched_outputs" +
   instruction + "0").choices([False, True])`; the reference is shown first where it says False
   (`annotators/pairwise_evaluator.py`, `processors.py`).
 - Temperature, tokens and alternatives are the configuration's, unless the suite sets its own.
@@ -20,25 +30,35 @@ Departures:
   answer with `<|im_end|>` ended its prompt, and an instruction with `{output_1}` swallowed the
   answer.  In texts that hold ChatML's two border tokens, these are broken with a space, because
   judges served locally would take them for real ones.  Other prompts equal upstream's.
-- A reply without exactly one verdict is unparsable; for weighted judges see `_alpaca_parsers.py`.
-- Position bias cannot be measured sample by sample, since one order is asked.
+- A reply without exactly one verdict is unparsable.  Upstream takes a judge's token that is not
+  among the alternatives for one of probability 0, so a missing `m` scores 2.0; here both must be
+  there.  Of two scores one of which is NaN, upstream makes a tie; here there is no verdict.
+- Position bias cannot be measured sample by sample, since one order is sent.
 """
 
 from __future__ import annotations
 
+import ast
+import functools
+import hashlib
+import importlib.util
+import json
+import math
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
 
 from evalkit.core import Completion, Exchange, Flow, Json, Judgment, Message, Request
 from evalkit.core.protocols import JudgeContext
 from evalkit.core.specs import JudgeSpec
-from evalkit.judges._alpaca_config import Evaluator, evaluator
-from evalkit.judges._alpaca_parsers import read
+from evalkit.errors import SuiteError, did_you_mean
 from evalkit.judges._prompt import sampling_seed
 
-__all__ = ["PairwiseAlpacaEval"]
+__all__ = ["PairwiseAlpacaEval", "evaluator", "evaluator_names", "read_verdict"]
 
 _BORDERS = re.compile(r"<(?=\|im_(?:start|end)\|>)")
 _LAST = -1
@@ -54,18 +74,11 @@ class PairwiseAlpacaEval:
         self._engine = engine
         self._spec = spec
         self._evaluator_name = str(context.options.get("evaluator") or "alpaca_eval_gpt4")
-        self._evaluator: Evaluator | None = None
 
-    def load(self) -> None:
-        """Read configuration and prompt.  Raises SuiteError with the names there are."""
-        if self._evaluator is None:
-            self._evaluator = evaluator(self._evaluator_name)
-
-    @property
-    def _loaded(self) -> Evaluator:
-        self.load()
-        assert self._evaluator is not None
-        return self._evaluator
+    @functools.cached_property
+    def _loaded(self) -> _Evaluator:
+        """Configuration and prompt.  Raises SuiteError with the names there are."""
+        return evaluator(self._evaluator_name)
 
     def compare(self, instruction: str, answer: str, reference: str) -> Flow[Judgment]:
         """One request; `value` is 0 where the reference is better, 1 where the answer is."""
@@ -80,7 +93,7 @@ class PairwiseAlpacaEval:
             }
         )
         (reply,) = yield [self._request(config, prompt)]
-        verdict = read(config.parser, config.parser_settings, reply)
+        verdict = read_verdict(config.parser, config.parser_settings, reply)
         asked = (Message("user", prompt),) if isinstance(prompt, str) else prompt
         return Judgment(
             judge=self.name,
@@ -109,15 +122,15 @@ class PairwiseAlpacaEval:
             "top_logprobs": config.top_logprobs,
         }
 
-    def _max_tokens(self, config: Evaluator) -> int:
+    def _max_tokens(self, config: _Evaluator) -> int:
         own = "judge_max_tokens" in self._spec.model_fields_set
         return self._spec.judge_max_tokens if own else config.max_tokens
 
-    def _temperature(self, config: Evaluator) -> float:
+    def _temperature(self, config: _Evaluator) -> float:
         own = "judge_temperature" in self._spec.model_fields_set
         return self._spec.judge_temperature if own else config.temperature
 
-    def _request(self, config: Evaluator, prompt: tuple[Message, ...] | str) -> Request:
+    def _request(self, config: _Evaluator, prompt: tuple[Message, ...] | str) -> Request:
         temperature = self._temperature(config)
         asked = (Message("user", prompt),) if isinstance(prompt, str) else prompt
         return Request(
@@ -139,7 +152,7 @@ def _is_switched(instruction: str) -> bool:
     return drawn.choices([False, True])[0]
 
 
-def _reads_last(config: Evaluator) -> bool:
+def _reads_last(config: _Evaluator) -> bool:
     return config.parser_settings.get("log_prob_index") == _LAST
 
 
@@ -150,9 +163,293 @@ def _preference(verdict: float, *, answer_first: bool) -> float:
     return 2 - verdict if answer_first else verdict - 1
 
 
-def _shown(config: Evaluator, reply: Completion) -> str:
+def _shown(config: _Evaluator, reply: Completion) -> str:
     """The reply as text; with its alternatives where these were read."""
     if not config.top_logprobs:
         return reply.text
     tops = " ".join(f"{token}={value:.6f}" for token, value in reply.top_logprobs)
     return f"{reply.text}\n{tops}" if tops else reply.text
+
+
+# --- configurations -------------------------------------------------------------------------------
+
+_TURN = re.compile(r"<\|im_start\|>(\w+)[^\n]*\n(.*?)<\|im_end\|>", re.DOTALL)
+_PLACEHOLDER = re.compile(r"{([^ \s]+?)}")
+_FILLED = frozenset({"instruction", "output_1", "output_2"})
+_PARSERS = frozenset(
+    {"ranking_parser", "regex_parser", "logprob_parser", "lmsys_parser", "pipeline_meta_parser"}
+)
+_ROLES: tuple[Literal["system"], Literal["user"], Literal["assistant"]]
+_ROLES = ("system", "user", "assistant")
+_BIASED = ("tokens_to_favor", "tokens_to_avoid")
+
+
+@dataclass(frozen=True)
+class _Evaluator:
+    """One configuration."""
+
+    name: str
+    template: tuple[Message, ...] | str
+    """Messages with placeholders, or plain text of a completion model."""
+    parser: str
+    parser_settings: Mapping[str, Json]
+    model: str
+    """The model that alpaca_eval uses with it."""
+    max_tokens: int
+    temperature: float
+    top_logprobs: int
+    """0: the reply is read as text."""
+    tool: str
+    """JSON of the function the judge must call; empty: none."""
+    is_order_drawn: bool
+    """Which answer stands first is drawn; else the reference does."""
+
+    @property
+    def sha256(self) -> str:
+        """Of everything that decides prompt and verdict."""
+        parts = [
+            self.template
+            if isinstance(self.template, str)
+            else [[m.role, m.content] for m in self.template],
+            self.parser,
+            dict(self.parser_settings),
+            self.tool,
+            self.is_order_drawn,
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def prompt(self, values: Mapping[str, str]) -> tuple[Message, ...] | str:
+        """The prompt with `instruction`, `output_1` (shown first) and `output_2` in place."""
+        if isinstance(self.template, str):
+            return _filled(self.template, values)
+        return tuple(Message(m.role, _filled(m.content, values).strip()) for m in self.template)
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    """Each placeholder's first occurrence, in one pass: what is put in is not looked at again."""
+    seen: set[str] = set()
+
+    def put(found: re.Match[str]) -> str:
+        name = found.group(1)
+        if name not in values or name in seen:
+            return found.group()
+        seen.add(name)
+        return values[name]
+
+    return _PLACEHOLDER.sub(put, template)
+
+
+def evaluator_names() -> tuple[str, ...]:
+    """Names of all configurations of the installed package, sorted.  Raises SuiteError."""
+    return tuple(sorted(_raw()))
+
+
+def evaluator(name: str) -> _Evaluator:
+    """The configuration called `name`.
+
+    Raises:
+        SuiteError: no such configuration, one that needs what servers do not offer, or alpaca_eval
+            is not installed.
+    """
+    known = _raw()
+    if name not in known:
+        raise SuiteError(
+            f"alpaca_eval has no evaluator {name!r}{did_you_mean(name, known, 3)}  "
+            f"It ships {', '.join(sorted(known))}"
+        )
+    config = known[name]
+    asked = config.get("completions_kwargs") or {}
+    _refuse(name, config, asked)
+    text = (_folder() / str(config["prompt_template"])).read_text(encoding="utf-8")
+    unknown = sorted(set(_PLACEHOLDER.findall(text)) & _known_columns() - _FILLED)
+    if unknown:
+        raise SuiteError(f"evaluator {name!r}: its prompt wants {unknown[0]!r}, which is not given")
+    tools = asked.get("tools") or []
+    return _Evaluator(
+        name=name,
+        template=_messages(text),
+        parser=str(config.get("fn_completion_parser") or "regex_parser"),
+        parser_settings=dict(config.get("completion_parser_kwargs") or {}),
+        model=str(asked.get("model_name", "")),
+        max_tokens=int(
+            asked.get("max_tokens")
+            or asked.get("max_tokens_to_sample")
+            or asked.get("max_new_tokens")
+            or 50
+        ),
+        temperature=float(asked.get("temperature", 0.0)),
+        top_logprobs=int(asked.get("top_logprobs", 0)) if asked.get("logprobs") else 0,
+        tool=json.dumps(tools[0], sort_keys=True) if tools else "",
+        is_order_drawn=bool(config.get("is_randomize_output_order", True)),
+    )
+
+
+def _known_columns() -> frozenset[str]:
+    return _FILLED | {"input", "dataset", "generator_1", "generator_2"}
+
+
+def _refuse(name: str, config: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Configurations whose judgments depend on what an OpenAI-compatible server does not offer."""
+    if int(config.get("batch_size") or 1) != 1:
+        raise SuiteError(
+            f"evaluator {name!r} puts {config['batch_size']} pairs into one prompt, so that a "
+            f"verdict depends on its neighbours; choose one with a pair a prompt, for example "
+            f"'alpaca_eval_gpt4'"
+        )
+    biased = next((key for key in _BIASED if asked.get(key)), None)
+    if biased is not None:
+        raise SuiteError(
+            f"evaluator {name!r} biases the judge's tokens ({biased}), which is not supported; "
+            f"choose another, for example 'chatgpt' or 'alpaca_eval_gpt4'"
+        )
+    parser = str(config.get("fn_completion_parser") or "regex_parser")
+    if parser not in _PARSERS:
+        raise SuiteError(
+            f"evaluator {name!r}: unknown parser {parser!r}; expected one of "
+            f"{', '.join(sorted(_PARSERS))}"
+        )
+
+
+def _messages(text: str) -> tuple[Message, ...] | str:
+    turns = _TURN.findall(text)
+    if turns:
+        return tuple(Message(_role(role), content) for role, content in turns)
+    if "Human:" in text:
+        body = text.split("Human:", 1)[1].rsplit("Assistant:", 1)[0]
+        return (Message("user", body.strip("\n")),)
+    return text
+
+
+def _role(role: str) -> Literal["system", "user", "assistant"]:
+    for known in _ROLES:
+        if role == known:
+            return known
+    raise SuiteError(f"a judge prompt has the role {role!r}; expected system, user or assistant")
+
+
+def _folder() -> Path:
+    spec = importlib.util.find_spec("alpaca_eval")
+    if spec is None or not spec.submodule_search_locations:
+        raise SuiteError(
+            "the package alpaca_eval, which ships the evaluators, is not installed; install "
+            "evalkit with its dependencies"
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / "evaluators_configs"
+
+
+@functools.cache
+def _raw() -> dict[str, dict[str, Any]]:
+    """Every configuration of every folder, unread prompts."""
+    import yaml
+
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(_folder().glob("*/configs.yaml")):
+        found |= yaml.safe_load(path.read_text(encoding="utf-8"))
+    return found
+
+
+# --- parsers: 1, what was shown first is better; 2, the second; between, weighted; 0, a tie -------
+
+Settings = Mapping[str, Json]
+
+
+def read_verdict(parser: str, settings: Settings, reply: Completion) -> float | None:
+    """The verdict in `reply`; None where there is none, or not exactly one."""
+    if parser == "logprob_parser":
+        return _logprob(settings, reply.top_logprobs)
+    if parser == "pipeline_meta_parser":
+        return _pipeline(settings, reply.text)
+    if not reply.text:
+        return None
+    if parser == "ranking_parser":
+        return _ranking(settings, reply.text)
+    if parser == "lmsys_parser":
+        return _lmsys(reply.text)
+    return _regex(settings, reply.text)
+
+
+def _ranking(settings: Settings, text: Any) -> float | None:
+    """`[{'model': 'model_1', 'rank': 1}, ...]`: the rank of what was shown first."""
+    try:
+        rows = ast.literal_eval(text) if isinstance(text, str) else text
+        first = str(settings.get("model_1_name", "model_1"))
+        rank = next(row for row in rows if row["model"] == first)["rank"]
+    except (ValueError, SyntaxError, TypeError, KeyError, StopIteration, RecursionError):
+        return None
+    return float(rank) if not isinstance(rank, bool) and rank in (1, 2) else None
+
+
+def _regex(settings: Settings, text: str) -> float | None:
+    """The one match of the two patterns; no match and several are no verdict."""
+    patterns = settings.get("outputs_to_match") or {}
+    matches = []
+    left = text
+    while True:
+        found = [
+            (match.start(), key, match.end())
+            for key, pattern in patterns.items()
+            if (match := re.search(str(pattern), left))
+        ]
+        if not found:
+            break
+        _, key, end = min(found)
+        matches.append(float(key))
+        if end == 0:
+            break
+        left = left[end:]
+    return matches[0] if len(matches) == 1 else None
+
+
+def _lmsys(text: str) -> float | None:
+    """Two scores on the first line, the first one's first."""
+    pair = text.split("\n", maxsplit=1)[0].replace(",", " ").split(" ")
+    if len(pair) != 2:
+        return None
+    try:
+        first, second = float(pair[0]), float(pair[1])
+    except ValueError:
+        return None
+    if math.isnan(first) or math.isnan(second):
+        return None
+    return 1.0 if first > second else 2.0 if first < second else 0.0
+
+
+def _pipeline(settings: Settings, text: str) -> float | None:
+    """JSON under a key, then a ranking (the evaluators that call a function)."""
+    steps = settings.get("parsers_to_kwargs") or {}
+    value: Any = text
+    for parser, own in steps.items():
+        if parser == "json_parser":
+            value = _json(value, own.get("annotation_key"))
+        elif parser == "ranking_parser":
+            return _ranking(own, value)
+        else:
+            return None
+        if value is None:
+            return None
+    return None
+
+
+def _json(text: str, key: str | None) -> Any:
+    if "```json" in text:
+        inside = re.search(r"```json(.*?)```", text, re.DOTALL)
+        text = inside.group(1) if inside else ""
+    try:
+        value = json.loads(text)
+        return value if key is None else value[key]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _logprob(settings: Settings, tops: Sequence[tuple[str, float]]) -> float | None:
+    """2 - P(first) among the two tokens; 1 or 2 where the judge is binarised."""
+    first = str(settings.get("numerator_token"))
+    tokens = [str(token) for token in settings.get("denominator_tokens") or ()]
+    known = {token: value for token, value in tops if token in (*tokens, first)}
+    if first not in known or any(token not in known for token in tokens):
+        return None
+    if settings.get("is_binarize", True):
+        return 1.0 if all(known[first] > known[t] for t in tokens if t != first) else 2.0
+    top = max(known[token] for token in tokens)
+    total = math.fsum(math.exp(known[token] - top) for token in tokens)
+    return 2 - math.exp(known[first] - top) / total

@@ -3,12 +3,12 @@
 Source: the protocol is evalkit's own; that letters' probabilities make a finer preference
 than a written letter is AlpacaEval 2's idea (Dubois et al. 2024, arXiv:2404.04475).
 Format: one chat turn with question and answers, a prefilled reply, and the log-probability of
-each letter as its next token.  Both orders are asked at once:
+each letter as its next token.  Both orders are sent at once:
 
     preference = P(letter of the answer) / (P(A) + P(B)),   value = mean over both orders
 
 Departures from alpaca_eval's weighted judge: the prompt is our own, letters are `A` and `B`,
-both orders are asked instead of one drawn at random (so position bias cancels and can be
+both orders are sent instead of one drawn at random (so position bias cancels and can be
 measured), and both letters always have a probability, where upstream scores a missing one.
 """
 
@@ -19,8 +19,13 @@ from collections.abc import Mapping
 
 from evalkit.core import Flow, Json, Judgment, Message, Request
 from evalkit.core.specs import JudgeSpec
-from evalkit.judges._pairs import judgment, question, unparsable
-from evalkit.judges._prompt import exchange, prompt_hash
+from evalkit.judges._prompt import (
+    exchange,
+    pair_judgment,
+    pair_question,
+    prompt_hash,
+    unparsable,
+)
 
 __all__ = ["PairwiseLogprob"]
 
@@ -46,7 +51,11 @@ class PairwiseLogprob:
         Unparsable where the engine gives no probability, or none above zero, to both letters.
         """
         orders = (_prompt(instruction, answer, reference), _prompt(instruction, reference, answer))
-        replies = yield [self._request(prompt, letter) for prompt in orders for letter in LETTERS]
+        replies = yield [
+            Request(self._engine, "loglikelihood", prompt, continuation=letter)
+            for prompt in orders
+            for letter in LETTERS
+        ]
         a1, b1, a2, b2 = (reply.logprob for reply in replies)
         exchanges = (
             exchange(orders[0], [("A", a1), ("B", b1)]),
@@ -61,7 +70,7 @@ class PairwiseLogprob:
                 "the judge gave no probability to either letter; expected log-probabilities of "
                 "' A' and ' B': use an engine that returns them, or `protocol: text`",
             )
-        return judgment(self.name, self.protocol, (first, 1 - second), exchanges)
+        return pair_judgment(self.name, self.protocol, (first, 1 - second), exchanges)
 
     def describe(self) -> Mapping[str, Json]:
         """Protocol and prompt; there are no settings."""
@@ -70,12 +79,9 @@ class PairwiseLogprob:
             "prompt_sha256": prompt_hash(_prompt("instruction", "first", "second")),
         }
 
-    def _request(self, prompt: tuple[Message, ...], letter: str) -> Request:
-        return Request(self._engine, "loglikelihood", prompt, continuation=letter)
-
 
 def _prompt(instruction: str, first: str, second: str) -> tuple[Message, ...]:
-    text = f"{question(instruction, first, second)} Reply with the letter A or B."
+    text = f"{pair_question(instruction, first, second)} Reply with the letter A or B."
     return (Message("user", text), Message("assistant", PREFILL))
 
 

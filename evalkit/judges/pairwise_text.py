@@ -2,8 +2,8 @@
 
 Source: evalkit's own protocol and prompt.
 Format: one chat turn; the reply may reason and must hold one verdict, `[[A]]`, `[[B]]` or
-`[[C]]` for a tie.  It is parsed here, where it is asked for: two verdicts (even equal ones),
-none, or another letter make the judgment unparsable.  Both orders are asked at once; a vote is
+`[[C]]` for a tie.  It is parsed here, where it is requested: two verdicts (even equal ones),
+none, or another letter make the judgment unparsable.  Both orders are sent at once; a vote is
 1, 0.5 or 0 for the answer, the value their mean.
 
 Departures from alpaca_eval's judges: own prompt and contract, both orders instead of one drawn
@@ -15,10 +15,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from evalkit.core import Exchange, Flow, Json, Judgment, Message, Request
+from evalkit.core import Exchange, Flow, Json, Judgment, Message
 from evalkit.core.specs import JudgeSpec
-from evalkit.judges._pairs import judgment, question, unparsable
-from evalkit.judges._prompt import prompt_hash, sampling_seed
+from evalkit.judges._prompt import (
+    pair_judgment,
+    pair_question,
+    prompt_hash,
+    unparsable,
+    written,
+)
 
 __all__ = ["PairwiseText"]
 
@@ -39,7 +44,7 @@ class PairwiseText:
     def compare(self, instruction: str, answer: str, reference: str) -> Flow[Judgment]:
         """Both orders in one yield of two requests; unparsable where either verdict is."""
         orders = (_prompt(instruction, answer, reference), _prompt(instruction, reference, answer))
-        replies = yield [self._request(prompt) for prompt in orders]
+        replies = yield [written(self._engine, prompt, self._spec) for prompt in orders]
         exchanges = tuple(
             Exchange(prompt, reply.text) for prompt, reply in zip(orders, replies, strict=True)
         )
@@ -55,7 +60,7 @@ class PairwiseText:
                 f"no single verdict in the {which} reply; expected exactly one of [[A]], [[B]] "
                 f"and [[C]]: read the replies in the record",
             )
-        return judgment(self.name, self.protocol, (first, 1 - second), exchanges)
+        return pair_judgment(self.name, self.protocol, (first, 1 - second), exchanges)
 
     def describe(self) -> Mapping[str, Json]:
         """Protocol, prompt and the settings of the written reply."""
@@ -66,22 +71,11 @@ class PairwiseText:
             "temperature": self._spec.judge_temperature,
         }
 
-    def _request(self, prompt: tuple[Message, ...]) -> Request:
-        temperature = self._spec.judge_temperature
-        return Request(
-            self._engine,
-            "generate",
-            prompt,
-            max_tokens=self._spec.judge_max_tokens,
-            temperature=temperature,
-            seed=sampling_seed(prompt, temperature),
-        )
-
 
 def _prompt(instruction: str, first: str, second: str) -> tuple[Message, ...]:
     text = (
-        f"{question(instruction, first, second)} Give your reasons in a few sentences. Then end "
-        "with exactly one verdict: [[A]], [[B]], or [[C]] for a tie."
+        f"{pair_question(instruction, first, second)} Give your reasons in a few sentences. "
+        "Then end with exactly one verdict: [[A]], [[B]], or [[C]] for a tie."
     )
     return (Message("user", text),)
 

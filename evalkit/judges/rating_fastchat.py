@@ -10,6 +10,8 @@ Format: one of the eight prompts (shortened):
      "output_format": "[[rating]]"}
 
 FastChat's rules that are kept, byte for byte where texts are concerned:
+- Texts are inserted by one `str.format` of FastChat's own template: what stands in braces inside a
+  question or an answer is not looked at again.
 - `single-v1` for the first turn, `single-v1-multi-turn` for the second; the `math` prompts where
   a reference answer is given; `pair-v2` and `pair-math-v1` likewise for pairs; the prompt's
   system message, temperature 0, 2048 tokens.
@@ -23,32 +25,39 @@ Departures:
   prompt as system message and 2048 tokens, where FastChat puts it before the question, with 1024.
 - References are GPT-4's whoever judges; FastChat wants a file of them for each judge.
 - A reply without verdict is unparsable and counted; FastChat writes -1 or "error" and drops it.
-  A judge that could not be reached has a status of its own and is asked again by the next run;
+  A judge that could not be reached has a status of its own and is sent again by the next run;
   FastChat has its error text parsed.
 - A rating outside 1 to 10 is unparsable; FastChat scores it as it stands.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from evalkit.core import Exchange, Flow, Json, Judgment, Message, Request
-from evalkit.core.protocols import JudgeContext
+from evalkit import data
+from evalkit.core import Exchange, Flow, Json, Judgment, Message
+from evalkit.core.protocols import DataPlaces, JudgeContext
 from evalkit.core.specs import JudgeSpec
-from evalkit.judges._fastchat import read_rating, read_winner
-from evalkit.judges._fastchat_prompts import (
-    PROMPTS,
-    Templates,
-    pair_prompt,
-    read_templates,
-    single_prompt,
-)
-from evalkit.judges._prompt import sampling_seed
+from evalkit.errors import DataError
+from evalkit.judges._prompt import written
 
-__all__ = ["FastChatJudge"]
+__all__ = ["FastChatJudge", "pair_prompt", "read_rating", "read_winner", "single_prompt"]
+
+PROMPTS = "mt_bench/judge_prompts"
+"""Name of the data set."""
+_NAMES = tuple(
+    f"{kind}{turns}"
+    for kind in ("single-v1", "single-math-v1", "pair-v2", "pair-math-v1")
+    for turns in ("", "-multi-turn")
+)
+_RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]")
+_RATING_BACKUP = re.compile(r"\[(\d+\.?\d*)\]")
 
 
 class FastChatJudge:
@@ -61,7 +70,7 @@ class FastChatJudge:
         self._engine = engine
         self._spec = spec
         self._context = context
-        self._read: Templates | None = None
+        self._read: _Templates | None = None
 
     def data_needs(self) -> tuple[str, ...]:
         """Names of the public data sets that `load` reads."""
@@ -70,7 +79,7 @@ class FastChatJudge:
     def load(self) -> None:
         """Read the judge prompts; idempotent.  Raises DataError."""
         if self._read is None:
-            self._read = read_templates(self._context.places)
+            self._read = _read_templates(self._context.places)
 
     def rate(
         self, conversation: Sequence[Message], reference: Sequence[str], part: str
@@ -83,7 +92,7 @@ class FastChatJudge:
         prompt = single_prompt(
             self._templates, questions, answers, reference, multi_turn=len(answers) > 1
         )
-        (reply,) = yield [self._request(prompt)]
+        (reply,) = yield [written(self._engine, prompt, self._spec)]
         value = read_rating(reply.text)
         if value is not None and not 1 <= value <= 10:
             value = None
@@ -108,7 +117,7 @@ class FastChatJudge:
             pair_prompt(self._templates, questions, pair, reference, multi_turn=len(ours) > 1)
             for pair in ((ours, theirs), (theirs, ours))
         ]
-        replies = yield [self._request(prompt) for prompt in prompts]
+        replies = yield [written(self._engine, prompt, self._spec) for prompt in prompts]
         exchanges = tuple(
             Exchange(prompt, reply.text) for prompt, reply in zip(prompts, replies, strict=True)
         )
@@ -138,22 +147,10 @@ class FastChatJudge:
         )
 
     @property
-    def _templates(self) -> Templates:
+    def _templates(self) -> _Templates:
         self.load()
         assert self._read is not None
         return self._read
-
-    def _request(self, prompt: tuple[Message, ...]) -> Request:
-        # The spec's defaults are FastChat's settings.
-        temperature = self._spec.judge_temperature
-        return Request(
-            self._engine,
-            "generate",
-            prompt,
-            max_tokens=self._spec.judge_max_tokens,
-            temperature=temperature,
-            seed=sampling_seed(prompt, temperature),
-        )
 
     def describe(self) -> Mapping[str, Json]:
         """Protocol, who judges, the prompts (as texts and as a file) and the reply's settings."""
@@ -178,3 +175,143 @@ def _vote(winner: Literal["A", "B", "tie"], ours: Literal["A", "B"]) -> float:
     if winner == "tie":
         return 0.5
     return 1.0 if winner == ours else 0.0
+
+
+# --- prompts --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Template:
+    """One judge prompt."""
+
+    system: str
+    text: str
+    """With placeholders in braces."""
+
+
+@dataclass(frozen=True)
+class _Templates:
+    """All eight prompts."""
+
+    by_name: Mapping[str, _Template]
+    sha256: str
+    """Of the file they were read from."""
+
+
+def _read_templates(places: DataPlaces) -> _Templates:
+    """The eight prompts that single grading and pairs need.
+
+    Raises:
+        DataError: the data set is not here, or lacks one of them.
+    """
+    prompts = data.records(PROMPTS, places)
+    data.require(prompts, {"name": str, "system_prompt": str, "prompt_template": str})
+    found = {
+        row["name"]: _Template(row["system_prompt"], row["prompt_template"])
+        for row in prompts.records
+    }
+    missing = sorted(set(_NAMES) - set(found))
+    if missing:
+        raise DataError(
+            f"{prompts.path}: no judge prompt {missing[0]!r}; expected FastChat's {len(_NAMES)}: "
+            f"{', '.join(_NAMES)}"
+        )
+    return _Templates(found, prompts.sha256)
+
+
+def single_prompt(
+    templates: _Templates,
+    questions: Sequence[str],
+    answers: Sequence[str],
+    references: Sequence[str] | None,
+    *,
+    multi_turn: bool,
+) -> tuple[Message, ...]:
+    """The prompt that has one answer rated: the first, or with `multi_turn` the second.
+
+    Args:
+        templates: FastChat's.
+        questions: user turns, in order; two where `multi_turn`.
+        answers: the model's, likewise.
+        references: reference answers, likewise; None or empty: rated without.
+        multi_turn: whether the second answer is rated, in sight of the first.
+
+    Returns:
+        System and user message.
+    """
+    if multi_turn:
+        values = {
+            **_numbered("question", questions),
+            **_numbered("answer", answers),
+        }
+    else:
+        values = {"question": questions[0], "answer": answers[0]}
+    kind = "single-math-v1" if references else "single-v1"
+    return _filled(templates, kind, values, references, multi_turn)
+
+
+def pair_prompt(
+    templates: _Templates,
+    questions: Sequence[str],
+    answers: tuple[Sequence[str], Sequence[str]],
+    references: Sequence[str] | None,
+    *,
+    multi_turn: bool,
+) -> tuple[Message, ...]:
+    """The prompt that has two models' answers compared; `answers`: of A, then of B.
+
+    The rest is as in `single_prompt`.
+    """
+    first, second = answers
+    if multi_turn:
+        values = {
+            **_numbered("question", questions),
+            **_numbered("answer_a", first),
+            **_numbered("answer_b", second),
+        }
+    else:
+        values = {"question": questions[0], "answer_a": first[0], "answer_b": second[0]}
+    kind = "pair-math-v1" if references else "pair-v2"
+    return _filled(templates, kind, values, references, multi_turn)
+
+
+def _numbered(name: str, texts: Sequence[str]) -> dict[str, str]:
+    return {f"{name}_{turn}": texts[turn - 1] for turn in (1, 2)}
+
+
+def _filled(
+    templates: _Templates,
+    kind: str,
+    values: Mapping[str, str],
+    references: Sequence[str] | None,
+    multi_turn: bool,
+) -> tuple[Message, ...]:
+    template = templates.by_name[f"{kind}-multi-turn" if multi_turn else kind]
+    given = dict(values)
+    for turn, text in enumerate(references or (), start=1):
+        given[f"ref_answer_{turn}"] = text
+    return (Message("system", template.system), Message("user", template.text.format(**given)))
+
+
+# --- replies --------------------------------------------------------------------------------------
+
+
+def read_rating(reply: str) -> float | None:
+    """The number FastChat reads; None where it reads -1, or stops with an error (`[[08]]`)."""
+    found = _RATING.search(reply) or _RATING_BACKUP.search(reply)
+    if found is None:
+        return None
+    try:
+        # As upstream: `08`, and digits of other scripts, are no Python literals.
+        return float(ast.literal_eval(found.group(1)))
+    except (SyntaxError, ValueError, OverflowError):
+        return None
+
+
+def read_winner(reply: str) -> Literal["A", "B", "tie"] | None:
+    """Who won; None where there is no verdict."""
+    if "[[A]]" in reply:
+        return "A"
+    if "[[B]]" in reply:
+        return "B"
+    return "tie" if "[[C]]" in reply else None

@@ -22,8 +22,12 @@ from collections.abc import Mapping, Sequence
 
 from evalkit.core import Flow, Json, Judgment, Message, Request
 from evalkit.core.specs import JudgeSpec
-from evalkit.judges._prompt import exchange
-from evalkit.judges._ratings import judgment, probe_hash, question
+from evalkit.judges._prompt import (
+    conversation_question,
+    exchange,
+    probe_hash,
+    rating_judgment,
+)
 
 __all__ = ["RatingLogprob"]
 
@@ -53,8 +57,9 @@ class RatingLogprob:
         ]
         logprobs = [reply.logprob for reply in replies]
         named = [(str(n), logprob) for n, logprob in zip(RATINGS, logprobs, strict=True)]
-        return judgment(
-            (self.name, self.protocol),
+        return rating_judgment(
+            self.name,
+            self.protocol,
             part,
             _expected(logprobs),
             exchange(prompt, named),
@@ -68,7 +73,7 @@ class RatingLogprob:
 
 
 def _prompt(conversation: Sequence[Message], reference: Sequence[str]) -> tuple[Message, ...]:
-    text = f"{question(conversation, reference)} Reply in the form Rating: [[number]]."
+    text = f"{conversation_question(conversation, reference)} Reply in the form Rating: [[number]]."
     return (Message("user", text), Message("assistant", PREFILL))
 
 

@@ -16,11 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from evalkit.core import Exchange, Flow, Json, Judgment, Message, Request
+from evalkit.core import Exchange, Flow, Json, Judgment, Message
 from evalkit.core.specs import JudgeSpec
-from evalkit.judges._fastchat import read_rating
-from evalkit.judges._prompt import sampling_seed
-from evalkit.judges._ratings import judgment, probe_hash, question
+from evalkit.judges._prompt import (
+    conversation_question,
+    probe_hash,
+    rating_judgment,
+    written,
+)
+from evalkit.judges.rating_fastchat import read_rating
 
 __all__ = ["RatingText"]
 
@@ -40,21 +44,13 @@ class RatingText:
     ) -> Flow[Judgment]:
         """One request; unparsable without a rating from 1 to 10."""
         prompt = _prompt(conversation, reference)
-        temperature = self._spec.judge_temperature
-        (reply,) = yield [
-            Request(
-                self._engine,
-                "generate",
-                prompt,
-                max_tokens=self._spec.judge_max_tokens,
-                temperature=temperature,
-                seed=sampling_seed(prompt, temperature),
-            )
-        ]
-        return judgment(
-            (self.name, self.protocol),
+        (reply,) = yield [written(self._engine, prompt, self._spec)]
+        value = read_rating(reply.text)
+        return rating_judgment(
+            self.name,
+            self.protocol,
             part,
-            _read(reply.text),
+            value if value is not None and 1 <= value <= 10 else None,
             Exchange(prompt, reply.text),
             "no rating in the reply; expected [[n]] with n from 1 to 10: read the reply in the "
             "record",
@@ -70,15 +66,9 @@ class RatingText:
         }
 
 
-def _read(reply: str) -> float | None:
-    """The rating FastChat reads from `reply`; None where there is none from 1 to 10."""
-    value = read_rating(reply)
-    return value if value is not None and 1 <= value <= 10 else None
-
-
 def _prompt(conversation: Sequence[Message], reference: Sequence[str]) -> tuple[Message, ...]:
     text = (
-        f"{question(conversation, reference)} Explain briefly, then end with the rating in double "
-        "square brackets, in the form [[rating]]."
+        f"{conversation_question(conversation, reference)} Explain briefly, then end with the "
+        "rating in double square brackets, in the form [[rating]]."
     )
     return (Message("user", text),)

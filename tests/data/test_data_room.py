@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from evalkit import data
 from evalkit.core.protocols import DataPlaces
-from evalkit.data import fetching, hubsets
+from evalkit.data import hubsets, public
 from evalkit.errors import DataError
 
 QUESTION = "mt_bench/question"
@@ -130,8 +130,8 @@ def test_an_address_that_is_none_is_a_clear_error(
 def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_ENDPOINT", "EVALKIT_RAW_URL"):
         monkeypatch.setenv(name, "")
-    assert fetching.hub_endpoint() == "https://huggingface.co"
-    assert fetching._url(data.entry(QUESTION)).startswith("https://raw.githubusercontent.com/")
+    assert public.hub_endpoint() == "https://huggingface.co"
+    assert public._url(data.entry(QUESTION)).startswith("https://raw.githubusercontent.com/")
 
 
 def test_offline_everything_missing_is_named_at_once(
@@ -148,23 +148,23 @@ def test_offline_everything_missing_is_named_at_once(
 
 
 def test_a_file_without_known_hash_is_held_to_its_first_one(tmp_path: Path) -> None:
-    assert fetching.locked(tmp_path, "x", "aa") == "aa"
-    assert fetching.locked(tmp_path, "x", "bb") == "aa"
-    lock = tmp_path / fetching.LOCK
+    assert public.locked(tmp_path, "x", "aa") == "aa"
+    assert public.locked(tmp_path, "x", "bb") == "aa"
+    lock = tmp_path / public.LOCK
     assert json.loads(lock.read_text()) == {"x": "aa"}
     lock.write_text("[]")
     with pytest.raises(DataError, match="expected checksums by name"):
-        fetching.locked(tmp_path, "x", "aa")
+        public.locked(tmp_path, "x", "aa")
     lock.write_text("{")
     with pytest.raises(DataError, match="checksums of earlier downloads"):
-        fetching.locked(tmp_path, "x", "aa")
+        public.locked(tmp_path, "x", "aa")
 
 
 def test_the_reference_of_version_1_comes_out_of_annotations(tmp_path: Path) -> None:
     """The original holds annotations: their first output is the reference."""
     rows = [{"instruction": "i", "dataset": "d", "output_1": "ref", "generator_1": "g", "x": 1}]
     entry = data.entry(ANNOTATED)
-    path = tmp_path / fetching.original(entry)
+    path = tmp_path / public.original(entry)
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(rows))
     with pytest.raises(DataError, match="is not the data set"):

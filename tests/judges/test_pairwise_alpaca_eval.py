@@ -22,9 +22,12 @@ from evalkit.core import Completion, Message, Request
 from evalkit.core.protocols import DataPlaces, JudgeContext
 from evalkit.core.specs import JudgeSpec
 from evalkit.errors import SuiteError
-from evalkit.judges._alpaca_config import evaluator, evaluator_names
-from evalkit.judges._alpaca_parsers import read
-from evalkit.judges.pairwise_alpaca_eval import PairwiseAlpacaEval
+from evalkit.judges.pairwise_alpaca_eval import (
+    PairwiseAlpacaEval,
+    evaluator,
+    evaluator_names,
+    read_verdict,
+)
 from tests.support.flows import play
 
 WEIGHTED = "weighted_alpaca_eval_gpt4_turbo"
@@ -180,7 +183,7 @@ def test_text_parsers_read_what_upstreams_read(upstream: Any, reply: str) -> Non
         except ValueError:  # an empty reply
             found = []
         expected = found[0] if len(found) == 1 else math.nan
-        ours = read(name, settings, Completion(text=reply))
+        ours = read_verdict(name, settings, Completion(text=reply))
         if expected is None or math.isnan(expected):
             assert ours is None
         else:
@@ -191,7 +194,7 @@ def test_a_missing_token_is_no_verdict() -> None:
     """Upstream scores it 2.0."""
     config = evaluator(WEIGHTED)
     only = Completion(text="M", top_logprobs=(("M", -0.1), ("The", -9.0)))
-    assert read(config.parser, config.parser_settings, only) is None
+    assert read_verdict(config.parser, config.parser_settings, only) is None
 
 
 def test_functions_are_called_and_read() -> None:
@@ -200,7 +203,7 @@ def test_functions_are_called_and_read() -> None:
     assert json.loads(request.tool)["function"]["name"] == "make_partial_leaderboard"
     ranked = [{"model": "M", "rank": 1}, {"model": "m", "rank": 2}]
     reply = Completion(text=json.dumps({"ordered_models": ranked}))
-    assert read(config.parser, config.parser_settings, reply) == 2
+    assert read_verdict(config.parser, config.parser_settings, reply) == 2
 
 
 def test_every_shipped_evaluator_is_supported_or_says_why() -> None:
@@ -221,7 +224,7 @@ def test_every_shipped_evaluator_is_supported_or_says_why() -> None:
 
 def test_an_unknown_evaluator_is_an_error_with_the_nearest() -> None:
     with pytest.raises(SuiteError, match="did you mean 'alpaca_eval_gpt4'"):
-        judge("alpaca_eval_gpt_4").load()
+        judge("alpaca_eval_gpt_4").describe()
 
 
 def test_settings_are_the_evaluators_unless_the_suite_has_its_own() -> None:

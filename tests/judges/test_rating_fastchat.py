@@ -20,8 +20,6 @@ from evalkit.core import Completion, Message, Request
 from evalkit.core.protocols import DataPlaces, JudgeContext
 from evalkit.core.specs import JudgeSpec, LocalJudgeSpec
 from evalkit.errors import DataError, RequestFailed
-from evalkit.judges import rating_fastchat
-from evalkit.judges._fastchat_prompts import Template, Templates, pair_prompt, single_prompt
 from evalkit.judges.rating_fastchat import FastChatJudge
 from tests.support.flows import play
 
@@ -183,47 +181,7 @@ def test_pairs_are_asked_and_read_as_fastchat_does(
     assert [exchange.reply for exchange in judgment.exchanges] == list(replies)
 
 
-# --- Without FastChat ----------------------------------------------------------------------
-
-MADE_UP = Templates(
-    {
-        "single-v1": Template("s", "{question}|{answer}"),
-        "single-math-v1": Template("s", "{question}|{ref_answer_1}|{answer}"),
-        "single-v1-multi-turn": Template("s", "{question_1}|{answer_1}|{question_2}|{answer_2}"),
-        "pair-v2": Template("s", "{question}|{answer_a}|{answer_b}"),
-        "pair-math-v1-multi-turn": Template(
-            "t", "{question_1}{question_2}|{ref_answer_1}{ref_answer_2}|{answer_a_1}{answer_a_2}|"
-            "{answer_b_1}{answer_b_2}"
-        ),
-    },
-    sha256="",
-)  # fmt: skip
-"""Shaped like FastChat's."""
-
-
-def test_a_placeholder_in_an_answer_means_nothing() -> None:
-    (_, prompt) = single_prompt(MADE_UP, ["{answer}"], ["{question} {0} {"], None, multi_turn=False)
-    assert prompt.content == "{answer}|{question} {0} {"
-    (_, prompt) = pair_prompt(
-        MADE_UP, ["q"], (["{answer_b}"], ["{answer_a}"]), None, multi_turn=False
-    )
-    assert prompt.content == "q|{answer_b}|{answer_a}"
-
-
-def test_turns_and_references_choose_the_prompt() -> None:
-    def shown(**options: Any) -> str:
-        references = options.get("references")
-        turns = ["q1", "q2"], ["a1", "a2"]
-        return single_prompt(MADE_UP, *turns, references, multi_turn=options["second"])[1].content
-
-    assert shown(second=False) == "q1|a1"
-    assert shown(second=False, references=["r1"]) == "q1|r1|a1"
-    assert shown(second=False, references=[]) == "q1|a1"
-    assert shown(second=True) == "q1|a1|q2|a2"
-    system, user = pair_prompt(
-        MADE_UP, ["q1", "q2"], (["a", "b"], ["c", "d"]), ["r", "s"], multi_turn=True
-    )
-    assert (system, user) == (Message("system", "t"), Message("user", "q1q2|rs|ab|cd"))
+# --- without FastChat ---------------------------------------------------------------------------
 
 
 def test_prompts_that_are_not_here_are_named() -> None:
@@ -231,11 +189,6 @@ def test_prompts_that_are_not_here_are_named() -> None:
     assert judge.data_needs() == ("mt_bench/judge_prompts",)
     with pytest.raises(DataError, match=r"mt_bench/judge_prompts[^\n]*\n.*evalkit data pull"):
         judge.load()
-
-
-def test_its_file_says_source_format_and_departures() -> None:
-    text = rating_fastchat.__doc__ or ""
-    assert all(word in text for word in ("Source:", "Format:", "Departures:"))
 
 
 # --- Verdicts ------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from evalkit import store
-from evalkit.data.catalogue import entry
+from evalkit.data import entry
 from tests.support.fault_server import FaultServer, Received, Step, ok
 from tests.support.hub_server import HubServer
 
