@@ -1,24 +1,23 @@
 """Models: from a `ModelSpec` to weights on disk, converted or merged, proved and fingerprinted.
 
-`preparing.py` is the entrance.  `sources` and `hub` find files, `checkpoint`, `adapter` and `whole`
-say what they are, `gguf` converts, `merge_job`, `merging` and `proof` merge and prove, `base_check`
-asks whether the base is the right one, `unmerged` readies an adapter for `serve: lora`, `template`
-and `fastchat_template` choose the chat template, `fingerprint` and `cache` name and keep what was
-made, `missing` says what a plan lacks.
+`preparing.py` is the entrance.  `sources` finds files, here or on the hub; `checkpoint` says what
+they are; `gguf` converts; `merging` merges and proves; `base_check` asks whether the base is the
+right one; `template` chooses the chat template; `cache` keeps what was made.
 """
 
 from __future__ import annotations
 
 from evalkit.models.cache import discard
-from evalkit.models.missing import missing
+from evalkit.models.checkpoint import FileHashes, digest, model_files, unfinished
 from evalkit.models.preparing import merge, prepare, prepare_base, record_base
-from evalkit.models.whole import model_contents, model_files, unfinished
+from evalkit.models.sources import missing
 
 __all__ = [
+    "FileHashes",
+    "digest",
     "discard",
     "merge",
     "missing",
-    "model_contents",
     "model_files",
     "prepare",
     "prepare_base",

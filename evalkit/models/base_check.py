@@ -27,9 +27,14 @@ from pathlib import Path
 from typing import Literal
 
 from evalkit.errors import MergeError
-from evalkit.models.adapter import BASE_RECORD, Adapter
-from evalkit.models.checkpoint import read_json, weight_files
-from evalkit.models.fingerprint import FileHashes, weights_digest
+from evalkit.models.checkpoint import (
+    BASE_RECORD,
+    Adapter,
+    FileHashes,
+    read_json,
+    weight_files,
+    weights_digest,
+)
 from evalkit.models.sources import Source, is_commit, is_local, local_path
 
 __all__ = ["Base", "BaseCheck", "check_base"]

@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from evalkit.core import Json
 from evalkit.errors import StoreError
-from evalkit.models.fingerprint import FileHashes
+from evalkit.models.checkpoint import FileHashes
 
 __all__ = [
     "Progress",

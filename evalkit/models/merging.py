@@ -3,44 +3,74 @@
 Departures from calling PEFT alone: embeddings are resized to the adapter's tokenizer, tied
 embeddings are untied where the adapter trained one side, every adapter weight must be used, and
 the files are loaded again and compared before they count as done.
+
+The proof, measured in float32: the merged model is its base with the adapter.
+Fixed prompts are read by four models: the base, the base with the adapter beside it (as
+trained), the merged one, and the saved checkpoint loaded again.  The adapter must change the
+logits; merging and saving must not.
+
+Tolerance: merging rounds differently than adding the adapter's output does.  Over LoRA, rsLoRA,
+DoRA, rank and alpha patterns, modules_to_save and bias that was at most 1.2e-4 in float32; in
+bfloat16 it reaches 1.3, which is why the proof is not made there.  Allowed is 5e-4, and in
+proportion more where logits exceed 25 in size.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from evalkit.core import Json
 from evalkit.errors import EvalkitError, MergeError, ModelError
-from evalkit.models.adapter import Adapter
 from evalkit.models.base_check import Base
 from evalkit.models.cache import Progress, disk_errors
-from evalkit.models.checkpoint import read_json, stored_dtype
+from evalkit.models.checkpoint import (
+    Adapter,
+    code_files,
+    read_json,
+    stored_dtype,
+    tokenizer_files,
+)
 from evalkit.models.gguf import quiet_transformers
-from evalkit.models.merge_job import (
-    MergedTokenizer,
-    MergeJob,
-    choose_tokenizer,
-    copy_beside,
-    first_line,
-)
-from evalkit.models.proof import (
-    check_keys,
-    check_merge,
-    check_saved,
-    logits_of,
-    probe_ids,
-)
+from evalkit.models.template import own_template
 
-__all__ = ["MERGER", "merge_into", "merged_dtype"]
+__all__ = ["MERGER", "MergeJob", "merge_into", "merged_dtype"]
 
 MERGER = 1
 """Counts up when the same base and adapter would merge to other weights."""
 _MERGEABLE = frozenset({"float32", "bfloat16", "float16", "float64"})
 _PREFIX = "base_model.model."
+_PROBES = (
+    "What is the capital of France?",
+    "Write a short poem about the sea.",
+    "Q: A train travels 60 km in 45 minutes. What is its speed in km/h?\nA: Let's think",
+    "def fibonacci(n):\n    ",
+    "Explique en une phrase pourquoi le ciel est bleu.",
+    "The committee met on Tuesday. It did not agree, because",
+)
+_ADDED_PROBES = 16
+_TOLERANCE = 5e-4
+_LOGIT_SIZE = 25.0
+
+Tensors = Sequence[Any]
+"""One float32 tensor (tokens x vocabulary) of logits per probe."""
+
+
+@dataclass(frozen=True)
+class MergeJob:
+    """What is merged into what."""
+
+    base: Base
+    adapter: Adapter
+    dtype: str
+    """Type of the saved weights: float32, bfloat16 or float16."""
+    code: bool
+    """Run code that comes with the base."""
 
 
 def merged_dtype(base: Base, wanted: str) -> str:
@@ -72,7 +102,7 @@ def merge_into(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
         except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise MergeError(
                 f"cannot merge {job.adapter.source.reference!r} into "
-                f"{job.base.source.reference!r}: {first_line(error)}; is this the base the "
+                f"{job.base.source.reference!r}: {_first_line(error)}; is this the base the "
                 "adapter was trained on?"
             ) from error
 
@@ -83,24 +113,24 @@ def _merge(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
     names = f"{job.adapter.source.reference} into {job.base.source.reference}"
     progress(f"merging {names} in float32, once")
     state = _load_state(job.adapter)
-    chosen = choose_tokenizer(job)
+    chosen = _choose_tokenizer(job)
     model = _load_float32(job.base.folder, job.code)
     tied = _is_tied(model)
     warnings = _resize(model, state, chosen)
     if tied and _touches_embeddings(model, state, job.adapter.config):
         _untie(model)
-    probes = probe_ids(chosen.tokenizer, _extra_ids(chosen, job.adapter.config))
-    base_logits = logits_of(model, probes)
+    probes = _probe_ids(chosen.tokenizer, _extra_ids(chosen, job.adapter.config))
+    base_logits = _logits_of(model, probes)
     beside = PeftModel.from_pretrained(model, str(job.adapter.path), torch_device="cpu")
-    n_keys = check_keys(beside, state, job.adapter.source.reference)
-    beside_logits = logits_of(beside, probes)
+    n_keys = _check_keys(beside, state, job.adapter.source.reference)
+    beside_logits = _logits_of(beside, probes)
     merged = beside.merge_and_unload()
-    merged_logits = logits_of(merged, probes)
+    merged_logits = _logits_of(merged, probes)
     progress(f"proving the merge on {len(probes)} probe prompts")
     facts: dict[str, Json] = {
         "merged_by": f"peft {version('peft')}",
         "dtype": "float32",
-        **check_merge(base_logits, beside_logits, merged_logits),
+        **_check_merge(base_logits, beside_logits, merged_logits),
         "adapter_keys_used": n_keys,
         "tokenizer": chosen.origin,
         "added_tokens": len(chosen.added),
@@ -111,13 +141,13 @@ def _merge(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
         _tie_again(merged)
     untied = tied and not _is_tied(merged)
     _save(merged, out, job.dtype)
-    copy_beside(job, chosen, out)
-    rounded_logits = logits_of(merged, probes)
+    _copy_beside(job, chosen, out)
+    rounded_logits = _logits_of(merged, probes)
     # Three names hold the weights; they must be gone before the files are loaded.
     del model, beside, merged
     gc.collect()
-    loaded_logits = logits_of(_load_float32(out, job.code), probes)
-    facts |= check_saved(base_logits, merged_logits, rounded_logits, loaded_logits)
+    loaded_logits = _logits_of(_load_float32(out, job.code), probes)
+    facts |= _check_saved(base_logits, merged_logits, rounded_logits, loaded_logits)
     return facts | {"embeddings_untied": untied}
 
 
@@ -147,7 +177,7 @@ def _load_float32(folder: Path, code: bool) -> Any:
         )
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         raise ModelError(
-            f"transformers cannot load {str(folder)!r}: {first_line(error)}; expected a causal "
+            f"transformers cannot load {str(folder)!r}: {_first_line(error)}; expected a causal "
             "language model of an architecture it knows"
         ) from error
 
@@ -165,7 +195,7 @@ def _load_state(adapter: Adapter) -> dict[str, Any]:
             state = dict(torch.load(adapter.weights, map_location="cpu", weights_only=True))
     except (SafetensorError, RuntimeError, ValueError, EOFError) as error:
         raise ModelError(
-            f"cannot read the adapter's weights {str(adapter.weights)!r}: {first_line(error)}; "
+            f"cannot read the adapter's weights {str(adapter.weights)!r}: {_first_line(error)}; "
             "copy or download the adapter again"
         ) from error
     broken = sorted(k for k, v in state.items() if not bool(torch.isfinite(v).all()))
@@ -177,10 +207,71 @@ def _load_state(adapter: Adapter) -> dict[str, Any]:
     return state
 
 
+# --- Tokenizer -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Tokenizer:
+    """The tokenizer that goes with the merged weights."""
+
+    tokenizer: Any
+    folder: Path
+    origin: str
+    """`adapter` or `base`."""
+    added: tuple[int, ...]
+    """Ids the base's tokenizer does not have."""
+
+
+def _choose_tokenizer(job: MergeJob) -> _Tokenizer:
+    """The adapter's own tokenizer where it brings one, else the base's.  Raises ModelError."""
+    from transformers import AutoTokenizer
+
+    def load(folder: Path) -> Any:
+        try:
+            return AutoTokenizer.from_pretrained(
+                str(folder), local_files_only=True, trust_remote_code=job.code
+            )
+        except Exception as error:
+            raise ModelError(
+                f"transformers cannot load the tokenizer in {str(folder)!r}: "
+                f"{_first_line(error)}; save it again with `save_pretrained`"
+            ) from error
+
+    base = load(job.base.folder)
+    if not _has_vocabulary(job.adapter.path):
+        return _Tokenizer(base, job.base.folder, "base", ())
+    own = load(job.adapter.path)
+    added = sorted(set(own.get_vocab().values()) - set(base.get_vocab().values()))
+    return _Tokenizer(own, job.adapter.path, "adapter", tuple(added))
+
+
+def _has_vocabulary(folder: Path) -> bool:
+    names = {p.name for p in tokenizer_files(folder)}
+    return bool(names & {"tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json"})
+
+
+def _copy_beside(job: MergeJob, chosen: _Tokenizer, out: Path) -> None:
+    """Tokenizer files as they are (saving them anew can change them), template, code."""
+    files: Sequence[Path] = tokenizer_files(chosen.folder)
+    if job.code:
+        files = (*files, *code_files(job.base.folder))
+    for file in files:
+        shutil.copyfile(file, out / file.name)
+    template = own_template(chosen.folder) or own_template(job.base.folder)
+    if template is not None and own_template(out) is None:
+        (out / "chat_template.jinja").write_text(template, encoding="utf-8")
+
+
+def _first_line(error: Exception) -> str:
+    """The beginning of what an exception says."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines[:2]) or type(error).__name__
+
+
 # --- Embeddings ---------------------------------------------------------------------------
 
 
-def _extra_ids(chosen: MergedTokenizer, config: Mapping[str, Json]) -> list[int]:
+def _extra_ids(chosen: _Tokenizer, config: Mapping[str, Json]) -> list[int]:
     """Ids that only a probe of their own reads: added tokens and tokens trained one by one."""
     trained = config.get("trainable_token_indices") or []
     groups = trained.values() if isinstance(trained, dict) else [trained]
@@ -192,7 +283,7 @@ def _embedding_names(model: Any) -> tuple[str, ...]:
     return tuple(n for n, m in model.named_modules() if any(m is w for w in wanted))
 
 
-def _resize(model: Any, state: Mapping[str, Any], chosen: MergedTokenizer) -> list[str]:
+def _resize(model: Any, state: Mapping[str, Any], chosen: _Tokenizer) -> list[str]:
     """Give the embeddings as many rows as the adapter was trained with; returns warnings."""
     import torch
 
@@ -264,3 +355,140 @@ def _tie_again(model: Any) -> None:
         _untie(model)
     for config in (model.config, model.config.get_text_config()):
         config.tie_word_embeddings = same
+
+
+# --- Proof -----------------------------------------------------------------------------------
+
+
+def _probe_ids(tokenizer: Any, extra: Sequence[int]) -> list[list[int]]:
+    """Token ids of the probes; one more probe reads `extra` ids, which no text may contain.
+
+    Raises MergeError where the tokenizer makes nothing of any probe.
+    """
+    probes = [list(tokenizer(text)["input_ids"]) for text in _PROBES]
+    probes = [p for p in probes if p]
+    if extra:
+        probes.append(list(extra)[:_ADDED_PROBES])
+    if not probes:
+        raise MergeError("the tokenizer turns every probe prompt into nothing; is it whole?")
+    return probes
+
+
+def _logits_of(model: Any, probes: Sequence[Sequence[int]]) -> list[Any]:
+    """Logits at every position of every probe.  Raises MergeError unless all are finite."""
+    import torch
+
+    model.eval()
+    with torch.inference_mode():
+        found = [model(input_ids=torch.tensor([list(p)])).logits[0].float() for p in probes]
+    if not all(bool(torch.isfinite(x).all()) for x in found):
+        raise MergeError(
+            "the model's logits are not finite; its weights (or the adapter's) are broken"
+        )
+    return found
+
+
+def _difference(a: Tensors, b: Tensors) -> float:
+    return max(float((x - y).abs().max()) for x, y in zip(a, b, strict=True))
+
+
+def _tolerance(logits: Tensors) -> float:
+    size = max(float(x.abs().max()) for x in logits)
+    return _TOLERANCE * max(1.0, size / _LOGIT_SIZE)
+
+
+def _check_merge(base: Tensors, beside: Tensors, merged: Tensors) -> dict[str, float | int]:
+    """Figures of the proof; `beside` is the base with the adapter not merged.
+
+    Raises MergeError when the adapter changes nothing or merging changes something.
+    """
+    tolerance = _tolerance(beside)
+    effect, error = _difference(base, beside), _difference(beside, merged)
+    # A change below the tolerance could not be told from rounding, so it counts as none.
+    if effect <= tolerance:
+        raise MergeError(
+            f"the adapter has no effect: on {len(base)} probe prompts it changes the logits by "
+            f"at most {effect:.2g}; expected more than {tolerance:.2g}: was it saved before "
+            "training, or trained with a learning rate of zero?"
+        )
+    if error > tolerance:
+        raise MergeError(
+            f"merged and unmerged model differ: logits by up to {error:.2g}, expected at most "
+            f"{tolerance:.2g} in float32; this adapter cannot be merged faithfully"
+        )
+    agree = sum(
+        int((x.argmax(-1) == y.argmax(-1)).sum()) for x, y in zip(beside, merged, strict=True)
+    )
+    return {
+        "probe_prompts": len(base),
+        "max_abs_logit_change_by_adapter": effect,
+        "max_abs_difference_merged_unmerged": error,
+        "tolerance": tolerance,
+        "argmax_agreement": agree / sum(x.shape[0] for x in beside),
+    }
+
+
+def _check_saved(
+    base: Tensors, merged: Tensors, rounded: Tensors, loaded: Tensors
+) -> dict[str, float]:
+    """Figures about the saved checkpoint: `rounded` in memory, `loaded` from disk.
+
+    Raises MergeError when the files hold another model than memory did, or when rounding to
+    the saved type undid the adapter.
+    """
+    tolerance = _tolerance(rounded)
+    error, effect = _difference(rounded, loaded), _difference(base, loaded)
+    if error > tolerance:
+        raise MergeError(
+            f"the saved checkpoint differs from the merged model: logits by up to {error:.2g}, "
+            f"expected at most {tolerance:.2g}; transformers saved this architecture wrongly"
+        )
+    if effect <= tolerance:
+        raise MergeError(
+            "rounding to the saved type undid the adapter; write `dtype: float32` for this model"
+        )
+    return {
+        "max_abs_difference_saved": error,
+        "max_abs_logit_change_by_rounding": _difference(merged, loaded),
+    }
+
+
+def _check_keys(model: Any, state: Mapping[str, Any], reference: str) -> int:
+    """Was every tensor of the adapter file (`state`) loaded, and is none missing?
+
+    PEFT skips what does not fit and fills in what is missing.  Here what it would save is
+    compared with the file, name by name and value by value.  Returns the number of tensors.
+    Raises MergeError.
+    """
+    import torch
+    from peft import get_peft_model_state_dict
+
+    # True adds the embeddings of resized models; they count only where the file has them.
+    full = get_peft_model_state_dict(model, save_embedding_layers=True)
+    needed = get_peft_model_state_dict(model, save_embedding_layers=False)
+    unused = sorted(k for k in state if k not in full)
+    if unused:
+        raise MergeError(
+            f"{_count(unused)} of adapter {reference!r} have no place in the base: "
+            f"{_list(unused)}; it was trained on a base with other layers or modules"
+        )
+    missing = sorted(k for k in needed if k not in state)
+    if missing:
+        raise MergeError(
+            f"adapter {reference!r} lacks {_count(missing)} that this base needs: "
+            f"{_list(missing)}; the file is incomplete, or the base has more layers than the "
+            "one it was trained on"
+        )
+    wrong = sorted(k for k, v in state.items() if not torch.equal(full[k].float(), v.float()))
+    if wrong:
+        raise MergeError(f"PEFT did not load {_count(wrong)} of {reference!r}: {_list(wrong)}")
+    return len(state)
+
+
+def _count(keys: Sequence[str]) -> str:
+    return f"{len(keys)} weight{'s' if len(keys) > 1 else ''}"
+
+
+def _list(keys: Sequence[str]) -> str:
+    shown = ", ".join(k.removeprefix("base_model.model.") for k in keys[:3])
+    return shown + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")

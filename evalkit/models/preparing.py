@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +10,6 @@ from pathlib import Path
 from evalkit.core import Json, PreparedModel
 from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
-from evalkit.models.adapter import read_adapter, write_base_record
 from evalkit.models.base_check import Base, BaseCheck, check_base
 from evalkit.models.cache import (
     Progress,
@@ -18,11 +18,18 @@ from evalkit.models.cache import (
     read_stamp,
     write_stamp,
 )
-from evalkit.models.checkpoint import check_checkpoint, read_json
-from evalkit.models.fingerprint import FileHashes, digest, fingerprint, weights_digest
+from evalkit.models.checkpoint import (
+    BASE_RECORD,
+    FileHashes,
+    check_checkpoint,
+    digest,
+    fingerprint,
+    read_adapter,
+    read_json,
+    weights_digest,
+)
 from evalkit.models.gguf import convert, gguf_digest, gguf_fingerprint
-from evalkit.models.merge_job import MergeJob
-from evalkit.models.merging import MERGER, merge_into, merged_dtype
+from evalkit.models.merging import MERGER, MergeJob, merge_into, merged_dtype
 from evalkit.models.sources import Source, check_named, resolve
 from evalkit.models.template import choose_template
 
@@ -91,10 +98,12 @@ def prepare_base(reference: str, workspace: Path, progress: Progress | None = No
 def record_base(adapter: Path, reference: str, workspace: Path) -> None:
     """Write beside `adapter` which base it was just trained on, so that any run can check it.
 
-    See `adapter.py` for the file.  Raises ModelError when `reference` cannot be found.
+    See `checkpoint.py` for the file.  Raises ModelError when `reference` cannot be found.
     """
     place = _Place(Path.cwd(), workspace, FileHashes(workspace), _silent)
-    write_base_record(adapter, reference, _base(ModelSpec(base=reference), place).digests)
+    digests = list(_base(ModelSpec(base=reference), place).digests)
+    text = json.dumps({"reference": reference, "digests": digests}, indent=2)
+    (adapter / BASE_RECORD).write_text(text + "\n", encoding="utf-8")
 
 
 def _silent(_line: str) -> None:
@@ -248,7 +257,7 @@ def merge(
     place = _Place(Path.cwd(), workspace, FileHashes(workspace), progress)
     out = out.expanduser().absolute()
     _check_out(out, place.hashes)
-    wanted = _with_pair(spec, base, adapter)
+    wanted = spec.model_copy(update={"path": None, "base": base, "adapter": adapter})
     merge_plan = _plan_merge(wanted, place)
     _check_apart(out, merge_plan.job)
     job, warned = merge_plan.job, list(merge_plan.check.warnings)
@@ -272,11 +281,6 @@ def merge(
     (out.parent / f".{out.name}.lock").unlink(missing_ok=True)
     stamp = read_stamp(out, STAMP) or {}
     return dict(stamp.get("proof", {}))
-
-
-def _with_pair(spec: ModelSpec, base: str, adapter: str) -> ModelSpec:
-    """`spec` with this base and adapter."""
-    return spec.model_copy(update={"path": None, "base": base, "adapter": adapter})
 
 
 def _check_out(out: Path, hashes: FileHashes) -> None:

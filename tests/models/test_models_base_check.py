@@ -14,9 +14,8 @@ from evalkit import models
 from evalkit.core import PreparedModel
 from evalkit.core.specs import ModelSpec
 from evalkit.errors import MergeError
-from evalkit.models.adapter import read_adapter
 from evalkit.models.base_check import Base, BaseCheck, check_base
-from evalkit.models.fingerprint import FileHashes, weights_digest
+from evalkit.models.checkpoint import FileHashes, read_adapter, weights_digest
 from evalkit.models.sources import Source, resolve
 
 Make = Callable[..., Path]

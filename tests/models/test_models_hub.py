@@ -22,7 +22,7 @@ from evalkit import models
 from evalkit.core import PreparedModel
 from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
-from evalkit.models.hub import download
+from evalkit.models.sources import download
 
 Make = Callable[..., Path]
 COMMIT = "ab" * 20

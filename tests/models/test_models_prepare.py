@@ -19,7 +19,7 @@ from evalkit.core import PreparedModel
 from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
 from evalkit.models.cache import cache_folder
-from evalkit.models.fingerprint import FileHashes, digest
+from evalkit.models.checkpoint import FileHashes, digest
 
 Make = Callable[..., Path]
 

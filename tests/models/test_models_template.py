@@ -15,8 +15,13 @@ from evalkit import models
 from evalkit.core import Message
 from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
-from evalkit.models.fastchat_template import fastchat_template, jinja_literal
-from evalkit.models.template import choose_template, own_template, render
+from evalkit.models.template import (
+    choose_template,
+    fastchat_template,
+    jinja_literal,
+    own_template,
+    render,
+)
 
 Make = Callable[..., Path]
 
