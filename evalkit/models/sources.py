@@ -27,6 +27,7 @@ from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
 
 __all__ = [
+    "Download",
     "Source",
     "check_named",
     "download",
