@@ -3,7 +3,7 @@
 Answers that cost money and hours are found again by these keys alone, so what is hashed is frozen:
 the names and defaults of `Request`'s and `Message`'s fields, the names and values of each engine's
 `identity`, the defaults of the settings in it, and how all of it is put into JSON.  A field that
-comes later is left out of the hash wherever it has its default (`_digest._LATER_FIELDS`).
+comes later is left out of the hash wherever it has its default (`_keys._LATER_FIELDS`).
 
 The digests below were written down once.  Where one of them differs, mend the code, not the digest:
 with another key every answer is asked and paid for again.  Only a change of what is really asked of
