@@ -21,6 +21,7 @@ Leaderboard, and AlpacaEval's its `Edition`s.  Look-ups:
     unit("percent").words, .of_difference, .low, .high
     hub_metric(task, "acc_norm")                      its type and name in a `model-index`
     hub_data_set("hendrycks_test")                    a data set by any id or name it has had
+    on_hub(), why_not_on_hub("gpqa_main_zeroshot")    the hub's leaderboards (`.eval_results`)
     columns(1), chance("leaderboard_gpqa_main")       the leaderboards' columns, 1/4
 
 Sources: the benchmarks' papers, the leaderboards' column heads of 2023 and 2024 ("AI2 Reasoning
@@ -65,6 +66,7 @@ __all__ = [
     "label",
     "metric",
     "metric_by_name",
+    "on_hub",
     "said_metric",
     "unit",
     "why_not_on_hub",
@@ -725,12 +727,21 @@ def chance(task: str) -> float | None:
     return None if found is None else 1 / found
 
 
+def on_hub() -> Mapping[str, tuple[str, str]]:
+    """By lm-eval task: data set and `task_id` of the leaderboard that the hub has for it."""
+    return {
+        name: (b.data.type, task.hub_task)
+        for name, (b, task) in _tasks().items()
+        if task.hub_task and b.data is not None
+    }
+
+
 _BY_PROBABILITY = "scored by log-probability, the leaderboard is of written answers"
 
 
 def why_not_on_hub(task: str) -> str:
     """Why a task has no place on a leaderboard of the hub; empty where it has one."""
-    if task in _tasks() and _tasks()[task][1].hub_task:
+    if task in on_hub():
         return ""
     if task.startswith(("gpqa_diamond_", "leaderboard_gpqa", "leaderboard_mmlu_pro")):
         return _BY_PROBABILITY

@@ -10,7 +10,7 @@
 one file per lm-eval task.  Written and read back through huggingface_hub's own functions.
 
 The figures are those of the card's `model-index`, chosen there: one for each data set.  Of these
-the hub shows only what belongs to a registered benchmark: `_hub_benchmarks.py` has those that
+the hub shows only what belongs to a registered benchmark: the catalogue has those that
 evalkit knows, with their source.  Everything else is left out, with the reason.
 
 Values are in percent, as other entries are.  A figure that someone else published is written with
@@ -23,7 +23,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from evalkit import card
+from evalkit import card, catalogue
 from evalkit.card.index import Chosen
 from evalkit.compare.doubts import doubts
 from evalkit.compare.words import level_text
@@ -33,7 +33,6 @@ from evalkit.core.specs import ExportSpec
 from evalkit.draw import count, interval
 from evalkit.errors import ExportError
 from evalkit.exporters import _about as about
-from evalkit.exporters._hub_benchmarks import ALIASES, REASONS, REGISTERED
 
 __all__ = ["EvalResults", "EvalResultsSpec"]
 
@@ -69,11 +68,11 @@ class EvalResults:
         left: dict[str, list[str]] = {}
         for one in index.without:
             e = one.figure.estimate
-            if e.task in REGISTERED:
+            if e.task in catalogue.on_hub():
                 said = f"{one.said} of {one.block.title}"
                 left.setdefault(one.why.replace("--only", "--set only="), []).append(said)
             else:
-                left.setdefault(_unregistered(e.task), []).append(e.task)
+                left.setdefault(catalogue.why_not_on_hub(e.task), []).append(e.task)
         taken: dict[str, str] = {}
         for chosen in index.figures:
             row = chosen.figure.estimate
@@ -81,13 +80,13 @@ class EvalResults:
             if reason:
                 left.setdefault(reason, []).append(row.task)
             else:
-                taken[REGISTERED[row.task].dataset] = row.task
+                taken[catalogue.on_hub()[row.task][0]] = row.task
                 files[f".eval_results/{about.file_part(row.task)}.yaml"] = self._yaml(chosen)
         notes = [f"left out: {', '.join(dict.fromkeys(t))}: {why}" for why, t in left.items()]
         if not files:
             raise ExportError(
                 f"nothing of {model!r} belongs to a registered benchmark "
-                f"({', '.join(REGISTERED)}); " + "; ".join(notes or ["it has no figures"])
+                f"({', '.join(catalogue.on_hub())}); " + "; ".join(notes or ["it has no figures"])
             )
         return Exported(files, tuple(notes))
 
@@ -98,12 +97,12 @@ class EvalResults:
         spec, run, row = self._spec, chosen.figure.run, chosen.figure.estimate
         if spec.source_name and not spec.source_url:
             raise ExportError("source_name needs source_url, which the hub links it to")
-        place = REGISTERED[row.task]
+        dataset, task_id = catalogue.on_hub()[row.task]
         assert row.point is not None
         theirs = card.source_of(chosen.figure) if chosen.figure.is_published else None
         entry = EvalResultEntry(
-            dataset_id=place.dataset,
-            task_id=place.task,
+            dataset_id=dataset,
+            task_id=task_id,
             value=float(row.point),
             dataset_revision=None if theirs else _data(run, row).get("revision"),
             date=_date(chosen) if theirs else self._day(run),
@@ -148,27 +147,23 @@ def _model(runs: Sequence[Run], wanted: Sequence[str]) -> str:
 def _why_not(chosen: Chosen, taken: Mapping[str, str]) -> str:
     """Why a figure does not belong on the hub's leaderboards; empty where it does."""
     run, row = chosen.figure.run, chosen.figure.estimate
-    place = REGISTERED.get(row.task)
-    if place is None:
-        return _unregistered(row.task)
+    if row.task not in catalogue.on_hub():
+        return catalogue.why_not_on_hub(row.task)
+    dataset, _ = catalogue.on_hub()[row.task]
     if chosen.figure.is_published:
         path = None
         if card.source_of(chosen.figure) is None:
             return "someone else published it, at no address that the hub could link to"
     else:
         path = _data(run, row).get("path")
-    if path is not None and ALIASES.get(path, path) != place.dataset:
-        return f"asked on data {path!r}, the leaderboard is of {place.dataset!r}"
+    known = None if path is None else catalogue.hub_data_set(path)
+    if path is not None and (known is None or known.id != dataset):
+        return f"asked on data {path!r}, the leaderboard is of {dataset!r}"
     if row.unit != "percent":
         return f"{row.metric} is not a share, which the leaderboard shows"
-    if place.dataset in taken:
-        return f"the leaderboard of {place.dataset} has a figure already, of {taken[place.dataset]}"
+    if dataset in taken:
+        return f"the leaderboard of {dataset} has a figure already, of {taken[dataset]}"
     return ""
-
-
-def _unregistered(task: str) -> str:
-    known = (why for start, why in REASONS.items() if task.startswith(start))
-    return next(known, "no registered benchmark of the hub, as far as evalkit knows")
 
 
 def _data(run: Run, row: Estimate) -> Mapping[str, str | None]:

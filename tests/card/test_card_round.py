@@ -11,11 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit import card, exporters, store
+from evalkit import card, catalogue, exporters, store
 from evalkit.card import audit, front_matter
 from evalkit.card.audit.facts import run_facts
 from evalkit.core import Json, Run
-from evalkit.exporters._hub_benchmarks import ALIASES, REGISTERED
 from tests.support.cards import stored
 from tests.support.cli import evalkit
 from tests.support.exports import exportable_run
@@ -63,8 +62,8 @@ def agree(run: Run) -> None:
     found = values(text)
     for data, value in exported(run).items():
         assert [v for name, v in found.items() if name.startswith(f"{data} ")] == [value]
-    in_index = {ALIASES.get(name, name) for name in (n.partition(" ")[0] for n in found)}
-    places = {place.dataset for place in REGISTERED.values()}
+    in_index = {n.partition(" ")[0] for n in found}
+    places = {dataset for dataset, _ in catalogue.on_hub().values()}
     assert in_index & places == set(exported(run))
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from evalkit import exporters
+from evalkit import catalogue, exporters
 from evalkit.core import Json, Run
 from evalkit.core.protocols import Exported
 from evalkit.errors import ExportError
-from evalkit.exporters._hub_benchmarks import ALIASES, REGISTERED
 from tests.support.exports import exportable_run
 from tests.support.runs import Plan
 
@@ -193,7 +192,7 @@ def test_a_source_has_an_address() -> None:
         export(exportable_run(Path("r")), source_name="Report")
 
 
-@pytest.mark.parametrize("task", REGISTERED)
+@pytest.mark.parametrize("task", catalogue.on_hub())
 def test_lm_eval_has_these_tasks_on_these_data_sets(task: str) -> None:
     """Oracle: the YAML files of lm-eval 0.4.13."""
     import lm_eval
@@ -206,4 +205,4 @@ def test_lm_eval_has_these_tasks_on_these_data_sets(task: str) -> None:
     lines = {line for path in files for line in path.read_text(encoding="utf-8").splitlines()}
     assert lines & {f"task: {task}", f"group: {task}"}
     paths = {line.partition(": ")[2] for line in lines if line.startswith("dataset_path:")}
-    assert {ALIASES.get(path, path) for path in paths} == {REGISTERED[task].dataset}
+    assert {s and s.id for s in map(catalogue.hub_data_set, paths)} == {catalogue.on_hub()[task][0]}
