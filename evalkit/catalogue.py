@@ -731,7 +731,7 @@ def on_hub() -> Mapping[str, tuple[str, str]]:
     """By lm-eval task: data set and `task_id` of the leaderboard that the hub has for it."""
     return {
         name: (b.data.type, task.hub_task)
-        for name, (b, task) in _tasks().items()
+        for name, (b, task) in sorted(_tasks().items(), key=lambda item: item[0])
         if task.hub_task and b.data is not None
     }
 
