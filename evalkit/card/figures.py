@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from evalkit.compare.doubts import doubts, weak_judges
-from evalkit.compare.guard import differences
+from evalkit.compare.old_guard import differences
 from evalkit.compare.sides import Part
 from evalkit.compare.words import benchmark_label
 from evalkit.core import Estimate, Json, Metric, Run

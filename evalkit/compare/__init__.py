@@ -14,9 +14,9 @@ from evalkit.compare.claims import ClaimResult, check_claim
 from evalkit.compare.comparisons import comparisons
 from evalkit.compare.doubts import Damage, damages, doubts, weak_judges
 from evalkit.compare.estimates import estimates
-from evalkit.compare.guard import allowed_fields
 from evalkit.compare.headline import averages_of_entry, headline_of_entry, headlines
 from evalkit.compare.health import JudgeHealth, judge_health
+from evalkit.compare.old_guard import allowed_fields
 from evalkit.compare.repeats import unvaried
 from evalkit.compare.rows import Options, Row, compare, compare_sides, stated
 from evalkit.compare.sides import Side, by_role, find, names, pick

@@ -32,7 +32,7 @@ from evalkit.compare.claim_text import Claim, Place, parse
 from evalkit.compare.comparisons import degrees
 from evalkit.compare.family import Family, family, floors, stated_rows
 from evalkit.compare.headline import own_figure
-from evalkit.compare.ranking import rankings
+from evalkit.compare.old_ranking import rankings
 from evalkit.compare.rows import Options, Row, compare
 from evalkit.compare.sides import averages_of, find, metrics_of, names
 from evalkit.compare.table import notes

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from evalkit.compare.headline import headline_of_entry
-from evalkit.compare.ranking import Floor
+from evalkit.compare.old_ranking import Floor
 from evalkit.compare.rows import Row, restated, stated
 from evalkit.compare.sides import run_names
 from evalkit.core import Comparison, Run

@@ -1,4 +1,4 @@
-"""The comparability guard: two scores compare only if they were made alike.
+"""The comparability guard: two scores compare only if their settings are the same.
 
 What must agree is what a benchmark says of itself in the manifest (`Benchmark.describe`, or what
 an import found in the files): versions, data, shots, seeds, stops, templates, judge, judge
@@ -9,15 +9,15 @@ is unknown, and said to be.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from evalkit.compare.sides import Part, find, metrics_of
-from evalkit.core import Json, Run
-from evalkit.errors import ComparisonError
+from evalkit.compare.resolve import Part, find, recorded
+from evalkit.core import Json
+from evalkit.core.contests import SettingsDiffer, StatedByOne
+from evalkit.core.run import Run
+from evalkit.errors import ComparisonError, did_you_mean
 
-__all__ = ["Difference", "allowed_fields", "check", "differences", "settings"]
+__all__ = ["allowed_fields", "check", "differences", "same_model", "settings"]
 
 _NEUTRAL = frozenset(
     {"file", "files", "model_in_file", "models_in_files", "records", "documents", "remarks"}
@@ -31,56 +31,44 @@ _ALIKE: dict[str, Json] = {"judge.protocol": "recorded"}
 """Values that stand for any other: recorded judgments were made by some protocol."""
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One setting that two scores do not share."""
-
-    field: str
-    """As `--allow-different` takes it."""
-    candidate: Json
-    baseline: Json
-
-    def __str__(self) -> str:
-        return f"{self.field}: {_shown(self.candidate)} against {_shown(self.baseline)}"
-
-
 def settings(part: Part, task: str) -> dict[str, Json]:
     """What decides the scores of one task, by dotted name."""
-    described = _description(part)
-    own = {k: v for k, v in described.items() if k not in ("tasks", *_NEUTRAL)}
-    tasks = described.get("tasks")
-    of_task = tasks.get(task) if isinstance(tasks, Mapping) else None
-    found = dict(_flat(own))
+    described = part.description.all
+    found = dict(_flat({k: v for k, v in described.items() if k != "tasks"}))
+    of_task = part.description.tasks.get(task)
     if isinstance(of_task, Mapping):
-        found |= {_task_name(name): value for name, value in _flat(of_task)}
-    for metric in metrics_of(part).get(task, ()):
+        found |= {
+            "task_version" if name == "version" else name: value for name, value in _flat(of_task)
+        }
+    for metric in part.entry.metrics.get(task, ()):
         found[f"metric.{metric.name}"] = [metric.unit, metric.scale, metric.higher_is_better]
     return found
 
 
 def differences(
     candidate: Part, baseline: Part, task: str
-) -> tuple[list[Difference], list[Difference]]:
+) -> tuple[list[SettingsDiffer], list[StatedByOne]]:
     """(settings both state and that differ, settings only one states)."""
-    if candidate.run is baseline.run and _description(candidate) is _description(baseline):
+    if candidate.run is baseline.run and candidate.description is baseline.description:
         return [], []
     ours, theirs = settings(candidate, task), settings(baseline, task)
-    differ: list[Difference] = []
-    unknown: list[Difference] = []
+    differ: list[SettingsDiffer] = []
+    unknown: list[StatedByOne] = []
     for name in dict.fromkeys([*ours, *theirs]):
         a, b = ours.get(name), theirs.get(name)
         if a == b or (name in _ALIKE and _ALIKE[name] in (a, b)):
             continue
-        if name.startswith("metric.") and None in (a, b):
-            continue
-        (unknown if None in (a, b) else differ).append(Difference(name, a, b))
+        if a is not None and b is not None:
+            differ.append(SettingsDiffer(name, a, b))
+        elif not name.startswith("metric."):
+            unknown.append(StatedByOne(name))
     return differ, unknown
 
 
 def check(
     candidate: Part, baseline: Part, tasks: Sequence[str], allow: Collection[str] = ()
-) -> dict[str, list[Difference]]:
-    """Refuse to compare what was not made alike.
+) -> dict[str, list[SettingsDiffer | StatedByOne]]:
+    """Refuse to compare where settings differ.
 
     Args:
         candidate: One side's records of a benchmark.
@@ -89,30 +77,41 @@ def check(
         allow: Fields that may differ, by name or by their beginning (`judge` for `judge.model`).
 
     Returns:
-        By task, the differences that were allowed.
+        By task, the differences that were allowed, and what only one side states.
 
     Raises:
         ComparisonError: names every difference of every task that is not allowed.
     """
-    refused: list[str] = []
-    fields: list[str] = []
-    allowed: dict[str, list[Difference]] = {}
+    refused: dict[str, str] = {}
+    found: dict[str, list[SettingsDiffer | StatedByOne]] = {}
     for task in tasks:
-        differ, _ = differences(candidate, baseline, task)
-        for difference in differ:
-            if _is_allowed(difference.field, allow):
-                allowed.setdefault(task, []).append(difference)
-            else:
-                refused.append(f"{task}: {difference}")
-                fields.append(difference.field)
+        differ, unknown = differences(candidate, baseline, task)
+        found[task] = [*(d for d in differ if _is_allowed(d.field, allow)), *unknown]
+        for d in differ:
+            if not _is_allowed(d.field, allow):
+                refused[f"{task}: {settings_text(d)}"] = d.field
     if refused:
-        some = " ".join(f"--allow-different {f}" for f in dict.fromkeys(fields))
+        some = " ".join(f"--allow-different {f}" for f in dict.fromkeys(refused.values()))
         raise ComparisonError(
-            f"{candidate.model!r} and {baseline.model!r} were not measured alike on "
-            f"{candidate.benchmark!r}:\n  " + "\n  ".join(dict.fromkeys(refused)) + "\nrun both "
-            f"with one suite; or, to compare all the same and have it flagged: {some}"
+            f"settings of {candidate.model!r} and {baseline.model!r} differ on "
+            f"{candidate.benchmark!r}:\n  " + "\n  ".join(refused) + "\nrun both with one suite; "
+            f"or, to compare all the same and have it flagged: {some}"
         )
-    return allowed
+    return found
+
+
+def same_model(first: Part, part: Part, allow: Collection[str]) -> None:
+    """Refuse two checkpoints under one name as repetitions: they repeat nothing."""
+    marks = [first.fingerprint, part.fingerprint]
+    if None in marks or marks[0] == marks[1] or "fingerprint" in allow:
+        return
+    places = [first.run.folder, part.run.folder]
+    raise ComparisonError(
+        f"{first.model!r} is not the same model in {places[0]} (fingerprint {marks[0]!r}) and "
+        f"{places[1]} ({marks[1]!r}), and runs that repeat a measurement are of one; compare them "
+        f"as {places[0].name}:{first.model} and {places[1].name}:{part.model}, or, if the weights "
+        f"answer alike: --allow-different fingerprint"
+    )
 
 
 def allowed_fields(runs: Sequence[Run], given: Collection[str]) -> frozenset[str]:
@@ -126,37 +125,30 @@ def allowed_fields(runs: Sequence[Run], given: Collection[str]) -> frozenset[str
     known = {*_ALWAYS, *(name for run in runs for name in _all_settings(run))}
     for name in given:
         if not any(_is_allowed(field, [name]) for field in known):
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
             raise ComparisonError(
-                f"--allow-different {name!r} is no setting of these runs; {hint}expected one of: "
-                f"{', '.join(sorted(known))}; or the beginning of some, as judge of judge.model"
+                f"--allow-different {name!r} is no setting of these runs"
+                f"{did_you_mean(name, known)}; expected one of: {', '.join(sorted(known))}; or the "
+                f"beginning of some, as judge of judge.model"
             )
     return frozenset(given)
 
 
 def _all_settings(run: Run) -> Iterator[str]:
-    for model in dict.fromkeys(record.model for record in run.records):
+    for model in recorded([run]):
         for part in find([run], model).parts.values():
-            for task in metrics_of(part):
+            for task in part.entry.tasks:
                 yield from settings(part, task)
+
+
+def settings_text(differ: SettingsDiffer) -> str:
+    """A setting and both its values."""
+    values = [repr(value) for value in (differ.candidate, differ.baseline)]
+    shown = [text if len(text) <= 80 else f"{text[:77]}..." for text in values]
+    return f"{differ.field}: {shown[0]} against {shown[1]}"
 
 
 def _is_allowed(field: str, allow: Collection[str]) -> bool:
     return any(field == name or field.startswith(f"{name}.") for name in allow)
-
-
-def _description(part: Part) -> Mapping[str, Json]:
-    """Of recorded evidence where the model's scores came from some, else of the benchmark."""
-    for entry in part.run.manifest.get("evidence", ()):
-        if (entry.get("model"), entry.get("entry")) == (part.model, part.benchmark):
-            found: Mapping[str, Json] = entry.get("description", {})
-            return found
-    for entry in part.run.manifest.get("benchmarks", ()):
-        if entry.get("name") == part.benchmark:
-            described: Mapping[str, Json] = entry.get("description", {})
-            return described
-    return {}
 
 
 def _flat(value: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, Json]]:
@@ -167,12 +159,3 @@ def _flat(value: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, Js
             yield from _flat(inner, f"{prefix}{key}.")
         elif inner is not None:
             yield f"{prefix}{key}", inner
-
-
-def _task_name(name: str) -> str:
-    return "task_version" if name == "version" else name
-
-
-def _shown(value: Json) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,30 +1,54 @@
 """In which order several models stand, as far as the data say: rank ranges, never a bare order.
 
     per-sample scores ─ every pair, paired ─▶ p ─ Holm ─▶ which pairs are separated ─▶ rank ranges
+    pairwise games ───── Bradley-Terry strengths ──────▶ differences ─ the same ─▶ rank ranges
 
 A pair is separated where one model is better once all pairs are corrected for; everything else is
-left open.  Games between models (pairwise judgments) are ranked by strength in `strengths.py`.
+left open.  Two benchmarks have games: AlpacaEval, where every model meets one reference
+(`win_rate`), and MT-Bench by pairs (`win_rate_adjusted`), where models meet named rivals, turn by
+turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
 from typing import TypeAlias
 
-from evalkit.compare.comparisons import compare_cell
-from evalkit.compare.scores import Metrics, cells
-from evalkit.core import Comparison, Record
-from evalkit.stats import holm
+from evalkit.compare.figures import compare_scores, scores_of
+from evalkit.core import Record
+from evalkit.core.contests import Contest
+from evalkit.core.figures import Comparison, FigureKey
+from evalkit.core.run import BenchmarkEntry
+from evalkit.stats import BradleyTerry, Game, bradley_terry, holm, strength_difference
 
-__all__ = ["Contrast", "Floor", "Pairing", "Place", "Ranking", "rank", "rankings"]
+__all__ = [
+    "ELO",
+    "Contrast",
+    "Floor",
+    "Pairing",
+    "Rank",
+    "Ranking",
+    "Strengths",
+    "floors",
+    "games",
+    "rank",
+    "rankings",
+    "strengths",
+]
 
 Floor: TypeAlias = Mapping[frozenset[str], float]
 """By pair the adjusted p that the same difference has elsewhere in the run: a ranking corrects over
-other pairs, and must not order what the run's own comparisons leave open."""
+other pairs, and must not order what the run's own contests leave open."""
 _NONE: Floor = MappingProxyType({})
+_NO_FLOORS: Mapping[FigureKey, Floor] = MappingProxyType({})
+ELO = 400 / math.log(10)
+"""Elo points of one unit of log strength."""
+_AGAINST_REFERENCE = "win_rate"
+_AGAINST_RIVALS = "win_rate_adjusted"
 
 
 @dataclass(frozen=True)
@@ -54,7 +78,7 @@ class Pairing:
 
 
 @dataclass(frozen=True)
-class Place:
+class Rank:
     """The ranks that the data leave to one model; 1 is best."""
 
     model: str
@@ -64,9 +88,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Ranking:
-    """All that may be said about the order of some models."""
+    """The order of some models, as far as it is known."""
 
-    places: tuple[Place, ...]
+    places: tuple[Rank, ...]
     """By points, best first; but nothing stands above what it is separated from below."""
     pairings: tuple[Pairing, ...]
     """Every pair once, in the order of `places`."""
@@ -76,50 +100,55 @@ class Ranking:
     """Models whose pairs go round in a circle, which only happens where they share too few
     samples; among themselves they are left open."""
 
-    def place(self, model: str) -> Place | None:
+    def place(self, model: str) -> Rank | None:
         """A model's place; None where it has no points."""
         return next((p for p in self.places if p.model == model), None)
 
 
+def floors(contests: Iterable[Contest]) -> dict[FigureKey, dict[frozenset[str], float]]:
+    """By figure what a leaderboard's p of a pair may not fall below."""
+    found: dict[FigureKey, dict[frozenset[str], float]] = {}
+    for contest in contests:
+        if contest.key.category is None:
+            pair = frozenset((contest.comparison.candidate, contest.comparison.baseline))
+            p = 1.0 if contest.p_adjusted is None else contest.p_adjusted
+            found.setdefault(contest.key, {})[pair] = p
+    return found
+
+
 def rankings(
     records: Sequence[Record],
-    metrics: Metrics,
+    entries: Sequence[BenchmarkEntry],
     level: float,
-    floors: Mapping[tuple[str, str, str], Floor] = MappingProxyType({}),
-) -> Iterator[tuple[str, str, Ranking, tuple[Comparison, ...]]]:
+    floors: Mapping[FigureKey, Floor] = _NO_FLOORS,
+) -> Iterator[tuple[FigureKey, Ranking, tuple[Comparison, ...]]]:
     """The ranking of all models on the primary metric of every task.
 
     Args:
         records: canonical order.
-        metrics: by benchmark entry and task; others than primary ones are passed over.
+        entries: benchmarks with their metrics; others than primary ones are passed over.
         level: probability that all of a ranking's statements hold together.
-        floors: by benchmark, task and metric.
+        floors: by figure.
 
     Yields:
-        (benchmark, task, ranking, every pair's comparison in the order of its pairings) for tasks
-        with scores of two models or more.
+        (figure, ranking, every pair's comparison in the order of its pairings) for tasks with
+        scores of two models or more.
     """
-    primary = {
-        benchmark: {task: [m for m in found if m.primary] for task, found in tasks.items()}
-        for benchmark, tasks in metrics.items()
-    }
-    for cell in cells(records, primary):
-        models = [model for model, scores in cell.scores.items() if scores]
-        if cell.category is not None or len(models) < 2:
+    for of in scores_of(records, entries):
+        models = [model for model, scores in of.scores.items() if scores]
+        if not of.metric.primary or of.key.category is not None or len(models) < 2:
             continue
-        sign = 1 if cell.metric.higher_is_better else -1
-        known = [compare_cell(cell, a, b, level) for a, b in combinations(models, 2)]
+        sign = 1 if of.metric.higher_is_better else -1
+        known = [compare_scores(of, a, b, level) for a, b in combinations(models, 2)]
         contrasts = [
-            Contrast(c.candidate, c.baseline, _times(sign, c.difference), c.p) for c in known
+            Contrast(c.candidate, c.baseline, None if point is None else sign * point, c.p)
+            for c in known
+            for point in [c.difference.point]
         ]
-        points = {
-            model: sign * sum(cell.scores[model].values()) / len(cell.scores[model])
-            for model in models
-        }
-        floor = floors.get((cell.benchmark, cell.task, cell.metric.name), _NONE)
-        ranking = rank(points, contrasts, level, floor)
-        rows = [compare_cell(cell, p.above, p.below, level) for p in ranking.pairings]
-        yield cell.benchmark, cell.task, ranking, tuple(rows)
+        points = {m: sign * sum(of.scores[m].values()) / len(of.scores[m]) for m in models}
+        ranking = rank(points, contrasts, level, floors.get(of.key, _NONE))
+        rows = [compare_scores(of, p.above, p.below, level) for p in ranking.pairings]
+        yield of.key, ranking, tuple(rows)
 
 
 def rank(
@@ -159,7 +188,7 @@ def rank(
     order = _in_order(models, above)
     return Ranking(
         places=tuple(
-            Place(
+            Rank(
                 model,
                 1 + sum((other, model) in above for other in models),
                 len(models) - sum((model, other) in above for other in models),
@@ -170,10 +199,6 @@ def rank(
         tiers=_tiers(order, above),
         contradictory=tuple(m for m in order if m in contradictory),
     )
-
-
-def _times(sign: int, value: float | None) -> float | None:
-    return None if value is None else sign * value
 
 
 def _adjusted(contrasts: Sequence[Contrast]) -> dict[tuple[str, str], float | None]:
@@ -251,3 +276,93 @@ def _pairing(
     own, above = relations
     known = [p for p in (adjusted.get(pair), adjusted.get(pair[::-1])) if p is not None]
     return Pairing(*pair, pair in above, min(known, default=None), pair in above - own)
+
+
+# --- games ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """One task's players."""
+
+    benchmark: str
+    task: str
+    result: BradleyTerry
+    ranking: Ranking | None
+    """By differences of strengths; None where strengths or their errors do not exist."""
+    several_rivals: bool
+    """Models met more than one opponent, so that plain rates have different opponents."""
+
+
+def strengths(
+    records: Sequence[Record],
+    entries: Sequence[BenchmarkEntry],
+    level: float,
+    references: Mapping[str, str],
+    floors: Mapping[FigureKey, Floor] = _NO_FLOORS,
+) -> list[Strengths]:
+    """Bradley-Terry strengths of every task with games between three players or more.
+
+    Args:
+        records: canonical order.
+        entries: benchmarks with their metrics.
+        level: of intervals and rankings.
+        references: what to call the reference of a benchmark entry; default: `reference`.
+        floors: see `rankings`.
+    """
+    found = []
+    for entry in entries:
+        for task, metrics in entry.metrics.items():
+            mine = [r for r in records if (r.benchmark, r.task) == (entry.name, task)]
+            primary = {m.name for m in metrics if m.primary}
+            played = list(games(mine, primary, references.get(entry.name, "reference")))
+            if len({name for game in played for name in (game.a, game.b)}) > 2:
+                result = bradley_terry(played, level)
+                rivals = {game.b for game in played}
+                floor = {
+                    pair: p
+                    for name in sorted(primary)
+                    for pair, p in floors.get(FigureKey(entry.name, task, name), {}).items()
+                }
+                ranking = _by_strength(result, level, floor)
+                found.append(Strengths(entry.name, task, result, ranking, len(rivals) > 1))
+    return found
+
+
+def games(records: Sequence[Record], primary: set[str], reference: str) -> Iterator[Game]:
+    """Games in one task's records, each once though both players may have a record of it."""
+    seen: set[tuple[frozenset[str], str, str]] = set()
+    for record in records:
+        if record.outcome.status == "excluded":
+            continue
+        for score in record.outcome.scores:
+            turn, _, rival = score.part.partition("#")
+            if score.metric not in primary:
+                continue
+            if score.metric == _AGAINST_REFERENCE and not score.part:
+                rival = reference
+            elif score.metric != _AGAINST_RIVALS or not rival:
+                continue
+            key = (frozenset((record.model, rival)), record.sample, turn)
+            if rival != record.model and key not in seen:
+                seen.add(key)
+                cluster = record.cluster or record.sample
+                yield Game(record.model, rival, score.value, cluster)
+
+
+def _by_strength(result: BradleyTerry, level: float, floor: Floor) -> Ranking | None:
+    points = {s.model: s.point for s in result.strengths if s.point is not None}
+    if result.covariance is None or len(points) < len(result.strengths):
+        return None
+    contrasts = []
+    for a, b in combinations(points, 2):
+        found = strength_difference(result, a, b)
+        contrasts.append(Contrast(a, b, found.point, _normal_p(found.point, found.standard_error)))
+    return rank(points, contrasts, level, floor)
+
+
+def _normal_p(point: float | None, error: float | None) -> float | None:
+    """Two-sided, normal."""
+    if point is None or not error:
+        return None
+    return math.erfc(abs(point) / error / math.sqrt(2))

@@ -14,10 +14,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from evalkit.compare.averages import tasks_below
-from evalkit.compare.cautions import Cautions, is_weak, marks, remarks
 from evalkit.compare.comparisons import comparisons, degrees, is_hardly_known
-from evalkit.compare.guard import Difference, check, differences
 from evalkit.compare.headline import headlines, primary
+from evalkit.compare.old_cautions import Cautions, is_weak, marks, remarks
+from evalkit.compare.old_guard import Difference, check, differences
 from evalkit.compare.repeats import Repeated, merged, with_noise
 from evalkit.compare.scores import Metrics
 from evalkit.compare.sides import Part, Side, averages_of, find, fingerprint_of, metrics_of

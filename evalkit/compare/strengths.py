@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
 
-from evalkit.compare.ranking import Contrast, Floor, Ranking, rank
+from evalkit.compare.old_ranking import Contrast, Floor, Ranking, rank
 from evalkit.compare.scores import Metrics
 from evalkit.core import Record
 from evalkit.stats import BradleyTerry, Game, bradley_terry, strength_difference

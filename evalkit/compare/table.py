@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalkit.compare.cautions import is_weak, judge_of, remarks, weak_text
+from evalkit.compare.old_cautions import is_weak, judge_of, remarks, weak_text
 from evalkit.compare.rows import Row
 from evalkit.compare.uncompared import Uncompared
 from evalkit.compare.words import (

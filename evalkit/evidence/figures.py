@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalkit.compare import Options, compare
-from evalkit.compare.cautions import Cautions
+from evalkit.compare.old_cautions import Cautions
 from evalkit.compare.sides import Part
 from evalkit.core import Comparison, Estimate, Json, Run
 from evalkit.draw import difference, figure, interval

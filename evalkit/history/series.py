@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from evalkit import compare
 from evalkit.compare.averages import average_comparisons, tasks_below
-from evalkit.compare.cautions import Cautions, damage_remarks, is_weak, judge_of, weak_text
-from evalkit.compare.guard import check
+from evalkit.compare.old_cautions import Cautions, damage_remarks, is_weak, judge_of, weak_text
+from evalkit.compare.old_guard import check
 from evalkit.compare.sides import Part, averages_of
 from evalkit.compare.words import Verdict, verdict
 from evalkit.core import Comparison, Estimate, Metric, Record
@@ -33,7 +33,7 @@ class Options:
     metric: str | None = None
     """This metric wherever it is, instead of the headline figures."""
     allow_different: frozenset[str] = frozenset()
-    """Settings that may differ within a series; see `compare.guard.check`."""
+    """Settings that may differ within a series; see `compare.old_guard.check`."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Point:
     p_adjusted: float | None = None
     """Of the step from the one before, by Holm over all steps shown; None where there is no p."""
     flags: tuple[str, ...] = ()
-    """What speaks against that step, else against the figure (`compare.cautions`)."""
+    """What speaks against that step, else against the figure (`compare.old_cautions`)."""
 
     @property
     def verdict(self) -> Verdict | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalkit.compare.cautions import marks
+from evalkit.compare.old_cautions import marks
 from evalkit.compare.words import (
     COUNTED,
     WORDS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from evalkit.compare.cautions import damage_text
+from evalkit.compare.old_cautions import damage_text
 from evalkit.draw import count, percent, share
 from evalkit.report.blocks import Note, Text
 from evalkit.report.health import health_rows, is_local

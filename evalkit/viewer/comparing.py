@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit.compare import Options, Row, compare, rows_table, weak_judges
-from evalkit.compare.cautions import weak_text
+from evalkit.compare.old_cautions import weak_text
 from evalkit.compare.words import (
     bounds,
     has_width,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import compare
-from evalkit.compare.guard import differences, settings
+from evalkit.compare.old_guard import differences, settings
 from evalkit.compare.sides import Part, find
 from evalkit.core import Run
 from evalkit.errors import ComparisonError

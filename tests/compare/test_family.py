@@ -14,7 +14,7 @@ from statsmodels.stats.power import TTestPower
 
 from evalkit import compare, gate
 from evalkit.compare.family import floors, stated_rows
-from evalkit.compare.ranking import Contrast, rank, rankings
+from evalkit.compare.old_ranking import Contrast, rank, rankings
 from evalkit.core import Run
 from evalkit.core.specs import GateSpec
 from tests.support.runs import METRICS, Plan, build_run

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from evalkit.compare.ranking import Contrast, Ranking, rank, rankings
+from evalkit.compare.old_ranking import Contrast, Ranking, rank, rankings
 from evalkit.core import Metric, Record, Score
 from tests.compare.conftest import MakeRecord
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.compare.ranking import rankings
+from evalkit.compare.old_ranking import rankings
 from evalkit.core import Run
 from evalkit.draw import Table
 from evalkit.report.blocks import Details, Note, Section

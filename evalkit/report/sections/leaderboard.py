@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from evalkit.compare.family import floors
-from evalkit.compare.ranking import Pairing, Ranking, rankings
+from evalkit.compare.old_ranking import Pairing, Ranking, rankings
 from evalkit.compare.strengths import ELO, Strengths, strengths
 from evalkit.core import Comparison, Estimate, Metric
 from evalkit.draw import Cell, Column, Group, Table, count, difference, figure, interval, p_value
