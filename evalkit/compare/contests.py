@@ -652,11 +652,11 @@ def contest_json(contest: Contest) -> dict[str, Json]:
         "mde": contest.mde,
         "verdict": contest.verdict,
         "primary": contest.primary,
-        "cautions": [caution_json(caution) for caution in contest.cautions],
+        "cautions": [_caution_json(caution) for caution in contest.cautions],
     }
 
 
-def caution_json(caution: Caution) -> dict[str, Json]:
+def _caution_json(caution: Caution) -> dict[str, Json]:
     """Its kind (`local_judge`, `settings_differ`, ...) and its fields."""
     kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(caution).__name__).lower()
     return {"kind": kind, **asdict(caution)}

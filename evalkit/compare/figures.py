@@ -312,9 +312,10 @@ def comparisons(
     _check(records, entries)
     found = list(scores_of(records, entries))
     models = list(dict.fromkeys(record.model for record in records))
-    sides = [[m for m in models if roles.get(m) == role] for role in ("candidate", "baseline")]
+    candidates = [m for m in models if roles.get(m) == "candidate"]
+    baselines = [m for m in models if roles.get(m) == "baseline"]
     rows: list[Comparison] = []
-    for candidate, baseline, entry in product(*sides, entries):
+    for candidate, baseline, entry in product(candidates, baselines, entries):
         rows += (
             compare_scores(s, candidate, baseline, level)
             for s in found

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from evalkit.compare.resolve import Part, find, recorded
 from evalkit.core import Json
-from evalkit.core.contests import SettingsDiffer, StatedByOne
+from evalkit.core.contests import Caution, SettingsDiffer, StatedByOne
 from evalkit.core.run import Run
 from evalkit.errors import ComparisonError, did_you_mean
 
@@ -67,7 +67,7 @@ def differences(
 
 def check(
     candidate: Part, baseline: Part, tasks: Sequence[str], allow: Collection[str] = ()
-) -> dict[str, list[SettingsDiffer | StatedByOne]]:
+) -> dict[str, list[Caution]]:
     """Refuse to compare where settings differ.
 
     Args:
@@ -83,7 +83,7 @@ def check(
         ComparisonError: names every difference of every task that is not allowed.
     """
     refused: dict[str, str] = {}
-    found: dict[str, list[SettingsDiffer | StatedByOne]] = {}
+    found: dict[str, list[Caution]] = {}
     for task in tasks:
         differ, unknown = differences(candidate, baseline, task)
         found[task] = [*(d for d in differ if _is_allowed(d.field, allow)), *unknown]

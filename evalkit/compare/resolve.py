@@ -263,7 +263,9 @@ class Names:
         """The benchmarks, or tasks, that people call so; AlpacaEval with its version or without."""
         info, edition = catalogue.by_name(text), catalogue.edition_of(text)
         found: list[Place] = []
-        for run in self.runs if info is not None else ():
+        if info is None:
+            return frozenset()
+        for run in self.runs:
             for entry in run.benchmarks:
                 version = str(entry.description.version)
                 if entry.kind == info.name and (edition is None or edition == version):
