@@ -16,7 +16,7 @@ from evalkit.core.contests import Caution, Damaged, Limited, LocalJudge
 from evalkit.core.figures import Figure, Metric, Unit
 from evalkit.core.run import Run
 from evalkit.draw import count, figure
-from evalkit.stats import mean_estimate
+from evalkit.stats.means import mean
 
 __all__ = ["Cautions", "JudgeHealth", "damages", "disagreements", "doubts", "judge_health"]
 
@@ -190,7 +190,7 @@ def _health(
     unparsable = sum(j.status == "unparsable" for _, j in rows)
     pairs = [(unit, j.votes) for unit, j in parsed if len(j.votes) == 2]
     biases = [100 * (first - second) / 2 for _, (first, second) in pairs]
-    bias = mean_estimate(biases, [unit for unit, _ in pairs], 0.95, 100.0)
+    bias = mean(biases, [unit for unit, _ in pairs], 0.95, magnitude=100.0)
     disagree = sum((first - 0.5) * (second - 0.5) < 0 for _, (first, second) in pairs)
     margins = [100 * abs(vote - 0.5) for _, votes in pairs for vote in votes]
     return JudgeHealth(

@@ -12,29 +12,26 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
 
 from evalkit import catalogue
 from evalkit.compare.cautions import Cautions
-from evalkit.compare.figures import (
-    average_comparisons,
-    comparisons,
-    degrees,
-    is_hardly_known,
-    scores_of,
-)
+from evalkit.compare.figures import comparisons, scores_of
 from evalkit.compare.guard import check, differences, same_model
 from evalkit.compare.resolve import Part, Side, find, pick, run_names
-from evalkit.compare.words import benchmark_label
 from evalkit.core import Json, Record, Score
 from evalkit.core.contests import Caution, Contest, Family, FewUnits, Verdict
 from evalkit.core.figures import Comparison, Estimator, FigureKey, Measured, Method, Metric
-from evalkit.core.run import BenchmarkEntry, Run, TaskEntry, tasks_below
-from evalkit.draw import count
+from evalkit.core.run import BenchmarkEntry, Run, TaskEntry
+from evalkit.draw import benchmark_label, contest_sentence, count
 from evalkit.errors import ComparisonError
-from evalkit.stats import Noise, holm, minimum_detectable_effect, run_noise, widened
+from evalkit.stats.averages import paired_averages, tasks_below
+from evalkit.stats.decisions import holm, minimum_detectable_effect
+from evalkit.stats.means import p_value
+from evalkit.stats.noise import Noise, run_noise, widened
 from evalkit.store.reading import comparison_row
 
 __all__ = [
@@ -205,8 +202,8 @@ def _contest(
     c: Comparison, entry: BenchmarkEntry, cautions: tuple[Caution, ...], power: float
 ) -> Contest:
     """Before the correction."""
-    if c.difference.standard_error and is_hardly_known(c.difference):
-        cautions = (*cautions, FewUnits(degrees(c.difference)))
+    if c.difference.standard_error and c.difference.hardly_known:
+        cautions = (*cautions, FewUnits(c.difference.df))
     return Contest(
         comparison=c,
         family="headline" if c.key in entry.headlines else "detail",
@@ -276,11 +273,11 @@ def mde(difference: Measured, power: float) -> float | None:
 
     None without an error, and where it rests on so few units that it is hardly known itself.
     """
-    if is_hardly_known(difference):
+    if difference.hardly_known:
         return None
-    return minimum_detectable_effect(
-        difference.standard_error, alpha=1 - difference.level, power=power, df=degrees(difference)
-    )
+    df = difference.n_units - 1 if difference.df is None else difference.df
+    alpha = 1 - difference.level
+    return minimum_detectable_effect(difference.standard_error, alpha=alpha, power=power, df=df)
 
 
 def judged(contest: Contest, p_adjusted: float | None, tests: int) -> Contest:
@@ -466,24 +463,12 @@ def _with_noise(
     for row in rows:
         each = [own.get(row.key) for own in noises]
         known = next((noise for noise in each if noise is not None), None)
-        d = row.difference
-        if known is None or d.point is None:
+        if known is None:
             found.append(row)
             continue
         both = [known if noise is None else noise for noise in each]
-        wide = widened(d.point, d.standard_error, degrees(d), both, d.level, sizes)
-        if not wide.standard_error or wide.df is None:
-            found.append(row)
-            continue
-        value = replace(
-            d,
-            standard_error=wide.standard_error,
-            low=wide.low,
-            high=wide.high,
-            df=wide.df,
-            method=replace(d.method, runs=sizes, no_variation=False),
-        )
-        found.append(replace(row, difference=value, p=wide.p))
+        wide = widened(row.difference, both, sizes)
+        found.append(replace(row, difference=wide, p=p_value(wide)))
     return found
 
 
@@ -501,7 +486,7 @@ def _noises(runs: Sequence[Sequence[Record]], entry: BenchmarkEntry) -> dict[Fig
             means = {unit: math.fsum(v) / len(v) for unit, v in units.items()}
             by_key.setdefault(of.key, []).append(means)
     found = {key: run_noise(means) for key, means in by_key.items()}
-    return {key: noise for key, noise in found.items() if noise.run is not None}
+    return {key: noise for key, noise in found.items() if noise is not None}
 
 
 def _noises_of_averages(
@@ -512,17 +497,16 @@ def _noises_of_averages(
         return {}
     points: dict[FigureKey, list[float]] = {}
     for records in runs:
-        sides = records[0].model, other[0].model
-        for c in average_comparisons([*records, *other], entry.averages, *sides, 0.95):
-            if c.difference.point is not None:
-                points.setdefault(c.key, []).append(c.difference.point)
-    found = {}
-    for key, values in points.items():
-        if len(values) == len(runs):
-            mean = math.fsum(values) / len(values)
-            variance = math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)
-            found[key] = Noise(None, None, variance, None, 0, len(values), "variance of averages")
-    return found
+        for place, one in paired_averages(records, other, entry.averages, 0.95).items():
+            if one.paired.measured.point is not None:
+                points.setdefault(FigureKey(entry.name, *place), []).append(
+                    one.paired.measured.point
+                )
+    return {
+        key: Noise(statistics.variance(values), len(values))
+        for key, values in points.items()
+        if len(values) == len(runs)
+    }
 
 
 # --- what has no contest --------------------------------------------------------------------------
@@ -652,6 +636,7 @@ def contest_json(contest: Contest) -> dict[str, Json]:
         "mde": contest.mde,
         "verdict": contest.verdict,
         "primary": contest.primary,
+        "sentence": contest_sentence(contest),
         "cautions": [_caution_json(caution) for caution in contest.cautions],
     }
 

@@ -8,7 +8,6 @@ Nothing here reads a run or corrects for several comparisons: `contests` does.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -16,37 +15,11 @@ from typing import TypeAlias
 
 from evalkit import catalogue
 from evalkit.core import Record
-from evalkit.core.figures import (
-    Average,
-    Comparison,
-    Estimator,
-    Figure,
-    FigureKey,
-    Interval,
-    Measured,
-    Method,
-    Metric,
-)
-from evalkit.core.run import BenchmarkEntry, tasks_below
+from evalkit.core.figures import Average, Comparison, Figure, FigureKey, Measured, Metric
+from evalkit.core.run import BenchmarkEntry
 from evalkit.errors import BenchmarkError, ComparisonError
-from evalkit.stats import (
-    Mean,
-    Stratified,
-    average_of_tasks,
-    is_binary,
-    mean_estimate,
-    paired_difference,
-    proportion_estimate,
-)
-from evalkit.stats.averages import (
-    Documents,
-    by_task,
-    nested,
-    own_averages,
-    raw_values,
-    unit,
-    values_of,
-)
+from evalkit.stats.averages import averages_of_records, paired_averages
+from evalkit.stats.means import Paired, is_binary, mean, paired_difference, share
 
 __all__ = [
     "Part",
@@ -55,17 +28,13 @@ __all__ = [
     "average_figures",
     "compare_scores",
     "comparisons",
-    "degrees",
     "figures",
-    "is_hardly_known",
     "scores_of",
 ]
 
 Part: TypeAlias = tuple[str, str]
 """(sample, part): what one score is about, and what is paired.  A part that ends in `#2`, `#3`, ...
 is a repetition of it: it enters a mean, and is never missing."""
-_FEWEST_DF = 4
-"""Below that the standard error itself is hardly known, and no MDE is given."""
 
 
 # --- which scores -------------------------------------------------------------------------------
@@ -137,7 +106,9 @@ def _scores(records: Sequence[Record], metric: Metric, category: str | None) -> 
         absent.setdefault(record.model, set()).update((record.sample, p) for p in lacking)
         for part, value in found.items():
             values[record.sample, part] = value
-            units[record.sample, part] = unit(record)
+            units[record.sample, part] = (
+                ("cluster", record.cluster) if record.cluster else ("sample", record.sample)
+            )
     key = FigureKey(records[0].benchmark, records[0].task, metric.name, category)
     gone = {model: frozenset(parts) for model, parts in absent.items()}
     return Scores(key, metric, scores, gone, clusters)
@@ -185,9 +156,9 @@ def figures(
     The point is `Metric.scale` times the mean of the scores there are (cut to a whole number
     where the metric says so; its interval is not); `n` counts scores and `n_missing` those that
     failed, could not be parsed or were excluded.  Standard error and interval: see
-    `stats.mean_estimate`, clustered by `Record.cluster`, and `stats.proportion_estimate` for
-    shares; no interval goes beyond the metric's scale.  Averages over tasks are apart
-    (`average_figures`), since benchmarks compute them with what else they know.
+    `stats.means.mean`, clustered by `Record.cluster`, and `stats.means.share`; no interval goes
+    beyond the metric's scale.  Averages over tasks are apart (`average_figures`), since
+    benchmarks compute them with what else they know.
 
     Args:
         records: canonical order; sets the order of models and categories.
@@ -216,37 +187,18 @@ def _figure(of: Scores, model: str, level: float) -> Measured:
     Shares get a Wilson interval where every model's scores are binary, so that all models of a
     row are treated alike.
     """
-    scores, scale = of.scores[model], of.metric.scale
-    units = list(of.clusters[model].values())
-    if all(
-        is_binary(list(s.values()), list(of.clusters[m].values())) for m, s in of.scores.items()
-    ):
-        found = proportion_estimate(list(scores.values()), units, level)
-        value = _measured(found, level, of.missing(model), Estimator.SHARE)
-        point, error, low, high = (
-            None if x is None else scale * x
-            for x in (value.point, value.standard_error, value.low, value.high)
-        )
-        value = replace(value, point=point, standard_error=error, low=low, high=high)
+    scores, units = list(of.scores[model].values()), list(of.clusters[model].values())
+    each = ((list(s.values()), list(of.clusters[m].values())) for m, s in of.scores.items())
+    if all(is_binary(*one) for one in each):
+        value = share(scores, units, level).times(of.metric.scale)
     else:
-        scaled = [scale * score for score in scores.values()]
-        found = mean_estimate(scaled, units, level)
-        value = _measured(found, level, of.missing(model), Estimator.MEAN)
-        value = _within(value, scaled, of.metric)
+        least, most = catalogue.unit(of.metric.unit).low, catalogue.unit(of.metric.unit).high
+        limits = None if least is None or most is None else (least, most)
+        scaled = [of.metric.scale * score for score in scores]
+        value = mean(scaled, units, level, scale=limits)
     if of.metric.whole and value.point is not None:
         value = replace(value, point=float(int(value.point)))
-    return value
-
-
-def _within(value: Measured, values: Sequence[float], metric: Metric) -> Measured:
-    """The interval cut to the scale that all its values keep to: beyond it no mean can be."""
-    least, most = catalogue.unit(metric.unit).low, catalogue.unit(metric.unit).high
-    if value.low is None or value.high is None or least is None or most is None:
-        return value
-    if min(values) < least or max(values) > most or (value.low >= least and value.high <= most):
-        return value
-    method = replace(value.method, cut_to_scale=True)
-    return replace(value, low=max(value.low, least), high=min(value.high, most), method=method)
+    return replace(value, n_missing=of.missing(model))
 
 
 def average_figures(
@@ -259,25 +211,12 @@ def average_figures(
         averages: that benchmark's.
         level: confidence level, between 0 and 1.
     """
-    if not records:
-        return []
-    first, documents = records[0], by_task(records)
-    found = own_averages(records, averages, level)
-    rows = []
-    for average in averages:
-        own = _as_stratified(found[average.task, average.metric.name], level)
-        below = tasks_below(average, averages)
-        missing = sum(
-            not raw_values(record, name)
-            for task, name in below.items()
-            for record in documents.get(task, {}).values()
-        )
-        value = _averaged(own, average, level, missing, paired=False)
-        if not value.standard_error:
-            value = replace(value, standard_error=None, low=None, high=None, df=None)
-        key = FigureKey(first.benchmark, average.task, average.metric.name)
-        rows.append(Figure(first.model, key, average.metric.unit, value))
-    return rows
+    found = averages_of_records(records, averages, level) if records else {}
+    units = {(a.task, a.metric.name): a.metric.unit for a in averages}
+    return [
+        Figure(records[0].model, FigureKey(records[0].benchmark, *place), units[place], value)
+        for place, value in found.items()
+    ]
 
 
 # --- candidates against baselines ---------------------------------------------------------------
@@ -342,33 +281,11 @@ def compare_scores(of: Scores, candidate: str, baseline: str, level: float) -> C
         {part: metric.scale * value for part, value in of.scores[model].items()}
         for model in (candidate, baseline)
     )
-    paired = paired_difference(ours, theirs, clusters, level)
-    lacking = of.missing(candidate, baseline), of.missing(baseline, candidate)
-    found = Mean(
-        paired.difference,
-        paired.standard_error,
-        paired.low,
-        paired.high,
-        paired.n,
-        paired.n_clusters,
-        paired.method,
+    paired = paired_difference(
+        ours, theirs, clusters, level, higher_is_better=metric.higher_is_better
     )
-    above, below = paired.wins, paired.losses
-    wins, losses = (above, below) if metric.higher_is_better else (below, above)
-    return Comparison(
-        candidate=candidate,
-        baseline=baseline,
-        key=of.key,
-        unit=metric.unit,
-        higher_is_better=metric.higher_is_better,
-        difference=_measured(found, level, sum(lacking), Estimator.PAIRED),
-        p=paired.p,
-        wins=wins,
-        losses=losses,
-        ties=paired.ties,
-        n_missing_candidate=lacking[0],
-        n_missing_baseline=lacking[1],
-    )
+    missing = of.missing(candidate, baseline), of.missing(baseline, candidate)
+    return _comparison((candidate, baseline), of.key, metric, paired, missing)
 
 
 def average_comparisons(
@@ -391,159 +308,36 @@ def average_comparisons(
         baseline: another.
         level: confidence level, between 0 and 1.
     """
-    ours, theirs = (by_task(r for r in records if r.model == m) for m in (candidate, baseline))
+    ours, theirs = ([r for r in records if r.model == model] for model in (candidate, baseline))
     if not ours or not theirs:
         return []
-    sides = _Documents(ours, theirs)
-
-    def of_task(task: str, metrics: Sequence[str], average: Average) -> Mean:
-        """One task's mean difference over the metrics, against chance where it says so."""
-        mine, other = sides.common(task, metrics)
-        scale = average.metric.scale
-        both = [values_of(side, metrics, average.chance) for side in (mine, other)]
-        differences = [scale * (both[0][k] - both[1][k]) for k in both[0]]
-        size = scale * max((abs(v) for side in both for v in side.values()), default=0.0)
-        return mean_estimate(differences, [unit(mine[k]) for k in both[0]], level, size)
-
-    found = nested(averages, of_task, level)
-    rows = []
-    for average in averages:
-        own = _as_stratified(found[average.task, average.metric.name], level)
-        n, wins, losses, lacking = sides.counts(average, averages)
-        value = _averaged(own, average, level, sum(lacking), paired=True)
-        rows.append(
-            Comparison(
-                candidate=candidate,
-                baseline=baseline,
-                key=FigureKey(records[0].benchmark, average.task, average.metric.name),
-                unit=average.metric.unit,
-                higher_is_better=average.metric.higher_is_better,
-                difference=replace(value, n=n),
-                p=own.p,
-                wins=wins,
-                losses=losses,
-                ties=n - wins - losses,
-                n_missing_candidate=lacking[0],
-                n_missing_baseline=lacking[1],
-            )
+    metrics = {(average.task, average.metric.name): average.metric for average in averages}
+    return [
+        _comparison(
+            (candidate, baseline),
+            FigureKey(ours[0].benchmark, *place),
+            metrics[place],
+            one.paired,
+            (one.missing_ours, one.missing_theirs),
         )
-    return rows
+        for place, one in paired_averages(ours, theirs, averages, level).items()
+    ]
 
 
-@dataclass
-class _Documents:
-    """Both sides' documents."""
-
-    ours: Documents
-    theirs: Documents
-
-    def common(
-        self, task: str, metrics: Sequence[str]
-    ) -> tuple[dict[str, Record], dict[str, Record]]:
-        """Documents with every metric on both sides."""
-        ours, theirs = (
-            {k: r for k, r in side.get(task, {}).items() if all(raw_values(r, m) for m in metrics)}
-            for side in (self.ours, self.theirs)
-        )
-        keys = [key for key in ours if key in theirs]
-        return {k: ours[k] for k in keys}, {k: theirs[k] for k in keys}
-
-    def counts(
-        self, average: Average, averages: Sequence[Average]
-    ) -> tuple[int, int, int, tuple[int, int]]:
-        """Documents both have, wins, losses, and what is missing on each side."""
-        n, wins, losses, lacking = 0, 0, 0, [0, 0]
-        for task, metric in tasks_below(average, averages).items():
-            ours, theirs = self.common(task, [metric])
-            signs = [_share(ours[k], metric) - _share(theirs[k], metric) for k in ours]
-            above, below = sum(s > 0 for s in signs), sum(s < 0 for s in signs)
-            n += len(signs)
-            wins += above if average.metric.higher_is_better else below
-            losses += below if average.metric.higher_is_better else above
-            either = {**self.ours.get(task, {}), **self.theirs.get(task, {})}
-            for i, side in enumerate((self.ours, self.theirs)):
-                mine = side.get(task, {})
-                lacking[i] += sum(
-                    key not in mine or not raw_values(mine[key], metric) for key in either
-                )
-        return n, wins, losses, (lacking[0], lacking[1])
-
-
-def _share(record: Record, metric: str) -> float:
-    values = raw_values(record, metric)
-    return math.fsum(values) / len(values)
-
-
-# --- what stats gives as a Measured -------------------------------------------------------------
-
-
-def degrees(value: Measured) -> float | None:
-    """Degrees of freedom of the t statistic, as far as its units tell them."""
-    if value.df is not None:
-        return value.df
-    return value.n_units - 1 if value.n_units > 1 else None
-
-
-def is_hardly_known(value: Measured) -> bool:
-    """Whether the error rests on so few units, or runs, that nothing can be planned by it."""
-    df = degrees(value)
-    return df is None or df < _FEWEST_DF
-
-
-def _measured(found: Mean, level: float, n_missing: int, estimator: Estimator) -> Measured:
-    error = found.standard_error
-    undefined = found.method.startswith("undefined")
-    is_share = estimator is Estimator.SHARE
-    interval = Interval.NONE if found.low is None else Interval.WILSON if is_share else Interval.T
-    return Measured(
-        point=found.point,
-        standard_error=error,
-        low=found.low,
-        high=found.high,
-        level=level,
-        n=found.n,
-        n_units=found.n_clusters,
-        n_missing=n_missing,
-        method=Method(
-            estimator,
-            interval,
-            clustered=found.n != found.n_clusters,
-            paired=estimator is Estimator.PAIRED,
-            no_variation=error == 0 and not is_share,
-            detail=found.method.removeprefix("undefined: ") if undefined else "",
-        ),
-        df=None if error is None else found.n_clusters - 1,
-    )
-
-
-def _as_stratified(found: Mean | Stratified, level: float) -> Stratified:
-    """A single task's mean gets its p like an average of one."""
-    if isinstance(found, Stratified):
-        return found
-    return replace(average_of_tasks({"": found}, level), method=found.method)
-
-
-def _averaged(
-    found: Stratified, average: Average, level: float, n_missing: int, *, paired: bool
-) -> Measured:
-    undefined = found.method.startswith("undefined")
-    return Measured(
-        point=found.point,
-        standard_error=found.standard_error,
-        low=found.low,
-        high=found.high,
-        level=level,
-        n=found.n,
-        n_units=found.n_clusters,
-        n_missing=n_missing,
-        method=Method(
-            Estimator.TASKS,
-            Interval.NONE if found.low is None else Interval.T,
-            paired=paired,
-            tasks=found.n_tasks,
-            by_size=average.by_size,
-            no_variation=found.standard_error == 0,
-            detail=found.method.removeprefix("undefined: ") if undefined else "",
-        ),
-        df=found.df,
+def _comparison(
+    sides: tuple[str, str], key: FigureKey, metric: Metric, paired: Paired, missing: tuple[int, int]
+) -> Comparison:
+    return Comparison(
+        candidate=sides[0],
+        baseline=sides[1],
+        key=key,
+        unit=metric.unit,
+        higher_is_better=metric.higher_is_better,
+        difference=replace(paired.measured, n_missing=sum(missing)),
+        p=paired.p,
+        wins=paired.wins,
+        losses=paired.losses,
+        ties=paired.ties,
+        n_missing_candidate=missing[0],
+        n_missing_baseline=missing[1],
     )

@@ -15,6 +15,7 @@ from evalkit.compare.resolve import Part, find, recorded
 from evalkit.core import Json
 from evalkit.core.contests import Caution, SettingsDiffer, StatedByOne
 from evalkit.core.run import Run
+from evalkit.draw import settings_text
 from evalkit.errors import ComparisonError, did_you_mean
 
 __all__ = ["allowed_fields", "check", "differences", "same_model", "settings"]
@@ -138,13 +139,6 @@ def _all_settings(run: Run) -> Iterator[str]:
         for part in find([run], model).parts.values():
             for task in part.entry.tasks:
                 yield from settings(part, task)
-
-
-def settings_text(differ: SettingsDiffer) -> str:
-    """A setting and both its values."""
-    values = [repr(value) for value in (differ.candidate, differ.baseline)]
-    shown = [text if len(text) <= 80 else f"{text[:77]}..." for text in values]
-    return f"{differ.field}: {shown[0]} against {shown[1]}"
 
 
 def _is_allowed(field: str, allow: Collection[str]) -> bool:

@@ -23,7 +23,8 @@ from evalkit.core import Record
 from evalkit.core.contests import Contest
 from evalkit.core.figures import Comparison, FigureKey
 from evalkit.core.run import BenchmarkEntry
-from evalkit.stats import BradleyTerry, Game, bradley_terry, holm, strength_difference
+from evalkit.stats.bradley_terry import BradleyTerry, Game, bradley_terry, strength_difference
+from evalkit.stats.decisions import holm
 
 __all__ = [
     "ELO",

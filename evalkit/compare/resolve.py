@@ -22,6 +22,7 @@ from evalkit import catalogue
 from evalkit.core import Record
 from evalkit.core.figures import FigureKey
 from evalkit.core.run import BenchmarkEntry, Description, Run
+from evalkit.draw import benchmark_label, figure_label
 from evalkit.errors import ComparisonError, did_you_mean
 
 __all__ = [
@@ -252,7 +253,7 @@ class Names:
                 said = _said(run, entry)
                 for name, place in _ways(entry.name, entry, said) if said else ():
                     exact.setdefault(name, place)
-                for name, place in _ways(_label(entry), entry, said) if said else ():
+                for name, place in _ways(benchmark_label(entry.name), entry, said) if said else ():
                     labels.setdefault(name, {})[place] = None
                 for name, place in _printed(entry, said):
                     labels.setdefault(name, {})[place] = None
@@ -396,13 +397,8 @@ def _printed(entry: BenchmarkEntry, said: _Said) -> Iterator[tuple[str, Place]]:
     """The labels of rows; a task's alone is the task's, not a metric's."""
     for place, speaks, categories in said:
         metric = catalogue.metric(place.metric or "")
-        if metric.over_tasks:
-            label = f"{_label(entry)} {metric.words}"
-        elif place.task in (entry.name, "", "alpaca_eval", "mt_bench"):
-            label = _label(entry)
-        else:
-            label = f"{_label(entry)}: {place.task}"
-        if speaks and label != _label(entry):
+        label = figure_label(FigureKey(entry.name, place.task or "", place.metric or ""))
+        if speaks and label != benchmark_label(entry.name):
             yield label, place if metric.over_tasks else Place(entry.name, place.task)
         for words in dict.fromkeys((metric.words, *metric.names)):
             yield f"{label} ({words})", place
@@ -412,11 +408,6 @@ def _printed(entry: BenchmarkEntry, said: _Said) -> Iterator[tuple[str, Place]]:
             if speaks:
                 yield f"{label}, {category}", own
             yield f"{label}, {category} ({metric.words})", own
-
-
-def _label(entry: BenchmarkEntry) -> str:
-    known = catalogue.BENCHMARKS.get(entry.name)
-    return entry.name if known is None else known.label
 
 
 def _loosely(text: str) -> str:
