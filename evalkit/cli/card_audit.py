@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
 __all__ = ["command"]
 
 _PATH = click.Path(path_type=Path)
-
-
-@dataclass(frozen=True)
-class _Options:
-    """The command line as click parsed it; one field per option below."""
-
-    card: Path
-    evidence: tuple[Path, ...]
-    model: tuple[str, ...]
-    everything: bool
-    strict: bool
-    as_json: bool
-    markdown: bool
 
 
 @click.command("audit")
@@ -35,7 +20,7 @@ class _Options:
     multiple=True,
     type=_PATH,
     metavar="RUN|FILE|SUITE",
-    help="A stored run, a file of results, a suite with figures; may be repeated.",
+    help="A run, a result file of lm-eval or another tool, a suite; may be repeated.",
 )
 @click.option(
     "--model",
@@ -47,31 +32,40 @@ class _Options:
 @click.option("--strict", is_flag=True, help="Exit with 1 for claims not supported, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the audit as JSON.")
 @click.option("--markdown", is_flag=True, help="Print the audit as Markdown.")
-def command(**given: Any) -> int:
-    """Check the numbers, tables, index and claims of the model card CARD.
+def command(
+    card: Path,
+    evidence: tuple[Path, ...],
+    model: tuple[str, ...],
+    everything: bool,
+    strict: bool,
+    as_json: bool,
+    markdown: bool,
+) -> int:
+    """Hold the model card CARD against itself and against evidence.
 
-    Each number is confirmed, contradicted (with the right value and its source), or has no
-    evidence; what is not recognised for certain contradicts nothing.  The AlpacaEval
-    leaderboards that alpaca-eval ships are always among the evidence.
+    Without evidence: averages against the numbers they are of, and every two places of the card
+    (tables, index, sentences) that state one figure.  With evidence: only a run or result file of
+    that very model with the same settings contradicts a number; a published figure that differs is
+    a note.  The AlpacaEval leaderboards that alpaca-eval ships are always among the evidence.
+    Sentences that compare models are read as by `evalkit claim`, or listed as not checked.
 
-    Exit code 0: nothing is contradicted; 1: a number, an order, units, an average, the index or
-    a claim is; 2: the card or the evidence cannot be read.
+    Exit code 0: nothing is wrong for certain; 1: a number, an average or a claim is; 2: the card or
+    the evidence cannot be read.
     """
     from evalkit.card import audit
     from evalkit.core.protocols import DataPlaces
 
     mirror = os.environ.get("EVALKIT_DATA")
     places = DataPlaces((Path(mirror),) if mirror and Path(mirror).is_dir() else ())
-    asked = _Options(**given)
-    read = audit.read_card(asked.card)
-    known = audit.gather(asked.evidence, places)
-    found = audit.audit(read, known, audit.by_user(asked.model, known))
-    if asked.as_json:
+    read = audit.read_card(card)
+    known = audit.gather(evidence, places)
+    found = audit.audit(read, known, audit.by_user(model, known))
+    if as_json:
         click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
-    elif asked.markdown:
-        click.echo(audit.audit_markdown(found, everything=asked.everything), nl=False)
+    elif markdown:
+        click.echo(audit.audit_markdown(found, everything=everything), nl=False)
     else:
-        for line in audit.audit_lines(found, everything=asked.everything):
+        for line in audit.audit_lines(found, everything=everything):
             click.echo(line)
-    unsupported = any(claim.answer != "supported" for claim in found.claims)
-    return 1 if found.contradicted or (asked.strict and unsupported) else 0
+    unsupported = any(claim.answer == "not supported" for claim in found.claims)
+    return 1 if found.contradicted or (strict and unsupported) else 0

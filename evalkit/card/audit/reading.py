@@ -1,7 +1,8 @@
-"""A model card's Markdown to tables and prose.
+"""A model card's text to tables, sentences and front matter, each with its line.
 
-GFM tables by markdown-it; HTML tables are cut out before, since Markdown ends an HTML block at
-the first blank line.  Tables in code and comments are no tables.
+Tables are GFM's (by markdown-it), HTML's (cut out before, since Markdown ends an HTML block at the
+first blank line), and GFM tables inside fences, as lm-eval prints them.  Comments are left out;
+what stands between evalkit's markers is marked as its own.
 """
 
 from __future__ import annotations
@@ -9,14 +10,12 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.card.audit.grid import Grid, read_grid
-from evalkit.card.audit.printed import parse_number
-from evalkit.card.audit.shapes import Block, Card, CardTable, Cell
-from evalkit.core import Json
+from evalkit.core.requests import Json
 from evalkit.draw import one_line, visible
 from evalkit.errors import DataError
 
@@ -24,53 +23,125 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-__all__ = ["parse_card", "read_card"]
-
-_FRONT = re.compile(r"\A\ufeff?---[ \t]*\n(?P<yaml>.*?)(?:^|\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
-_TABLE = re.compile(r"<table\b(?:(?!<table\b).)*?</table\s*>", re.DOTALL | re.IGNORECASE)
-"""The innermost: a table around tables is layout."""
-_TAG = re.compile(r"<[^<>]*>")
-_HREF = re.compile(r"""href\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
-_HEADINGS = {f"h{n}": n for n in range(1, 7)}
-_PLACE = "evalkit-table-{}-here"
-_PLACES = re.compile(r"evalkit-table-(\d+)-here")
-_NEAR = 3
-"""Paragraphs above and below a table that are taken to speak of it."""
+__all__ = ["Cell", "Row", "Sentence", "Table", "Text", "parse_card", "read_text"]
 
 
-def read_card(path: Path) -> Card:
-    """A card from its file, or from the README.md of a folder.
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell as a reader sees it."""
 
-    Raises:
-        DataError: it is missing, or no UTF-8 text.
-    """
+    text: str = ""
+    """On one line, without superscripts, struck-out text and pictures."""
+    bold: bool = False
+    """All of it."""
+    links: tuple[str, ...] = ()
+    copy: bool = False
+    """Another cell spans into this place."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table."""
+
+    line: int
+    """Of the card; 1 is the first."""
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table and the text around it."""
+
+    number: int
+    """1 is the card's first."""
+    head: tuple[Row, ...]
+    rows: tuple[Row, ...]
+    """As wide as the head."""
+    headings: tuple[str, ...] = ()
+    """Above it, the outermost first."""
+    before: str = ""
+    """Caption and the paragraph above it in its section; a line each."""
+    after: str = ""
+    """The paragraph below it."""
+    own: bool = False
+    """Between evalkit's markers."""
+    fenced: bool = False
+
+    @property
+    def line(self) -> int:
+        """Of its first row."""
+        return (self.head or self.rows)[0].line
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence of the prose."""
+
+    line: int
+    text: str
+    headings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Text:
+    """A model card, read."""
+
+    front: Mapping[str, Json] = field(default_factory=dict)
+    """Its YAML; empty where there is none."""
+    front_error: str = ""
+    """Why the YAML cannot be read."""
+    index_lines: tuple[int, ...] = ()
+    """Line of each `value:` below `model-index`, in order."""
+    title: str = ""
+    """First heading."""
+    tables: tuple[Table, ...] = ()
+    sentences: tuple[Sentence, ...] = ()
+
+
+def read_text(path: Path) -> str:
+    """A card's text, of its file or of the README.md of a folder; raises DataError."""
     file = path / "README.md" if path.is_dir() else path
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        return file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise DataError(
-            f"{str(file)!r} does not exist; expected a model card, such as README.md"
-        ) from None
+        why = "does not exist"
     except OSError as error:
-        raise DataError(f"{str(file)!r} cannot be read ({error.strerror})") from error
+        why = f"cannot be read ({error.strerror})"
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{str(file)!r} is no UTF-8 text (byte {error.start}); expected a model card in "
-            f"Markdown, such as README.md"
-        ) from error
-    return parse_card(text)
+        why = f"is no UTF-8 text (byte {error.start})"
+    raise DataError(f"{str(file)!r} {why}; expected a model card in Markdown, such as README.md")
 
 
-def parse_card(text: str) -> Card:
+_FRONT = re.compile(r"\A---[ \t]*\n(?P<yaml>.*?)(?:^|\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
+_FENCED = re.compile(
+    r"^ {0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_OWN = re.compile(r"<!--[ \t]*(?P<end>/?)[ \t]*evalkit:\w+[ \t]*-->")
+_HTML = re.compile(r"<table\b(?:(?!<table\b).)*?</table\s*>", re.DOTALL | re.IGNORECASE)
+"""The innermost: a table around tables is layout."""
+_RULE = re.compile(r"\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{1,}:?\s*)+\|?\s*")
+_VALUE = re.compile(r"(?<![\w-])value\s*:")
+
+
+def parse_card(text: str) -> Text:
     """A card from its text.  Whatever the text, there is a card, if an empty one."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "�")
-    front, front_error, skipped = _front(text)
-    body = "\n" * text[:skipped].count("\n") + text[skipped:]
-    body, found = _without_html_tables(body)
-    reader = _Reader(found)
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
+    front, error, start = _front(text)
+    lines = text[:start].split("\n")
+    at = next((n for n, line in enumerate(lines) if line.startswith("model-index")), len(lines))
+    index_lines = [n + 1 for n in range(at, len(lines)) for _ in _VALUE.finditer(lines[n])]
+    body = "\n" * text[:start].count("\n") + text[start:]
+    fences = [m.span() for m in _FENCED.finditer(body)]
+    own = _own_lines(body, fences)
+    body, html = _cut(body, fences)
+    reader = _Reader(own)
     reader.read(_markdown().parse(body))
-    links = (*re.findall(r"\]\(\s*<?([^\s)>]+)", body), *_HREF.findall(body))
-    return Card(front, front_error, tuple(reader.blocks), tuple(reader.tables()), links)
+    for begin, source in html:
+        reader.add_html(source, body[:begin].count("\n") + 1)
+    tables = tuple(reader.finished())
+    return Text(front, error, tuple(index_lines), reader.title, tables, tuple(reader.sentences()))
 
 
 @functools.cache
@@ -80,227 +151,355 @@ def _markdown() -> MarkdownIt:
     return MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
-# --- front matter -------------------------------------------------------------------------------
-
-
 def _front(text: str) -> tuple[Mapping[str, Json], str, int]:
     """(front matter, what is wrong with it, where it ends)."""
     match = _FRONT.match(text)
     if match is None:
         return {}, "", 0
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    import yaml
 
     try:
-        loaded = YAML(typ="safe", pure=True).load(match["yaml"])
-    except (YAMLError, ValueError, TypeError, RecursionError, AttributeError, KeyError) as error:
-        first = str(error).strip().partition("\n")[0]
-        return {}, f"{type(error).__name__}: {first}", match.end()
-    if loaded is None:
-        return {}, "", match.end()
-    if not isinstance(loaded, Mapping):
-        return {}, f"a {type(loaded).__name__} where fields were expected", match.end()
-    return loaded, "", match.end()
+        found = yaml.safe_load(match["yaml"])
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
+        return {}, one_line(visible(str(error)), 200), match.end()
+    if not isinstance(found, Mapping):
+        said = "" if found is None else f"it is a {type(found).__name__}, not a mapping"
+        return {}, said, match.end()
+    return {str(k): v for k, v in found.items()}, "", match.end()
 
 
-# --- tables in HTML -----------------------------------------------------------------------------
+def _own_lines(body: str, fences: Sequence[tuple[int, int]]) -> range:
+    """Lines from the first of evalkit's markers to the last."""
+    found = [m for m in _OWN.finditer(body) if not any(a <= m.start() < b for a, b in fences)]
+    if len(found) < 2:
+        return range(0)
+    first, last = (body[: m.start()].count("\n") + 1 for m in (found[0], found[-1]))
+    return range(first, last)
 
 
-def _without_html_tables(body: str) -> tuple[str, dict[int, tuple[int, Grid]]]:
-    """The body with a word of its own in each HTML table's place, and their grids by number."""
-    masked = list(body)
-    for first, last in _code(body):
-        masked[first:last] = ["\n" if c == "\n" else " " for c in masked[first:last]]
-    plain = _without_comments("".join(masked))
-    found: dict[int, tuple[int, Grid]] = {}
-    made: list[str] = []
-    end = 0
-    for match in _TABLE.finditer(plain):
-        grid = read_grid(plain[match.start() : match.end()])
-        line = body.count("\n", 0, match.start()) + 1
-        lines = body.count("\n", match.start(), match.end())
-        word = ""
-        if grid is not None:
-            word = _PLACE.format(len(found))
-            found[len(found)] = (line, grid)
-        made += [body[end : match.start()], f"\n\n{word}\n\n", "\n" * max(0, lines - 4)]
-        end = match.end()
-    return "".join([*made, body[end:]]), found
-
-
-def _code(body: str) -> Iterator[tuple[int, int]]:
-    """Where fenced and indented code stands."""
-    starts = [0]
-    for i, char in enumerate(body):
-        if char == "\n":
-            starts.append(i + 1)
-    starts.append(len(body))
-    for token in _markdown().parse(body):
-        if token.type == "fence" and token.map is not None:
-            last = min(token.map[1], len(starts) - 1)
-            yield starts[token.map[0]], starts[last]
-
-
-def _without_comments(text: str) -> str:
-    """Comments as blanks, so that every place stays where it was."""
-    made: list[str] = []
-    at = 0
-    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start)) >= 0:
-        inside = text[start : end + 3]
-        made += [text[at:start], "".join("\n" if c == "\n" else " " for c in inside)]
-        at = end + 3
-    return "".join([*made, text[at:]])
+def _cut(body: str, fences: Sequence[tuple[int, int]]) -> tuple[str, list[tuple[int, str]]]:
+    """The body with comments and HTML tables blank, and those tables with where they began."""
+    html: list[tuple[int, str]] = []
+    for pattern in (_COMMENT, _HTML):
+        for match in list(pattern.finditer(body)):
+            if any(a <= match.start() < b for a, b in fences):
+                continue
+            blank = re.sub(r"[^\n]", " ", match[0])
+            body = body[: match.start()] + blank + body[match.end() :]
+            if pattern is _HTML:
+                html.append((match.start(), match[0]))
+    return body, html
 
 
 # --- Markdown -----------------------------------------------------------------------------------
 
 
 @dataclass
-class _Found:
-    grid: Grid
+class _Piece:
+    """A heading, paragraph or table, in the order of lines."""
+
+    kind: str
     line: int
-    headings: tuple[str, ...]
-    before: list[str]
-    after: list[str] = field(default_factory=list)
+    text: str = ""
+    level: int = 0
+    rows: list[tuple[bool, Row]] = field(default_factory=list)
+    """(is a heading, row)."""
+    fenced: bool = False
 
 
 class _Reader:
-    """Walks the tokens once, with the headings above and the paragraphs around each table."""
+    """Collects the pieces of a card."""
 
-    def __init__(self, html: Mapping[int, tuple[int, Grid]]) -> None:
-        self.blocks: list[Block] = []
-        self._html = html
-        self._found: list[_Found] = []
-        self._headings: list[tuple[int, str]] = []
-        self._near: list[str] = []
-        self._open = False
-        """The paragraphs now coming stand below the last table."""
+    def __init__(self, own: range) -> None:
+        self._own = own
+        self._pieces: list[_Piece] = []
 
-    def read(self, tokens: Sequence[Token]) -> None:
-        level = 0
-        for i, token in enumerate(tokens):
-            if token.type == "heading_open":
-                level = _HEADINGS.get(token.tag, 6)
-            elif token.type == "heading_close":
-                level = 0
-            elif token.type == "table_open":
-                self._table(tokens, i)
-            elif token.type == "inline" and not _in_table(tokens, i):
-                self._inline(token, level)
-            elif token.type == "html_block":
-                self._text(_TAG.sub(" ", _without_comments(token.content)), _line(token))
+    @property
+    def title(self) -> str:
+        return next((p.text for p in self._sorted() if p.kind == "heading" and p.text), "")
 
-    def _inline(self, token: Token, level: int) -> None:
-        text = one_line(visible(_prose(token)))
-        if level:
-            self._headings = [h for h in self._headings if h[0] < level]
-            self._headings.append((level, text))
-            self._near, self._open = [], False
-            self.blocks.append(Block("heading", _line(token), text))
-        else:
-            self._text(text, _line(token))
+    def read(self, tokens: Sequence[Token], offset: int = 0, *, fenced: bool = False) -> None:
+        """Take in what markdown-it found; `offset`: lines above it."""
+        opened, level = "", 0
+        for n, token in enumerate(tokens):
+            line = (token.map[0] if token.map else 0) + 1 + offset
+            if token.type == "table_open":
+                self._table(tokens, n, line, fenced=fenced)
+            elif token.type in ("heading_open", "paragraph_open"):
+                opened = "heading" if token.type == "heading_open" else "text"
+                level = int(token.tag[1:]) if opened == "heading" else 0
+            elif token.type in ("heading_close", "paragraph_close"):
+                opened = ""
+            elif token.type in ("fence", "code_block"):
+                self._fence(token, line)
+            elif token.type == "inline" and opened and not fenced:
+                said = _cell(token.children or (), keep_lines=True).text
+                self._pieces.append(_Piece(opened, line, said, level))
+            elif token.type == "html_block" and not fenced:
+                self._html_text(token.content, line)
 
-    def _text(self, text: str, line: int) -> None:
-        for part in re.split(r"(evalkit-table-\d+-here)", text):
-            place = _PLACES.fullmatch(part)
-            if place is not None and int(place[1]) in self._html:
-                at, grid = self._html[int(place[1])]
-                self._add(grid, at)
-            elif one_line(part):
-                said = one_line(visible(part))
-                self.blocks.append(Block("text", line, said))
-                self._near.append(said)
-                if self._open and len(self._found[-1].after) < _NEAR:
-                    self._found[-1].after.append(said)
+    def _table(self, tokens: Sequence[Token], start: int, line: int, *, fenced: bool) -> None:
+        """A GFM table: its heading, the line of dashes, its rows."""
+        table = _Piece("table", line, fenced=fenced)
+        row: list[Cell] = []
+        in_head = True
+        for token in tokens[start:]:
+            if token.type == "tr_open":
+                row = []
+            elif token.type == "inline":
+                row.append(_cell(token.children or ()))
+            elif token.type == "tr_close":
+                at = line if in_head else line + 1 + len(table.rows)
+                table.rows.append((in_head, Row(at, tuple(row))))
+            elif token.type == "thead_close":
+                in_head = False
+            elif token.type == "table_close":
+                break
+        self._pieces.append(table)
 
-    def _table(self, tokens: Sequence[Token], start: int) -> None:
-        end = next(i for i in range(start, len(tokens)) if tokens[i].type == "table_close")
-        md = _markdown()
-        grid = read_grid(md.renderer.render(list(tokens[start : end + 1]), md.options, {}))
-        if grid is not None:
-            self._add(grid, _line(tokens[start]))
+    def _fence(self, token: Token, line: int) -> None:
+        """Tables inside code, and the line below them, as harnesses print them."""
+        lines = token.content.split("\n")
+        if not any(_RULE.fullmatch(text) and "|" in text for text in lines):
+            return
+        plain = "\n".join(text.strip() for text in lines)
+        offset = line if token.type == "fence" else line - 1
+        self.read(_markdown().parse(plain), offset, fenced=True)
 
-    def _add(self, grid: Grid, line: int) -> None:
-        headings = tuple(text for _, text in self._headings)
-        self._found.append(_Found(grid, line, headings, self._near[-_NEAR:]))
-        self._near, self._open = [], True
+    def _html_text(self, html: str, line: int) -> None:
+        match = re.fullmatch(r"\s*<h(\d)[^>]*>(.*?)</h\d>.*", html, re.DOTALL | re.IGNORECASE)
+        plain = one_line(visible(re.sub(r"<[^>]*>", " ", match[2] if match else html)))
+        if plain:
+            kind = "heading" if match else "text"
+            self._pieces.append(_Piece(kind, line, plain, int(match[1]) if match else 0))
 
-    def tables(self) -> Iterator[CardTable]:
-        for number, found in enumerate(self._found, 1):
-            head, rows = _split(found.grid)
-            before = [found.grid.caption, *found.before] if found.grid.caption else found.before
-            yield CardTable(
-                number,
-                found.line,
-                head,
-                rows,
-                found.headings,
-                "\n".join(before),
-                "\n".join(found.after),
-            )
+    def add_html(self, source: str, line: int) -> None:
+        """A table written in HTML, which begins in `line`."""
+        parser = _HtmlTable(line)
+        try:
+            parser.feed(source)
+            parser.close()
+        except AssertionError:  # html.parser's way of refusing declarations such as `<![x`
+            return
+        piece = _Piece("table", line, one_line(visible("".join(parser.caption))))
+        piece.rows = parser.grid()
+        if piece.rows:
+            self._pieces.append(piece)
 
+    def _sorted(self) -> list[_Piece]:
+        return sorted(self._pieces, key=lambda p: p.line)
 
-def _in_table(tokens: Sequence[Token], i: int) -> bool:
-    return i > 0 and tokens[i - 1].type in ("th_open", "td_open")
+    def finished(self) -> Iterator[Table]:
+        """The tables, with the text around them."""
+        number = 0
+        pieces = [p for p in self._sorted() if p.text or p.rows]
+        for n, (piece, headings) in enumerate(self._under(pieces)):
+            if piece.kind != "table":
+                continue
+            head, rows = _parted(piece.rows)
+            if not rows:
+                continue
+            number += 1
+            above = pieces[n - 1] if n else None
+            before = [piece.text] if piece.text else []
+            before += [above.text] if above is not None and above.kind == "text" else []
+            below = pieces[n + 1] if n + 1 < len(pieces) else None
+            after = below.text if below is not None and below.kind == "text" else ""
+            own = piece.line in self._own
+            yield Table(number, head, rows, headings, "\n".join(before), after, own, piece.fenced)
 
+    def sentences(self) -> Iterator[Sentence]:
+        """The sentences of the prose that evalkit did not write."""
+        for piece, headings in self._under(self._sorted()):
+            if piece.kind == "text" and piece.line not in self._own:
+                for offset, said in _sentences(piece.text):
+                    yield Sentence(piece.line + offset, said, headings)
 
-def _line(token: Token) -> int:
-    return token.map[0] + 1 if token.map is not None else 1
-
-
-def _prose(token: Token) -> str:
-    """Inline text without its markup."""
-    parts: list[str] = []
-    left_out = 0
-    for child in token.children or ():
-        if child.type in ("text", "code_inline"):
-            parts.append("" if left_out else child.content)
-        elif child.type in ("softbreak", "hardbreak"):
-            parts.append(" ")
-        elif child.type == "s_open":
-            left_out += 1
-        elif child.type == "s_close":
-            left_out -= 1
-        elif child.type == "html_inline" and child.content.lower().startswith("<br"):
-            parts.append(" ")
-    return re.sub(r"\[\^[^\]\s]+\]", "", "".join(parts))
-
-
-# --- headers that a grid does not mark ----------------------------------------------------------
-
-
-def _split(grid: Grid) -> tuple[tuple[tuple[Cell, ...], ...], tuple[tuple[Cell, ...], ...]]:
-    """Head and rows, where the grid does not mark them.
-
-    A first row without numbers heads a table that has no head; a row of second headings below an
-    empty corner belongs to the head.
-    """
-    head, rows = list(grid.head), list(grid.rows)
-    if not any(cell.text for row in head for cell in row):
-        head = []
-    if not head and len(rows) > 1 and not _has_number(rows[0]):
-        head.append(rows.pop(0))
-    while head and len(rows) > 1 and _is_second_heading(rows[0], rows[1]):
-        head[-1] = _spread(head[-1], rows[0])
-        head.append(rows.pop(0))
-    return tuple(head), tuple(tuple(replace(c, header=False) for c in row) for row in rows)
+    @staticmethod
+    def _under(pieces: Sequence[_Piece]) -> Iterator[tuple[_Piece, tuple[str, ...]]]:
+        """Every piece, with the headings above it."""
+        above: list[_Piece] = []
+        for piece in pieces:
+            if piece.kind == "heading":
+                above = [h for h in above if h.level < piece.level] + [piece]
+            yield piece, tuple(h.text for h in above)
 
 
-def _is_second_heading(row: Sequence[Cell], below: Sequence[Cell]) -> bool:
-    if row[0].text and not row[0].copy:
-        return False
-    filled = sum(bool(cell.text) for cell in row)
-    return filled >= 2 and not _has_number(row) and _has_number(below)
+_END = re.compile(r"(?<=[.!?])[\"')\]*]*\s+(?=[\"'(\[*]*[A-Z0-9])")
+_NO_END = re.compile(r"(?:\b(?:e\.g|i\.e|et al|vs|cf|Fig|Tab|No|approx|resp|v\d*)\.|\b[A-Z]\.)$")
 
 
-def _spread(row: Sequence[Cell], below: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Headings over the empty places on their right, where second headings stand below."""
-    found: list[Cell] = []
-    for cell, under in zip(row, below, strict=True):
-        is_open = not cell.text and under.text and found and found[-1].text
-        found.append(replace(found[-1], copy=True) if is_open else cell)
-    return tuple(found)
+def _sentences(text: str) -> Iterator[tuple[int, str]]:
+    """(lines above it in the paragraph, sentence)."""
+    start = 0
+    cuts = [m.span() for m in _END.finditer(text)] + [(len(text), len(text))]
+    for begin, end in cuts:
+        said = text[start:begin]
+        if begin < len(text) and _NO_END.search(said):
+            continue
+        offset = text[: start + len(said) - len(said.lstrip())].count("\n")
+        plain = one_line(said)
+        if plain:
+            yield offset, plain
+        start = end
 
 
-def _has_number(row: Sequence[Cell]) -> bool:
-    return any(parse_number(cell.text) is not None for cell in row)
+def _cell(tokens: Sequence[Token], *, keep_lines: bool = False) -> Cell:
+    text: list[str] = []
+    bold = struck = 0
+    plain_size = 0
+    links: list[str] = []
+    for token in tokens:
+        if token.type == "strong_open":
+            bold += 1
+        elif token.type == "strong_close":
+            bold -= 1
+        elif token.type in ("s_open", "s_close"):
+            struck += 1 if token.type == "s_open" else -1
+        elif token.type == "link_open":
+            links.append(str(token.attrGet("href") or ""))
+        elif token.type in ("softbreak", "hardbreak"):
+            text.append("\n" if keep_lines else " ")
+        elif token.type == "html_inline":
+            tag = token.content.lower().strip("</> ").partition(" ")[0]
+            if tag in ("sup", "sub", "del", "s"):
+                struck = max(0, struck + (-1 if token.content.startswith("</") else 1))
+            elif tag in ("b", "strong"):
+                bold = max(0, bold + (-1 if token.content.startswith("</") else 1))
+            elif tag in ("br", "br/"):
+                text.append(" ")
+        elif token.type in ("text", "code_inline") and not struck:
+            said = re.sub(r"\[\^[^\]]*\]", "", token.content)
+            text.append(said)
+            plain_size += 0 if bold else len(said.strip(" |*\u2020\u2021"))
+    whole = visible("".join(text))
+    shown = whole.strip() if keep_lines else one_line(whole)
+    return Cell(shown, bool(shown) and not plain_size, tuple(links))
+
+
+def _parted(rows: Sequence[tuple[bool, Row]]) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """Head and rows, all of one width; a first row without numbers may be a second heading."""
+    width = max((len(row.cells) for _, row in rows), default=0)
+    even = [
+        (h, Row(row.line, (*row.cells, *(Cell() for _ in range(width - len(row.cells))))))
+        for h, row in rows
+    ]
+    top = next((n for n, (h, _) in enumerate(even) if not h), len(even))
+    if top == 1 and len(even) > 2 and _is_heading(even[1][1]) and not _is_heading(even[2][1]):
+        top = 2
+    return tuple(r for _, r in even[:top]), tuple(r for _, r in even[top:])
+
+
+def _is_heading(row: Row) -> bool:
+    """Whether a row below the head goes on with it: no name, no number, but several texts."""
+    filled = [c.text for c in row.cells if c.text]
+    has_number = any(re.search(r"\d[.,]\d|^\d+$", text) for text in filled)
+    return not row.cells[0].text and len(filled) > 1 and not has_number
+
+
+# --- HTML ---------------------------------------------------------------------------------------
+
+_MOST_COLUMNS, _MOST_ROWS = 200, 2000
+
+
+@dataclass
+class _Open:
+    """A cell of HTML that is being read."""
+
+    header: bool
+    colspan: int
+    rowspan: int
+    text: list[str] = field(default_factory=list)
+    plain: int = 0
+    links: list[str] = field(default_factory=list)
+
+    def cell(self, *, copy: bool = False) -> Cell:
+        text = one_line(visible("".join(self.text)))
+        return Cell(text, bool(text) and not self.plain, tuple(self.links), copy)
+
+
+class _HtmlTable(HTMLParser):
+    """Rows and cells of one `<table>`."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(convert_charrefs=True)
+        self.caption: list[str] = []
+        self._line = line
+        self._rows: list[tuple[bool, int, list[_Open]]] = []
+        self._open: _Open | None = None
+        self._where = ""
+        self._bold = self._left_out = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag in ("thead", "tbody", "tfoot", "caption"):
+            self._where = tag
+        elif tag == "tr" or (tag in ("td", "th") and not self._rows):
+            self._rows.append((self._where == "thead", self._line + self.getpos()[0] - 1, []))
+        if tag in ("td", "th"):
+            spans = (_span(given.get("colspan"), _MOST_COLUMNS), _span(given.get("rowspan"), 500))
+            self._open, self._bold, self._left_out = _Open(tag == "th", *spans), 0, 0
+            self._rows[-1][2].append(self._open)
+        elif tag in ("b", "strong"):
+            self._bold += 1
+        elif tag in ("sup", "sub", "del", "s", "script", "style"):
+            self._left_out += 1
+        elif tag == "br":
+            self.handle_data(" ")
+        elif tag == "a" and self._open is not None and given.get("href"):
+            self._open.links.append(given["href"])
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th", "tr"):
+            self._open = None
+        elif tag in ("thead", "tbody", "tfoot", "caption"):
+            self._where = ""
+        elif tag in ("b", "strong"):
+            self._bold = max(0, self._bold - 1)
+        elif tag in ("sup", "sub", "del", "s", "script", "style"):
+            self._left_out = max(0, self._left_out - 1)
+        elif tag in ("p", "div", "li"):
+            self.handle_data(" ")
+
+    def handle_data(self, data: str) -> None:
+        if self._left_out:
+            return
+        if self._where == "caption":
+            self.caption.append(data)
+        elif self._open is not None:
+            self._open.text.append(data)
+            self._open.plain += 0 if self._bold else len(data.strip())
+
+    def grid(self) -> list[tuple[bool, Row]]:
+        """Cells at their places, each repeated where it spans; whether each row is a heading."""
+        filled = [row for row in self._rows if row[2]][:_MOST_ROWS]
+        has_head = any(in_head for in_head, *_ in filled)
+        found: list[tuple[bool, Row]] = []
+        reaching: dict[int, tuple[_Open, int]] = {}
+        still_head = True
+        for in_head, line, opened in filled:
+            cells: list[Cell] = []
+            waiting = list(opened)
+            while (waiting or len(cells) in reaching) and len(cells) < _MOST_COLUMNS:
+                if len(cells) in reaching:
+                    one, left = reaching.pop(len(cells))
+                    if left > 1:
+                        reaching[len(cells)] = one, left - 1
+                    cells.append(one.cell(copy=True))
+                    continue
+                one = waiting.pop(0)
+                for n in range(min(one.colspan, _MOST_COLUMNS - len(cells))):
+                    if one.rowspan > 1:
+                        reaching[len(cells)] = one, one.rowspan - 1
+                    cells.append(one.cell(copy=n > 0))
+            named = [c for c in opened if c.header or "".join(c.text).strip()]
+            is_head = in_head if has_head else bool(named) and all(c.header for c in named)
+            first = not found and not has_head
+            still_head = still_head and (is_head or first)
+            found.append((still_head, Row(line, tuple(cells))))
+        return found
+
+
+def _span(said: str | None, most: int) -> int:
+    text = (said or "1").strip()
+    return min(max(1, int(text)), most) if text.isascii() and text.isdecimal() else 1
