@@ -170,7 +170,7 @@ _BELOW = re.compile(
 
 
 def _average_below(grid: Grid) -> Iterator[Remark]:
-    """`Average: 75.70` below lm-eval's table, against the least and most its tasks' means can be."""
+    """`Average: 75.70` below lm-eval's table, against the range that means of it have."""
     match = _BELOW.fullmatch(grid.table.after.split("\n")[0].strip())
     tasks: dict[tuple[object, ...], list[float]] = {}
     for s in grid.stated:
@@ -218,9 +218,10 @@ def place_remarks(stated: Sequence[Stated], own: Own) -> Iterator[Remark]:
             # Rows that several differ in are quoted from several sources.
             alone = len(apart) == 1 and (agreeing >= 2 or _is_slip(a, b))
             sure = alone or _is_explicit(a, b)
-            if not sure or (b.place, b.line, b.column) in reported:
-                continue
-            reported.add((b.place, b.line, b.column))
+            both = {(s.place, s.line, s.column) for s in (a, b)}
+            if not sure or both & reported:
+                continue  # of three places one is odd: said once
+            reported |= both
             yield Remark(
                 "places", True, b.line,
                 f"{a.where} gives {a.text} for {a.said}, {b.where} gives {b.text} for {b.said}",
@@ -315,8 +316,11 @@ def _is_slip(a: Stated, b: Stated) -> bool:
 # --- sentences ----------------------------------------------------------------------------------
 
 _SUBJECT = re.compile(r"^(?:our|this|the) (?:(?:final|fine-?tuned|trained) )?model\b", re.I)
-_LEAD = re.compile(r"^(?:in particular|notably|overall|as shown(?: in [^,]+)?|moreover|also|"
-                   r"furthermore|additionally|importantly|in addition|finally),?\s+", re.I)  # fmt: skip
+_LEAD = re.compile(
+    r"^(?:in particular|notably|overall|as shown(?: in [^,]+)?|moreover|also|furthermore|"
+    r"additionally|importantly|in addition|finally),?\s+",
+    re.IGNORECASE,
+)
 
 
 def check_sentences(

@@ -23,7 +23,7 @@ from evalkit.card.audit.findings import Answer, Checked, Fact, Remark
 from evalkit.card.audit.stated import Label, Stated
 from evalkit.compare.claim_grammar import Compared, Scored, Statement
 from evalkit.compare.model_names import ModelNames, model_key
-from evalkit.core.figures import Figure
+from evalkit.core.figures import Estimator, Figure
 from evalkit.core.protocols import DataPlaces
 from evalkit.core.requests import Json
 from evalkit.core.results import Run as OldRun
@@ -119,6 +119,9 @@ def gather(paths: Sequence[Path], places: DataPlaces | None = None) -> Evidence:
             _add_suite(found, path)
         elif kind == "every_eval_ever":
             _add_record(found, path)
+        elif kind == "results":
+            found.add(_as_run(path, (), store.read_results(path)[0]), kind="results")
+            found.sources.append(f"results {path}")
         elif kind == "lm_eval":
             loose.append(path)
         else:
@@ -156,7 +159,7 @@ def _fact(run: Run, f: Figure, source: str) -> Fact:
         unit=f.unit,
         value=float(f.value.point or 0.0),
         source=where or source,
-        measured=f.source is None,
+        measured=f.source is None or f.value.method.estimator is not Estimator.PUBLISHED,
         leaderboard=where.startswith("alpaca_eval "),
         edition=edition or None,
         shots=shots if isinstance(shots, int) else None,
@@ -167,6 +170,15 @@ def _fact(run: Run, f: Figure, source: str) -> Fact:
 
 
 # --- what a path is -----------------------------------------------------------------------------
+
+_FIELDS = {
+    "results": {"estimates", "comparisons"},
+    "every_eval_ever": {"evaluation_results"},
+    "lm_eval": {"results"},
+    "alpaca_eval": {"instruction", "output_1", "output_2"},
+    "mt_bench": {"question_id", "judgment"},
+}
+"""What the JSON, or its first row, of each kind of file has."""
 
 
 def _kind(path: Path) -> str:
@@ -181,19 +193,16 @@ def _kind(path: Path) -> str:
         raise DataError(f"{str(path)!r} does not exist; expected a run, a result file, or a suite")
     if path.name.startswith("samples_"):
         return "lm_eval"
-    rows = _json(path) if path.name.removesuffix(".gz").endswith(".json") else None
-    if isinstance(rows, Mapping) and "evaluation_results" in rows:
-        return "every_eval_ever"
-    if isinstance(rows, Mapping) and isinstance(rows.get("results"), Mapping):
-        return "lm_eval"
-    if rows is None:
-        first = next(iter(data.read_jsonl(path).records), {})
+    found: Json = None
+    if path.name.removesuffix(".gz").endswith(".json"):
+        found = _json(path)
+        found = found[0] if isinstance(found, list) and found else found
     else:
-        first = rows[0] if isinstance(rows, list) and rows else {}
-    if isinstance(first, Mapping) and {"instruction", "output_1", "output_2"} <= set(first):
-        return "alpaca_eval"
-    if isinstance(first, Mapping) and {"question_id", "judgment"} <= set(first):
-        return "mt_bench"
+        found = next(iter(data.read_jsonl(path).records), {})
+    fields = set(found) if isinstance(found, Mapping) else set()
+    for kind, wanted in _FIELDS.items():
+        if wanted <= fields:
+            return kind
     raise DataError(
         f"{str(path)!r} is no evidence that can be read; expected a run's folder, lm-eval's "
         f"results, alpaca_eval's annotations, FastChat's judgments, a record of Every Eval Ever, "

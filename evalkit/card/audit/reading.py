@@ -325,7 +325,7 @@ class _Reader:
             yield piece, tuple(h.text for h in above)
 
 
-_END = re.compile(r"(?<=[.!?])[\"')\]*]*\s+(?=[\"'(\[*]*[A-Z0-9])")
+_END = re.compile(r"(?<=[.!?])[\"')\]*]*\s+(?=[\"'(\[*]*(?:[A-Z0-9]|[a-z]+-?\d|[a-z]+-[a-z\d]))")
 _NO_END = re.compile(r"(?:\b(?:e\.g|i\.e|et al|vs|cf|Fig|Tab|No|approx|resp|v\d*)\.|\b[A-Z]\.)$")
 
 

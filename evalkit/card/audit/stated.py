@@ -489,6 +489,7 @@ def _task_of(sheet: _Sheet, row: Row) -> str:
 def _row_label(sheet: _Sheet, words: Vocabulary, row: Row) -> Label | None:
     """What a row says of its numbers; None where it says two things."""
     found: Label | None = Label()
+    sieve = ""
     for cell, column in zip(row.cells, sheet.columns, strict=True):
         own = Label()
         if column.role in ("task", "metric"):
@@ -497,10 +498,15 @@ def _row_label(sheet: _Sheet, words: Vocabulary, row: Row) -> Label | None:
             digits = re.match(r"\d{1,2}(?![\d.])", cell.text)
             own = Label(shots=int(digits[0]) if digits else None)
         elif column.role == "filter" and cell.text not in ("none", ""):
-            own = Label(rest=(cell.text,))
+            sieve = cell.text
         if found is not None and found.metric in ("mc1", "mc2") and own.metric == "acc":
             own = replace(own, metric=None)  # lm-eval's tasks of TruthfulQA are its metrics
         found = None if found is None else merged(found, own)
+    if found is not None and sieve:
+        metric = f"{found.metric},{sieve}"
+        known = metric in catalogue.METRICS
+        found = replace(found, metric=metric if known else found.metric,
+                        rest=found.rest if known else (*found.rest, sieve))  # fmt: skip
     return found
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.card import audit
-from evalkit.card.audit.evidence import Evidence
-from evalkit.card.audit.shapes import Audit
+from evalkit.card.audit import Audit, Evidence
 
 FOLDER = Path(__file__).parent
 AuditCard = Callable[[str], Audit]

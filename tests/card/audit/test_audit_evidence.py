@@ -1,63 +1,87 @@
-"""What a card may be held against, and that each kind is what its content says."""
+"""What a card may be held against, what contradicts it, and the command."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from evalkit import card as cards
 from evalkit.card import audit
-from evalkit.card.audit.evidence import Evidence
-from evalkit.card.audit.facts import run_facts
-from evalkit.core import Run
+from evalkit.card.audit import Evidence
 from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError, SuiteError
 from evalkit.store import results_json
+from tests.support.cli import Outcome
 from tests.support.runs import Plan, build_run
+from tests.support.stored import stored_run
+
+HERE = Path(__file__).parent
 
 
 def held(text: str, evidence: Evidence) -> list[tuple[str, str]]:
     found = audit.audit(audit.parse_card(text), evidence)
-    return [(n.number.text, n.verdict) for n in found.numbers]
+    return [(n.stated.text, n.verdict) for n in found.numbers]
 
 
-def test_lm_evals_results_given_as_a_file(tmp_path: Path) -> None:
+ROW = "| Task | n-shot | Metric | Value |\n|---|---|---|---|\n| arc_challenge | {} | {} | {} |\n"
+
+
+@pytest.mark.parametrize(
+    ("title", "shots", "metric", "number", "verdict"),
+    [
+        ("mine", 25, "acc_norm", "64.25", "confirmed"),
+        ("mine", 25, "acc_norm", "0.6425", "confirmed"),
+        ("mine", 25, "acc_norm", "64.35", "contradicted"),
+        ("org/mine", 25, "acc", "61.75", "contradicted"),
+        ("mine", 0, "acc_norm", "64.35", "no evidence"),
+        ("mine", "", "acc_norm", "64.35", "differs"),
+        ("mine-v2", 25, "acc_norm", "64.35", "no evidence"),
+    ],
+)
+def test_a_result_file_of_that_very_model_with_the_same_settings_contradicts(
+    tmp_path: Path, title: str, shots: object, metric: str, number: str, verdict: str
+) -> None:
     results = {
-        "results": {
-            "arc_challenge": {"acc,none": 0.6075, "acc_norm,none": 0.6425, "alias": "arc_challenge"}
-        },
+        "results": {"arc_challenge": {"acc,none": 0.6075, "acc_norm,none": 0.6425}},
         "configs": {"arc_challenge": {"num_fewshot": 25}},
         "config": {"model_args": "pretrained=org/mine,dtype=bfloat16"},
     }
     file = tmp_path / "results_2024-01-01.json"
     file.write_text(json.dumps(results))
+    text = f"# {title}\n\n{ROW.format(shots, metric, number)}"
+    assert held(text, audit.gather([file])) == [(number, verdict)]
+
+
+def test_a_record_of_every_eval_ever_is_evidence(tmp_path: Path) -> None:
+    result = {
+        "evaluation_name": "arc_challenge",
+        "metric_config": {
+            "metric_id": "arc_challenge.acc_norm", "metric_name": "acc_norm",
+            "metric_parameters": {"num_fewshot": 25}, "min_score": 0, "max_score": 1,
+            "lower_is_better": False, "score_type": "continuous",
+        },
+        "score_details": {"score": 0.6425},
+    }  # fmt: skip
+    record = {"schema_version": "0.3.0", "model_info": {"name": "mine", "id": "org/mine"},
+              "evaluation_results": [result]}  # fmt: skip
+    file = tmp_path / "record.json"
+    file.write_text(json.dumps(record))
     evidence = audit.gather([file])
-    table = (
-        "| Task | n-shot | Metric | Value |\n|---|---|---|---|\n| arc_challenge | {} | {} | {} |\n"
+    assert held(f"# mine\n\n{ROW.format(25, 'acc_norm', '64.25')}", evidence)[0][1] == "confirmed"
+    assert (
+        held(f"# mine\n\n{ROW.format(25, 'acc_norm', '65.25')}", evidence)[0][1] == "contradicted"
     )
-    title = "# mine\n\n"
-    assert held(title + table.format(25, "acc_norm", "64.25"), evidence) == [("64.25", "confirmed")]
-    assert held(title + table.format(25, "acc_norm", "64.35"), evidence) == [
-        ("64.35", "contradicted")
-    ]
-    assert held(title + table.format(0, "acc_norm", "64.35"), evidence) == [
-        ("64.35", "no evidence")
-    ]
-    assert held(title + table.format(25, "acc", "60.75"), evidence) == [("60.75", "confirmed")]
 
 
 def test_results_json_without_its_run(tmp_path: Path) -> None:
     run = build_run(tmp_path / "run", Plan())
     file = tmp_path / "results.json"
-    found = results_json(run.estimates, run.comparisons, "3f2a9c1b7d04")
-    file.write_text(json.dumps(found))
-    evidence = audit.gather([file])
+    file.write_text(json.dumps(results_json(run.estimates, run.comparisons, "3f2a9c1b7d04")))
     point = next(e.point for e in run.estimates if e.metric == "score" and e.category is None)
     text = f"| Model | MT-Bench |\n|---|---|\n| quick-lora | {point:.2f} |\n"
-    assert [verdict for _, verdict in held(text, evidence)] == ["confirmed"]
+    assert [verdict for _, verdict in held(text, audit.gather([file]))] == ["confirmed"]
 
 
 @pytest.mark.parametrize("content", ['{"a": 1}', "[]", "[1, 2]", "not json", '[{"x": 1}]'])
@@ -75,43 +99,36 @@ def test_a_path_that_is_not_there_is_said(tmp_path: Path) -> None:
         audit.gather([Path("no-such-suite")])
 
 
-def test_a_bundled_suite_may_be_named() -> None:
+def test_a_suites_published_figures_never_contradict() -> None:
     evidence = audit.gather([Path("notus")])
-    head = "| Model | MT-Bench |\n|---|---|\n"
-    text = f"{head}| Starling-7B | 8.09 |\n| GPT-4 | 9.89 |\n"
-    assert held(text, evidence) == [("8.09", "confirmed"), ("9.89", "no evidence")]
-    quoting = f"{text}| Claude-2 | 8.06 |\n"
-    assert held(quoting, evidence)[1] == ("9.89", "contradicted")
+    text = "| Model | MT-Bench |\n|---|---|\n| Starling-7B | 8.09 |\n| GPT-4 | 9.89 |\n"
+    assert held(text, evidence) == [("8.09", "confirmed"), ("9.89", "differs")]
 
 
-def test_damaged_evidence_says_nothing() -> None:
-    run = build_run(Path("run"), Plan())
-    entry = {
-        "model": "quick-lora",
-        "entry": "mt_bench",
-        "findings": [{"code": "x", "message": "judged twice", "damaged": True}],
-    }
-    damaged = replace(run, manifest={**run.manifest, "evidence": [entry]})
-    known = {(f.model, f.bench) for f in run_facts(damaged)}
+def test_damaged_evidence_says_nothing(tmp_path: Path) -> None:
+    finding = {"code": "x", "message": "judged twice", "damaged": True}
+    entry = {"model": "quick-lora", "entry": "mt_bench", "kind": "mt_bench", "findings": [finding]}
+    stored_run(tmp_path / "run", evidence=[entry])
+    evidence = audit.gather([tmp_path / "run"])
+    known = {(f.model, f.bench) for f in evidence.facts if f.measured}
     assert ("quick-lora", "mt_bench") not in known
     assert ("smollm2", "mt_bench") in known
+    assert any("judged twice" in source for source in evidence.sources)
 
 
-@pytest.fixture(scope="module")
-def run() -> Run:
-    return build_run(Path("run"), Plan(samples=(60, 40, 80), published=True))
-
-
-def test_a_card_that_evalkit_writes_is_confirmed(run: Run) -> None:
-    """The round trip: every figure of a written card, index and tables, is the run's."""
-    material = cards.gather([run])
-    text = cards.Card(material, material.candidate).text()
-    evidence = Evidence([*run_facts(run)], [run], ["run"])
-    found = audit.audit(audit.parse_card(text), evidence)
-    assert len(found.numbers) > 8
-    assert [(n.number.where, n.why) for n in found.numbers if n.verdict != "confirmed"] == []
-    assert not [p for p in found.problems if p.wrong]
-    assert all(c.answer == "supported" for c in found.claims)
+def test_samples_decide_claims_and_names_may_be_told(tmp_path: Path) -> None:
+    stored_run(tmp_path / "run", Plan(samples=(60, 40, 80), advantage=0.5, local_judge=False))
+    evidence = audit.gather([tmp_path / "run"])
+    text = audit.parse_card(
+        "# Fast 7B\n\nFast 7B beats smollm2 on sums. smollm2 beats Fast 7B on sums."
+    )
+    assert {c.answer for c in audit.audit(text, evidence).claims} <= {"not checked"}
+    said = audit.by_user(["quick-lora"], evidence)
+    assert said == {"": "quick-lora"}
+    with pytest.raises(DataError, match="no such model"):
+        audit.by_user(["nobody"], evidence)
+    with pytest.raises(DataError, match="the card has no figures of a model 'else'"):
+        audit.audit(text, evidence, {"else": "quick-lora"})
 
 
 @pytest.mark.data
@@ -120,16 +137,33 @@ def test_the_judgments_behind_a_published_card(public_data: Path) -> None:
     """Notus against Zephyr: the difference of 0.9 points that its card calls surpassing."""
     folder = public_data / "alpaca_eval" / "annotations" / "alpaca_eval_gpt4"
     files = [folder / f"{name}.json.gz" for name in ("notus-7b-v1", "zephyr-7b-beta")]
-    evidence = audit.gather(
-        [*files, public_data / "notus" / "lm_eval_harness"], DataPlaces((public_data,))
-    )
+    evidence = audit.gather(files, DataPlaces((public_data,)))
     text = (
-        "# Notus 7B v1\n\nIt surpasses zephyr-7b-beta on AlpacaEval.\n\n"
-        "| Model | AlpacaEval 1 | Winogrande (5-shot) |\n|---|---|---|\n"
-        "| notus-7b-v1 | 91.42 | 0.745 |\n| zephyr-7b-beta | 90.60 | - |\n"
+        "# Notus 7B v1\n\nOur model surpasses zephyr-7b-beta on AlpacaEval 1.\n\n"
+        "| Model | AlpacaEval 1 |\n|---|---|\n| notus-7b-v1 | 91.42 |\n| zephyr-7b-beta | 90.60 |\n"
     )
     found = audit.audit(audit.parse_card(text), evidence)
-    assert [n.verdict for n in found.numbers] == ["confirmed"] * 3
+    assert [n.verdict for n in found.numbers] == ["confirmed"] * 2
     (claim,) = found.claims
-    assert claim.answer == "not supported"
-    assert "cannot be told apart on AlpacaEval: +0.9 percentage points" in claim.reasons[0]
+    assert claim.answer == "consistent"
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def test_exit_codes_and_forms(tmp_path: Path, command: Callable[..., Outcome]) -> None:
+    figures = ("--evidence", str(HERE / "evidence.yaml"))
+    swapped, right = (str(HERE / "cards" / f"{n}.md") for n in ("swapped", "swapped_right"))
+    wrong = command("card", "audit", swapped, *figures)
+    assert wrong.code == 1
+    assert "18 numbers: 10 confirmed, 2 contradicted, 1 differ from published" in wrong.out
+    assert command("card", "audit", right, *figures, "--all").code == 0
+    data = json.loads(command("card", "audit", swapped, "--json").out)
+    assert data["contradicted"]
+    shown = command("card", "audit", swapped, *figures, "--markdown").out
+    assert shown.count("| contradicted |") == 2
+    missing = command("card", "audit", "nowhere.md")
+    assert missing.code == 2
+    assert "'nowhere.md' does not exist" in missing.err
+    (tmp_path / "latin.md").write_bytes("# Modèle".encode("latin-1"))
+    assert command("card", "audit", str(tmp_path / "latin.md")).code == 2
