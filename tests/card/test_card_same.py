@@ -18,8 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import card
-from evalkit.card import audit, front_matter
-from evalkit.card.audit.evidence import Evidence
+from evalkit.card import front_matter
 from evalkit.card.foreign import settle
 from evalkit.card.index import MARK, is_ours
 from evalkit.card.measurement import likeness, measurements, same_measure
@@ -82,12 +81,6 @@ def results_of(text: str) -> list[Any]:
     (model,) = front_matter.load(front_matter.split(text).yaml)["model-index"]
     found: list[Any] = model["results"]
     return found
-
-
-def problems(results: Sequence[Json]) -> list[tuple[str, bool]]:
-    found = audit.audit(audit.parse_card(text_of(results)), Evidence([], [], []))
-    said = [p for p in found.problems if p.message.startswith("the model-index gives")]
-    return [(p.code, p.wrong) for p in said]
 
 
 @pytest.mark.data
@@ -237,39 +230,6 @@ def test_an_index_of_anyones_entries_is_updated_once_and_for_all(
     ]
     new = card.update(text_of(theirs, "m", comment), FINAL).new
     assert card.update(new, FINAL).new == new
-
-
-# --- the audit ------------------------------------------------------------------------------------
-
-
-def test_a_card_that_was_given_both_is_found_out() -> None:
-    theirs = author()
-    full = {"ai2_arc": "allenai/ai2_arc", "gsm8k": "openai/gsm8k", "drop": "ucinlp/drop"}
-    doubled = [
-        entry(r["dataset"]["name"], full[kind], m["type"], 100 * m["value"], mark=True)
-        for r in theirs
-        for m in r["metrics"]
-        if (kind := r["dataset"]["type"]) in full
-    ]
-    assert problems(theirs) == []
-    assert problems([*theirs, *doubled]) == [("units", True)] * 3
-
-
-@pytest.mark.parametrize(
-    ("second", "found"),
-    [
-        (entry("GSM8K", "gsm8k", "exact_match", 39.5), [("index", True)]),
-        (entry("GSM8K", "gsm8k", "exact_match", 15.16), [("index", False)]),
-        (entry("GSM8K", "gsm8k", "exact_match", 0.1516), [("units", True)]),
-        (entry("GSM8K (CoT)", "gsm8k", "exact_match", 39.5), []),
-        (entry("GSM8K (8-shot)", "gsm8k", "exact_match", 39.5), []),
-        (entry("GSM8K", "gsm8k", "exact_match", 39.5, config="socratic"), []),
-        (entry("GSM8K", "openai/gsm8k", "f1", 39.5), []),
-    ],
-)
-def test_two_figures_of_one_measurement(second: Json, found: list[tuple[str, bool]]) -> None:
-    first = entry("GSM8K (5-shot)", "openai/gsm8k", "exact_match", 15.163, config="main")
-    assert problems([first, second]) == found
 
 
 def test_values_agree_as_far_as_they_are_printed() -> None:

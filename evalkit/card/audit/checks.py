@@ -21,7 +21,15 @@ from evalkit.compare.claim_grammar import Compared, NotUnderstood, Scored, State
 from evalkit.compare.model_names import Key, model_key
 from evalkit.draw.numbers import Printed, read_number
 
-__all__ = ["Own", "average_remarks", "check_sentences", "note_remarks", "place_remarks"]
+__all__ = [
+    "Own",
+    "average_remarks",
+    "check_sentences",
+    "note_remarks",
+    "place_remarks",
+    "same_metric",
+    "states_same",
+]
 
 
 @dataclass(frozen=True)
@@ -208,6 +216,7 @@ def place_remarks(stated: Sequence[Stated], own: Own) -> Iterator[Remark]:
     for s in stated:
         if not (s.label.average or s.dated or s.printed.approximate):
             places.setdefault(s.place, []).append(replace(s, key=own.of(s.key)))
+    yield from _index_twice(places.get("model-index", ()))
     once = {name: _single(found) for name, found in places.items()}
     reported: set[tuple[str, int, int]] = set()
     for (_, ours), (_, theirs) in combinations(once.items(), 2):
@@ -225,6 +234,18 @@ def place_remarks(stated: Sequence[Stated], own: Own) -> Iterator[Remark]:
             yield Remark(
                 "places", True, b.line,
                 f"{a.where} gives {a.text} for {a.said}, {b.where} gives {b.text} for {b.said}",
+            )  # fmt: skip
+
+
+def _index_twice(found: Sequence[Stated]) -> Iterator[Remark]:
+    """Entries of the index that are one measurement, settings included, with two values."""
+    for a, b in combinations(found, 2):
+        is_one = a.label == b.label and a.label.bench is not None and not a.label.rest
+        if is_one and a.key == b.key and a.label.shots is not None and not states_same(a, b):
+            yield Remark(
+                "places", True, b.line,
+                f"the model-index gives {a.text} (line {a.line}) and {b.text} (line {b.line}) for "
+                f"{a.said}",
             )  # fmt: skip
 
 
@@ -481,7 +502,11 @@ _BEST = re.compile(r"\b(?:best|highest|top|winner)[^.]{0,60}\bbold|\bbold\w*[^.]
                    r"highest|top)\b", re.I)  # fmt: skip
 _LOWER = re.compile(r"\u2193|\blower\b|\bbpb\b|\bppl\b|\bperplexity\b|\bloss\b|\berror\b", re.I)
 _SECOND = re.compile(r"\bsecond|\bper\b|\bamong\b|\bwithin\b|\bexcept\b|\bopen\b|\bgroup\b", re.I)
-_JUDGING = re.compile(r"\bjudg|\bannotat|\bevaluated by\b|\bgpt-?4\b", re.I)
+_JUDGING = re.compile(
+    r"\b(?:judged|graded|evaluated|annotated|scored)\s+by\s+(?!an?\b|the\b)\S|\bgpt-?[345]|"
+    r"\bjudges?\s*[:=(]|\b(?:as|is|with)\s+(?:the\s+)?(?:judge|annotator)|judge \S+;",
+    re.IGNORECASE,
+)
 
 
 def note_remarks(text: Text, grids: Sequence[Grid], inside: Sequence[Stated]) -> Iterator[Remark]:

@@ -31,7 +31,7 @@ from evalkit.core.run import Run
 from evalkit.draw.numbers import Printed, agreement, figure
 from evalkit.errors import ComparisonError, DataError
 
-__all__ = ["Evidence", "Held", "gather"]
+__all__ = ["Evidence", "Held", "gather", "model_remark"]
 
 _LEVEL = 0.95
 _EVALUATORS = {
@@ -422,7 +422,7 @@ class Held:
             return Checked(s, "no evidence", f"no figure of {model} for it")
         agreeing = [
             f for f in facts
-            if agreement(s.printed, f.value, f.unit, slack=f.slack) is not None  # type: ignore[arg-type]
+            if agreement(s.printed, f.value, f.unit, slack=f.slack) is not None
         ]  # fmt: skip
         if agreeing:
             fact = agreeing[0]
@@ -454,7 +454,7 @@ class Held:
             if not facts:
                 return None
             said = Printed(one.value, one.decimals, percent=one.percent)
-            fits = [f for f in facts if agreement(said, f.value, f.unit, slack=f.slack)]  # type: ignore[arg-type]
+            fits = [f for f in facts if agreement(said, f.value, f.unit, slack=f.slack)]
             shown = f"{model}: {_shown((fits or facts)[0])}"
             return ("consistent", shown) if fits else ("not supported", f"differs from {shown}")
         tested = self._tested(one, label)
@@ -582,7 +582,7 @@ def _swapped(checked: Sequence[Checked], held: Held) -> list[Checked]:
 
 
 def _states(s: Stated, f: Fact) -> bool:
-    return agreement(s.printed, f.value, f.unit, slack=f.slack) is not None  # type: ignore[arg-type]
+    return agreement(s.printed, f.value, f.unit, slack=f.slack) is not None
 
 
 def _shown(f: Fact) -> str:

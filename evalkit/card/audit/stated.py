@@ -29,6 +29,7 @@ __all__ = [
     "Vocabulary",
     "index_stated",
     "is_own",
+    "merged",
     "read_grid",
 ]
 

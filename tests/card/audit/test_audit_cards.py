@@ -52,7 +52,7 @@ def test_every_card_of_the_folder_is_looked_at() -> None:
 @pytest.mark.parametrize("name", COUNTS)
 def test_each_number_gets_its_verdict(audit_file: AuditCard, name: str) -> None:
     found = audit_file(name)
-    verdicts = [n.verdict for n in found.numbers]
+    verdicts: list[str] = [n.verdict for n in found.numbers]
     assert tuple(verdicts.count(v) for v in VERDICTS) == COUNTS[name]
     assert [r for r in found.remarks if r.wrong] == []
     assert found.contradicted == (name == "swapped")
