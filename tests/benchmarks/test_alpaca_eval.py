@@ -1,13 +1,16 @@
-"""AlpacaEval's flow, and its numbers against alpaca_eval's own."""
+"""AlpacaEval: its flow, and its figures against alpaca_eval's own and its leaderboards."""
 
 from __future__ import annotations
 
 import csv
+import functools
 import gzip
 import json
 import math
+import shutil
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,33 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from evalkit.benchmarks.alpaca_eval import AlpacaEval, AlpacaEvalSpec
-from evalkit.core import Completion, Flow, Json, Judgment, Outcome, Request
+from evalkit import compare
+from evalkit.benchmarks.alpaca_eval import (
+    METRICS,
+    TASK,
+    AlpacaEval,
+    AlpacaEvalSpec,
+    constants,
+    estimates,
+    preference,
+    sample_id,
+    scores,
+)
+from evalkit.benchmarks.alpaca_eval import _Constants as Constants
+from evalkit.core import (
+    Completion,
+    Estimate,
+    Flow,
+    Json,
+    Judgment,
+    Message,
+    Outcome,
+    Record,
+    Request,
+)
 from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.errors import DataError
+from evalkit.stats import Games
 from tests.support.flows import play
 from tests.support.properties import examples
 
@@ -42,11 +68,11 @@ class KnownJudge:
         return {"protocol": self.protocol}
 
 
-Row = tuple[str, str, str, float | None]
+Judged = tuple[str, str, str, float | None]
 """Instruction, answer, reference, preference."""
 
 
-def run(folder: Path, rows: Sequence[Row], **settings: Any) -> list[Outcome]:
+def run(folder: Path, rows: Sequence[Judged], **settings: Any) -> list[Outcome]:
     """The outcomes of a model that gives these answers to a judge with these preferences."""
     path = folder / "reference.jsonl"
     lines = [json.dumps({"instruction": i, "output": r}) + "\n" for i, _, r, _ in rows]
@@ -128,19 +154,6 @@ def test_published_leaderboard_rows(
     assert 100 * point == pytest.approx(float(row["win_rate"]), abs=1e-6)
     assert 100 * error == pytest.approx(float(row["standard_error"]), abs=1e-6)
     assert n == int(row["n_total"])
-
-
-@pytest.mark.data
-def test_published_average_length(public_data: Path, tmp_path: Path) -> None:
-    """Notus: the length in the table is the whole part of ours (its outputs are not stripped)."""
-    with gzip.open(public_data / "alpaca_eval/model_outputs/notus-7b-v1.json.gz", "rt") as file:
-        outputs = json.load(file)
-    outcomes = run(tmp_path, [(o["instruction"], o["output"], "r", None) for o in outputs])
-    length, _, n = mean_and_error(outcomes, "avg_length")
-    raw = statistics.fmean(len(o["output"]) for o in outputs)
-    stripped = statistics.fmean(len(o["output"].strip()) for o in outputs)
-    assert (int(raw), n) == (2139, 805)
-    assert length == pytest.approx(stripped, abs=1e-9)
 
 
 def test_outcomes(tmp_path: Path) -> None:
@@ -249,3 +262,308 @@ def test_a_field_of_another_type_says_where(tmp_path: Path, field: str, value: s
     )
     with pytest.raises(DataError, match=rf"r\.jsonl:3: field '{field}' is .*, expected str"):
         benchmark.load()
+
+
+# --- figures from raw annotations: the published rows, and the length-controlled ones -------------
+
+
+Row = Mapping[str, Any]
+
+
+def record(index: int, row: Row, model: str = "m") -> Record:
+    """An annotation of alpaca_eval as the record of a run."""
+    outcome = Outcome(
+        status="ok",
+        conversation=(Message("user", row["instruction"]), Message("assistant", row["output_2"])),
+        answers=(row["output_2"],),
+        reference=(row["output_1"],),
+        scores=scores(row["output_2"], preference(row.get("preference"))),
+    )
+    return Record(model, "alpaca", TASK, sample_id(index), None, "", outcome)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        rows: list[dict[str, Any]] = json.load(file)
+    return rows
+
+
+def expected(folder: Path) -> list[dict[str, str]]:
+    with (folder / "alpaca_eval/expected.csv").open() as file:
+        return [row for row in csv.DictReader(file) if row["folder"] == "open"]
+
+
+def judged_rows(folder: Path, row: Mapping[str, str]) -> list[dict[str, Any]]:
+    name = f"{row['evaluator']}/{row['model']}.json.gz"
+    return read(folder / "alpaca_eval/annotations" / name)
+
+
+@functools.cache
+def figures_of(folder: Path, evaluator: str, model: str) -> Mapping[str, Estimate]:
+    rows = judged_rows(folder, {"evaluator": evaluator, "model": model})
+    records = [record(i, row, model) for i, row in enumerate(rows)]
+    found = compare.estimates(records, {"alpaca": {TASK: METRICS}}, 0.95)
+    found += estimates(records, constants(DataPlaces((folder,))), 0.95)
+    return {e.metric: e for e in found}
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_every_open_leaderboard_row(public_data: Path) -> None:
+    """Win rate, standard error, n, wins, draws, discrete win rate and length, from annotations."""
+    rows = expected(public_data)
+    assert {row["evaluator"] for row in rows} == {
+        "alpaca_eval_gpt4",
+        "weighted_alpaca_eval_gpt4_turbo",
+    }
+    for row in rows:
+        found = figures_of(public_data, row["evaluator"], row["model"])
+        win = found["win_rate"]
+        assert win.point == pytest.approx(float(row["win_rate"]), abs=1e-6)
+        assert win.standard_error == pytest.approx(float(row["standard_error"]), abs=1e-6)
+        assert (win.n, win.n_missing) == (int(row["n_total"]), 805 - int(row["n_total"]))
+        assert found["draws"].point == int(row["n_draws"])
+        # Wins and draws are all the discrete win rate is made of.
+        wins = int(row["n_wins"]) + int(row["n_draws"]) / 2
+        discrete = 100 * wins / int(row["n_total"])
+        assert found["discrete_win_rate"].point == pytest.approx(discrete, abs=1e-6)
+        if row["discrete_win_rate"]:
+            assert discrete == pytest.approx(float(row["discrete_win_rate"]), abs=1e-6)
+        # The outputs that were judged; in these rows they are the model's outputs.
+        assert found["avg_length"].point == int(row["avg_length"])
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_length_controlled_win_rates_of_the_leaderboards(public_data: Path) -> None:
+    """Refitted with the stand-in: within 0.15 points, for both versions."""
+    checked = 0
+    for row in expected(public_data):
+        found = figures_of(public_data, row["evaluator"], row["model"])
+        controlled = found["length_controlled_win_rate"]
+        assert controlled.standard_error is not None
+        assert 1 < controlled.standard_error < 4
+        if row["length_controlled_winrate"]:
+            published = float(row["length_controlled_winrate"])
+            assert controlled.point == pytest.approx(published, abs=0.15)
+            checked += 1
+    assert checked >= 3
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_length_controlled_win_rates_are_upstreams(public_data: Path) -> None:
+    """alpaca_eval's own function, its download answered with the same stand-in file."""
+    import pandas as pd
+    import sklearn
+    from alpaca_eval.metrics import glm_winrate
+
+    path = public_data / "alpaca_eval/lc/df_gamed_surrogate.csv"
+    for row in expected(public_data):
+        table = pd.DataFrame(judged_rows(public_data, row))
+        with pytest.MonkeyPatch.context() as patch, sklearn.config_context():
+            patch.setattr(glm_winrate, "hf_hub_download", lambda **_: str(path))
+            theirs = glm_winrate.get_length_controlled_winrate(table, save_weights_dir=None)
+        ours = figures_of(public_data, row["evaluator"], row["model"])
+        point = ours["length_controlled_win_rate"].point
+        assert point == pytest.approx(theirs["length_controlled_winrate"], abs=1e-6)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_capping_lengths_matters_where_answers_run_away(public_data: Path) -> None:
+    """Notus has three answers beyond 17,000 characters; claude-2.1's longest has 9,104."""
+
+    def effect(evaluator: str, model: str) -> float:
+        found = figures_of(public_data, evaluator, model)
+        plain = found["length_controlled_win_rate"].point
+        capped = found["length_capped_win_rate"].point
+        assert plain is not None
+        assert capped is not None
+        return capped - plain
+
+    assert effect("alpaca_eval_gpt4", "notus-7b-v1") < -3
+    assert abs(effect("weighted_alpaca_eval_gpt4_turbo", "claude-2.1")) < 0.5
+
+
+@pytest.mark.data
+def test_average_length_over_the_outputs(public_data: Path) -> None:
+    """The table's figure over the outputs file is the whole part of the mean, judged or not."""
+    for name, length in (("notus-7b-v1", 2139), ("zephyr-7b-beta", 1444)):
+        outputs = read(public_data / f"alpaca_eval/model_outputs/{name}.json.gz")
+        rows = [{**o, "output_1": "r", "output_2": o["output"]} for o in outputs]
+        records = [record(i, row) for i, row in enumerate(rows)]
+        found = compare.estimates(records, {"alpaca": {TASK: METRICS}}, 0.95)
+        (figure,) = [e for e in found if e.metric == "avg_length"]
+        assert (figure.point, figure.n) == (length, 805)
+
+
+KNOWN = Constants(
+    order={f"i{n}": n for n in range(8)},
+    games=Games(
+        preference=tuple(0.3 + 0.05 * n for n in range(8)) * 2,
+        std_delta_len=tuple(0.5 - 0.2 * n for n in range(8)) * 2,
+        instruction=tuple(range(8)) * 2,
+        difficulty={n: n - 4.0 for n in range(8)},
+    ),
+    note="; stand-in",
+)
+"""For eight instructions."""
+
+
+def some(n: int, **changes: Any) -> list[Record]:
+    rows = [
+        {
+            "instruction": f"i{i}",
+            "output_1": "r" * (5 + i),
+            "output_2": "a" * (20 - i * i % 7),
+            "preference": 1.0 + (i % 3 == 0),
+            **changes,
+        }
+        for i in range(n)
+    ]
+    return [record(i, row) for i, row in enumerate(rows)]
+
+
+def named(found: Sequence[Estimate]) -> dict[str, Estimate]:
+    return {e.metric: e for e in found}
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_the_stand_in_is_named(public_data: Path) -> None:
+    known = constants(DataPlaces((public_data,)))
+    assert not isinstance(known, str)
+    assert len(known.games.preference) == 2 * len(known.order) == 2 * 805
+    assert len(known.games.difficulty) == 805
+    assert "stand-in for df_gamed" in known.note
+    found = named(estimates(some(8), KNOWN, 0.9))
+    assert list(found) == ["draws", "length_controlled_win_rate", "length_capped_win_rate"]
+    for name in ("length_controlled_win_rate", "length_capped_win_rate"):
+        assert found[name].point is not None
+        assert found[name].method.endswith("; stand-in")
+        assert (found[name].n, found[name].n_missing, found[name].level) == (8, 0, 0.9)
+
+
+@pytest.mark.data
+def test_a_damaged_file_is_a_reason_and_nothing_takes_its_place(
+    public_data: Path, tmp_path: Path
+) -> None:
+    """The stand-in lies beside a file of the hub's name with other bytes."""
+    mirror = tmp_path / "alpaca_eval"
+    shutil.copytree(public_data / "alpaca_eval/lc", mirror / "lc")
+    shutil.copy(public_data / "alpaca_eval/instructions.jsonl", mirror)
+    places = DataPlaces((tmp_path,))
+    assert not isinstance(constants(places), str)
+    (mirror / "lc/df_gamed.csv").write_text("preference\n1\n")
+    reason = constants(places)
+    assert isinstance(reason, str)
+    assert "expected sha256" in reason
+    found = named(estimates(some(8), constants(places), 0.9))
+    assert found["length_capped_win_rate"].point is None
+    assert found["length_capped_win_rate"].method == f"not computed: {reason}"
+
+
+@pytest.mark.data
+def test_a_reference_file_has_the_order_too(public_data: Path, tmp_path: Path) -> None:
+    mirror = tmp_path / "alpaca_eval"
+    shutil.copytree(public_data / "alpaca_eval/lc", mirror / "lc")
+    shutil.copy(public_data / "alpaca_eval/reference_gpt4_turbo.jsonl", mirror)
+    assert constants(DataPlaces((tmp_path,))) == constants(DataPlaces((public_data,)))
+
+
+def test_absent_data_is_a_missing_cell_with_its_reason(tmp_path: Path) -> None:
+    found = named(estimates(some(8), constants(DataPlaces((tmp_path,))), 0.9))
+    assert found["draws"].point == 0
+    assert found["length_controlled_win_rate"].point is None
+    assert found["length_controlled_win_rate"].n_missing == 8
+    assert "alpaca_eval/instructions" in found["length_controlled_win_rate"].method
+
+
+def test_the_order_of_records_does_not_matter() -> None:
+    records = some(8)
+    assert estimates(records[::-1], KNOWN, 0.9) == estimates(records, KNOWN, 0.9)
+
+
+@pytest.mark.slow
+def test_rows_are_found_by_instruction_not_by_position() -> None:
+    """Without its first row a model keeps the difficulties of the others."""
+    records = some(8)
+    moved = [replace(r, sample=sample_id(7 - i)) for i, r in enumerate(records[::-1])]
+    assert estimates(moved[:-1], KNOWN, 0.9) == estimates(records[1:], KNOWN, 0.9)
+    assert estimates(records[1:], KNOWN, 0.9) != estimates(records[:-1], KNOWN, 0.9)
+
+
+def test_failed_and_foreign_samples_are_counted() -> None:
+    asked = (Message("user", "i7"),)
+    failed = replace(some(8)[7], outcome=Outcome("engine_error", asked, reference=("r",)))
+    foreign = record(8, {"instruction": "?", "output_1": "r", "output_2": "a", "preference": 2})
+    found = named(estimates([*some(7), failed, foreign], KNOWN, 0.9))
+    assert (found["draws"].n, found["draws"].n_missing) == (8, 1)
+    controlled = found["length_controlled_win_rate"]
+    assert (controlled.n, controlled.n_missing) == (7, 2)
+    assert "1 with other instructions left out" in controlled.method
+
+
+def test_own_instructions_have_no_length_controlled_win_rate(tmp_path: Path) -> None:
+    spec = AlpacaEvalSpec(data="mine.jsonl")
+    own = AlpacaEval(spec, BenchmarkContext(tmp_path, DataPlaces(), None, 0))
+    mine = some(8, instruction="mine")
+    for found in (own.extra_estimates(mine, 0.9), estimates(mine, KNOWN, 0.9, own_data=True)):
+        assert [(e.metric, e.point) for e in found] == [("draws", 0.0)]
+    assert not own.extra_estimates([], 0.9)
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (1, 0.0),
+        (2.0, 1.0),
+        (1.5, 0.5),
+        (0, 0.5),
+        (0.0, 0.5),
+        ("1.25", 0.25),
+        ("0", 0.5),
+        ("2", 1.0),
+        (None, None),
+        ("", None),
+        ("m", None),
+        ("nan", None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (10**400, None),
+        (3, None),
+        (-1, None),
+        (0.7, None),
+        (True, None),
+        ([1], None),
+    ],
+)
+def test_preferences_as_they_are_written(raw: Any, value: float | None) -> None:
+    assert preference(raw) == value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("raw", [1, 2.0, 1.5, 0, 0.0, "1.25", "0", "2", None, "nan", 3, -1, 0.7])
+def test_preferences_are_read_like_upstreams(raw: Any) -> None:
+    """What counts, and as what, in alpaca_eval's win rate."""
+    from alpaca_eval.metrics.helpers import AbsoluteScoringRule
+
+    found = AbsoluteScoringRule().describe_head2head([raw])
+    value = preference(raw)
+    assert found["n_total"] == (value is not None)
+    if value is not None:
+        assert found["win_rate"] == pytest.approx(100 * value)
+
+
+def test_specs_name_their_data_and_evaluator() -> None:
+    context = BenchmarkContext(Path(), DataPlaces(), None, 0)
+    one, two = AlpacaEvalSpec(version=1), AlpacaEvalSpec(version=2)
+    assert AlpacaEval(one, context).data_needs() == ("alpaca_eval/reference_text_davinci_003",)
+    assert AlpacaEval(two, context).data_needs() == ("alpaca_eval/reference_gpt4_turbo",)
+    assert not AlpacaEval(AlpacaEvalSpec(data="x.jsonl"), context).data_needs()
+    assert AlpacaEval.judge_options(one) == {"evaluator": "alpaca_eval_gpt4"}
+    assert AlpacaEval.judge_options(two) == {"evaluator": "weighted_alpaca_eval_gpt4_turbo"}
+    claude = AlpacaEvalSpec(evaluator="claude")
+    assert AlpacaEval.judge_options(claude) == {"evaluator": "claude"}

@@ -1,23 +1,24 @@
-"""The lm_eval benchmark: loading, naming, describing, refusing."""
+"""The lm_eval benchmark: loading, naming, describing, refusing, groups and passages."""
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit import plugins
 from evalkit.benchmarks import _lm_eval_scores as scoring
-from evalkit.benchmarks._lm_eval_tasks import generation, merge
-from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec, chat_prompt, seed_of
-from evalkit.core import Completion, Outcome, Sample
+from evalkit.benchmarks._lm_eval_scores import Figure
+from evalkit.benchmarks._lm_eval_tasks import compile_templates_once, generation
+from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec, chat_prompt
+from evalkit.compare.averages import average_comparisons
+from evalkit.core import Completion, Metric, Outcome, Record, Sample, Score
 from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.errors import BenchmarkError, DataError, SuiteError
 
@@ -118,11 +119,6 @@ def test_the_primary_metric_is_the_one_leaderboards_print(quickstart: LmEval) ->
 # --- loading -----------------------------------------------------------------------------------
 
 
-def test_the_module_offers_one_class_and_its_spec() -> None:
-    found = plugins.find("benchmarks", "lm_eval")
-    assert (found.cls, found.spec) == (LmEval, LmEvalSpec)
-
-
 def test_importing_the_benchmark_does_not_import_lm_eval() -> None:
     import subprocess
 
@@ -174,13 +170,6 @@ def test_local_data_in_an_override_is_relative_to_the_suite(
     assert described["documents"] == 1
     assert "mine.jsonl" in described["dataset"]["files"]
     assert bench.samples()[0].reference == ("b",)
-
-
-@given(st.dictionaries(st.sampled_from("abc"), st.integers() | st.none()))
-def test_a_none_inside_a_mapping_removes_its_key(change: dict[str, int | None]) -> None:
-    merged = merge({"k": {"a": 1, "z": 2}, "other": 3}, {"k": change})
-    expected = {"a": 1, "z": 2, **change}
-    assert merged == {"k": {k: v for k, v in expected.items() if v is not None}, "other": 3}
 
 
 def test_nothing_is_left_in_the_datasets_cache(
@@ -316,26 +305,6 @@ def test_generation_options_mean_what_lm_eval_says(options: dict[str, Any]) -> N
         assert mine["temperature"] == theirs.get("temperature", 1.0)
 
 
-@given(st.integers(), st.text(), st.integers(0, 99), st.integers(0, 9))
-def test_seeds_are_31_bits_and_differ_between_trials(
-    seed: int, task: str, doc: int, trial: int
-) -> None:
-    found = seed_of(seed, task, doc, trial)
-    assert 0 <= found < 2**31
-    assert found == seed_of(seed, task, doc, trial) != seed_of(seed, task, doc, trial + 1)
-
-
-JSONISH = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.integers(), inner),
-)
-
-
-@given(JSONISH)
-def test_whatever_a_task_returns_becomes_json(value: Any) -> None:
-    json.dumps(scoring.jsonable(value), allow_nan=False)
-
-
 @pytest.mark.parametrize(
     ("metric", "percent"),
     [
@@ -362,3 +331,84 @@ def test_a_conversation_must_end_as_lm_eval_says() -> None:
     assert chat_prompt([user, model], add_generation_prompt=False).messages[-1].content == "b"
     with pytest.raises(BenchmarkError):
         chat_prompt([user, model])
+
+
+# --- lm-eval's tools: what is changed about them changes no result --------------------------------
+
+
+TEMPLATE = "{% if n %}{{ n }}{% else %}none{% endif %}: {{ text|regex_replace('a', 'b') }}\n"
+
+
+@given(st.text(), st.integers(0, 3))
+def test_remembered_templates_render_as_new_ones(text: str, n: int) -> None:
+    """Oracle: the environment's own class, which compiles anew."""
+    from lm_eval.utils import apply_template, env
+
+    compile_templates_once()
+    fresh = type(env).from_string(env, TEMPLATE).render(n=n, text=text)
+    assert apply_template(TEMPLATE, {"n": n, "text": text}) == fresh
+
+
+# --- groups and passages --------------------------------------------------------------------------
+
+
+ACC = Metric("acc", "percent", 100.0, primary=True)
+NORM = Metric("acc_norm", "percent", 100.0)
+
+
+def group(*tasks: str, by_size: bool = True) -> Any:
+    """As much of lm-eval's Group as evalkit reads."""
+    wanted = SimpleNamespace(metric="acc", filter_list=None, weight_by_size=by_size)
+    leaves = [SimpleNamespace(task_name=task) for task in tasks]
+    return SimpleNamespace(get_all_tasks=lambda: leaves, aggregate_metric_list=[wanted])
+
+
+def test_groups_are_declared_as_they_are_computed() -> None:
+    sizes, groups = {"x": 10, "y": 30}, {"g": group("x", "y")}
+    declared = scoring.group_averages(groups, dict.fromkeys(sizes, (ACC, NORM)))
+    assert [(a.metric.name, a.by_size) for a in declared] == [
+        ("acc", True),
+        ("acc (mean of tasks)", False),
+    ]
+    records = [
+        Record(m, "b", task, str(i), None, "", Outcome("ok", scores=(Score("acc", value),)))
+        for m, shift in (("new", 1), ("old", 0))
+        for task, n in sizes.items()
+        for i in range(n)
+        for value in [float((i + shift) % 3 == 0)]
+    ]
+    rows = average_comparisons(records, declared, ("new", "old"), 0.95)
+    for row in rows:
+        points = []
+        for model in ("new", "old"):
+            by_task = {task: [_figure(records, model, task)] for task in sizes}
+            found = scoring.group_figures(groups["g"], by_task)
+            points += [f.point for f in found if f.metric == row.metric and f.point is not None]
+        new, old = points
+        assert row.difference == pytest.approx(100 * (new - old), abs=1e-9)
+
+
+def _figure(records: list[Record], model: str, task: str) -> Figure:
+    values = [r.outcome.scores[0].value for r in records if (r.model, r.task) == (model, task)]
+    return Figure("acc", sum(values) / len(values), 0.1, len(values), 0, "", corpus=False)
+
+
+def test_only_outermost_groups_are_headlines() -> None:
+    groups = {
+        "all": group("x", "y", "z"),
+        "some": group("x", "y"),
+        "mean": group("w", by_size=False),
+    }
+    declared = scoring.group_averages(groups, dict.fromkeys("xyzw", (ACC,)))
+    assert {a.task for a in declared if a.metric.primary} == {"all", "mean"}
+
+
+def test_documents_about_one_passage_are_one_unit() -> None:
+    one, other = ({"passage": "In 1815 ...", "question": q} for q in ("Who?", "When?"))
+    assert scoring.passage_cluster("drop", one) == scoring.passage_cluster("drop", other) != ""
+    assert scoring.passage_cluster("drop", {**one, "passage": "In 1816 ..."}) != (
+        scoring.passage_cluster("drop", one)
+    )
+    assert scoring.passage_cluster("squad", one) != scoring.passage_cluster("drop", one)
+    for doc in ({"question": "Who?"}, {"passage": "  "}, {"passage": None}, "text", None):
+        assert scoring.passage_cluster("t", doc) == ""
