@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from evalkit import compare, exporters, gate, plugins, runner, store, watch
+from evalkit import compare, exporters, gate, plugins, runner, store
 from evalkit import suite as suites
 from evalkit.compare import ClaimResult, Row
 from evalkit.core import Json, Run
@@ -18,6 +18,7 @@ from evalkit.core.specs import Suite
 from evalkit.errors import SuiteError
 from evalkit.gate import GateResult
 from evalkit.importers.names import unknown_names
+from evalkit.runner import watch
 
 __all__ = [
     "check_claim",

@@ -55,7 +55,7 @@ def command(**given: Any) -> None:
     """
     from evalkit import report, store
     from evalkit.cli.trend import trend
-    from evalkit.runner.files import render
+    from evalkit.runner import render
 
     asked = _Options(**given)
     stored = store.read_run(asked.run)

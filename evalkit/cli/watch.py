@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from evalkit.gate import GateResult
     from evalkit.runner import Progress
     from evalkit.stats.sequential import Spending
-    from evalkit.watch import Look, Plan
+    from evalkit.runner.watch_ledger import Look, Plan
 
 __all__ = ["command"]
 
@@ -75,7 +75,7 @@ def command(**given: Any) -> int:
     same command goes on after any interruption.  Exit code 0: all passed; 1: a regression; 3:
     undecided where that fails, or a checkpoint without a verdict.
     """
-    from evalkit import watch
+    from evalkit.runner import watch
 
     asked = _Options(**given)
     training = watch.training(asked.place, asked.suite, asked.overrides, asked.candidate)
@@ -110,7 +110,8 @@ class _Listener:
 
     def decided(self, plan: Plan, look: Look, result: GateResult) -> None:
         """The gate's lines, and what they cost."""
-        from evalkit import gate, watch
+        from evalkit import gate
+        from evalkit.runner import watch
         from evalkit.draw import one_line, visible
 
         shown = [one_line(visible(watch.look_words(look, plan))), *gate.gate_lines(result)]

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evalkit import data, models, plugins
+from evalkit import suite as suites
 from evalkit.core import Flow, Json, Outcome, PreparedModel, Sample
+from evalkit.core.figures import Figure
 from evalkit.core.protocols import (
     Benchmark,
     BenchmarkContext,
@@ -24,6 +26,7 @@ from evalkit.core.protocols import (
     PairwiseJudge,
     RatingJudge,
 )
+from evalkit.core.run import Run
 from evalkit.core.specs import (
     BenchmarkSpec,
     EngineSpec,
@@ -34,22 +37,69 @@ from evalkit.core.specs import (
     Suite,
 )
 from evalkit.engines._cached import CachedEngine
-from evalkit.errors import DataError, SuiteError
+from evalkit.errors import DataError, SuiteError, did_you_mean
 from evalkit.runner.known import Known, gather, is_asked, needed_files
 from evalkit.runner.replay import replay
-from evalkit.runner.selection import Selection
 
 __all__ = [
     "Job",
     "Origin",
+    "Selection",
     "assemble",
     "build_benchmarks",
     "data_places",
+    "extra_figures",
     "mirrors",
     "with_engines",
 ]
 
 Prepare = Callable[[str, ModelSpec], PreparedModel]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The options that choose a part of a suite."""
+
+    only: tuple[str, ...] = ()
+    """Benchmark entries; empty: all."""
+    models: tuple[str, ...] = ()
+    """Models; empty: all."""
+    limit: int | None = None
+    """First N samples of each task; a limited run is never published."""
+
+    def entries(self, suite: Suite) -> Suite:
+        """`suite` with the chosen benchmarks only.
+
+        Models stay, since one that is not compared may still be the judge.
+
+        Raises:
+            SuiteError: a name is not in the suite, or the limit is below 1.
+        """
+        if self.limit is not None and self.limit < 1:
+            raise SuiteError(f"--limit {self.limit!r}: expected 1 or more samples per task")
+        _known("--only", self.only, [b.entry for b in suite.benchmarks])
+        _known("--models", self.models, list(suite.models))
+        if not self.only:
+            return suite
+        chosen = tuple(b for b in suite.benchmarks if b.entry in self.only)
+        return suite.model_copy(update={"benchmarks": chosen})
+
+    def compared(self, suite: Suite) -> tuple[str, ...]:
+        """Names of the models that answer, in suite order."""
+        return tuple(
+            name
+            for name, spec in suite.models.items()
+            if spec.role != "published" and (not self.models or name in self.models)
+        )
+
+
+def _known(option: str, chosen: Sequence[str], choices: Sequence[str]) -> None:
+    for name in chosen:
+        if name not in choices:
+            raise SuiteError(
+                f"{option} {name!r}: not in the suite, which has {', '.join(choices)}"
+                f"{did_you_mean(name, choices)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -224,7 +274,7 @@ def assemble(
     for benchmark in asked:
         say(f"reading {benchmark.name}")
         benchmark.load()
-    job = with_engines(chosen, origin, (selection, benchmarks), cache, say)
+    job = with_engines(chosen, origin, selection, benchmarks, cache, say)
     job.known = known
     return job
 
@@ -241,7 +291,8 @@ def _require_data(suite: Suite, origin: Origin, asked: Sequence[Benchmark]) -> N
 def with_engines(
     suite: Suite,
     origin: Origin,
-    chosen: tuple[Selection, tuple[Benchmark, ...]],
+    selection: Selection,
+    benchmarks: tuple[Benchmark, ...],
     cache: CompletionCache,
     say: Callable[[str], None],
 ) -> Job:
@@ -249,7 +300,6 @@ def with_engines(
 
     Raises SuiteError where no model is left to ask, and what preparing a model raises.
     """
-    selection, benchmarks = chosen
 
     def prepare(name: str, spec: ModelSpec) -> PreparedModel:
         say(f"preparing {name}")
@@ -368,3 +418,22 @@ def _judging_last(engines: Mapping[str, Engine], suite: Suite) -> dict[str, Engi
     judging = {s.model for s in suite.judges.values() if isinstance(s, LocalJudgeSpec)}
     late = {id(engine) for name, engine in engines.items() if name in judging}
     return dict(sorted(engines.items(), key=lambda item: id(item[1]) in late))
+
+
+def extra_figures(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
+    """Figures that are no means over samples, computed again from a stored run.
+
+    They are their benchmark's affair, so the benchmark is built again from the run's suite; data
+    it needs is found as a run would find it.  At the level of the run's own figures.
+
+    Raises:
+        SuiteError: the stored suite cannot be read any more (a plugin that is not installed).
+        DataError: data that the figures need is not here.
+    """
+    label = f"{run.folder}/manifest.json"
+    suite = suites.load_stored(run.manifest.suite.all, label, plugins)
+    origin = Origin(label, run.folder, suites.find_workspace(str(run.folder)), ())
+    found = [b for b in build_benchmarks(suite, origin) if b.name == benchmark]
+    if not found:
+        raise DataError(f"{label}: its suite has no benchmark {benchmark!r}")
+    return found[0].extra_figures(run.records_of(model, benchmark), suite.report.level)

@@ -13,11 +13,9 @@ from evalkit.core import Json
 from evalkit.core.specs import BenchmarkSpec, JudgeSpec, ModelSpec, RecordedJudgeSpec, Suite
 from evalkit.errors import DataError
 from evalkit.importers import Evidence, ImportOptions, cross_findings
-from evalkit.runner.assemble import Origin, build_benchmarks, mirrors, with_engines
+from evalkit.runner.assemble import Origin, Selection, build_benchmarks, mirrors, with_engines
 from evalkit.runner.known import Known
-from evalkit.runner.pipeline import Result, run
-from evalkit.runner.progress import Silent
-from evalkit.runner.selection import Selection
+from evalkit.runner.pipeline import Result, Silent, run
 
 __all__ = ["KINDS", "Source", "import_run"]
 
@@ -69,7 +67,7 @@ def import_run(
     suite = _suite(source, found)
     benchmarks = build_benchmarks(suite, origin)
     with store.CompletionStore(origin.state / "cache.sqlite") as cache:
-        job = with_engines(suite, origin, (Selection(), benchmarks), cache, say)
+        job = with_engines(suite, origin, Selection(), benchmarks, cache, say)
         job.known = Known(tuple(found))
         return run(job, out, retry_failed=False, progress=Silent())
 

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from evalkit import data
-from evalkit.core import Estimate, Finding, Record
+from evalkit.core import Completion, Estimate, Finding, Flow, Outcome, Record, Request
 from evalkit.core.protocols import DataPlaces
 from evalkit.core.specs import BenchmarkSpec, RecordedJudgeSpec, Suite
 from evalkit.engines.recorded import RecordedSpec
-from evalkit.errors import did_you_mean
+from evalkit.errors import RequestFailed, did_you_mean
 from evalkit.importers._common import few
 from evalkit.importers.answers import Answers, read_answers
 from evalkit.importers.evidence import Evidence, ImportOptions
@@ -256,3 +256,45 @@ def _published(suite: Suite, level: float) -> Iterator[Estimate]:
             for estimate in leaderboards.table_estimates(model, row, suite.benchmarks, level):
                 if (estimate.benchmark, estimate.task, estimate.metric) not in known:
                     yield estimate
+
+
+# --- recorded answers in a flow -------------------------------------------------------------
+
+
+def replay(flow: Flow[Outcome], model: str, answers: Sequence[Completion]) -> Flow[Outcome]:
+    """Drive `flow`, answering its requests to `model` from `answers`, in order.
+
+    Requests to other engines (judges) are passed on.  A request beyond the last recorded answer
+    fails as `excluded`.
+    """
+    left = iter(answers)
+    failure: RequestFailed | None = None
+    replies: Sequence[Completion] | None = None
+    while True:
+        try:
+            if failure is not None:
+                requests = flow.throw(failure)
+            else:
+                requests = next(flow) if replies is None else flow.send(replies)
+        except StopIteration as ended:
+            outcome: Outcome = ended.value
+            return outcome
+        failure = None
+        try:
+            others = yield from _pass_on(requests, model)
+            replies = [
+                _recorded(left) if request.engine == model else next(others) for request in requests
+            ]
+        except RequestFailed as error:
+            failure = error
+
+
+def _pass_on(requests: Sequence[Request], model: str) -> Flow[Iterator[Completion]]:
+    asked = [request for request in requests if request.engine != model]
+    return iter((yield asked) if asked else ())
+
+
+def _recorded(left: Iterator[Completion]) -> Completion:
+    for completion in left:
+        return completion
+    raise RequestFailed("excluded", "there is no recorded answer to this question")

@@ -1,9 +1,9 @@
-"""The pipeline: assemble, drive, store, estimate, compare, report.  The file to read first.
+"""The pipeline: assemble, drive, store, compute, compare, report.  The file to read first.
 
     suite ─ assemble ─▶ job ─ flows ─▶ drive ─▶ records.jsonl ─ seal ─▶ results.json, report
 
 Whatever ends a run early, what was answered stays: records are appended as samples finish,
-completions are in the cache, and the same command goes on from there.
+completions are in the cache, and the same command resumes.
 """
 
 from __future__ import annotations
@@ -14,28 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from evalkit import compare, store
-from evalkit.core import (
-    UNANSWERED,
-    Estimate,
-    Json,
-    Metric,
-    Outcome,
-    PreparedModel,
-    Record,
-    Reply,
-    Request,
-    Run,
-    Sample,
-)
+from evalkit.core import UNANSWERED, Outcome, PreparedModel, Record, Reply, Request, Sample
+from evalkit.core.figures import Figure
 from evalkit.core.protocols import Benchmark
+from evalkit.core.run import Manifest, Run, UsageTotals
+from evalkit.core.specs import Suite
 from evalkit.engines._drive import drive
 from evalkit.errors import RequestFailed
-from evalkit.runner import files
-from evalkit.runner.assemble import Job
+from evalkit.runner.assemble import Job, Origin, Selection, assemble
 from evalkit.runner.manifest import describe
-from evalkit.runner.progress import Progress
 from evalkit.runner.usage import (
     Usage,
     carry_over,
@@ -46,12 +36,57 @@ from evalkit.runner.usage import (
     total_work,
 )
 
-__all__ = ["Result", "run"]
+if TYPE_CHECKING:
+    from evalkit import report
+
+__all__ = ["Progress", "Result", "Silent", "render", "run", "run_suite"]
 
 Key = tuple[str, str, str, str]
-Item = tuple[Benchmark, Sample]
 _NOTE_S = 30.0
 """How often a session's line is written anew: what a killed one loses of its account."""
+
+
+class Progress(Protocol):
+    """Told what the pipeline does.  Every call returns at once and never raises."""
+
+    def step(self, text: str) -> None:
+        """A stage begins, or a slow stage has something to say."""
+        ...
+
+    def start(self, totals: Mapping[tuple[str, str], int], done: int) -> None:
+        """Requests begin: samples to do per (model, benchmark); `done` were finished before."""
+        ...
+
+    def reply(self, key: Key, request: Request, reply: Reply) -> None:
+        """An engine answered; `key`: model, benchmark, task and sample of the request."""
+        ...
+
+    def record(self, record: Record) -> None:
+        """A sample is finished and stored."""
+        ...
+
+    def stop(self) -> None:
+        """Requests are over, however that came about."""
+        ...
+
+
+class Silent:
+    """A `Progress` that does nothing."""
+
+    def step(self, text: str) -> None:
+        """Nothing."""
+
+    def start(self, totals: Mapping[tuple[str, str], int], done: int) -> None:
+        """Nothing."""
+
+    def reply(self, key: Key, request: Request, reply: Reply) -> None:
+        """Nothing."""
+
+    def record(self, record: Record) -> None:
+        """Nothing."""
+
+    def stop(self) -> None:
+        """Nothing."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +98,7 @@ class Result:
     """Samples finished by this call; 0: everything was there before."""
     usage: Usage
     unanswered: int
-    """Samples whose engine or judge could not be reached or failed: asked again next time."""
+    """Samples whose engine or judge could not be reached or failed: sent again next time."""
     models: Mapping[str, PreparedModel]
     """The models that answered, by name."""
 
@@ -78,13 +113,37 @@ class Result:
         return "; ".join(f"{n} times: {reason}" for reason, n in found.most_common(3))
 
 
+def run_suite(
+    suite: Suite,
+    origin: Origin,
+    progress: Progress,
+    selection: Selection | None = None,
+    out: Path | None = None,
+) -> Result:
+    """Run `suite`, or resume its run; samples that failed before are sent again.
+
+    Args:
+        suite: Checked.
+        origin: Where it came from.
+        progress: Told what happens.
+        selection: Part of the suite; None: all of it.
+        out: Run folder; None: reports/<suite>/<run id> in the workspace.
+
+    Raises:
+        EvalkitError: What ended the run early; everything finished is stored.
+    """
+    with store.CompletionStore(origin.state / "cache.sqlite") as cache:
+        job = assemble(suite, origin, selection or Selection(), cache, say=progress.step)
+        return run(job, out, retry_failed=True, progress=progress)
+
+
 def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> Result:
     """Drive `job` to a sealed run.
 
     Args:
         job: From `assemble`.
         out: Run folder; None: reports/<suite>/<run id> in the workspace.
-        retry_failed: Ask again for samples that failed in an earlier session of this run.
+        retry_failed: Send samples again that failed in an earlier session of this run.
         progress: Told what happens.
 
     Raises:
@@ -92,70 +151,62 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
     """
     samples = {benchmark.name: job.samples(benchmark) for benchmark in job.asked}
     manifest = describe(job, samples)
-    folder = out or job.origin.workspace / "reports" / job.suite.name / manifest["run_id"]
+    folder = out or job.origin.workspace / "reports" / job.suite.name / manifest.run_id
     with store.RunStore.open(folder, manifest) as run_store:
-        items = _items(job, samples)
-        order = _order(job, items)
-        _add_evidence(job, run_store)
-        kept = {k for k, r in run_store.records.items() if _keep(r, retry_failed)}
-        todo = {key: item for key, item in items.items() if key not in kept}
+        items = {
+            (model, benchmark.name, sample.task, sample.id): (benchmark, sample)
+            for model in job.models
+            for benchmark in job.asked
+            if job.asks(model, benchmark.name)
+            for sample in samples[benchmark.name]
+        }
+        recorded = job.known.records(job.limit)
+        for record in recorded:
+            if record.key not in run_store.records:
+                run_store.append(record)
+        todo = {
+            key: item
+            for key, item in items.items()
+            if key not in run_store.records or (retry_failed and _failed(run_store.records[key]))
+        }
         usage = Usage()
         if todo:
-            _ask(job, todo, run_store, len(kept), (usage, progress))
+            _send(job, todo, run_store, usage, progress, done=len(items) - len(todo))
         if todo or not run_store.sealed:
-            _seal(job, manifest, order, run_store)
-    stored = store.read_run(folder)
+            _seal(job, manifest, _order(job, [*items, *(r.key for r in recorded)]), run_store)
+    stored = store.load(folder)
     unanswered = sum(r.outcome.status in UNANSWERED for r in stored.records)
     return Result(stored, len(todo), usage, unanswered, job.models)
 
 
-def _items(job: Job, samples: Mapping[str, list[Sample]]) -> dict[Key, Item]:
-    """Every sample of every model, in canonical order."""
-    return {
-        (model, benchmark.name, sample.task, sample.id): (benchmark, sample)
-        for model in job.models
-        for benchmark in job.asked
-        if job.asks(model, benchmark.name)
-        for sample in samples[benchmark.name]
-    }
+def _failed(record: Record) -> bool:
+    """Whether another try can mend it; a failed judgment of one turn is a failure too."""
+    outcome = record.outcome
+    return not UNANSWERED.isdisjoint({outcome.status, *(j.status for j in outcome.judgments)})
 
 
-def _order(job: Job, items: Mapping[Key, Item]) -> list[Key]:
-    """Canonical order of all records: by model, benchmark, then as asked or as recorded."""
-    keys = [*items, *(record.key for record in job.known.records(job.limit))]
+def _order(job: Job, keys: list[Key]) -> list[Key]:
+    """Canonical: by model, benchmark, then in the order sent or recorded."""
     models = {name: n for n, name in enumerate(job.models)}
     benchmarks = {benchmark.name: n for n, benchmark in enumerate(job.benchmarks)}
     return sorted(keys, key=lambda key: (models[key[0]], benchmarks[key[1]]))
 
 
-def _add_evidence(job: Job, run_store: store.RunStore) -> None:
-    for record in job.known.records(job.limit):
-        if record.key not in run_store.records:
-            run_store.append(record)
-
-
-def _keep(record: Record, retry_failed: bool) -> bool:
-    """Whether a stored record stands; a failed judgment of one turn is a failure too."""
-    outcome = record.outcome
-    statuses = {outcome.status, *(judgment.status for judgment in outcome.judgments)}
-    return not retry_failed or not statuses & UNANSWERED
-
-
-def _ask(
+def _send(
     job: Job,
-    todo: Mapping[Key, Item],
+    todo: Mapping[Key, tuple[Benchmark, Sample]],
     run_store: store.RunStore,
-    kept: int,
-    watchers: tuple[Usage, Progress],
+    usage: Usage,
+    progress: Progress,
+    *,
+    done: int,
 ) -> None:
-    usage, progress = watchers
+    """Drive the flows of `todo`; every record is stored as it is finished."""
     flows = {key: job.flow(bench, sample, key[0]) for key, (bench, sample) in todo.items()}
     totals = Counter((model, benchmark) for model, benchmark, _, _ in todo)
     capped = metered(job.engines)
     carry_over(capped, run_store.sessions())
-    written = spent(capped)
-
-    noted = time.monotonic()
+    written, noted = spent(capped), time.monotonic()
 
     def observe(key: Key, request: Request, reply: Reply) -> None:
         nonlocal written, noted
@@ -165,7 +216,7 @@ def _ask(
             written, noted = spent(capped), time.monotonic()
             run_store.session(usage.line("running", written, job.engines))
 
-    progress.start(totals, kept)
+    progress.start(totals, done)
     ended = "interrupted"
     try:
         with closing(drive(flows, job.engines, observe)) as finished:
@@ -187,43 +238,60 @@ def _record(key: Key, sample: Sample, value: Outcome | RequestFailed) -> Record:
     return Record(model, benchmark, task, sample.id, sample.category, cluster, value)
 
 
-def _seal(job: Job, manifest: dict[str, Json], order: list[Key], run_store: store.RunStore) -> None:
+def _seal(job: Job, manifest: Manifest, order: list[Key], run_store: store.RunStore) -> None:
+    """Compute figures and comparisons, render, and write all of it in its final form."""
     records = [run_store.records[key] for key in order]
-    metrics: dict[str, dict[str, tuple[Metric, ...]]] = {}
-    for benchmark in manifest["benchmarks"]:
-        metrics[benchmark["name"]] = {
-            task: tuple(Metric(**m) for m in described["metrics"])
-            for task, described in benchmark["tasks"].items()
-        }
     level = job.suite.report.level
-    estimates = [*compare.estimates(records, metrics, level), *_extra_estimates(job, records)]
-    computed = {(e.model, e.benchmark, e.task, e.metric) for e in estimates if e.point is not None}
-    estimates.extend(
-        e for e in job.known.published if (e.model, e.benchmark, e.task, e.metric) not in computed
-    )
+    figures = compare.figures(records, manifest.benchmarks, level)
+    figures += _extra_figures(job, records)
+    computed = {(f.model, f.key) for f in figures if f.value.point is not None}
+    figures += [f for f in job.known.published if (f.model, f.key) not in computed]
     roles = {name: spec.role for name, spec in job.suite.models.items()}
-    averages = {b["name"]: compare.averages_of_entry(b) for b in manifest["benchmarks"]}
-    comparisons = compare.comparisons(records, metrics, roles, level, averages)
+    comparisons = compare.comparisons(records, manifest.benchmarks, roles, level)
     sessions = run_store.sessions()
+    usage = total_usage(sessions, job.engines)
     more = {
         "work": total_work(sessions),
         "checks": last_checks(sessions),
-        "usage": total_usage(sessions, job.engines),
+        "usage": UsageTotals(**usage) if usage else None,
     }
-    sealed = {**manifest, "sealed": True, **{name: found for name, found in more.items() if found}}
-    run = Run(run_store.folder, sealed, tuple(records), tuple(estimates), tuple(comparisons))
-    results = compare.results_json(estimates, comparisons, manifest["run_id"])
-    run_store.seal(order, sealed, results, files.render(run))
+    sealed = manifest.model_copy(update={k: found for k, found in more.items() if found})
+    finished = sealed.model_copy(update={"sealed": True})
+    whole = Run(run_store.folder, finished, tuple(records), tuple(figures), tuple(comparisons))
+    results = store.results(figures, comparisons, manifest.run_id)
+    run_store.seal(order, sealed, results, render(whole))
 
 
-def _extra_estimates(job: Job, records: Sequence[Record]) -> Iterator[Estimate]:
+def _extra_figures(job: Job, records: Sequence[Record]) -> Iterator[Figure]:
     """Figures that are no means over records: of evidence, and of benchmarks."""
     for model in job.models:
         for benchmark in job.benchmarks:
             mine = [r for r in records if (r.model, r.benchmark) == (model, benchmark.name)]
             found = [e for e in job.known.of(benchmark.name) if e.model == model]
             for evidence in found:
-                yield from evidence.estimates
+                yield from evidence.figures
             # Groups of lm-eval tasks need the tasks, which are not loaded for mere evidence.
             if mine and (not found or benchmark.judge_kind is not None):
-                yield from benchmark.extra_estimates(mine, job.suite.report.level)
+                yield from benchmark.extra_figures(mine, job.suite.report.level)
+
+
+def render(
+    run: Run,
+    *,
+    figures_only: bool = False,
+    split: bool = False,
+    more: Sequence[report.Section] = (),
+) -> dict[str, bytes]:
+    """The files the suite's `report.formats` asks for, by name: reports and model cards.
+
+    Args:
+        run: A stored run.
+        figures_only: Leave out every question and answer; cards never have any.
+        split: Put the page's samples into files beside it.
+        more: Sections that a run alone cannot have, such as its history.
+    """
+    from evalkit import card, report
+
+    made = report.render(run, figures_only=figures_only, split=split, more=more)
+    formats = run.manifest.suite.report.formats
+    return {**made, **card.files(run)} if "card" in formats else made

@@ -20,9 +20,8 @@ from evalkit.core.protocols import Average, Averaged, Benchmark
 from evalkit.core.specs import BenchmarkSpec, Suite
 from evalkit.errors import BenchmarkError, DataError
 from evalkit.gate import Policy
-from evalkit.runner.assemble import Origin, build_benchmarks
+from evalkit.runner.assemble import Origin, Selection, build_benchmarks
 from evalkit.runner.known import has_samples
-from evalkit.runner.selection import Selection
 from evalkit.stats import (
     MarginRule,
     non_inferiority,

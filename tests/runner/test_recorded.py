@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from evalkit import store
 from evalkit.core import Completion, Flow, Message, Outcome, Request
 from evalkit.errors import RequestFailed
-from evalkit.runner.replay import replay
+from evalkit.runner.known import replay
 from tests.support.cli import evalkit
 
 SUITE = """\

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from evalkit import models
 from evalkit.errors import DataError
-from evalkit.watch import Settling, find_folders, training_ended
+from evalkit.runner.watch import Settling, find_folders, training_ended
 from tests.watch.conftest import save, save_adapter, trained
 
 

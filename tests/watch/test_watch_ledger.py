@@ -14,7 +14,7 @@ from evalkit.core.specs import GateSpec
 from evalkit.errors import DataError, StoreError, SuiteError
 from evalkit.stats import alpha_spending
 from evalkit.stats.sequential import Spending
-from evalkit.watch import Failure, Ledger, Plan, Verdict, level_of
+from evalkit.runner.watch_ledger import Failure, Ledger, Plan, Verdict, level_of
 
 GATE = GateSpec(baseline="plain", margins={"default": 2.0})
 PLAN = Plan("./out", "tuned", "plain", 5, "even", GATE.model_dump(mode="json"), {"models": "a"})

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import evalkit
-from evalkit import gate, history, runner, store, watch
+from evalkit import gate, history, runner, store
+from evalkit.runner import watch, watch_ledger
 from evalkit.errors import DataError, SuiteError
 from tests.watch.conftest import SUITE, break_weights, faults, remove, save, save_adapter, trained
 
@@ -20,7 +21,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
-        self.looks: list[watch.Look] = []
+        self.looks: list[watch_ledger.Look] = []
 
     def progress(self) -> runner.Progress:
         return runner.Silent()
@@ -28,7 +29,7 @@ class Listener:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def decided(self, plan: watch.Plan, look: watch.Look, result: gate.GateResult) -> None:
+    def decided(self, plan: watch_ledger.Plan, look: watch_ledger.Look, result: gate.GateResult) -> None:
         self.looks.append(look)
 
 
@@ -134,7 +135,7 @@ def test_deleted_while_it_is_evaluated_is_fine(workspace: Path) -> None:
             return runner.Silent()
 
     training = watch.training(Path("out"), "small.yaml")
-    with watch.Ledger(training.ledger_folder) as ledger:
+    with watch_ledger.Ledger(training.ledger_folder) as ledger:
         ledger.begin(training.plan(LOOKS, "even"))
         watch.watch(training, ledger, watch.Options(0.05, once=True), Deletes())
         (failure,) = ledger.failures
@@ -290,7 +291,7 @@ def test_undecided_looks_fail_where_the_policy_says_so(workspace: Path) -> None:
 def test_a_look_that_may_spend_nothing_is_undecided(workspace: Path) -> None:
     save(workspace / "out" / "checkpoint-10")
     training = watch.training(Path("out"), "small.yaml")
-    with watch.Ledger(training.ledger_folder) as ledger:
+    with watch_ledger.Ledger(training.ledger_folder) as ledger:
         ledger.begin(training.plan(100, "obrien_fleming"))
         standing = watch.watch(training, ledger, watch.Options(0.05, once=True), Listener())
         summary = watch.summarise(training, ledger, standing)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from evalkit import models, watch
+from evalkit import models
+from evalkit.runner import watch
 from tests.models import conftest as tiny
 
 pytestmark = pytest.mark.slow
