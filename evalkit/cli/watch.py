@@ -14,8 +14,8 @@ from evalkit.cli.options import verbose_option
 if TYPE_CHECKING:
     from evalkit.gate import GateResult
     from evalkit.runner import Progress
-    from evalkit.stats.sequential import Spending
     from evalkit.runner.watch_ledger import Look, Plan
+    from evalkit.stats.sequential import Spending
 
 __all__ = ["command"]
 
@@ -111,8 +111,8 @@ class _Listener:
     def decided(self, plan: Plan, look: Look, result: GateResult) -> None:
         """The gate's lines, and what they cost."""
         from evalkit import gate
-        from evalkit.runner import watch
         from evalkit.draw import one_line, visible
+        from evalkit.runner import watch
 
         shown = [one_line(visible(watch.look_words(look, plan))), *gate.gate_lines(result)]
         click.echo("\n".join([*shown, ""]), err=self._asked.as_json)

@@ -9,8 +9,8 @@ import pytest
 
 import evalkit
 from evalkit import gate, history, runner, store
-from evalkit.runner import watch, watch_ledger
 from evalkit.errors import DataError, SuiteError
+from evalkit.runner import watch, watch_ledger
 from tests.watch.conftest import SUITE, break_weights, faults, remove, save, save_adapter, trained
 
 LOOKS = 5
@@ -29,7 +29,9 @@ class Listener:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def decided(self, plan: watch_ledger.Plan, look: watch_ledger.Look, result: gate.GateResult) -> None:
+    def decided(
+        self, plan: watch_ledger.Plan, look: watch_ledger.Look, result: gate.GateResult
+    ) -> None:
         self.looks.append(look)
 
 
