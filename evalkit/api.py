@@ -63,7 +63,8 @@ def run(path: str | Path, limit: int | None = None, out: Path | None = None) -> 
     workspace = suites.find_workspace(str(path))
     origin = runner.Origin(str(path), file.parent, workspace, ("evalkit", "run", str(path)))
     chosen = runner.Selection(limit=limit)
-    return runner.run_suite(load_suite(path), origin, runner.Silent(), chosen, out).run
+    done = runner.run_suite(load_suite(path), origin, runner.Silent(), chosen, out)
+    return store.untyped(done.run)
 
 
 def load_run(folder: str | Path) -> Run:

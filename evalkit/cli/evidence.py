@@ -37,7 +37,7 @@ def command(
     one name.  Exit code 1: the records say something else than results.json.
     """
     from evalkit import compare, evidence, store
-    from evalkit.runner import extra_figures as extra_estimates
+    from evalkit.runner.assemble import extra_estimates
 
     stored = [store.read_run(run) for run in runs]
     options = compare.Options(

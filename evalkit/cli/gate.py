@@ -137,7 +137,9 @@ def _run_suite(suite: str) -> tuple[Run, int]:
     if result.unanswered:
         click.echo(f"incomplete: {result.unanswered} samples: {result.reasons}", err=True)
     click.echo(f"run: {result.run.folder}", err=True)
-    return result.run, result.unanswered
+    from evalkit import store
+
+    return store.untyped(result.run), result.unanswered
 
 
 def _policy(suite: str) -> GateSpec:

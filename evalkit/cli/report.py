@@ -70,7 +70,9 @@ def command(**given: Any) -> None:
     folder = asked.out or stored.folder
     folder.mkdir(parents=True, exist_ok=True)
     more = [trend(asked.places)] if asked.places else []
-    files = render(stored, figures_only=asked.figures_only, split=asked.split, more=more)
+    files = render(
+        store.load(asked.run), figures_only=asked.figures_only, split=asked.split, more=more
+    )
     for name, content in files.items():
         store.write_file(folder / name, content)
         if "/" not in name:

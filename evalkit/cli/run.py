@@ -161,14 +161,14 @@ def _run(
 
 
 def _finish(result: Result, *, as_json: bool) -> int:
-    from evalkit import report
+    from evalkit import report, store
 
     folder = result.run.folder
     say_findings(result.run)
     if as_json:
         click.echo((folder / "results.json").read_text(encoding="utf-8"))
     else:
-        for line in report.summary_lines(result.run):
+        for line in report.summary_lines(store.untyped(result.run)):
             click.echo(line)
     if result.fresh == 0:
         click.echo("nothing had to be asked: no engine was started", err=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from evalkit import data, models, plugins
+from evalkit import data, models, plugins, store
 from evalkit import suite as suites
 from evalkit.core import Flow, Json, Outcome, PreparedModel, Sample
 from evalkit.core.figures import Figure
@@ -26,6 +26,8 @@ from evalkit.core.protocols import (
     PairwiseJudge,
     RatingJudge,
 )
+from evalkit.core.results import Estimate
+from evalkit.core.results import Run as OldRun
 from evalkit.core.run import Run
 from evalkit.core.specs import (
     BenchmarkSpec,
@@ -38,8 +40,7 @@ from evalkit.core.specs import (
 )
 from evalkit.engines._cached import CachedEngine
 from evalkit.errors import DataError, SuiteError, did_you_mean
-from evalkit.runner.known import Known, gather, is_asked, needed_files
-from evalkit.runner.replay import replay
+from evalkit.runner.known import Known, gather, is_asked, needed_files, replay
 
 __all__ = [
     "Job",
@@ -436,4 +437,12 @@ def extra_figures(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
     found = [b for b in build_benchmarks(suite, origin) if b.name == benchmark]
     if not found:
         raise DataError(f"{label}: its suite has no benchmark {benchmark!r}")
-    return found[0].extra_figures(run.records_of(model, benchmark), suite.report.level)
+    mine = run.records_of(model, benchmark)
+    return store.as_figures(found[0].extra_estimates(mine, suite.report.level))
+
+
+def extra_estimates(run: OldRun, model: str, benchmark: str) -> Sequence[Estimate]:
+    """The same in the types that are about to go."""
+    again = store.typed(run)
+    found = extra_figures(again, model, benchmark)
+    return store.untyped(replace(again, figures=tuple(found), comparisons=())).estimates

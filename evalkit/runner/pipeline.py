@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from evalkit import compare, store
+from evalkit import store
+from evalkit.compare.figures import comparisons, figures
 from evalkit.core import UNANSWERED, Outcome, PreparedModel, Record, Reply, Request, Sample
 from evalkit.core.figures import Figure
 from evalkit.core.protocols import Benchmark
@@ -242,12 +243,13 @@ def _seal(job: Job, manifest: Manifest, order: list[Key], run_store: store.RunSt
     """Compute figures and comparisons, render, and write all of it in its final form."""
     records = [run_store.records[key] for key in order]
     level = job.suite.report.level
-    figures = compare.figures(records, manifest.benchmarks, level)
-    figures += _extra_figures(job, records)
-    computed = {(f.model, f.key) for f in figures if f.value.point is not None}
-    figures += [f for f in job.known.published if (f.model, f.key) not in computed]
+    found = figures(records, manifest.benchmarks, level)
+    found += _extra_figures(job, records)
+    computed = {(f.model, f.key) for f in found if f.value.point is not None}
+    published = store.as_figures(job.known.published)
+    found += [f for f in published if (f.model, f.key) not in computed]
     roles = {name: spec.role for name, spec in job.suite.models.items()}
-    comparisons = compare.comparisons(records, manifest.benchmarks, roles, level)
+    compared = comparisons(records, manifest.benchmarks, roles, level)
     sessions = run_store.sessions()
     usage = total_usage(sessions, job.engines)
     more = {
@@ -257,8 +259,8 @@ def _seal(job: Job, manifest: Manifest, order: list[Key], run_store: store.RunSt
     }
     sealed = manifest.model_copy(update={k: found for k, found in more.items() if found})
     finished = sealed.model_copy(update={"sealed": True})
-    whole = Run(run_store.folder, finished, tuple(records), tuple(figures), tuple(comparisons))
-    results = store.results(figures, comparisons, manifest.run_id)
+    whole = Run(run_store.folder, finished, tuple(records), tuple(found), tuple(compared))
+    results = store.results(found, compared, manifest.run_id)
     run_store.seal(order, sealed, results, render(whole))
 
 
@@ -269,10 +271,10 @@ def _extra_figures(job: Job, records: Sequence[Record]) -> Iterator[Figure]:
             mine = [r for r in records if (r.model, r.benchmark) == (model, benchmark.name)]
             found = [e for e in job.known.of(benchmark.name) if e.model == model]
             for evidence in found:
-                yield from evidence.figures
+                yield from store.as_figures(evidence.estimates)
             # Groups of lm-eval tasks need the tasks, which are not loaded for mere evidence.
             if mine and (not found or benchmark.judge_kind is not None):
-                yield from benchmark.extra_figures(mine, job.suite.report.level)
+                yield from store.as_figures(benchmark.extra_estimates(mine, job.suite.report.level))
 
 
 def render(
@@ -292,6 +294,7 @@ def render(
     """
     from evalkit import card, report
 
-    made = report.render(run, figures_only=figures_only, split=split, more=more)
+    old = store.untyped(run)
+    made = report.render(old, figures_only=figures_only, split=split, more=more)
     formats = run.manifest.suite.report.formats
-    return {**made, **card.files(run)} if "card" in formats else made
+    return {**made, **card.files(old)} if "card" in formats else made

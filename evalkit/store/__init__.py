@@ -14,6 +14,7 @@ from evalkit.store.reading import (
     MANIFEST_NAME,
     RESULTS_NAME,
     NaturalKey,
+    as_figures,
     load,
     load_manifest,
     manifest_json,
@@ -28,6 +29,7 @@ from evalkit.store.reading import (
     run_folders,
     started,
     typed,
+    untyped,
 )
 from evalkit.store.runs import RunStore, pretty_json, run_id
 
@@ -40,6 +42,7 @@ __all__ = [
     "LineFile",
     "NaturalKey",
     "RunStore",
+    "as_figures",
     "canonical_json",
     "decode",
     "encode",
@@ -59,6 +62,7 @@ __all__ = [
     "run_id",
     "started",
     "typed",
+    "untyped",
     "write_file",
     "writing",
 ]

@@ -353,7 +353,16 @@ def natural_key(name: str) -> NaturalKey:
 
 def read_run(folder: Path) -> old.Run:
     """The run in the types that are about to go."""
-    run = load(folder)
+    return untyped(load(folder))
+
+
+def as_figures(rows: Sequence[old.Estimate]) -> list[Figure]:
+    """Figures of the types that are about to go."""
+    return list(typed_rows(rows, ())[0])
+
+
+def untyped(run: Run) -> old.Run:
+    """The run in the types that are about to go."""
     estimates = [_old(old.Estimate, {**figure_row(f)}) for f in run.figures]
     comparisons = [_old(old.Comparison, {**comparison_row(c)}) for c in run.comparisons]
     manifest = parse_json(json_bytes(manifest_json(run.manifest)))
@@ -387,14 +396,21 @@ def results_json(
 ) -> dict[str, Json]:
     """Results of the types that are about to go."""
     try:
-        rows = [[encode(row) for row in found] for found in (estimates, comparisons)]
+        return results(*typed_rows(estimates, comparisons), run_id)
     except CodecError as error:
         raise StoreError(
             f"results of run {run_id} cannot be written: {error}; the code that made "
             f"the figure must return None where it is undefined"
         ) from error
+
+
+def typed_rows(
+    estimates: Sequence[old.Estimate], comparisons: Sequence[old.Comparison]
+) -> tuple[tuple[Figure, ...], tuple[Comparison, ...]]:
+    """The rows in the present types."""
+    rows = [[encode(row) for row in found] for found in (estimates, comparisons)]
     found = {"format": 1, "estimates": rows[0], "comparisons": rows[1]}
-    return results(*_read_results(parse_json(json_bytes(found)), Path(RESULTS_NAME)), run_id)
+    return _read_results(parse_json(json_bytes(found)), Path(RESULTS_NAME))
 
 
 def manifest_of(found: Mapping[str, Json]) -> Manifest:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.runner import files
+from evalkit import runner, store
 from tests.support.cards import hub_reads, stored
 from tests.support.cli import evalkit
 from tests.support.runs import Plan, build_run
@@ -95,12 +95,12 @@ def test_a_card_lies_in_the_runs_folder_where_the_suite_asks_for_it(tmp_path: Pa
 
 def test_files_are_the_same_bytes_each_time_and_marked_where_needed() -> None:
     run = build_run(Path("run"), Plan(limit=5, formats=("card",)))
-    made = files.render(run)
+    made = runner.render(store.typed(run))
     assert list(made) == ["card.md"]
     assert b"Not for publication" in made["card.md"]
-    assert files.render(run) == made
+    assert runner.render(store.typed(run)) == made
     both = [{**m, "role": "candidate"} for m in run.manifest["models"]]
     several = replace(run, manifest={**run.manifest, "models": both})
-    assert list(files.render(several)) == ["card-quick-lora.md", "card-smollm2.md"]
+    assert list(runner.render(store.typed(several))) == ["card-quick-lora.md", "card-smollm2.md"]
     unfinished = replace(run, manifest={**run.manifest, "sealed": False})
-    assert files.render(unfinished) == {}
+    assert runner.render(store.typed(unfinished)) == {}

@@ -11,7 +11,7 @@ import pytest
 
 from evalkit.evidence import recompute
 from evalkit.evidence.figures import of_runs
-from evalkit.runner import extra_figures as extra_estimates
+from evalkit.runner.assemble import extra_estimates
 from evalkit.store import read_run
 from tests.support.cli import evalkit
 
