@@ -70,10 +70,11 @@ from evalkit.core import (
     Sample,
     Score,
 )
+from evalkit.core.figures import Estimator, Measured, Method
 from evalkit.core.protocols import BenchmarkContext, DataPlaces, PairwiseJudge
 from evalkit.core.specs import BenchmarkSpec
 from evalkit.errors import DataError, RequestFailed
-from evalkit.stats import Games, LengthControlled, Pair, length_controlled
+from evalkit.stats.length_control import Games, Pair, length_controlled
 
 __all__ = [
     "AlpacaEval",
@@ -365,7 +366,8 @@ def estimates(
         method="count of preferences of exactly one half",
     )
     if isinstance(known, str):
-        none = LengthControlled(None, None, None, None, 0, 0, f"not computed: {known}")
+        method = Method(Estimator.LENGTH_CONTROLLED, detail=known)
+        none = Measured(None, None, None, None, level, 0, 0, 0, method)
         rows = [] if own_data else [_row(draws, name, none, len(records)) for name in CAPPED]
         return [draws, *rows]
     pairs, unknown = _pairs(records, known.order)
@@ -379,24 +381,20 @@ def estimates(
     return found
 
 
-def _row(
-    draws: Estimate, name: str, result: LengthControlled, n_records: int, note: str = ""
-) -> Estimate:
-    def percent(share: float | None) -> float | None:
-        return None if share is None else 100 * share
-
+def _row(draws: Estimate, name: str, result: Measured, n_records: int, note: str = "") -> Estimate:
+    percent = result.times(100.0)
     return replace(
         draws,
         metric=name,
-        point=percent(result.point),
-        standard_error=percent(result.standard_error),
-        low=percent(result.low),
-        high=percent(result.high),
+        point=percent.point,
+        standard_error=percent.standard_error,
+        low=percent.low,
+        high=percent.high,
         n=result.n,
-        n_clusters=result.n_clusters,
+        n_clusters=result.n_units,
         n_missing=n_records - result.n,
         unit="percent",
-        method=result.method + note,
+        method=result.how + note,
     )
 
 

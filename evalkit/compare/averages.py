@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from evalkit.core import Comparison, Estimate, Record
 from evalkit.core.protocols import Average
+from evalkit.core.run import tasks_below
 from evalkit.stats.averages import (
     PairedAverage,
     averages_of_records,
     paired_averages,
-    tasks_below,
 )
 
 __all__ = ["average_comparisons", "average_estimates", "tasks_below"]

@@ -25,10 +25,10 @@ from evalkit.compare.resolve import Part, Side, find, pick, run_names
 from evalkit.core import Json, Record, Score
 from evalkit.core.contests import Caution, Contest, Family, FewUnits, Verdict
 from evalkit.core.figures import Comparison, Estimator, FigureKey, Measured, Method, Metric
-from evalkit.core.run import BenchmarkEntry, Run, TaskEntry
+from evalkit.core.run import BenchmarkEntry, Run, TaskEntry, tasks_below
 from evalkit.draw import benchmark_label, contest_sentence, count
 from evalkit.errors import ComparisonError
-from evalkit.stats.averages import paired_averages, tasks_below
+from evalkit.stats.averages import paired_averages
 from evalkit.stats.decisions import holm, minimum_detectable_effect
 from evalkit.stats.means import p_value
 from evalkit.stats.noise import Noise, run_noise, widened

@@ -23,8 +23,9 @@ from evalkit.core import Record
 from evalkit.core.contests import Contest
 from evalkit.core.figures import Comparison, FigureKey
 from evalkit.core.run import BenchmarkEntry
-from evalkit.stats.bradley_terry import BradleyTerry, Game, bradley_terry, strength_difference
 from evalkit.stats.decisions import holm
+from evalkit.stats.means import p_value
+from evalkit.stats.strengths import BradleyTerry, Game, bradley_terry, strength_difference
 
 __all__ = [
     "ELO",
@@ -352,18 +353,12 @@ def games(records: Sequence[Record], primary: set[str], reference: str) -> Itera
 
 
 def _by_strength(result: BradleyTerry, level: float, floor: Floor) -> Ranking | None:
-    points = {s.model: s.point for s in result.strengths if s.point is not None}
-    if result.covariance is None or len(points) < len(result.strengths):
+    strengths = result.strengths
+    points = {name: s.point for name, s in strengths.items() if s.point is not None}
+    if result.covariance is None or len(points) < len(strengths):
         return None
     contrasts = []
     for a, b in combinations(points, 2):
         found = strength_difference(result, a, b)
-        contrasts.append(Contrast(a, b, found.point, _normal_p(found.point, found.standard_error)))
+        contrasts.append(Contrast(a, b, found.point, p_value(found)))
     return rank(points, contrasts, level, floor)
-
-
-def _normal_p(point: float | None, error: float | None) -> float | None:
-    """Two-sided, normal."""
-    if point is None or not error:
-        return None
-    return math.erfc(abs(point) / error / math.sqrt(2))

@@ -9,7 +9,6 @@ Comparison      ─ candidate minus baseline, as stored: not corrected for sever
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, TypeAlias
@@ -161,6 +160,10 @@ class Method:
     """All units agree: a width of 0 is no evidence of precision."""
     cut_to_scale: bool = False
     """The interval is cut to the metric's scale."""
+    cap_quantile: float | None = None
+    """Lengths beyond this quantile count as it."""
+    penalty: float | None = None
+    """C, the inverse strength of an L1 penalty, chosen by cross-validation."""
     detail: str = ""
     """More in words: why something is undefined, or how a source says it was computed."""
 
@@ -208,7 +211,13 @@ class Measured:
     @property
     def how(self) -> str:
         """How it was computed, in words: the `method` of results.json."""
-        return "; ".join(part for part in _how(self) if part)
+        method = self.method
+        if method.interval is Interval.STATED:
+            return method.detail or method.estimator.value
+        bounds = self.point if method.estimator is not Estimator.NON_INFERIORITY else self.low
+        if bounds is None:
+            return f"undefined: {method.detail}" if method.detail else "undefined"
+        return "; ".join(text for text, holds in _facts(self) if holds and text)
 
     def times(self, factor: float) -> Measured:
         """In another unit, or (below 0) with its sense turned."""
@@ -219,11 +228,6 @@ class Measured:
         return replace(self, point=point, standard_error=error, low=low, high=high)
 
 
-_INTERVALS = {
-    Interval.WILSON: "Wilson interval",
-    Interval.BOOTSTRAP: "percentile interval",
-    Interval.NORMAL: "normal interval",
-}
 _NAMES = {
     Estimator.MEAN: "mean",
     Estimator.SHARE: "share",
@@ -238,45 +242,43 @@ _NAMES = {
 }
 
 
-def _how(value: Measured) -> Iterator[str]:
-    method, units = value.method, value.n_units
-    if method.interval is Interval.STATED:
-        yield method.detail or method.estimator.value
-        return
-    bounds = method.estimator is Estimator.NON_INFERIORITY
-    if value.point is None or (bounds and value.low is None):
-        yield f"undefined: {method.detail}" if method.detail else "undefined"
-        return
-    if method.estimator is Estimator.TASKS:
-        weights = "weighted by size" if method.by_size else "unweighted"
-        yield "paired by document" if method.paired else ""
-        yield f"{weights} mean of {method.tasks} task means"
-    else:
-        yield _NAMES[method.estimator]
-    if value.standard_error is not None and method.replicates is None:
-        if method.estimator in (Estimator.MEAN, Estimator.SHARE, Estimator.PAIRED):
-            plain = "SE = sd/√n, independent samples"
-            yield f"SE clustered (CR1, {units} clusters)" if method.clustered else plain
-        elif method.estimator is Estimator.TASKS:
-            yield "SE of a stratified mean"
-    if method.replicates is not None:
-        yield f"bootstrap over {units} units, {method.replicates} replicates"
-    if method.runs is not None:
-        ours, theirs = method.runs
-        yield f"{ours} runs of the candidate, {theirs} of the baseline, their noise added"
-    if method.no_variation:
-        yield "all units agree, so the width 0 is no evidence of precision"
-    elif method.interval is Interval.T and value.df is not None:
-        sided = "one-sided t bounds" if bounds else "t interval"
-        several = method.estimator is Estimator.TASKS or method.runs is not None
-        yield f"{sided}, {value.df:.4g} df" + (" (Satterthwaite)" if several else "")
-    elif method.interval in _INTERVALS:
-        yield _INTERVALS[method.interval]
-    yield (
-        "two-sided t test" if method.estimator is Estimator.PAIRED and value.standard_error else ""
+def _facts(value: Measured) -> tuple[tuple[str, object], ...]:
+    """Texts in reading order, each with whether it holds."""
+    method, error = value.method, value.standard_error
+    tasks = method.estimator is Estimator.TASKS
+    analytic = error is not None and method.replicates is None
+    simple = analytic and method.estimator in (Estimator.MEAN, Estimator.SHARE, Estimator.PAIRED)
+    weights = "weighted by size" if method.by_size else "unweighted"
+    ours, theirs = method.runs or (0, 0)
+    t = "one-sided t bounds" if method.estimator is Estimator.NON_INFERIORITY else "t interval"
+    df = "" if value.df is None else f", {value.df:.4g} df"
+    intervals = {
+        Interval.T: t + df + (" (Satterthwaite)" if df and (tasks or method.runs) else ""),
+        Interval.WILSON: "Wilson interval",
+        Interval.BOOTSTRAP: "percentile interval",
+        Interval.NORMAL: "normal interval",
+    }
+    flat = "all units agree, so the width 0 is no evidence of precision"
+    cap, penalty = method.cap_quantile, method.penalty
+    return (
+        ("paired by document", tasks and method.paired),
+        (f"{weights} mean of {method.tasks} task means", tasks),
+        (_NAMES.get(method.estimator, ""), not tasks),
+        (f"SE clustered (CR1, {value.n_units} clusters)", simple and method.clustered),
+        ("SE = sd/√n, independent samples", simple and not method.clustered),
+        ("SE of a stratified mean", analytic and tasks),
+        (
+            f"bootstrap over {value.n_units} units, {method.replicates} replicates",
+            method.replicates,
+        ),
+        (f"{ours} runs of the candidate, {theirs} of the baseline, noise added", method.runs),
+        (flat if method.no_variation else intervals.get(method.interval, ""), True),
+        ("two-sided t test", method.estimator is Estimator.PAIRED and error),
+        ("cut to the scale", method.cut_to_scale),
+        (f"lengths capped at their {cap or 0:g} quantile", cap is not None),
+        (f"C {penalty or 0:.4g} by cross-validation", penalty is not None),
+        (method.detail, True),
     )
-    yield "cut to the scale" if method.cut_to_scale else ""
-    yield method.detail
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from evalkit.compare.words import has_direction, unit_text
 from evalkit.draw import count, figure
 from evalkit.draw import difference as shown_difference
 from evalkit.history.series import Point, Series
-from evalkit.stats.selection import Selection, selection_optimism
+from evalkit.stats.resampling import Selection, selection_optimism
 
 __all__ = ["best_of", "best_sentence"]
 

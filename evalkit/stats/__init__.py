@@ -4,8 +4,8 @@ means          ─ of scores, shares, paired differences, their p
 averages       ─ over tasks: a leaderboard's, a group's, a score against chance
 noise          ─ of whole runs, and an estimate widened by it
 decisions      ─ Holm, margins (non-inferiority), minimum detectable effects, several looks
-bradley_terry  ─ strengths of several models from games between pairs
-selection      ─ the best of several on one test set, and its score on another
+strengths      ─ strengths of several models from games between pairs
+resampling     ─ the best of several on one test set, and its score on another
 length_control ─ alpaca_eval's length-controlled win rate, with an honest error
 ppi            ─ a few human labels and many judge labels
 
@@ -18,24 +18,21 @@ functions.
 from __future__ import annotations
 
 from evalkit.stats._old import (
+    BradleyTerry,
     MarginRule,
     Mean,
     NonInferiority,
     PairedDifference,
     Stratified,
+    Strength,
     average_of_tasks,
+    bradley_terry,
     intersection_union,
     mean_estimate,
     non_inferiority,
     one_sided,
     paired_difference,
     proportion_estimate,
-)
-from evalkit.stats.bradley_terry import (
-    BradleyTerry,
-    Game,
-    Strength,
-    bradley_terry,
     strength_difference,
 )
 from evalkit.stats.decisions import (
@@ -50,17 +47,17 @@ from evalkit.stats.decisions import (
     units_for_margin,
     worst_case_variance,
 )
-from evalkit.stats.length_control import Games, LengthControlled, Pair, length_controlled
+from evalkit.stats.length_control import Games, Pair, length_controlled
 from evalkit.stats.means import is_binary, mean, share
 from evalkit.stats.noise import Noise, run_noise, widened
 from evalkit.stats.ppi import PredictionPowered, ppi_difference, ppi_mean
-from evalkit.stats.selection import Selection, selection_optimism
+from evalkit.stats.resampling import Selection, selection_optimism
+from evalkit.stats.strengths import Game
 
 __all__ = [
     "BradleyTerry",
     "Game",
     "Games",
-    "LengthControlled",
     "Looks",
     "MarginRule",
     "Mean",

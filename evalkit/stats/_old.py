@@ -7,22 +7,27 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from evalkit.core.figures import Estimator, Measured, Method
-from evalkit.stats import averages, decisions, means
+from evalkit.stats import averages, decisions, means, strengths
 from evalkit.stats.decisions import Verdict
+from evalkit.stats.strengths import BradleyTerry as NewBradleyTerry
 
 __all__ = [
+    "BradleyTerry",
     "MarginRule",
     "Mean",
     "NonInferiority",
     "PairedDifference",
     "Stratified",
+    "Strength",
     "average_of_tasks",
+    "bradley_terry",
     "intersection_union",
     "mean_estimate",
     "non_inferiority",
     "one_sided",
     "paired_difference",
     "proportion_estimate",
+    "strength_difference",
 ]
 
 
@@ -199,3 +204,43 @@ def one_sided(p: float | None, difference: float | None) -> float | None:
     if difference == 0:
         return 0.5
     return p / 2 if difference > 0 else 1 - p / 2
+
+
+@dataclass(frozen=True)
+class Strength:
+    """Of a player."""
+
+    model: str
+    point: float | None
+    standard_error: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class BradleyTerry:
+    """Of all players."""
+
+    strengths: tuple[Strength, ...]
+    covariance: tuple[tuple[float, ...], ...] | None
+    level: float
+    method: str
+    new: NewBradleyTerry
+
+
+def _strength(model: str, m: Measured) -> Strength:
+    return Strength(model, m.point, m.standard_error, m.low, m.high, m.n)
+
+
+def bradley_terry(games: Sequence[strengths.Game], level: float) -> BradleyTerry:
+    """See `strengths.bradley_terry`."""
+    found = strengths.bradley_terry(games, level)
+    rows = tuple(_strength(model, m) for model, m in found.strengths.items())
+    how = next((m.how for m in found.strengths.values()), "undefined: no games")
+    return BradleyTerry(rows, found.covariance, level, how, found)
+
+
+def strength_difference(result: BradleyTerry, a: str, b: str) -> Strength:
+    """See `strengths.strength_difference`."""
+    return _strength(f"{a} - {b}", strengths.strength_difference(result.new, a, b))

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from evalkit.core.figures import Average, Estimator, Interval, Measured, Method
+from evalkit.core.run import tasks_below
 from evalkit.core.samples import Record
 from evalkit.stats._distributions import t_quantile
 from evalkit.stats.means import Paired, mean, p_value, paired_difference
@@ -28,7 +29,6 @@ __all__ = [
     "average_of_tasks",
     "averages_of_records",
     "paired_averages",
-    "tasks_below",
 ]
 
 Place: TypeAlias = tuple[str, str]
@@ -201,17 +201,6 @@ def paired_averages(
         wins, losses = (above, below) if average.metric.higher_is_better else (below, above)
         paired = Paired(measured, p_value(measured), wins, losses, n - wins - losses)
         found[place] = PairedAverage(paired, missing_ours, missing_theirs)
-    return found
-
-
-def tasks_below(average: Average, averages: Sequence[Average]) -> dict[str, str]:
-    """Every task an average is made of, with the first metric it enters by."""
-    known = {(a.task, a.metric.name): a for a in averages}
-    found: dict[str, str] = {}
-    for task, metric in average.of:
-        inner = known.get((task, metric))
-        below = {task: metric} if inner is None else tasks_below(inner, averages)
-        found = {**below, **found}
     return found
 
 

@@ -1,23 +1,54 @@
 """Win rates as they would be at equal length: alpaca_eval's model, with an honest error.
 
-Here belongs what surrounds the model: which rows enter, the capped variant, the bootstrap.  The
-fit itself is `_length_glm.py`.
+Source of the model: `alpaca_eval/metrics/glm_winrate.py`, version 0.6.6, `length_controlled_v1`:
+LogisticRegressionCV with penalty L1, solver liblinear, no intercept, random_state 123, its ten
+default strengths, GroupKFold(5), scored by the log loss of the preferences themselves.  A
+preference p enters as two rows of the same features: label 1 with weight p, label 0 with
+weight 1 - p; both are in the same fold.  Only here is scikit-learn imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evalkit.stats._length_glm import Games, Rows, choose_strength, fit
+from evalkit.core.figures import Estimator, Interval, Measured, Method
 
-__all__ = ["Games", "LengthControlled", "Pair", "length_controlled"]
+__all__ = ["Games", "Pair", "length_controlled"]
 
 REPLICATES = 500
 """Refits of the bootstrap; its error is then known to about 3% of itself (1/√(2·500))."""
 ENOUGH = 0.9
 """Share of replicates that must have a figure, or there is no standard error."""
+GAME_WEIGHT = 0.2 / 2
+"""Of each game against 1 of a judged pair: upstream's lambda, halved for two gamed models."""
+FOLDS = 5
+SETTINGS: Mapping[str, Any] = {
+    "penalty": "l1",
+    "solver": "liblinear",
+    "fit_intercept": False,
+    "random_state": 123,
+}
+
+
+@dataclass(frozen=True)
+class Games:
+    """The baseline against its own verbose and concise answers: what its length is worth.
+
+    Sequences are of equal length, in the file's order, which decides the folds.
+    """
+
+    preference: tuple[float, ...]
+    """For the gamed answer, 0 to 1."""
+    std_delta_len: tuple[float, ...]
+    """Baseline's length minus the gamed answer's, in their standard deviations."""
+    instruction: tuple[int, ...]
+    """Position in the canonical order."""
+    difficulty: Mapping[int, float]
+    """Of each instruction, by position; higher is better for the model."""
 
 
 @dataclass(frozen=True)
@@ -34,38 +65,6 @@ class Pair:
     """For the answer over the reference, 0 to 1; None: not judged."""
 
 
-@dataclass(frozen=True)
-class LengthControlled:
-    """A length-controlled win rate with its uncertainty, as a share: 0 to 1."""
-
-    point: float | None
-    """None where it is undefined; `method` says why."""
-    standard_error: float | None
-    low: float | None
-    high: float | None
-    n: int
-    """Pairs with a preference."""
-    n_clusters: int
-    """Instructions among them."""
-    method: str
-    """How point, standard error and interval were computed, or why there are none."""
-    coefficients: tuple[float, float, float] | None = None
-    """Of tanh(standardised length difference), instruction difficulty, and the model."""
-
-
-@dataclass(frozen=True)
-class _Arrays:
-    """The pairs, one row each, in canonical order; numpy arrays."""
-
-    cluster: Any
-    """Which of the resampled instructions a row belongs to."""
-    answer: Any
-    reference: Any
-    preference: Any
-    """NaN: not judged."""
-    difficulty: Any
-
-
 def length_controlled(
     pairs: Sequence[Pair],
     games: Games,
@@ -74,7 +73,7 @@ def length_controlled(
     cap_quantile: float | None = None,
     replicates: int = REPLICATES,
     seed: int = 0,
-) -> LengthControlled:
+) -> Measured:
     """Length-controlled win rate (Dubois et al. 2024, arXiv:2404.04475), with bootstrap error.
 
     Point: alpaca_eval's `length_controlled_v1` (`metrics/glm_winrate.py`, version 0.6.6).
@@ -112,6 +111,7 @@ def length_controlled(
         seed: of the bootstrap; equal pairs and seed give equal figures.
 
     Returns:
+        A share, 0 to 1; `n`: pairs with a preference; `n_units`: instructions among them.
         No preference at all, or no variation in Δ: None.  Every pair a draw at equal length:
         one half by construction, error 0.  Preferences of fewer than two instructions: no error.
 
@@ -120,43 +120,65 @@ def length_controlled(
     """
     import numpy as np
 
-    _check(pairs, games)
-    judged = [p for p in pairs if p.preference is not None]
-    result = LengthControlled(
-        None, None, None, None, len(judged), len({p.instruction for p in judged}), ""
-    )
-    if not judged:
-        return replace(result, method="undefined: no pair has a preference")
-    if all(p.preference == 0.5 and p.answer_length == p.reference_length for p in pairs):
-        half = "one half by construction: every answer draws with a reference of its length"
-        return replace(result, point=0.5, standard_error=0.0, low=0.5, high=0.5, method=half)
-    arrays = _arrays(pairs, games)
-    rows = _rows(arrays, np.ones(len(pairs)), cap_quantile)
-    if rows is None:
-        return replace(result, method="undefined: all length differences are equal")
-    strength = choose_strength(rows, games)
-    fitted = fit(rows, games, strength)
-    result = replace(
-        result,
-        point=fitted.win_rate,
-        coefficients=fitted.coefficients,
-        method=_words(cap_quantile, strength),
-    )
-    draws = _Draws(replicates, seed, games, strength, cap_quantile)
-    return _with_error(result, _replicates(arrays, draws), replicates, level)
-
-
-def _check(pairs: Sequence[Pair], games: Games) -> None:
     for pair in pairs:
         if pair.instruction not in games.difficulty:
             raise ValueError(f"instruction {pair.instruction!r} has no difficulty; leave it out")
         if pair.preference is not None and not 0 <= pair.preference <= 1:
             raise ValueError(f"preference {pair.preference!r}; expected None or 0 to 1")
+    judged = [p for p in pairs if p.preference is not None]
+    method = Method(Estimator.LENGTH_CONTROLLED, cap_quantile=cap_quantile)
+    units = len({p.instruction for p in judged})
+    none = Measured(None, None, None, None, level, len(judged), units, 0, method)
+
+    def undefined(why: str) -> Measured:
+        return replace(none, method=replace(method, detail=why))
+
+    if not judged:
+        return undefined("no pair has a preference")
+    if all(p.preference == 0.5 and p.answer_length == p.reference_length for p in pairs):
+        half = undefined("one half by construction: every answer draws with one of its length")
+        return replace(half, point=0.5, standard_error=0.0, low=0.5, high=0.5)
+    arrays = _arrays(pairs, games)
+    rows = _rows(arrays, np.ones(len(pairs)), cap_quantile)
+    if rows is None:
+        return undefined("all length differences are equal")
+    penalty = _choose_penalty(rows, games)
+    point = _win_rate(rows, games, penalty)
+    method = replace(method, penalty=penalty)
+    n, found = int(arrays.cluster.max()) + 1, []
+    random = np.random.default_rng(seed)
+    for _ in range(replicates if n > 1 else 0):
+        times = np.bincount(random.integers(0, n, n), minlength=n)
+        weight = times[arrays.cluster].astype(float)
+        rows = _rows(arrays, weight, cap_quantile)
+        if rows is not None and bool((weight[~np.isnan(arrays.preference)] > 0).any()):
+            found.append(_win_rate(rows, games, penalty))
+    if units < 2 or replicates < 2 or len(found) < ENOUGH * replicates:
+        method = replace(method, detail="too few pairs for a standard error")
+        return replace(none, point=point, method=method)
+    low, high = np.quantile(found, [0.5 - level / 2, 0.5 + level / 2])
+    lost = replicates - len(found)
+    method = replace(
+        method,
+        interval=Interval.BOOTSTRAP,
+        replicates=replicates,
+        detail=f"{lost} replicates undefined" if lost else "",
+    )
+    error, ends = float(np.std(found, ddof=1)), (float(low), float(high))
+    return Measured(point, error, *ends, level, len(judged), units, 0, method)
 
 
-def _words(cap_quantile: float | None, strength: float) -> str:
-    cap = "" if cap_quantile is None else f", lengths capped at their {cap_quantile:g} quantile"
-    return f"alpaca_eval's length_controlled_v1{cap}; C {strength:.4g} by cross-validation"
+@dataclass(frozen=True)
+class _Arrays:
+    """The pairs, one row each, in canonical order; numpy arrays."""
+
+    cluster: Any
+    """Which of the resampled instructions a row belongs to."""
+    answer: Any
+    reference: Any
+    preference: Any
+    """NaN: not judged."""
+    difficulty: Any
 
 
 def _arrays(pairs: Sequence[Pair], games: Games) -> _Arrays:
@@ -179,7 +201,19 @@ def _arrays(pairs: Sequence[Pair], games: Games) -> _Arrays:
     )
 
 
-def _rows(arrays: _Arrays, weight: Any, cap_quantile: float | None) -> Rows | None:
+@dataclass(frozen=True)
+class _Rows:
+    """One model's pairs as features; numpy arrays of one length."""
+
+    tanh_length: Any
+    difficulty: Any
+    preference: Any
+    """0 to 1; NaN: not judged, predicted all the same."""
+    weight: Any
+    """How often the pair counts; 0: not at all."""
+
+
+def _rows(arrays: _Arrays, weight: Any, cap_quantile: float | None) -> _Rows | None:
     """What the model sees of pairs that each count `weight` times; None: Δ does not vary."""
     import numpy as np
 
@@ -196,53 +230,102 @@ def _rows(arrays: _Arrays, weight: Any, cap_quantile: float | None) -> Rows | No
     spread = np.sqrt(weight @ centred**2 / (total - 1))
     if spread == 0:
         return None
-    return Rows(np.tanh(delta / spread), arrays.difficulty, arrays.preference, weight)
+    return _Rows(np.tanh(delta / spread), arrays.difficulty, arrays.preference, weight)
 
 
 @dataclass(frozen=True)
-class _Draws:
-    """How the replicates are drawn and fitted."""
+class _Design:
+    """Games and pairs as liblinear takes them: each row twice, label 1 first."""
 
-    replicates: int
-    seed: int
-    games: Games
-    strength: float
-    cap_quantile: float | None
+    features: Any
+    label: Any
+    share: Any
+    """Of the preference that is for the label."""
+    weight: Any
+    """Of the row, without `share`."""
+    group: Any
 
 
-def _replicates(arrays: _Arrays, draws: _Draws) -> list[float]:
-    """The win rates of those replicates that have one."""
+def _choose_penalty(rows: _Rows, games: Games) -> float:
+    """C, the inverse strength of the L1 penalty, by cross-validation."""
+    import numpy as np
+    import sklearn
+    from sklearn.linear_model import LogisticRegressionCV
+    from sklearn.metrics import make_scorer
+    from sklearn.model_selection import GroupKFold
+
+    design = _design(rows, games)
+    # Upstream switches metadata routing on for the whole process; here only for this fit.
+    with sklearn.config_context(enable_metadata_routing=True), _quiet():
+        scorer = make_scorer(_log_loss, response_method="predict_proba", greater_is_better=False)
+        model = LogisticRegressionCV(
+            cv=GroupKFold(n_splits=FOLDS),
+            scoring=scorer.set_score_request(share=True, weight=True),
+            **SETTINGS,
+        )
+        model.set_fit_request(sample_weight=True)
+        model.fit(
+            design.features,
+            design.label,
+            sample_weight=design.share * design.weight,
+            groups=design.group,
+            share=design.share,
+            weight=design.weight,
+        )
+    return float(np.ravel(model.C_)[0])
+
+
+def _win_rate(rows: _Rows, games: Games, penalty: float) -> float:
+    """Mean prediction at equal length of the model at a given C (liblinear's seed is fixed)."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+
+    design = _design(rows, games)
+    with _quiet():
+        model = LogisticRegression(C=penalty, **SETTINGS)
+        model.fit(design.features, design.label, sample_weight=design.share * design.weight)
+    _, difficulty, constant = (float(c) for c in model.coef_[0])
+    predicted = 1 / (1 + np.exp(-(difficulty * rows.difficulty + constant)))
+    return float(rows.weight @ predicted / rows.weight.sum())
+
+
+def _design(rows: _Rows, games: Games) -> _Design:
     import numpy as np
 
-    n = int(arrays.cluster.max()) + 1
-    if n < 2:
-        return []
-    random = np.random.default_rng(draws.seed)
-    found = []
-    for _ in range(draws.replicates):
-        times = np.bincount(random.integers(0, n, n), minlength=n)
-        weight = times[arrays.cluster].astype(float)
-        rows = _rows(arrays, weight, draws.cap_quantile)
-        if rows is not None and bool((weight[~np.isnan(arrays.preference)] > 0).any()):
-            found.append(fit(rows, draws.games, draws.strength).win_rate)
-    return found
-
-
-def _with_error(
-    result: LengthControlled, found: Sequence[float], replicates: int, level: float
-) -> LengthControlled:
-    import numpy as np
-
-    if result.n_clusters < 2 or replicates < 2 or len(found) < ENOUGH * replicates:
-        return replace(result, method=f"{result.method}; too few pairs for a standard error")
-    low, high = np.quantile(found, [0.5 - level / 2, 0.5 + level / 2])
-    lost = replicates - len(found)
-    note = f" ({lost} undefined)" if lost else ""
-    words = f"bootstrap over instructions, {replicates} refits at that C{note}; percentile interval"
-    return replace(
-        result,
-        standard_error=float(np.std(found, ddof=1)),
-        low=float(low),
-        high=float(high),
-        method=f"{result.method}; {words}",
+    used = ~np.isnan(rows.preference) & (rows.weight > 0)
+    own = np.count_nonzero(used)
+    gamed = len(games.preference)
+    length = np.concatenate([np.tanh(games.std_delta_len), rows.tanh_length[used]])
+    known = [games.difficulty[i] for i in games.instruction]
+    difficulty = np.concatenate([known, rows.difficulty[used]])
+    constant = np.concatenate([np.zeros(gamed), np.ones(own)])
+    preference = np.concatenate([games.preference, rows.preference[used]])
+    weight = np.concatenate([np.full(gamed, GAME_WEIGHT), rows.weight[used]])
+    features = np.column_stack([length, difficulty, constant])
+    group = np.arange(gamed + own)
+    return _Design(
+        features=np.concatenate([features, features]),
+        label=np.repeat([1, 0], gamed + own),
+        share=np.concatenate([preference, 1 - preference]),
+        weight=np.concatenate([weight, weight]),
+        group=np.concatenate([group, group]),
     )
+
+
+def _log_loss(label: Any, predicted: Any, share: Any, weight: Any) -> float:
+    """Of predictions for label 1 against the preferences, weighted, divided by the rows."""
+    import numpy as np
+
+    preference = np.where(label == 1, share, 1 - share)
+    predicted = np.clip(predicted, 1e-15, 1 - 1e-15)
+    gain = preference * np.log(predicted) + (1 - preference) * np.log(1 - predicted)
+    return -float(np.mean(gain * weight))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the notices that `penalty` goes in scikit-learn 1.10 and that liblinear stopped."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        yield

@@ -11,12 +11,9 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from evalkit.stats._distributions import (
-    check_finite,
-    check_probability,
-    t_cdf,
-    t_quantile,
-)
+from evalkit.core.figures import Estimator, Interval, Measured, Method
+from evalkit.stats._distributions import check_finite, check_probability, t_quantile
+from evalkit.stats.means import p_value
 
 __all__ = ["PredictionPowered", "ppi_difference", "ppi_mean"]
 
@@ -28,22 +25,16 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class PredictionPowered:
-    """A mean by human standards, in the unit of the labels."""
+    """A mean by human standards."""
 
-    point: float | None
-    """None where it is undefined; `method` says why."""
-    standard_error: float | None
-    low: float | None
-    high: float | None
+    measured: Measured
+    """In the unit of the labels; `n`: samples with both labels; `n_units`: clusters of those."""
     p: float | None
-    """Two-sided, of the null that the mean is 0 (for differences)."""
+    """`means.p_value` of it (for differences)."""
     judge_weight: float | None
     """λ: 0 uses the human labels only, 1 takes the judge as equal to a human up to a shift."""
-    n_human: int
-    """Samples with both labels."""
     n_judge: int
     """Samples with the judge's label only."""
-    method: str
 
 
 def ppi_mean(
@@ -93,24 +84,36 @@ def ppi_mean(
         raise ValueError(f"judge_weight {judge_weight!r}; expected a number from 0 to 1, or None")
     both = [key for key in human if key in judge]
     alone = [key for key in judge if key not in human]
-    words = "undefined: no sample has both a human's and the judge's label"
-    result = PredictionPowered(None, None, None, None, None, None, len(both), len(alone), words)
-    if not both:
-        return result
     units = {clusters[key] for key in both}
+    method = Method(Estimator.PREDICTION_POWERED, clustered=len(units) < len(both))
+    none = Measured(None, None, None, None, level, len(both), len(units), 0, method)
+
+    def found(value: Measured, weight: float | None, detail: str) -> PredictionPowered:
+        value = replace(value, method=replace(value.method, detail=detail))
+        return PredictionPowered(value, p_value(value), weight, len(alone))
+
+    if not both:
+        return found(none, None, "no sample has both a human's and the judge's label")
     weight = _weight(human, judge, both, alone) if judge_weight is None else judge_weight
     if not alone or (judge_weight is None and len(units) < 2):
         weight = 0.0
     corrected = {key: human[key] - weight * judge[key] for key in both}
     predicted = {key: weight * judge[key] for key in alone} if weight else {}
     point = _mean(corrected) + (_mean(predicted) if predicted else 0.0)
-    result = replace(result, point=point, judge_weight=weight)
+    words = f"{len(both)} human and {len(alone)} further judge labels, judge's weight {weight:.3g}"
     if len(units) < 2 or (predicted and len({clusters[key] for key in alone}) < 2):
-        return replace(result, method="prediction-powered mean; no standard error from one unit")
+        words = "no standard error from one unit"
+        return found(replace(none, point=point), weight, words)
     error, df = _error([part for part in (corrected, predicted) if part], clusters)
-    if error <= _ROUNDING * max(map(abs, [*human.values(), *judge.values()])):
-        error = 0.0
-    return _with_interval(result, error, df, level)
+    method = replace(method, interval=Interval.T)
+    if df == 0 or error <= _ROUNDING * max(map(abs, [*human.values(), *judge.values()])):
+        method = replace(method, no_variation=True)
+        value = replace(none, point=point, standard_error=0.0, low=point, high=point, method=method)
+        return found(value, weight, words)
+    half = t_quantile(0.5 + level / 2, df) * error
+    low, high = point - half, point + half
+    numbers = (point, error, low, high, level, len(both), len(units), 0)
+    return found(Measured(*numbers, method, df), weight, words)
 
 
 def ppi_difference(
@@ -177,26 +180,3 @@ def _error(parts: list[dict[K, float]], clusters: Mapping[K, Hashable]) -> tuple
     error = math.sqrt(math.fsum(s * s for s in totals.values()))
     spread = math.fsum(v * v / df for v, df in zip(variances, dfs, strict=True))
     return error, math.fsum(variances) ** 2 / spread if spread else 0.0
-
-
-def _with_interval(
-    result: PredictionPowered, error: float, df: float, level: float
-) -> PredictionPowered:
-    point = result.point
-    assert point is not None
-    words = (
-        f"prediction-powered mean (PPI++) of {result.n_human} human and {result.n_judge} further "
-        f"judge labels, judge's weight {result.judge_weight:.3g}"
-    )
-    if error == 0 or df == 0:
-        none = "; all units agree, so the width 0 is no evidence of precision"
-        return replace(result, standard_error=0.0, low=point, high=point, method=words + none)
-    half = t_quantile(0.5 + level / 2, df) * error
-    return replace(
-        result,
-        standard_error=error,
-        low=point - half,
-        high=point + half,
-        p=2 * t_cdf(-abs(point / error), df),
-        method=f"{words}; t interval, {df:.4g} df (Satterthwaite)",
-    )

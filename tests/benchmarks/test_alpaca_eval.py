@@ -462,7 +462,7 @@ def test_a_damaged_file_is_a_reason_and_nothing_takes_its_place(
     assert "expected sha256" in reason
     found = named(estimates(some(8), constants(places), 0.9))
     assert found["length_capped_win_rate"].point is None
-    assert found["length_capped_win_rate"].method == f"not computed: {reason}"
+    assert found["length_capped_win_rate"].method == f"undefined: {reason}"
 
 
 @pytest.mark.data

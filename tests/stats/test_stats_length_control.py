@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.stats import Games, LengthControlled, Pair, length_controlled
+from evalkit.core.figures import Measured
+from evalkit.stats.length_control import Games, Pair, length_controlled
 from tests.support.properties import examples
 
 
@@ -85,7 +86,7 @@ def test_the_point_is_alpaca_evals(tmp_path: Path, seed: int) -> None:
     assert ours.point == pytest.approx(upstream(pairs, games, tmp_path), abs=1e-9)
 
 
-def figures(pairs: Sequence[Pair], games: Games, seed: int = 0) -> LengthControlled:
+def figures(pairs: Sequence[Pair], games: Games, seed: int = 0) -> Measured:
     return length_controlled(pairs, games, 0.9, cap_quantile=0.98, replicates=20, seed=seed)
 
 
@@ -115,7 +116,7 @@ def test_a_weight_stands_for_repeated_rows() -> None:
     pairs = some_pairs(games, range(30), 5)
     twice = figures([*pairs, *pairs], games)
     once = figures(pairs, games)
-    assert (twice.n, twice.n_clusters) == (2 * once.n, once.n_clusters)
+    assert (twice.n, twice.n_units) == (2 * once.n, once.n_units)
     assert twice.standard_error is not None
     assert once.standard_error is not None
     # Rows that carry nothing new must not halve the variance.
@@ -142,8 +143,8 @@ def test_a_cap_at_the_longest_changes_nothing() -> None:
     capped = length_controlled(pairs, games, 0.9, cap_quantile=1.0, replicates=30)
     assert capped.point == pytest.approx(plain.point, abs=1e-12)
     assert capped.standard_error == pytest.approx(plain.standard_error, abs=1e-12)
-    assert "capped" in capped.method
-    assert "capped" not in plain.method
+    assert "capped" in capped.how
+    assert "capped" not in plain.how
 
 
 def test_capping_undoes_runaway_answers() -> None:
@@ -172,17 +173,17 @@ def test_capping_undoes_runaway_answers() -> None:
 def test_undefined_is_none_and_says_why() -> None:
     games = some_games(10)
     nothing = length_controlled([], games, 0.95)
-    assert (nothing.point, nothing.method) == (None, "undefined: no pair has a preference")
+    assert (nothing.point, nothing.how) == (None, "undefined: no pair has a preference")
     unjudged = length_controlled([Pair(0, 5, 9, None)], games, 0.95)
     assert (unjudged.point, unjudged.n) == (None, 0)
     one = length_controlled([Pair(0, 5, 9, 1.0)], games, 0.95)
     assert (one.point, one.standard_error) == (None, None)
     same = length_controlled([Pair(i, 7, 9, float(i % 2)) for i in range(6)], games, 0.95)
-    assert (same.point, same.method) == (None, "undefined: all length differences are equal")
+    assert (same.point, same.how) == (None, "undefined: all length differences are equal")
     twice = length_controlled([Pair(0, 5, 9, 1.0), Pair(0, 9, 5, 0.0)], games, 0.95)
     assert twice.point is not None
-    assert (twice.standard_error, twice.low, twice.high, twice.n_clusters) == (None, None, None, 1)
-    assert "too few" in twice.method
+    assert (twice.standard_error, twice.low, twice.high, twice.n_units) == (None, None, None, 1)
+    assert "too few" in twice.how
 
 
 def test_the_baseline_against_itself_is_one_half() -> None:
@@ -190,7 +191,7 @@ def test_the_baseline_against_itself_is_one_half() -> None:
     games = some_games(10)
     result = length_controlled([Pair(i, 90 + i, 90 + i, 0.5) for i in range(10)], games, 0.95)
     assert (result.point, result.standard_error, result.low) == (0.5, 0.0, 0.5)
-    assert "by construction" in result.method
+    assert "by construction" in result.how
 
 
 @pytest.mark.parametrize(

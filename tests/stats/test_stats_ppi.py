@@ -15,7 +15,8 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.stats import mean_estimate, paired_difference, ppi_difference, ppi_mean
+from evalkit.stats.means import mean, paired_difference
+from evalkit.stats.ppi import ppi_difference, ppi_mean
 
 Labels = dict[int, float]
 label = st.floats(-5, 5).map(lambda x: round(x, 2))
@@ -49,8 +50,8 @@ def test_the_point_is_ppi_pythons(n: int, further: int, quality: float) -> None:
 
     oracle = ppi_py.ppi_mean_pointestimate(*arrays(human, judge))
     got = ppi_mean(human, judge, ITSELF, 0.9)
-    assert got.point == pytest.approx(float(np.squeeze(oracle)), abs=1e-9)
-    assert (got.n_human, got.n_judge) == (n, further)
+    assert got.measured.point == pytest.approx(float(np.squeeze(oracle)), abs=1e-9)
+    assert (got.measured.n, got.n_judge) == (n, further)
 
 
 def test_the_error_is_ppi_pythons_with_one_degree_of_freedom_less() -> None:
@@ -61,7 +62,7 @@ def test_the_error_is_ppi_pythons_with_one_degree_of_freedom_less() -> None:
     low, high = ppi_py.ppi_mean_ci(*arrays(human, judge), alpha=0.1)
     theirs = float(np.squeeze(high - low)) / 2 / scipy.stats.norm.ppf(0.95)
     got = ppi_mean(human, judge, ITSELF, 0.9)
-    assert got.standard_error == pytest.approx(theirs * math.sqrt(40 / 39), abs=1e-9)
+    assert got.measured.standard_error == pytest.approx(theirs * math.sqrt(40 / 39), abs=1e-9)
 
 
 def test_many_labels_give_ppi_pythons_interval() -> None:
@@ -70,8 +71,8 @@ def test_many_labels_give_ppi_pythons_interval() -> None:
 
     low, high = ppi_py.ppi_mean_ci(*arrays(human, judge), alpha=0.05)
     got = ppi_mean(human, judge, ITSELF, 0.95)
-    assert got.low == pytest.approx(float(np.squeeze(low)), abs=1e-4)
-    assert got.high == pytest.approx(float(np.squeeze(high)), abs=1e-4)
+    assert got.measured.low == pytest.approx(float(np.squeeze(low)), abs=1e-4)
+    assert got.measured.high == pytest.approx(float(np.squeeze(high)), abs=1e-4)
 
 
 def test_weight_0_is_the_t_interval_of_the_humans() -> None:
@@ -80,15 +81,17 @@ def test_weight_0_is_the_t_interval_of_the_humans() -> None:
     oracle = scipy.stats.ttest_1samp([*human.values()], 0.0)
     interval = oracle.confidence_interval(0.9)
     assert got.p == pytest.approx(oracle.pvalue, abs=1e-12)
-    assert (got.low, got.high) == pytest.approx((interval.low, interval.high), abs=1e-9)
+    assert (got.measured.low, got.measured.high) == pytest.approx(
+        (interval.low, interval.high), abs=1e-9
+    )
 
 
 def test_a_good_judge_narrows_and_a_useless_one_hardly_widens() -> None:
     errors = []
     for quality in (0.0, 0.95):
         human, judge = drawn(50, 2000, 6, quality)
-        powered = ppi_mean(human, judge, ITSELF, 0.95).standard_error
-        alone = mean_estimate([*human.values()], range(50), 0.95).standard_error
+        powered = ppi_mean(human, judge, ITSELF, 0.95).measured.standard_error
+        alone = mean([*human.values()], range(50), 0.95).standard_error
         assert powered is not None
         assert alone is not None
         errors.append(powered / alone)
@@ -100,13 +103,9 @@ def test_clusters_widen_as_the_cluster_robust_mean_does() -> None:
     human, judge = drawn(30, 60, 7)
     clusters = {i: i // 3 for i in range(90)}
     got = ppi_mean(human, judge, clusters, 0.95, judge_weight=0.7)
-    rest = mean_estimate(
-        [human[i] - 0.7 * judge[i] for i in range(30)], [*clusters.values()][:30], 0.95
-    )
-    predicted = mean_estimate(
-        [0.7 * judge[i] for i in range(30, 90)], [*clusters.values()][30:], 0.95
-    )
-    assert got.standard_error == pytest.approx(
+    rest = mean([human[i] - 0.7 * judge[i] for i in range(30)], [*clusters.values()][:30], 0.95)
+    predicted = mean([0.7 * judge[i] for i in range(30, 90)], [*clusters.values()][30:], 0.95)
+    assert got.measured.standard_error == pytest.approx(
         math.hypot(rest.standard_error or 0, predicted.standard_error or 0), abs=1e-12
     )
 
@@ -119,35 +118,39 @@ def test_a_cluster_of_both_kinds_counts_once() -> None:
     judge = {2 * i + j: float(shared[i] + 0.1 * rng.normal()) for i in range(60) for j in (0, 1)}
     together = ppi_mean(human, judge, {k: k // 2 for k in judge}, 0.95, judge_weight=1.0)
     apart = ppi_mean(human, judge, ITSELF, 0.95, judge_weight=1.0)
-    assert together.point == apart.point
-    assert together.standard_error == pytest.approx(apart.standard_error, rel=0.05)
+    assert together.measured.point == apart.measured.point
+    assert together.measured.standard_error == pytest.approx(
+        apart.measured.standard_error, rel=0.05
+    )
 
 
 def test_differences_are_the_mean_of_differences() -> None:
     (human_a, judge_a), (human_b, judge_b) = drawn(30, 200, 9), drawn(25, 220, 10)
     got = ppi_difference((human_a, human_b), (judge_a, judge_b), ITSELF, 0.95)
-    assert (got.n_human, got.n_judge) == (25, 205)
+    assert (got.measured.n, got.n_judge) == (25, 205)
     swapped = ppi_difference((human_b, human_a), (judge_b, judge_a), ITSELF, 0.95)
-    assert got.point == -(swapped.point or 0)
-    assert (got.standard_error, got.p) == (swapped.standard_error, swapped.p)
+    assert got.measured.point == -(swapped.measured.point or 0)
+    assert (got.measured.standard_error, got.p) == (swapped.measured.standard_error, swapped.p)
     only = ppi_difference((human_a, human_b), (human_a, human_b), ITSELF, 0.95)
     plain = paired_difference(human_a, human_b, ITSELF, 0.95)
     assert (only.judge_weight, only.n_judge) == (0.0, 0)
-    assert (only.low, only.high) == pytest.approx((plain.low, plain.high), abs=1e-9)
+    assert (only.measured.low, only.measured.high) == pytest.approx(
+        (plain.measured.low, plain.measured.high), abs=1e-9
+    )
     assert only.p == pytest.approx(plain.p, abs=1e-9)
 
 
 def test_undefined_is_none_and_says_why() -> None:
     nothing = ppi_mean({1: 1.0}, {2: 1.0}, ITSELF, 0.95)
-    assert (nothing.point, nothing.n_human, nothing.n_judge) == (None, 0, 1)
-    assert "no sample has both" in nothing.method
+    assert (nothing.measured.point, nothing.measured.n, nothing.n_judge) == (None, 0, 1)
+    assert "no sample has both" in nothing.measured.how
     one = ppi_mean({1: 3.0}, {1: 2.0, 2: 1.0, 3: 0.0}, ITSELF, 0.95)
-    assert (one.point, one.judge_weight, one.standard_error) == (3.0, 0.0, None)
+    assert (one.measured.point, one.judge_weight, one.measured.standard_error) == (3.0, 0.0, None)
     flat = ppi_mean({1: 1.0, 2: 3.0}, {1: 5.0, 2: 5.0, 3: 5.0}, ITSELF, 0.95)
-    assert (flat.point, flat.judge_weight) == (2.0, 0.0)
+    assert (flat.measured.point, flat.judge_weight) == (2.0, 0.0)
     agree = ppi_mean({1: 1.0, 2: 1.0}, {1: 1.0, 2: 1.0}, ITSELF, 0.95)
-    assert (agree.standard_error, agree.p) == (0.0, None)
-    assert "no evidence" in agree.method
+    assert (agree.measured.standard_error, agree.p) == (0.0, None)
+    assert "no evidence" in agree.measured.how
 
 
 def test_what_is_no_label_or_weight_is_refused() -> None:
@@ -178,14 +181,16 @@ def test_the_judges_scale_keeps_its_meaning(
         0.9,
     )
     biased = ppi_mean(human, {k: v + bias for k, v in judge.items()}, ITSELF, 0.9)
-    if plain.point is None:
-        assert scaled.point is None
-        assert biased.point is None
+    if plain.measured.point is None:
+        assert scaled.measured.point is None
+        assert biased.measured.point is None
         return
-    assert scaled.point == pytest.approx(scale * plain.point, abs=1e-9)
-    assert biased.point == pytest.approx(plain.point, abs=1e-6)
-    if plain.standard_error is not None:
-        assert scaled.standard_error == pytest.approx(abs(scale) * plain.standard_error, abs=1e-9)
+    assert scaled.measured.point == pytest.approx(scale * plain.measured.point, abs=1e-9)
+    assert biased.measured.point == pytest.approx(plain.measured.point, abs=1e-6)
+    if plain.measured.standard_error is not None:
+        assert scaled.measured.standard_error == pytest.approx(
+            abs(scale) * plain.measured.standard_error, abs=1e-9
+        )
 
 
 @pytest.mark.parametrize("quality", [0.3, 0.9])
@@ -203,7 +208,7 @@ def test_intervals_cover_as_often_as_they_say(quality: float) -> None:
             ITSELF,
             0.95,
         )
-        assert got.low is not None
-        assert got.high is not None
-        hits += got.low <= 0.6 <= got.high
+        assert got.measured.low is not None
+        assert got.measured.high is not None
+        hits += got.measured.low <= 0.6 <= got.measured.high
     assert abs(hits / runs - 0.95) < 4 * math.sqrt(0.95 * 0.05 / runs)

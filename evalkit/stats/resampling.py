@@ -1,22 +1,51 @@
-"""The best of several on one test set: how much of its lead is luck of the draw."""
+"""Drawing the units of a test set again: the best of several, and how much of its lead is luck.
+
+Resampling draws positions; with the units sorted by what they hold, equal data and seed give
+equal figures whatever the order of rows.  (`scipy.stats.bootstrap` draws in another order, takes no
+units of different sizes, and has no out-of-bag score.)
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from evalkit.stats._distributions import check_finite
 
 if TYPE_CHECKING:
-    from evalkit.stats._clusters import Floats
+    import numpy as np
+    import numpy.typing as npt
 
-__all__ = ["Selection", "selection_optimism"]
+    Floats: TypeAlias = npt.NDArray[np.float64]
+else:
+    Floats: TypeAlias = Any
+
+__all__ = ["Floats", "Selection", "drawn_weights", "selection_optimism"]
+
+_ELEMENTS = 2_000_000
+"""Of one block of a large array: 16 MB."""
 
 K = TypeVar("K", bound=Hashable)
 
 REPLICATES = 2000
+
+
+def drawn_weights(n: int, replicates: int, seed: int) -> Iterator[Floats]:
+    """How often each of `n` units is drawn in each bootstrap replicate, in blocks of rows.
+
+    Rows have sum `n`; the blocks together have `replicates` rows.
+    """
+    import numpy as np
+
+    random = np.random.default_rng(seed)
+    rows = max(1, _ELEMENTS // n)
+    for start in range(0, replicates, rows):
+        size = min(rows, replicates - start)
+        drawn = random.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * n)
+        yield counts.reshape(size, n).astype(float)
 
 
 @dataclass(frozen=True)
@@ -32,13 +61,11 @@ class Selection:
     None where it is undefined; `method` says why."""
     optimism: float | None
     """point - honest."""
-    share: float | None
-    """Of replicates in which the winner wins, 0 to 1; equals share."""
     n_models: int
     n: int
     """Common samples."""
-    n_clusters: int
     method: str
+    """In words, or why there is no honest score."""
 
 
 def selection_optimism(
@@ -84,27 +111,35 @@ def selection_optimism(
         check_finite("score", scores[name].values())
     common = [k for k in scores[names[0]] if all(k in scores[m] for m in names)] if names else []
     sums, counts = _totals([{k: scores[m][k] for k in common} for m in names], clusters)
-    n_clusters = len(counts)
-    sizes = (len(names), len(common), n_clusters)
-    result = Selection(None, None, None, None, None, *sizes, "undefined: no common samples")
+    units = len(counts)
+    none = Selection(None, None, None, None, len(names), len(common), "")
     if not common:
-        return result
+        return replace(none, method="undefined: no common samples")
     means = sums.sum(axis=0) / counts.sum()
     best = int(np.argmax(means))
-    result = replace(result, winner=names[best], point=float(means[best]))
-    if n_clusters < 2:
+    result = replace(none, winner=names[best], point=float(means[best]))
+    if units < 2:
         return replace(result, method="winner on all samples; no honest score from one unit")
-    honest, share = _out_of_bag((sums, counts), best, replicates, seed)
-    if math.isnan(honest):
+    average = float(sums.sum() / counts.sum()) / len(names)
+    found = []
+    for weights in drawn_weights(units, replicates, seed):
+        left_out = (weights == 0).astype(float)
+        usable = left_out.any(axis=1)
+        inside = (weights @ sums)[usable] / (weights @ counts)[usable, None]
+        outside = (left_out @ sums)[usable] / (left_out @ counts)[usable, None]
+        top = inside >= inside.max(axis=1, keepdims=True) - 1e-12 * abs(inside).max()
+        share = top / top.sum(axis=1, keepdims=True)
+        # What the average model gains there is the samples' doing, not the choice's.
+        found.append((share * outside).sum(axis=1) - outside.mean(axis=1) + average)
+    every = np.concatenate(found)
+    if not len(every):
         return replace(result, method="winner on all samples; no replicate left a unit out")
-    return replace(
-        result,
-        honest=honest,
-        optimism=float(means[best]) - honest,
-        share=share,
-        method=f"best of {len(names)}; out-of-bag bootstrap over {n_clusters} units, "
-        f"{replicates} replicates",
+    honest = float(every.mean())
+    words = (
+        f"best of {len(names)}; out-of-bag bootstrap over {units} units, {replicates} replicates"
     )
+    optimism = float(means[best]) - honest
+    return replace(result, honest=honest, optimism=optimism, method=words)
 
 
 def _totals(models: list[dict[K, float]], clusters: Mapping[K, Hashable]) -> tuple[Floats, Floats]:
@@ -119,30 +154,3 @@ def _totals(models: list[dict[K, float]], clusters: Mapping[K, Hashable]) -> tup
     )
     table = np.array(rows, dtype=float).reshape(len(rows), len(models) + 1)
     return table[:, :-1], table[:, -1]
-
-
-def _out_of_bag(
-    totals: tuple[Floats, Floats], best: int, replicates: int, seed: int
-) -> tuple[float, float]:
-    """Honest score (NaN where no replicate has one) and share of replicates `best` wins."""
-    import numpy as np
-
-    from evalkit.stats._clusters import drawn_weights
-
-    sums, counts = totals
-    average = float(sums.sum() / counts.sum()) / sums.shape[1]
-    found, shares = [], []
-    for weights in drawn_weights(len(counts), replicates, seed):
-        left_out = (weights == 0).astype(float)
-        usable = left_out.any(axis=1)
-        inside = (weights @ sums)[usable] / (weights @ counts)[usable, None]
-        outside = (left_out @ sums)[usable] / (left_out @ counts)[usable, None]
-        top = inside >= inside.max(axis=1, keepdims=True) - 1e-12 * abs(inside).max()
-        share = top / top.sum(axis=1, keepdims=True)
-        # What the average model gains there is the samples' doing, not the choice's.
-        found.append((share * outside).sum(axis=1) - outside.mean(axis=1) + average)
-        shares.append(share[:, best])
-    every = np.concatenate(found)
-    if not len(every):
-        return math.nan, math.nan
-    return float(every.mean()), float(np.concatenate(shares).mean())

@@ -7,16 +7,14 @@ Here belongs the model; which judgments are games, and on which scale strengths 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
 
+from evalkit.core.figures import Estimator, Interval, Measured, Method
 from evalkit.stats._distributions import check_probability, normal_quantile
+from evalkit.stats.resampling import Floats, drawn_weights
 
-if TYPE_CHECKING:
-    from evalkit.stats._clusters import Floats
-
-__all__ = ["BradleyTerry", "Game", "Strength", "bradley_terry", "strength_difference"]
+__all__ = ["BradleyTerry", "Game", "bradley_terry", "strength_difference"]
 
 REPLICATES = 1000
 ENOUGH = 0.9
@@ -41,41 +39,19 @@ class Game:
 
 
 @dataclass(frozen=True)
-class Strength:
-    """One model's log strength: e to a difference of two is the odds that the first wins."""
-
-    model: str
-    point: float | None
-    """Mean over the models 0.  None where it is undefined; `BradleyTerry.method` says why."""
-    standard_error: float | None
-    """Of the difference to the mean of all models."""
-    low: float | None
-    high: float | None
-    n: int
-    """Games it was in."""
-
-
-@dataclass(frozen=True)
 class BradleyTerry:
-    """Strengths of all models, in alphabetical order."""
+    """Strengths of all models."""
 
-    strengths: tuple[Strength, ...]
+    strengths: Mapping[str, Measured]
+    """Log strength by model, in alphabetical order: e to a difference of two is the odds that the
+    first wins.  Their mean is 0; errors and intervals are of the difference to it.  `n`: games it
+    was in; `n_units`: clusters of all games."""
     covariance: tuple[tuple[float, ...], ...] | None
     """Of the points, in the order of `strengths`; for errors of differences."""
-    level: float
-    n: int
-    """Games."""
-    n_clusters: int
-    method: str
 
 
 def bradley_terry(
-    games: Sequence[Game],
-    level: float,
-    *,
-    errors: Literal["information", "bootstrap"] = "bootstrap",
-    replicates: int = REPLICATES,
-    seed: int = 0,
+    games: Sequence[Game], level: float, *, replicates: int = REPLICATES, seed: int = 0
 ) -> BradleyTerry:
     """Maximum-likelihood strengths: P(a beats b) = 1/(1 + exp(s_b - s_a)), a tie is half a win.
 
@@ -85,84 +61,104 @@ def bradley_terry(
     has won nothing against the rest (Ford 1957): every group must take at least a tie off the
     others.
 
-    Errors: `information` inverts the Fisher information Σ p(1 - p)(e_a - e_b)(e_a - e_b)ᵀ on
-    contrasts: right for independent games that are won or lost, too wide where most are ties, too
-    narrow where games share a question.  `bootstrap` resamples clusters, refits, and takes
-    the replicates' covariance and percentile intervals; replicates in which strengths do not exist
-    are left out, which understates the error of models that hardly lose or hardly win.
+    Errors: a bootstrap resamples clusters, refits, and takes the replicates' covariance and
+    percentile intervals; replicates in which strengths do not exist are left out, which
+    understates the error of models that hardly lose or hardly win.
 
     Args:
         games: in any order; each orientation alike.
         level: confidence level, between 0 and 1.
-        errors: see above; normal intervals for `information`.
         replicates: of the bootstrap.
         seed: of the bootstrap.
 
     Returns:
-        No games, models that never met even through others, or a group that lost all or won all
-        its games against the others: all points None.  Bootstrap of fewer than two clusters, or
-        with fewer than 90% of replicates defined: points only.
+        Models that never met even through others, or a group that lost all or won all its games
+        against the others: all points None.  Fewer than two clusters, or fewer than 90% of
+        replicates defined: points only.
 
     Raises:
         ValueError: a score outside 0 to 1, a model against itself, or a bad level.
     """
+    import numpy as np
+
     check_probability("confidence level", level)
-    _check(games)
-    models = sorted({model for game in games for model in (game.a, game.b)})
-    wins = _wins(games, models)
-    n_games = [sum(model in (game.a, game.b) for game in games) for model in models]
-    result = BradleyTerry(
-        strengths=tuple(
-            Strength(model, None, None, None, None, n)
-            for model, n in zip(models, n_games, strict=True)
-        ),
-        covariance=None,
-        level=level,
-        n=len(games),
-        n_clusters=len(wins),
-        method="Bradley-Terry, ties half a win",
-    )
-    if not games:
-        return replace(result, method="undefined: no games")
-    total = wins.sum(axis=0)
-    reason = _why_undefined(total, models)
-    if reason is not None:
-        return replace(result, method=f"undefined: {reason}")
-    points = _fit(total)
-    if errors == "information":
-        return _informed(result, total, points)
-    return _bootstrapped(result, wins, points, (replicates, seed))
-
-
-def strength_difference(result: BradleyTerry, a: str, b: str) -> Strength:
-    """Strength of a minus strength of b, with its own error (that of a contrast).
-
-    The interval is normal, also after a bootstrap.  `n` is that of a.
-
-    Raises:
-        KeyError: a model had no games.
-    """
-    position = {strength.model: i for i, strength in enumerate(result.strengths)}
-    i, j = position[a], position[b]
-    ours, theirs = result.strengths[i], result.strengths[j]
-    found = Strength(f"{a} - {b}", None, None, None, None, ours.n)
-    if ours.point is None or theirs.point is None:
-        return found
-    point = ours.point - theirs.point
-    if result.covariance is None:
-        return replace(found, point=point)
-    v = result.covariance
-    error = math.sqrt(max(0.0, v[i][i] + v[j][j] - 2 * v[i][j]))
-    half = normal_quantile(0.5 + result.level / 2) * error
-    return replace(found, point=point, standard_error=error, low=point - half, high=point + half)
-
-
-def _check(games: Iterable[Game]) -> None:
     for game in games:
         if not 0 <= game.score <= 1:
             raise ValueError(f"score {game.score!r} of {game.a!r}; expected a number from 0 to 1")
         if game.a == game.b:
             raise ValueError(f"{game.a!r} against itself; a game needs two models")
+    models = sorted({model for game in games for model in (game.a, game.b)})
+    wins = _wins(games, models)
+    units = len(wins)
+
+    def found(detail: str, points: Floats | None = None) -> BradleyTerry:
+        none = Measured(None, None, None, None, level, 0, units, 0, Method(Estimator.STRENGTH))
+        return BradleyTerry(
+            {
+                model: replace(
+                    none,
+                    point=None if points is None else float(points[i]),
+                    n=sum(model in (game.a, game.b) for game in games),
+                    method=replace(none.method, detail=detail),
+                )
+                for i, model in enumerate(models)
+            },
+            None,
+        )
+
+    if not games:
+        return found("no games")
+    total = wins.sum(axis=0)
+    reason = _why_undefined(total, models)
+    if reason is not None:
+        return found(reason)
+    points = _fit(total)
+    if units < 2:
+        return found("no standard error from one unit", points)
+    flat, drawn = wins.reshape(units, -1), []
+    for block in drawn_weights(units, replicates, seed):
+        for sums in (block @ flat).reshape(len(block), *wins.shape[1:]):
+            if _exist(sums):
+                drawn.append(_fit(sums, points))
+    lost = replicates - len(drawn)
+    if len(drawn) < max(2, ENOUGH * replicates):
+        words = f"strengths exist in {len(drawn)} of {replicates} replicates: too few for an error"
+        return found(words, points)
+    covariance = np.asarray(np.cov(np.array(drawn).T), dtype=float)
+    low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+    plain = found(f"{lost} replicates undefined" if lost else "", points)
+    strengths = {
+        model: replace(
+            value,
+            standard_error=math.sqrt(max(0.0, float(covariance[i, i]))),
+            low=float(low[i]),
+            high=float(high[i]),
+            method=replace(value.method, interval=Interval.BOOTSTRAP, replicates=replicates),
+        )
+        for i, (model, value) in enumerate(plain.strengths.items())
+    }
+    return BradleyTerry(strengths, tuple(tuple(float(v) for v in row) for row in covariance))
+
+
+def strength_difference(result: BradleyTerry, a: str, b: str) -> Measured:
+    """Strength of a minus strength of b, with its own error (that of a contrast).
+
+    The interval is normal, as is its `means.p_value`.  `n` is that of a.
+
+    Raises:
+        KeyError: a model had no games.
+    """
+    ours, theirs = result.strengths[a], result.strengths[b]
+    if ours.point is None or theirs.point is None or result.covariance is None:
+        point = None if ours.point is None or theirs.point is None else ours.point - theirs.point
+        return replace(ours, point=point)
+    point, v = ours.point - theirs.point, result.covariance
+    i, j = list(result.strengths).index(a), list(result.strengths).index(b)
+    error = math.sqrt(max(0.0, v[i][i] + v[j][j] - 2 * v[i][j]))
+    half = normal_quantile(0.5 + ours.level / 2) * error
+    method = replace(ours.method, interval=Interval.NORMAL)
+    low, high = point - half, point + half
+    return replace(ours, point=point, standard_error=error, low=low, high=high, method=method)
 
 
 def _wins(games: Sequence[Game], models: Sequence[str]) -> Floats:
@@ -266,68 +262,3 @@ def _inverse_information(wins: Floats, points: Floats) -> Floats:
     k, size = len(points), float(np.trace(information)) / len(points)
     found: Floats = np.asarray(np.linalg.inv(information + size / k), dtype=float)
     return found - 1 / (size * k)
-
-
-def _informed(result: BradleyTerry, wins: Floats, points: Floats) -> BradleyTerry:
-    import numpy as np
-
-    covariance = _inverse_information(wins, points)
-    half = normal_quantile(0.5 + result.level / 2) * np.sqrt(np.diag(covariance))
-    words = f"{result.method}; errors from the Fisher information; normal intervals"
-    ends = (points - half, points + half)
-    return _filled(replace(result, method=words), points, covariance, ends)
-
-
-def _bootstrapped(
-    result: BradleyTerry, wins: Floats, points: Floats, draws: tuple[int, int]
-) -> BradleyTerry:
-    import numpy as np
-
-    from evalkit.stats._clusters import drawn_weights
-
-    replicates, seed = draws
-    n = len(wins)
-    plain = _filled(result, points, None, None)
-    if n < 2:
-        return replace(plain, method=f"{result.method}; no standard error from one unit")
-    flat, found = wins.reshape(n, -1), []
-    for block in drawn_weights(n, replicates, seed):
-        for total in (block @ flat).reshape(len(block), *wins.shape[1:]):
-            if _exist(total):
-                found.append(_fit(total, points))
-    if len(found) < max(2, ENOUGH * replicates):
-        words = f"strengths exist in {len(found)} of {replicates} replicates: too few for an error"
-        return replace(plain, method=f"{result.method}; {words}")
-    covariance = np.asarray(np.cov(np.array(found).T), dtype=float)
-    ends = np.quantile(found, [0.5 - result.level / 2, 0.5 + result.level / 2], axis=0)
-    lost = replicates - len(found)
-    note = f" ({lost} undefined)" if lost else ""
-    words = f"bootstrap over {n} units, {replicates} refits{note}; percentile intervals"
-    result = replace(result, method=f"{result.method}; {words}")
-    return _filled(result, points, covariance, (ends[0], ends[1]))
-
-
-def _filled(
-    result: BradleyTerry,
-    points: Floats,
-    covariance: Floats | None,
-    ends: tuple[Floats, Floats] | None,
-) -> BradleyTerry:
-    strengths = [
-        replace(strength, point=float(point))
-        for strength, point in zip(result.strengths, points, strict=True)
-    ]
-    if covariance is None or ends is None:
-        return replace(result, strengths=tuple(strengths))
-    low, high = ends
-    strengths = [
-        replace(
-            strength,
-            standard_error=math.sqrt(max(0.0, float(covariance[i, i]))),
-            low=float(low[i]),
-            high=float(high[i]),
-        )
-        for i, strength in enumerate(strengths)
-    ]
-    rows = tuple(tuple(float(v) for v in row) for row in covariance)
-    return replace(result, strengths=tuple(strengths), covariance=rows)
