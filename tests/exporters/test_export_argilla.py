@@ -175,11 +175,11 @@ def test_labels_come_back_as_the_docstring_says(run: Run) -> None:
         said = row["metadata"]["answer_is"]
         human[row["id"]] = 0.5 if response == "tie" else float(response == said)
     found = ppi_mean(human, judge, {key: key for key in judge}, 0.95)
-    assert (found.n_human, found.n_judge) == (20, len(rows) - 20)
-    assert found.point is not None
-    assert found.low is not None
+    assert (found.measured.n, found.n_judge) == (20, len(rows) - 20)
+    assert found.measured.point is not None
+    assert found.measured.low is not None
     share = sum(p > 0.5 for p in judge.values()) / len(judge)
-    assert found.low < share < (found.high or 0)
+    assert found.measured.low < share < (found.measured.high or 0)
 
 
 # --- argilla's own reader -------------------------------------------------------------------
