@@ -91,15 +91,16 @@ def difference(draw: random.Random, error: float | None = None) -> Measured:
 def gates(draw: random.Random) -> Numbers:
     found: list[float | None] = []
     for error, span in ((None, None), (None, 100.0), (0.0, 100.0), (0.0, None)):
-        rule = {"alpha": draw.uniform(0.01, 0.1), "power": draw.uniform(0.7, 0.95)}
-        got = non_inferiority(difference(draw, error), draw.uniform(0, 4), span=span, **rule)
+        alpha, power = draw.uniform(0.01, 0.1), draw.uniform(0.7, 0.95)
+        tested, margin = difference(draw, error), draw.uniform(0, 4)
+        got = non_inferiority(tested, margin, alpha=alpha, power=power, span=span)
         verdict = ("pass", "regression", "inconclusive").index(got.verdict)
         bounds = (got.bounds.low, got.bounds.high)
         found += [verdict, *bounds, got.p, got.p_regression, got.resolvable]
     return found
 
 
-def power(draw: random.Random) -> Numbers:
+def effects(draw: random.Random) -> Numbers:
     error, df = draw.uniform(0.1, 5), draw.uniform(1, 1000)
     return [
         minimum_detectable_effect(error),
@@ -235,7 +236,7 @@ CASES: Sequence[Callable[[random.Random], Numbers]] = (
     differences,
     tasks,
     gates,
-    power,
+    effects,
     corrections,
     noise,
     strengths,
