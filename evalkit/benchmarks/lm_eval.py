@@ -464,8 +464,10 @@ class _Prompts:
 class _Drawn:
     """Stands in for a task's sampler: the examples of every document are drawn already."""
 
-    def __init__(self, examples: Sequence[Sequence[Any]]) -> None:
+    def __init__(self, examples: Sequence[Sequence[Any]], pool: Sequence[Any]) -> None:
         self._examples = examples
+        self.df = pool
+        """What they were drawn from, as lm-eval's samplers call it."""
         self.document = 0
         """Index of the document whose prompt is built next."""
 
@@ -513,7 +515,7 @@ def _draw_as_2023(item: LoadedTask, seed: int) -> None:
         None,
         task.config.training_split,
     )
-    task.sampler = _Drawn(draw(item.docs, pool, shots, seed, apart=apart))
+    task.sampler = _Drawn(draw(item.docs, pool, shots, seed, apart=apart), pool)
 
 
 # --- instances become requests, completions become lm-eval's responses ----------------------------

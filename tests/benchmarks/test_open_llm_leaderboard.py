@@ -317,6 +317,8 @@ def test_gsm8k_asks_what_the_harness_of_2023_asked(public_data: Path) -> None:
         assert request.stop == (":", "Question:", "Question")
         different += next(now.flow(other, "m"))[0].prompt != expected
     assert different == 20
+    told = bench.describe()["settings_differences"]["gsm8k"]
+    assert [text.partition(":")[0] for text in told] == ["worked examples", "generation stops at '"]
 
 
 @pytest.mark.parametrize(
