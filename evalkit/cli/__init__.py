@@ -1,4 +1,4 @@
-"""The commands.  One module each, imported when its command runs: `--help` stays quick."""
+"""The commands, imported when one of them runs: `--help` stays quick."""
 
 from __future__ import annotations
 
@@ -16,48 +16,57 @@ from evalkit.errors import EvalkitError
 __all__ = ["main"]
 
 _COMMANDS = {
-    "run": "Ask, judge, score and report a suite; goes on where it was interrupted.",
-    "check": "Say everything that is wrong with a suite.",
-    "schema": "Print the JSON Schema of suites.",
-    "list": "List suites and the types that suites may name.",
-    "merge": "Merge a PEFT adapter into its base, and prove it.",
-    "import": "Make a run of results that other tools wrote.",
-    "data": "Public data: list it, or copy what a suite needs.",
-    "compare": "A candidate against baselines, with what may be said.",
-    "claim": "Whether stored runs carry a sentence.",
-    "evidence": "What a published figure rests on, computed again.",
-    "gate": "Pass, regression, incomplete or inconclusive, for CI.",
-    "history": "Figures over the checkpoints of a training run.",
-    "watch": "Evaluate and gate the checkpoints of a training run as they appear.",
-    "power": "What a suite can resolve, before anything is spent.",
-    "view": "Runs in a browser: an index, reports, side by side.",
-    "report": "Render a stored run's reports again.",
-    "export": "Write runs in the forms that other tools read.",
-    "card": "Model cards: write them from runs, update real ones, audit any.",
+    "Evaluate": {
+        "run": ("evaluate:run", "Generate, judge, score and report a suite; resumes."),
+        "check": ("evaluate:check", "Say everything that is wrong with a suite."),
+        "list": ("evaluate:list_", "List suites and the types that suites may name."),
+        "schema": ("evaluate:schema", "Print the JSON Schema of suites."),
+        "data": ("evaluate:data", "Public data: list it, or copy what a suite needs."),
+        "merge": ("evaluate:merge", "Merge a PEFT adapter into its base, and prove it."),
+    },
+    "Compare": {
+        "compare": ("compare:command", "A candidate against baselines."),
+        "claim": ("claim:command", "Whether stored runs support a statement."),
+        "gate": ("gate:command", "Pass, regression, incomplete or inconclusive, for CI."),
+        "power": ("power:command", "The effect a suite can detect, before anything is spent."),
+        "history": ("history:command", "Figures over the checkpoints of a training run."),
+        "watch": ("watch:command", "Evaluate and gate checkpoints as they appear."),
+    },
+    "Read": {
+        "report": ("report:command", "Render a stored run's reports again."),
+        "view": ("view:command", "Runs in a browser, on this machine only."),
+        "evidence": ("evidence:command", "What a published figure rests on, recomputed."),
+    },
+    "Exchange": {
+        "import": ("importing:command", "Make a run of results that other tools wrote."),
+        "export": ("export:command", "Write runs in the formats that other tools read."),
+    },
+    "Publish": {
+        "card": ("card:command", "Model cards: write them, update real ones, audit any."),
+    },
 }
-
-
-_MODULES = {"import": "importing"}
-"""Commands whose name is a word of Python."""
+"""As `--help` groups them: module and function, and one line."""
 
 
 class _Commands(click.Group):
     """Imports a command only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return [name for commands in _COMMANDS.values() for name in commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        found = next((c[cmd_name] for c in _COMMANDS.values() if cmd_name in c), None)
+        if found is None:
             return None
-        module = importlib.import_module(f"evalkit.cli.{_MODULES.get(cmd_name, cmd_name)}")
-        command = module.command
+        module, _, function = found[0].partition(":")
+        command = getattr(importlib.import_module(f"evalkit.cli.{module}"), function)
         assert isinstance(command, click.Command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+        for title, commands in _COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, line) for name, (_, line) in commands.items()])
 
 
 @click.group("evalkit", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,7 +80,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Run a command and exit with the code that DESIGN's table gives its outcome.
+    """Run a command and exit with the code that the README's table gives its outcome.
 
     0 done; 1 a negative verdict; 2 your input; 3 incomplete; 4 environment or internal error;
     130 interrupted.
@@ -88,7 +97,7 @@ def main() -> None:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted: the same command goes on from here", err=True)
+        click.echo("interrupted: the same command resumes", err=True)
         sys.exit(130)
     except OSError as error:
         click.echo(f"error: {error}; free the disk or mend the path and repeat", err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.options import split
+from evalkit.cli.console import split
 from evalkit.errors import CardError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.options import split
+from evalkit.cli.console import split
 
 if TYPE_CHECKING:
     from evalkit.card.render import Part

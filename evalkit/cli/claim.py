@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from evalkit.cli.options import split
+from evalkit.cli.console import split
 
 __all__ = ["command"]
 

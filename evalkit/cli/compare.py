@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.options import split
+from evalkit.cli.console import split
 
 if TYPE_CHECKING:
     from evalkit.compare import Row, Uncompared

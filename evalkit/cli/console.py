@@ -1,4 +1,6 @@
-r"""What a CI runner would obey in a command's output is spelled out before it is printed.
+r"""What the commands share: guarded output, common options, what is said of a run.
+
+What a CI runner would obey in a command's output is spelled out before it is printed.
 
 GitHub's runner reads a step's output: a line that begins (after blanks) with `::` and a line that
 has `##[` in it are commands to it (actions/runner, ActionCommand.cs), whoever wrote them.  Names
@@ -13,10 +15,50 @@ import io
 import os
 import re
 import sys
-from collections.abc import Mapping
-from typing import TextIO
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, TextIO
 
-__all__ = ["Guarded", "commands_of", "guard_output", "harmless"]
+import click
+
+if TYPE_CHECKING:
+    from evalkit.core.run import Run
+
+__all__ = [
+    "Guarded",
+    "commands_of",
+    "guard_output",
+    "harmless",
+    "say_findings",
+    "set_option",
+    "split",
+    "verbose_option",
+]
+
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="A.B=C", help="Change a field."
+)
+verbose_option = click.option(
+    "-v", "--verbose", is_flag=True, help="Show what libraries say, and details of each stage."
+)
+
+
+def split(values: Iterable[str]) -> tuple[str, ...]:
+    """Names from repeated or comma-separated options."""
+    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
+def say_findings(run: Run) -> bool:
+    """Print the findings of `run` on the error stream; whether one of them is damage."""
+    is_damaged = False
+    for entry in run.manifest.evidence:
+        for finding in entry.findings:
+            is_damaged |= finding.damaged
+            word = "damaged" if finding.damaged else "note"
+            click.echo(f"{word}: {entry.model}: {finding.message}", err=True)
+    return is_damaged
+
+
+# --- output on a CI runner ------------------------------------------------------------------
 
 _COMMAND = re.compile(r"(?P<begin>(?:\A|[\r\n])\s*:):|(?P<old>##)\[")
 """A runner's reader ends a line at a carriage return, too."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from evalkit.cli.options import split
+from evalkit.cli.console import split
 
 __all__ = ["command"]
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.console import commands_of
-from evalkit.cli.options import split
+from evalkit.cli.console import commands_of, split
 from evalkit.errors import ComparisonError, SuiteError
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from evalkit.cli.findings import say_findings
-from evalkit.cli.options import verbose_option
+from evalkit.cli.console import say_findings, verbose_option
 from evalkit.errors import SuiteError
 
 __all__ = ["command"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.options import split
+from evalkit.cli.console import split
 
 if TYPE_CHECKING:
     from evalkit.core import Run

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.options import verbose_option
+from evalkit.cli.console import verbose_option
 
 if TYPE_CHECKING:
     from evalkit.gate import GateResult

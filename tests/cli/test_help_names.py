@@ -5,7 +5,7 @@ from __future__ import annotations
 from click.testing import CliRunner
 
 from evalkit import suite
-from evalkit.cli.run import command
+from evalkit.cli.evaluate import run as command
 
 
 def test_run_names_the_bundled_suites() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.cli.counting import Counts, Key
+from evalkit.cli.progress import Counts, Key
 from evalkit.core import Completion, Outcome, Record, Request
 from evalkit.errors import RequestFailed
 

@@ -1,0 +1,359 @@
+"""Evaluate: `run`, `check`, `list`, `schema`, `data`, `merge`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from evalkit.cli.console import say_findings, set_option, split, verbose_option
+from evalkit.cli.report import say_size
+from evalkit.errors import SuiteError
+
+if TYPE_CHECKING:
+    from evalkit.core.protocols import DataPlaces
+    from evalkit.core.specs import Suite
+    from evalkit.data import Entry
+    from evalkit.runner import Origin, Plan, Result
+
+__all__ = ["check", "data", "list_", "merge", "run", "schema"]
+
+_NOT_PART_OF_THE_RESULT = ("--out", "--dry-run", "-v", "--verbose", "--json")
+
+
+@click.command("run")
+@click.argument("suite", required=False)
+@set_option
+@click.option("--only", multiple=True, metavar="BENCH", help="Only these benchmarks.")
+@click.option("--models", metavar="A,B", help="Only these models.")
+@click.option("--limit", type=int, metavar="N", help="First N samples a task; never published.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent, and stop.")
+@click.option("--base", help="Without a suite: the base model of --adapter.")
+@click.option("--adapter", help="Without a suite: the adapter to compare with its base.")
+@click.option(
+    "--retry-failed/--no-retry-failed",
+    default=True,
+    show_default=True,
+    help="Send samples again that failed in an earlier session.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print results.json, or the plan.")
+@verbose_option
+def run(
+    suite: str | None,
+    overrides: tuple[str, ...],
+    only: tuple[str, ...],
+    models: str | None,
+    limit: int | None,
+    out: Path | None,
+    dry_run: bool,
+    base: str | None,
+    adapter: str | None,
+    retry_failed: bool,
+    as_json: bool,
+    verbose: bool,
+) -> int:
+    """Run SUITE: a YAML file, or the name of a bundled suite (quickstart, chat, notus).
+
+    An interrupted run is resumed; of a finished one nothing is sent again.
+    """
+    from evalkit import runner, store
+    from evalkit.cli.progress import watcher
+
+    watch = watcher(verbose=verbose)
+    loaded, origin = _load(suite, overrides, base, adapter)
+    chosen = runner.Selection(split(only), split((models,) if models else ()), limit)
+    if dry_run:
+        made = runner.planned(loaded, origin, chosen, watch.step)
+        if as_json:
+            click.echo(json.dumps(made.to_json(), indent=2))
+        else:
+            _show_plan(made)
+        return 0
+    with store.CompletionStore(origin.state / "cache.sqlite") as cache:
+        job = runner.assemble(loaded, origin, chosen, cache, say=watch.step)
+        result = runner.run(job, out, retry_failed, watch)
+    return _finish(result, as_json=as_json)
+
+
+def _load(
+    suite: str | None, overrides: tuple[str, ...], base: str | None, adapter: str | None
+) -> tuple[Suite, Origin]:
+    from evalkit import plugins
+    from evalkit import suite as suites
+    from evalkit.importers.names import unknown_names
+    from evalkit.runner import Origin
+
+    command_line = ("evalkit", *_deciding(sys.argv[1:]))
+    if (suite is None) == (base is None and adapter is None):
+        raise SuiteError("give either SUITE, or --base and --adapter")
+    if suite is None:
+        if base is None or adapter is None:
+            raise SuiteError("--base and --adapter go together: what is merged into what?")
+        mapping = suites.preset(base, adapter)
+        label = f"--base {base} --adapter {adapter}"
+        loaded = suites.load_mapping(mapping, label, overrides, plugins)
+        return loaded, Origin(label, Path.cwd(), suites.find_workspace(), command_line)
+    path = suites.locate(suite)
+    loaded = suites.load(path, overrides, plugins, unknown_names)
+    return loaded, Origin(suite, path.parent, suites.find_workspace(suite), command_line)
+
+
+def _deciding(arguments: list[str]) -> list[str]:
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument.split("=")[0] in _NOT_PART_OF_THE_RESULT:
+            skip = argument == "--out"
+        else:
+            kept.append(shlex.quote(argument))
+    return kept
+
+
+def _show_plan(made: Plan) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Requests", title_justify="left", box=box.SIMPLE_HEAD)
+    for title in ("engine", "answers of", "benchmark"):
+        table.add_column(title, overflow="fold")
+    for title in ("samples", "requests", "cached", "to send", "prompt tokens"):
+        table.add_column(title, justify="right", overflow="fold")
+    for row in made.rows:
+        tokens = "unknown" if row.prompt_tokens is None else f"{row.prompt_tokens:,}"
+        if row.lower_bound and row.prompt_tokens is not None:
+            tokens = f"at least {tokens}"
+        numbers = (row.samples, row.requests, row.cached, row.to_ask)
+        shown = ["unknown" if n is None else f"{n:,}" for n in numbers]
+        table.add_row(row.engine, row.model, row.benchmark, *shown, tokens)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    for name, caps in made.caps.items():
+        limits = ", ".join(f"{k} {'none' if v is None else v}" for k, v in caps.items())
+        console.print(f"judge {name}: {limits}", markup=False, highlight=False)
+    for note in made.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+
+
+def _finish(result: Result, *, as_json: bool) -> int:
+    from evalkit import report, store
+
+    folder = result.run.folder
+    say_findings(result.run)
+    if as_json:
+        click.echo((folder / "results.json").read_text(encoding="utf-8"))
+    else:
+        for line in report.summary_lines(store.untyped(result.run)):
+            click.echo(line)
+    if result.fresh == 0:
+        click.echo("nothing had to be sent: no engine was started", err=True)
+    else:
+        used = result.usage
+        click.echo(
+            f"{used.asked:,} requests answered, {used.from_cache:,} from the cache, "
+            f"{used.failed:,} failed; {used.prompt_tokens:,} prompt tokens "
+            f"({used.reused_tokens:,} reused), {used.completion_tokens:,} generated"
+            + (f"; {used.cost_usd:.2f} USD" if used.cost_usd else ""),
+            err=True,
+        )
+    for name in ("index.html", "report.md"):
+        if (folder / name).exists():
+            click.echo(f"report: {_short(folder / name)}", err=as_json)
+    say_size(folder)
+    if result.unanswered:
+        click.echo(
+            f"incomplete: {result.unanswered} samples could not be answered or judged "
+            f"({result.reasons}); the same command sends just those again",
+            err=True,
+        )
+        return 3
+    return 0
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+@click.command("check")
+@click.argument("suite")
+@set_option
+@click.option("--json", "as_json", is_flag=True, help="Print problems and warnings as JSON.")
+def check(suite: str, overrides: tuple[str, ...], as_json: bool) -> int:
+    """Check SUITE (a YAML file or a bundled suite's name) without running it.
+
+    Exit code 0: it would run; 2: it is wrong.
+    """
+    from evalkit import plugins
+    from evalkit import suite as suites
+    from evalkit.importers.names import unknown_names
+
+    try:
+        path = suites.locate(suite)
+        checked = suites.check(path, overrides, plugins, unknown_names)
+    except SuiteError as error:
+        if not as_json:
+            raise
+        problems = [{"where": p.where, "message": p.message} for p in error.problems]
+        click.echo(json.dumps({"ok": False, "problems": problems, "warnings": []}, indent=2))
+        return 2
+    warnings = [str(w) for w in checked.warnings]
+    if as_json:
+        click.echo(json.dumps({"ok": True, "problems": [], "warnings": warnings}, indent=2))
+        return 0
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    made = checked.suite
+    click.echo(
+        f"{suite}: fine; models {', '.join(made.models)}; "
+        f"benchmarks {', '.join(b.entry for b in made.benchmarks)}"
+        + (f"; judges {', '.join(made.judges)}" if made.judges else "")
+    )
+    return 0
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def list_(as_json: bool) -> None:
+    """List bundled suites, benchmarks, engines and judge protocols."""
+    from evalkit import plugins
+    from evalkit import suite as suites
+
+    found = {
+        "suites": list(suites.bundled()),
+        "benchmarks": list(plugins.names("benchmarks")),
+        "engines": list(plugins.names("engines")),
+        "judge protocols": list(plugins.names("judges")),
+    }
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for title, names in found.items():
+        click.echo(f"{title}: {', '.join(names)}")
+
+
+@click.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of suites, with the fields of every engine, judge and benchmark."""
+    from evalkit import plugins
+    from evalkit import suite as suites
+
+    click.echo(json.dumps(suites.json_schema(plugins), indent=2, ensure_ascii=False))
+
+
+@click.group("data")
+def data() -> None:
+    """Public data sets: by name, with revision and checksum."""
+
+
+@data.command("pull")
+@click.argument("suite")
+@click.option("--to", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR")
+@click.option("--json", "as_json", is_flag=True, help="Print what was fetched.")
+def _pull(suite: str, folder: Path, as_json: bool) -> None:
+    """Copy all the data that SUITE needs into DIR, verified, for a machine without network.
+
+    There, set EVALKIT_DATA=DIR, or write `data: {mirror: DIR}` in the suite.
+    """
+    from evalkit import runner
+
+    rows = []
+    for row in runner.pull(suite, folder):
+        rows.append(row)
+        if not as_json:
+            size = f"{row['bytes']:,} bytes" if row["bytes"] is not None else ""
+            licence = f"licence: {row['licence']}" if row["licence"] else ""
+            parts = [row["name"], row["from"], size, licence]
+            click.echo("  ".join(part for part in parts if part))
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        click.echo(f"{len(rows)} data sets in {folder}; use them with EVALKIT_DATA={folder}")
+
+
+@data.command("list")
+@click.argument("suite", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def _list(suite: str | None, as_json: bool) -> None:
+    """Every public data set (or those SUITE needs): where it is, and whether its hash is right."""
+    from evalkit import data as sets
+    from evalkit import runner
+
+    places, names = runner.data_needs(suite)
+    rows = [_row(name, places) for name in (names if names is not None else sets.entries())]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        click.echo(f"{row['state']:<10}  {row['name']}  {row['licence'] or 'no licence stated'}")
+        if row["state"] in ("absent", "changed"):
+            click.echo(f"{'':<10}  {row['problem'] or row['origin']}")
+
+
+def _row(name: str, places: DataPlaces) -> dict[str, Any]:
+    from evalkit import data as sets
+
+    if name.startswith("hub:"):
+        state = "absent" if sets.missing([name], places) else "available"
+        return {"name": name, "state": state, "licence": "", "origin": "the hub", "problem": ""}
+    entry = sets.entry(name)
+    return {**_state(entry, places), **asdict(entry), "origin": entry.origin}
+
+
+def _state(entry: Entry, places: DataPlaces) -> dict[str, Any]:
+    from evalkit import data as sets
+    from evalkit.errors import DataError
+
+    try:
+        found = sets.local(entry, places)
+    except DataError as error:
+        return {"state": "changed", "problem": str(error), "path": None}
+    if found is None:
+        return {"state": "absent", "problem": "", "path": None}
+    return {"state": found.source, "problem": "", "path": str(found.path)}
+
+
+@click.command("merge")
+@click.argument("base")
+@click.argument("adapter")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    default="auto",
+    show_default=True,
+    help="Type of the written weights; auto: the base's own.",
+)
+@click.option("--allow-different-base", metavar="NAME", help="The base the adapter names.")
+@click.option("--json", "as_json", is_flag=True, help="Print the proof.")
+@verbose_option
+def merge(base: str, adapter: str, out: Path, as_json: bool, **settings: Any) -> None:
+    """Merge ADAPTER into BASE, prove it, and write a plain transformers checkpoint to OUT.
+
+    BASE and ADAPTER are folders or hub repositories; BASE may be package://module/file.gguf.
+    """
+    from evalkit import models
+    from evalkit import suite as suites
+    from evalkit.cli.progress import watcher
+    from evalkit.core.specs import ModelSpec
+
+    watch = watcher(verbose=settings.pop("verbose"))
+    spec = ModelSpec.model_validate({"base": base, "adapter": adapter, **settings})
+    workspace = suites.find_workspace()
+    proof = models.merge(base, adapter, out, spec, workspace, watch.step)
+    for warning in proof.get("warnings", ()):
+        click.echo(f"warning: {warning}", err=True)
+    if as_json:
+        click.echo(json.dumps(proof, indent=2))
+    else:
+        click.echo(f"merged and proved: {out} (the proof is {out / 'evalkit_merge.json'})")
