@@ -89,4 +89,9 @@ def upgraded_row(row: Mapping[str, Json]) -> dict[str, Json]:
     named = next((e for start, e in _ESTIMATORS if text.startswith(start)), Estimator.CORPUS)
     how = {"estimator": named.value, "interval": "stated", "detail": text}
     published = {"where": source} if source else None
-    return {**row, "how": how, **({"published": published} if "model" in row else {})}
+    if "model" in row:
+        return {**row, "how": how, "published": published}
+    df, units = row.get("df"), row.get("n_clusters")
+    if df is None and row.get("standard_error") is not None and isinstance(units, int):
+        df = units - 1  # what format 1 left unsaid
+    return {**row, "how": how, "df": df}

@@ -72,3 +72,17 @@ def test_what_format_1_said_in_prose_or_in_the_suite_is_a_field() -> None:
     assert next(FigureKey(b.name, a.task, a.metric.name) for b in averaged for a in b.averages) in (
         whole.headlines
     )
+
+
+def test_degrees_of_freedom_that_format_1_left_unsaid_are_its_units_less_one(
+    tmp_path: Path,
+) -> None:
+    for path in (KEPT / "whole").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    results = json.loads((tmp_path / "results.json").read_bytes())
+    for row in results["comparisons"]:
+        row["df"] = None
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    found = [c.difference for c in store.load(tmp_path).comparisons]
+    assert all(d.df == d.n_units - 1 for d in found if d.standard_error is not None)
+    assert any(d.df for d in found)
