@@ -32,6 +32,7 @@ __all__ = [
     "Side",
     "by_role",
     "find",
+    "name_in",
     "names_of",
     "pick",
     "published",
@@ -111,6 +112,17 @@ def run_names(run: Run) -> tuple[str, ...]:
     folder = Path(run.folder)
     names = (folder.name, str(folder), str(folder.resolve()), run.manifest.run_id)
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def name_in(run: Run, wanted: str) -> str | None:
+    """The model of this run that `MODEL` or `RUN:MODEL` names; None where it has none so called."""
+    if wanted in run.models:
+        return wanted
+    for place in run_names(run):
+        model = wanted.removeprefix(f"{place}:")
+        if model != wanted and model in run.models:
+            return model
+    return None
 
 
 def pick(
@@ -257,22 +269,29 @@ class Names:
                     labels.setdefault(name, {})[place] = None
                 for name, place in _printed(entry, said):
                     labels.setdefault(name, {})[place] = None
-        found = {name: frozenset(places) for name, places in labels.items()}
-        return {**found, **{name: frozenset([place]) for name, place in exact.items()}}
+        found = {name: frozenset([place]) for name, place in exact.items()}
+        return found | {name: frozenset(p) for name, p in labels.items() if name not in exact}
 
     def _called(self, text: str) -> frozenset[Place]:
-        """The benchmarks, or tasks, that people call so; AlpacaEval with its version or without."""
+        """The benchmarks, or tasks, that people call so; AlpacaEval with its version or without.
+
+        A metric may stand before its benchmark: "length-controlled AlpacaEval".
+        """
         info, edition = catalogue.by_name(text), catalogue.edition_of(text)
         found: list[Place] = []
         if info is None:
-            return frozenset()
+            first, _, rest = text.partition(" ")
+            turned = f"{rest} {first}"
+            is_metric = rest and catalogue.metric_by_name(first) is not None
+            return _held(turned, self._places) if is_metric else frozenset()
         for run in self.runs:
             for entry in run.benchmarks:
-                version = str(entry.description.version)
+                version = str(entry.description.version).partition(".")[0]
                 if entry.kind == info.name and (edition is None or edition == version):
                     found.append(Place(entry.name))
                 for task in dict.fromkeys(str(place.task) for place, _, _ in _said(run, entry)):
-                    if task != entry.name and any(t.name == task for t in info.tasks):
+                    own = task == info.name or any(t.name == task for t in info.tasks)
+                    if own and task not in (entry.name, entry.kind):
                         found.append(Place(entry.name, task))
         return frozenset(found)
 
@@ -388,6 +407,7 @@ def _ways(name: str, entry: BenchmarkEntry, said: _Said) -> Iterator[tuple[str, 
                 yield f"{head} {place.metric}/{category}", own
                 if speaks:
                     yield f"{head}/{category}", own
+                    yield f"{head} {category}", own
     if entry.whole is not None:
         own = Place(entry.name, entry.whole.task, entry.whole.metric)
         yield from ((f"{name}{joint}average", own) for joint in "/ ")
@@ -448,8 +468,10 @@ def _choices(text: str, known: Iterable[str]) -> str:
     if len(names) <= _FEW:
         return f"one of: {', '.join(names) or 'none'}"
     by_fold = {_loosely(name): name for name in reversed(names)}
+    # A category or a metric by itself: where it is one.
+    whole = [n for n in names if _loosely(n).endswith((f" {_loosely(text)}", f"/{_loosely(text)}"))]
     close = difflib.get_close_matches(_loosely(text), by_fold, _NEAREST, 0.4)
-    near = [by_fold[folded] for folded in close] or names[:_NEAREST]
+    near = whole[:_NEAREST] or [by_fold[folded] for folded in close] or names[:_NEAREST]
     return (
         f"one of {len(names)} names, the nearest: {', '.join(near)}; `evalkit compare RUN... --all "
         f"--json` lists what is compared"

@@ -2,8 +2,8 @@
 
     labels     benchmark_label, task_label, figure_label, contest_label, metric_label, unit_words
     intervals  ci, bounds, is_too_wide, method_text
-    contests   contest_sentence, pair_sentence, verdict_words, caution_text, caution_notes,
-               holm_text, mde_text
+    contests   contest_sentence, pair_sentence, contest_remarks, verdict_words, caution_text,
+               caution_notes, holm_text, mde_text
     gate       gate_words; its sentences are in gate.py
     judges     judge_text, limit_text
 
@@ -29,7 +29,7 @@ from evalkit.core.contests import (
     StatedByOne,
     Verdict,
 )
-from evalkit.core.figures import Comparison, FigureKey, Measured
+from evalkit.core.figures import Comparison, FigureKey, Measured, Source
 from evalkit.draw.numbers import (
     MISSING,
     count,
@@ -57,6 +57,7 @@ __all__ = [
     "caution_text",
     "ci",
     "contest_label",
+    "contest_remarks",
     "contest_sentence",
     "figure_label",
     "gate_tone",
@@ -74,6 +75,7 @@ __all__ = [
     "pair_verdict",
     "settings_text",
     "sides_of",
+    "source_text",
     "task_label",
     "tone",
     "unit_and_direction",
@@ -218,6 +220,11 @@ def method_text(value: Measured) -> str:
     return value.how
 
 
+def source_text(source: Source) -> str:
+    """Where, when and with which settings someone else published a figure."""
+    return ", ".join(part for part in (source.where, source.date, source.settings) if part)
+
+
 # --- contests -----------------------------------------------------------------------------------
 
 
@@ -323,11 +330,15 @@ def sides_of(c: Comparison) -> str:
 
 def contest_sentence(contest: Contest) -> str:
     """The summary sentence of one contest, with its figures and what must be said with them."""
-    said = [caution_text(c) for c in contest.cautions if isinstance(c, Limited | Damaged)]
-    if not contest.refused:
-        differ = (c for c in contest.cautions if isinstance(c, SettingsDiffer))
-        said = [*(caution_text(c) for c in differ), *said]
-    return " ".join([_statement(contest), *said])
+    return " ".join([_statement(contest), *contest_remarks(contest)])
+
+
+def contest_remarks(contest: Contest) -> list[str]:
+    """What must be said with a contest's figures: settings that differ, a limit, damage."""
+    kinds = Limited | Damaged if contest.refused else SettingsDiffer | Limited | Damaged
+    said = [c for c in contest.cautions if isinstance(c, kinds)]
+    said.sort(key=lambda c: not isinstance(c, SettingsDiffer))
+    return [caution_text(c) for c in said]
 
 
 def _statement(contest: Contest) -> str:
