@@ -12,7 +12,10 @@ from typing import TypeAlias
 
 from evalkit import compare, exporters, gate, plugins, runner, store
 from evalkit import suite as suites
-from evalkit.compare import ClaimResult, Row
+from evalkit.compare import Row
+from evalkit.compare.claim import ClaimResult, claim
+from evalkit.compare.contests import Options
+from evalkit.compare.guard import allowed_fields
 from evalkit.core import Json, Run
 from evalkit.core.specs import Suite
 from evalkit.errors import SuiteError
@@ -138,7 +141,7 @@ def check_claim(
     accept_damaged: bool = False,
     repeats: bool = False,
 ) -> ClaimResult:
-    """Whether runs carry a sentence such as "A beats B on alpaca_eval", as `evalkit claim` does.
+    """Whether runs support a sentence such as "A beats B on alpaca_eval", as `evalkit claim` does.
 
     Args:
         text: The claim; `evalkit claim --help` lists its forms.
@@ -149,12 +152,12 @@ def check_claim(
         repeats: Several runs of a model repeat one measurement.
 
     Raises:
-        ComparisonError: It is no claim, names something unknown, or needs scores not made alike.
+        ComparisonError: It is not understood, names something unknown, or settings differ.
     """
-    stored = [_stored(one) for one in runs]
-    allowed = compare.allowed_fields(stored, allow_different)
-    options = compare.Options(level, allow_different=allowed, repeats=repeats)
-    return compare.check_claim(stored, text, options, accept_damaged=accept_damaged)
+    stored = [store.typed(_stored(one)) for one in runs]
+    allowed = allowed_fields(stored, allow_different)
+    options = Options(level, allow_different=allowed, repeats=repeats)
+    return claim(stored, text, options, accept_damaged=accept_damaged)
 
 
 def gate_run(

@@ -4,13 +4,11 @@
 model, `comparisons` sets candidates against baselines within one run, `averages` does over tasks,
 `headline` says which figures are a benchmark's own, `health` measures the judges.  Over several
 runs: `sides` finds the models, `guard` says whether their scores were made alike, `rows` adds what
-may be said (`words`), `uncompared` names what has no row, `table` sets it out, `claims` answers
-whether the data carries a sentence.
+may be said (`words`), `uncompared` names what has no row, `table` sets it out.
 """
 
 from __future__ import annotations
 
-from evalkit.compare.claims import ClaimResult, check_claim
 from evalkit.compare.comparisons import comparisons
 from evalkit.compare.doubts import Damage, damages, doubts, weak_judges
 from evalkit.compare.estimates import estimates
@@ -25,7 +23,6 @@ from evalkit.compare.uncompared import Uncompared, uncompared
 from evalkit.store import results_json
 
 __all__ = [
-    "ClaimResult",
     "Damage",
     "JudgeHealth",
     "Options",
@@ -35,7 +32,6 @@ __all__ = [
     "allowed_fields",
     "averages_of_entry",
     "by_role",
-    "check_claim",
     "compare",
     "compare_sides",
     "comparisons",

@@ -395,7 +395,7 @@ def _among(contest: Contest, sentence: str) -> str:
 def _stating(
     part: _Part, contest: Contest, amount: Amount, sign: int, runs: Sequence[Run]
 ) -> _Part:
-    """ "By X": the paired difference, or that of the two figures, as printed."""
+    """Whether the amount is the paired difference, or that of the two figures, as printed."""
     c, d = contest.comparison, contest.comparison.difference
     if d.point is None or d.low is None or d.high is None:
         return part

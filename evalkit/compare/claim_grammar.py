@@ -300,7 +300,7 @@ def _led(text: str, names: _Names) -> tuple[str, tuple[str, ...]]:
     if found is None:
         return text, ()
     listed = _listed(found["places"], names.is_place)
-    return text[found.end() :], tuple(_place(p) for p in listed)
+    return text[found.end() :], tuple(_place(p, names.is_place) for p in listed)
 
 
 def _relations(text: str, names: _Names) -> list[re.Match[str]]:
@@ -434,7 +434,7 @@ def _split(text: str, names: _Names) -> tuple[list[str], list[str], bool]:
     others = [_named(n, "model") for n in _listed(before, names.is_model)]
     if _ALL.fullmatch(after):
         return others, [], True
-    return others, [_place(p) for p in _listed(after, names.is_place)], False
+    return others, [_place(p, names.is_place) for p in _listed(after, names.is_place)], False
 
 
 def _all(text: str, known: Known) -> bool:
@@ -466,7 +466,9 @@ def _named(text: str, kind: str) -> str:
     return text
 
 
-def _place(text: str) -> str:
+def _place(text: str, known: Known | None) -> str:
+    if known is not None and known(text):
+        return text
     found = _AROUND.sub("", text.strip())
     if not found or _ALL.fullmatch(found):
         raise _Unread(f"{text!r} names no benchmark; name it")

@@ -226,32 +226,6 @@ def test_averages_that_are_declared_otherwise_are_left_out(tmp_path: Path) -> No
     assert (ENTRY, "average") not in places
 
 
-def claim(run: Run, text: str) -> compare.ClaimResult:
-    return compare.check_claim([run], text, compare.Options())
-
-
-def test_a_claim_on_the_leaderboard_is_about_its_average(tmp_path: Path) -> None:
-    run = board_run(tmp_path, RATES)
-    for place in (ENTRY, "Open LLM Leaderboard", f"{ENTRY}/average", f"{ENTRY} average"):
-        found = claim(run, f"a beats b on {place}")
-        assert found.answer == "supported"
-        assert len(found.reasons) == 1
-        assert "Open LLM Leaderboard average" in found.reasons[0]
-    assert claim(run, "b beats a").answer == "contradicted"
-    assert "mmlu" in claim(run, f"a beats b on {ENTRY}/mmlu").reasons[0]
-    assert "mmlu_anatomy" in claim(run, f"a beats b on {ENTRY}/mmlu_anatomy").reasons[0]
-    c = whole(run)
-    assert c.p is not None
-    assert claim(run, f"a beats b on {ENTRY}").p_one_sided == pytest.approx(c.p / 2, abs=1e-12)
-
-
-def test_a_claim_on_half_a_leaderboard_is_not_supported(tmp_path: Path) -> None:
-    sizes = {task: n for task, n in V1_SIZES.items() if task != "gsm8k"}
-    found = claim(board_run(tmp_path, {"a": 0.9, "b": 0.2}, sizes=sizes), f"a beats b on {ENTRY}")
-    assert found.answer == "not supported"
-    assert "gsm8k" in found.reasons[0] or "undefined" in found.reasons[0]
-
-
 def test_groups_weight_by_size(tmp_path: Path) -> None:
     """As lm-eval prints MMLU: the mean over all questions."""
     run = board_run(tmp_path, RATES)

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from evalkit import compare, gate
@@ -29,57 +28,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """In some of them a difference holds alone and not among the eight of the report."""
     folder = tmp_path_factory.mktemp("runs")
     return [build_run(folder / str(n), replace(PLAN, seed=n)) for n in range(1, 7)]
-
-
-def test_the_correction_is_that_of_the_report(runs: Sequence[Run]) -> None:
-    """Holm, as statsmodels computes it over all headline comparisons of the run."""
-    for run in runs:
-        rows = [r for r in stated_rows(run) if r.headline]
-        oracle = multipletests([r.comparison.p for r in rows], method="holm")[1]
-        for row, p in zip(rows, oracle, strict=True):
-            c = row.comparison
-            place = c.benchmark if c.benchmark == c.task else f"{c.benchmark}/{c.task}"
-            found = compare.check_claim([run], f"a beats {c.baseline} on {place}", OPTIONS)
-            assert found.p_adjusted == pytest.approx(p)
-            assert found.tests == len(rows) == 8
-
-
-def test_a_claim_says_what_the_report_says(runs: Sequence[Run]) -> None:
-    hidden = 0
-    for run in runs:
-        said = {
-            (r.comparison.baseline, r.comparison.task): r for r in stated_rows(run) if r.headline
-        }
-        for other in "bc":
-            for place in PLACES:
-                row = said[other, place.rpartition("/")[2]]
-                found = compare.check_claim([run], f"a beats {other} on {place}", OPTIONS)
-                wanted = {"better": "supported", "worse": "contradicted"}
-                assert found.answer == wanted.get(row.verdict, "not supported")
-                assert found.reasons[0].startswith(row.sentence)
-                turned = compare.check_claim([run], f"{other} beats a on {place}", OPTIONS)
-                wanted = {"better": "contradicted", "worse": "supported"}
-                assert turned.answer == wanted.get(row.verdict, "not supported")
-                if row.verdict == "unclear" and (row.comparison.p or 1) < 0.05:
-                    hidden += 1
-                    assert "cannot be told apart" in found.reasons[0]
-                    assert "among the 8 headline comparisons of the run" in found.reasons[0]
-                    alone = compare.compare([run], "a", [other], OPTIONS)
-                    assert "4 headline comparisons" in compare.corrected_text(alone)
-    assert hidden, "no run tells the rules apart"
-
-
-def test_an_amount_is_corrected_too(runs: Sequence[Run]) -> None:
-    """Better by more than next to nothing is no way around the correction."""
-    checked = 0
-    for run in runs:
-        for place in PLACES:
-            plain = compare.check_claim([run], f"a beats b on {place}", OPTIONS)
-            text = f"a beats b by more than 0.0001 points on {place}"
-            amount = compare.check_claim([run], text, OPTIONS)
-            assert amount.p_adjusted == pytest.approx(plain.p_adjusted, abs=1e-3)
-            checked += plain.answer == amount.answer
-    assert checked >= 4 * len(runs) - 1
 
 
 def test_a_leaderboard_orders_nothing_that_the_headline_leaves_open(runs: Sequence[Run]) -> None:
@@ -104,23 +52,6 @@ def test_a_leaderboard_orders_nothing_that_the_headline_leaves_open(runs: Sequen
                 loose += row is not None and row.verdict == "unclear" and pairing.separated
     assert kept
     assert loose, "no ranking was stricter for its floor"
-
-
-def test_best_needs_the_leaderboards_first_place(runs: Sequence[Run]) -> None:
-    for run in runs:
-        floor = floors(stated_rows(run))
-        first = {
-            task: ranking.place("a")
-            for _, task, ranking, _ in rankings(run.records, METRICS, 0.95, floor)
-        }
-        for place in PLACES:
-            found = compare.check_claim([run], f"a is best on {place}", OPTIONS)
-            place_of_a = first[place.rpartition("/")[2]]
-            assert place_of_a is not None
-            if found.answer == "supported":
-                assert (place_of_a.first, place_of_a.last) == (1, 1)
-            if place_of_a.last > 1:
-                assert found.answer != "supported"
 
 
 MODELS = "wxyz"

@@ -21,7 +21,9 @@ from evalkit import catalogue, compare, data, plugins, store
 from evalkit.card.audit.checks import Own, same_metric
 from evalkit.card.audit.findings import Answer, Checked, Fact, Remark
 from evalkit.card.audit.stated import Label, Stated
+from evalkit.compare.claim import claim as checked_claim
 from evalkit.compare.claim_grammar import Compared, Scored, Statement
+from evalkit.compare.contests import Options
 from evalkit.compare.model_names import ModelNames, model_key
 from evalkit.core.figures import Estimator, Figure
 from evalkit.core.protocols import DataPlaces
@@ -482,7 +484,8 @@ class Held:
                 continue
             claim = f"{names[0]} {words[one.relation]} {' and '.join(map(str, names[1:]))}"
             try:
-                said = compare.check_claim([run], f"{claim} on {usable[0]}", compare.Options())
+                text = f"{claim} on {usable[0]}"
+                said = checked_claim([store.typed(run)], text, Options())
             except ComparisonError:
                 continue
             return said.answer, "; ".join(said.reasons)
