@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from evalkit.gate import GateResult
     from evalkit.runner import Progress
     from evalkit.runner.watch_ledger import Look, Plan
-    from evalkit.stats.sequential import Spending
+    from evalkit.stats.decisions import Spending
 
 __all__ = ["command"]
 

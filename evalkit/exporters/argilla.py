@@ -14,7 +14,7 @@ metadata.
 
 How labels come back: a response of `a` means the answer `answer_is` names is better when that is
 `a`, so a human's preference for the model's answer is 1 where the response equals `answer_is`, 0.5
-for `tie`, else 0.  `evalkit.stats.ppi_mean` takes these for the samples that were reviewed
+for `tie`, else 0.  `evalkit.stats.ppi.ppi_mean` takes these for the samples that were reviewed
 together with the judge's preferences for all, and gives the win rate by human standards.
 
 Verified with argilla 2.8.0; evalkit does not need it.

@@ -22,9 +22,8 @@ from evalkit.errors import BenchmarkError, DataError
 from evalkit.gate import Policy
 from evalkit.runner.assemble import Origin, Selection, build_benchmarks
 from evalkit.runner.known import has_samples
-from evalkit.stats import (
-    MarginRule,
-    non_inferiority,
+from evalkit.stats.decisions import (
+    minimum_detectable_effect,
     unit_variance,
     units_for_margin,
     worst_case_variance,
@@ -317,8 +316,8 @@ def _finds(error: float | None, n: int | None, policy: Policy) -> float | None:
 def _resolvable(error: float | None, n: int | None, policy: Policy) -> float | None:
     if error is None or n is None or n < 2:
         return None
-    rule = MarginRule(0.0, policy.alpha, policy.power)
-    return non_inferiority(0.0, error, n - 1, rule).resolvable
+    alpha, power = policy.alpha, policy.power
+    return minimum_detectable_effect(error, alpha=alpha, power=power, sides=1, df=n - 1)
 
 
 def _needed(variance: float, margin: float | None, n: int | None, policy: Policy) -> int | None:

@@ -39,7 +39,7 @@ from evalkit.models import FileHashes, digest
 from evalkit.runner import pipeline
 from evalkit.runner.assemble import Origin
 from evalkit.runner.watch_ledger import LEAST_LEVEL, Failure, Ledger, Look, Plan, Verdict
-from evalkit.stats.sequential import Spending
+from evalkit.stats.decisions import Spending
 
 __all__ = [
     "Folder",

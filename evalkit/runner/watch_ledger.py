@@ -11,7 +11,7 @@ moment, comes to the same verdict at the same look.  No line has a time in it: a
 leaves the same bytes as one that was not.
 
 A look is one checkpoint's gate.  Look k of a plan of N tests at the level that alpha spending gives
-it (`stats.alpha_spending`): exactly what is spent there, so that the
+it (`stats.decisions.alpha_spending`): exactly what is spent there, so that the
 levels of all looks add up to the policy's alpha at most.  By the union bound (a weighted
 Bonferroni split), whatever the checkpoints, which answer the same questions, have in common:
 
@@ -38,8 +38,7 @@ from typing import Any, Literal, TypeAlias
 
 from evalkit.core import Json
 from evalkit.errors import DataError, SuiteError
-from evalkit.stats import alpha_spending
-from evalkit.stats.sequential import Spending
+from evalkit.stats.decisions import Spending, alpha_spending
 from evalkit.store import decode, encode
 from evalkit.store.codec import CodecError, json_bytes, parse_json
 from evalkit.store.files import Closing, FolderLock, LineFile, writing
@@ -59,7 +58,7 @@ def level_of(look: int, planned: int, alpha: float, spending: Spending) -> tuple
         look: Its number, from 1 to `planned`.
         planned: Looks in all; fraction 1 of the information.
         alpha: One-sided, over all looks.
-        spending: How alpha is spread; see `stats.spent`.
+        spending: How alpha is spread; see `stats.decisions.spent`.
     """
     fractions = [k / planned for k in range(1, look + 1)]
     found = alpha_spending(fractions, alpha, spending)

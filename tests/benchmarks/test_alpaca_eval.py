@@ -44,7 +44,7 @@ from evalkit.core import (
 )
 from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.errors import DataError
-from evalkit.stats import Games
+from evalkit.stats.length_control import Games
 from tests.support.flows import play
 from tests.support.properties import examples
 

@@ -16,7 +16,7 @@ from evalkit.compare.old_guard import differences, settings
 from evalkit.compare.sides import Part, find
 from evalkit.core import Run
 from evalkit.errors import ComparisonError
-from evalkit.stats import holm
+from evalkit.stats.decisions import holm
 from tests.support.runs import Plan, build_run
 
 HALVES = (

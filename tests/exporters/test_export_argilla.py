@@ -17,7 +17,7 @@ import pytest
 from evalkit import exporters
 from evalkit.core import Judgment, Record, Run
 from evalkit.errors import ExportError
-from evalkit.stats import ppi_mean
+from evalkit.stats.ppi import ppi_mean
 from tests.support.runs import Plan, build_run
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from evalkit.cli.gate import command
 from evalkit.gate import GateResult
-from evalkit.stats import Verdict
+from evalkit.stats.decisions import Verdict
 
 SUITE = """\
 name: small

@@ -25,7 +25,7 @@ from evalkit import gate
 from evalkit.core import Json, Metric, Outcome, Record, Run, Score
 from evalkit.core.specs import GateSpec
 from evalkit.gate import GateResult
-from evalkit.stats import Verdict
+from evalkit.stats.decisions import Verdict
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from evalkit.compare import Row
 from evalkit.core import Comparison
 from evalkit.gate import Policy
 from evalkit.runner.watch_ledger import level_of
-from evalkit.stats.sequential import Spending
+from evalkit.stats.decisions import Spending
 
 ALPHA, LOOKS, UNITS, RUNS = 0.1, 5, 60, 400
 TASKS = ("one", "two")

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from evalkit.core.specs import GateSpec
 from evalkit.errors import DataError, StoreError, SuiteError
 from evalkit.runner.watch_ledger import Failure, Ledger, Plan, Verdict, level_of
-from evalkit.stats import alpha_spending
-from evalkit.stats.sequential import Spending
+from evalkit.stats.decisions import Spending, alpha_spending
 
 GATE = GateSpec(baseline="plain", margins={"default": 2.0})
 PLAN = Plan("./out", "tuned", "plain", 5, "even", GATE.model_dump(mode="json"), {"models": "a"})
