@@ -40,7 +40,7 @@ Departures:
   instruction; upstream goes by the row's position, which gives wrong difficulties when rows are
   missing or in another order.  The standard error is a bootstrap that refits the model; upstream
   prints the spread of the predictions.  `length_capped_win_rate` is not upstream's: see
-  `stats.length_controlled`.  Where the hub's file is not at hand, a stand-in is used if there is
+  `stats.length_control`.  Where the hub's file is not at hand, a stand-in is used if there is
   one, and the method says so.
 """
 
