@@ -97,7 +97,7 @@ def evalkit_side(model: PreparedModel) -> Iterator[Side]:
 @contextmanager
 def vllm_side(model: PreparedModel) -> Iterator[Side]:
     """lm-eval's `vllm` model, loaded and warm."""
-    from evalkit.engines.vllm import _release
+    from evalkit.engines.vllm import _clean_up
 
     _upstream.prepare()
     with ExitStack() as stack:
@@ -110,8 +110,9 @@ def vllm_side(model: PreparedModel) -> Iterator[Side]:
         try:
             yield _warm(score, "lm-eval + vLLM", loading)
         finally:
-            _release(lm.model.llm_engine)
+            lm.model.llm_engine.engine_core.shutdown()
             del lm.model
+            _clean_up()
 
 
 @contextmanager

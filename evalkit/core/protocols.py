@@ -42,6 +42,7 @@ __all__ = [
     "Exporter",
     "JudgeContext",
     "JudgedOften",
+    "Keyed",
     "MatchJudge",
     "Metered",
     "PairwiseJudge",
@@ -49,6 +50,7 @@ __all__ = [
     "RatingJudge",
     "StoredPrompts",
     "Tabled",
+    "Wrapping",
 ]
 
 
@@ -140,6 +142,23 @@ class Planned(Protocol):
         once: the bound), `floor` (the bound where whole blocks are shared), `planned`, and
         `computed` (by the engine's own account).
         """
+        ...
+
+
+@runtime_checkable
+class Wrapping(Protocol):
+    """An engine around another, which does what it cannot do itself."""
+
+    inner: Engine
+    """The one inside."""
+
+
+@runtime_checkable
+class Keyed(Protocol):
+    """Settings of an engine that sends a secret key, which it reads from the environment."""
+
+    def missing_key(self) -> str | None:
+        """The environment variable that should hold a key and does not; None: all is well."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""An engine that wraps another and never asks the same thing twice.
+"""An engine that wraps another and never sends it the same request twice.
 
 Resume is a replay through it: what was answered before an interruption is answered again from
 the cache, and the wrapped engine is opened only for what is missing.
@@ -24,7 +24,7 @@ class CachedEngine:
     """Answers from `cache` where it can, else from `inner`, whose answers it stores.
 
     An answer is stored before `poll` returns it; failures are never stored.  Identical
-    requests in flight are put to `inner` once; the first of them counts as asked, the others
+    requests in flight are sent to `inner` once; the first of them counts as sent, the others
     as served from the cache.  Hits need no `open`.  `inner` is told how long the answers to its
     questions were in earlier runs, whichever model gave them (`_order`).
     """
@@ -44,7 +44,7 @@ class CachedEngine:
         self._waiting: dict[str, list[int]] = {}
         """Key to the tickets that want its answer."""
         self._n_waiting = 0
-        """Tickets in `_waiting`: `pending` is asked after every poll and must not count them."""
+        """Tickets in `_waiting`: `pending` is read after every poll and must not count them."""
         self._inner_tickets = count()
         self._is_open = False
 

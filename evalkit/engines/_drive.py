@@ -2,7 +2,7 @@
 
 A flow (`core.Flow`) yields requests and receives completions; an engine has `submit` and
 `poll`.  `drive` stands between them: it starts every flow before the first poll, so that an
-engine can plan over all it will be asked, and resumes a flow the moment its own answers are in.
+engine can plan over all its requests, and resumes a flow the moment its own answers are in.
 
     outbox ─ submit ─▶ engine ─ poll ─▶ deliver ─▶ flow.send / flow.throw ─▶ outbox
 
@@ -257,7 +257,7 @@ class _Driver(Generic[K, T]):
             if line is None:
                 choices = ", ".join(repr(name) for name in self._by_name) or "none"
                 raise BenchmarkError(
-                    f"the flow of {life.key!r} asks engine {request.engine!r}; "
+                    f"the flow of {life.key!r} sends a request to engine {request.engine!r}; "
                     f"expected one of {choices}: name the model or the judge in the suite"
                 )
             ticket = next(self._tickets)

@@ -210,12 +210,12 @@ class Sender:
         """Close all connections."""
         await self._client.aclose()
 
-    async def ask(self, question: Question) -> Reply:
+    async def send(self, question: Question) -> Reply:
         """The reply, after as many attempts as it takes.  Raises RequestFailed."""
         attempt = 0
         while True:
             if self._stopped is not None:
-                raise RequestFailed(self._stopped.status, f"not asked: {self._stopped}")
+                raise RequestFailed(self._stopped.status, f"not sent: {self._stopped}")
             try:
                 reply = await self._attempt(question)
             except _UseNewName:
@@ -242,7 +242,7 @@ class Sender:
         tries = "once" if attempt == 0 else f"{attempt + 1} times"
         what = "did not answer" if trouble.status == "transport_error" else "answered nonsense"
         failed = RequestFailed(
-            trouble.status, f"{self._base_url} {what} (asked {tries}): {trouble}"
+            trouble.status, f"{self._base_url} {what} (tried {tries}): {trouble}"
         )
         if self._failed_in_a_row >= BREAKER:
             self._stopped = RequestFailed(

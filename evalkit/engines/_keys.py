@@ -39,7 +39,7 @@ def sampling_seed(request: Request, engine_seed: int) -> int | None:
     """Seed of a sampled request, below 2**63; None for a greedy one.
 
     The request's own seed in its first trial.  Without one, or in later trials, a number
-    derived from what is asked and the trial: the same whatever else is in the batch.
+    derived from the prompt and the trial: the same whatever else is in the batch.
     """
     if request.temperature == 0:
         return None

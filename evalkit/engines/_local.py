@@ -69,7 +69,7 @@ _NO_LIMIT = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A request in token ids, or why it cannot be asked."""
+    """A request in token ids, or why it cannot be sent."""
 
     prompt: Ids
     """Context (`loglikelihood`), prompt (`generate`), or all that is scored (`rolling`)."""
@@ -186,7 +186,7 @@ class Renderer:
     def tokens(self, requests: Sequence[Request]) -> list[Tokens]:
         """Token ids of each request; texts not seen before go to the tokenizer in one batch.
 
-        Raises ModelError where a conversation is asked of a model without chat template.
+        Raises ModelError where a conversation is sent to a model without chat template.
         """
         new = {k: r for r in requests if (k := _memo_key(r)) not in self._memo}
         if new:
@@ -264,7 +264,7 @@ class Renderer:
         model = self._model
         if model.chat_template is None:
             raise ModelError(
-                f"model {model.name!r} has no chat template, and a conversation was asked of it; "
+                f"model {model.name!r} has no chat template, and a conversation was sent to it; "
                 f"write one under its name in the suite: `chat_template: FILE.jinja` or "
                 f"`chat_template: fastchat:NAME`"
             )
@@ -404,7 +404,7 @@ def _memo_key(request: Request) -> tuple[object, ...]:
 def request_key(
     identity: Mapping[str, Json], request: Request, tokens: Tokens, engine_seed: int
 ) -> str:
-    """Key of `request`, rendered as `tokens`, put to the engine of that identity."""
+    """Key of `request`, rendered as `tokens`, for the engine of that identity."""
     asked: dict[str, Json] = {
         "engine": dict(identity),
         "kind": request.kind,
@@ -412,7 +412,7 @@ def request_key(
         "trial": request.trial,
     }
     if tokens.failure is not None:
-        # No ids tell unanswerable requests apart, so the reason must.
+        # Requests that cannot be sent may have the same ids, so the reason is part of it.
         asked["failure"] = [tokens.failure.status, str(tokens.failure)]
     if request.kind == "loglikelihood":
         asked["continuation"] = list(tokens.continuation)

@@ -43,7 +43,7 @@ def cautious(guess: int, most: int) -> int:
 def length_names(request: Request) -> tuple[str, str]:
     """Names of a generation's length and of the length of the turn that follows it.
 
-    Hex digests of what is asked and of nothing else: not of the model, its answers to earlier
+    Hex digests of the question and of nothing else: not of the model, its answers to earlier
     turns, sampling or limits.
     """
     asked = _asked(request.prompt)

@@ -452,7 +452,7 @@ class TreePass:
     def run(self, pack: Pack) -> tuple[list[float], list[bool]]:
         """Log-probability and is-most-likely of each edge the pack wants.
 
-        Raises RuntimeError where the model does something else than asked, and whatever it
+        Raises RuntimeError where the model does something else than told, and whatever it
         raises itself; `forget` before the next pack then.
         """
         import torch
@@ -471,7 +471,7 @@ class TreePass:
                 logits_to_keep=torch.tensor(rows or [len(pack.tokens) - 1], device=self._device),
             )
             if output.logits.shape[1] != max(1, len(rows)):
-                raise RuntimeError(f"{len(rows)} rows were asked for, {output.logits.shape} came")
+                raise RuntimeError(f"{len(rows)} rows were wanted, {output.logits.shape} came")
             self._slots = path_slots(pack.depths)
             return _read_rows(output.logits[0], pack) if rows else ([], [])
 
@@ -573,7 +573,7 @@ def sharing(lm: Any, device: str, length: int) -> tuple[TreePass | None, str]:
     Args:
         lm: A causal language model of transformers.
         device: Where it is.
-        length: Tokens of the longest sequence it will be asked.
+        length: Tokens of the longest sequence that will come.
 
     Compares packs with plain passes on a few fixed sequences, a branch of a branch and tokens
     past a branch among them, in one pack and in many.  Never raises: what fails is a reason.

@@ -50,7 +50,7 @@ class FakeSpec(EngineSpec):
     operational = frozenset({"exclusive", "delay_s", "fail_every", "down", "faults"})
 
     type: Literal["fake"] = "fake"
-    """`fake`: replies are computed from a hash, no model is asked."""
+    """`fake`: replies are computed from a hash, no model is loaded."""
     seed: int = 0
     """Other seeds give other replies."""
     exclusive: bool = False
@@ -134,7 +134,7 @@ class FakeEngine:
         self._jobs.extend(jobs)
 
     def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
-        """Replies whose time has come, in the order asked."""
+        """Replies whose time has come, in the order of requests."""
         if not self._is_open or not self._jobs:
             return []
         wait = self._ready_at - time.monotonic()

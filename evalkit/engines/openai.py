@@ -145,6 +145,31 @@ class OpenAISpec(EngineSpec):
         return self
 
     @property
+    def url(self) -> str:
+        """`base_url`, else that of the environment.
+
+        Raises:
+            SuiteError: OPENAI_BASE_URL is no URL, or holds a password.
+        """
+        named = os.environ.get("OPENAI_BASE_URL", "").strip()
+        if "base_url" in self.model_fields_set or not named:
+            return self.base_url
+        try:
+            return self._plain_url(named)
+        except ValueError as error:
+            raise SuiteError(
+                "the environment variable OPENAI_BASE_URL is not a usable URL: expected "
+                "https://HOST/v1 without a password, '?' or '#'; correct or unset it"
+            ) from error
+
+    def missing_key(self) -> str | None:
+        """Name of the variable without a key, where the suite names one or the server is OpenAI."""
+        if os.environ.get(self.api_key_env, "").strip():
+            return None
+        needed = "api_key_env" in self.model_fields_set or self.url == OPENAI_URL
+        return self.api_key_env if needed else None
+
+    @property
     def prices(self) -> tuple[float, float] | None:
         """USD per million (input, output) tokens: as written, else as listed; None: unknown."""
         listed = PRICES.get(self.model, (None, None))
@@ -166,7 +191,7 @@ class OpenAIEngine:
     needs_weights: ClassVar[bool] = False
 
     def __init__(self, spec: OpenAISpec, model: PreparedModel) -> None:
-        self._base_url = _base_url(spec)
+        self._base_url = spec.url
         self.identity: Mapping[str, Json] = {
             "type": "openai",
             "base_url": self._base_url,
@@ -268,25 +293,23 @@ class OpenAIEngine:
         self._pending = 0
 
     def _read_key(self) -> str | None:
-        """The key; without one, whether that is a reason to ask nothing is noted."""
+        """The key; what is wrong with it, so that nothing can be sent, is noted."""
         name = self._spec.api_key_env
         key = os.environ.get(name, "").strip()
-        asked_for = "api_key_env" in self._spec.model_fields_set or self._base_url == OPENAI_URL
         self._no_key = None
-        if key and not (key.isascii() and key.isprintable()):
-            self._no_key = f"environment variable {name!r} holds no usable key; set it to the key"
-            return None
-        if not key and asked_for:
+        if self._spec.missing_key() is not None:
             self._no_key = (
                 f"no API key: environment variable {name!r} is not set; set it to the key"
             )
-        return key or None
+        elif not (key.isascii() and key.isprintable()):
+            self._no_key = f"environment variable {name!r} holds no usable key; set it to the key"
+        return None if self._no_key else key or None
 
     async def _answer(self, request: Request) -> Reply:
         if self._no_key is not None:
             return RequestFailed("engine_error", self._no_key)
         assert self._sender is not None
-        return await self._sender.ask(_question(request, self._spec))
+        return await self._sender.send(_question(request, self._spec))
 
 
 def _has_address(url: str) -> bool:
@@ -296,24 +319,6 @@ def _has_address(url: str) -> bool:
         return bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-
-
-def _base_url(spec: OpenAISpec) -> str:
-    """The suite's URL, else the environment's.
-
-    Raises:
-        SuiteError: OPENAI_BASE_URL is no URL, or holds a password.
-    """
-    named = os.environ.get("OPENAI_BASE_URL", "").strip()
-    if "base_url" in spec.model_fields_set or not named:
-        return spec.base_url
-    try:
-        return OpenAISpec(model=spec.model, base_url=named).base_url
-    except ValueError as error:
-        raise SuiteError(
-            "the environment variable OPENAI_BASE_URL is not a usable URL: expected "
-            "https://HOST/v1 without a password, '?' or '#'; correct or unset it"
-        ) from error
 
 
 # --- Requests as the API writes them, and its replies as completions ----------------------------

@@ -1,4 +1,4 @@
-"""Answers that someone already has, instead of a model: nothing is loaded and nothing is asked.
+"""Answers that someone already has, instead of a model: nothing is loaded and nothing is sent.
 
 Which file holds a model's answers (or its figures) stands here; reading it is the importers'
 business, and the runner puts the recorded answers in place of the model's (`runner/recorded.py`).
@@ -62,7 +62,7 @@ class Recorded:
         return [None] * len(requests)
 
     def render(self, request: Request) -> Rendered | None:
-        """None: someone else asked."""
+        """None: someone else sent the prompts."""
         del request
         return None
 

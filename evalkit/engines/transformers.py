@@ -129,7 +129,7 @@ class TransformersEngine(LocalEngine):
         self._decided, self._proved_tokens = False, 0
         # For provenance: whether prefixes are shared (None: not known yet), and why (not).
         self.scoring_path: Literal["shared", "plain"] | None = None
-        self.scoring_reason = "no log-likelihood was asked for yet"
+        self.scoring_reason = "no log-likelihood was requested yet"
 
     @property
     def pending(self) -> int:
@@ -262,7 +262,7 @@ class TransformersEngine(LocalEngine):
             try:
                 self._forest.add(job[0], self._pairs(job[1]))
                 self._shared[job[0]] = job
-            except Exception:  # noqa: BLE001 - asked alone, it says what is wrong
+            except Exception:  # noqa: BLE001 - sent alone, it says what is wrong
                 self._alone.append(job)
 
     def _share(self, passes: TreePass) -> None:
@@ -272,7 +272,7 @@ class TransformersEngine(LocalEngine):
             return
         try:
             answers = passes.run(pack)
-        except Exception:  # noqa: BLE001 - each of its jobs is asked again, and says why it fails
+        except Exception:  # noqa: BLE001 - each of its jobs is tried again, and says why it fails
             passes.forget()
             self._alone += [self._shared.pop(ticket) for ticket in self._forest.fail(pack)]
             # Memory is the likeliest reason.

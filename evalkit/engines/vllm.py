@@ -147,7 +147,7 @@ class VllmEngine(LocalEngine):
             return LLMEngine.from_engine_args(EngineArgs(**self._arguments()))
         except Exception as error:
             message = self._load_advice(str(error))
-            _release(None)
+            _clean_up()
             raise EngineError(message) from error
 
     def _load_advice(self, error: str) -> str:
@@ -168,15 +168,16 @@ class VllmEngine(LocalEngine):
 
     def close(self) -> None:
         """Drop the engine and its memory; queued jobs are forgotten.  Idempotent."""
-        engine, self._engine = self._engine, None
         self._queued, self._generations, self._has_begun = [], [], False
         self._scoring.clear()
         self._running.clear()
         self._pending.clear()
         self._done = []
         self._renderer.forget()
-        if engine is not None:
-            _release(engine)
+        if self._engine is not None:
+            self._engine.engine_core.shutdown()
+            self._engine = None
+            _clean_up()
 
     def _arguments(self) -> dict[str, Any]:
         spec = self._spec
@@ -222,7 +223,7 @@ class VllmEngine(LocalEngine):
     def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
         """Compute until something finishes or `timeout` seconds have passed; one step at least.
 
-        Raises EngineError where vLLM itself failed; nothing more can be asked then.
+        Raises EngineError where vLLM itself failed; nothing more can be computed then.
         """
         deadline = time.monotonic() + timeout
         self._sort_queued()
@@ -455,16 +456,13 @@ def _mend_llvmlite() -> None:
     handle.mended_by_evalkit = True
 
 
-def _release(engine: Any) -> None:
-    """Shut a vLLM `LLMEngine` down and free what it holds; None: what a failed load left.
+def _clean_up() -> None:
+    """Free what an engine that is gone, or that failed to load, left in this process.
 
-    In process, the model hangs on vLLM's process-wide distributed state as well, and a second
-    engine cannot start while that exists.
+    The model hangs on vLLM's process-wide distributed state as well, and a second engine cannot
+    start while that exists.
     """
     from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
-    if engine is not None:
-        engine.engine_core.shutdown()
-        del engine
     cleanup_dist_env_and_memory()
     give_back_memory()

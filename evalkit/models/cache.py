@@ -105,7 +105,7 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
 
 
 def discard(folder: Path, workspace: Path) -> None:
-    """Remove what was made of an adapter; it is made again when it is asked for.
+    """Remove what was made of an adapter; it is made again when it is needed.
 
     Any other folder is left alone: the user's own, and bases that were converted.
     """

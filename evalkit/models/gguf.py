@@ -3,7 +3,7 @@
 A GGUF file holds quantised weights, the tokenizer and its chat template.  transformers reads
 all three; without `GgufConfig(dequantize=True)` its version 5 keeps the weights packed and
 cannot save them.  The checkpoint's weights are what the packed numbers stand for, rounded to
-the wanted type (bfloat16 unless asked otherwise, half the size of float32).
+the wanted type (bfloat16 unless the suite says otherwise, half the size of float32).
 """
 
 from __future__ import annotations

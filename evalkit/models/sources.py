@@ -344,7 +344,7 @@ def _refusal(repo: str, revision: str | None, error: Exception) -> str:
 
     start = f"cannot get {repo!r} from {_endpoint()}: "
     if isinstance(error, GatedRepoError):
-        return start + "access must be asked for on its page; then log in with `hf auth login`"
+        return start + "access must be requested on its page; then log in with `hf auth login`"
     if isinstance(error, NoRevision):
         return start + f"it has no revision {revision!r}; expected a commit hash, branch or tag"
     if isinstance(error, RepositoryNotFoundError):

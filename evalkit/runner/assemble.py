@@ -23,6 +23,7 @@ from evalkit.core.protocols import (
     DataPlaces,
     Engine,
     JudgeContext,
+    Keyed,
     PairwiseJudge,
     RatingJudge,
 )
@@ -388,11 +389,8 @@ def mirrors(named: str | None, origin: Origin) -> DataPlaces:
 
 def _warn_of_missing_key(name: str, spec: JudgeSpec, say: Callable[[str], None]) -> None:
     """Said before hours of generation; the run goes on, since stored judgments need no key."""
-    variable = getattr(spec, "api_key_env", None)
-    asked = "api_key_env" in spec.model_fields_set or "api.openai.com" in str(
-        getattr(spec, "base_url", "")
-    )
-    if variable and asked and not os.environ.get(variable):
+    variable = spec.missing_key() if isinstance(spec, Keyed) else None
+    if variable is not None:
         say(f"warning: judge {name} will not answer: the environment variable {variable} is unset")
 
 

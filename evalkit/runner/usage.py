@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TypeAlias
 
 from evalkit.core import Json, Reply
-from evalkit.core.protocols import Checked, Engine, Metered, Planned
+from evalkit.core.protocols import Checked, Engine, Metered, Planned, Wrapping
 from evalkit.errors import RequestFailed
 
 __all__ = [
@@ -67,10 +67,14 @@ class Usage:
         return written | {name: found for name, found in more.items() if found}
 
 
+def _inner(engines: Mapping[str, Engine]) -> dict[str, Engine]:
+    """Without the caches around them."""
+    return {n: e.inner if isinstance(e, Wrapping) else e for n, e in engines.items()}
+
+
 def metered(engines: Mapping[str, Engine]) -> dict[str, Metered]:
     """The engines with caps, by the name requests use."""
-    inner = {name: getattr(engine, "inner", engine) for name, engine in engines.items()}
-    return {n: e for n, e in inner.items() if isinstance(e, Metered) and e.capped}
+    return {n: e for n, e in _inner(engines).items() if isinstance(e, Metered) and e.capped}
 
 
 def spent(capped: Mapping[str, Metered]) -> Spent:
@@ -95,8 +99,7 @@ def work(engines: Mapping[str, Engine]) -> Work:
     """What engines that plan have planned and computed; each under the first of its names."""
     found: Work = {}
     seen: set[int] = set()
-    for name, engine in engines.items():
-        inner = getattr(engine, "inner", engine)
+    for name, inner in _inner(engines).items():
         if id(inner) in seen or not isinstance(inner, Planned):
             continue
         seen.add(id(inner))
@@ -107,8 +110,7 @@ def work(engines: Mapping[str, Engine]) -> Work:
 
 def checks(engines: Mapping[str, Engine]) -> dict[str, Json]:
     """What engines verified of themselves, by name."""
-    inner = {name: getattr(engine, "inner", engine) for name, engine in engines.items()}
-    found = {n: dict(e.checks()) for n, e in inner.items() if isinstance(e, Checked)}
+    found = {n: dict(e.checks()) for n, e in _inner(engines).items() if isinstance(e, Checked)}
     return {name: measured for name, measured in found.items() if measured}
 
 

@@ -284,9 +284,9 @@ def vllm_lm(smollm2: PreparedModel, monkeypatch: pytest.MonkeyPatch) -> Iterator
     yield lm
     lm.model.llm_engine.engine_core.shutdown()
     del lm.model
-    from evalkit.engines.vllm import _release
+    from evalkit.engines.vllm import _clean_up
 
-    _release(None)
+    _clean_up()
 
 
 def test_lengths_are_what_they_are_meant_to_be(smollm2: PreparedModel) -> None:

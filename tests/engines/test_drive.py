@@ -273,7 +273,7 @@ def test_no_flows_is_no_work() -> None:
 
 
 def test_unknown_engine_lists_the_names() -> None:
-    with pytest.raises(BenchmarkError, match=r"'s1' asks engine 'nope'.*'a', 'b'"):
+    with pytest.raises(BenchmarkError, match=r"'s1' sends a request to engine 'nope'.*'a', 'b'"):
         list(
             drive(
                 {"s1": shaped("x", [[("nope", False)]], False)},

@@ -366,7 +366,7 @@ def test_a_model_that_cannot_share_is_scored_plainly(
 ) -> None:
     monkeypatch.setattr(module, "sharing", lambda _lm, _device, _length: (None, "no such mask"))
     engine = opened(tiny_model())
-    assert path(engine) == (None, "no log-likelihood was asked for yet")
+    assert path(engine) == (None, "no log-likelihood was requested yet")
     for ours, reply in zip(answers(engine, expected[0]), expected[1], strict=True):
         alike(ours, reply)
     assert path(engine) == ("plain", "no such mask")
