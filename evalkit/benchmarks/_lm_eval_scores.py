@@ -1,4 +1,4 @@
-"""lm-eval's per-document values become scores, and its aggregations become estimates.
+"""lm-eval's per-document values become scores, and its aggregations become figures.
 
 Here belongs what a number means: which metrics are means (those are scores, and the rest of
 evalkit does their statistics), which need all documents at once (their values travel in
@@ -21,15 +21,25 @@ from io import StringIO
 from statistics import NormalDist
 from typing import Any
 
-from evalkit.core import Estimate, Json, Metric, Record
-from evalkit.core.protocols import Average
+from evalkit.core import Json, Record
+from evalkit.core.figures import (
+    Average,
+    Estimator,
+    Figure,
+    FigureKey,
+    Interval,
+    Measured,
+    Method,
+    Metric,
+    Unit,
+)
 
 __all__ = [
-    "Figure",
+    "Aggregate",
     "combine",
     "declared",
     "display",
-    "estimate",
+    "figure",
     "figures",
     "filters",
     "group_averages",
@@ -56,7 +66,7 @@ _CORPUS_SCORES = frozenset({"bleu", "chrf", "ter", "rouge", "meteor"})
 
 
 @dataclass(frozen=True)
-class Figure:
+class Aggregate:
     """One aggregated metric of a task or group, in lm-eval's own scale."""
 
     metric: str
@@ -151,7 +161,7 @@ def number(value: Any) -> float | None:
     return float(value)
 
 
-def figures(task: Any, records: Sequence[Record]) -> list[Figure]:
+def figures(task: Any, records: Sequence[Record]) -> list[Aggregate]:
     """Every metric of one task, means and corpus metrics alike, from its records."""
     means = [display(m, f) for m, f in declared(task) if is_mean(task, m)]
     made = [_mean_figure(name, records) for name in means]
@@ -163,17 +173,17 @@ def figures(task: Any, records: Sequence[Record]) -> list[Figure]:
     return made
 
 
-def _mean_figure(name: str, records: Sequence[Record]) -> Figure:
+def _mean_figure(name: str, records: Sequence[Record]) -> Aggregate:
     values = [s.value for r in records for s in r.outcome.scores if s.metric == name]
     n = len(values)
     point = math.fsum(values) / n if n else None
     error = None
     if point is not None and n > 1:
         error = math.sqrt(math.fsum((v - point) ** 2 for v in values) / (n - 1) / n)
-    return Figure(name, point, error, n, len(records) - n, "mean", corpus=False)
+    return Aggregate(name, point, error, n, len(records) - n, "mean", corpus=False)
 
 
-def _corpus_figure(task: Any, name: str, records: Sequence[Record]) -> Figure:
+def _corpus_figure(task: Any, name: str, records: Sequence[Record]) -> Aggregate:
     from lm_eval.api.metrics import mean
 
     metric = name.partition(",")[0]
@@ -184,11 +194,11 @@ def _corpus_figure(task: Any, name: str, records: Sequence[Record]) -> Figure:
     try:
         point = number(aggregate(items)) if items else None
     except Exception as error:  # noqa: BLE001 - an aggregation is any task author's function
-        return Figure(name, None, None, len(items), missing, f"undefined: {error}", corpus=True)
+        return Aggregate(name, None, None, len(items), missing, f"undefined: {error}", corpus=True)
     error_of, method = _standard_error(aggregate, metric, items)
     if point is None:
         error_of, method = None, "undefined"
-    return Figure(name, point, error_of, len(items), missing, f"{label}; {method}", corpus=True)
+    return Aggregate(name, point, error_of, len(items), missing, f"{label}; {method}", corpus=True)
 
 
 def _item(value: Json) -> Any:
@@ -229,7 +239,7 @@ def _in_this_process() -> Iterator[None]:
             os.environ["DISABLE_MULTIPROC"] = before
 
 
-def group_figures(group: Any, by_task: Mapping[str, Sequence[Figure]]) -> list[Figure]:
+def group_figures(group: Any, by_task: Mapping[str, Sequence[Aggregate]]) -> list[Aggregate]:
     """The figures lm-eval prints for a group, and the plain mean over tasks where it weights.
 
     Standard error: √(Σ w² SE²) over the tasks, which are independent strata with fixed weights
@@ -282,52 +292,40 @@ def group_averages(
     return made
 
 
-def combine(parts: Sequence[Figure], name: str, *, by_size: bool) -> Figure:
+def combine(parts: Sequence[Aggregate], name: str, *, by_size: bool) -> Aggregate:
     """The weighted mean of independent figures; undefined where one of them is."""
     n, missing = sum(p.n for p in parts), sum(p.n_missing for p in parts)
     points = [p.point for p in parts if p.point is not None]
     how = "weighted by size" if by_size else "equal weights"
     method = f"mean of {len(parts)} tasks, {how}; SE stratified by task"
     if not parts or len(points) < len(parts):
-        return Figure(name, None, None, n, missing, "undefined: a task has no score", corpus=True)
+        return Aggregate(
+            name, None, None, n, missing, "undefined: a task has no score", corpus=True
+        )
     weights = [p.n / n if by_size else 1 / len(parts) for p in parts]
     point = math.fsum(w * p for w, p in zip(weights, points, strict=True))
     errors = [p.standard_error for p in parts if p.standard_error is not None]
     error = None
     if len(errors) == len(parts):
         error = math.sqrt(math.fsum((w * e) ** 2 for w, e in zip(weights, errors, strict=True)))
-    return Figure(name, point, error, n, missing, method, corpus=True)
+    return Aggregate(name, point, error, n, missing, method, corpus=True)
 
 
-def estimate(figure: Figure, model: str, place: tuple[str, str], level: float) -> Estimate:
-    """`figure` in the unit leaderboards print, with a normal interval.
+def figure(found: Aggregate, model: str, place: tuple[str, str], level: float) -> Figure:
+    """`found` in the unit leaderboards print, with a normal interval.
 
     `place`: benchmark entry and task; `level`: confidence level, 0 to 1.
     """
-    benchmark, task = place
-    scale = 100.0 if percent(figure.metric) else 1.0
-    point = None if figure.point is None else figure.point * scale
-    error = None if figure.standard_error is None else figure.standard_error * scale
+    scale = 100.0 if percent(found.metric) else 1.0
+    point = None if found.point is None else found.point * scale
+    error = None if found.standard_error is None else found.standard_error * scale
     low = high = None
-    method = figure.method
+    method = found.method
     if point is not None and error is not None:
         half = NormalDist().inv_cdf(0.5 + level / 2) * error
         low, high = point - half, point + half
         method += "; normal interval"
-    return Estimate(
-        model=model,
-        benchmark=benchmark,
-        task=task,
-        metric=figure.metric,
-        category=None,
-        point=point,
-        standard_error=error,
-        low=low,
-        high=high,
-        level=level,
-        n=figure.n,
-        n_clusters=figure.n,
-        n_missing=figure.n_missing,
-        unit="percent" if scale == 100 else "raw",
-        method=method,
-    )
+    how = Method(Estimator.CORPUS, Interval.STATED, detail=method)
+    value = Measured(point, error, low, high, level, found.n, found.n, found.n_missing, how)
+    unit: Unit = "percent" if scale == 100 else "raw"
+    return Figure(model, FigureKey(*place, found.metric), unit, value)

@@ -58,7 +58,6 @@ from pydantic import Field
 from evalkit import catalogue, data
 from evalkit.benchmarks._judged import judged, no_judge, sampling_seed, worst
 from evalkit.core import (
-    Estimate,
     Flow,
     Json,
     Judgment,
@@ -70,7 +69,7 @@ from evalkit.core import (
     Sample,
     Score,
 )
-from evalkit.core.figures import Estimator, Measured, Method
+from evalkit.core.figures import Estimator, Figure, FigureKey, Interval, Measured, Method
 from evalkit.core.protocols import BenchmarkContext, DataPlaces, PairwiseJudge
 from evalkit.core.specs import BenchmarkSpec
 from evalkit.errors import DataError, RequestFailed
@@ -80,7 +79,7 @@ __all__ = [
     "AlpacaEval",
     "AlpacaEvalSpec",
     "constants",
-    "estimates",
+    "figures",
     "preference",
     "sample_id",
     "scores",
@@ -94,7 +93,7 @@ METRICS = (
     Metric("discrete_win_rate", "percent", scale=100.0),
     Metric("avg_length", "characters", whole=True),
 )
-"""The means over samples; `estimates` makes the figures that are none."""
+"""The means over samples; `figures` makes the figures that are none."""
 EDITIONS = catalogue.BENCHMARKS[TASK].editions
 INSTRUCTIONS = "alpaca_eval/instructions"
 IN_ORDER = (
@@ -227,7 +226,7 @@ class AlpacaEval:
             error=error,
         )
 
-    def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
+    def extra_figures(self, records: Sequence[Record], level: float) -> Sequence[Figure]:
         """Draws, length-controlled and length-capped win rate; nothing without records.
 
         The constants are downloaded where need be, but not for data of the suite's own.
@@ -237,7 +236,7 @@ class AlpacaEval:
         own, places = self._spec.data is not None, self._context.places
         if own and places.downloads is not None:
             places = DataPlaces((*places.mirrors, places.downloads))
-        return estimates(records, constants(places), level, own_data=own)
+        return figures(records, constants(places), level, own_data=own)
 
     def describe(self) -> Mapping[str, Json]:
         """Edition, data, decoding and judge."""
@@ -329,9 +328,9 @@ class _Constants:
     """Where the games came from, if that must be known."""
 
 
-def estimates(
+def figures(
     records: Sequence[Record], known: _Constants | str, level: float, *, own_data: bool = False
-) -> list[Estimate]:
+) -> list[Figure]:
     """Draws, length-controlled and length-capped win rate of one model.
 
     Of a record are read: the first user message (the instruction), the first answer and
@@ -348,54 +347,37 @@ def estimates(
         What cannot be computed has the point None, and its method says why.
     """
     values = [v for r in records if (v := _won(r)) is not None]
-    draws = Estimate(
-        model=records[0].model,
-        benchmark=records[0].benchmark,
-        task=TASK,
-        metric="draws",
-        category=None,
-        point=float(values.count(0.5)) if values else None,
-        standard_error=None,
-        low=None,
-        high=None,
-        level=level,
-        n=len(values),
-        n_clusters=len(values),
-        n_missing=len(records) - len(values),
-        unit="raw",
-        method="count of preferences of exactly one half",
+    n, point = len(values), float(values.count(0.5)) if values else None
+    how = Method(
+        Estimator.CORPUS, Interval.STATED, detail="count of preferences of exactly one half"
     )
+    counted = Measured(point, None, None, None, level, n, n, len(records) - n, how)
+    model, entry = records[0].model, records[0].benchmark
+    draws = Figure(model, FigureKey(entry, TASK, "draws"), "raw", counted)
+
+    def controlled(name: str, share: Measured, note: str = "") -> Figure:
+        said = "; ".join(text for text in (share.method.detail, note) if text)
+        value = replace(
+            share.times(100.0),
+            n_missing=len(records) - share.n,
+            method=replace(share.method, detail=said),
+        )
+        return Figure(model, FigureKey(entry, TASK, name), "percent", value)
+
     if isinstance(known, str):
-        method = Method(Estimator.LENGTH_CONTROLLED, detail=known)
-        none = Measured(None, None, None, None, level, 0, 0, 0, method)
-        rows = [] if own_data else [_row(draws, name, none, len(records)) for name in CAPPED]
-        return [draws, *rows]
+        why = Method(Estimator.LENGTH_CONTROLLED, detail=known)
+        none = Measured(None, None, None, None, level, 0, 0, 0, why)
+        return [draws, *(() if own_data else (controlled(name, none) for name in CAPPED))]
     pairs, unknown = _pairs(records, known.order)
     if own_data and not pairs:
         return [draws]
-    note = known.note + (f"; {unknown} with other instructions left out" if unknown else "")
+    left_out = f"{unknown} with other instructions left out" if unknown else ""
+    notes = "; ".join(note for note in (known.note, left_out) if note)
     found = [draws]
     for name, cap in CAPPED.items():
-        result = length_controlled(pairs, known.games, level, cap_quantile=cap)
-        found.append(_row(draws, name, result, len(records), note))
+        share = length_controlled(pairs, known.games, level, cap_quantile=cap)
+        found.append(controlled(name, share, notes))
     return found
-
-
-def _row(draws: Estimate, name: str, result: Measured, n_records: int, note: str = "") -> Estimate:
-    percent = result.times(100.0)
-    return replace(
-        draws,
-        metric=name,
-        point=percent.point,
-        standard_error=percent.standard_error,
-        low=percent.low,
-        high=percent.high,
-        n=result.n,
-        n_clusters=result.n_units,
-        n_missing=n_records - result.n,
-        unit="percent",
-        method=result.how + note,
-    )
 
 
 def constants(places: DataPlaces) -> _Constants | str:
@@ -409,7 +391,7 @@ def constants(places: DataPlaces) -> _Constants | str:
         dataset = data.records(name, places)
         data.require(dataset, {"instruction": str})
         order = {row["instruction"]: index for index, row in enumerate(dataset.records)}
-        for name, note in ((GAMES, ""), (STAND_IN, "; baseline games: stand-in for df_gamed")):
+        for name, note in ((GAMES, ""), (STAND_IN, "baseline games: stand-in for df_gamed")):
             path = _path(name, places)
             if path is not None:
                 return _Constants(order, _read_games(path), note)

@@ -61,7 +61,6 @@ from evalkit.benchmarks._lm_eval_tasks import (
 )
 from evalkit.core import (
     Completion,
-    Estimate,
     Flow,
     Json,
     Message,
@@ -72,7 +71,8 @@ from evalkit.core import (
     Sample,
     Score,
 )
-from evalkit.core.protocols import Average, BenchmarkContext
+from evalkit.core.figures import Average, Figure
+from evalkit.core.protocols import BenchmarkContext
 from evalkit.core.specs import BenchmarkSpec
 from evalkit.errors import BenchmarkError, RequestFailed
 
@@ -247,7 +247,7 @@ class LmEval:
             truncated=any(c.truncated for c in completions),
         )
 
-    def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
+    def extra_figures(self, records: Sequence[Record], level: float) -> Sequence[Figure]:
         """Corpus metrics by lm-eval's own aggregation, and the groups' averages."""
         if not records:
             return ()
@@ -256,14 +256,14 @@ class LmEval:
         by_task = self.figures(records)
         model = records[0].model
         rows = [
-            scoring.estimate(figure, model, (self.name, task), level)
+            scoring.figure(aggregate, model, (self.name, task), level)
             for task, found in by_task.items()
-            for figure in found
-            if figure.corpus
+            for aggregate in found
+            if aggregate.corpus
         ]
         for name, group in self._loaded.groups.items():
             found = scoring.group_figures(group, by_task)
-            rows += [scoring.estimate(f, model, (self.name, name), level) for f in found]
+            rows += [scoring.figure(f, model, (self.name, name), level) for f in found]
         return rows
 
     def averages(self) -> Sequence[Average]:
@@ -272,7 +272,7 @@ class LmEval:
         assert self._loaded is not None
         return scoring.group_averages(self._loaded.groups, self._metrics)
 
-    def figures(self, records: Sequence[Record]) -> dict[str, list[scoring.Figure]]:
+    def figures(self, records: Sequence[Record]) -> dict[str, list[scoring.Aggregate]]:
         """Every metric of every task that has records, in lm-eval's own scale."""
         found = {}
         for name, item in self._tasks.items():

@@ -51,7 +51,6 @@ from evalkit import catalogue, data
 from evalkit.benchmarks._judged import judged, no_judge, sampling_seed, worst
 from evalkit.core import (
     Completion,
-    Estimate,
     Flow,
     Json,
     Judgment,
@@ -63,6 +62,7 @@ from evalkit.core import (
     Sample,
     Score,
 )
+from evalkit.core.figures import Figure
 from evalkit.core.protocols import BenchmarkContext, MatchJudge, RatingJudge, StoredPrompts
 from evalkit.core.specs import BenchmarkSpec
 from evalkit.errors import BenchmarkError, DataError, RequestFailed
@@ -299,7 +299,7 @@ class MtBench:
             said += [Message("user", question), Message("assistant", answer)]
         return _talks(said), gone
 
-    def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
+    def extra_figures(self, records: Sequence[Record], level: float) -> Sequence[Figure]:
         """None: every figure is a mean over ratings."""
         del records
         return ()

@@ -37,11 +37,11 @@ from pydantic import model_validator
 
 from evalkit import catalogue
 from evalkit.benchmarks import _lm_eval_scores as scoring
-from evalkit.benchmarks._lm_eval_scores import Figure
+from evalkit.benchmarks._lm_eval_scores import Aggregate
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
 from evalkit.catalogue import Column
-from evalkit.core import Estimate, Flow, Json, Metric, Outcome, Record, Sample
-from evalkit.core.figures import Measured
+from evalkit.core import Flow, Json, Metric, Outcome, Record, Sample
+from evalkit.core.figures import Figure, Measured
 from evalkit.core.protocols import Average, BenchmarkContext
 from evalkit.core.specs import BenchmarkSpec
 from evalkit.stats.averages import averages_of_records
@@ -163,15 +163,15 @@ class OpenLlmLeaderboard:
         }
         return {**found, self._spec.type: (_percent("average"),)}
 
-    def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
+    def extra_figures(self, records: Sequence[Record], level: float) -> Sequence[Figure]:
         """Groups and corpus metrics as lm_eval prints them, and what the leaderboard computed."""
         if not records:
             return ()
         figures = self._inner.figures(records)
-        model, rows = records[0].model, list(self._inner.extra_estimates(records, level))
+        model, rows = records[0].model, list(self._inner.extra_figures(records, level))
         rows += (
-            scoring.estimate(figure, model, (self.name, task), level)
-            for task, figure in self._leaderboard(figures, records)
+            scoring.figure(found, model, (self.name, task), level)
+            for task, found in self._leaderboard(figures, records)
         )
         return rows
 
@@ -187,8 +187,8 @@ class OpenLlmLeaderboard:
         return [*mine, *(replace(a, metric=replace(a.metric, primary=False)) for a in groups)]
 
     def _leaderboard(
-        self, figures: Mapping[str, Sequence[Figure]], records: Sequence[Record]
-    ) -> Iterator[tuple[str, Figure]]:
+        self, figures: Mapping[str, Sequence[Aggregate]], records: Sequence[Record]
+    ) -> Iterator[tuple[str, Aggregate]]:
         """(task, figure) of averages and normalised scores."""
         if self._spec.version == 2:
             errors = averages_of_records(records, averages_v2(list(figures)), 0.95)
@@ -270,13 +270,13 @@ def family_of(task: str) -> str | None:
     return next((family for family in _columns(2) if task.startswith(family)), None)
 
 
-def _figure(figures: Sequence[Figure], metric: str) -> Figure:
+def _figure(figures: Sequence[Aggregate], metric: str) -> Aggregate:
     """The figure called `metric`; an undefined one where there is none."""
-    missing = Figure(metric, None, None, 0, 0, "undefined", corpus=True)
+    missing = Aggregate(metric, None, None, 0, 0, "undefined", corpus=True)
     return next((f for f in figures if f.metric == metric), missing)
 
 
-def average_v1(figures: Mapping[str, Sequence[Figure]], *, include_drop: bool) -> Figure:
+def average_v1(figures: Mapping[str, Sequence[Aggregate]], *, include_drop: bool) -> Aggregate:
     """Mean of the tasks' headline figures, MMLU being the mean of its tasks.
 
     Undefined (point None) where a task has no score.
@@ -290,7 +290,7 @@ def average_v1(figures: Mapping[str, Sequence[Figure]], *, include_drop: bool) -
     return scoring.combine(parts, "average", by_size=False)
 
 
-def normalised(task: str, figures: Sequence[Figure]) -> float | None:
+def normalised(task: str, figures: Sequence[Aggregate]) -> float | None:
     """A task's score of version 2, from 0 (chance) to 1 (not in percent).
 
     None where it has no score.
@@ -306,7 +306,7 @@ def normalised(task: str, figures: Sequence[Figure]) -> float | None:
     return None if chance is None else max(0.0, (point - chance) / (1 - chance))
 
 
-def families_v2(figures: Mapping[str, Sequence[Figure]]) -> dict[str, float | None]:
+def families_v2(figures: Mapping[str, Sequence[Aggregate]]) -> dict[str, float | None]:
     """Each family's normalised score, 0 to 1, of those with figures: the plain mean over tasks."""
     found: dict[str, float | None] = {}
     for family in _columns(2):
@@ -317,7 +317,7 @@ def families_v2(figures: Mapping[str, Sequence[Figure]]) -> dict[str, float | No
     return found
 
 
-def average_v2(figures: Mapping[str, Sequence[Figure]]) -> Figure:
+def average_v2(figures: Mapping[str, Sequence[Aggregate]]) -> Aggregate:
     """Mean of the six families' normalised scores; its error needs documents (`with_error`).
 
     Undefined (point None) where a family is not there or has no score.
@@ -331,12 +331,12 @@ def average_v2(figures: Mapping[str, Sequence[Figure]]) -> Figure:
     n, missing = sum(f.n for f in headline), sum(f.n_missing for f in headline)
     known = [score for score in families.values() if score is not None]
     if len(known) < len(columns):
-        return Figure("average", None, None, n, missing, "undefined: a task has no score", True)
+        return Aggregate("average", None, None, n, missing, "undefined: a task has no score", True)
     method = "mean of six normalised families"
-    return Figure("average", math.fsum(known) / len(known), None, n, missing, method, True)
+    return Aggregate("average", math.fsum(known) / len(known), None, n, missing, method, True)
 
 
-def with_error(figure: Figure, found: Measured | None) -> Figure:
+def with_error(figure: Aggregate, found: Measured | None) -> Aggregate:
     """A figure of version 2 with the error of the same average over documents.
 
     None, and said, where it is 0: a score at or below chance is cut to 0, and does not vary.
@@ -350,7 +350,7 @@ def with_error(figure: Figure, found: Measured | None) -> Figure:
     return replace(figure, standard_error=error / 100, method=f"{figure.method}; {words}")
 
 
-def _normalised(figures: Mapping[str, Sequence[Figure]]) -> Iterator[tuple[str, Figure]]:
+def _normalised(figures: Mapping[str, Sequence[Aggregate]]) -> Iterator[tuple[str, Aggregate]]:
     """Version 2's score of every subtask and family."""
     columns = _columns(2)
     for task, found in figures.items():
@@ -360,14 +360,14 @@ def _normalised(figures: Mapping[str, Sequence[Figure]]) -> Iterator[tuple[str, 
             chance = catalogue.chance(task)
             method = "raw score" if chance is None else f"against chance 1/{round(1 / chance)}"
             point = normalised(task, found)
-            yield task, Figure("normalised", point, None, raw.n, raw.n_missing, method, True)
+            yield task, Aggregate("normalised", point, None, raw.n, raw.n_missing, method, True)
     for family, point in families_v2(figures).items():
         if family not in figures:
             below = [figures[t] for t in figures if t.startswith(family)]
             raws = [_figure(found, columns[family].metric) for found in below]
             n, missing = sum(r.n for r in raws), sum(r.n_missing for r in raws)
             method = f"mean of {len(below)} normalised tasks"
-            yield family, Figure("normalised", point, None, n, missing, method, True)
+            yield family, Aggregate("normalised", point, None, n, missing, method, True)
 
 
 def averages_v1(tasks: Sequence[str], *, include_drop: bool) -> list[Average]:

@@ -70,7 +70,7 @@ def scores_of(records: Sequence[Record], entries: Sequence[BenchmarkEntry]) -> I
     """Every metric of every task that has records: all samples, then by category if it wants.
 
     Metrics without any score although samples succeeded are left out: their figures are not
-    means of per-sample scores and come from `Benchmark.extra_estimates`.  Categories are in
+    means of per-sample scores and come from `Benchmark.extra_figures`.  Categories are in
     order of their first record.
     """
     by_place: dict[tuple[str, str], list[Record]] = {}

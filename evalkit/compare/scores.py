@@ -100,7 +100,7 @@ def cells(records: Sequence[Record], metrics: Metrics) -> Iterator[Cell]:
     """Every metric of every task that was asked: all samples, then by category if it wants.
 
     Metrics without any score although samples succeeded are left out: their figures are not
-    means of per-sample scores and come from `Benchmark.extra_estimates`.  Categories are in
+    means of per-sample scores and come from `Benchmark.extra_figures`.  Categories are in
     order of their first record.
     """
     by_task: dict[tuple[str, str], list[Record]] = {}

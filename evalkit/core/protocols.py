@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from evalkit.core import (
     Completion,
-    Estimate,
     Flow,
     Job,
     Json,
@@ -27,7 +26,7 @@ from evalkit.core import (
     Run,
     Sample,
 )
-from evalkit.core.figures import Average
+from evalkit.core.figures import Average, Figure
 
 __all__ = [
     "Average",
@@ -304,7 +303,7 @@ class Benchmark(Protocol):
         """A sample's whole life: ask the model, ask the judge, score."""
         ...
 
-    def extra_estimates(self, records: Sequence[Record], level: float) -> Sequence[Estimate]:
+    def extra_figures(self, records: Sequence[Record], level: float) -> Sequence[Figure]:
         """Figures that are not means of per-sample scores (a corpus metric, a group's average).
 
         `records`: this benchmark's, one model's, canonical order; `level`: confidence level of

@@ -203,11 +203,19 @@ class Description(Open):
 
     type: str | None = None
     version: Json = None
+    mode: str | None = None
+    """MT-Bench: `single` or `pairwise`."""
+    data: Json = None
+    reference: Json = None
+    """AlpacaEval: the model that answers are compared with."""
     judge: Mapping[str, Json] | None = None
     tasks: Mapping[str, Json] = Field(default_factory=dict)
     """By task, where the benchmark describes tasks one by one."""
     files: tuple[Mapping[str, Json], ...] = ()
     """file and sha256 of each, of an import."""
+    model_in_file: str | None = None
+    models_in_files: tuple[str, ...] = ()
+    """What the imported files call the model, with its arguments."""
 
 
 class BenchmarkEntry(Stored):

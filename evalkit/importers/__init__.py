@@ -7,7 +7,7 @@ not, `_together.py` looks at models side by side.
 
 from __future__ import annotations
 
+from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.importers._together import cross_findings
-from evalkit.importers.evidence import Evidence, ImportOptions
 
 __all__ = ["Evidence", "ImportOptions", "cross_findings"]

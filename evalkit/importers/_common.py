@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import NormalDist
 
 from pydantic import TypeAdapter, ValidationError
 
 from evalkit import data
 from evalkit.core import Finding
+from evalkit.core.figures import Measured, Method
 from evalkit.core.specs import Name
 from evalkit.errors import DataError, did_you_mean
 
-__all__ = ["few", "named_rows", "pairs_of", "pick_models", "remark", "require_name"]
+__all__ = [
+    "few",
+    "named_rows",
+    "normal_interval",
+    "pairs_of",
+    "pick_models",
+    "remark",
+    "require_name",
+]
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
@@ -112,3 +122,17 @@ def named_rows(n: int) -> str:
 def remark(code: str, message: str) -> Finding:
     """Something worth knowing that does not damage the figures."""
     return Finding(code, message, damaged=False)
+
+
+def normal_interval(
+    point: float | None, error: float | None, *, n: int, level: float, method: Method
+) -> Measured:
+    """A number that someone states, with a normal interval where its standard error is known.
+
+    `n`: scores in it; 0 where that is not known.
+    """
+    low = high = None
+    if point is not None and error is not None:
+        half = NormalDist().inv_cdf((1 + level) / 2) * error
+        low, high = point - half, point + half
+    return Measured(point, error, low, high, level, n, n, 0, method)

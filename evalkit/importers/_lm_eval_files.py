@@ -29,7 +29,7 @@ from evalkit.benchmarks._lm_eval_scores import display, number
 from evalkit.core import Finding, Json
 from evalkit.errors import DataError
 
-__all__ = ["Figure", "Files", "ResultFile", "SampleFile", "read_files"]
+__all__ = ["Files", "ResultFile", "SampleFile", "Stated", "read_files"]
 
 _SAMPLES = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d\d-\d\dT[\d.:-]+)?\.jsonl?(\.gz)?")
 _RESULTS = ("*.json", "*.json.gz")
@@ -45,7 +45,7 @@ _OLD_NAMES = {"arc:challenge": "arc_challenge", "arc:easy": "arc_easy"}
 
 
 @dataclass(frozen=True)
-class Figure:
+class Stated:
     """One aggregated metric, in lm-eval's own scale."""
 
     metric: str
@@ -60,7 +60,7 @@ class ResultFile:
 
     path: Path
     sha256: str
-    figures: Mapping[str, tuple[Figure, ...]]
+    figures: Mapping[str, tuple[Stated, ...]]
     """By task, group or subgroup."""
     groups: Mapping[str, tuple[str, ...]]
     """Tasks below each group, as far as the file says."""
@@ -151,7 +151,7 @@ def _samples(path: Path) -> SampleFile:
 def _results(
     path: Path, sha256: str, content: Mapping[str, Json], findings: list[Finding]
 ) -> ResultFile:
-    figures: dict[str, tuple[Figure, ...]] = {}
+    figures: dict[str, tuple[Stated, ...]] = {}
     shots: dict[str, Json] = dict(_mapping(content.get("n-shot")))
     for key, values in content["results"].items():
         if key == "all" or not isinstance(values, Mapping):
@@ -217,7 +217,7 @@ def _name(key: str) -> tuple[str, int | None]:
 
 def _figures(
     task: str, values: Mapping[str, Json], path: Path, findings: list[Finding]
-) -> Iterator[Figure]:
+) -> Iterator[Stated]:
     for key, value in values.items():
         metric, _, chosen = str(key).partition(",")
         if not metric.strip() or metric in _LABELS or metric.endswith("_stderr"):
@@ -232,7 +232,7 @@ def _figures(
             error = None
             if stated not in _NO_ERROR and not _is_nan(stated):
                 findings.append(_not_a_number(task, error_key, stated, path))
-        yield Figure(display(metric, chosen or "none"), point, error)
+        yield Stated(display(metric, chosen or "none"), point, error)
 
 
 def _is_nan(value: Json) -> bool:
@@ -247,12 +247,12 @@ def _not_a_number(task: str, key: str, value: Json, path: Path) -> Finding:
     )
 
 
-def _renamed(name: str, found: tuple[Figure, ...]) -> dict[str, tuple[Figure, ...]]:
+def _renamed(name: str, found: tuple[Stated, ...]) -> dict[str, tuple[Stated, ...]]:
     """The old task `truthfulqa:mc` is today's two tasks, each with one accuracy."""
     if name != "truthfulqa:mc":
         return {name: found}
     return {
-        f"truthfulqa_{f.metric}": (Figure("acc", f.point, f.standard_error),)
+        f"truthfulqa_{f.metric}": (Stated("acc", f.point, f.standard_error),)
         for f in found
         if f.metric in ("mc1", "mc2")
     }

@@ -11,17 +11,25 @@ from dataclasses import replace
 from evalkit import catalogue
 from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks import open_llm_leaderboard as board
-from evalkit.core import Estimate, Finding, Json, Metric
-from evalkit.core.protocols import Average
-from evalkit.importers._common import remark
-from evalkit.importers._lm_eval_files import Figure, ResultFile
+from evalkit.core import Finding, Json, Metric
+from evalkit.core.figures import (
+    Average,
+    Estimator,
+    Figure,
+    FigureKey,
+    Interval,
+    Method,
+    Source,
+)
+from evalkit.importers._common import normal_interval, remark
+from evalkit.importers._lm_eval_files import ResultFile, Stated
 from evalkit.importers._lm_eval_records import Measured
 
 __all__ = ["averages", "declared"]
 
 _TASK = "open_llm_leaderboard"
 
-Figures = Mapping[str, Mapping[str, tuple[Figure, ResultFile]]]
+Figures = Mapping[str, Mapping[str, tuple[Stated, ResultFile]]]
 Settings = Mapping[str, Mapping[str, Json]]
 
 
@@ -30,9 +38,9 @@ def averages(
     settings: Settings,
     place: tuple[str, str],
     level: float,
-) -> tuple[list[Estimate], list[Finding]]:
+) -> tuple[list[Figure], list[Finding]]:
     """Version 1's average of six (and of seven with DROP) and version 2's, if they can be had."""
-    made: list[Estimate] = []
+    made: list[Figure] = []
     notes: list[Finding] = []
     for include_drop in (False, True):
         found = _version_1(figures, include_drop=include_drop)
@@ -45,13 +53,18 @@ def averages(
             continue
         figure, method = found
         metric = "average" if include_drop else "average_without_drop"
-        made.append(_estimate(metric, figure.point, method, place, level))
+        point = None if figure.point is None else 100 * figure.point
+        how = Method(Estimator.RECORDED, Interval.STATED, detail=f"recorded; {method}")
+        value = normal_interval(point, None, n=0, level=level, method=how)
+        key = FigureKey(place[1], _TASK, metric)
+        source = Source("computed from the tasks' recorded figures")
+        made.append(Figure(place[0], key, "percent", value, source))
     version_2 = _version_2(figures, place, level)
     return [*made, *version_2], notes
 
 
-def _version_1(figures: Figures, *, include_drop: bool) -> tuple[scoring.Figure, str] | None:
-    parts: dict[str, list[scoring.Figure]] = {}
+def _version_1(figures: Figures, *, include_drop: bool) -> tuple[scoring.Aggregate, str] | None:
+    parts: dict[str, list[scoring.Aggregate]] = {}
     used = []
     for column in catalogue.columns(1, drop=include_drop):
         task, metric = column.task, column.metric
@@ -116,8 +129,8 @@ _SUBJECTS = 57
 _MMLU_GROUPS = frozenset({"mmlu_humanities", "mmlu_social_sciences", "mmlu_stem", "mmlu_other"})
 
 
-def _plain(figure: Figure, metric: str) -> scoring.Figure:
-    return scoring.Figure(metric, figure.point, None, 1, 0, "recorded", corpus=False)
+def _plain(figure: Stated, metric: str) -> scoring.Aggregate:
+    return scoring.Aggregate(metric, figure.point, None, 1, 0, "recorded", corpus=False)
 
 
 def _other_shots(settings: Settings, *, include_drop: bool) -> str:
@@ -134,31 +147,7 @@ def _other_shots(settings: Settings, *, include_drop: bool) -> str:
     return f"no leaderboard average: {'; '.join(other)} worked examples" if other else ""
 
 
-def _estimate(
-    metric: str, share: float | None, method: str, place: tuple[str, str], level: float
-) -> Estimate:
-    model, entry = place
-    return Estimate(
-        model=model,
-        benchmark=entry,
-        task=_TASK,
-        metric=metric,
-        category=None,
-        point=None if share is None else 100 * share,
-        standard_error=None,
-        low=None,
-        high=None,
-        level=level,
-        n=0,
-        n_clusters=0,
-        n_missing=0,
-        unit="percent",
-        method=f"recorded; {method}",
-        source="computed from the tasks' recorded figures",
-    )
-
-
-def _version_2(figures: Figures, place: tuple[str, str], level: float) -> Sequence[Estimate]:
+def _version_2(figures: Figures, place: tuple[str, str], level: float) -> Sequence[Figure]:
     parts = {
         task: [_plain(figure, metric) for metric, (figure, _) in metrics.items()]
         for task, metrics in figures.items()
@@ -167,17 +156,18 @@ def _version_2(figures: Figures, place: tuple[str, str], level: float) -> Sequen
     subtasks = {t: f for t, f in parts.items() if t not in _V2_GROUPS}
     if not subtasks:
         return []
-    rows = []
-    for task, found in subtasks.items():
-        point = board.normalised(task, found)
-        if point is not None:
-            rows.append((task, scoring.Figure("normalised", point, None, 0, 0, "", corpus=True)))
-    for family, point in board.families_v2(subtasks).items():
-        if family not in subtasks:
-            rows.append((family, scoring.Figure("normalised", point, None, 0, 0, "", corpus=True)))
+    scores = {task: board.normalised(task, found) for task, found in subtasks.items()}
+    points = {task: point for task, point in scores.items() if point is not None}
+    families = board.families_v2(subtasks)
+    undefined: dict[str, float | None] = {f: p for f, p in families.items() if f not in subtasks}
+    how = "recorded, normalised as the leaderboard does it"
+    rows = [
+        (task, scoring.Aggregate("normalised", point, None, 0, 0, how, corpus=True))
+        for task, point in (*points.items(), *undefined.items())
+    ]
     rows.append((_TASK, board.average_v2(subtasks)))
     model, entry = place
-    return [scoring.estimate(figure, model, (entry, task), level) for task, figure in rows]
+    return [scoring.figure(found, model, (entry, task), level) for task, found in rows]
 
 
 _V2_GROUPS = frozenset(

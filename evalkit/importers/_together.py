@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 from evalkit.core import Finding, Record
+from evalkit.core.evidence import Evidence
 from evalkit.importers._alpaca_findings import VERSIONS
-from evalkit.importers.evidence import Evidence
 
 __all__ = ["cross_findings"]
 
@@ -53,12 +53,11 @@ def _other_scale(evidence: Evidence, first: Evidence) -> Iterator[Finding]:
 
 
 def _reference(evidence: Evidence) -> str:
-    return str(evidence.description.get("reference") or "")
+    return str(evidence.description.reference or "")
 
 
 def _judge(evidence: Evidence) -> str:
-    said = evidence.description.get("judge")
-    judge = said if isinstance(said, Mapping) else {}
+    judge = evidence.description.judge or {}
     return str(judge.get("model") or judge.get("evaluator") or "")
 
 

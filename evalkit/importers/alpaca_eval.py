@@ -30,11 +30,12 @@ from pathlib import Path
 from evalkit import data
 from evalkit.benchmarks import alpaca_eval as rules
 from evalkit.core import Exchange, Finding, Json, Judgment, Message, Outcome, Record, Score
+from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.protocols import DataPlaces
+from evalkit.core.run import Description
 from evalkit.errors import DataError
 from evalkit.importers._alpaca_findings import VERSIONS, Checked, inspect
 from evalkit.importers._common import pairs_of, pick_models
-from evalkit.importers.evidence import Evidence, ImportOptions
 
 __all__ = ["read"]
 
@@ -253,15 +254,15 @@ def _exchanges(row: Row) -> tuple[Exchange, ...]:
     return (Exchange((), raw if isinstance(raw, str) else json.dumps(raw, sort_keys=True)),)
 
 
-def _description(source: _Source, version: int | None, generators: list[str]) -> dict[str, Json]:
+def _description(source: _Source, version: int | None, generators: list[str]) -> Description:
     annotators = sorted({str(row.get("annotator") or "unknown") for row in source.rows})
     files = [source.annotations, *([source.outputs] if source.outputs is not None else [])]
-    return {
-        "type": KIND,
-        "version": f"{version or 'unknown'}.{RULES}",
-        "data": {"records": len(source.rows)},
-        "reference": ", ".join(generators),
-        "judge": {"protocol": "recorded", "evaluator": ", ".join(annotators)},
-        "model_in_file": source.stored,
-        "files": [{"file": f.path.name, "sha256": f.sha256} for f in files],
-    }
+    return Description(
+        type=KIND,
+        version=f"{version or 'unknown'}.{RULES}",
+        data={"records": len(source.rows)},
+        reference=", ".join(generators),
+        judge={"protocol": "recorded", "evaluator": ", ".join(annotators)},
+        model_in_file=source.stored,
+        files=tuple({"file": f.path.name, "sha256": f.sha256} for f in files),
+    )

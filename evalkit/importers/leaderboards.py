@@ -22,21 +22,29 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from statistics import NormalDist
 
 from evalkit.benchmarks import alpaca_eval as alpaca
 from evalkit.benchmarks import mt_bench
 from evalkit.benchmarks import open_llm_leaderboard as board
-from evalkit.benchmarks._lm_eval_scores import Figure
-from evalkit.core import Estimate
+from evalkit.benchmarks._lm_eval_scores import Aggregate
+from evalkit.core.figures import (
+    Estimator,
+    Figure,
+    FigureKey,
+    Interval,
+    Method,
+    Source,
+    Unit,
+)
 from evalkit.core.specs import BenchmarkSpec, ModelSpec, PublishedFigure
 from evalkit.errors import DataError, did_you_mean
+from evalkit.importers._common import normal_interval
 
 __all__ = [
-    "board_estimates",
+    "board_figures",
     "entries_of",
-    "figure_estimates",
-    "table_estimates",
+    "row_figures",
+    "suite_figures",
     "tables",
     "unknown_row",
     "unknown_term",
@@ -51,7 +59,7 @@ _COLUMNS = {
     "avg_length": "avg_length",
 }
 """Column by evalkit's metric."""
-_PUBLISHED = "published"
+_PUBLISHED = Method(Estimator.PUBLISHED, Interval.STATED)
 _KNOWN: Mapping[str, Sequence[str]] = {
     "alpaca_eval": (*_COLUMNS, "length_capped_win_rate", "draws"),
     "mt_bench": tuple(metric.name for metric in mt_bench.METRICS),
@@ -59,9 +67,9 @@ _KNOWN: Mapping[str, Sequence[str]] = {
 """Metrics of the benchmarks of one task, by type."""
 
 
-def table_estimates(
+def row_figures(
     model: str, row: str, benchmarks: Sequence[BenchmarkSpec], level: float
-) -> list[Estimate]:
+) -> list[Figure]:
     """A model's published AlpacaEval figures, for each AlpacaEval entry of a suite.
 
     Args:
@@ -76,12 +84,12 @@ def table_estimates(
     """
     if wrong := unknown_row(row, benchmarks):
         raise DataError(f"model {model!r}: {wrong}")
-    found: list[Estimate] = []
+    found: list[Figure] = []
     for spec in benchmarks:
         path = _table(spec)
         if path is not None and row in _read(path):
             source = f"alpaca_eval {version('alpaca_eval')}, {path.name}, row {row!r}"
-            found += _row_estimates((model, spec.entry), _read(path)[row], source, level)
+            found += _of_row((model, spec.entry), _read(path)[row], source, level)
     return found
 
 
@@ -102,7 +110,7 @@ def unknown_row(row: str, benchmarks: Sequence[BenchmarkSpec]) -> str:
     )
 
 
-def board_estimates(edition: int, level: float) -> list[Estimate]:
+def board_figures(edition: int, level: float) -> list[Figure]:
     """Every row of AlpacaEval's own leaderboard of version `edition`, models called like rows.
 
     Raises:
@@ -111,42 +119,26 @@ def board_estimates(edition: int, level: float) -> list[Estimate]:
     path = _folder() / _TABLES[edition] / f"{_EVALUATORS[edition]}_leaderboard.csv"
     if not path.is_file():
         raise DataError(f"{path} is missing; install evalkit with its dependencies")
-    found: list[Estimate] = []
+    found: list[Figure] = []
     for row, values in _read(path).items():
         source = f"alpaca_eval {version('alpaca_eval')}, {path.name}, row {row!r}"
-        found += _row_estimates((row, alpaca.TASK), values, source, level)
+        found += _of_row((row, alpaca.TASK), values, source, level)
     return found
 
 
-def _row_estimates(
+def _of_row(
     place: tuple[str, str], row: Mapping[str, str], source: str, level: float
-) -> Iterator[Estimate]:
+) -> Iterator[Figure]:
     units = {metric.name: metric.unit for metric in alpaca.METRICS}
-    total = _number(row.get("n_total"))
+    total = int(_number(row.get("n_total")) or 0)
     for metric, column in _COLUMNS.items():
         point = _number(row.get(column))
         if point is None:
             continue
         error = _number(row.get("standard_error")) if metric == "win_rate" else None
-        half = None if error is None else NormalDist().inv_cdf((1 + level) / 2) * error
-        yield Estimate(
-            model=place[0],
-            benchmark=place[1],
-            task=alpaca.TASK,
-            metric=metric,
-            category=None,
-            point=point,
-            standard_error=error,
-            low=None if half is None else point - half,
-            high=None if half is None else point + half,
-            level=level,
-            n=int(total or 0),
-            n_clusters=int(total or 0),
-            n_missing=0,
-            unit=units.get(metric, "percent"),
-            method=_PUBLISHED,
-            source=source,
-        )
+        value = normal_interval(point, error, n=total, level=level, method=_PUBLISHED)
+        key = FigureKey(place[1], alpaca.TASK, metric)
+        yield Figure(place[0], key, units.get(metric, "percent"), value, Source(source))
 
 
 def tables() -> list[Path]:
@@ -191,9 +183,9 @@ def _number(text: str | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def figure_estimates(
+def suite_figures(
     model: str, spec: ModelSpec, benchmarks: Sequence[BenchmarkSpec], level: float
-) -> list[Estimate]:
+) -> list[Figure]:
     """The figures that a suite lists for a model, each with its source; no intervals.
 
     Where they hold every task of the Open LLM Leaderboard's version 1, its average is computed.
@@ -229,16 +221,15 @@ def unknown_term(figure: PublishedFigure, entry: BenchmarkSpec) -> tuple[str, st
 
 
 def _averages(
-    model: str, found: Sequence[Estimate], benchmarks: Sequence[BenchmarkSpec], level: float
-) -> Iterator[Estimate]:
+    model: str, found: Sequence[Figure], benchmarks: Sequence[BenchmarkSpec], level: float
+) -> Iterator[Figure]:
     for entry in benchmarks:
         if entry.type != "open_llm_leaderboard" or getattr(entry, "version", 1) != 1:
             continue
-        mine = [e for e in found if e.benchmark == entry.entry and e.point is not None]
         figures = {
-            e.task: [Figure(e.metric, e.point / 100, None, 1, 0, "", corpus=True)]
-            for e in mine
-            if e.point is not None
+            f.key.task: [Aggregate(f.key.metric, f.value.point / 100, None, 1, 0, "", corpus=True)]
+            for f in found
+            if f.key.benchmark == entry.entry and f.value.point is not None
         }
         drop = bool(getattr(entry, "include_drop", False))
         average = board.average_v1(figures, include_drop=drop).point
@@ -256,31 +247,16 @@ def entries_of(figure: PublishedFigure, benchmarks: Sequence[BenchmarkSpec]) -> 
     return named or [entry for entry in benchmarks if entry.type == figure.benchmark]
 
 
-def _figure(model: str, figure: PublishedFigure, entry: BenchmarkSpec, level: float) -> Estimate:
+def _figure(model: str, figure: PublishedFigure, entry: BenchmarkSpec, level: float) -> Figure:
     if wrong := unknown_term(figure, entry):
         raise DataError(f"model {model!r}: {wrong[1]}; correct it in `figures`")
-    said = (figure.source, figure.date, figure.settings)
-    return Estimate(
-        model=model,
-        benchmark=entry.entry,
-        task=figure.task or entry.type,
-        metric=figure.metric,
-        category=None,
-        point=figure.value,
-        standard_error=None,
-        low=None,
-        high=None,
-        level=level,
-        n=0,
-        n_clusters=0,
-        n_missing=0,
-        unit=_unit(figure.metric),
-        method=_PUBLISHED,
-        source=", ".join(part for part in said if part),
-    )
+    key = FigureKey(entry.entry, figure.task or entry.type, figure.metric)
+    value = normal_interval(figure.value, None, n=0, level=level, method=_PUBLISHED)
+    source = Source(figure.source, figure.date, figure.settings)
+    return Figure(model, key, _unit(figure.metric), value, source)
 
 
-def _unit(metric: str) -> str:
+def _unit(metric: str) -> Unit:
     if metric == "score" or metric.startswith("score_turn"):
         return "points"
     return "characters" if metric == "avg_length" else "percent"

@@ -20,17 +20,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import NormalDist
 
 from evalkit.benchmarks import _lm_eval_scores as live
-from evalkit.core import Estimate, Finding, Json, Metric
+from evalkit.core import Finding, Json, Metric
+from evalkit.core.evidence import Evidence, ImportOptions
+from evalkit.core.figures import Estimator, Figure, FigureKey, Interval, Method, Source
+from evalkit.core.run import Description
 from evalkit.errors import DataError
-from evalkit.importers._common import few, remark, require_name
-from evalkit.importers._lm_eval_files import Figure, Files, ResultFile, SampleFile, read_files
+from evalkit.importers._common import few, normal_interval, remark, require_name
+from evalkit.importers._lm_eval_files import Files, ResultFile, SampleFile, Stated, read_files
 from evalkit.importers._lm_eval_leaderboard import averages, declared
 from evalkit.importers._lm_eval_models import by_model
 from evalkit.importers._lm_eval_records import Measured, measured
-from evalkit.importers.evidence import Evidence, ImportOptions
 
 __all__ = ["read"]
 
@@ -59,7 +60,7 @@ def _evidence(model: str, found: Files, options: ImportOptions) -> Evidence:
             f"{', '.join(str(file.path) for file in found.results)}: no figure of any task in it; "
             f"expected numbers under results, such as {{'arc_challenge': {{'acc,none': 0.6}}}}"
         )
-    estimates = list(_estimates(found, figures, samples, (model, entry), options.level))
+    of_files = list(_unsampled(found, figures, samples, (model, entry), options.level))
     leaderboard, notes = averages(figures, _settings(found), (model, entry), options.level)
     findings += [*_checks(found, figures, samples), *notes]
     metrics = _metrics(figures, samples, found)
@@ -70,13 +71,13 @@ def _evidence(model: str, found: Files, options: ImportOptions) -> Evidence:
         description=_description(found),
         metrics=metrics,
         records=tuple(record for one in samples.values() for record in one.records),
-        estimates=(*estimates, *leaderboard),
+        figures=(*of_files, *leaderboard),
         findings=(*found.findings, *findings),
         averages=tuple(declared(samples, _settings(found), _groups(found), metrics)),
     )
 
 
-Figures = dict[str, dict[str, tuple[Figure, ResultFile]]]
+Figures = dict[str, dict[str, tuple[Stated, ResultFile]]]
 
 
 def _merged(found: Files) -> tuple[Figures, list[Finding]]:
@@ -106,13 +107,13 @@ def _groups(found: Files) -> dict[str, tuple[str, ...]]:
     return {name: below for file in found.results for name, below in file.groups.items()}
 
 
-def _estimates(
+def _unsampled(
     found: Files,
     figures: Figures,
     samples: Mapping[str, Measured],
     place: tuple[str, str],
     level: float,
-) -> Iterator[Estimate]:
+) -> Iterator[Figure]:
     """Of every figure that no samples are there to compute."""
     sizes = _sizes(found, figures)
     groups = _groups(found)
@@ -123,54 +124,26 @@ def _estimates(
             error, method = figure.standard_error, "as the file has it"
             if task in groups:
                 error, method = _group_error(groups[task], metric, figures, sizes)
-            yield _estimate(
-                (place, task),
-                Figure(metric, figure.point, error),
-                (sizes.get(task), method, _source(file, task)),
-                level,
+            n, shots = sizes.get(task, 0), file.settings.get(task, {}).get("num_fewshot")
+            is_percent = live.percent(metric) and 0 <= (figure.point or 0) <= 1
+            scale = 100.0 if is_percent else 1.0
+            yield Figure(
+                place[0],
+                FigureKey(place[1], task, metric),
+                "percent" if is_percent else "raw",
+                normal_interval(
+                    None if figure.point is None else scale * figure.point,
+                    None if error is None else scale * error,
+                    n=n,
+                    level=level,
+                    method=Method(
+                        Estimator.RECORDED,
+                        Interval.STATED,
+                        detail=f"recorded; standard error {method}",
+                    ),
+                ),
+                Source(file.path.name, file.date, None if shots is None else f"{shots} shots"),
             )
-
-
-def _estimate(
-    place: tuple[tuple[str, str], str],
-    figure: Figure,
-    known: tuple[int | None, str, str],
-    level: float,
-) -> Estimate:
-    (model, entry), task = place
-    n, method, source = known
-    is_percent = live.percent(figure.metric) and 0 <= (figure.point or 0) <= 1
-    scale = 100.0 if is_percent else 1.0
-    point = None if figure.point is None else scale * figure.point
-    error = None if figure.standard_error is None else scale * figure.standard_error
-    low = high = None
-    if point is not None and error is not None:
-        half = NormalDist().inv_cdf((1 + level) / 2) * error
-        low, high = point - half, point + half
-    return Estimate(
-        model=model,
-        benchmark=entry,
-        task=task,
-        metric=figure.metric,
-        category=None,
-        point=point,
-        standard_error=error,
-        low=low,
-        high=high,
-        level=level,
-        n=n or 0,
-        n_clusters=n or 0,
-        n_missing=0,
-        unit="percent" if is_percent else "raw",
-        method=f"recorded; standard error {method}",
-        source=source,
-    )
-
-
-def _source(file: ResultFile, task: str) -> str:
-    shots = file.settings.get(task, {}).get("num_fewshot")
-    parts = [file.path.name, file.date, None if shots is None else f"{shots} shots"]
-    return ", ".join(part for part in parts if part)
 
 
 def _sizes(found: Files, figures: Figures) -> dict[str, int]:
@@ -194,7 +167,7 @@ def _sizes(found: Files, figures: Figures) -> dict[str, int]:
     return sizes
 
 
-def _size(figure: Figure) -> int | None:
+def _size(figure: Stated) -> int | None:
     """From the sample standard error of a share, se² = p(1-p)/(n-1)."""
     p, error = figure.point, figure.standard_error
     if p is None or error is None or not 0 < p < 1 or error <= 0:
@@ -209,7 +182,7 @@ def _group_error(
 ) -> tuple[float | None, str]:
     """Of the mean over all documents: sqrt(Σ (n_i/N)² se_i²)."""
     parts = [
-        (sizes.get(task), figures.get(task, {}).get(metric, (Figure(metric, None, None),))[0])
+        (sizes.get(task), figures.get(task, {}).get(metric, (Stated(metric, None, None),))[0])
         for task in below
     ]
     if not parts or any(n is None or f.standard_error is None for n, f in parts):
@@ -297,15 +270,15 @@ def _group_findings(found: Files, figures: Figures) -> Iterator[Finding]:
                     )
 
 
-def _description(found: Files) -> dict[str, Json]:
+def _description(found: Files) -> Description:
     files: list[ResultFile | SampleFile] = [*found.results, *found.samples]
-    return {
-        "type": KIND,
-        "version": "1",
-        "models_in_files": sorted({file.model for file in found.results if file.model}),
-        "tasks": {
+    return Description(
+        type=KIND,
+        version="1",
+        models_in_files=tuple(sorted({file.model for file in found.results if file.model})),
+        tasks={
             task: {k: v for k, v in kept.items() if v is not None}
             for task, kept in _settings(found).items()
         },
-        "files": [{"file": file.path.name, "sha256": file.sha256} for file in files],
-    }
+        files=tuple({"file": file.path.name, "sha256": file.sha256} for file in files),
+    )

@@ -23,10 +23,11 @@ from pathlib import Path
 from evalkit import data
 from evalkit.benchmarks import mt_bench as rules
 from evalkit.core import Exchange, Json, Judgment, Message, Outcome, Record, Sample, Score
+from evalkit.core.evidence import Evidence, ImportOptions
+from evalkit.core.run import Description
 from evalkit.errors import DataError
 from evalkit.importers._common import pairs_of, pick_models
 from evalkit.importers._mt_bench_findings import Checked, inspect, judge_of
-from evalkit.importers.evidence import Evidence, ImportOptions
 
 __all__ = ["read"]
 
@@ -223,16 +224,16 @@ def _judgment(row: Row) -> Judgment:
     )
 
 
-def _description(source: _Source) -> dict[str, Json]:
+def _description(source: _Source) -> Description:
     judges = sorted({judge_of(row)[0] for row in source.rows})
     prompts = sorted({judge_of(row)[1] for row in source.rows})
     files = [source.judgments, *([source.answers] if source.answers is not None else [])]
-    return {
-        "type": KIND,
-        "version": f"1.{RULES}",
-        "mode": "single",
-        "data": {"records": len({row["question_id"] for row in source.rows})},
-        "judge": {"protocol": "recorded", "model": ", ".join(judges), "prompts": prompts},
-        "model_in_file": source.stored,
-        "files": [{"file": f.path.name, "sha256": f.sha256} for f in files],
-    }
+    return Description(
+        type=KIND,
+        version=f"1.{RULES}",
+        mode="single",
+        data={"records": len({row["question_id"] for row in source.rows})},
+        judge={"protocol": "recorded", "model": ", ".join(judges), "prompts": prompts},
+        model_in_file=source.stored,
+        files=tuple({"file": f.path.name, "sha256": f.sha256} for f in files),
+    )

@@ -436,7 +436,7 @@ def extra_figures(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
     if not found:
         raise DataError(f"{label}: its suite has no benchmark {benchmark!r}")
     mine = run.records_of(model, benchmark)
-    return store.as_figures(found[0].extra_estimates(mine, suite.report.level))
+    return found[0].extra_figures(mine, suite.report.level)
 
 
 def extra_estimates(run: OldRun, model: str, benchmark: str) -> Sequence[Estimate]:

@@ -10,9 +10,10 @@ from typing import Any
 
 from evalkit import plugins, store
 from evalkit.core import Json
+from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.specs import BenchmarkSpec, JudgeSpec, ModelSpec, RecordedJudgeSpec, Suite
 from evalkit.errors import DataError
-from evalkit.importers import Evidence, ImportOptions, cross_findings
+from evalkit.importers import cross_findings
 from evalkit.runner.assemble import Origin, Selection, build_benchmarks, mirrors, with_engines
 from evalkit.runner.known import Known
 from evalkit.runner.pipeline import Result, Silent, run
@@ -106,12 +107,11 @@ def _judge(
     """The judge by the name its judgments give it; nothing for benchmarks without one."""
     if source.kind == "lm_eval":
         return {}
-    described = evidence.description.get("judge")
-    said: Mapping[str, Json] = described if isinstance(described, Mapping) else {}
+    said = evidence.description.judge or {}
     name = str(said.get("model") or said.get("annotator") or said.get("name") or "recorded")
     files: dict[str, dict[str, str]] = {}
     for one in found:
-        named = one.description.get("files") or [{}]
+        named = one.description.files or ({},)
         files.setdefault(one.entry, {})[one.model] = str(named[0].get("file", source.files[0]))
     judge = RecordedJudgeSpec(type="recorded", model=name, judgments=files)
     return {"".join(c if c not in ":/\\," else "-" for c in name): judge}
@@ -129,7 +129,7 @@ def _benchmark(
     else:
         fields["judge"] = judge
     if source.kind == "alpaca_eval":
-        stated = str(mine[0].description.get("version", ""))[:1]
+        stated = str(mine[0].description.version or "")[:1]
         fields["version"] = int(stated) if stated.isdigit() else _LATEST
     made = spec.model_validate(fields)
     assert isinstance(made, BenchmarkSpec)

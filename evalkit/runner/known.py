@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import TypeAlias
 
 from evalkit import data
-from evalkit.core import Completion, Estimate, Finding, Flow, Outcome, Record, Request
+from evalkit.core import Completion, Finding, Flow, Outcome, Record, Request
+from evalkit.core.evidence import Evidence, ImportOptions
+from evalkit.core.figures import Figure
 from evalkit.core.protocols import DataPlaces
+from evalkit.core.run import Description
 from evalkit.core.specs import BenchmarkSpec, RecordedJudgeSpec, Suite
 from evalkit.engines.recorded import RecordedSpec
 from evalkit.errors import RequestFailed, did_you_mean
 from evalkit.importers._common import few
 from evalkit.importers.answers import Answers, read_answers
-from evalkit.importers.evidence import Evidence, ImportOptions
 
 __all__ = ["Known", "gather", "has_samples", "is_asked", "needed_files"]
 
@@ -44,7 +46,7 @@ class Known:
     """In suite order: by benchmark entry, then model."""
     answers: Mapping[Cell, Answers] = field(default_factory=dict)
     """Recorded answers that a live judge is asked about."""
-    published: tuple[Estimate, ...] = ()
+    published: tuple[Figure, ...] = ()
 
     def records(self, limit: int | None) -> list[Record]:
         """Of all evidence; the first `limit` of each model and task."""
@@ -195,7 +197,7 @@ def _not_here(model: str, spec: BenchmarkSpec, absent: Sequence[str]) -> Evidenc
         model=model,
         entry=spec.entry,
         kind=spec.type,
-        description={"type": spec.type, "files": []},
+        description=Description(type=spec.type, files=()),
         metrics={},
         findings=(Finding("not_available", message, damaged=False),),
     )
@@ -203,17 +205,17 @@ def _not_here(model: str, spec: BenchmarkSpec, absent: Sequence[str]) -> Evidenc
 
 def _as_named(evidence: Evidence, spec: BenchmarkSpec) -> Evidence:
     """Says where judgments are of another version or evaluator than the entry's name promises."""
-    stated = str(evidence.description.get("version", "")).partition(".")[0]
+    said = evidence.description
+    stated = str(said.version or "").partition(".")[0]
     wanted = str(getattr(spec, "version", ""))
-    judge = evidence.description.get("judge")
-    judged_by = str(judge.get("evaluator") or "") if isinstance(judge, Mapping) else ""
+    judged_by = str((said.judge or {}).get("evaluator") or "")
     evaluator = getattr(spec, "evaluator", None)
     wrong = []
     if spec.type == "alpaca_eval" and stated.isdigit() and stated != wanted:
         wrong.append(f"of AlpacaEval {stated}, the suite says version {wanted}")
     if evaluator and judged_by not in ("", "unknown", evaluator):
         wrong.append(f"by {judged_by}, the suite says evaluator {evaluator}")
-    mode, modes = evidence.description.get("mode"), getattr(spec, "mode", None)
+    mode, modes = said.mode, getattr(spec, "mode", None)
     if mode is not None and modes is not None and mode != modes:
         wrong.append(f"of mode {mode}, the suite says {modes}")
     added = [Finding("other_settings", f"the recorded judgments are {w}") for w in wrong]
@@ -231,7 +233,7 @@ def _only_tasks(evidence: Evidence, spec: BenchmarkSpec) -> Evidence:
         findings=(*evidence.findings, *(_no_task(task, evidence) for task in lacking)),
         metrics={task: found for task, found in evidence.metrics.items() if task in kept},
         records=tuple(r for r in evidence.records if r.task in kept),
-        estimates=tuple(e for e in evidence.estimates if e.task in kept),
+        figures=tuple(f for f in evidence.figures if f.key.task in kept),
     )
 
 
@@ -241,21 +243,21 @@ def _no_task(task: str, evidence: Evidence) -> Finding:
     return Finding("no_task", f"the files have no task {task!r}{hint}", damaged=False)
 
 
-def _published(suite: Suite, level: float) -> Iterator[Estimate]:
+def _published(suite: Suite, level: float) -> Iterator[Figure]:
     """Figures of the suite first: what is written down by hand and sourced is meant to be shown."""
     for model, spec in suite.models.items():
         if not spec.leaderboard and not spec.figures:
             continue
         from evalkit.importers import leaderboards
 
-        own = list(leaderboards.figure_estimates(model, spec, suite.benchmarks, level))
+        own = list(leaderboards.suite_figures(model, spec, suite.benchmarks, level))
         yield from own
         if spec.leaderboard:
             row = spec.leaderboard if isinstance(spec.leaderboard, str) else model
-            known = {(e.benchmark, e.task, e.metric) for e in own}
-            for estimate in leaderboards.table_estimates(model, row, suite.benchmarks, level):
-                if (estimate.benchmark, estimate.task, estimate.metric) not in known:
-                    yield estimate
+            known = {figure.key for figure in own}
+            for figure in leaderboards.row_figures(model, row, suite.benchmarks, level):
+                if figure.key not in known:
+                    yield figure
 
 
 # --- recorded answers in a flow -------------------------------------------------------------

@@ -68,8 +68,8 @@ def describe(job: Job, samples: Mapping[str, list[Sample]]) -> Manifest:
             model=one.model,
             entry=one.entry,
             kind=one.kind,
-            files=one.description.get("files", ()),
-            description=Description(**one.description),
+            files=one.description.files,
+            description=one.description,
             n_records=len(one.records),
             findings=one.findings,
         )
@@ -84,7 +84,7 @@ def describe(job: Job, samples: Mapping[str, list[Sample]]) -> Manifest:
         "benchmarks": [[b.name, b.description.all, b.n_samples] for b in benchmarks],
         "evidence": [one.model_dump(mode="json") for one in evidence],
         "answers": [[*cell, a.sha256] for cell, a in job.known.answers.items()],
-        "published": [store.encode(f) for f in store.as_figures(job.known.published)],
+        "published": [store.encode(figure) for figure in job.known.published],
     }
     return Manifest(
         run_id=store.run_id(decisive),

@@ -246,8 +246,7 @@ def _seal(job: Job, manifest: Manifest, order: list[Key], run_store: store.RunSt
     found = figures(records, manifest.benchmarks, level)
     found += _extra_figures(job, records)
     computed = {(f.model, f.key) for f in found if f.value.point is not None}
-    published = store.as_figures(job.known.published)
-    found += [f for f in published if (f.model, f.key) not in computed]
+    found += [f for f in job.known.published if (f.model, f.key) not in computed]
     roles = {name: spec.role for name, spec in job.suite.models.items()}
     compared = comparisons(records, manifest.benchmarks, roles, level)
     sessions = run_store.sessions()
@@ -271,10 +270,10 @@ def _extra_figures(job: Job, records: Sequence[Record]) -> Iterator[Figure]:
             mine = [r for r in records if (r.model, r.benchmark) == (model, benchmark.name)]
             found = [e for e in job.known.of(benchmark.name) if e.model == model]
             for evidence in found:
-                yield from store.as_figures(evidence.estimates)
+                yield from evidence.figures
             # Groups of lm-eval tasks need the tasks, which are not loaded for mere evidence.
             if mine and (not found or benchmark.judge_kind is not None):
-                yield from store.as_figures(benchmark.extra_estimates(mine, job.suite.report.level))
+                yield from benchmark.extra_figures(mine, job.suite.report.level)
 
 
 def render(

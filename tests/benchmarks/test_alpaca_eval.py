@@ -18,14 +18,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from evalkit import compare
+from evalkit import compare, store
 from evalkit.benchmarks.alpaca_eval import (
     METRICS,
     TASK,
     AlpacaEval,
     AlpacaEvalSpec,
     constants,
-    estimates,
+    figures,
     preference,
     sample_id,
     scores,
@@ -298,6 +298,10 @@ def judged_rows(folder: Path, row: Mapping[str, str]) -> list[dict[str, Any]]:
     return read(folder / "alpaca_eval/annotations" / name)
 
 
+def estimates(*given: Any, **more: Any) -> list[Estimate]:
+    return store.old_estimates(figures(*given, **more))
+
+
 @functools.cache
 def figures_of(folder: Path, evaluator: str, model: str) -> Mapping[str, Estimate]:
     rows = judged_rows(folder, {"evaluator": evaluator, "model": model})
@@ -407,7 +411,7 @@ KNOWN = Constants(
         instruction=tuple(range(8)) * 2,
         difficulty={n: n - 4.0 for n in range(8)},
     ),
-    note="; stand-in",
+    note="stand-in",
 )
 """For eight instructions."""
 
@@ -510,9 +514,10 @@ def test_own_instructions_have_no_length_controlled_win_rate(tmp_path: Path) -> 
     spec = AlpacaEvalSpec(data="mine.jsonl")
     own = AlpacaEval(spec, BenchmarkContext(tmp_path, DataPlaces(), None, 0))
     mine = some(8, instruction="mine")
-    for found in (own.extra_estimates(mine, 0.9), estimates(mine, KNOWN, 0.9, own_data=True)):
+    extra = store.old_estimates(own.extra_figures(mine, 0.9))
+    for found in (extra, estimates(mine, KNOWN, 0.9, own_data=True)):
         assert [(e.metric, e.point) for e in found] == [("draws", 0.0)]
-    assert not own.extra_estimates([], 0.9)
+    assert not own.extra_figures([], 0.9)
 
 
 @pytest.mark.parametrize(

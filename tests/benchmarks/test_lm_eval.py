@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.benchmarks import _lm_eval_scores as scoring
-from evalkit.benchmarks._lm_eval_scores import Figure
+from evalkit.benchmarks._lm_eval_scores import Aggregate
 from evalkit.benchmarks._lm_eval_tasks import compile_templates_once, generation
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec, chat_prompt
 from evalkit.compare.averages import average_comparisons
@@ -388,9 +388,9 @@ def test_groups_are_declared_as_they_are_computed() -> None:
         assert row.difference == pytest.approx(100 * (new - old), abs=1e-9)
 
 
-def _figure(records: list[Record], model: str, task: str) -> Figure:
+def _figure(records: list[Record], model: str, task: str) -> Aggregate:
     values = [r.outcome.scores[0].value for r in records if (r.model, r.task) == (model, task)]
-    return Figure("acc", sum(values) / len(values), 0.1, len(values), 0, "", corpus=False)
+    return Aggregate("acc", sum(values) / len(values), 0.1, len(values), 0, "", corpus=False)
 
 
 def test_only_outermost_groups_are_headlines() -> None:

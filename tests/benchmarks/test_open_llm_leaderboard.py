@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from evalkit import catalogue, data
 from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks import open_llm_leaderboard as board
-from evalkit.benchmarks._lm_eval_scores import Figure
+from evalkit.benchmarks._lm_eval_scores import Aggregate
 from evalkit.benchmarks.lm_eval import draw
 from evalkit.benchmarks.open_llm_leaderboard import (
     OpenLlmLeaderboard,
@@ -34,9 +34,9 @@ from evalkit.benchmarks.open_llm_leaderboard import (
 )
 from evalkit.compare.averages import tasks_below
 from evalkit.core import Metric, Record
+from evalkit.core.evidence import ImportOptions
 from evalkit.core.protocols import Averaged, BenchmarkContext, DataPlaces
 from evalkit.importers import lm_eval
-from evalkit.importers.evidence import ImportOptions
 from evalkit.stats.averages import averages_of_records
 from tests.support.leaderboards import ENTRY, V2_SIZES, averages, board_run
 
@@ -46,8 +46,8 @@ def make(**spec: Any) -> OpenLlmLeaderboard:
     return OpenLlmLeaderboard(OpenLlmLeaderboardSpec(**spec), context)
 
 
-def figure(metric: str, point: float | None, n: int = 100) -> Figure:
-    return Figure(metric, point, 0.01, n, 0, "mean", corpus=False)
+def figure(metric: str, point: float | None, n: int = 100) -> Aggregate:
+    return Aggregate(metric, point, 0.01, n, 0, "mean", corpus=False)
 
 
 def test_version_1_asks_the_leaderboards_shots() -> None:
@@ -349,15 +349,15 @@ def test_its_tasks_are_known_without_data() -> None:
 # --- standard errors of version 2 -----------------------------------------------------------------
 
 
-def figures(records: list[Record]) -> dict[str, list[Figure]]:
-    found: dict[str, list[Figure]] = {}
+def figures(records: list[Record]) -> dict[str, list[Aggregate]]:
+    found: dict[str, list[Aggregate]] = {}
     for task in dict.fromkeys(r.task for r in records):
         mine = [r for r in records if r.task == task]
         points = {mine[0].outcome.scores[0].metric: [r.outcome.scores[0].value for r in mine]}
         for metric in mine[0].outcome.data:
             points[metric] = [v for r in mine for v in r.outcome.data[metric]]
         found[task] = [
-            Figure(m, float(np.mean(v)), None, len(mine), 0, "", True) for m, v in points.items()
+            Aggregate(m, float(np.mean(v)), None, len(mine), 0, "", True) for m, v in points.items()
         ]
     return found
 
@@ -400,7 +400,7 @@ def test_below_chance_there_is_no_error(tmp_path: Path) -> None:
     run = board_run(tmp_path, {"a": 0.0}, version=2)
     errors = averages_of_records(run.records, averages(2, list(V2_SIZES)), 0.95)
     task = "leaderboard_bbh_navigate"
-    flat = Figure("normalised", 0.0, None, 60, 0, "against chance 1/2", True)
+    flat = Aggregate("normalised", 0.0, None, 60, 0, "against chance 1/2", True)
     found = board.with_error(flat, errors[task, "normalised"])
     assert found.standard_error is None
     assert found.method == "against chance 1/2; no standard error"

@@ -17,7 +17,7 @@ from scipy.stats import t as student
 
 from evalkit import catalogue, compare
 from evalkit.benchmarks import open_llm_leaderboard as board
-from evalkit.benchmarks._lm_eval_scores import Figure
+from evalkit.benchmarks._lm_eval_scores import Aggregate
 from evalkit.compare import Row
 from evalkit.core import Comparison, Metric, Record, Run
 from evalkit.core.protocols import Average
@@ -35,16 +35,18 @@ def whole(run: Run) -> Comparison:
     return rows(run)[ENTRY, "average"].comparison
 
 
-def figures(records: Sequence[Record]) -> dict[str, list[Figure]]:
+def figures(records: Sequence[Record]) -> dict[str, list[Aggregate]]:
     """One model's figures, as lm-eval aggregates them."""
-    found: dict[str, list[Figure]] = {}
+    found: dict[str, list[Aggregate]] = {}
     for task in dict.fromkeys(r.task for r in records):
         mine = [r for r in records if r.task == task]
         scores = [s for r in mine for s in r.outcome.scores]
         points = {scores[0].metric: np.mean([s.value for s in scores])}
         for metric in mine[0].outcome.data:
             points[metric] = np.mean([v for r in mine for v in r.outcome.data[metric]])
-        found[task] = [Figure(m, float(p), None, len(mine), 0, "", True) for m, p in points.items()]
+        found[task] = [
+            Aggregate(m, float(p), None, len(mine), 0, "", True) for m, p in points.items()
+        ]
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import evalkit
-from evalkit import compare, exporters
+from evalkit import compare, exporters, store
 from evalkit.core import Estimate, Message, Outcome, Run
 from evalkit.core.protocols import DataPlaces
 from evalkit.errors import ExportError
@@ -41,7 +41,7 @@ def exported(run: Run, folder: Path, **settings: Any) -> list[str]:
 
 def figures(evidence: Evidence) -> dict[tuple[str, str], Estimate]:
     made = compare.estimates(evidence.records, {evidence.entry: evidence.metrics}, 0.95)
-    return {(e.task, e.metric): e for e in (*made, *evidence.estimates)}
+    return {(e.task, e.metric): e for e in (*made, *store.old_estimates(evidence.figures))}
 
 
 def assert_equal_figures(run: Run, entry: str, model: str, found: Evidence) -> int:
@@ -87,10 +87,10 @@ def test_figures_come_back_through_the_importer(tmp_path: Path) -> None:
 def test_settings_come_back_too(tmp_path: Path) -> None:
     exported(exportable_run(tmp_path / "none"), tmp_path)
     (found,) = lm_eval.read([tmp_path / "lm_eval" / "smollm2"], OPTIONS)
-    said = found.description["tasks"]["gsm8k"]
+    said = found.description.tasks["gsm8k"]
     assert (said["version"], said["num_fewshot"], said["n"]) == (3.0, 5, 40)
     assert said["generation_kwargs"]["until"] == ["Question:"]
-    assert found.description["models_in_files"] == ["pretrained=smollm2"]
+    assert found.description.models_in_files == ("pretrained=smollm2",)
 
 
 def test_a_limited_run_says_so(tmp_path: Path) -> None:
@@ -176,12 +176,12 @@ def test_notus_recorded_results_come_back(public_data: Path, tmp_path: Path) -> 
     (first,) = lm_eval.read([public_data / "notus" / "lm_eval_harness"], OPTIONS)
     run = exportable_run(tmp_path)
     tasks: dict[str, Any] = {t: {"metrics": []} for t in first.metrics}
-    entry = {"name": "lm_eval", "description": dict(first.description), "tasks": tasks}
+    entry = {"name": "lm_eval", "description": dict(first.description.all), "tasks": tasks}
     recorded = replace(
         run,
         records=(),
         comparisons=(),
-        estimates=first.estimates,
+        estimates=tuple(store.old_estimates(first.figures)),
         manifest={**run.manifest, "benchmarks": [entry]},
     )
     exported(recorded, tmp_path / "out")

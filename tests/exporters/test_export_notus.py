@@ -72,7 +72,7 @@ def test_recorded_lm_eval_figures_come_back(run: Run, tmp_path: Path) -> None:
     path.write_bytes(written[1])
     (back,) = lm_eval.read([path], ImportOptions((), None, (), DataPlaces(), 0.95))
     assert back.model == "notus-7b-v1"
-    found = {(e.task, e.metric): e for e in back.estimates}
+    found = {(f.key.task, f.key.metric): f.value for f in back.figures}
     own = [e for e in run.estimates if e.benchmark == "notus-lm-eval"]
     for e in (e for e in own if e.task != "open_llm_leaderboard"):
         again = found[e.task, e.metric]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from evalkit import compare
+from evalkit import compare, store
 from evalkit.core import Estimate
 from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError
@@ -25,7 +25,7 @@ OPTIONS = ImportOptions(("mine",), None, (), DataPlaces(), 0.95)
 
 def estimates(evidence: Evidence) -> dict[tuple[str, str], Estimate]:
     made = compare.estimates(evidence.records, {evidence.entry: evidence.metrics}, 0.95)
-    return {(e.task, e.metric): e for e in (*made, *evidence.estimates)}
+    return {(e.task, e.metric): e for e in (*made, *store.old_estimates(evidence.figures))}
 
 
 def codes(evidence: Evidence) -> set[str]:

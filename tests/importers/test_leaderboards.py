@@ -9,6 +9,7 @@ import pytest
 from evalkit.benchmarks.alpaca_eval import AlpacaEvalSpec
 from evalkit.benchmarks.mt_bench import MtBenchSpec
 from evalkit.benchmarks.open_llm_leaderboard import OpenLlmLeaderboardSpec
+from evalkit.core.figures import Source
 from evalkit.core.specs import ModelSpec, PublishedFigure
 from evalkit.errors import DataError
 from evalkit.importers import leaderboards
@@ -25,26 +26,27 @@ def test_every_row_of_the_shipped_tables_is_given_as_it_stands() -> None:
     ):
         with paths[evaluator].open(encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                found = leaderboards.table_estimates("m", row[""], [spec], 0.95)
-                by_metric = {e.metric: e for e in found}
+                found = leaderboards.row_figures("m", row[""], [spec], 0.95)
+                by_metric = {f.key.metric: f.value for f in found}
                 assert by_metric["win_rate"].point == float(row["win_rate"])
                 assert by_metric["win_rate"].standard_error == float(row["standard_error"])
                 assert ("length_controlled_win_rate" in by_metric) == bool(
                     row.get("length_controlled_winrate")
                 )
-                assert all(row[""] in e.source and e.method == "published" for e in found)
+                assert all(f.source and row[""] in f.source.where for f in found)
+                assert all(f.value.how == "published" for f in found)
                 checked += 1
     assert checked > 250
 
 
 def test_an_unknown_row_is_an_error_with_the_nearest() -> None:
     with pytest.raises(DataError, match=r"no row 'claud-2'; did you mean 'claude-2'"):
-        leaderboards.table_estimates("Claude", "claud-2", VERSIONS, 0.95)
+        leaderboards.row_figures("Claude", "claud-2", VERSIONS, 0.95)
 
 
 def test_a_row_of_one_version_only_is_fine() -> None:
-    found = leaderboards.table_estimates("m", "alpaca-7b-neft", VERSIONS, 0.95)
-    assert {e.benchmark for e in found} == {"one"}
+    found = leaderboards.row_figures("m", "alpaca-7b-neft", VERSIONS, 0.95)
+    assert {f.key.benchmark for f in found} == {"one"}
 
 
 def figure(task: str, metric: str, value: float) -> PublishedFigure:
@@ -73,22 +75,22 @@ def test_seven_published_figures_give_the_published_average() -> None:
         role="published", figures=tuple(figure(t, m, v) for t, (m, v) in values.items())
     )
     board = OpenLlmLeaderboardSpec(include_drop=True)
-    found = {e.task: e for e in leaderboards.figure_estimates("z", spec, [board], 0.95)}
-    average = found["open_llm_leaderboard"]
+    found = {f.key.task: f for f in leaderboards.suite_figures("z", spec, [board], 0.95)}
+    average = found["open_llm_leaderboard"].value
     assert average.point is not None
     assert round(average.point, 2) == 52.15
-    assert found["drop"].source == "https://a.example, 2023-12-01"
-    assert found["drop"].low is None
+    assert found["drop"].source == Source("https://a.example", "2023-12-01")
+    assert found["drop"].value.low is None
     fewer = spec.model_copy(update={"figures": spec.figures[1:]})
-    assert len(leaderboards.figure_estimates("z", fewer, [board], 0.95)) == 6
+    assert len(leaderboards.suite_figures("z", fewer, [board], 0.95)) == 6
 
 
 def test_a_figure_belongs_to_an_entry_or_to_all_of_a_type() -> None:
     published = PublishedFigure(benchmark="mt_bench", metric="score", value=7.3, source="s")
     spec = ModelSpec(role="published", figures=(published,))
     entries = [MtBenchSpec(name="a"), MtBenchSpec(name="b")]
-    found = leaderboards.figure_estimates("m", spec, entries, 0.95)
-    assert [(e.benchmark, e.task, e.unit) for e in found] == [
+    found = leaderboards.suite_figures("m", spec, entries, 0.95)
+    assert [(f.key.benchmark, f.key.task, f.unit) for f in found] == [
         ("a", "mt_bench", "points"),
         ("b", "mt_bench", "points"),
     ]
@@ -110,4 +112,4 @@ def test_a_figure_without_a_place_is_an_error(
     spec = ModelSpec(role="published", figures=(mine,))
     entries = (VERSIONS[0], MtBenchSpec(judge="j"))
     with pytest.raises(DataError, match=said):
-        leaderboards.figure_estimates("m", spec, entries, 0.95)
+        leaderboards.suite_figures("m", spec, entries, 0.95)

@@ -84,7 +84,7 @@ def test_a_reference_of_ones_own_is_said(write: Write) -> None:
         [write("a.json", [annotation(n, generator_1="sft") for n in range(3)])], options()
     )
     assert "own_reference" in {f.code for f in found.findings}
-    assert found.description["version"] == "unknown.1"
+    assert found.description.version == "unknown.1"
 
 
 def test_instructions_with_a_lone_surrogate_get_an_id(write: Write) -> None:
@@ -174,14 +174,14 @@ def said(evidence: Evidence) -> set[str]:
 @pytest.mark.parametrize("value", ["0.6", None, True, [0.5], {}, 10**400, 1e308, math.nan])
 def test_a_figure_that_is_no_number_is_undefined_and_named(tmp_path: Path, value: Json) -> None:
     found = lm_results(tmp_path, {"arc_challenge": {"acc,none": value}})
-    assert [e.point for e in found.estimates] == [None]
+    assert [f.value.point for f in found.figures] == [None]
     assert said(found) == {"not_a_number"}
 
 
 @pytest.mark.parametrize("error", ["0.01", -0.5, [1], 10**400, 1e308])
 def test_a_standard_error_that_is_none_gives_no_interval(tmp_path: Path, error: Json) -> None:
     found = lm_results(tmp_path, {"t": {"acc,none": 0.6, "acc_stderr,none": error}})
-    (figure,) = found.estimates
+    (figure,) = (f.value for f in found.figures)
     assert (figure.point, figure.standard_error, figure.low) == (60.0, None, None)
     assert said(found) == {"not_a_number"}
 
@@ -195,7 +195,7 @@ def test_no_standard_error_is_no_damage(tmp_path: Path, error: Json) -> None:
 def test_sizes_and_labels_are_no_metrics(tmp_path: Path) -> None:
     row = {"name": "t", "alias": "t", " ": " ", "sample_len": 9, "acc,none": 0.6}
     found = lm_results(tmp_path, {"t": row})
-    assert [e.metric for e in found.estimates] == ["acc"]
+    assert [f.key.metric for f in found.figures] == ["acc"]
     assert said(found) == set()
 
 
@@ -216,7 +216,7 @@ def test_results_without_a_figure_are_refused(tmp_path: Path, tasks: Json) -> No
 )
 def test_nonsense_beside_the_figures_does_no_harm(tmp_path: Path, more: dict[str, Json]) -> None:
     found = lm_results(tmp_path, {"t": {"acc,none": 0.6}, "u": {"acc,none": 0.6}}, **more)
-    assert [(e.point, e.n) for e in found.estimates] == [(60.0, 0), (60.0, 0)]
+    assert [(f.value.point, f.value.n) for f in found.figures] == [(60.0, 0), (60.0, 0)]
 
 
 @pytest.mark.parametrize("args", ["pretrained=org/m", {"pretrained": "org/m/"}, "path=org/m/"])

@@ -25,6 +25,7 @@ from evalkit.compare.claim import claim as checked_claim
 from evalkit.compare.claim_grammar import Compared, Scored, Statement
 from evalkit.compare.contests import Options
 from evalkit.compare.model_names import ModelNames, model_key
+from evalkit.core.evidence import ImportOptions
 from evalkit.core.figures import Estimator, Figure
 from evalkit.core.protocols import DataPlaces
 from evalkit.core.requests import Json
@@ -253,10 +254,12 @@ def _add_suite(found: Evidence, path: Path) -> None:
     suite = suites.load(suites.locate(str(path)), (), plugins)
     estimates = []
     for name, model in suite.models.items():
-        estimates += leaderboards.figure_estimates(name, model, suite.benchmarks, _LEVEL)
+        found_here = leaderboards.suite_figures(name, model, suite.benchmarks, _LEVEL)
+        estimates += store.old_estimates(found_here)
         if model.leaderboard:
             row = model.leaderboard if isinstance(model.leaderboard, str) else name
-            estimates += leaderboards.table_estimates(name, row, suite.benchmarks, _LEVEL)
+            rows = leaderboards.row_figures(name, row, suite.benchmarks, _LEVEL)
+            estimates += store.old_estimates(rows)
     specs = [{"type": s.type, "name": s.entry, "version": str(getattr(s, "version", ""))}
              for s in suite.benchmarks]  # fmt: skip
     found.add(_as_run(path, specs, estimates), kind="suite")
@@ -264,8 +267,6 @@ def _add_suite(found: Evidence, path: Path) -> None:
 
 
 def _add_imported(found: Evidence, kind: str, paths: Sequence[Path], places: DataPlaces) -> None:
-    from evalkit.importers import ImportOptions
-
     importer = importlib.import_module(f"evalkit.importers.{kind}")
     groups: dict[str, list[Path]] = {}
     for path in paths:
@@ -277,7 +278,7 @@ def _add_imported(found: Evidence, kind: str, paths: Sequence[Path], places: Dat
             metrics = {task: list(ms) for task, ms in one.metrics.items()}
             records = one.records
             computed = compare.estimates(records, {one.entry: metrics}, _LEVEL) if records else []
-            old = _old_run(paths[0], one, (*computed, *one.estimates))
+            old = _old_run(paths[0], one, (*computed, *store.old_estimates(one.figures)))
             found.add(store.typed(old), source=", ".join(f.name for f in files[:3]))
             if records:
                 found.runs.append(old)
@@ -286,7 +287,7 @@ def _add_imported(found: Evidence, kind: str, paths: Sequence[Path], places: Dat
 
 def _old_run(path: Path, one: Json, estimates: Sequence[Json]) -> OldRun:
     """Imported evidence in the shape of a run, as far as figures and claims need it."""
-    described = dict(one.description)
+    described = dict(one.description.all)
     entry = {
         "name": one.entry,
         "description": described,
@@ -342,7 +343,9 @@ def _add_leaderboards(found: Evidence) -> None:
     for edition in ("1", "2"):
         specs = [{"type": "alpaca_eval", "name": "alpaca_eval", "version": edition}]
         run = _as_run(
-            Path("leaderboard"), specs, leaderboards.board_estimates(int(edition), _LEVEL)
+            Path("leaderboard"),
+            specs,
+            store.old_estimates(leaderboards.board_figures(int(edition), _LEVEL)),
         )
         found.add(run)
     for row, value in _EARLIER.items():

@@ -1,4 +1,4 @@
-"""What an importer makes of someone's results: one model's evidence for one benchmark."""
+"""Results that someone already has: what a format's reader makes of them, and what it is told."""
 
 from __future__ import annotations
 
@@ -6,29 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.core import Estimate, Finding, Json, Metric, Record
-from evalkit.core.protocols import Average, DataPlaces
+from evalkit.core.figures import Average, Figure, Finding, Metric
+from evalkit.core.protocols import DataPlaces
+from evalkit.core.run import Description
+from evalkit.core.samples import Record
 
 __all__ = ["Evidence", "ImportOptions"]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One model's results of one benchmark, as someone already has them."""
+    """One model's results of one benchmark."""
 
     model: str
     entry: str
-    """Benchmark entry its records and estimates go under."""
+    """Benchmark entry its records and figures belong to."""
     kind: str
-    """`alpaca_eval`, `mt_bench` or `lm_eval`."""
-    description: Mapping[str, Json]
+    """The format: `alpaca_eval`, `mt_bench` or `lm_eval`."""
+    description: Description
     """Like `Benchmark.describe()`, as far as the files say; `files` has name and sha256."""
     metrics: Mapping[str, tuple[Metric, ...]]
     """By task, the primary one first."""
     records: tuple[Record, ...] = ()
-    """Canonical order; empty where the evidence has only aggregates."""
-    estimates: tuple[Estimate, ...] = ()
-    """Figures that cannot be computed from the records, each with its source."""
+    """Canonical order; empty where the evidence has only figures."""
+    figures: tuple[Figure, ...] = ()
+    """Those that cannot be computed from the records, each with its source."""
     findings: tuple[Finding, ...] = ()
     averages: tuple[Average, ...] = ()
     """Over tasks that have records."""
@@ -36,12 +38,12 @@ class Evidence:
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What an importer is told besides the files."""
+    """What a reader is told besides the files."""
 
     models: tuple[str, ...]
     """Names to give the models, or to pick where a file holds several; empty: as the files say."""
     entry: str | None
-    """Benchmark entry; None: the importer's kind."""
+    """Benchmark entry; None: called like the format."""
     companion: tuple[Path, ...]
     """Answers or outputs that belong to the judgments."""
     places: DataPlaces
