@@ -224,11 +224,17 @@ class Renderer:
         return [self._assemble(r, p, encoded) for r, p in zip(requests, prepared, strict=True)]
 
     def _prepare(self, request: Request) -> _Prepared:
-        try:
-            _check_supported(request)
-            text, special = self._text(request.prompt)
-        except RequestFailed as failure:
+        if what := _unsupported(request):
+            failure = RequestFailed(
+                "engine_error",
+                f"models loaded here cannot {what}, which the judge's evaluator wants; choose "
+                f"another evaluator, or serve the judge behind an OpenAI-compatible API",
+            )
             return _Prepared("", "", False, failure)
+        try:
+            text, special = self._text(request.prompt)
+        except RequestFailed as refusal:
+            return _Prepared("", "", False, refusal)
         if request.kind != "loglikelihood":
             return _Prepared(text, "", special)
         context = text.rstrip()
@@ -374,15 +380,6 @@ def _unsupported(request: Request) -> str:
         return "call functions"
     wants_last = request.top_logprobs and request.top_logprobs_at != "first"
     return "give the last token's alternatives" if wants_last else ""
-
-
-def _check_supported(request: Request) -> None:
-    if what := _unsupported(request):
-        raise RequestFailed(
-            "engine_error",
-            f"models loaded here cannot {what}, which the judge's evaluator wants; choose another "
-            f"evaluator, or serve the judge behind an OpenAI-compatible API",
-        )
 
 
 def _no_tokens(text: object) -> RequestFailed:

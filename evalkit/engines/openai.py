@@ -111,7 +111,13 @@ class OpenAISpec(EngineSpec):
     @field_validator("base_url")
     @classmethod
     def _plain_url(cls, value: str) -> str:
-        if not re.match(r"https?://[^/?#\s]+[^?#\s]*$", value) or not _has_address(value):
+        try:
+            parts = urlsplit(value)
+            # No half bracket, no port beyond 65535.
+            has_address = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            has_address = False
+        if not has_address or not re.match(r"https?://[^/?#\s]+[^?#\s]*$", value):
             # The value is not quoted: it may hold a key.
             raise ValueError(
                 "expected a URL like https://HOST:PORT/v1, without '?' and '#': write where the "
@@ -312,15 +318,6 @@ class OpenAIEngine:
         return await self._sender.send(_question(request, self._spec))
 
 
-def _has_address(url: str) -> bool:
-    """Whether host and port can be read: no half bracket, no port beyond 65535."""
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
 # --- Requests as the API writes them, and its replies as completions ----------------------------
 
 
@@ -357,18 +354,12 @@ def _question(request: Request, spec: OpenAISpec) -> Question:
         payload |= _conversation(request.prompt, spec)
         if request.top_logprobs:
             payload |= {"logprobs": True, "top_logprobs": request.top_logprobs}
-        payload |= _tool(request)
+        if request.tool:
+            tool = json.loads(request.tool)
+            chosen = {"type": "function", "function": {"name": tool["function"]["name"]}}
+            payload |= {"tools": [tool], "tool_choice": chosen}
     worst = _cost(spec.prices, _most_prompt_tokens(request), request.max_tokens)
     return Question(path, payload, worst, lambda body: _parse(body, request, spec.prices))
-
-
-def _tool(request: Request) -> dict[str, Json]:
-    """The function that the reply must call."""
-    if not request.tool:
-        return {}
-    tool = json.loads(request.tool)
-    chosen = {"type": "function", "function": {"name": tool["function"]["name"]}}
-    return {"tools": [tool], "tool_choice": chosen}
 
 
 def _conversation(messages: Sequence[Message], spec: OpenAISpec) -> dict[str, Json]:
@@ -417,7 +408,7 @@ def _parse(body: Any, request: Request, prices: tuple[float, float] | None) -> P
     refusal = message.get("refusal")
     if reason == "content_filter" or refusal:
         said = f": {refusal}"[:300] if refusal else " (content filter)"
-        return Parsed(_refused(f"the server refused{said}"), cost)
+        return Parsed(RequestFailed("refused", f"the server refused{said}"), cost)
     text = _text(message, request) if chat else choice.get("text")
     if not isinstance(text, str):
         raise TypeError("the answer is not text")
@@ -467,10 +458,6 @@ def _count(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return math.ceil(value) if 0 <= value <= MOST_TOKENS else None
-
-
-def _refused(message: str) -> Reply:
-    return RequestFailed("refused", message)
 
 
 def _alternatives(logprobs: Any, request: Request) -> tuple[tuple[str, float], ...]:
