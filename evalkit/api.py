@@ -6,20 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from evalkit import compare, exporters, gate, plugins, runner, store
+from evalkit import exporters, plugins, runner, store
 from evalkit import suite as suites
-from evalkit.compare import Row
+from evalkit.compare import gate
 from evalkit.compare.claim import ClaimResult, claim
-from evalkit.compare.contests import Options
+from evalkit.compare.contests import Options, contests, pick
 from evalkit.compare.guard import allowed_fields
-from evalkit.core import Json, Run
+from evalkit.core import Json
+from evalkit.core.contests import Contest, GateResult
+from evalkit.core.run import Run
 from evalkit.core.specs import Suite
 from evalkit.errors import SuiteError
-from evalkit.gate import GateResult
 from evalkit.importers.names import unknown_names
 from evalkit.runner import watch
 
@@ -67,12 +67,12 @@ def run(path: str | Path, limit: int | None = None, out: Path | None = None) -> 
     origin = runner.Origin(str(path), file.parent, workspace, ("evalkit", "run", str(path)))
     chosen = runner.Selection(limit=limit)
     done = runner.run_suite(load_suite(path), origin, runner.Silent(), chosen, out)
-    return store.untyped(done.run)
+    return done.run
 
 
 def load_run(folder: str | Path) -> Run:
     """Read a run folder.  Raises DataError or StoreError."""
-    return store.read_run(Path(folder))
+    return store.load(Path(folder))
 
 
 def compare_runs(
@@ -82,7 +82,7 @@ def compare_runs(
     level: float = 0.95,
     allow_different: Collection[str] = (),
     repeats: bool = False,
-) -> list[Row]:
+) -> list[Contest]:
     """Compare models on the samples they share, as `evalkit compare` does.
 
     Args:
@@ -94,16 +94,17 @@ def compare_runs(
         repeats: Several runs of a model repeat one measurement: their noise is in the interval.
 
     Returns:
-        A row per baseline, benchmark, task, metric and category, each with its sentence.
+        A contest per baseline, benchmark, task, metric and category; `draw.contest_sentence` says
+        each in words.
 
     Raises:
-        ComparisonError: Names that are unknown or ambiguous, or scores not made alike.
+        ComparisonError: Names that are unknown or ambiguous, or settings that differ.
     """
-    stored = [_stored(one) for one in runs]
-    ours, theirs = compare.pick(stored, candidate, baselines)
-    allowed = compare.allowed_fields(stored, allow_different)
-    options = compare.Options(level, allow_different=allowed, repeats=repeats)
-    return compare.compare(stored, ours, theirs, options)
+    stored = [_typed(one) for one in runs]
+    ours, theirs = pick(stored, candidate, baselines)
+    allowed = allowed_fields(stored, allow_different)
+    options = Options(level, allow_different=allowed, repeats=repeats)
+    return contests(stored, ours, theirs, options)
 
 
 def export_runs(
@@ -129,7 +130,7 @@ def export_runs(
         ExportError: Nothing to write, not to be published, or a setting it does not have.
     """
     spec = exporters.settings(kind, {**(settings or {}), "models": tuple(models)})
-    done = exporters.export([_stored(one) for one in runs], spec, kind)
+    done = exporters.export([store.untyped(_typed(one)) for one in runs], spec, kind)
     return exporters.write(done, Path(out))
 
 
@@ -154,7 +155,7 @@ def check_claim(
     Raises:
         ComparisonError: It is not understood, names something unknown, or settings differ.
     """
-    stored = [store.typed(_stored(one)) for one in runs]
+    stored = [_typed(one) for one in runs]
     allowed = allowed_fields(stored, allow_different)
     options = Options(level, allow_different=allowed, repeats=repeats)
     return claim(stored, text, options, accept_damaged=accept_damaged)
@@ -185,17 +186,18 @@ def gate_run(
 
     Raises:
         SuiteError: There is no policy.
-        ComparisonError: Sides that cannot be told, or scores not made alike.
+        ComparisonError: Sides that are not clear, or settings that differ.
     """
     if policy is not None and policy.gate is None:
         raise SuiteError(f"suite {policy.name!r} has no gate section; expected one as the policy")
-    return gate.gate_run(
-        _stored(run),
+    given = [baseline_run] if isinstance(baseline_run, Run | str | Path) else baseline_run or ()
+    return gate.gate(
+        _typed(run),
         None if policy is None else policy.gate,
         candidate=candidate,
-        baseline=None if baseline_run is None else _baseline(baseline_run),
+        baseline=[b if isinstance(b, Run) else gate.read_baseline(Path(b)) for b in given],
         allow_different=allow_different,
-        repeats=[_stored(one) for one in repeats],
+        repeats=[_typed(more) for more in repeats],
     )
 
 
@@ -219,14 +221,5 @@ def watch_checkpoints(
     return watch.follow(training, looks, None, watch.Options(rest_s, once=True), watch.Silent())
 
 
-def _stored(run: Stored) -> Run:
+def _typed(run: Stored) -> Run:
     return run if isinstance(run, Run) else load_run(run)
-
-
-def _baseline(given: Stored | Sequence[Stored]) -> gate.Baseline:
-    every = [given] if isinstance(given, Run | str | Path) else given
-    first, *more = (
-        gate.Baseline(one.folder, one) if isinstance(one, Run) else gate.read_baseline(Path(one))
-        for one in every
-    )
-    return replace(first, repeats=tuple(one.run for one in more))

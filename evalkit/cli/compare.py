@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from evalkit.cli.console import split
 
 if TYPE_CHECKING:
-    from evalkit.compare import Row, Uncompared
+    from evalkit.compare.contests import Uncompared
+    from evalkit.core.contests import Contest
+    from evalkit.draw import Table
 
 __all__ = ["command"]
-
-
-@dataclass(frozen=True)
-class _Options:
-    """The command line as click parsed it; one field per option below."""
-
-    runs: tuple[Path, ...]
-    candidate: str | None
-    baseline: tuple[str, ...]
-    allow_different: tuple[str, ...]
-    level: float
-    repeats: bool
-    everything: bool
-    as_json: bool
-    markdown: bool
 
 
 @click.command("compare")
@@ -45,7 +31,7 @@ class _Options:
 )
 @click.option("--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True)
 @click.option("--repeats", is_flag=True, help="Several runs of a model repeat one measurement.")
-@click.option("--all", "everything", is_flag=True, help="Also metrics that are not primary.")
+@click.option("--all", "everything", is_flag=True, help="Also metrics that are not headlines.")
 @click.option(
     "--json",
     "as_json",
@@ -53,62 +39,89 @@ class _Options:
     help='Print {"comparisons": [...], "uncompared": [...], "notes": [...]}.',
 )
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
-def command(**given: Any) -> None:
+@click.option(
+    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page side by side."
+)
+def command(
+    runs: tuple[Path, ...],
+    candidate: str | None,
+    baseline: tuple[str, ...],
+    allow_different: tuple[str, ...],
+    level: float,
+    html: Path | None,
+    *,
+    repeats: bool,
+    everything: bool,
+    as_json: bool,
+    markdown: bool,
+) -> None:
     """Compare models of the RUNS on the samples they share.
 
-    Every difference comes with its interval, what the samples can resolve, and a sentence that
-    may be printed as it stands.  Scores that were not made alike are refused; benchmarks and
-    tasks that only one side has are named.  With --repeats, runs of one model are averaged and
-    what they shift by is in the interval.
+    Every difference comes with its interval, the minimum detectable effect, and a summary
+    sentence.  Models whose settings differ are refused; benchmarks and tasks that only one side
+    has are named.  With --repeats, runs of one model are averaged and what they shift by is in
+    the interval.
     """
-    from evalkit import compare, store
-    from evalkit.draw import one_line, visible
+    from evalkit import draw, store
+    from evalkit.compare import contests as room
+    from evalkit.compare.guard import allowed_fields
+    from evalkit.compare.resolve import find, pick
 
-    asked = _Options(**given)
-    stored = [store.read_run(run) for run in asked.runs]
-    ours, theirs = compare.pick(stored, asked.candidate, split(asked.baseline))
-    allowed = compare.allowed_fields(stored, split(asked.allow_different))
-    options = compare.Options(asked.level, allow_different=allowed, repeats=asked.repeats)
-    rows = compare.compare(stored, ours, theirs, options)
-    left_out = compare.uncompared(stored, ours, theirs, options)
-    if asked.repeats:
-        sides = [compare.find(stored, name, repeats=True) for name in (ours, *theirs)]
-        for note in compare.unvaried(sides):
-            click.echo(f"warning: {one_line(visible(note))}", err=True)
-    if asked.as_json:
-        found = {
-            "comparisons": [row.to_json() for row in rows],
+    stored = [store.load(run) for run in runs]
+    ours, theirs = pick(stored, candidate, split(baseline))
+    allowed = allowed_fields(stored, split(allow_different))
+    options = room.Options(level, allow_different=allowed, repeats=repeats)
+    found = room.contests(stored, ours, theirs, options)
+    left_out = room.uncompared(stored, ours, theirs, options)
+    if repeats:
+        for note in room.unvaried(find(stored, name, repeats=True) for name in (ours, *theirs)):
+            click.echo(f"warning: {draw.one_line(draw.visible(note))}", err=True)
+    if as_json:
+        out = {
+            "comparisons": [room.contest_json(one) for one in found],
             "uncompared": [one.to_json() for one in left_out],
-            "notes": compare.notes(rows),
+            "notes": draw.caution_notes(found),
         }
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(out, indent=1, ensure_ascii=False))
         return
-    _show(rows if asked.everything else _primary(rows), left_out, markdown=asked.markdown)
-
-
-def _show(rows: Sequence[Row], left_out: Sequence[Uncompared], *, markdown: bool) -> None:
-    """The table, then a sentence for each headline row and for what has no row."""
-    from evalkit import compare
-    from evalkit.draw import escape_markdown, one_line, table_to_markdown, table_to_text, visible
-
-    table = compare.rows_table(rows, left_out)
-    click.echo(table_to_markdown(table) if markdown else table_to_text(table))
+    heads = {one.key for one in found if one.family == "headline"}
+    shown = found if everything else [one for one in found if one.key.whole in heads]
+    table = draw.contest_table(shown, notes=[one.sentence for one in left_out])
+    if html is not None:
+        figures = [f for run in stored for f in run.figures if f.model in (ours, *theirs)]
+        sides = draw.side_by_side([f for f in figures if f.key in heads], (ours, *theirs))
+        store.write_file(html, _page(ours, theirs, [sides, table], shown).encode())
+        click.echo(f"page: {html}", err=True)
+        return
+    click.echo(draw.table_to_markdown(table) if markdown else draw.table_to_text(table))
     click.echo("")
-    sentences = [row.sentence for row in rows if row.headline]
-    if not markdown or not rows:
-        # Markdown has them in the table's note, which a table without rows has not.
-        sentences += [one.sentence for one in left_out]
-        sentences += [*compare.notes(rows), compare.corrected_text(rows)] if rows else []
-    for sentence in sentences:
-        text = one_line(visible(sentence))
-        click.echo(f"- {escape_markdown(text)}" if markdown else text)
+    for sentence in _sentences(shown, left_out, markdown=markdown):
+        text = draw.one_line(draw.visible(sentence))
+        click.echo(f"- {draw.escape_markdown(text)}" if markdown else text)
 
 
-def _primary(rows: Sequence[Row]) -> list[Row]:
-    """Rows of primary metrics, categories among them."""
-    primary = {_measure(row) for row in rows if row.headline}
-    return [row for row in rows if _measure(row) in primary]
+def _sentences(
+    shown: Sequence[Contest], left_out: Sequence[Uncompared], *, markdown: bool
+) -> list[str]:
+    """One for each headline contest; Markdown has the rest in the table's note, if it has rows."""
+    from evalkit import draw
+
+    found = [draw.contest_sentence(one) for one in shown if one.family == "headline"]
+    if markdown and shown:
+        return found
+    found += [one.sentence for one in left_out]
+    return [*found, *draw.caution_notes(shown), draw.holm_text(shown)] if shown else found
 
 
-def _measure(row: Row) -> tuple[str, str, str]:
-    return row.comparison.benchmark, row.comparison.task, row.comparison.metric
+def _page(
+    ours: str, theirs: Sequence[str], tables: Sequence[Table], shown: Sequence[Contest]
+) -> str:
+    from markupsafe import Markup
+
+    from evalkit import draw
+    from evalkit.draw import html
+
+    sentences = [draw.contest_sentence(one) for one in shown if one.family == "headline"]
+    items = [html.element("li", {}, [html.escaped(text)]) for text in sentences]
+    parts = [html.element("ul", {}, items), *(html.table_to_html(table) for table in tables)]
+    return html.page_html(f"{ours} against {', '.join(theirs)}", Markup("\n").join(parts))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,28 +15,13 @@ from evalkit.cli.console import commands_of, split
 from evalkit.errors import ComparisonError, SuiteError
 
 if TYPE_CHECKING:
-    from evalkit.core import Run
+    from evalkit.core.contests import GateResult
+    from evalkit.core.run import Run
     from evalkit.core.specs import GateSpec
-    from evalkit.gate import GateResult
 
 __all__ = ["command"]
 
 _NOT_WRITTEN = 3
-
-
-@dataclass(frozen=True)
-class _Options:
-    """The command line as click parsed it; one field per option below."""
-
-    targets: tuple[str, ...]
-    candidate: str | None
-    baseline_run: tuple[Path, ...]
-    policy: str | None
-    allow_different: tuple[str, ...]
-    write_baseline: Path | None
-    junit: Path | None
-    comment: Path | None
-    as_json: bool
 
 
 @click.command("gate")
@@ -59,59 +44,71 @@ class _Options:
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
 @click.option("--comment", type=click.Path(path_type=Path), help="Write a PR comment here.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(**given: Any) -> int:
+def command(
+    targets: tuple[str, ...],
+    candidate: str | None,
+    baseline_run: tuple[Path, ...],
+    policy: str | None,
+    allow_different: tuple[str, ...],
+    write_baseline: Path | None,
+    junit: Path | None,
+    comment: Path | None,
+    *,
+    as_json: bool,
+) -> int:
     """Say whether a candidate is worse than its baseline by more than the suite's margins.
 
     A stored RUN is judged as it is; a SUITE is run first.  Several RUNs repeat one measurement:
     their means are judged, and what a run shifts by by itself widens the bounds.  Exit code 0:
-    passed (or undecided, where the policy only warns); 1: regression; 2: wrong input; 3:
-    undecided, a required test that has no samples of both models, a suite whose run could not
+    passed (or inconclusive, where the policy only warns); 1: regression; 2: wrong input; 3:
+    inconclusive, a required test that has no samples of both models, a suite whose run could not
     answer everything, or a --write-baseline that was not written.  On GitHub the table goes to
     the job summary and the reasons become annotations.
     """
-    from evalkit import gate
+    from evalkit import store
+    from evalkit.compare.gate import gate, read_baseline
 
-    asked = _Options(**given)
-    (run, *repeats), unanswered = _runs_of(asked)
-    spec = None if asked.policy is None else _policy(asked.policy)
-    baseline = gate.read_baseline(*asked.baseline_run) if asked.baseline_run else None
-    result = gate.gate_run(
+    if len(targets) > 1 and write_baseline is not None:
+        raise ComparisonError(
+            f"--write-baseline pins the scores of one run, and {len(targets)} are given; gate one "
+            f"of them to pin it"
+        )
+    (run, *repeats), unanswered = _runs_of(targets)
+    result = gate(
         run,
-        spec,
-        candidate=asked.candidate,
-        baseline=baseline,
-        allow_different=split(asked.allow_different),
+        None if policy is None else _policy(policy),
+        candidate=candidate,
+        baseline=[read_baseline(path) for path in baseline_run],
+        allow_different=split(allow_different),
         repeats=repeats,
     )
     result = replace(result, unanswered=unanswered)
-    _write(asked, result)
-    pinned = asked.write_baseline is None or _pin(asked.write_baseline, run, result)
+    if junit is not None:
+        from evalkit.cli.ci import junit as as_junit
+
+        store.write_file(junit, as_junit(result))
+    _write(result, comment, as_json=as_json)
+    pinned = write_baseline is None or _pin(write_baseline, run, result)
     return result.exit_code or (0 if pinned else _NOT_WRITTEN)
 
 
 # --- what is gated --------------------------------------------------------------------------
 
 
-def _runs_of(asked: _Options) -> tuple[list[Run], int]:
+def _runs_of(targets: tuple[str, ...]) -> tuple[list[Run], int]:
     """The stored runs, or the one that running the suite makes, and what that left unanswered."""
     from evalkit import store
 
-    first, *more = asked.targets
-    if more and asked.write_baseline is not None:
-        raise ComparisonError(
-            f"--write-baseline pins the scores of one run, and {len(asked.targets)} are given; "
-            f"gate one of them to pin it"
-        )
+    first, *more = targets
     if not more and not _is_stored(first):
-        run, unanswered = _run_suite(first)
-        return [run], unanswered
+        return _run_suite(first)
     suites = [target for target in more if not _is_stored(target)]
     if suites:
         raise ComparisonError(
             f"{suites[0]!r} is no stored run; runs that repeat a measurement are stored ones: run "
             f"the suite first (evalkit run), each time in a workspace without its cached answers"
         )
-    return [store.read_run(Path(target)) for target in asked.targets], 0
+    return [store.load(Path(target)) for target in targets], 0
 
 
 def _is_stored(target: str) -> bool:
@@ -123,7 +120,7 @@ def _is_stored(target: str) -> bool:
     return path.is_file() and path.suffix not in (".yaml", ".yml")
 
 
-def _run_suite(suite: str) -> tuple[Run, int]:
+def _run_suite(suite: str) -> tuple[list[Run], int]:
     from evalkit import plugins, runner
     from evalkit import suite as suites
     from evalkit.cli.progress import watcher
@@ -136,9 +133,7 @@ def _run_suite(suite: str) -> tuple[Run, int]:
     if result.unanswered:
         click.echo(f"incomplete: {result.unanswered} samples: {result.reasons}", err=True)
     click.echo(f"run: {result.run.folder}", err=True)
-    from evalkit import store
-
-    return store.untyped(result.run), result.unanswered
+    return [result.run], result.unanswered
 
 
 def _policy(suite: str) -> GateSpec:
@@ -157,32 +152,32 @@ def _policy(suite: str) -> GateSpec:
 # --- what is written ------------------------------------------------------------------------
 
 
-def _write(asked: _Options, result: GateResult) -> None:
-    from evalkit import gate, store
+def _write(result: GateResult, comment: Path | None, *, as_json: bool) -> None:
+    from evalkit import draw, store
+    from evalkit.compare.gate import gate_json
 
-    if asked.junit is not None:
-        store.write_file(asked.junit, gate.junit(result))
-    if asked.comment is not None:
-        store.write_file(asked.comment, gate.comment(result).encode())
+    if comment is not None:
+        store.write_file(comment, draw.gate_comment(result).encode())
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         path = Path(summary)
         used = path.stat().st_size if path.exists() else 0
         with path.open("a", encoding="utf-8") as file:
-            file.write(gate.job_summary(result, used))
-    if asked.as_json:
-        click.echo(json.dumps(result.to_json(), indent=1, ensure_ascii=False))
+            file.write(draw.gate_job_summary(result, used))
+    if as_json:
+        click.echo(json.dumps(gate_json(result), indent=1, ensure_ascii=False))
     else:
-        for line in gate.gate_lines(result):
+        for line in draw.gate_lines(result):
             click.echo(line)
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in gate.workflow_commands(result):
-            click.echo(line, file=commands_of(sys.stderr if asked.as_json else sys.stdout))
+        for line in draw.gate_annotations(result):
+            click.echo(line, file=commands_of(sys.stderr if as_json else sys.stdout))
 
 
 def _pin(path: Path, run: Run, result: GateResult) -> bool:
     """Whether the baseline was written."""
-    from evalkit import gate, store
+    from evalkit import store
+    from evalkit.compare.gate import pin
 
     if result.verdict != "pass" or result.unanswered:
         why = f"the gate's verdict is {result.verdict}"
@@ -193,7 +188,6 @@ def _pin(path: Path, run: Run, result: GateResult) -> bool:
             err=True,
         )
         return False
-    model = result.candidate.rpartition(":")[2]
-    store.write_file(path, gate.pin(run, model))
+    store.write_file(path, pin(run, result.candidate.rpartition(":")[2]))
     click.echo(f"baseline: {path}", err=True)
     return True

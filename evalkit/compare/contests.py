@@ -38,6 +38,7 @@ __all__ = [
     "Options",
     "Shown",
     "Uncompared",
+    "caution_json",
     "contest_json",
     "contests",
     "contests_of",
@@ -637,11 +638,11 @@ def contest_json(contest: Contest) -> dict[str, Json]:
         "verdict": contest.verdict,
         "primary": contest.primary,
         "sentence": contest_sentence(contest),
-        "cautions": [_caution_json(caution) for caution in contest.cautions],
+        "cautions": [caution_json(caution) for caution in contest.cautions],
     }
 
 
-def _caution_json(caution: Caution) -> dict[str, Json]:
+def caution_json(caution: Caution) -> dict[str, Json]:
     """Its kind (`local_judge`, `settings_differ`, ...) and its fields."""
     kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(caution).__name__).lower()
     return {"kind": kind, **asdict(caution)}
