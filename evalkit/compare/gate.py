@@ -239,7 +239,7 @@ def _missing(
 
 
 def _empty(key: FigureKey, policy: Policy, ours: Side, theirs: Side) -> Contest | None:
-    """Unit and missing scores of such a figure; None where it is not known, or nobody has any."""
+    """Metric, unit and missing scores of such a figure; None where nobody declares it."""
     entry = policy.entries.get(key.benchmark)
     metric = None if entry is None else entry.metric(key.task, key.metric)
     if entry is None or metric is None:
@@ -257,8 +257,6 @@ def _empty(key: FigureKey, policy: Policy, ours: Side, theirs: Side) -> Contest 
         absent = {p for each in found for of in each for held in of.absent.values() for p in held}
         wanted = {p for p in (*scored[0], *scored[1], *absent) if "#" not in p[1]}
         lacking = len(wanted - scored[0]), len(wanted - scored[1])
-    if lacking == (0, 0):
-        return None
     return without_samples(ours.label, theirs.label, key, metric, lacking)
 
 
@@ -361,6 +359,9 @@ def gate_json(result: GateResult) -> dict[str, Json]:
 def _test_json(test: GateTest) -> dict[str, Json]:
     contest, bounds = test.contest, test.bounds
     c = None if contest is None else contest.comparison
+    lacking = None if c is None else [c.n_missing_candidate, c.n_missing_baseline]
+    if test.verdict == "missing" and lacking == [0, 0]:
+        lacking = None  # of scores that no record is for
     return {
         "benchmark": test.key.benchmark,
         "task": test.key.task,
@@ -377,7 +378,7 @@ def _test_json(test: GateTest) -> dict[str, Json]:
         "p_regression": test.p_regression,
         "n": 0 if c is None else c.difference.n,
         "n_clusters": 0 if c is None else c.difference.n_units,
-        "n_missing": None if c is None else [c.n_missing_candidate, c.n_missing_baseline],
+        "n_missing": lacking,
         "resolvable": test.resolvable,
         "needed": test.needed,
         "note": test.note,
