@@ -274,7 +274,7 @@ def mde(difference: Measured, power: float) -> float | None:
 
     None without an error, and where it rests on so few units that it is hardly known itself.
     """
-    if difference.hardly_known:
+    if difference.standard_error is None or difference.hardly_known:
         return None
     df = difference.n_units - 1 if difference.df is None else difference.df
     alpha = 1 - difference.level

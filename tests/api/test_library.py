@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 import evalkit
-from evalkit import gate, store
-from evalkit.core import Run
+from evalkit import store
+from evalkit.compare.contests import contest_json
+from evalkit.compare.gate import gate_json, pin
+from evalkit.core.run import Run
+from evalkit.core.specs import GateSpec
 from evalkit.errors import ComparisonError, SuiteError
 from tests.support.cli import evalkit as command
 from tests.support.runs import Plan, build_run
@@ -29,13 +32,18 @@ def stored(tmp_path: Path) -> Run:
         order = [record.key for record in made.records]
         results = store.results_json(made.estimates, made.comparisons, "3f2a9c1b7d04")
         written.seal(order, manifest, results, {})
-    return store.read_run(made.folder)
+    return store.load(made.folder)
+
+
+def with_gate(run: Run, gate: GateSpec | None) -> Run:
+    suite = run.manifest.suite.model_copy(update={"gate": gate})
+    return replace(run, manifest=run.manifest.model_copy(update={"suite": suite}))
 
 
 def test_comparing_is_the_command(stored: Run) -> None:
     rows = evalkit.compare_runs(stored, baselines=["b"])
     done = command(stored.folder.parent, "compare", "run", "--baseline", "b", "--json")
-    assert [row.to_json() for row in rows] == json.loads(done.out)["comparisons"]
+    assert [contest_json(row) for row in rows] == json.loads(done.out)["comparisons"]
     assert evalkit.compare_runs(stored.folder, baselines=["b"]) == rows
     assert evalkit.compare_runs(str(stored.folder), baselines=["b"], level=0.5) != rows
 
@@ -52,17 +60,17 @@ def test_a_gate_is_the_command(stored: Run, tmp_path: Path) -> None:
     result = evalkit.gate_run(stored)
     done = command(stored.folder.parent, "gate", "run", "--json")
     # Notes name the folder, as it was given.
-    assert {**result.to_json(), "notes": []} == {**json.loads(done.out), "notes": []}
+    assert {**gate_json(result), "notes": []} == {**json.loads(done.out), "notes": []}
     assert done.code == result.exit_code
     pinned = tmp_path / "baseline.json"
-    pinned.write_bytes(gate.pin(stored, "b"))
+    pinned.write_bytes(pin(stored, "b"))
     again = evalkit.gate_run(stored, baseline_run=pinned)
-    assert [d.difference for d in again.decisions] == [d.difference for d in result.decisions]
+    assert [t.bounds for t in again.tests] == [t.bounds for t in result.tests]
     assert evalkit.gate_run(stored, candidate="a", baseline_run=stored) == result
 
 
 def test_a_gate_needs_a_policy(stored: Run) -> None:
-    bare = replace(stored, manifest={**stored.manifest, "suite": {}})
+    bare = with_gate(stored, None)
     with pytest.raises(SuiteError, match="no gate section"):
         evalkit.gate_run(bare)
     with pytest.raises(SuiteError, match="suite 'quickstart' has no gate section"):
@@ -71,10 +79,9 @@ def test_a_gate_needs_a_policy(stored: Run) -> None:
 
 def test_what_a_policy_requires_is_never_passed_in_silence(stored: Run) -> None:
     """Required by name, but in neither side's run."""
-    suite = {
-        **stored.manifest["suite"],
-        "gate": {**GATE, "margins": {"default": 99.0}, "required": ["lm_eval", "other/task"]},
-    }
-    result = evalkit.gate_run(replace(stored, manifest={**stored.manifest, "suite": suite}))
+    demanding = GateSpec(
+        baseline="b", margins={"default": 99.0}, required=("lm_eval", "other/task")
+    )
+    result = evalkit.gate_run(with_gate(stored, demanding))
     assert (result.verdict, result.exit_code) == ("incomplete", 3)
     assert any("other" in reason and "no samples" in reason for reason in result.reasons)

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from evalkit import api, compare, gate
 from evalkit.cli.gate import command
+from evalkit.compare.gate import gate_json
 from evalkit.compare.rows import resolved
 from evalkit.compare.words import bounds, is_too_wide
 from evalkit.core import Comparison, Metric, Outcome, Record, Run, Score
@@ -113,7 +114,7 @@ def test_the_command_and_the_library_take_several(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["notes"][0].startswith("2 runs of a, 2 runs of b")
     same = api.gate_run(folders[0], repeats=folders[1:])
-    assert json.loads(json.dumps(same.to_json())) == found
+    assert json.loads(json.dumps(gate_json(same))) == found
     apart = api.gate_run(folders[0], baseline_run=[folders[1]])
     assert not any("runs of" in note for note in apart.notes)
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from evalkit.cli.gate import command
-from evalkit.gate import GateResult
+from evalkit.core.contests import GateResult
 from evalkit.stats.decisions import Verdict
 
 SUITE = """\
@@ -73,7 +73,7 @@ def test_what_could_not_be_answered_ends_with_3_although_the_rest_passes(workspa
     assert done.return_value == 3, done.output
     assert "Gate passed: tuned against plain" in done.stdout
     assert "But the run is not complete:" in done.stdout
-    assert "the same command asks again" in done.stdout
+    assert "run the same command again to resume" in done.stdout
     assert "warning: " in done.stdout
     assert "samples were never answered" in done.stdout
     assert "incomplete: " in done.stderr
