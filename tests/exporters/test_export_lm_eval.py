@@ -162,7 +162,7 @@ def test_every_kind_of_task_comes_back(task_folder: Path, tmp_path: Path) -> Non
         "benchmarks": [{"type": "lm_eval", "tasks": names, "include": str(task_folder)}],
     }
     (tmp_path / "all.yaml").write_text(json.dumps(suite))
-    run = evalkit.run(tmp_path / "all.yaml", out=tmp_path / "run")
+    run = store.untyped(evalkit.run(tmp_path / "all.yaml", out=tmp_path / "run"))
     files = exported(run, tmp_path / "out")
     assert any("T" in Path(name).stem.split("_")[-1] for name in files), "dated by the session"
     (found,) = lm_eval.read([tmp_path / "out" / "lm_eval" / "mine"], OPTIONS)

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import evalkit
-from evalkit import exporters
+from evalkit import exporters, store
 from evalkit.core import Run
 from evalkit.core.protocols import DataPlaces
 from evalkit.importers import ImportOptions, lm_eval
@@ -30,7 +30,7 @@ def run(public_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     assert public_data.is_dir()
     folder = tmp_path_factory.mktemp("notus")
     with contextlib.chdir(folder):
-        return evalkit.run("notus", out=folder / "run")
+        return store.untyped(evalkit.run("notus", out=folder / "run"))
 
 
 def files(run: Run, kind: str, **settings: Any) -> dict[str, bytes]:
