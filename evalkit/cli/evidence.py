@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from evalkit.cli.console import split
+
+if TYPE_CHECKING:
+    from evalkit.core.figures import Figure
+    from evalkit.core.run import Run
 
 __all__ = ["command"]
 
@@ -32,26 +38,31 @@ def command(
 ) -> int:
     """Show what the figure CELL of the RUNS rests on, and compute it again.
 
-    CELL is MODEL/BENCHMARK[/TASK][/METRIC], A-B/BENCHMARK[...] for a difference, or the number as
-    it was printed, alone or after a model ("notus-7b-v1 91.42").  RUN:MODEL where two runs have
-    one name.  Exit code 1: the records say something else than results.json.
+    CELL is MODEL/BENCHMARK[/TASK][/METRIC], or A-B/BENCHMARK[...] for a difference.  RUN:MODEL
+    where two runs have one name.  Exit code 1: the records say something else than results.json.
     """
-    from evalkit import compare, evidence, store
-    from evalkit.runner.assemble import extra_estimates
+    from evalkit import store
+    from evalkit.compare import evidence
+    from evalkit.compare.contests import Options
+    from evalkit.compare.guard import allowed_fields
 
-    stored = [store.read_run(run) for run in runs]
-    options = compare.Options(
-        allow_different=compare.allowed_fields(stored, split(allow_different))
-    )
-    figure = evidence.find(stored, cell, options)
-    found = evidence.chain(figure, evidence.recompute(figure, extra_estimates), stored)
+    def extra(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
+        """Only where a figure needs its benchmark's code is all of that loaded."""
+        from evalkit.runner.assemble import extra_figures
+
+        return extra_figures(run, model, benchmark)
+
+    stored = [store.load(run) for run in runs]
+    options = Options(allow_different=allowed_fields(stored, split(allow_different)))
+    found = evidence.find(stored, cell, options)
+    made = evidence.chain(found, evidence.recompute(found, extra), stored)
     if samples is not None:
-        behind = evidence.records_behind(figure, stored)
+        behind = evidence.records_behind(found, stored)
         lines = [store.canonical_json(store.encode(record)) + b"\n" for record in behind]
         store.write_file(samples, b"".join(lines))
         click.echo(f"samples: {samples} ({len(lines)} records)", err=True)
     if as_json:
-        click.echo(json.dumps(found.parts, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(made.parts, indent=1, ensure_ascii=False))
     else:
-        click.echo("\n".join(evidence.chain_lines(found)))
-    return 1 if found.contradicted else 0
+        click.echo("\n".join(evidence.chain_lines(made)))
+    return 1 if made.contradicted else 0

@@ -240,8 +240,12 @@ def _resolved(runs: Sequence[Run], said: Compared, names: Names) -> _Asked:
 
 
 def _checked(runs: Sequence[Run], asked: _Asked, options: Options) -> _Checked:
-    known_by_figures = published(runs)
-    printed = [n for n in (asked.subject, *asked.others) if n in known_by_figures]
+    sampled = [recorded([run]) for run in runs]
+    printed = [
+        model
+        for model in (asked.subject, *asked.others)
+        if not any(name_in(run, model) in held for run, held in zip(runs, sampled, strict=True))
+    ]
     others = [] if asked.subject in printed else [n for n in asked.others if n not in printed]
     found, beside = _contests(runs, asked, others, options)
     wholes = {
@@ -253,7 +257,8 @@ def _checked(runs: Sequence[Run], asked: _Asked, options: Options) -> _Checked:
     if not asked.places and not asked.of_length:
         gaps += _without_samples(runs, asked, others)
     if printed:
-        gaps.append(f"Only published figures of {', '.join(printed)} are known: {_NO_INTERVAL}.")
+        kind = "published figures" if set(printed) <= set(published(runs)) else "figures"
+        gaps.append(f"Only {kind} of {', '.join(printed)} are known: {_NO_INTERVAL}.")
         gaps += _figures_known(runs, (asked.subject, *printed), asked.places)
     asides: list[str] = []
     if others:

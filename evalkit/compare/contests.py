@@ -39,6 +39,7 @@ __all__ = [
     "Shown",
     "Uncompared",
     "caution_json",
+    "caution_json",
     "contest_json",
     "contests",
     "contests_of",

@@ -247,10 +247,12 @@ class Names:
 
     @cached_property
     def _models(self) -> Known[str]:
-        found = {name: frozenset([name]) for name in (*recorded(self.runs), *published(self.runs))}
+        figures = (f.model for run in self.runs for f in run.figures)
+        every = (*recorded(self.runs), *published(self.runs), *figures)
+        found = {name: frozenset([name]) for name in every}
         for run in self.runs:
             first, *_ = run_names(run)
-            for name in recorded([run]):
+            for name in dict.fromkeys([*recorded([run]), *(f.model for f in run.figures)]):
                 for place in run_names(run):
                     found.setdefault(f"{place}:{name}", frozenset([f"{first}:{name}"]))
         return found
@@ -300,7 +302,7 @@ class Names:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """With records or published, then `RUN:MODEL` where several runs have one name."""
+        """With records or figures, then `RUN:MODEL`, for one name in several runs."""
         found = [name for held in self._models.values() for name in sorted(held)]
         return tuple(dict.fromkeys(found))
 
@@ -340,7 +342,7 @@ class Names:
             )
         raise ComparisonError(
             f"{text!r} names no figure; expected MODEL/BENCHMARK[/TASK][/METRIC], or A-B/BENCHMARK "
-            f"for a difference; models: {_choices(plain.partition('/')[0], self._models)}"
+            f"for a difference; models: {_choices(plain.partition('/')[0], self.models)}"
         )
 
     def _subjects(self, text: str) -> Iterator[tuple[tuple[str, ...], str]]:

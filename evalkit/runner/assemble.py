@@ -27,8 +27,6 @@ from evalkit.core.protocols import (
     PairwiseJudge,
     RatingJudge,
 )
-from evalkit.core.results import Estimate
-from evalkit.core.results import Run as OldRun
 from evalkit.core.run import Run
 from evalkit.core.specs import (
     BenchmarkSpec,
@@ -437,10 +435,3 @@ def extra_figures(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
         raise DataError(f"{label}: its suite has no benchmark {benchmark!r}")
     mine = run.records_of(model, benchmark)
     return found[0].extra_figures(mine, suite.report.level)
-
-
-def extra_estimates(run: OldRun, model: str, benchmark: str) -> Sequence[Estimate]:
-    """The same in the types that are about to go."""
-    again = store.typed(run)
-    found = extra_figures(again, model, benchmark)
-    return store.untyped(replace(again, figures=tuple(found), comparisons=())).estimates

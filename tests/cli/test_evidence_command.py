@@ -44,9 +44,9 @@ def test_records_that_say_something_else_are_a_negative_verdict(workspace: Path)
 
 
 def test_what_is_not_there_is_an_input_error(workspace: Path) -> None:
-    done = evalkit(workspace, "evidence", "run", "91.39")
+    done = evalkit(workspace, "evidence", "run", "91.38")
     assert done.code == 2
-    assert "nearest: 91.38 (claude-2/alpaca_eval" in done.err
+    assert "expected MODEL/BENCHMARK" in done.err
 
 
 def test_extra_figures_need_a_suite_that_can_be_built(workspace: Path) -> None:

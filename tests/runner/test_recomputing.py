@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.evidence import recompute
-from evalkit.evidence.figures import of_runs
-from evalkit.runner.assemble import extra_estimates
-from evalkit.store import read_run
+from evalkit.compare.evidence import every, recompute
+from evalkit.runner.assemble import extra_figures
+from evalkit.store import load
 from tests.support.cli import evalkit
 
 pytestmark = [pytest.mark.slow, pytest.mark.data]
@@ -26,15 +25,15 @@ def test_the_notus_run_is_what_its_records_give(
     done = evalkit(tmp_path, "run", "notus", "--set", f"data={mirror}")
     assert done.code == 0, done.err
     (folder,) = (tmp_path / "reports" / "notus").iterdir()
-    run = read_run(folder)
+    run = load(folder)
     assert "EVALKIT_DATA" in os.environ
     monkeypatch.delenv("EVALKIT_DATA")
     outcomes: Counter[str] = Counter()
-    for figure in of_runs([run]):
-        found = recompute(figure, extra_estimates)
+    for figure in every(run):
+        found = recompute(figure, extra_figures)
         assert found.outcome in ("same", "nothing computed"), (figure.cell, found)
         outcomes[found.outcome] += 1
-        if figure.row.metric == "length_controlled_win_rate" and figure.models[0] == "notus-7b-v1":
+        if figure.key.metric == "length_controlled_win_rate" and figure.models[0] == "notus-7b-v1":
             assert found.outcome == "same"
     # Two models' three means, draws and two length-controlled rates each; their three differences.
     assert outcomes["same"] == 15

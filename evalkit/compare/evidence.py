@@ -1,0 +1,863 @@
+"""From a published figure to everything it rests on.
+
+    cell ─ resolve ─▶ Found (a figure, or a contest) ─┬─ recompute ─▶ the same, or not
+                                                      └─ chain ─▶ samples, judgments, models, runs
+
+A cell is `SUBJECT/BENCHMARK[/TASK][/METRIC][/CATEGORY]`; SUBJECT is `MODEL`, `RUN:MODEL`, or `A-B`
+for a difference.  Without METRIC the one that speaks for the task is meant, of a benchmark its
+headline.  A chain's parts are plain JSON, so that `--json` is the chain itself; `chain_lines` sets
+it out for a terminal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from evalkit.compare.cautions import Cautions
+from evalkit.compare.contests import (
+    Options,
+    caution_json,
+    contest_json,
+    contests,
+    stored,
+)
+from evalkit.compare.figures import average_figures, comparisons, figures
+from evalkit.compare.resolve import Names, Part, Place, name_in, run_names
+from evalkit.compare.resolve import find as find_side
+from evalkit.core import Json, Judgment, Record
+from evalkit.core.contests import Caution, Contest
+from evalkit.core.figures import Comparison, Estimator, Figure, FigureKey, Measured
+from evalkit.core.run import BenchmarkEntry, Run
+from evalkit.draw import (
+    MISSING,
+    caution_text,
+    count,
+    difference,
+    figure,
+    interval,
+    one_line,
+    source_text,
+    unit_words,
+    visible,
+)
+from evalkit.errors import ComparisonError, DataError, EvalkitError
+from evalkit.store.codec import encode
+from evalkit.store.reading import comparison_row, figure_row
+
+__all__ = [
+    "Chain",
+    "Extra",
+    "Found",
+    "Recomputed",
+    "chain",
+    "chain_lines",
+    "every",
+    "find",
+    "recompute",
+    "records_behind",
+]
+
+
+# --- the figure ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    """A figure or a difference, and where it stands."""
+
+    run: Run
+    """Of a difference between two runs the candidate's."""
+    what: Figure | Contest
+    is_stored: bool = True
+    """It stands in the run's results.json; else it was computed from records just now."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The model, or candidate and baseline."""
+        if isinstance(self.what, Figure):
+            return (self.what.model,)
+        return self.what.comparison.candidate, self.what.comparison.baseline
+
+    @property
+    def key(self) -> FigureKey:
+        """Of the figure."""
+        return self.what.key
+
+    @property
+    def row(self) -> Figure | Comparison:
+        """As results.json has it."""
+        return self.what if isinstance(self.what, Figure) else self.what.comparison
+
+    @property
+    def value(self) -> Measured:
+        """Unrounded."""
+        row = self.row
+        return row.value if isinstance(row, Figure) else row.difference
+
+    @property
+    def cell(self) -> str:
+        """What names this figure and no other of its run."""
+        key = self.key
+        place = (key.benchmark, key.task, key.metric, key.category)
+        return "/".join(["-".join(self.models), *(part for part in place if part is not None)])
+
+    @property
+    def printed(self) -> str:
+        """As reports print it."""
+        show = figure if isinstance(self.what, Figure) else difference
+        return show(self.value.point, self.row.unit)
+
+    @property
+    def is_published(self) -> bool:
+        """Someone else measured it."""
+        return self.value.method.estimator is Estimator.PUBLISHED
+
+    @property
+    def is_recorded(self) -> bool:
+        """It was read from result files without samples."""
+        row = self.row
+        return isinstance(row, Figure) and row.source is not None and not self.is_published
+
+    @property
+    def cautions(self) -> tuple[Caution, ...]:
+        """What speaks against it; nothing is known of what others published."""
+        if isinstance(self.what, Contest):
+            return self.what.cautions
+        if self.is_published:
+            return ()
+        part = Part(self.run, self.what.model, self.key.benchmark)
+        return Cautions().of([part], self.what.unit)
+
+
+def every(run: Run) -> Iterator[Found]:
+    """Every figure and difference that stands in a run's results."""
+    yield from (Found(run, f) for f in run.figures)
+    yield from (Found(run, contest) for contest in stored(run))
+
+
+def find(runs: Sequence[Run], text: str, options: Options) -> Found:
+    """The figure that `text` names.
+
+    Args:
+        runs: Where to look.
+        text: A cell.
+        options: For differences that stand in no run and are computed now.
+
+    Raises:
+        DataError: no figure, or several are meant; names choices.
+        ComparisonError: unknown names, or a difference of sides whose settings differ.
+    """
+    if not any(run.figures for run in runs):
+        folders = ", ".join(str(run.folder) for run in runs)
+        raise DataError(f"{folders}: no figures; a run has some once it is finished")
+    subject, place = Names(runs).cell(text)
+    known = [found for run in runs for found in _of_subject(run, subject)]
+    if len(subject) == 2 and not _meant(known, place):
+        known = _computed(runs, subject, options)
+    return _one(text, subject, _meant(known, place), known)
+
+
+def _of_subject(run: Run, subject: Sequence[str]) -> Iterator[Found]:
+    """What a run's results say of a model, or of a candidate and a baseline."""
+    names = [name_in(run, name) for name in subject]
+    if len(names) == 1:
+        yield from (Found(run, f) for f in run.figures if f.model == names[0])
+    elif any([c.candidate, c.baseline] == names for c in run.comparisons):
+        for contest in stored(run):
+            if [contest.comparison.candidate, contest.comparison.baseline] == names:
+                yield Found(run, contest)
+
+
+def _computed(runs: Sequence[Run], subject: Sequence[str], options: Options) -> list[Found]:
+    candidate, baseline = subject
+    parts = find_side(runs, candidate).parts
+    return [
+        Found(parts[contest.key.benchmark].run, contest, is_stored=False)
+        for contest in contests(runs, candidate, [baseline], options)
+    ]
+
+
+def _meant(known: Sequence[Found], place: Place) -> list[Found]:
+    """Those that a place means: what speaks for it where that is declared, else all in it."""
+    speaking = [f for f in known if f.key in place.keys(f.run.benchmark(place.benchmark))]
+    return speaking or [
+        f
+        for f in known
+        if f.key.benchmark == place.benchmark
+        if place.task in (None, f.key.task) and place.metric in (None, f.key.metric)
+        if place.category == f.key.category
+    ]
+
+
+_CHOICES = 12
+"""Cells listed where several are meant."""
+
+
+def _one(
+    text: str, subject: Sequence[str], meant: Sequence[Found], known: Sequence[Found]
+) -> Found:
+    if len(meant) == 1:
+        return meant[0]
+    choices = meant or known
+    cells = [f.cell for f in choices]
+    if len(set(cells)) < len(cells):
+        cells = [f"{run_names(f.run)[0]}:{f.cell}" for f in choices]
+    more = f" and {len(cells) - _CHOICES} more" if len(cells) > _CHOICES else ""
+    listed = zip(cells[:_CHOICES], choices, strict=False)
+    lines = "".join(f"\n  {cell}  ({f.printed})" for cell, f in listed)
+    if meant:
+        raise DataError(f"{text!r} may be any of {len(cells)} figures; name one:{lines}{more}")
+    of = " minus ".join(subject)
+    raise DataError(f"{text!r}: no such figure; of {of} there are {len(cells)}:{lines}{more}")
+
+
+# --- recomputing --------------------------------------------------------------------------------
+
+Outcome: TypeAlias = Literal["same", "differs", "not recomputed", "nothing computed"]
+Extra: TypeAlias = Callable[[Run, str, str], Sequence[Figure]]
+"""(run, model, benchmark entry) to the figures that are no means over samples, from records; may
+raise EvalkitError where what they need besides is not here."""
+_TOLERANCE = 1e-9
+"""Relative: another machine may add in another order."""
+_NOT_HELD = ("how", "published", "method", "source")
+"""Texts, and what tells how: the numbers decide."""
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """A figure computed again, and held against what results.json has."""
+
+    outcome: Outcome
+    row: Figure | Comparison | None
+    """As computed now."""
+    differences: tuple[str, ...]
+    """Field by field, where it differs."""
+    why: str
+    """From what it was computed, or why not."""
+
+
+def recompute(found: Found, extra: Extra | None = None) -> Recomputed:
+    """Compute a figure again.
+
+    `differs` is a verdict against the stored figure: its records say something else.
+
+    Args:
+        found: From `find`.
+        extra: For what only a benchmark's own code can compute; None: that is not recomputed.
+    """
+    row = found.row
+    if found.is_published:
+        return Recomputed("nothing computed", None, (), "the source says so")
+    if found.is_recorded:
+        why = "its files hold the figure, not the samples; it was taken as it is"
+        return Recomputed("nothing computed", None, (), why)
+    if not found.is_stored:
+        why = "it stands in no run: computed just now from the records of both sides"
+        return Recomputed("same", row, (), why)
+    # Whether its metric is one of its task's, and so a mean over the task's samples.
+    key = found.key
+    entry = found.run.benchmark(key.benchmark)
+    task = entry.tasks.get(key.task)
+    is_mean = task is not None and any(m.name == key.metric for m in task.metrics)
+    if isinstance(row, Comparison):
+        again = _comparison(found.run, row)
+        if again is None and is_mean:
+            return _gone("no sample of it has a score from both sides")
+        if again is None:
+            return Recomputed("not recomputed", None, (), "it is no mean over samples of its task")
+        return _held(row, again, f"from the {again.difference.n} scores both sides have")
+    mine = found.run.records_of(row.model, key.benchmark)
+    # A figure of a group of tasks has no records of its own, but its benchmark has.
+    if not any(r.task == key.task or not is_mean for r in mine):
+        return _gone(f"of {row.model} there are none")
+    return _figure(found.run, row, extra)
+
+
+def _gone(what: str) -> Recomputed:
+    return Recomputed("differs", None, (f"results.json has it, the records do not: {what}",), what)
+
+
+def _figure(run: Run, row: Figure, extra: Extra | None) -> Recomputed:
+    records, of_task = _of_task(run, row.key)
+    entry = run.benchmark(row.key.benchmark)
+    for again in figures(records, [of_task], row.value.level):
+        if (again.model, again.key) == (row.model, row.key):
+            return _held(row, again, f"from {again.value.n} scores")
+    if any((a.task, a.metric.name) == (row.key.task, row.key.metric) for a in entry.averages):
+        mine = run.records_of(row.model, row.key.benchmark)
+        for again in average_figures(mine, entry.averages, row.value.level):
+            held = _held(row, again, f"from {again.value.n} scores of its tasks")
+            if again.key == row.key and held.outcome == "same":
+                return held
+    why = "it is no mean over samples, and its benchmark was not consulted"
+    if extra is not None:
+        try:
+            for again in extra(run, row.model, row.key.benchmark):
+                if again.key == row.key:
+                    n = again.value.n
+                    return _held(row, again, f"from the answers and scores of {n} samples")
+            why = "its benchmark gives no such figure now"
+        except (EvalkitError, OSError) as error:
+            why = f"it is no mean over samples, and what it needs besides is not here: {error}"
+    return Recomputed("not recomputed", None, (), why)
+
+
+def _comparison(run: Run, row: Comparison) -> Comparison | None:
+    records, entry = _of_task(run, row.key)
+    roles = {row.candidate: "candidate", row.baseline: "baseline"}
+    for again in comparisons(records, [entry], roles, row.difference.level):
+        if again.key == row.key:
+            return again
+    # Over several tasks, as `evalkit compare` has it.
+    try:
+        found = contests([run], row.candidate, [row.baseline], Options(row.difference.level))
+    except ComparisonError:
+        return None
+    return next((contest.comparison for contest in found if contest.key == row.key), None)
+
+
+def _of_task(run: Run, key: FigureKey) -> tuple[list[Record], BenchmarkEntry]:
+    """All models': whether a share gets a Wilson interval depends on all of them."""
+    entry = run.benchmark(key.benchmark)
+    records = [r for r in run.records if (r.benchmark, r.task) == (key.benchmark, key.task)]
+    tasks = {task: about for task, about in entry.tasks.items() if task == key.task}
+    return records, BenchmarkEntry(name=entry.name, tasks=tasks)
+
+
+def _held(row: Figure | Comparison, again: Figure | Comparison, why: str) -> Recomputed:
+    ours, theirs = _row(row), _row(again)
+    differences = tuple(
+        f"{name}: results.json has {value!r}, the records give {theirs[name]!r}"
+        for name, value in ours.items()
+        if name not in _NOT_HELD and not _same(value, theirs[name])
+        if not (name == "df" and value is None)  # younger than the run
+    )
+    return Recomputed("differs" if differences else "same", again, differences, why)
+
+
+def _row(row: Figure | Comparison) -> dict[str, Json]:
+    return figure_row(row) if isinstance(row, Figure) else comparison_row(row)
+
+
+def _same(a: Json, b: Json) -> bool:
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=_TOLERANCE, abs_tol=1e-12)
+    return bool(a == b)
+
+
+# --- the chain ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Chain:
+    """From a figure to what it was made of."""
+
+    found: Found
+    recomputed: Recomputed
+    parts: Mapping[str, Json]
+    """figure, recomputed, published, samples, judgments, models, benchmark, evidence, runs,
+    commands; what does not apply is absent."""
+
+    @property
+    def contradicted(self) -> bool:
+        """Records and results say different things."""
+        return self.recomputed.outcome == "differs"
+
+
+def chain(found: Found, recomputed: Recomputed, runs: Sequence[Run]) -> Chain:
+    """The chain of one figure.
+
+    Args:
+        found: From `find`.
+        recomputed: From `recompute`.
+        runs: All that were looked at, where the other side of a difference may be.
+    """
+    sides = _sides(found, runs)
+    here = list({id(run): run for run, _ in sides}.values())
+    parts: dict[str, Json] = {
+        "figure": _figure_part(found),
+        "recomputed": {
+            "outcome": recomputed.outcome,
+            "why": recomputed.why,
+            "differences": list(recomputed.differences),
+            "row": None if recomputed.row is None else _row(recomputed.row),
+        },
+        "published": _published(found),
+    }
+    if not found.is_published:
+        behind = records_behind(found, runs)
+        parts |= {
+            "samples": _samples(found, behind),
+            "judgments": _judgments(found, behind),
+            "models": [_model(run, model, found.key.benchmark) for run, model in sides],
+            "benchmark": _benchmark(found),
+            "evidence": [
+                entry.model_dump(mode="json", exclude_unset=True)
+                for run, model in sides
+                for entry in run.manifest.evidence
+                if (entry.model, entry.entry) == (model, found.key.benchmark)
+            ],
+        }
+    parts["runs"] = [_run(run) for run in here]
+    parts["commands"] = _commands(found, here)
+    return Chain(found, recomputed, {k: v for k, v in parts.items() if v not in (None, [], {})})
+
+
+def records_behind(found: Found, runs: Sequence[Run]) -> list[Record]:
+    """Records of the figure's task and category, of its model or of both sides.
+
+    Those without a score are among them: they are what is missing.
+    """
+    key, behind = found.key, list[Record]()
+    for run, model in _sides(found, runs):
+        has_task = any((r.benchmark, r.task) == (key.benchmark, key.task) for r in run.records)
+        behind += (
+            record
+            for record in run.records_of(model, key.benchmark)
+            if (record.task == key.task or not has_task) and key.category in (None, record.category)
+        )
+    return behind
+
+
+def _sides(found: Found, runs: Sequence[Run]) -> list[tuple[Run, str]]:
+    """(run, name in it) of the model, or of candidate and baseline."""
+    if found.is_stored:
+        return [(found.run, model) for model in found.models]
+    parts = [find_side(runs, model).parts[found.key.benchmark] for model in found.models]
+    return [(part.run, part.model) for part in parts]
+
+
+def _figure_part(found: Found) -> dict[str, Json]:
+    value, what = found.value, found.what
+    signed = isinstance(what, Contest)
+    row = contest_json(what) if isinstance(what, Contest) else figure_row(what)
+    return {
+        "cell": found.cell,
+        "printed": found.printed,
+        "printed_interval": interval(value.low, value.high, found.row.unit, signed=signed),
+        "headline": found.key in found.run.headlines,
+        **row,
+        "cautions": [caution_json(caution) for caution in found.cautions],
+    }
+
+
+def _published(found: Found) -> dict[str, Json] | None:
+    row = found.row
+    if not isinstance(row, Figure) or row.source is None:
+        return None
+    spec = found.run.manifest.suite.models.get(row.model)
+    stated = [
+        f.model_dump(mode="json", exclude_unset=True)
+        for f in (spec.figures if spec is not None and found.is_published else ())
+        if (f.benchmark, f.metric) == (row.key.benchmark, row.key.metric)
+        and f.task in (None, row.key.task)
+    ]
+    here = "nothing was computed here" if found.is_published else "read from result files"
+    return {
+        "source": source_text(row.source),
+        "how": here,
+        "stated_in_suite": stated[0] if stated else None,
+    }
+
+
+def _samples(found: Found, behind: Sequence[Record]) -> dict[str, Json] | None:
+    if not behind or found.is_recorded:
+        return None
+    metric = found.key.metric
+    of_metric = any(s.metric == metric for r in behind for s in r.outcome.scores)
+    scored: list[Record] = []
+    rest: list[Record] = []
+    for record in behind:
+        # A score of any metric counts where the figure is no mean of its own.
+        names = [s.metric for s in record.outcome.scores if record.outcome.status != "excluded"]
+        (scored if (metric in names if of_metric else names) else rest).append(record)
+    ids = Counter((r.task, r.sample) for r in scored)
+    sides = len(found.models)
+    wanted = [place for place, n in ids.items() if n >= sides]
+    several = len({task for task, _ in wanted}) > 1
+    return {
+        "n": len(wanted),
+        "ids": [f"{task}/{sample}" if several else sample for task, sample in wanted],
+        "without_score": [
+            {
+                "model": r.model,
+                "task": r.task,
+                "sample": r.sample,
+                "status": r.outcome.status,
+                "error": r.outcome.error,
+            }
+            for r in rest
+        ],
+        "truncated": sum(r.outcome.truncated for r in behind),
+        "first": _first(scored[0], metric) if scored else None,
+    }
+
+
+def _first(record: Record, metric: str) -> dict[str, Json]:
+    scores = [s for s in record.outcome.scores if s.metric == metric]
+    return {
+        "model": record.model,
+        "sample": record.sample,
+        "conversation": [encode(m) for m in record.outcome.conversation],
+        "answers": list(record.outcome.answers),
+        "reference": list(record.outcome.reference),
+        "scores": [encode(s) for s in scores or record.outcome.scores],
+    }
+
+
+def _judgments(found: Found, behind: Sequence[Record]) -> dict[str, Json] | None:
+    every = [(r, j) for r in behind for j in r.outcome.judgments]
+    if not every:
+        return None
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for _, j in every:
+        counts.setdefault((j.judge, j.protocol), Counter())[j.status] += 1
+    run, benchmark = found.run, found.key.benchmark
+    model = name_in(run, found.models[0]) or found.models[0]
+    return {
+        "by": [
+            {"judge": judge, "protocol": protocol, "status": dict(sorted(n.items()))}
+            for (judge, protocol), n in counts.items()
+        ],
+        "described": run.description(model, benchmark).judge
+        or run.benchmark(benchmark).description.judge,
+        "judges": [
+            entry.model_dump(
+                mode="json", exclude_unset=True, include={"name", "engine", "protocol", "local"}
+            )
+            for entry in run.manifest.judges
+            if entry.name in {judge for judge, _ in counts}
+        ],
+        "prompt": _prompt(every),
+    }
+
+
+def _prompt(every: Sequence[tuple[Record, Judgment]]) -> dict[str, Json] | None:
+    """The first that is stored, as it was sent, with its hash and the reply."""
+    for record, judgment in every:
+        for exchange in judgment.exchanges:
+            text = "\n\n".join(f"[{m.role}]\n{m.content}" for m in exchange.prompt)
+            return {
+                "model": record.model,
+                "sample": record.sample,
+                "part": judgment.part,
+                "sha256": _sha256(text.encode("utf-8", "surrogatepass")),
+                "text": text,
+                "reply": exchange.reply,
+                "value": judgment.value,
+            }
+    return None
+
+
+def _model(run: Run, model: str, benchmark: str) -> dict[str, Json]:
+    entry = run.model(model)
+    if entry is None:
+        return {"name": model, "role": run.role(model) or "unknown"}
+    wanted = {"name", "role", "fingerprint", "template_source", "trust_remote_code"}
+    wanted |= {"provenance", "engine"}
+    prompts = [p for p in entry.first_prompts if p.benchmark == benchmark]
+    return {
+        **entry.model_dump(mode="json", exclude_unset=True, include=wanted),
+        "first_prompt": prompts[0].model_dump(mode="json") if prompts else None,
+    }
+
+
+def _benchmark(found: Found) -> dict[str, Json] | None:
+    run, key = found.run, found.key
+    entry = run.benchmark(key.benchmark)
+    if entry not in run.manifest.benchmarks:
+        return None
+    model = name_in(run, found.models[0]) or found.models[0]
+    description = dict(run.description(model, key.benchmark).all)
+    if isinstance(description.get("tasks"), Mapping):
+        description["tasks"] = {key.task: description["tasks"].get(key.task, {})}
+    task = entry.tasks.get(key.task)
+    return {
+        "name": entry.name,
+        "description": description,
+        "n_samples": entry.n_samples,
+        "task": None if task is None else task.model_dump(mode="json"),
+    }
+
+
+def _run(run: Run) -> dict[str, Json]:
+    kept = {"run_id", "suite_name", "suite_file", "limit", "publishable", "seed", "git_commit"}
+    kept |= {"python", "platform", "versions"}
+    names = ("manifest.json", "records.jsonl", "results.json")
+    return {
+        "folder": str(run.folder),
+        **run.manifest.model_dump(mode="json", include=kept),
+        "files": {
+            name: _sha256((run.folder / name).read_bytes())
+            for name in names
+            if (run.folder / name).is_file()
+        },
+    }
+
+
+def _commands(found: Found, here: Sequence[Run]) -> dict[str, Json]:
+    """What made the runs, and what computes the figure again from them."""
+    folders = [shlex.quote(str(run.folder)) for run in here]
+    again = [" ".join(["evalkit evidence", *folders, shlex.quote(found.cell)])]
+    if isinstance(found.what, Contest):
+        ours, theirs = (shlex.quote(model) for model in found.models)
+        sides = ["--candidate", ours, "--baseline", theirs]
+        again.append(" ".join(["evalkit compare", *folders, *sides]))
+    made = [
+        (command, where_made(run, command)) for run in here for command in run.manifest.commands
+    ]
+    return {
+        "made_the_run": list(dict.fromkeys(command for command, _ in made)),
+        "made_in": list(dict.fromkeys(where for _, where in made if where)),
+        "recompute": again,
+    }
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+# --- where a command was given ------------------------------------------------------------------
+
+_WITH_VALUE = ("--model", "--out")
+"""Options of `import` whose values are no files that are read."""
+
+
+def where_made(run: Run, command: str) -> str:
+    """The folder in which an import's command finds its files; empty where it names none.
+
+    A run does not keep that folder, which is of someone's machine; it follows from where the run
+    lies and from the files that are there.  Relative to the present folder.
+    """
+    words = command.split()
+    files: list[str] = []
+    out = ""
+    option = ""
+    for word in words[3:] if words[:2] == ["evalkit", "import"] else ():
+        name, equals, value = word.partition("=")
+        if word.startswith("--") and not equals:
+            option = name
+            continue
+        given, option = (name, "") if word.startswith("--") else (option, "")
+        value = value if word.startswith("--") else word
+        if given == "--out":
+            out = value
+        elif given not in _WITH_VALUE and not value.startswith("-"):
+            files.append(value)
+    if not files or all(Path(name).is_absolute() for name in files):
+        return ""
+    folder = run.folder.absolute()
+    parts = Path(os.path.normpath(out)).parts if out else ()
+    places = [Path.cwd()]
+    if not out:
+        # reports/SUITE/RUN in the workspace.
+        places = [*folder.parents[2:3], *places]
+    elif not Path(out).is_absolute() and folder.parts[-len(parts) :] == parts:
+        places = [Path(*folder.parts[: -len(parts)]), *places]
+    for place in places:
+        if all((place / name).exists() for name in files):
+            return os.path.relpath(place)
+    return "a folder that is not known: file names are relative to it"
+
+
+# --- for a terminal -----------------------------------------------------------------------------
+#
+# All of it may be hostile: what is no text is spelled out.
+
+_Line: TypeAlias = tuple[str, str]
+"""A name and what is said of it; without a name, the line before goes on."""
+_IDS = 8
+"""Sample ids shown; `--json` and `--samples` have all."""
+_LONGEST, _LONGEST_NAME = 300, 40
+_TEXT_LINES = 12
+"""Lines of a prompt that are shown."""
+_SAID_ELSEWHERE = ("files", "judge", "model_in_file")
+_OUTCOMES = {
+    "same": "the same",
+    "differs": "DIFFERENT",
+    "not recomputed": "not recomputed",
+    "nothing computed": "nothing was computed",
+}
+
+
+def chain_lines(made: Chain) -> list[str]:
+    """Headings with lines under them, most telling first."""
+    parts = made.parts
+    sections: list[tuple[str, Iterator[_Line]]] = [("Figure", _figure_lines(made))]
+    of_part: tuple[tuple[str, str, Callable[[Json], Iterator[_Line]]], ...] = (
+        ("Published", "published", _published_lines),
+        ("Samples", "samples", _sample_lines),
+        ("Judgments", "judgments", _judgment_lines),
+        ("Model {name}", "models", _model_lines),
+        ("Benchmark", "benchmark", _benchmark_lines),
+        ("Recorded evidence of {model}", "evidence", _evidence_lines),
+        ("Run {run_id}", "runs", _run_lines),
+        ("Commands", "commands", _command_lines),
+    )
+    for title, name, lines in of_part:
+        found = parts.get(name)
+        for part in found if isinstance(found, list) else [found] if found else []:
+            sections.append((title.format_map(part), lines(part)))
+    shown = [f"{made.found.printed}  {one_line(visible(made.found.cell))}"]
+    for title, section in sections:
+        rows = [(one_line(visible(name), _LONGEST_NAME), text) for name, text in section]
+        if rows:
+            width = max(len(name) for name, _ in rows)
+            shown += ["", one_line(visible(title))]
+            shown += [f"  {name:<{width}}  {text}".rstrip() for name, text in rows]
+    return shown
+
+
+def _fact(name: str, value: Json) -> _Line:
+    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return name, one_line(visible(shown), _LONGEST)
+
+
+def _facts(value: Json, prefix: str = "") -> Iterator[_Line]:
+    """Nested objects as `outer.inner`; what is null is left out."""
+    for key, inner in value.items() if isinstance(value, Mapping) else ():
+        if isinstance(inner, Mapping) and inner:
+            yield from _facts(inner, f"{prefix}{key}.")
+        elif inner not in (None, [], {}):
+            yield _fact(f"{prefix}{key}", inner)
+
+
+def _verbatim(title: str, text: str) -> Iterator[_Line]:
+    lines = visible(text).split("\n")
+    yield title, ""
+    yield from (("", f"| {one_line(line, _LONGEST)}") for line in lines[:_TEXT_LINES])
+    if len(lines) > _TEXT_LINES:
+        yield "", f"({count(len(lines) - _TEXT_LINES)} more lines: see --json)"
+
+
+def _figure_lines(made: Chain) -> Iterator[_Line]:
+    found, value, row = made.found, made.found.value, made.found.row
+    unit = unit_words(row.unit, of_difference=isinstance(row, Comparison))
+    point = value.point
+    yield _fact("unrounded", MISSING if point is None else f"{point!r} ({unit})")
+    printed = made.parts["figure"]
+    yield _fact("printed", f"{printed['printed']}, interval {printed['printed_interval']}")
+    if value.low is not None:
+        yield _fact("interval", f"{value.low!r} to {value.high!r}, level {value.level!r}")
+    yield _fact("method", value.how)
+    yield _fact("n", _size(found))
+    for caution in found.cautions:
+        yield _fact("caution", caution_text(caution))
+    again = made.recomputed
+    yield _fact("recomputed", f"{_OUTCOMES[again.outcome]}: {again.why}")
+    for line in again.differences:
+        yield _fact("", line)
+
+
+def _size(found: Found) -> str:
+    value, row = found.value, found.row
+    if isinstance(row, Figure) and not value.n:
+        return "not stated"
+    text = f"{count(value.n)} scores in {count(value.n_units)} units of resampling"
+    if isinstance(row, Figure):
+        return f"{text}, {count(value.n_missing)} missing"
+    return (
+        f"{text}; {count(row.wins)} wins, {count(row.ties)} ties, {count(row.losses)} losses; "
+        f"missing {count(row.n_missing_candidate)} of the candidate, "
+        f"{count(row.n_missing_baseline)} of the baseline"
+    )
+
+
+def _published_lines(part: Json) -> Iterator[_Line]:
+    yield _fact("source", part["source"])
+    yield _fact("here", part["how"])
+    yield from _facts(part["stated_in_suite"], "suite.")
+
+
+def _sample_lines(part: Json) -> Iterator[_Line]:
+    ids = part["ids"]
+    more = f" and {count(len(ids) - _IDS)} more" if len(ids) > _IDS else ""
+    yield _fact("scored", f"{count(part['n'])}: {', '.join(ids[:_IDS])}{more}")
+    lost = part["without_score"]
+    for row in lost[:_IDS]:
+        why = f": {row['error']}" if row["error"] else ""
+        yield _fact("no score", f"{row['model']} {row['sample']}, {row['status']}{why}")
+    if len(lost) > _IDS:
+        yield _fact("no score", f"and {count(len(lost) - _IDS)} more")
+    if part["truncated"]:
+        yield _fact("truncated", f"{count(part['truncated'])} answers, scored all the same")
+    first = part["first"]
+    if first:
+        scores = ", ".join(
+            " ".join(filter(None, (s["metric"], s["part"], repr(s["value"]))))
+            for s in first["scores"]
+        )
+        yield _fact("first", f"{first['model']}, sample {first['sample']}: {scores}")
+        for message in first["conversation"]:
+            yield _fact(f"  {message['role']}", message["content"])
+        for answer in () if first["conversation"] else first["answers"]:
+            yield _fact("  answer", answer)
+        for reference in first["reference"]:
+            yield _fact("  reference", reference)
+
+
+def _judgment_lines(part: Json) -> Iterator[_Line]:
+    for row in part["by"]:
+        counts = ", ".join(f"{count(n)} {status}" for status, n in row["status"].items())
+        yield _fact("judge", f"{row['judge']}, protocol {row['protocol']}: {counts}")
+    for judge in part["judges"]:
+        yield from _facts(judge.get("engine"), "judge.")
+    yield from _facts(part["described"], "")
+    prompt = part["prompt"]
+    if prompt is None:
+        yield _fact("prompt", "not stored: these judgments were recorded without their prompts")
+        return
+    where = f"{prompt['model']}, sample {prompt['sample']} {prompt['part']}".rstrip()
+    yield _fact("prompt of", where)
+    yield _fact("its sha256", prompt["sha256"])
+    yield from _verbatim("its text", prompt["text"])
+    yield _fact("its reply", prompt["reply"])
+
+
+def _model_lines(part: Json) -> Iterator[_Line]:
+    kept = ("role", "fingerprint", "template_source", "provenance", "engine")
+    yield from _facts({k: part[k] for k in kept if k in part})
+    if part.get("trust_remote_code"):
+        yield _fact("remote code", "was run")
+    prompt = part.get("first_prompt")
+    if prompt and prompt.get("text") is not None:
+        size = f"{count(prompt.get('n_tokens'))} tokens, BOS {prompt.get('bos')}"
+        yield _fact("first prompt", size)
+        yield from _verbatim("", prompt["text"])
+
+
+def _benchmark_lines(part: Json) -> Iterator[_Line]:
+    yield _fact("entry", str(part["name"]))
+    said = {k: v for k, v in part["description"].items() if k not in _SAID_ELSEWHERE}
+    yield from _facts(said)
+
+
+def _evidence_lines(part: Json) -> Iterator[_Line]:
+    yield _fact("read by", str(part.get("kind")))
+    for file in part.get("files", ()):
+        yield _fact("file", f"{file.get('file')} sha256 {file.get('sha256')}")
+    for finding in part.get("findings", ()):
+        word = "damaged" if finding.get("damaged") else "remark"
+        yield _fact(word, str(finding.get("message")))
+
+
+def _run_lines(part: Json) -> Iterator[_Line]:
+    yield from _facts({k: v for k, v in part.items() if k not in ("run_id", "versions", "files")})
+    yield from (_fact("sha256", f"{name} {digest}") for name, digest in part["files"].items())
+    versions = part.get("versions") or {}
+    yield _fact("versions", ", ".join(f"{k} {v}" for k, v in sorted(versions.items())))
+
+
+def _command_lines(part: Json) -> Iterator[_Line]:
+    yield from (_fact("made by", command) for command in part["made_the_run"])
+    yield from (_fact("given in", folder) for folder in part["made_in"])
+    yield from (_fact("recompute", command) for command in part["recompute"])
