@@ -39,7 +39,6 @@ __all__ = [
     "Shown",
     "Uncompared",
     "caution_json",
-    "caution_json",
     "contest_json",
     "contests",
     "contests_of",
