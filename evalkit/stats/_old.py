@@ -4,30 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from evalkit.core.figures import Estimator, Measured, Method
-from evalkit.stats import averages, decisions, means, strengths
-from evalkit.stats.decisions import Verdict
+from evalkit.stats import decisions, means, strengths
+from evalkit.stats.decisions import (
+    Verdict,
+    holm,
+    minimum_detectable_effect,
+    unit_variance,
+    units_for_margin,
+)
+from evalkit.stats.means import is_binary
 from evalkit.stats.strengths import BradleyTerry as NewBradleyTerry
+from evalkit.stats.strengths import Game
 
 __all__ = [
     "BradleyTerry",
+    "Game",
     "MarginRule",
     "Mean",
     "NonInferiority",
     "PairedDifference",
-    "Stratified",
     "Strength",
-    "average_of_tasks",
+    "Verdict",
     "bradley_terry",
-    "intersection_union",
+    "holm",
+    "is_binary",
     "mean_estimate",
+    "minimum_detectable_effect",
     "non_inferiority",
-    "one_sided",
     "paired_difference",
     "proportion_estimate",
     "strength_difference",
+    "unit_variance",
+    "units_for_margin",
 ]
 
 
@@ -41,22 +52,6 @@ class Mean:
     high: float | None
     n: int
     n_clusters: int
-    method: str
-
-
-@dataclass(frozen=True)
-class Stratified:
-    """Of tasks."""
-
-    point: float | None
-    standard_error: float | None
-    low: float | None
-    high: float | None
-    p: float | None
-    df: float | None
-    n: int
-    n_clusters: int
-    n_tasks: int
     method: str
 
 
@@ -100,15 +95,7 @@ class NonInferiority:
     method: str
 
 
-@dataclass(frozen=True)
-class IntersectionUnion:
-    """Of parts."""
-
-    p: float | None
-
-
 K = TypeVar("K", bound=Hashable)
-Part: TypeAlias = Mean | Stratified
 
 
 def old_mean(found: Measured) -> Mean:
@@ -158,22 +145,6 @@ def paired_difference(
     )
 
 
-def _new(part: Part) -> Measured:
-    df = part.df if isinstance(part, Stratified) else part.n_clusters - 1
-    numbers = (part.point, part.standard_error, part.low, part.high)
-    return Measured(*numbers, 0.95, part.n, part.n_clusters, 0, Method(Estimator.MEAN), df)
-
-
-def average_of_tasks(
-    tasks: Mapping[str, Part], level: float, *, by_size: bool = False
-) -> Stratified:
-    """See `averages.average_of_tasks`."""
-    parts = {name: _new(part) for name, part in tasks.items()}
-    m = averages.average_of_tasks(parts, level, by_size=by_size)
-    numbers = (m.point, m.standard_error, m.low, m.high, means.p_value(m), m.df)
-    return Stratified(*numbers, m.n, m.n_units, len(tasks), m.how)
-
-
 def non_inferiority(
     difference: float | None, standard_error: float | None, df: float | None, rule: MarginRule
 ) -> NonInferiority:
@@ -190,20 +161,6 @@ def non_inferiority(
     b = found.bounds
     rest = (found.p, found.p_regression, found.resolvable, b.how)
     return NonInferiority(found.verdict, b.low, b.high, *rest)
-
-
-def intersection_union(p_values: Sequence[float | None]) -> IntersectionUnion:
-    """See `decisions.intersection_union`."""
-    return IntersectionUnion(decisions.intersection_union(p_values))
-
-
-def one_sided(p: float | None, difference: float | None) -> float | None:
-    """See `means.p_above`."""
-    if p is None or difference is None:
-        return None
-    if difference == 0:
-        return 0.5
-    return p / 2 if difference > 0 else 1 - p / 2
 
 
 @dataclass(frozen=True)
