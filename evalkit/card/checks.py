@@ -1,4 +1,4 @@
-"""What the hub would refuse, or lose without a word, found offline.
+"""Front matter as the hub reads it, and what the hub would refuse or lose without a word.
 
 The hub's own check needs the network, and its client repairs silently: it keeps one of two
 sources, one of two models, turns what it does not know into nothing.  Each rule here names the
@@ -8,15 +8,26 @@ field and what to do; the tests hold them against the client itself.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from evalkit.card import front_matter
-from evalkit.core import Json
+from evalkit.core.requests import Json
 from evalkit.errors import CardError, Problem
 
-__all__ = ["MOST_BYTES", "check_front_matter", "check_index", "check_text", "require"]
+__all__ = [
+    "MOST_BYTES",
+    "Parts",
+    "check_front_matter",
+    "check_index",
+    "check_text",
+    "line_end_of",
+    "load",
+    "require",
+    "split",
+]
 
 MOST_BYTES = 1 << 20
 """Largest front matter.  Cards of embedding models with thousands of results stay below it."""
@@ -62,9 +73,9 @@ def check_text(text: str) -> list[Problem]:
     Raises:
         CardError: the front matter is no YAML.
     """
-    parts = front_matter.split(text)
+    parts = split(text)
     size = len(parts.yaml.encode("utf-8", "surrogatepass"))
-    return check_front_matter(front_matter.load(parts.yaml), size)
+    return check_front_matter(load(parts.yaml), size)
 
 
 def check_index(index: Json) -> list[Problem]:
@@ -249,3 +260,69 @@ def _scalar(value: Json, where: str) -> Iterator[Problem]:
     elif not isinstance(value, date) and type(value) not in (bool, int, float, type(None)):
         kind = f"{type(value).__module__}.{type(value).__name__}"
         yield Problem(where, f"{value!r} is a {kind}; expected a plain number: float(x) or str(x)")
+
+
+# --- where it is --------------------------------------------------------------------------------
+
+# As the hub and its client find front matter.
+_FRONT = re.compile(r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(?:\r\n|\n|$))")
+_ENDS = re.compile(r"\r\n|\n")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A card's text in pieces; joined they are the text again."""
+
+    before: str
+    """A byte order mark, or nothing."""
+    opening: str
+    """`---` and its line end; empty where there is no front matter."""
+    yaml: str
+    closing: str
+    body: str
+
+    def __str__(self) -> str:
+        return self.before + self.opening + self.yaml + self.closing + self.body
+
+    @property
+    def line_end(self) -> str:
+        """What ends the lines that are added to the text."""
+        return line_end_of(str(self))
+
+
+def line_end_of(text: str, default: str = "\n") -> str:
+    """The first of a text; a carriage return alone ends no front matter for the hub."""
+    found = _ENDS.search(text)
+    return found[0] if found is not None else default
+
+
+def split(text: str) -> Parts:
+    """Find a card's front matter."""
+    before = "\ufeff" if text.startswith("\ufeff") else ""
+    text = text.removeprefix(before)
+    match = _FRONT.search(text)
+    if match is None:
+        return Parts(before, "", "", "", text)
+    opening, yaml_, closing = match.groups()
+    return Parts(before, opening, yaml_, closing, text[match.end() :])
+
+
+def load(yaml_: str) -> dict[str, Json]:
+    """Front matter as data.
+
+    Raises:
+        CardError: it is no YAML, or no fields by name.
+    """
+    import yaml
+
+    try:
+        data = yaml.safe_load(f"{yaml_}\n")  # the line end that the text after it begins with
+    except (yaml.YAMLError, ValueError) as error:
+        raise CardError(
+            f"front matter: not YAML that the hub reads: {error}; correct it, then try again"
+        ) from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise CardError(f"front matter: {data!r:.80}; expected fields by name (license: mit)")
+    return data

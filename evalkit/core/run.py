@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from evalkit.core.figures import Average, Comparison, Figure, FigureKey, Finding, Metric
 from evalkit.core.requests import Json
 from evalkit.core.samples import Record
-from evalkit.core.specs import GateSpec, PublishedFigure
+from evalkit.core.specs import CardSpec, GateSpec, PublishedFigure
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -124,6 +124,7 @@ class StoredSuite(Open):
     benchmarks: tuple[StoredBenchmark, ...] = ()
     gate: GateSpec | None = None
     report: StoredReport = StoredReport()
+    card: CardSpec = CardSpec()
     seed: int = 0
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 __all__ = [
     "BenchmarkSpec",
+    "CardSpec",
     "DataSpec",
     "EngineSpec",
     "ExportSpec",
@@ -209,6 +210,23 @@ class ReportSpec(Spec):
     """How figures by category are drawn: bars with intervals."""
 
 
+class CardSpec(Spec):
+    """What a model card says that no run can know; `evalkit card` reads it from stored runs."""
+
+    license: str | None = None
+    """The hub's identifier, such as `mit` or `apache-2.0`."""
+    base_model: str | None = None
+    """The base's hub repository, where models lie in folders."""
+    datasets: tuple[str, ...] = ()
+    """Hub ids of what the model was trained on."""
+    language: tuple[str, ...] = ()
+    """ISO 639-1 codes."""
+    tags: tuple[str, ...] = ()
+    """Of the hub."""
+    columns: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """More columns of the tables, by heading (`Size`, `Alignment`, `License`), then by model."""
+
+
 class ExportSpec(Spec):
     """What every format that runs are exported to has in common."""
 
@@ -237,6 +255,8 @@ class Suite(Spec):
     """For `evalkit gate`; `run` does not apply it."""
     report: ReportSpec = ReportSpec()
     """What is written."""
+    card: CardSpec = CardSpec()
+    """What the candidate's model card says besides figures."""
     data: DataSpec = DataSpec()
     """Where public data sets are looked up before anything is downloaded."""
     seed: int = 0
@@ -251,6 +271,7 @@ class Suite(Spec):
             if spec.engine is not None
         }
         left_out: Any = {"engine": _operational(self.engine), "judges": judges, "models": models}
+        left_out["card"] = True
         return self.model_dump(mode="json", exclude=left_out)
 
 

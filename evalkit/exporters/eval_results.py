@@ -23,16 +23,16 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from evalkit import card, catalogue
-from evalkit.card.index import Chosen
+from evalkit import catalogue, store
 from evalkit.compare.doubts import doubts
 from evalkit.compare.words import level_text
-from evalkit.core import Estimate, Run
+from evalkit.core import Run
 from evalkit.core.protocols import Exported
 from evalkit.core.specs import ExportSpec
 from evalkit.draw import count, interval
 from evalkit.errors import ExportError
 from evalkit.exporters import _about as about
+from evalkit.formats.model_index import Chosen, gather, make_index
 
 __all__ = ["EvalResults", "EvalResultsSpec"]
 
@@ -62,12 +62,13 @@ class EvalResults:
         """A file per registered task; what is left out, and why, in the notes."""
         model = _model(runs, self._spec.models)
         only = [name.strip() for name in self._spec.only.split(",") if name.strip()]
-        material = card.gather(runs, model, only, allow_unpublishable=True)
-        index = card.make_index(material)
+        old = {run.manifest["run_id"]: run for run in runs}
+        material = gather([store.typed(run) for run in runs], model, only, allow_unpublishable=True)
+        index = make_index(material)
         files: dict[str, bytes] = {}
         left: dict[str, list[str]] = {}
         for one in index.without:
-            e = one.figure.estimate
+            e = one.item.key
             if e.task in catalogue.on_hub():
                 said = f"{one.said} of {one.block.title}"
                 left.setdefault(one.why.replace("--only", "--set only="), []).append(said)
@@ -75,13 +76,15 @@ class EvalResults:
                 left.setdefault(catalogue.why_not_on_hub(e.task), []).append(e.task)
         taken: dict[str, str] = {}
         for chosen in index.figures:
-            row = chosen.figure.estimate
+            row = chosen.item.key
             reason = _why_not(chosen, taken)
             if reason:
                 left.setdefault(reason, []).append(row.task)
             else:
                 taken[catalogue.on_hub()[row.task][0]] = row.task
-                files[f".eval_results/{about.file_part(row.task)}.yaml"] = self._yaml(chosen)
+                files[f".eval_results/{about.file_part(row.task)}.yaml"] = self._yaml(
+                    chosen, old[chosen.item.run.manifest.run_id]
+                )
         notes = [f"left out: {', '.join(dict.fromkeys(t))}: {why}" for why, t in left.items()]
         if not files:
             raise ExportError(
@@ -90,25 +93,25 @@ class EvalResults:
             )
         return Exported(files, tuple(notes))
 
-    def _yaml(self, chosen: Chosen) -> bytes:
+    def _yaml(self, chosen: Chosen, run: Run) -> bytes:
         import yaml  # what huggingface_hub itself reads and writes these files with
         from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-        spec, run, row = self._spec, chosen.figure.run, chosen.figure.estimate
+        spec, item = self._spec, chosen.item
         if spec.source_name and not spec.source_url:
             raise ExportError("source_name needs source_url, which the hub links it to")
-        dataset, task_id = catalogue.on_hub()[row.task]
-        assert row.point is not None
-        theirs = card.source_of(chosen.figure) if chosen.figure.is_published else None
+        dataset, task_id = catalogue.on_hub()[item.key.task]
+        assert item.figure.value.point is not None
+        theirs = item.link() if item.published else None
         entry = EvalResultEntry(
             dataset_id=dataset,
             task_id=task_id,
-            value=float(row.point),
-            dataset_revision=None if theirs else _data(run, row).get("revision"),
+            value=float(item.figure.value.point),
+            dataset_revision=None if theirs else _data(chosen).get("revision"),
             date=_date(chosen) if theirs else self._day(run),
             source_url=theirs.url if theirs else spec.source_url,
             source_name=theirs.name if theirs else spec.source_name,
-            notes=str(about.text(_notes(chosen))),
+            notes=str(about.text(_notes(chosen, run))),
         )
         rows = eval_result_entries_to_yaml([entry])
         return yaml.safe_dump(rows, sort_keys=False, allow_unicode=True).encode()
@@ -121,9 +124,9 @@ class EvalResults:
 
 def _date(chosen: Chosen) -> str | None:
     """When others published it, where that is a day."""
-    said = chosen.figure.stated
+    said = chosen.item.stated
     try:
-        return None if said is None else dt.date.fromisoformat(said.date).isoformat()
+        return None if said is None else dt.date.fromisoformat(str(said.date)).isoformat()
     except ValueError:
         return None
 
@@ -146,59 +149,55 @@ def _model(runs: Sequence[Run], wanted: Sequence[str]) -> str:
 
 def _why_not(chosen: Chosen, taken: Mapping[str, str]) -> str:
     """Why a figure does not belong on the hub's leaderboards; empty where it does."""
-    run, row = chosen.figure.run, chosen.figure.estimate
-    if row.task not in catalogue.on_hub():
-        return catalogue.why_not_on_hub(row.task)
-    dataset, _ = catalogue.on_hub()[row.task]
-    if chosen.figure.is_published:
-        path = None
-        if card.source_of(chosen.figure) is None:
-            return "someone else published it, at no address that the hub could link to"
-    else:
-        path = _data(run, row).get("path")
+    item = chosen.item
+    if item.key.task not in catalogue.on_hub():
+        return catalogue.why_not_on_hub(item.key.task)
+    dataset, _ = catalogue.on_hub()[item.key.task]
+    path = None if item.published else _data(chosen).get("path")
+    if item.published and item.link() is None:
+        return "someone else published it, at no address that the hub could link to"
     known = None if path is None else catalogue.hub_data_set(path)
     if path is not None and (known is None or known.id != dataset):
         return f"asked on data {path!r}, the leaderboard is of {dataset!r}"
-    if row.unit != "percent":
-        return f"{row.metric} is not a share, which the leaderboard shows"
+    if item.figure.unit != "percent":
+        return f"{item.key.metric} is not a share, which the leaderboard shows"
     if dataset in taken:
         return f"the leaderboard of {dataset} has a figure already, of {taken[dataset]}"
     return ""
 
 
-def _data(run: Run, row: Estimate) -> Mapping[str, str | None]:
+def _data(chosen: Chosen) -> Mapping[str, str | None]:
     """Data set of a task, or of a group's first task, as far as the benchmark says."""
-    said = about.description(run, row.benchmark)
+    said, task = chosen.item.described, chosen.item.key.task
     tasks = said.get("tasks", {})
-    below = said.get("groups", {}).get(row.task, {}).get("tasks", ())
-    for name in (row.task, *below):
+    below = said.get("groups", {}).get(task, {}).get("tasks", ())
+    for name in (task, *below):
         found: Mapping[str, str | None] = tasks.get(name, {}).get("dataset") or {}
         if found:
             return found
     return {}
 
 
-def _notes(chosen: Chosen) -> str:
-    run, row = chosen.figure.run, chosen.figure.estimate
-    found = doubts(run, [row.model])
+def _notes(chosen: Chosen, run: Run) -> str:
+    found = doubts(run, [chosen.item.figure.model])
     marked = [f"NOT FOR PUBLICATION: {'; '.join(found)}"] if found else []
     return "; ".join([*marked, ", ".join(_said(chosen))])
 
 
 def _said(chosen: Chosen) -> Iterator[str]:
-    run, row = chosen.figure.run, chosen.figure.estimate
-    version = about.description(run, row.benchmark).get("lm_eval")
-    is_published = chosen.figure.is_published
-    yield f"lm-eval {version} {row.task}" if version and not is_published else f"lm-eval {row.task}"
-    shots = card.shots(chosen.figure, chosen.block)
-    if shots is not None:
-        yield f"{shots} shots"
-    yield row.metric
-    if is_published:
+    item, value = chosen.item, chosen.item.figure.value
+    version = item.entry.description.all.get("lm_eval")
+    task = item.key.task
+    yield f"lm-eval {version} {task}" if version and not item.published else f"lm-eval {task}"
+    if item.shots is not None:
+        yield f"{item.shots} shots"
+    yield item.key.metric
+    if item.published:
         yield "published by others, not measured here"
-    if row.low is not None:
-        yield f"{level_text(row.level)} interval {interval(row.low, row.high, row.unit)}"
-    if row.n:
-        missing = f" ({count(row.n_missing)} missing)" if row.n_missing else ""
-        yield f"n = {count(row.n)}{missing}"
-    yield f"evalkit run {run.manifest.get('run_id')}"
+    if value.low is not None:
+        bounds = interval(value.low, value.high, item.figure.unit)
+        yield f"{level_text(value.level)} interval {bounds}"
+    if value.n:
+        missing = f" ({count(value.n_missing)} missing)" if value.n_missing else ""
+        yield f"n = {count(value.n)}{missing}"
+    yield f"evalkit run {item.run.manifest.run_id}"

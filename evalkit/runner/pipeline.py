@@ -296,4 +296,4 @@ def render(
     old = store.untyped(run)
     made = report.render(old, figures_only=figures_only, split=split, more=more)
     formats = run.manifest.suite.report.formats
-    return {**made, **card.files(old)} if "card" in formats else made
+    return {**made, **card.files(run)} if "card" in formats else made

@@ -20,6 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"runner", "viewer"}),
     frozenset({"exporters"}),
     frozenset({"card", "evidence", "gate", "history", "report"}),
+    frozenset({"formats"}),
     frozenset({"compare"}),
     frozenset({"importers"}),
     frozenset({"benchmarks", "judges"}),

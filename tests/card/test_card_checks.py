@@ -15,7 +15,8 @@ from huggingface_hub.repocard_data import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.card import checks, yaml_text
+from evalkit.card import checks
+from evalkit.card.write import plain_yaml
 from evalkit.core import Json
 from evalkit.errors import CardError
 from tests.support.cards import hub_reads
@@ -213,7 +214,7 @@ def has_none(value: Any) -> bool:
 def test_what_passes_survives_yaml_and_the_client(found: list[Any]) -> None:
     if checks.check_index(found) or has_none(found):
         return
-    written = f"---\n{yaml_text.block({'model-index': found})}---\nbody"
+    written = f"---\n{plain_yaml({'model-index': found})}---\nbody"
     assert yaml.safe_load(written.split("\n---\n", maxsplit=1)[0]) == {"model-index": found}
     read = hub_reads(written)
     assert read.body == "body"

@@ -9,56 +9,55 @@ import pytest
 
 from evalkit import runner, store
 from tests.support.cards import hub_reads, stored
-from tests.support.cli import evalkit
+from tests.support.cli import Command
 from tests.support.runs import Plan, build_run
 
 CARD = "---\nlicense: mit # kept\n---\n# A model\n\n## Evaluation\n\nTo come."
-pytestmark = pytest.mark.slow
 
 
-def test_write_prints_a_card_or_tables_or_a_file(tmp_path: Path) -> None:
+def test_write_prints_a_card_or_tables_or_a_file(tmp_path: Path, command: Command) -> None:
     stored(tmp_path / "run")
-    printed = evalkit(tmp_path, "card", "write", "run")
+    printed = command("card", "write", "run")
     assert printed.code == 0, printed.err
     assert hub_reads(printed.out).data.model_name == "quick-lora"
-    saved = evalkit(tmp_path, "card", "write", "run/manifest.json", "--out", "a/card.md")
+    saved = command("card", "write", "run/manifest.json", "--out", "a/card.md")
     assert saved.code == 0, saved.err
     assert (tmp_path / "a" / "card.md").read_text(encoding="utf-8") == printed.out
-    table = evalkit(tmp_path, "card", "write", "run", "--table", "chat")
+    table = command("card", "write", "run", "--template", "chat")
     assert table.out.startswith("**Chat benchmarks**\n\n| Model | MT-Bench")
     assert table.out.split("\n", 3)[2] in printed.out
 
 
-def test_write_refuses_what_must_not_be_published(tmp_path: Path) -> None:
+def test_write_refuses_what_must_not_be_published(tmp_path: Path, command: Command) -> None:
     stored(tmp_path / "run", Plan(limit=5))
-    done = evalkit(tmp_path, "card", "write", "run", "--out", "card.md")
+    done = command("card", "write", "run", "--out", "card.md")
     assert done.code == 2
     assert "limited to 5 samples" in done.err
     assert not (tmp_path / "card.md").exists()
-    marked = evalkit(tmp_path, "card", "write", "run", "--allow-unpublishable")
+    marked = command("card", "write", "run", "--allow-unpublishable")
     assert marked.code == 0, marked.err
     assert "**Not for publication: quickstart, run run: limited" in marked.out
 
 
-def test_update_checks_shows_and_writes(tmp_path: Path) -> None:
+def test_update_checks_shows_and_writes(tmp_path: Path, command: Command) -> None:
     stored(tmp_path / "run")
     place = tmp_path / "README.md"
     place.write_text(CARD, encoding="utf-8")
     update = ("card", "update", "README.md", "run")
-    stale = evalkit(tmp_path, *update, "--check")
+    stale = command(*update, "--check")
     assert (stale.code, stale.out) == (1, "README.md: stale\n")
-    shown = evalkit(tmp_path, *update, "--dry-run")
+    shown = command(*update, "--dry-run")
     assert shown.code == 0
     assert shown.out.startswith("--- a/README.md\n+++ b/README.md\n")
     assert "\n+model-index:\n" in shown.out
     assert place.read_text(encoding="utf-8") == CARD
-    assert evalkit(tmp_path, *update).out == "README.md: updated\n"
+    assert command(*update).out == "README.md: updated\n"
     written = place.read_bytes()
     assert written.startswith(b"---\nlicense: mit # kept\nmodel-index:\n- name: quick-lora\n")
     assert written.endswith(b"<!-- /evalkit:results -->\n\nTo come.")
-    assert evalkit(tmp_path, *update).out == "README.md: up to date\n"
-    assert evalkit(tmp_path, *update, "--check").code == 0
-    assert evalkit(tmp_path, *update, "--dry-run").out == ""
+    assert command(*update).out == "README.md: up to date\n"
+    assert command(*update, "--check").code == 0
+    assert command(*update, "--dry-run").out == ""
     assert place.read_bytes() == written
 
 
@@ -68,29 +67,31 @@ def test_update_checks_shows_and_writes(tmp_path: Path) -> None:
         (("nowhere.md", "run"), "no such file; write a card first"),
         (("latin.md", "run"), "not UTF-8"),
         (("README.md", "run", "--push", "me/model", "--check"), "--push writes"),
-        (("README.md", "run", "--push", "me/model"), "set HF_TOKEN"),
+        (("README.md", "run", "--push", "me/model", "--model", "quick-lora"), "set HF_TOKEN"),
         (("README.md", "run", "--name", "else"), "of 'another', the figures are of 'else'"),
     ],
 )
 def test_update_refuses_and_writes_nothing(
-    tmp_path: Path, arguments: tuple[str, ...], said: str
+    tmp_path: Path, arguments: tuple[str, ...], said: str, command: Command
 ) -> None:
     stored(tmp_path / "run")
     text = "---\nmodel-index:\n- name: another\n  results: []\n---\n"
     (tmp_path / "README.md").write_text(text, encoding="utf-8")
     (tmp_path / "latin.md").write_bytes("é".encode("latin-1"))
-    done = evalkit(tmp_path, "card", "update", *arguments)
+    done = command("card", "update", *arguments)
     assert done.code == 2, done.out
     assert said in done.err
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == text
 
 
-def test_a_card_lies_in_the_runs_folder_where_the_suite_asks_for_it(tmp_path: Path) -> None:
+def test_a_card_lies_in_the_runs_folder_where_the_suite_asks_for_it(
+    tmp_path: Path, command: Command
+) -> None:
     stored(tmp_path / "run", Plan(formats=("markdown", "card")))
-    done = evalkit(tmp_path, "report", "run")
+    done = command("report", "run")
     assert done.code == 0, done.err
     written = (tmp_path / "run" / "card.md").read_text(encoding="utf-8")
-    assert written == evalkit(tmp_path, "card", "write", "run").out
+    assert written == command("card", "write", "run").out
 
 
 def test_files_are_the_same_bytes_each_time_and_marked_where_needed() -> None:

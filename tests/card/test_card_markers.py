@@ -1,4 +1,4 @@
-"""Markers of a real card: what is one, what only looks like one, and cards that are mangled."""
+"""Markers of a real card: what is one, what is prose, and cards that are mangled."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from evalkit import card
 from evalkit.errors import CardError
+from tests.support.cards import gathered
 from tests.support.properties import examples
 from tests.support.runs import Plan, build_run
 
@@ -21,38 +22,10 @@ PAIR = "<!-- evalkit:results -->\n<!-- /evalkit:results -->\n"
 def a_card() -> card.Card:
     run = build_run(Path("run"), Plan(samples=(8, 6, 8), seed=1, published=True))
     run = replace(run, records=(), manifest={**run.manifest, "run_id": "run-1"})
-    return card.Card(card.gather([run], only=("mt_bench",)), "my-adapter")
+    return card.Card(gathered([run], only=("mt_bench",)), "my-adapter")
 
 
 MADE = a_card()
-
-
-@pytest.mark.parametrize(
-    "marker",
-    [
-        "<!-- evalkt:results -->",
-        "<!-- eval-kit:chat -->",
-        "<!-- EVALKIT:CHAT -->",
-        "<!-- evalkit chat -->",
-        "<!-- evalkit:chat",
-        "<!-- evalkit:chat ->",
-        "<!-- evalkit:results start -->",
-        "<!-- END evalkit:results -->",
-        "- <!-- evalkit:chat -->",
-        "> <!-- evalkit:chat -->",
-        "    <!-- evalkit:chat -->",
-        "<!-- evalkit:results --> <!-- /evalkit:results -->",
-        "<!-- evalkit:results --> text",
-    ],
-)
-def test_what_looks_like_a_marker_is_said_with_its_line(marker: str) -> None:
-    with pytest.raises(CardError, match=r"line 6: '.*' looks like a marker and is none"):
-        card.update(f"{FRONT}# A model\n\n{marker}\n-->\n", MADE)
-    beside = f"{FRONT}{PAIR}\n{marker}\n-->\n"
-    updated = card.update(beside, MADE)
-    said = [note for note in updated.notes if note.startswith("left as it is: line 7: ")]
-    assert len(said) == 1
-    assert updated.new.endswith(f"\n{marker}\n-->\n")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +41,6 @@ def test_what_looks_like_a_marker_is_said_with_its_line(marker: str) -> None:
 )
 def test_prose_on_markers_is_prose(text: str) -> None:
     updated = card.update(f"{FRONT}# A model\n\n{text}\n", MADE)
-    assert not [note for note in updated.notes if "marker" in note]
     assert f"\n{text}\n" in updated.new
     assert "\n## Evaluation\n\n<!-- evalkit:results -->\n" in updated.new
 
@@ -83,23 +55,16 @@ def test_blanks_inside_of_markers_count_for_nothing() -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
+        ("<!-- evalkit:chat -->\nx\n", r"line 4: <!-- evalkit:chat --> has no end"),
         (
-            "<!-- evalkit:chat -->\nx\n<!-- /evalkit-chat -->\n",
-            r"line 4: <!-- evalkit:chat --> has no end; .*\(line 6: '<!-- /evalkit-chat -->' looks",
-        ),
-        (
-            "<!-- evalkit;chat -->\nx\n<!-- /evalkit:chat -->\n",
-            r"line 6: '<!-- /evalkit:chat -->' ends what did not begin; .*\(line 4: '<!-- evalkit;",
+            "x\n<!-- /evalkit:chat -->\n",
+            r"line 5: '<!-- /evalkit:chat -->' ends what did not begin",
         ),
         (
             "<!-- evalkit:chat -->\n<!-- evalkit:all -->\n",
-            r"line 5: .* begins inside of evalkit:chat \(line 4\)",
+            r"line 5: .* begins inside of evalkit:chat",
         ),
         ("<!-- /evalkit:result -->\n", r"line 4: '<!-- /evalkit:result -->': no such part"),
-        (
-            "<!-- evalkit:chat -->\n<!-- evalkt:all -->\nmine\n<!-- /evalkit:chat -->\n",
-            r"line 5: .* what stands between the markers around it is written anew",
-        ),
     ],
 )
 def test_markers_that_do_not_fit_are_named_by_their_line(body: str, said: str) -> None:
@@ -162,7 +127,7 @@ def mangled(draw: st.DrawFn) -> str:
 
 
 @given(mangled())
-@examples(60)
+@examples(40)
 def test_a_mangled_card_is_refused_or_updated_once_and_for_all(text: str) -> None:
     try:
         new = card.update(text, MADE).new

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from evalkit import card, store
+from evalkit.card import audit
 from evalkit.core import Run
-from tests.support.cards import hub_reads
+from tests.support.cards import gathered, hub_reads
 from tests.support.cli import evalkit
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
@@ -52,7 +53,7 @@ def run(public_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def made(run: Run) -> card.Card:
-    return card.Card(card.gather([run]), "notus-7b-v1")
+    return card.Card(gathered([run]), "notus-7b-v1")
 
 
 def test_sealing_wrote_the_card(run: Run, made: card.Card) -> None:
@@ -63,13 +64,14 @@ def test_sealing_wrote_the_card(run: Run, made: card.Card) -> None:
 def test_the_empty_index_is_filled_round_tripped_and_updated_without_change(
     made: card.Card,
 ) -> None:
-    new = card.update(ADAPTER, made).new
+    new = card.update(ADAPTER, made, other_model=True).new
     read = hub_reads(new)
     assert read.data.model_name == "notus-7b-v1-lora"
     assert read.model_index == [{"name": "notus-7b-v1-lora", "results": list(made.index.results)}]
     assert read.data.base_model == "alignment-handbook/zephyr-7b-sft-full"
     assert "tags: [dpo, rlaif]   # two of them\n---\n" in new
     assert card.update(new, made).new == new
+    assert "license: mit\n" in new
 
 
 def test_the_index_says_what_was_published_and_what_was_computed(made: card.Card) -> None:
@@ -106,9 +108,22 @@ def test_the_tables_repeat_none_of_the_cards_errors(made: card.Card) -> None:
     assert order.index("Cohere-Command") < order.index("zephyr-7b-beta")
 
 
-def test_the_one_sentence_that_may_be_said(made: card.Card) -> None:
-    (said,) = made.claims.sentences
+def test_the_one_statement_that_the_samples_support(made: card.Card) -> None:
+    (said,) = made.statements[0]
     assert said.replace("\N{MINUS SIGN}", "-") == (
-        "notus-7b-v1 and zephyr-7b-beta cannot be told apart on AlpacaEval: +0.9 percentage "
-        "points, 95% -1.1 to +3.0, 802 samples, which resolve 2.9."
+        "No significant difference between notus-7b-v1 and zephyr-7b-beta on AlpacaEval: +0.9 "
+        "percentage points, 95% CI -1.1 to +3.0, 802 samples, minimum detectable effect (MDE) 2.9."
     )
+
+
+def test_the_written_card_is_confirmed_and_a_changed_figure_is_found(
+    run: Run, made: card.Card
+) -> None:
+    evidence = audit.Evidence()
+    evidence.add(store.typed(run))
+    text = made.text()
+    found = audit.audit(audit.parse_card(text), evidence)
+    assert not found.contradicted
+    assert sum(n.verdict == "confirmed" for n in found.numbers) > 60
+    wrong = text.replace("91.42 ± 0.99", "92.42 ± 0.99")
+    assert audit.audit(audit.parse_card(wrong), evidence).contradicted

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from evalkit import card
 from evalkit.cli import card_update
 from evalkit.errors import CardError
-from tests.support.cards import stored
+from tests.support.cards import gathered, stored
 from tests.support.hub_server import COMMIT, HubServer
 from tests.support.runs import Plan, build_run
 
@@ -86,7 +86,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WritableHub
 @pytest.fixture(scope="module")
 def made() -> card.Card:
     run = replace(build_run(Path("run"), Plan(samples=(6, 4, 6))), records=())
-    return card.Card(card.gather([run]), "A model")
+    return card.Card(gathered([run]), "A model")
 
 
 def push(made: card.Card, text: str, repository: str = "me/model") -> str:

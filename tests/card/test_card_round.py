@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import card, catalogue, exporters, store
-from evalkit.card import audit, front_matter
+from evalkit.card import audit, checks
 from evalkit.core import Json, Run
-from tests.support.cards import stored
-from tests.support.cli import evalkit
+from tests.support.cards import gathered, stored
+from tests.support.cli import Command
 from tests.support.exports import exportable_run
 from tests.support.properties import examples
 from tests.support.runs import Plan, build_run
@@ -29,13 +29,13 @@ PLANS = {
 
 
 def made(run: Run) -> card.Card:
-    material = card.gather([run])
+    material = gathered([run])
     return card.Card(material, material.candidate)
 
 
 def values(text: str) -> dict[str, float]:
     """Every value of a card's index, by data set and metric."""
-    (model,) = front_matter.load(front_matter.split(text).yaml)["model-index"]
+    (model,) = checks.load(checks.split(text).yaml)["model-index"]
     return {
         f"{r['dataset']['type']} {m['type']}": m["value"]
         for r in model["results"]
@@ -80,8 +80,8 @@ def test_write_update_audit_and_export_agree(name: str) -> None:
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_of_the_notus_run_too(public_data: Path, tmp_path: Path) -> None:
-    done = evalkit(tmp_path, "run", "notus", "--set", f"data.mirror={public_data}", "--out", "run")
+def test_of_the_notus_run_too(public_data: Path, tmp_path: Path, command: Command) -> None:
+    done = command("run", "notus", "--set", f"data.mirror={public_data}", "--out", "run")
     assert done.code == 0, done.err
     run = store.read_run(tmp_path / "run")
     agree(run)
@@ -120,16 +120,18 @@ def test_a_later_run_leaves_nothing_of_the_earlier_one(run: Run, seed: int) -> N
     )
     later = made(build_run(Path("later"), plan))
     if later.name == made(run).name:
-        assert card.update(made(run).text(), later).new == later.text()
+        new = [checks.split(card.update(made(run).text(), later).new), checks.split(later.text())]
+        assert new[0].body == new[1].body
+        assert checks.load(new[0].yaml) == checks.load(new[1].yaml)
 
 
-def test_the_command_writes_what_update_finds(tmp_path: Path) -> None:
+def test_the_command_writes_what_update_finds(tmp_path: Path, command: Command) -> None:
     stored(tmp_path / "run", Plan(samples=(4, 4, 4)))
-    assert evalkit(tmp_path, "card", "write", "run", "--out", "card.md").code == 0
+    assert command("card", "write", "run", "--out", "card.md").code == 0
     before = (tmp_path / "card.md").read_bytes()
-    checked = evalkit(tmp_path, "card", "update", "card.md", "run", "--check")
+    checked = command("card", "update", "card.md", "run", "--check")
     assert (checked.code, checked.out) == (0, "card.md: up to date\n")
-    assert evalkit(tmp_path, "card", "update", "card.md", "run").code == 0
+    assert command("card", "update", "card.md", "run").code == 0
     assert (tmp_path / "card.md").read_bytes() == before
     assert "judged by base-judge, a model of the same suite" in checked.err
 
@@ -155,22 +157,24 @@ def test_one_of_two_figures_of_the_same_data_is_chosen_for_card_and_export_alike
     assert any("gsm8k exact_match" in s and "again" in s for s in made(both).index.left_out)
     settings = exporters.settings("eval_results", {"only": "again"})
     (content,) = exporters.export([both], settings, "eval_results").files.values()
-    only = card.gather([both], only=["again"])
+    only = gathered([both], only=["again"])
     assert first is not None
     assert yaml.safe_load(content)[0]["value"] == first / 2
     assert values(card.Card(only, "x").text())["openai/gsm8k exact_match"] == first / 2
 
 
 @pytest.mark.parametrize("markers", [True, False])
-def test_a_template_without_markers_is_told_of(tmp_path: Path, markers: bool) -> None:
+def test_a_template_without_markers_is_told_of(
+    tmp_path: Path, markers: bool, command: Command
+) -> None:
     stored(tmp_path / "run", Plan(samples=(4, 4, 4)))
     part = "<!-- evalkit:results -->\n\n{{ results }}\n\n<!-- /evalkit:results -->\n"
     body = part if markers else "{{ results }}\n"
     (tmp_path / "t.md").write_text(f"---\n{{{{ front_matter }}}}\n---\n# A\n\n{body}")
-    done = evalkit(tmp_path, "card", "write", "run", "--template", "t.md", "--out", "card.md")
+    done = command("card", "write", "run", "--template", "t.md", "--out", "card.md")
     assert done.code == 0, done.err
     assert ("the template has no markers" in done.err) == (not markers)
-    checked = evalkit(tmp_path, "card", "update", "card.md", "run", "--check")
+    checked = command("card", "update", "card.md", "run", "--check")
     assert checked.code == (0 if markers else 1)
 
 

@@ -11,17 +11,17 @@ import pytest
 from markdown_it import MarkdownIt
 
 from evalkit import card
-from evalkit.card.figures import Material
-from evalkit.card.index import identity, is_ours
+from evalkit.card import Material
 from evalkit.core import Json, Run
 from evalkit.draw import MISSING
 from evalkit.errors import CardError
-from tests.support.cards import hub_reads
+from evalkit.formats.model_index import identity, is_ours
+from tests.support.cards import gathered, hub_reads
 from tests.support.runs import Plan, build_run
 
 
 def made(run: Run) -> card.Card:
-    material = card.gather([run])
+    material = gathered([run])
     return card.Card(material, material.candidate)
 
 
@@ -78,7 +78,7 @@ def test_figures_are_the_runs_unrounded_with_their_uncertainty(run: Run) -> None
 
 def test_a_source_must_be_an_address(run: Run) -> None:
     with pytest.raises(CardError, match="source 'my page': expected an address"):
-        card.Card(card.gather([run]), "X", "my page")
+        card.Card(gathered([run]), "X", "my page")
 
 
 def test_every_entry_is_the_only_one_of_its_data_set(run: Run) -> None:
@@ -87,7 +87,7 @@ def test_every_entry_is_the_only_one_of_its_data_set(run: Run) -> None:
 
 
 def test_a_url_becomes_the_source_of_what_was_computed_here(run: Run) -> None:
-    material = card.gather([run])
+    material = gathered([run])
     named = card.Card(material, "X", "https://example.org/run").model_index
     assert {r["source"]["url"] for r in named[0]["results"]} == {"https://example.org/run"}
     assert named[0]["name"] == "X"
@@ -99,7 +99,7 @@ def test_the_chat_table_is_sorted_and_marks_what_was_published(run: Run) -> None
     assert head[:4] == [
         "Model",
         "MT-Bench (1 to 10)",
-        "AlpacaEval 1 win rate, %",
+        "AlpacaEval 1 win rate (%)",
         "n",
     ]
     values = [float(row[2].split()[0].split("<")[0]) for row in rows]
@@ -108,8 +108,9 @@ def test_the_chat_table_is_sorted_and_marks_what_was_published(run: Run) -> None
     assert set(by_name) == {"**quick-lora**", "smollm2", "claude-2"}
     assert by_name["claude-2"][2] == "91.38<sup>a</sup>"
     assert "± " in by_name["smollm2"][2]
-    assert "<sup>a</sup> Published, not measured here: <https://leaderboard.example>" in text
-    assert "not necessarily told apart" in text
+    assert "<sup>a</sup> Published, not measured here; the sources are listed below" in text
+    assert "- Source <https://leaderboard.example>" in made(run).part("results")
+    assert "neighbouring rows need not differ significantly" in text
     assert "a model of the same suite" not in text
 
 
@@ -134,8 +135,8 @@ def test_figures_of_a_weak_judge_are_marked_and_not_in_the_index(weak: Run) -> N
         assert "<sup>b</sup>" in rows[model][2]
     assert "<sup>b</sup>" not in rows["claude-2"][2], "someone else's figure"
     assert (
-        "<sup>b</sup> Judged by base-judge, a model of the same suite; such a judge shows that "
-        "everything works, not how good a model is: not for publication."
+        "</sup> Judged by a model of the same suite, which is not validated against people: "
+        "not for publication."
     ) in text
 
 
@@ -160,16 +161,14 @@ def test_undefined_figures_are_left_out_and_said(run: Run) -> None:
     assert row[-1] == MISSING
 
 
-def test_sentences_are_compares_and_a_weak_judge_says_prefers(weak: Run) -> None:
-    from evalkit import compare
-
-    rows = compare.compare([weak], "quick-lora", ["smollm2"], compare.Options())
-    allowed = {row.sentence for row in rows if row.headline}
-    said = [str(s).replace("\\", "") for s in made(weak).claims.sentences]
+def test_statements_are_those_of_the_headline_contests_and_a_local_judge_prefers(
+    weak: Run,
+) -> None:
+    said = [str(s).replace("\\", "") for s in made(weak).statements[0]]
     assert len(said) == 4
-    for sentence in said:
-        assert sentence in allowed or sentence.startswith("A weak judge prefers")
     judged = [s for s in said if "AlpacaEval" in s or "MT-Bench" in s]
+    assert len(judged) == 2
+    assert all("local judge, not validated against people" in s for s in judged)
     assert not any("is better than" in s for s in judged)
 
 
@@ -178,16 +177,16 @@ def test_models_of_several_imports_are_compared_with_each_other(run: Run) -> Non
     models = {name: {"role": "candidate"} for name in ("quick-lora", "smollm2")}
     suite = {**run.manifest["suite"], "models": models}
     imported = replace(run, manifest={**run.manifest, "models": both, "suite": suite})
-    said = card.Card(card.gather([imported], "smollm2"), "X").claims
-    assert len(said.sentences) == 4
-    assert all("quick-lora" in sentence for sentence in said.sentences)
+    said, _ = card.Card(gathered([imported], "smollm2"), "X").statements
+    assert len(said) == 4
+    assert all("quick-lora" in sentence for sentence in said)
 
 
 def test_commands_are_shown_without_this_machines_folders(run: Run) -> None:
     command = "evalkit import lm_eval /home/me/results/a.json '/my data/b' --out=/tmp/x/y ./c/d"
     moved = replace(run, manifest={**run.manifest, "commands": [command]})
     text = linked_text(made(moved))
-    assert "recompute: evalkit import lm_eval a.json '/my data/b' --out=y ./c/d (where" in text
+    assert "to reproduce: evalkit import lm_eval a.json '/my data/b' --out=y ./c/d (where" in text
 
 
 def test_columns_of_another_unit_are_told_apart(run: Run) -> None:
@@ -204,8 +203,8 @@ def test_columns_of_another_unit_are_told_apart(run: Run) -> None:
 def test_limited_runs_are_refused_or_marked() -> None:
     limited = build_run(Path("run"), Plan(limit=5))
     with pytest.raises(CardError, match=r"(?s)limited to 5 samples.*--allow-unpublishable"):
-        card.gather([limited])
-    material = card.gather([limited], allow_unpublishable=True)
+        gathered([limited])
+    material = gathered([limited], marked=True)
     written = card.Card(material, "X")
     assert (
         "> **Not for publication: quickstart, run 3f2a9c1b7d04: limited to 5 samples per task.**"
@@ -218,19 +217,20 @@ def test_limited_runs_are_refused_or_marked() -> None:
 
 def damaged(run: Run) -> Run:
     finding = {"code": "x", "message": "two models share judgments", "damaged": True}
-    entry = {"model": "quick-lora", "entry": "alpaca_eval", "files": [], "findings": [finding]}
+    entry = {"model": "quick-lora", "entry": "alpaca_eval", "kind": "alpaca_eval", "files": [],
+             "findings": [finding]}  # fmt: skip
     return replace(run, manifest={**run.manifest, "evidence": [entry], "publishable": False})
 
 
 def test_damaged_evidence_is_refused_with_the_finding(run: Run) -> None:
     with pytest.raises(CardError, match="two models share judgments"):
-        card.gather([damaged(run)])
+        gathered([damaged(run)])
 
 
 def test_an_unfinished_run_has_no_card(run: Run) -> None:
     open_run = replace(run, manifest={**run.manifest, "sealed": False})
     with pytest.raises(CardError, match="not finished"):
-        card.gather([open_run], allow_unpublishable=True)
+        gathered([open_run], marked=True)
 
 
 def only(run: Run, entry: str, folder: str) -> Run:
@@ -248,10 +248,10 @@ def only(run: Run, entry: str, folder: str) -> Run:
 
 def test_several_runs_make_one_card(run: Run) -> None:
     parts = [only(run, entry, entry) for entry in ("alpaca_eval", "mt_bench", "lm_eval")]
-    one, several = card.gather([run]), card.gather(parts)
+    one, several = gathered([run]), gathered(parts)
     tables = [card.Card(material, "X") for material in (one, several)]
     assert tables[0].part("all") == tables[1].part("all")
-    assert tables[0].claims == tables[1].claims
+    assert tables[0].statements == tables[1].statements
     values = [[r["metrics"][0]["value"] for r in t.index.results] for t in tables]
     assert values[0] == values[1]
 
@@ -260,9 +260,9 @@ def test_a_figure_twice_is_refused_unless_it_is_the_same(run: Run) -> None:
     other = build_run(Path("other"), Plan(seed=2))
     other = replace(other, manifest={**other.manifest, "run_id": "other"})
     with pytest.raises(CardError, match=r"'quick-lora' has .* twice: .* in run, .* in other"):
-        card.gather([run, other])
+        gathered([run, other])
     copied = replace(run, folder=Path("copy"), manifest={**run.manifest, "run_id": "copy"})
-    assert blocks(card.gather([run, copied])) == blocks(card.gather([run]))
+    assert blocks(gathered([run, copied])) == blocks(gathered([run]))
 
 
 def test_figures_that_were_made_differently_stand_apart(run: Run) -> None:
@@ -272,22 +272,22 @@ def test_figures_that_were_made_differently_stand_apart(run: Run) -> None:
         for b in other.manifest["benchmarks"]
     ]
     manifest = {**other.manifest, "run_id": "other", "benchmarks": benchmarks}
-    material = card.gather([run, replace(other, manifest=manifest)])
+    material = gathered([run, replace(other, manifest=manifest)])
     apart = [b for b in material.blocks if b.entry == "alpaca_eval"]
     assert [b.apart for b in apart] == ["", "max_tokens: 512 against 256"]
     head = next(cells(card.Card(material, "X").part("chat")))
     assert "n of AlpacaEval 1" in head
-    assert "AlpacaEval 1 (max\\_tokens: 512 against 256) win rate, %" in head
+    assert "AlpacaEval 1 (max\\_tokens: 512 against 256) win rate (%)" in head
 
 
 def blocks(material: Material) -> list[tuple[str, int]]:
-    return [(b.entry, len(b.figures)) for b in material.blocks]
+    return [(b.entry, len(b.items)) for b in material.blocks]
 
 
 def test_a_template_sees_what_is_documented_and_escapes_the_rest(run: Run, tmp_path: Path) -> None:
     template = tmp_path / "card.md"
     template.write_text(
-        "{{ model }}|{{ '<b>|' }}|{{ claims|length }}\n{{ chat }}\n{% for s in settings %}"
+        "{{ model }}|{{ '<b>|' }}|{{ statements|length }}\n{{ chat }}\n{% for s in settings %}"
         "{{ s }}\n{% endfor %}{{ index[0].name }} {{ results }} {{ refused }}",
         encoding="utf-8",
     )
@@ -328,10 +328,10 @@ def test_a_template_may_include_its_neighbours_and_is_checked(run: Run, tmp_path
 
 def test_who_and_what_must_be_known(run: Run) -> None:
     with pytest.raises(CardError, match=r"'nobody' has no figures.*quick-lora, smollm2"):
-        card.gather([run], "nobody")
+        gathered([run], "nobody")
     with pytest.raises(CardError, match=r"--only 'x'.*alpaca_eval, mt_bench, lm_eval"):
-        card.gather([run], only=["x"])
-    with pytest.raises(CardError, match="no figures of tasks with right answers, only of mt_bench"):
+        gathered([run], only=["x"])
+    with pytest.raises(CardError, match="of tasks with right answers, only of mt_bench"):
         made(only(run, "mt_bench", "m")).part("academic")
 
 
@@ -350,7 +350,7 @@ def test_own_questions_are_not_called_the_benchmarks(run: Run) -> None:
         "type": "unknown",
         "config": "alpaca_eval",
     }
-    assert "AlpacaEval 1 (own questions) win rate, %" in written.part("chat")
+    assert "AlpacaEval 1 (own questions) win rate (%)" in written.part("chat")
     assert "own questions (mine.jsonl), not the public ones" in linked_text(written)
 
 
@@ -363,9 +363,10 @@ def test_the_judge_is_named_and_a_weak_one_called_so(run: Run, weak: Run) -> Non
         if r["dataset"]["name"] == "AlpacaEval"
     )
     assert (args["judge"], args["judge_protocol"]) == ("base-judge", "logprob")
-    assert "weak judge" not in linked_text(written)
-    assert "judge base-judge; a model of the same suite, which is a weak judge" in linked_text(
-        made(with_suite(weak, entry))
+    assert "not validated" not in linked_text(written)
+    assert (
+        "judge base-judge; a model of the same suite, not validated against people"
+        in linked_text(made(with_suite(weak, entry)))
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -9,11 +10,12 @@ from typing import cast
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
+from evalkit import card, store
 from evalkit.core import Json, Run
 from evalkit.store import RunStore, results_json
 from tests.support.runs import Plan, build_run
 
-__all__ = ["HubCard", "hub_reads", "stored"]
+__all__ = ["HubCard", "gathered", "hub_reads", "stored"]
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,10 @@ def stored(folder: Path, plan: Plan | None = None) -> Run:
         results = results_json(run.estimates, run.comparisons, folder.name)
         written.seal([r.key for r in run.records], manifest, results, {})
     return run
+
+
+def gathered(
+    runs: Sequence[Run], model: str | None = None, only: Sequence[str] = (), *, marked: bool = False
+) -> card.Material:
+    """What a card is made from."""
+    return card.gather([store.typed(r) for r in runs], model, only, allow_unpublishable=marked)

@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-__all__ = ["Outcome", "evalkit", "start"]
+__all__ = ["Command", "Outcome", "evalkit", "start"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,10 @@ class Outcome:
     code: int
     out: str
     err: str
+
+
+Command: TypeAlias = Callable[..., Outcome]
+"""Runs a command, given its arguments."""
 
 
 def _environment(workspace: Path) -> dict[str, str]:

@@ -209,8 +209,8 @@ def _average_below(grid: Grid) -> Iterator[Remark]:
 def place_remarks(stated: Sequence[Stated], own: Own) -> Iterator[Remark]:
     """Figures that two places of a card state differently.
 
-    Two places are of one measurement where all other figures they share agree, where both state
-    the same settings and one is the index, or where the numbers differ as slips of typing do.
+    Two places are of one measurement where all other figures they share agree, be it one where
+    both state the same settings; or where the numbers differ as slips of typing do.
     """
     places: dict[str, list[Stated]] = {}
     for s in stated:
@@ -224,9 +224,9 @@ def place_remarks(stated: Sequence[Stated], own: Own) -> Iterator[Remark]:
         apart = [(a, b) for a, b in pairs if not states_same(a, b)]
         agreeing = len(pairs) - len(apart)
         for a, b in apart:
-            # Rows that several differ in are quoted from several sources.
-            alone = len(apart) == 1 and (agreeing >= 2 or _is_slip(a, b))
-            sure = alone or _is_explicit(a, b)
+            # Places that differ in several figures are two measurements, or quote two sources.
+            likely = agreeing >= 2 or (agreeing == 1 and _is_explicit(a, b)) or _is_slip(a, b)
+            sure = len(apart) == 1 and likely
             both = {(s.place, s.line, s.column) for s in (a, b)}
             if not sure or both & reported:
                 continue  # of three places one is odd: said once
@@ -311,10 +311,8 @@ def _readings(printed: Printed) -> Iterator[tuple[float, float]]:
 
 
 def _is_explicit(a: Stated, b: Stated) -> bool:
-    """Whether both state all that decides a figure, equal, and one of them is the index."""
-    if a.own and b.own:
-        return True
-    if "model-index" not in (a.place, b.place) or a.label.bench is None or a.label.rest:
+    """Whether both state what decides a figure, and it is the same."""
+    if a.label.bench is None or a.label.rest:
         return False
     if a.label.bench == "alpaca_eval":
         return a.label.edition is not None and a.label.edition == b.label.edition

@@ -89,9 +89,9 @@ class Evidence:
             self.sources.append(f"damaged evidence of {model} on {entry} left out: {why}")
         for model in run.models:
             prepared = run.model(model)
-            about = prepared.provenance.source if prepared is not None else None
-            named = [about.get(k) for k in ("repository", "adapter")] if isinstance(
-                about, Mapping) else []  # fmt: skip
+            places = () if prepared is None else (
+                prepared.provenance.source, prepared.provenance.adapter)  # fmt: skip
+            named = [place.get("repo") for place in places if isinstance(place, Mapping)]
             self.names.setdefault(model, set()).update(n for n in named if isinstance(n, str))
         for f in run.figures:
             if f.value.point is not None and (
@@ -437,6 +437,8 @@ class Held:
         if not facts or s.printed.approximate or s.dated or s.variant:
             return Checked(s, "no evidence", "its row or heading may change what was measured")
         sure = [f for f in facts if f.measured and _is_stated(s, label, f)]
+        info = catalogue.BENCHMARKS.get(label.bench or "")
+        sure = [f for f in sure if info and f.metric == info.headline] or sure
         if sure and len({round(f.value, 6) for f in sure}) == 1:
             return Checked(s, "contradicted", f"{model}: {_shown(sure[0])}", sure[0])
         if label.bench == "alpaca_eval" and label.edition is None:

@@ -331,6 +331,12 @@ def _context(table: Table, words: Vocabulary) -> Label:
     return found
 
 
+_OWN_WORDS = re.compile(
+    r" ?\((?:own questions[^)]*|1 to 10|mean, characters)\)|, %$|, lower is better$"
+)
+"""What evalkit's own headings say besides names and shots."""
+
+
 def _heading(table: Table, column: int) -> str:
     """The heading of a column, of several rows of headings in one; a gap goes on to the left."""
     parts: list[str] = []
@@ -343,7 +349,8 @@ def _heading(table: Table, column: int) -> str:
         is_group = row is not table.head[-1] and set(catalogue.words(text)) <= _GROUPS
         if text and text not in parts and not is_group:
             parts.append(text)
-    return " ".join(parts)
+    found = " ".join(parts)
+    return _OWN_WORDS.sub("", found) if table.own else found
 
 
 def _columns(table: Table, heads: Sequence[str], words: Vocabulary) -> tuple[Column, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from evalkit.card.audit import Evidence
 from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError, SuiteError
 from evalkit.store import results_json
-from tests.support.cli import Outcome
+from tests.support.cli import Command
 from tests.support.runs import Plan, build_run
 from tests.support.stored import stored_run
 
@@ -151,7 +150,7 @@ def test_the_judgments_behind_a_published_card(public_data: Path) -> None:
 # --- the command ----------------------------------------------------------------------------------
 
 
-def test_exit_codes_and_forms(tmp_path: Path, command: Callable[..., Outcome]) -> None:
+def test_exit_codes_and_forms(tmp_path: Path, command: Command) -> None:
     figures = ("--evidence", str(HERE / "evidence.yaml"))
     swapped, right = (str(HERE / "cards" / f"{n}.md") for n in ("swapped", "swapped_right"))
     wrong = command("card", "audit", swapped, *figures)

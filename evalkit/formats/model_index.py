@@ -1,0 +1,707 @@
+"""The hub's `model-index`: what runs publish of a model, and its entries.
+
+    runs ─ gather ─▶ Material: candidate, Blocks of Items measured alike ─ make_index ─▶ Index
+
+    - name: MODEL
+      results:
+      - task: {type, name}
+        dataset: {name, type, config?, split?, revision?, args?}
+        metrics: [{type, name, value, args}]
+        source: {name, url}?
+
+Source: https://github.com/huggingface/hub-docs/blob/main/modelcard.md and huggingface_hub 2.4.  The
+hub tells entries apart by task, data set, config, split and revision alone: of two with the same of
+these the second's arguments and source are lost.  So there is one for each, the first in order of
+runs and benchmarks.  Figures of a local judge have none; what is left out is said.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from evalkit import catalogue
+from evalkit.compare.cautions import doubts
+from evalkit.compare.guard import differences
+from evalkit.compare.resolve import Part
+from evalkit.core.figures import Estimator, Figure, FigureKey
+from evalkit.core.requests import Json
+from evalkit.core.run import BenchmarkEntry, Run
+from evalkit.core.specs import PublishedFigure
+from evalkit.draw import benchmark_label, method_text, settings_text
+from evalkit.draw import figure as shown
+from evalkit.errors import CardError
+
+__all__ = [
+    "LINK",
+    "MARK",
+    "Block",
+    "Chosen",
+    "Index",
+    "Item",
+    "Judge",
+    "LeftOut",
+    "Link",
+    "Material",
+    "gather",
+    "identity",
+    "is_ours",
+    "make_index",
+    "unpublishable",
+]
+
+MARK = "evalkit"
+"""Key of a metric's `args` by which evalkit knows its own entries: the version that wrote it."""
+LINK = re.compile(r"https?://[A-Za-z0-9._~/?#&=%:+@!;-]*[A-Za-z0-9/=#_-]")
+"""An address that can stand in Markdown and YAML as it is."""
+_SHOTS = re.compile(r"(\d+)[- ]shots?\b")
+_LC = "length_controlled_win_rate"
+
+
+# --- what runs have -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where a figure leads back to; the hub takes a name only with a URL."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who judged, and by whose prompts."""
+
+    who: str
+    protocol: str
+    prompt_sha256: str
+
+
+@dataclass(frozen=True)
+class Item:
+    """One figure of one model, and the run that has it."""
+
+    run: Run
+    figure: Figure
+
+    @property
+    def key(self) -> FigureKey:
+        """Of the figure."""
+        return self.figure.key
+
+    @property
+    def entry(self) -> BenchmarkEntry:
+        """Its benchmark, as the run declares it."""
+        return self.run.benchmark(self.key.benchmark)
+
+    @property
+    def published(self) -> bool:
+        """Someone else measured it; its settings are theirs."""
+        return self.figure.value.method.estimator is Estimator.PUBLISHED
+
+    @property
+    def described(self) -> Mapping[str, Json]:
+        """What decided it, as the benchmark or the import says."""
+        return self.run.description(self.figure.model, self.key.benchmark).all
+
+    @property
+    def of_task(self) -> Mapping[str, Json]:
+        """What is said of its task."""
+        tasks = self.run.description(self.figure.model, self.key.benchmark).tasks
+        found = tasks.get(self.key.task)
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def suite_entry(self) -> Mapping[str, Json]:
+        """The benchmark's entry in the suite."""
+        for spec in self.run.manifest.suite.benchmarks:
+            if spec.entry == self.key.benchmark:
+                return spec.all
+        return {}
+
+    @property
+    def own_data(self) -> str | None:
+        """The suite's own data in place of the benchmark's public set; None: the public set."""
+        data = self.suite_entry.get("data")
+        return str(data) if data and not self.published else None
+
+    @property
+    def local_judge(self) -> str:
+        """The model of the same suite that judged; empty: none did."""
+        return "" if self.published else self.run.local_judges.get(self.key.benchmark, "")
+
+    @property
+    def judge(self) -> Judge | None:
+        """Who judged and by whose prompts; None where nobody is known."""
+        about = self.described.get("judge")
+        said = about if isinstance(about, Mapping) else {}
+        name = self.suite_entry.get("judge")
+        entry = next((j for j in self.run.manifest.judges if j.name == name), None)
+        who = [str(said["evaluator"])] if said.get("evaluator") else []
+        # An import that does not know who judged calls the judge by what it is.
+        models = (said.get("model"), entry.engine.model if entry is not None else None, name)
+        who += [str(m) for m in models if m and m not in ("recorded", *who)][:1]
+        protocol = str(said.get("protocol") or (entry.protocol if entry is not None else "") or "")
+        if not who and not protocol:
+            return None
+        return Judge(", ".join(who) or "not stated", protocol, str(said.get("prompt_sha256") or ""))
+
+    @property
+    def stated(self) -> PublishedFigure | None:
+        """The suite's words for a figure that it states."""
+        spec = self.run.manifest.suite.models.get(self.figure.model)
+        kind = self.entry.kind
+        for known in spec.figures if spec is not None else ():
+            place = (known.task or kind, known.metric)
+            if known.benchmark in (self.key.benchmark, kind) and place == (
+                self.key.task, self.key.metric,
+            ):  # fmt: skip
+                return known
+        return None
+
+    @property
+    def where(self) -> str:
+        """Who states it; empty for what was computed here."""
+        if self.stated is not None and self.stated.source:
+            return str(self.stated.source)
+        return self.figure.source.where if self.figure.source is not None else ""
+
+    @property
+    def shots(self) -> int | None:
+        """Worked examples in the prompt, where that is known."""
+        said = _shots_of(self.of_task)
+        if said is not None:
+            return said
+        stated = self.stated
+        match = _SHOTS.search((stated.settings if stated else "") or self.where)
+        if match is not None:
+            return int(match[1])
+        tasks = self.run.description(self.figure.model, self.key.benchmark).tasks
+        below = {
+            _shots_of(about) for name, about in tasks.items()
+            if name.startswith(f"{self.key.task}_")
+        }  # fmt: skip
+        if below and len(below) == 1:
+            return below.pop()
+        info = catalogue.by_task(self.key.task)
+        is_column = info is not None and info.column is not None
+        is_board = self.entry.kind == "open_llm_leaderboard"
+        return info.column.shots if is_board and is_column and info and info.column else None
+
+    def link(self, published_at: str | None = None) -> Link | None:
+        """Where it leads back to.
+
+        Args:
+            published_at: Where the runs that computed figures can be seen.
+        """
+        if not self.published:
+            if published_at is not None:
+                return Link("evalkit", published_at)
+            url = self._evidence()
+            return None if url is None else Link("evalkit, from published results", url)
+        match = LINK.search(self.where)
+        if match is not None:
+            if "huggingface.co/datasets/open-llm-leaderboard/" in match[0]:
+                return Link("Open LLM Leaderboard", match[0])
+            name = str(self.stated.source) if self.stated else match[0]
+            return Link(re.sub(r"https?://", "", name), match[0])
+        if self.where.startswith("alpaca_eval "):
+            return Link(
+                self.where.partition(", row ")[0], "https://github.com/tatsu-lab/alpaca_eval"
+            )
+        return None
+
+    def _evidence(self) -> str | None:
+        """Address of the public file that it was read or computed from."""
+        for one in self.run.manifest.evidence:
+            if (one.model, one.entry) == (self.figure.model, self.key.benchmark):
+                named = self.where.partition(",")[0]
+                exact = [f for f in one.files if f.get("file") == named]
+                for file in exact or one.files[:1]:
+                    return _addresses().get(str(file.get("sha256")))
+        return None
+
+
+def _shots_of(about: Json) -> int | None:
+    value = about.get("shots", about.get("num_fewshot")) if isinstance(about, Mapping) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+@functools.cache
+def _addresses() -> Mapping[str, str]:
+    """Address by sha256 of the file, of the public data sets that have one."""
+    from evalkit.data import entries
+
+    known = [entry for entry in entries().values() if entry.url]
+    return {e.sha256: e.url for e in known} | {e.url_sha256: e.url for e in known}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Figures of one benchmark entry that were measured alike."""
+
+    entry: str
+    kind: str
+    items: tuple[Item, ...]
+    apart: str = ""
+    """How it differs from an earlier block of the same entry; empty for the first."""
+
+    @property
+    def title(self) -> str:
+        """The benchmark by its proper name."""
+        name = benchmark_label(self.entry)
+        if self.entry == self.kind == "alpaca_eval":
+            name = f"{name} {_edition(self.items)}".rstrip()
+        elif self.entry != self.kind:
+            name = f"{name} ({benchmark_label(self.kind)})"
+        own = any(item.own_data for item in self.items)
+        said = [part for part in ("own questions" if own else "", self.apart) if part]
+        return f"{name} ({'; '.join(said)})" if said else name
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """In order of the runs."""
+        return tuple(dict.fromkeys(item.figure.model for item in self.items))
+
+    @cached_property
+    def keys(self) -> tuple[FigureKey, ...]:
+        """Its headline figures, in the order the runs declare them; leaderboards' averages first.
+
+        AlpacaEval's length-controlled win rate stands beside its win rate.
+        """
+        found: dict[FigureKey, None] = {}
+        for item in self.items:
+            found.update(dict.fromkeys(item.entry.headlines))
+        has = {item.key for item in self.items}
+        declared = [key for key in found if key in has] or list(self._undeclared())
+        whole = [key for key in declared if self.is_average(key)]
+        lc = [k for k in has if k.metric == _LC and self.kind == "alpaca_eval"]
+        return tuple(dict.fromkeys([*whole, *declared, *lc]))
+
+    def _undeclared(self) -> Iterator[FigureKey]:
+        """Of a benchmark that declares nothing: a metric for each task, groups for their tasks."""
+        tasks: dict[str, list[FigureKey]] = {}
+        for item in self.items:
+            tasks.setdefault(item.key.task, []).append(item.key)
+        columns = {c.task: c for b in (1, 2) for c in catalogue.columns(b, drop=True)}
+        order = list(columns)
+        for task in sorted(tasks, key=lambda t: order.index(t) if t in order else len(order)):
+            is_below = any(
+                task.startswith(f"{g}_") for g in ("mmlu", "mmlu_pro", *columns) if g in tasks
+            )
+            is_odd = task not in columns and task != self.kind == "open_llm_leaderboard"
+            if is_below or is_odd:
+                continue
+            wanted = columns[task].printed_metric if task in columns else ""
+            means = [k for k in tasks[task] if k.metric.endswith("(mean of tasks)")]
+            yield next((k for k in (*means, *tasks[task]) if k.metric == wanted),
+                       (*means, *tasks[task])[0])  # fmt: skip
+
+    def is_average(self, key: FigureKey) -> bool:
+        """Whether it is a leaderboard's average, which is no figure of one data set."""
+        return (
+            any(item.entry.whole == key for item in self.items)
+            or catalogue.metric(key.metric).over_tasks
+        )
+
+    def find(self, model: str, key: FigureKey) -> Item | None:
+        """A model's figure; None where there is none, or it is undefined."""
+        for item in self.items:
+            if item.figure.model == model and item.key == key:
+                return item if item.figure.value.point is not None else None
+        return None
+
+
+def _edition(items: Sequence[Item]) -> str:
+    stated = str(items[0].described.get("version", "")) if items else ""
+    return stated.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything a card is made from."""
+
+    runs: tuple[Run, ...]
+    candidate: str
+    blocks: tuple[Block, ...]
+    warnings: tuple[str, ...] = ()
+    """Why the runs should not be published; empty for publishable ones."""
+
+
+def gather(
+    runs: Sequence[Run],
+    model: str | None = None,
+    only: Sequence[str] = (),
+    *,
+    allow_unpublishable: bool = False,
+) -> Material:
+    """The figures of `runs`.
+
+    Args:
+        runs: Sealed runs; several make one card.
+        model: The card's model; None: the runs' candidate.
+        only: Benchmark entries; empty: all.
+        allow_unpublishable: Accept limited runs and damaged evidence; they are marked.
+
+    Raises:
+        CardError: a run is not finished or not publishable, the model or an entry is unknown, or
+            two runs have different values of one figure.
+    """
+    # Naming a run twice adds nothing.
+    runs = tuple({run.manifest.run_id: run for run in reversed(runs)}.values())[::-1]
+    warnings = tuple(reason for run in runs for reason in unpublishable(run))
+    if warnings and not allow_unpublishable:
+        raise CardError(
+            "not publishable:\n  " + "\n  ".join(warnings) + "\ncorrect the evidence or run the "
+            "whole suite; or, for a card that is marked and stays here: --allow-unpublishable"
+        )
+    found = [block for run in runs for block in _blocks_of(run)]
+    known = list(dict.fromkeys(block.entry for block in found))
+    for entry in only:
+        if entry not in known:
+            raise CardError(
+                f"--only {entry!r}: the runs have no such benchmark entry; expected one of: "
+                f"{', '.join(known) or 'none'}"
+            )
+    joined: list[Block] = []
+    for block in found:
+        if not only or block.entry in only:
+            _join(joined, block)
+    candidate = _candidate(runs, model)
+    if not any(item.figure.model == candidate for block in joined for item in block.items):
+        raise CardError(
+            f"{candidate!r} has no figures of {', '.join(only)}; leave --only out, or name others"
+        )
+    return Material(runs, candidate, tuple(joined), warnings)
+
+
+def unpublishable(run: Run) -> list[str]:
+    """Why a run should not be published; empty where nothing speaks against it.
+
+    Raises:
+        CardError: it is not finished, so that it has no figures at all.
+    """
+    if not run.manifest.sealed:
+        raise CardError(
+            f"{run.folder}: this run is not finished and has no figures yet; run the same command "
+            f"again, then write its card"
+        )
+    # Not its folder: the same run has the same card wherever it lies.
+    name = f"{run.manifest.suite_name}, run {run.manifest.run_id}"
+    return [f"{name}: {reason}" for reason in doubts(run)]
+
+
+def _candidate(runs: Sequence[Run], model: str | None) -> str:
+    known = list(dict.fromkeys(f.model for run in runs for f in run.figures))
+    folders = ", ".join(str(run.folder) for run in runs)
+    if model is not None:
+        if model not in known:
+            raise CardError(
+                f"model {model!r} has no figures in {folders}; expected one of: "
+                f"{', '.join(known) or 'none'}"
+            )
+        return model
+    named = (m.name for run in runs for m in run.manifest.models if m.role == "candidate")
+    found = list(dict.fromkeys(named))
+    if len(found) != 1:
+        raise CardError(
+            f"{len(found)} candidates in {folders}: {', '.join(found) or 'none'}; say whose card "
+            f"it is with --model (models: {', '.join(known) or 'none'})"
+        )
+    return found[0]
+
+
+def _blocks_of(run: Run) -> Iterator[Block]:
+    for entry in run.benchmarks:
+        rows = [f for f in run.figures if f.key.benchmark == entry.name and f.key.category is None]
+        blocks: list[Block] = []
+        for model in dict.fromkeys(f.model for f in rows):
+            mine = tuple(Item(run, f) for f in rows if f.model == model)
+            _join(blocks, Block(entry.name, entry.kind, mine))
+        yield from blocks
+
+
+def _join(blocks: list[Block], new: Block) -> None:
+    """Add `new` to the block whose figures were measured alike, else after them."""
+    apart = ""
+    for n, block in enumerate(blocks):
+        if block.entry != new.entry:
+            continue
+        apart = _difference(block, new)
+        if not apart:
+            _refuse_conflicts(block, new)
+            known = {(i.figure.model, i.key) for i in block.items}
+            extra = tuple(i for i in new.items if (i.figure.model, i.key) not in known)
+            blocks[n] = replace(block, items=(*block.items, *extra))
+            return
+    blocks.append(replace(new, apart=apart))
+
+
+def _refuse_conflicts(block: Block, new: Block) -> None:
+    known = {(i.figure.model, i.key): i for i in block.items}
+    for item in new.items:
+        other = known.get((item.figure.model, item.key))
+        if other is None or other.figure == item.figure or other.run is item.run:
+            continue
+        values = [shown(x.figure.value.point, x.figure.unit) for x in (other, item)]
+        raise CardError(
+            f"{item.figure.model!r} has {item.key.metric} of {item.key.task} ({new.entry!r}) "
+            f"twice: {values[0]} in {other.run.folder}, {values[1]} in {item.run.folder}; name "
+            f"only the run that is to be published, or leave that benchmark out with --only"
+        )
+
+
+def _difference(block: Block, new: Block) -> str:
+    """Settings in which two blocks differ, in words; empty where none is known to."""
+    ours = next((i for i in block.items if not i.published), None)
+    theirs = next((i for i in new.items if not i.published), None)
+    if ours is None or theirs is None:
+        return ""
+    parts = [Part(i.run, i.figure.model, block.entry) for i in (theirs, ours)]
+    tasks = [dict.fromkeys(i.key.task for i in b.items) for b in (block, new)]
+    found: dict[str, str] = {}
+    for task in tasks[0]:
+        if task in tasks[1]:
+            for one in differences(parts[0], parts[1], task)[0]:
+                found.setdefault(one.field, settings_text(one))
+    return "; ".join(found.values())
+
+
+# --- the index ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A figure of the model, and the benchmark it is of."""
+
+    item: Item
+    block: Block
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A figure that the index does not hold."""
+
+    item: Item
+    block: Block
+    why: str
+
+    @property
+    def said(self) -> str:
+        """Task, metric and value."""
+        f = self.item.figure
+        return f"{f.key.task} {f.key.metric} {shown(f.value.point, f.unit)}"
+
+
+@dataclass(frozen=True)
+class Index:
+    """The entries of one model."""
+
+    results: tuple[dict[str, Json], ...]
+    figures: tuple[Chosen, ...]
+    """What they are made from, in order of runs and benchmarks."""
+    without: tuple[LeftOut, ...]
+    undefined: tuple[str, ...]
+    """Figures that have no value, and why, a sentence each."""
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What is not in it, and why, a sentence each."""
+        grouped: dict[tuple[str, str], list[str]] = {}
+        for one in self.without:
+            grouped.setdefault((one.block.title, one.why), []).append(one.said)
+        said = (f"{title}: {', '.join(of)}: {why}" for (title, why), of in grouped.items())
+        return (*said, *self.undefined)
+
+
+_HAS_ONE = (
+    "the index has an entry for these data already, and the hub keeps one; --only names benchmarks "
+    "to choose"
+)
+
+
+def make_index(material: Material, published_at: str | None = None) -> Index:
+    """The candidate's entries.
+
+    Args:
+        material: What there is.
+        published_at: Where the runs can be seen; the source of figures computed in them.
+    """
+    results: dict[tuple[Any, ...], dict[str, Json]] = {}
+    chosen: list[Chosen] = []
+    without: list[LeftOut] = []
+    undefined: list[str] = []
+    for block in material.blocks:
+        for key in block.keys:
+            if block.is_average(key):
+                continue
+            item = block.find(material.candidate, key)
+            if item is None:
+                undefined += _undefined(block, material.candidate, key)
+            elif item.local_judge:
+                why = (
+                    f"judged by {item.local_judge}, a model of the same suite: figures of such a "
+                    f"judge are not published"
+                )
+                without.append(LeftOut(item, block, why))
+            else:
+                entry = _entry(item, block, material, published_at)
+                known = results.setdefault(identity(entry), entry)
+                if known is entry or _added(known, entry):
+                    chosen.append(Chosen(item, block))
+                else:
+                    without.append(LeftOut(item, block, _HAS_ONE))
+    return Index(tuple(results.values()), tuple(chosen), tuple(without), tuple(undefined))
+
+
+def _undefined(block: Block, model: str, key: FigureKey) -> Iterator[str]:
+    for item in block.items:
+        if item.figure.model == model and item.key == key:
+            why = method_text(item.figure.value)
+            yield f"{key.task} {key.metric} of {key.benchmark}: undefined ({why})"
+
+
+def identity(result: Mapping[str, Json]) -> tuple[Any, ...]:
+    """What the hub tells entries apart by."""
+    data = result["dataset"]
+    parts = (data.get(key) for key in ("type", "config", "split", "revision"))
+    return (result["task"]["type"], *parts)
+
+
+def is_ours(result: Json) -> bool:
+    """Whether evalkit wrote an entry, by the arguments of its metrics."""
+    metrics = result.get("metrics") if isinstance(result, Mapping) else None
+    if not isinstance(metrics, list) or not metrics:
+        return False
+    return all(
+        isinstance(m, Mapping) and isinstance(m.get("args"), Mapping) and MARK in m["args"]
+        for m in metrics
+    )
+
+
+def _added(known: dict[str, Json], entry: Mapping[str, Json]) -> bool:
+    """Add the entry's metric to `known`; False where they differ in more than it."""
+    (metric,) = entry["metrics"]
+    same = {k: v for k, v in known.items() if k != "metrics"} == {
+        k: v for k, v in entry.items() if k != "metrics"
+    }
+    if not same or metric["type"] in {m["type"] for m in known["metrics"]}:
+        return False
+    known["metrics"].append(metric)
+    return True
+
+
+def _entry(
+    item: Item, block: Block, material: Material, published_at: str | None
+) -> dict[str, Json]:
+    f = item.figure
+    kind, name = catalogue.hub_metric(f.key.task, f.key.metric)
+    args = _published(item) if item.published else _computed(item)
+    if material.warnings:
+        args["publishable"] = False
+    version = item.run.manifest.versions.get("evalkit", "unknown")
+    own = {MARK: version, "run": item.run.manifest.run_id, "model": f.model, "unit": f.unit}
+    entry: dict[str, Json] = {
+        "task": {"type": "text-generation", "name": "Text Generation"},
+        "dataset": _dataset(item, block),
+        "metrics": [
+            {"type": kind, "name": name, "value": float(f.value.point or 0.0),
+             "args": _known({**own, **args})}
+        ],
+    }  # fmt: skip
+    link = item.link(published_at)
+    return entry | ({} if link is None else {"source": {"name": link.name, "url": link.url}})
+
+
+def _dataset(item: Item, block: Block) -> dict[str, Json]:
+    described = item.of_task.get("dataset")
+    about = described if isinstance(described, Mapping) else {}
+    data = _data(item, block.kind, about)
+    if item.own_data is not None:
+        data = catalogue.HubData(f"{data.name}, own questions", "unknown", block.entry)
+    return _known(
+        {
+            "name": data.name if item.shots is None else f"{data.name} ({item.shots}-shot)",
+            "type": data.type,
+            "config": data.config,
+            "split": data.split,
+            "revision": about.get("revision"),
+            "args": None if item.shots is None else {"num_few_shot": item.shots},
+        }
+    )
+
+
+def _data(item: Item, kind: str, about: Mapping[str, Json]) -> catalogue.HubData:
+    """The data set of a task: the catalogue's, else as the benchmark describes it."""
+    task = item.key.task
+    known = catalogue.data_of(task)
+    editions = catalogue.BENCHMARKS["alpaca_eval"].editions
+    if kind == "alpaca_eval" and known is not None:
+        edition = editions.get(_edition([item]))
+        return replace(known, config=edition.hub_config if edition else None)
+    if known is not None:
+        return known
+    path, config = about.get("path"), about.get("name")
+    if isinstance(path, str) and "/" in path and not path.startswith(("/", ".")):
+        return catalogue.HubData(task, path, str(config) if config else None)
+    # The task stands for the config of a data set that is not on the hub: the hub tells
+    # entries apart by these fields alone.
+    return catalogue.HubData(task, "unknown", task)
+
+
+def _published(item: Item) -> dict[str, Json]:
+    f, said = item.figure, item.stated
+    found: dict[str, Json] = {"published": True, **_uncertainty(item)}
+    if f.value.n:
+        found["n"] = f.value.n
+    where, _, row = item.where.partition(", row ")
+    link = item.link()
+    told = link is not None and where in (link.name, link.url)
+    found |= {"stated_by": "" if told else where, "row": row.strip("'\"")}
+    if said is not None:
+        found |= {"date": str(said.date or ""), "settings": str(said.settings or "")}
+    return {k: v for k, v in found.items() if v != ""}
+
+
+def _computed(item: Item) -> dict[str, Json]:
+    f, about = item.figure, item.described
+    judge = item.judge
+    remarks = (item.of_task.get("dataset") or {}).get("remarks") if isinstance(
+        item.of_task.get("dataset"), Mapping) else None  # fmt: skip
+    version = item.of_task.get("version")
+    harness = about.get("lm_eval")
+    return {
+        **_uncertainty(item),
+        **({"n": f.value.n, "n_missing": f.value.n_missing} if f.value.n else {}),
+        "method": method_text(f.value),
+        "benchmark_version": about.get("version"),
+        "leaderboard_settings": about.get("settings"),
+        "reference": about.get("reference"),
+        "apply_chat_template": about.get("apply_chat_template"),
+        "task_version": None if version is None else str(version),
+        "harness": f"lm_eval {harness}" if harness else None,
+        "data_remarks": remarks or None,
+        "own_data": item.own_data,
+        "from": item.where or None,
+        "judge": judge.who if judge is not None else None,
+        "judge_protocol": judge.protocol or None if judge is not None else None,
+    }
+
+
+def _uncertainty(item: Item) -> dict[str, Json]:
+    value = item.figure.value
+    found: dict[str, Json] = {}
+    if value.standard_error:  # 0 where no sample differs from another: it measures nothing
+        found["standard_error"] = float(value.standard_error)
+    if value.low is not None and value.high is not None:
+        found |= {"interval": [float(value.low), float(value.high)], "level": float(value.level)}
+    return found
+
+
+def _known(found: Mapping[str, Json]) -> dict[str, Json]:
+    return {k: v for k, v in found.items() if v is not None}
