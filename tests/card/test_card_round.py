@@ -53,7 +53,7 @@ def exported(run: Run) -> dict[str, float]:
 def audited(text: str, run: Run) -> audit.Audit:
     evidence = audit.Evidence()
     evidence.add(store.typed(run))
-    evidence.runs.append(run)
+    evidence.runs.append(store.typed(run))
     return audit.audit(audit.parse_card(text), evidence)
 
 

@@ -13,24 +13,33 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from evalkit import catalogue, compare, data, plugins, store
+from evalkit import catalogue, data, plugins, store
 from evalkit.card.audit.checks import Own, same_metric
 from evalkit.card.audit.findings import Answer, Checked, Fact, Remark
 from evalkit.card.audit.stated import Label, Stated
 from evalkit.compare.claim import claim as checked_claim
 from evalkit.compare.claim_grammar import Compared, Scored, Statement
 from evalkit.compare.contests import Options
+from evalkit.compare.figures import figures
 from evalkit.compare.model_names import ModelNames, model_key
+from evalkit.core.evidence import Evidence as Imported
 from evalkit.core.evidence import ImportOptions
 from evalkit.core.figures import Estimator, Figure
 from evalkit.core.protocols import DataPlaces
 from evalkit.core.requests import Json
-from evalkit.core.results import Run as OldRun
-from evalkit.core.run import Run
+from evalkit.core.run import (
+    BenchmarkEntry,
+    Description,
+    EvidenceEntry,
+    Manifest,
+    ModelEntry,
+    Run,
+    TaskEntry,
+)
 from evalkit.draw.numbers import Printed, agreement, figure
 from evalkit.errors import ComparisonError, DataError
 
@@ -65,7 +74,7 @@ class Evidence:
     facts: list[Fact] = field(default_factory=list)
     names: dict[str, set[str]] = field(default_factory=dict)
     """Other names by model."""
-    runs: list[OldRun] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
     """With records: what a claim can be tested on."""
     sources: list[str] = field(default_factory=list)
 
@@ -122,9 +131,6 @@ def gather(paths: Sequence[Path], places: DataPlaces | None = None) -> Evidence:
             _add_suite(found, path)
         elif kind == "every_eval_ever":
             _add_record(found, path)
-        elif kind == "results":
-            found.add(_as_run(path, (), store.read_results(path)[0]), kind="results")
-            found.sources.append(f"results {path}")
         elif kind == "lm_eval":
             loose.append(path)
         else:
@@ -175,7 +181,6 @@ def _fact(run: Run, f: Figure, source: str) -> Fact:
 # --- what a path is -----------------------------------------------------------------------------
 
 _FIELDS = {
-    "results": {"estimates", "comparisons"},
     "every_eval_ever": {"evaluation_results"},
     "lm_eval": {"results"},
     "alpaca_eval": {"instruction", "output_1", "output_2"},
@@ -243,7 +248,7 @@ def _add_run(found: Evidence, path: Path) -> None:
             f"benchmark, which is no evidence for a card; run the suite without it"
         )
     found.add(run)
-    found.runs.append(store.read_run(path))
+    found.runs.append(run)
     found.sources.append(f"run {path}")
 
 
@@ -252,17 +257,19 @@ def _add_suite(found: Evidence, path: Path) -> None:
     from evalkit.importers import leaderboards
 
     suite = suites.load(suites.locate(str(path)), (), plugins)
-    estimates = []
+    stated: list[Figure] = []
     for name, model in suite.models.items():
-        found_here = leaderboards.suite_figures(name, model, suite.benchmarks, _LEVEL)
-        estimates += store.old_estimates(found_here)
+        stated += leaderboards.suite_figures(name, model, suite.benchmarks, _LEVEL)
         if model.leaderboard:
             row = model.leaderboard if isinstance(model.leaderboard, str) else name
-            rows = leaderboards.row_figures(name, row, suite.benchmarks, _LEVEL)
-            estimates += store.old_estimates(rows)
-    specs = [{"type": s.type, "name": s.entry, "version": str(getattr(s, "version", ""))}
-             for s in suite.benchmarks]  # fmt: skip
-    found.add(_as_run(path, specs, estimates), kind="suite")
+            stated += leaderboards.row_figures(name, row, suite.benchmarks, _LEVEL)
+    entries = [
+        BenchmarkEntry(
+            name=s.entry, description=Description(type=s.type, version=getattr(s, "version", None))
+        )
+        for s in suite.benchmarks
+    ]
+    found.add(_as_run(path, entries, stated), kind="suite")
     found.sources.append(f"suite {path}")
 
 
@@ -273,50 +280,35 @@ def _add_imported(found: Evidence, kind: str, paths: Sequence[Path], places: Dat
         for one in importer.read([path], ImportOptions((), None, (), places, _LEVEL)):
             groups.setdefault(one.model, []).append(path)
     for model, files in groups.items():
-        options = ImportOptions((model,), None, (), places, _LEVEL)
-        for one in importer.read(files, options):
-            metrics = {task: list(ms) for task, ms in one.metrics.items()}
-            records = one.records
-            computed = compare.estimates(records, {one.entry: metrics}, _LEVEL) if records else []
-            old = _old_run(paths[0], one, (*computed, *store.old_estimates(one.figures)))
-            found.add(store.typed(old), source=", ".join(f.name for f in files[:3]))
-            if records:
-                found.runs.append(old)
+        for one in importer.read(files, ImportOptions((model,), None, (), places, _LEVEL)):
+            entry = BenchmarkEntry(
+                name=one.entry,
+                description=one.description,
+                tasks={t: TaskEntry(n_samples=0, metrics=ms) for t, ms in one.metrics.items()},
+            )
+            computed = figures(one.records, [entry], _LEVEL) if one.records else []
+            run = _as_run(paths[0], [entry], (*computed, *one.figures), one)
+            found.add(run, source=", ".join(file.name for file in files[:3]))
+            if one.records:
+                found.runs.append(run)
     found.sources.append(f"{kind} {', '.join(map(str, paths))}")
 
 
-def _old_run(path: Path, one: Json, estimates: Sequence[Json]) -> OldRun:
-    """Imported evidence in the shape of a run, as far as figures and claims need it."""
-    described = dict(one.description.all)
-    entry = {
-        "name": one.entry,
-        "description": described,
-        "n_samples": 0,
-        "tasks": {
-            t: {"n_samples": 0, "metrics": [asdict(m) for m in ms]} for t, ms in one.metrics.items()
-        },
-    }
-    evidence = {
-        "model": one.model, "entry": one.entry, "kind": one.kind, "description": described,
-        "findings": [asdict(f) for f in one.findings],
-    }  # fmt: skip
-    manifest = {
-        "run_id": path.name, "sealed": True, "benchmarks": [entry], "evidence": [evidence],
-        "models": [{"name": one.model, "role": "baseline"}],
-        "suite": {"models": {one.model: {"role": "baseline"}}, "benchmarks": []},
-    }  # fmt: skip
-    return OldRun(path, manifest, one.records, tuple(estimates), ())
-
-
-def _as_run(path: Path, specs: Sequence[Mapping[str, str]], estimates: Sequence[Json]) -> Run:
-    """Published figures in the shape of a run."""
-    entries = [
-        {"name": s["name"], "n_samples": 0, "description": {"type": s["type"],
-         **({"version": s["version"]} if s["version"] else {})}, "tasks": {}}
-        for s in specs
-    ]  # fmt: skip
-    manifest = {"run_id": path.name, "sealed": True, "benchmarks": entries}
-    return store.typed(OldRun(path, manifest, (), tuple(estimates), ()))
+def _as_run(
+    path: Path, entries: Sequence[BenchmarkEntry], found: Sequence[Figure],
+    imported: Imported | None = None,
+) -> Run:  # fmt: skip
+    """Figures of others in the shape of a run, as far as the audit and claims need it."""
+    manifest = Manifest(run_id=path.name, sealed=True, benchmarks=tuple(entries))
+    if imported is None:
+        return Run(path, manifest, (), tuple(found), ())
+    one = EvidenceEntry(
+        model=imported.model, entry=imported.entry, kind=imported.kind,
+        description=imported.description, findings=imported.findings,
+    )  # fmt: skip
+    model = ModelEntry(name=imported.model, role="baseline")
+    manifest = manifest.model_copy(update={"evidence": (one,), "models": (model,)})
+    return Run(path, manifest, imported.records, tuple(found), ())
 
 
 def _add_record(found: Evidence, path: Path) -> None:
@@ -341,13 +333,10 @@ def _add_leaderboards(found: Evidence) -> None:
     from evalkit.importers import leaderboards
 
     for edition in ("1", "2"):
-        specs = [{"type": "alpaca_eval", "name": "alpaca_eval", "version": edition}]
-        run = _as_run(
-            Path("leaderboard"),
-            specs,
-            store.old_estimates(leaderboards.board_figures(int(edition), _LEVEL)),
-        )
-        found.add(run)
+        about = Description(type="alpaca_eval", version=edition)
+        entry = BenchmarkEntry(name="alpaca_eval", description=about)
+        rows = leaderboards.board_figures(int(edition), _LEVEL)
+        found.add(_as_run(Path("leaderboard"), [entry], rows))
     for row, value in _EARLIER.items():
         found.names.setdefault(row, set())
         found.facts.append(
@@ -481,7 +470,7 @@ class Held:
         for run in self._evidence.runs:
             entries = {
                 f.entry for f in self._evidence.facts
-                if f.run_id == run.manifest.get("run_id") and _may_be(label, f) and f.measured
+                if f.run_id == run.manifest.run_id and _may_be(label, f) and f.measured
             }  # fmt: skip
             present = {(r.model, r.benchmark) for r in run.records}
             usable = [e for e in entries if all((n, e) in present for n in names)]
@@ -490,7 +479,7 @@ class Held:
             claim = f"{names[0]} {words[one.relation]} {' and '.join(map(str, names[1:]))}"
             try:
                 text = f"{claim} on {usable[0]}"
-                said = checked_claim([store.typed(run)], text, Options())
+                said = checked_claim([run], text, Options())
             except ComparisonError:
                 continue
             return said.answer, "; ".join(said.reasons)

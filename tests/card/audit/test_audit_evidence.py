@@ -11,9 +11,8 @@ from evalkit.card import audit
 from evalkit.card.audit import Evidence
 from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError, SuiteError
-from evalkit.store import results_json
 from tests.support.cli import Command
-from tests.support.runs import Plan, build_run
+from tests.support.runs import Plan
 from tests.support.stored import stored_run
 
 HERE = Path(__file__).parent
@@ -72,15 +71,6 @@ def test_a_record_of_every_eval_ever_is_evidence(tmp_path: Path) -> None:
     assert (
         held(f"# mine\n\n{ROW.format(25, 'acc_norm', '65.25')}", evidence)[0][1] == "contradicted"
     )
-
-
-def test_results_json_without_its_run(tmp_path: Path) -> None:
-    run = build_run(tmp_path / "run", Plan())
-    file = tmp_path / "results.json"
-    file.write_text(json.dumps(results_json(run.estimates, run.comparisons, "3f2a9c1b7d04")))
-    point = next(e.point for e in run.estimates if e.metric == "score" and e.category is None)
-    text = f"| Model | MT-Bench |\n|---|---|\n| quick-lora | {point:.2f} |\n"
-    assert [verdict for _, verdict in held(text, audit.gather([file]))] == ["confirmed"]
 
 
 @pytest.mark.parametrize("content", ['{"a": 1}', "[]", "[1, 2]", "not json", '[{"x": 1}]'])

@@ -21,7 +21,7 @@ pieces = st.lists(st.sampled_from(SOUP) | st.text(max_size=6), max_size=60)
 
 
 @given(pieces.map("".join))
-@examples(150)
+@examples(60)
 def test_any_text_is_audited_without_a_crash(evidence: Evidence, text: str) -> None:
     found = audit.audit(audit.parse_card(text), evidence)
     audit.audit_lines(found, everything=True)
@@ -30,7 +30,7 @@ def test_any_text_is_audited_without_a_crash(evidence: Evidence, text: str) -> N
 
 
 @given(pieces.map("".join), pieces.map("".join))
-@examples(80)
+@examples(40)
 def test_any_front_matter_is_read_or_said_to_be_wrong(
     evidence: Evidence, front: str, text: str
 ) -> None:
@@ -46,7 +46,7 @@ HEADINGS = {
 
 
 @given(st.data())
-@examples(80)
+@examples(40)
 def test_a_card_made_from_the_leaderboard_is_confirmed(
     evidence: Evidence, data: st.DataObject
 ) -> None:
