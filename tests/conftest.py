@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,28 @@ settings.register_profile("quick", _PATIENT, max_examples=20)  # `make check`
 settings.load_profile("full")  # unless --hypothesis-profile names another
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+_FAST_S = 2.0
+"""What a test may take that no mark calls slow: seconds of CPU, its children's included."""
+_PATIENCE = 5
+"""Times as long by the clock: a busy machine must not fail a test, a sleeping one should."""
+_SLOW = {"slow", "vllm", "model", "browser", "data", "gpu", "ray"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fails an unmarked test that is slow; fixtures that several tests share do not count."""
+    began, cpu = time.monotonic(), sum(os.times()[:4])
+    found = yield
+    taken, used = time.monotonic() - began, sum(os.times()[:4]) - cpu
+    marks = {mark.name for mark in item.iter_markers()}
+    if not marks & _SLOW and (used > _FAST_S or taken > _PATIENCE * _FAST_S):
+        pytest.fail(
+            f"{item.nodeid} took {used:.1f} s of CPU in {taken:.1f} s and is not marked `slow`; "
+            f"expected at most {_FAST_S:g} s: make it quicker, or mark it",
+            pytrace=False,
+        )
+    return found
 
 
 @pytest.fixture(scope="session")
