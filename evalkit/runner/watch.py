@@ -19,9 +19,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from evalkit import gate, history, models, plugins, store
+from evalkit import history, models, plugins, store
 from evalkit import suite as suites
-from evalkit.core import Json, Run
+from evalkit.compare.gate import gate, gate_json
+from evalkit.core import Json
+from evalkit.core.contests import GateResult
+from evalkit.core.run import Run
 from evalkit.core.specs import GateSpec, Suite
 from evalkit.draw import (
     Cell,
@@ -354,24 +357,24 @@ def _failed(ledger: Ledger, failure: Failure) -> Failure:
     return failure
 
 
-def decide(look: Look, training: Training, ledger: Ledger) -> gate.GateResult:
+def decide(look: Look, training: Training, ledger: Ledger) -> GateResult:
     """The gate at a look's level; written as its verdict.
 
     Raises:
         DataError: the look's run is not there any more.
     """
-    run = store.read_run(training.reports / look.run)
+    run = store.load(training.reports / look.run)
     result = _decided(run, look, training)
     ledger.decide(
-        Verdict(look.look, result.verdict, result.exit_code, result.reasons, result.to_json())
+        Verdict(look.look, result.verdict, result.exit_code, result.reasons, gate_json(result))
     )
     return result
 
 
-def _decided(run: Run, look: Look, training: Training) -> gate.GateResult:
+def _decided(run: Run, look: Look, training: Training) -> GateResult:
     level = max(look.level, LEAST_LEVEL)
     policy = training.gate.model_copy(update={"alpha": level})
-    result = gate.gate_run(run, policy, candidate=look.model)
+    result = gate(run, policy, candidate=look.model)
     if look.level >= LEAST_LEVEL:
         return result
     reason = f"look {look.look} may spend next to nothing: the plan keeps alpha for later looks"
@@ -408,7 +411,7 @@ class Listener(Protocol):
         """Something to know."""
         ...
 
-    def decided(self, plan: Plan, look: Look, result: gate.GateResult) -> None:
+    def decided(self, plan: Plan, look: Look, result: GateResult) -> None:
         """A checkpoint has its verdict."""
         ...
 
@@ -423,7 +426,7 @@ class Silent:
     def note(self, text: str) -> None:
         """Nothing."""
 
-    def decided(self, plan: Plan, look: Look, result: gate.GateResult) -> None:
+    def decided(self, plan: Plan, look: Look, result: GateResult) -> None:
         """Nothing."""
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evalkit import gate
-from evalkit.compare import Row
-from evalkit.core import Comparison
-from evalkit.gate import Policy
+from evalkit.compare import gate
+from evalkit.core.contests import Contest
+from evalkit.core.figures import Comparison, Estimator, FigureKey, Measured, Method
+from evalkit.core.specs import GateSpec
 from evalkit.runner.watch_ledger import level_of
 from evalkit.stats.decisions import Spending
 
@@ -17,14 +17,22 @@ ALPHA, LOOKS, UNITS, RUNS = 0.1, 5, 60, 400
 TASKS = ("one", "two")
 
 
-def comparison(task: str, differences: NDArray[np.float64]) -> Comparison:
+def contest(task: str, differences: NDArray[np.float64]) -> Contest:
     """Candidate minus baseline on `UNITS` samples."""
     n = len(differences)
     point, error = float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(n))
-    return Comparison(
-        "c", "b", "bench", task, "acc", None, point, error, None, None, 0.95, None, n, n,
-        0, 0, 0, 0, 0, "raw", True, "t",
-    )  # fmt: skip
+    method = Method(Estimator.PAIRED)
+    measured = Measured(point, error, None, None, 0.95, n, n, 0, method, df=n - 1)
+    key = FigureKey("bench", task, "acc")
+    found = Comparison("c", "b", key, "raw", True, measured, None, 0, 0, 0, 0, 0)
+    return Contest(found, "headline", 1, None, None, "not_significant")
+
+
+def answer(contests: list[Contest], margin: float, alpha: float) -> str:
+    """The gate's own tests, corrections and answer."""
+    policy = gate.Policy(GateSpec(baseline="b", margins={"default": margin}, alpha=alpha), {})
+    tests = [gate._test(one, policy, repeated=False) for one in contests]
+    return gate._answer({t.verdict for t in gate._corrected(tests, alpha)}, nothing=False)
 
 
 def verdicts(rng: np.random.Generator, truth: float, rho: float, levels: list[float]) -> set[str]:
@@ -34,12 +42,8 @@ def verdicts(rng: np.random.Generator, truth: float, rho: float, levels: list[fl
     for level in levels:
         own = rng.normal(size=(len(TASKS), UNITS))
         scores = truth + np.sqrt(rho) * shared + np.sqrt(1 - rho) * own
-        rows = [
-            Row(comparison(task, scores[n]), True, None, None, "unclear", "")
-            for n, task in enumerate(TASKS)
-        ]
-        policy = Policy(margins={"default": max(0.0, -truth)}, alpha=level)
-        found.add(gate.decide(("c", "b"), rows, policy).verdict)
+        contests = [contest(task, scores[n]) for n, task in enumerate(TASKS)]
+        found.add(answer(contests, max(0.0, -truth), level))
     return found
 
 
@@ -80,11 +84,7 @@ def test_false_passes_with_one_task_are_near_alpha_where_looks_share_nothing() -
     for _ in range(RUNS):
         found: set[str] = set()
         for level in levels_of("even"):
-            row = Row(
-                comparison("one", rng.normal(-0.5, 1, UNITS)), True, None, None, "unclear", ""
-            )
-            policy = Policy(margins={"default": 0.5}, alpha=level)
-            found.add(gate.decide(("c", "b"), [row], policy).verdict)
+            found.add(answer([contest("one", rng.normal(-0.5, 1, UNITS))], 0.5, level))
         hits += "pass" in found
     expected = 1 - (1 - ALPHA / LOOKS) ** LOOKS
     assert hits / RUNS == pytest.approx(expected, abs=3 * np.sqrt(expected * 0.9 / RUNS))

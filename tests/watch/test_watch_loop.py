@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import evalkit
-from evalkit import gate, history, runner, store
+from evalkit import history, runner, store
+from evalkit.core.contests import GateResult
 from evalkit.errors import DataError, SuiteError
 from evalkit.runner import watch, watch_ledger
 from tests.watch.conftest import SUITE, break_weights, faults, remove, save, save_adapter, trained
@@ -29,9 +30,7 @@ class Listener:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def decided(
-        self, plan: watch_ledger.Plan, look: watch_ledger.Look, result: gate.GateResult
-    ) -> None:
+    def decided(self, plan: watch_ledger.Plan, look: watch_ledger.Look, result: GateResult) -> None:
         self.looks.append(look)
 
 
