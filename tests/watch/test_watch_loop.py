@@ -388,6 +388,7 @@ def test_without_any_score_a_look_is_incomplete_and_figures_are_missing(workspac
     assert any("avg_length" in note for note in summary.notes)
 
 
+@pytest.mark.slow
 def test_the_library_does_what_the_command_does(workspace: Path) -> None:
     save(workspace / "out" / "checkpoint-10")
     with pytest.raises(SuiteError, match="number of looks is missing"):
