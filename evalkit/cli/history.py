@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -14,21 +12,6 @@ from evalkit.cli.console import split
 __all__ = ["command"]
 
 _STDOUT = Path("-")
-
-
-@dataclass(frozen=True)
-class _Options:
-    """The command line as click parsed it; one field per option below."""
-
-    places: tuple[Path, ...]
-    model: str | None
-    benchmark: str | None
-    metric: str | None
-    allow_different: tuple[str, ...]
-    as_json: bool
-    csv_file: Path | None
-    spreadsheet: bool
-    svg_file: Path | None
 
 
 @click.command("history")
@@ -46,57 +29,56 @@ class _Options:
 @click.option("--csv", "csv_file", type=Path, metavar="FILE", help="A row per figure (-: stdout).")
 @click.option("--spreadsheet", is_flag=True, help="--csv for Excel: no text counts as a formula.")
 @click.option("--svg", "svg_file", type=Path, metavar="FILE", help="Charts (-: stdout).")
-def command(**given: Any) -> None:
+def command(
+    places: tuple[Path, ...],
+    model: str | None,
+    benchmark: str | None,
+    metric: str | None,
+    allow_different: tuple[str, ...],
+    as_json: bool,
+    csv_file: Path | None,
+    spreadsheet: bool,
+    svg_file: Path | None,
+) -> None:
     """Show each headline figure over checkpoints, with intervals and paired differences.
 
     Checkpoints are runs, found in DIR, in the order of the training steps that their models'
     names or paths tell.  Where settings changed between two, the series is split.  Averages over
     tasks are figures like others; a task that is a detail of one shows with --benchmark B/TASK.
     """
-    from evalkit import compare, history
-    from evalkit.draw import formula_note, one_line, visible
+    from evalkit.compare import history
+    from evalkit.compare.guard import allowed_fields
+    from evalkit.draw import formula_note, one_line, svg, visible
 
-    asked = _Options(**given)
-    _check_stdout(asked)
-    runs, left_out = history.find_runs(asked.places)
-    found = history.checkpoints(runs, asked.model)
-    allowed = compare.allowed_fields(runs, split(asked.allow_different))
-    options = history.Options(asked.benchmark, asked.metric, allowed)
-    every = history.history(found.checkpoints, options)
+    to_stdout = {"--csv -": csv_file == _STDOUT, "--svg -": svg_file == _STDOUT, "--json": as_json}
+    wanted = [name for name, is_there in to_stdout.items() if is_there]
+    if len(wanted) > 1:
+        raise click.UsageError(
+            f"{' and '.join(wanted)} all go to standard output; expected one of them"
+        )
+    runs, left_out = history.find_runs(places)
+    found = history.checkpoints(runs, model)
+    allowed = allowed_fields(runs, split(allow_different))
+    every = history.history(found.checkpoints, history.Options(benchmark, metric, allowed))
     notes = [*left_out, *found.notes]
-    if asked.csv_file is not None:
-        text = history.history_csv(every, spreadsheet=asked.spreadsheet)
-        _write(asked.csv_file, text)
-        formulas = 0 if asked.spreadsheet else history.formula_cells(every)
+    if csv_file is not None:
+        _write(csv_file, history.history_csv(every, spreadsheet=spreadsheet))
+        formulas = 0 if spreadsheet else history.formula_cells(every)
         if formulas:
             click.echo(f"note: {formula_note(formulas, '--spreadsheet')}", err=True)
-    if asked.svg_file is not None:
-        _write(asked.svg_file, history.charts_svg(every))
-    if _STDOUT in (asked.csv_file, asked.svg_file):
+    if svg_file is not None:
+        _write(svg_file, f"{svg.trends([history.series_trend(series) for series in every])}\n")
+    if _STDOUT in (csv_file, svg_file):
         for note in notes:
             click.echo(f"note: {one_line(visible(note))}", err=True)
         return
-    if asked.as_json:
+    if as_json:
         click.echo(json.dumps(history.history_json(every, notes), indent=1, ensure_ascii=False))
         return
     for series in every:
         click.echo("\n".join(history.series_lines(series)) + "\n")
     for note in notes:
         click.echo(f"note: {one_line(visible(note))}")
-
-
-def _check_stdout(asked: _Options) -> None:
-    """Standard output holds one thing."""
-    asking = {
-        "--csv -": asked.csv_file == _STDOUT,
-        "--svg -": asked.svg_file == _STDOUT,
-        "--json": asked.as_json,
-    }
-    wanted = [name for name, is_there in asking.items() if is_there]
-    if len(wanted) > 1:
-        raise click.UsageError(
-            f"{' and '.join(wanted)} all go to standard output; expected one of them"
-        )
 
 
 def _write(place: Path, text: str) -> None:

@@ -49,6 +49,7 @@ __all__ = [
     "shown",
     "stored",
     "uncompared",
+    "uncorrected",
     "unvaried",
     "verdict",
     "without_samples",
@@ -124,7 +125,7 @@ def stored(run: Run, power: float = 0.8) -> list[Contest]:
         if differ:
             refused.add(len(found))
         cautions = tuple(differ) if differ else known.of((mine, other), c.unit)
-        found.append(_contest(c, mine.entry, cautions, power))
+        found.append(uncorrected(c, mine.entry, cautions, power))
     alike = iter(_adjusted([one for i, one in enumerate(found) if i not in refused]))
     return [
         replace(one, verdict="undefined", mde=None) if i in refused else next(alike)
@@ -173,7 +174,7 @@ def _benchmark(
     for row in _with_noise(rows, runs[0], runs[1], entry):
         parts = (*ours.repeats[name], *theirs.repeats[name])
         cautions = (*known.of(parts, row.unit), *found[row.key.task])
-        yield _contest(row, entry, cautions, options.power)
+        yield uncorrected(row, entry, cautions, options.power)
 
 
 def _common(mine: BenchmarkEntry, other: BenchmarkEntry) -> BenchmarkEntry:
@@ -199,7 +200,7 @@ def _as(records: Sequence[Record], label: str, entry: BenchmarkEntry) -> list[Re
     return found
 
 
-def _contest(
+def uncorrected(
     c: Comparison, entry: BenchmarkEntry, cautions: tuple[Caution, ...], power: float
 ) -> Contest:
     """Before the correction."""

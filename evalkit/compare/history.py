@@ -1,6 +1,6 @@
 """Figures over the checkpoints of a training run: in order, joined where settings are the same.
 
-    places ─ find_runs ─▶ runs ─ checkpoints ─▶ in the order of training ─ history ─▶ Series of Points
+    places ─ find_runs ─▶ runs ─ checkpoints ─▶ in order ─ history ─▶ Series of Points
 
 A series is split where settings change.  Within a segment each checkpoint is compared with the
 first and with the one before it, sample by sample; of many steps between equal checkpoints some
@@ -24,17 +24,18 @@ from typing import Literal, TypeAlias
 
 from evalkit import catalogue, store
 from evalkit.compare.cautions import Cautions
-from evalkit.compare.contests import contest_of, corrected
+from evalkit.compare.contests import corrected, uncorrected
 from evalkit.compare.figures import average_comparisons, average_figures, comparisons, scores_of
 from evalkit.compare.guard import check
 from evalkit.compare.resolve import Part
 from evalkit.core import Json
 from evalkit.core.contests import Caution, Contest, FewUnits, StatedByOne
 from evalkit.core.figures import Comparison, Figure, FigureKey, Metric
-from evalkit.core.run import BenchmarkEntry, ModelEntry, Run, TaskEntry
+from evalkit.core.run import BenchmarkEntry, ModelEntry, Run, TaskEntry, tasks_below
 from evalkit.draw import (
     HISTORY,
     MISSING,
+    N_COUNTS,
     Cell,
     Column,
     Table,
@@ -59,8 +60,7 @@ from evalkit.draw import (
 )
 from evalkit.draw.svg import Trend, TrendPoint
 from evalkit.errors import ComparisonError, DataError
-from evalkit.stats.averages import tasks_below
-from evalkit.stats.selection import Selection, selection_optimism
+from evalkit.stats.resampling import Selection, selection_optimism
 from evalkit.store.reading import figure_row
 
 __all__ = [
@@ -371,7 +371,8 @@ def _is_wanted(key: FigureKey, entry: BenchmarkEntry, options: Options) -> bool:
 def _corrected(every: Sequence[Series]) -> list[Series]:
     """All steps of all series as one family."""
     steps = [p.previous for series in every for p in series.points if p.previous is not None]
-    judged = iter(corrected(steps, "history"))
+    # With a p: what differs was allowed, and none is refused.
+    judged = iter(corrected([replace(s, p_adjusted=s.comparison.p) for s in steps], "history"))
     return [
         replace(
             series,
@@ -449,7 +450,7 @@ def _joined(
         return replace(alone, segment=last.segment, first=first)
     cautions = (*known.of([_part(point), _part(last)], point.figure.unit), *differ)
     entry = _part(point).entry
-    contest = contest_of(previous, entry, cautions, power=0.8)
+    contest = uncorrected(previous, entry, cautions, power=0.8)
     return replace(
         point, segment=last.segment, first=first, previous=contest, cautions=contest.cautions
     )
@@ -610,15 +611,13 @@ def series_table(series: Series) -> Table:
         Column(confidence, "right"),
     )
     lead = Table.of("", columns, [_row(point) for point in series.points])
-    note = "The difference to the checkpoint before stands last; intervals are of one difference."
+    notes = ["The candidate is the checkpoint, the baseline the one before it.", N_COUNTS]
     if series.tests > 1:
-        note = (
-            f"{note} Verdict: after Holm's correction over the {count(series.tests)} steps shown."
+        notes.append(
+            f"Verdict: after Holm's correction over the {count(series.tests)} steps shown."
         )
     steps = [point.previous for point in series.points]
-    table = contest_table(
-        steps, HISTORY, caption=series_title(series), lead=lead, notes=[note]
-    )
+    table = contest_table(steps, HISTORY, caption=series_title(series), lead=lead, notes=notes)
     differ = Cell.text("settings differ", tone="warning")
     rows = [
         (*row[:-1], differ) if point.split else row

@@ -19,9 +19,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from evalkit import history, models, plugins, store
+from evalkit import models, plugins, store
 from evalkit import suite as suites
+from evalkit.compare import history
 from evalkit.compare.gate import gate, gate_json
+from evalkit.compare.history import Step, step_of
 from evalkit.core import Json
 from evalkit.core.contests import GateResult
 from evalkit.core.run import Run
@@ -37,7 +39,6 @@ from evalkit.draw import (
     visible,
 )
 from evalkit.errors import DataError, EngineError, ModelError, SuiteError
-from evalkit.history import Step, natural_key, step_of
 from evalkit.models import FileHashes, digest
 from evalkit.runner import pipeline
 from evalkit.runner.assemble import Origin
@@ -105,7 +106,7 @@ def find_folders(place: Path) -> list[Folder]:
         step = step_of([path.name])
         if step is not None and not path.name.startswith(_UNFINISHED_NAMES):
             found.append(Folder(path, step))
-    return sorted(found, key=lambda f: (f.step.kind, f.step.value, natural_key(f.name)))
+    return sorted(found, key=lambda f: (f.step.kind, f.step.value, store.natural_key(f.name)))
 
 
 @dataclass(frozen=True)
@@ -646,12 +647,12 @@ def _checkpoints(
     notes: list[str] = []
     for look, _ in seen:
         try:
-            run = store.read_run(training.reports / look.run)
+            run = store.load(training.reports / look.run)
         except DataError as error:
             notes.append(f"{look.checkpoint} is left out of the figures: {error}")
             continue
         found += history.checkpoints([run], look.model).checkpoints
-    found.sort(key=lambda c: (c.step.value if c.step else 0.0, history.natural_key(c.label)))
+    found.sort(key=lambda c: (c.step.value if c.step else 0.0, store.natural_key(c.label)))
     return found, notes
 
 

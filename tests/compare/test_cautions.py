@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from evalkit import card, compare, gate
+from evalkit import card, compare, gate, store
 from evalkit.cli.claim import command as claim_command
 from evalkit.cli.compare import command as compare_command
 from evalkit.core import Run
@@ -126,7 +126,7 @@ def test_records_that_results_do_not_know_are_damage(
     assert any(damage.message in note for note in notes)
     assert "Damaged evidence." in comment(run)
     with pytest.raises(CardError, match="one of the two files was changed"):
-        card.gather([run])
+        card.gather([store.typed(run)])
 
 
 def test_damage_is_looked_for_where_there_are_figures(tmp_path: Path) -> None:
