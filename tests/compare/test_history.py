@@ -107,7 +107,7 @@ def test_differences_are_paired_with_the_first_and_the_one_before(tmp_path: Path
     for series in every:
         assert [p.checkpoint.label for p in series.points] == ["step-100", "step-200", "step-1000"]
     first, second, third = rates(every).points
-    assert first.first is first.previous is None
+    assert (first.first, first.previous) == (None, None)
     assert second.first is not None
     assert third.first is not None
     assert third.previous is not None
@@ -124,7 +124,7 @@ def test_a_setting_that_changed_splits_the_series(tmp_path: Path) -> None:
     series = rates(series_of(tmp_path, made))
     assert [p.segment for p in series.points] == [0, 0, 1]
     last = series.points[2]
-    assert last.first is last.previous is None
+    assert (last.first, last.previous) == (None, None)
     assert "max_tokens: " in last.split
     assert "512" in last.split
     assert history.series_table(series).rows[2][-1].shown == "settings differ"
