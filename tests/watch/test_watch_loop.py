@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import evalkit
-from evalkit import history, runner, store
+from evalkit import runner, store
+from evalkit.compare import history
 from evalkit.core.contests import GateResult
 from evalkit.errors import DataError, SuiteError
 from evalkit.runner import watch, watch_ledger
@@ -83,9 +84,10 @@ def test_runs_are_ordinary_ones_that_history_reads(workspace: Path) -> None:
     assert left_out == []
     found = history.checkpoints(runs).checkpoints
     assert [c.label for c in found] == ["tuned-checkpoint-20", "tuned-checkpoint-100"]
-    (spec, _) = runs[0].manifest["suite"]["models"].values()
-    assert spec["path"].startswith("./out/checkpoint-")
-    assert spec["revision"] is None
+    (spec, _) = runs[0].manifest.suite.models.values()
+    assert spec.path is not None
+    assert spec.path.startswith("./out/checkpoint-")
+    assert spec.model_dump()["revision"] is None
 
 
 def test_nothing_is_done_twice(workspace: Path) -> None:
@@ -310,7 +312,7 @@ def test_adapters_take_the_place_of_the_suites_adapter(workspace: Path) -> None:
     assert names(summary) == ["checkpoint-10"]
     assert "is not a PEFT adapter" in summary.standing.lacking["checkpoint-20"]
     run = store.read_run(workspace / "reports" / "small" / summary.looks[0][0].run)
-    spec = run.manifest["suite"]["models"]["tuned-checkpoint-10"]
+    spec = run.manifest.suite.models["tuned-checkpoint-10"]
     assert (spec["base"], spec["adapter"]) == ("some/base", "./out/checkpoint-10")
 
 
