@@ -222,7 +222,7 @@ def place_remarks(stated: Sequence[Stated], own: Own) -> Iterator[Remark]:
     for (_, ours), (_, theirs) in combinations(once.items(), 2):
         pairs = [(a, b) for a in ours for b in theirs if _same(a, b)]
         apart = [(a, b) for a, b in pairs if not states_same(a, b)]
-        agreeing = len(pairs) - len(apart)
+        agreeing = sum(_is_telling(a) and _is_telling(b) for a, b in pairs if states_same(a, b))
         for a, b in apart:
             # Places that differ in several figures are two measurements, or quote two sources.
             likely = agreeing >= 2 or (agreeing == 1 and _is_explicit(a, b)) or _is_slip(a, b)
@@ -308,6 +308,11 @@ def _readings(printed: Printed) -> Iterator[tuple[float, float]]:
     yield printed.value, printed.last_digit
     if not printed.percent and 0 < printed.value <= 1:
         yield 100 * printed.value, 100 * printed.last_digit
+
+
+def _is_telling(s: Stated) -> bool:
+    """Whether a number has the digits that two figures hardly share by chance."""
+    return s.printed.significant_digits >= 3 and s.printed.value not in (1, 10, 100)
 
 
 def _is_explicit(a: Stated, b: Stated) -> bool:

@@ -409,6 +409,7 @@ def _task_column(
     return None if is_across else next(tasks, None)
 
 
+_SIZED = re.compile(r"\d[bB](?![a-zA-Z])")
 _HUB = re.compile(
     r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/"
     r"(?!datasets/|spaces/|papers?/|docs/|blog/|collections/)(?P<name>[\w.-]+/[\w.-]+)/?$"
@@ -426,7 +427,9 @@ class _Sheet:
 def _figures(sheet: _Sheet, words: Vocabulary) -> Iterator[Stated]:
     above: dict[int, Cell] = {}
     headings = sheet.table.headings
-    titles = headings[1:] if len(headings) > 1 else ()
+    near = sheet.table.before.split("\n")[-1]
+    named = [word for word in near.split() if _SIZED.search(word)]
+    titles = [*headings[1:], *named]
     is_dated = any(_NAMES_MODEL.search(h) and model_key(h) != sheet.own for h in titles)
     for index, row in enumerate(sheet.table.rows):
         cells = list(row.cells)
