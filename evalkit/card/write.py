@@ -263,9 +263,12 @@ class Card:
         model = self.model
         if not (model.base or model.method):
             return Markdown("")
-        base = f"https://huggingface.co/{model.base}" if model.base else "its base model"
-        how = f" with {model.method}" if model.method else ""
-        return linked(f"{self.material.candidate} is {base} fine-tuned{how}.")
+        base = escape_markdown(model.base or "its base model")
+        if model.base and re.fullmatch(r"[\w.-]+/[\w.-]+", model.base):
+            base = f"[{base}](https://huggingface.co/{model.base})"
+        how = f", made with {model.method}" if model.method else ""
+        name = linked(self.material.candidate)
+        return Markdown(f"{name} is a fine-tune of {base}{escape_markdown(how)}.")
 
     @property
     def _use(self) -> Markdown:

@@ -412,6 +412,8 @@ class Held:
             return Checked(s, "no evidence", why)
         label = replace(s.label, edition=s.label.edition or edition)
         facts = self.facts(model, label)
+        if s.own and label.average and not (label.bench or label.rest):
+            facts = [f for f in self._by_model.get(model, ()) if f.metric == "average"]
         if not facts:
             return Checked(s, "no evidence", f"no figure of {model} for it")
         agreeing = [
