@@ -42,7 +42,17 @@ from evalkit.errors import ComparisonError, DataError, SuiteError
 from evalkit.stats.averages import paired_averages
 from evalkit.stats.decisions import holm, non_inferiority, unit_variance, units_for_margin
 
-__all__ = ["Policy", "gate", "gate_json", "pin", "read_baseline", "read_pinned"]
+__all__ = [
+    "Policy",
+    "decide",
+    "gate",
+    "gate_json",
+    "gate_test",
+    "gated",
+    "pin",
+    "read_baseline",
+    "read_pinned",
+]
 
 
 @dataclass(frozen=True)
@@ -118,11 +128,9 @@ def gate(
     options = Options(1 - 2 * spec.alpha, spec.power, allowed, repeats=True)
     sizes = [max(len(side.repeats[name]) for name in side.parts) for side in (ours, theirs)]
     found = contests_of(ours, [theirs], options)
-    tests = [_test(one, policy, repeated=max(sizes) > 1) for one in found if _is_gated(one, policy)]
+    tests = [gate_test(one, policy, repeated=max(sizes) > 1) for one in gated(found, policy)]
     expected = [key for one in mine for key in one.headlines]
     tests += _missing(tests, expected, policy, ours, theirs)
-    tests = _corrected(tests, spec.alpha)
-    required = [test for test in tests if test.required]
     judged = (
         replace(one, cautions=tuple(c for c in one.cautions if isinstance(c, LocalJudge)))
         for one in found
@@ -135,18 +143,39 @@ def gate(
             f"them, and what a run shifts by is in the bounds."
         )
         notes = [said, *unvaried((ours, theirs)), *notes]
+    result = decide(ours.label, theirs.label, tests, spec, notes)
+    return replace(result, never_answered=sum(map(_never_answered, behind.values())))
+
+
+def decide(
+    candidate: str,
+    baseline: str,
+    tests: Sequence[GateTest],
+    spec: GateSpec,
+    notes: Sequence[str] = (),
+) -> GateResult:
+    """What the tests amount to, once regressions are corrected for several tests.
+
+    Args:
+        candidate: As the result should name it.
+        baseline: Likewise.
+        tests: Each by itself (`gate_test`).
+        spec: The policy.
+        notes: What to know of the runs behind them.
+    """
+    corrected = _corrected(tests, spec.alpha)
+    required = [test for test in corrected if test.required]
+    reasons = [gate_reason(test) for test in required if test.verdict != "pass"]
     return GateResult(
-        candidate=ours.label,
-        baseline=theirs.label,
+        candidate=candidate,
+        baseline=baseline,
         verdict=_answer({test.verdict for test in required}, nothing=not tests),
-        tests=tuple(tests),
-        reasons=tuple(gate_reason(test) for test in required if test.verdict != "pass")
-        or (() if required else ("Nothing required was compared.",)),
+        tests=tuple(corrected),
+        reasons=tuple(reasons if required else ["Nothing required was compared."]),
         alpha=spec.alpha,
         power=spec.power,
         fails_undecided=spec.on_inconclusive == "fail",
         notes=tuple(dict.fromkeys(notes)),
-        never_answered=sum(map(_never_answered, behind.values())),
     )
 
 
@@ -162,16 +191,24 @@ def _answer(required: Collection[str], *, nothing: bool) -> GateAnswer:
 # --- tests --------------------------------------------------------------------------------------
 
 
-def _is_gated(contest: Contest, policy: Policy) -> bool:
-    named = contest.primary and contest.key.category is None and policy.mentions(contest.key)
-    return contest.family == "headline" or named
+def gated(contests: Sequence[Contest], policy: Policy) -> list[Contest]:
+    """The headline contests, and those of tasks within a group that the policy names."""
+    return [
+        one
+        for one in contests
+        if one.family == "headline"
+        or (one.primary and one.key.category is None and policy.mentions(one.key))
+    ]
 
 
-def _test(contest: Contest, policy: Policy, *, repeated: bool) -> GateTest:
-    """Without the correction.
+def gate_test(contest: Contest, policy: Policy, *, repeated: bool = False) -> GateTest:
+    """The test of one contest, by itself.
 
-    `repeated`: the noise of repeated runs is in the error, which more samples do not lessen: no
-    number of them is said to do.
+    Args:
+        contest: At a level of 1 - 2 alpha, if its interval is to be the bounds.
+        policy: Margin, alpha, power.
+        repeated: The noise of repeated runs is in the error, which more samples do not lessen: no
+            number of them is said to do.
     """
     key, c, d, spec = contest.key, contest.comparison, contest.comparison.difference, policy.spec
     margin, unit = policy.margin(key), catalogue.unit(c.unit)

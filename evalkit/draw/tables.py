@@ -469,7 +469,9 @@ def _of_contest(x: Contest) -> dict[ColumnName, Cell]:
     """The cells that a contest alone makes."""
     c, d = x.comparison, x.comparison.difference
     outcomes = f"{count(c.wins)} / {count(c.ties)} / {count(c.losses)}"
-    missing = f"{count(c.n_missing_candidate)}, {count(c.n_missing_baseline)}"
+    lacking = (c.n_missing_candidate, c.n_missing_baseline)
+    # Without any record of a task nobody knows what its scores would be.
+    missing = ", ".join(map(count, lacking)) if c.difference.n or any(lacking) else MISSING
     metric = words.metric_label(c.key.metric) + words.unit_and_direction(c)
     return {
         "metric": Cell.text(metric),

@@ -1,4 +1,4 @@
-"""Small runs written by hand."""
+"""Small records written by hand, and runs that are built once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from evalkit.core import Judgment, Outcome, Record, Score, Status
+from evalkit.core.run import Run
+from tests.support.compared import made
+from tests.support.runs import Plan
 
 MakeRecord = Callable[..., Record]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def record() -> MakeRecord:
     """Builds a record of benchmark `b`, task `t`."""
 
@@ -29,3 +32,17 @@ def record() -> MakeRecord:
         return Record(model, "b", "t", sample, category, cluster, outcome)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """`a`, a candidate, and the baselines `b` and `c`."""
+    plan = Plan(models=("a", "b", "c"), advantage=0.4, local_judge=False)
+    return made(tmp_path_factory.mktemp("three") / "one", plan)
+
+
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """`a` against `b`, clearly better, judged by a model of the suite."""
+    plan = Plan(models=("a", "b"), samples=(200, 40, 80), advantage=0.4)
+    return made(tmp_path_factory.mktemp("judged") / "run", plan)

@@ -1,7 +1,8 @@
 """Rank ranges: what the data order, and nothing else.
 
-Oracles: scipy's paired t test, R's documented example of Holm's correction, and every order of a
-few models that agrees with the separations, tried one by one.
+Oracles: scipy's paired t test, Holm's correction by hand, every order of a few models that agrees
+with the separations, tried one by one; of games the log odds of a win rate, and choix's
+maximum-likelihood strengths.
 """
 
 from __future__ import annotations
@@ -9,16 +10,33 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations, permutations
 
+import choix
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from evalkit.compare.old_ranking import Contrast, Ranking, rank, rankings
-from evalkit.core import Metric, Record, Score
+from evalkit.compare.contests import stored
+from evalkit.compare.ranking import (
+    ELO,
+    Contrast,
+    Ranking,
+    floors,
+    games,
+    rank,
+    rankings,
+    strengths,
+)
+from evalkit.core import Record, Score
+from evalkit.core.figures import Metric
+from evalkit.core.run import Run
 from tests.compare.conftest import MakeRecord
+from tests.support.compared import entry, made
+from tests.support.runs import Plan
 
 METRIC = Metric("m", "percent", 100, primary=True)
 LOWER = Metric("m", "raw", higher_is_better=False, primary=True)
@@ -32,8 +50,8 @@ def records(make: MakeRecord, scores: Mapping[str, Mapping[str, float]]) -> list
     ]
 
 
-def ranked(made: Sequence[Record], metric: Metric = METRIC) -> Ranking:
-    ((_, _, ranking, pairs),) = rankings(made, {"b": {"t": [metric]}}, 0.95)
+def ranked(given: Sequence[Record], metric: Metric = METRIC) -> Ranking:
+    ((_, ranking, pairs),) = rankings(given, [entry(metric)], 0.95)
     for pairing, pair in zip(ranking.pairings, pairs, strict=True):
         assert (pairing.above, pairing.below) == (pair.candidate, pair.baseline)
     return ranking
@@ -163,9 +181,9 @@ CONTRASTS = st.integers(2, 6).flatmap(
 
 @given(CONTRASTS)
 def test_ranges_are_what_all_agreeing_orders_leave(
-    made: tuple[list[float], list[tuple[float | None, float | None]]],
+    drawn: tuple[list[float], list[tuple[float | None, float | None]]],
 ) -> None:
-    values, known = made
+    values, known = drawn
     points = {chr(97 + i): value for i, value in enumerate(values)}
     contrasts = [
         Contrast(a, b, advantage, p)
@@ -196,9 +214,9 @@ def test_ranges_are_what_all_agreeing_orders_leave(
 
 @given(CONTRASTS)
 def test_the_order_of_contrasts_and_their_sides_do_not_matter(
-    made: tuple[list[float], list[tuple[float | None, float | None]]],
+    drawn: tuple[list[float], list[tuple[float | None, float | None]]],
 ) -> None:
-    values, known = made
+    values, known = drawn
     points = {chr(97 + i): value for i, value in enumerate(values)}
     contrasts = [
         Contrast(a, b, advantage, p)
@@ -236,3 +254,146 @@ def test_true_ranks_lie_in_all_ranges_nineteen_times_in_twenty() -> None:
         found = rank(seen, contrasts, 0.95)
         wrong += any(p.first > true[p.model][0] or p.last < true[p.model][1] for p in found.places)
     assert wrong / 2000 <= 0.05 + 0.015
+
+
+# --- a run's own comparisons are a floor ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """In some of them a difference holds alone and not among the eight of the report."""
+    folder = tmp_path_factory.mktemp("runs")
+    plan = Plan(models=("a", "b", "c"), samples=(60, 30, 60), advantage=0.1, local_judge=False)
+    return [made(folder / str(n), replace(plan, seed=n)) for n in range(1, 7)]
+
+
+def test_a_leaderboard_orders_nothing_that_the_headlines_leave_open(runs: Sequence[Run]) -> None:
+    kept = loose = 0
+    for run in runs:
+        found, entries = stored(run), run.manifest.benchmarks
+        verdicts = {
+            (c.key, frozenset((c.comparison.candidate, c.comparison.baseline))): c.verdict
+            for c in found
+            if c.family == "headline"
+        }
+        for key, ranking, _ in rankings(run.records, entries, 0.95, floors(found)):
+            for pairing in ranking.pairings:
+                verdict = verdicts.get((key, frozenset((pairing.above, pairing.below))))
+                if verdict not in (None, "better", "worse"):
+                    assert not pairing.separated
+                    assert pairing.p_adjusted is None or pairing.p_adjusted > 0.05
+                    kept += 1
+        for key, ranking, _ in rankings(run.records, entries, 0.95):
+            for pairing in ranking.pairings:
+                verdict = verdicts.get((key, frozenset((pairing.above, pairing.below))))
+                loose += verdict == "not_significant" and pairing.separated
+    assert kept
+    assert loose, "no ranking was stricter for its floor"
+
+
+MODELS = "wxyz"
+PAIRS = [(a, b) for i, a in enumerate(MODELS) for b in MODELS[i + 1 :]]
+
+
+@given(
+    st.lists(st.floats(1e-9, 1.0), min_size=6, max_size=6),
+    st.dictionaries(st.sampled_from(PAIRS), st.floats(0, 1), max_size=6),
+)
+def test_a_floor_only_takes_away(
+    p_values: list[float], above: Mapping[tuple[str, str], float]
+) -> None:
+    points = {m: -float(i) for i, m in enumerate(MODELS)}
+    contrasts = [Contrast(a, b, 1.0, p) for (a, b), p in zip(PAIRS, p_values, strict=True)]
+    floor = {frozenset(pair): p for pair, p in above.items()}
+    plain, strict = rank(points, contrasts, 0.95), rank(points, contrasts, 0.95, floor)
+    ordered = {(p.above, p.below) for p in plain.pairings if p.separated}
+    left = {(p.above, p.below) for p in strict.pairings if p.separated}
+    assert left <= ordered
+    assert not any(frozenset(pair) in floor and floor[frozenset(pair)] > 0.05 for pair in left)
+    for place in strict.places:
+        before = plain.place(place.model)
+        assert before is not None
+        assert place.first <= before.first
+        assert place.last >= before.last
+
+
+# --- games ---------------------------------------------------------------------------------------
+
+WIN_RATE = Metric("win_rate", "percent", 100, primary=True)
+BY_PAIRS = Metric("win_rate_adjusted", "percent", 100, primary=True, parts=("turn_1", "turn_2"))
+
+
+def test_against_one_reference_strength_is_the_log_odds(record: MakeRecord) -> None:
+    won = {"a": 60, "b": 80}
+    played = [
+        record(model, str(i), [Score("win_rate", float(i < n))])
+        for model, n in won.items()
+        for i in range(100)
+    ]
+    (found,) = strengths(played, [entry(WIN_RATE)], 0.95, {"b": "ref"})
+    points = {m: s.point for m, s in found.result.strengths.items()}
+    for model, n in won.items():
+        ours, theirs = points[model], points["ref"]
+        assert ours is not None
+        assert theirs is not None
+        assert ours - theirs == pytest.approx(math.log(n / (100 - n)))
+    assert not found.several_rivals
+    assert found.ranking is not None
+    assert [p.model for p in found.ranking.places] == ["b", "a", "ref"]
+
+
+def match(record: MakeRecord, a: str, b: str, sample: str, value: float) -> list[Record]:
+    """As MT-Bench by pairs keeps it: both players have a record of the match."""
+    return [
+        record(a, sample, [Score("win_rate_adjusted", value, f"turn_1#{b}")]),
+        record(b, sample, [Score("win_rate_adjusted", 1 - value, f"turn_1#{a}")]),
+    ]
+
+
+def test_a_match_that_both_players_keep_is_one_game(record: MakeRecord) -> None:
+    played = match(record, "a", "b", "81", 1.0)
+    (game,) = games(played, {"win_rate_adjusted"}, "reference")
+    assert (game.a, game.b, game.score, game.cluster) == ("a", "b", 1.0, "81")
+
+
+def test_the_baselines_draw_with_itself_is_no_game(record: MakeRecord) -> None:
+    played = [record("a", "81", [Score("win_rate_adjusted", 0.5, "turn_1#a")])]
+    assert list(games(played, {"win_rate_adjusted"}, "reference")) == []
+
+
+def test_other_metrics_and_excluded_samples_are_no_games(record: MakeRecord) -> None:
+    played = [
+        record("a", "1", [Score("loss_rate", 1.0, "turn_1#b"), Score("score", 7.0, "turn_1")]),
+        record("a", "2", [Score("win_rate", 1.0)], status="excluded"),
+    ]
+    assert list(games(played, {"win_rate_adjusted", "win_rate", "score"}, "reference")) == []
+
+
+def test_models_that_met_each_other_are_ranked_as_choix_does(record: MakeRecord) -> None:
+    rng = random.Random(5)
+    names, true = ["a", "b", "c", "d"], [0.0, 0.4, 1.0, 1.1]
+    played, won = [], []
+    for sample in range(60):
+        for i in range(4):
+            for j in range(i + 1, 4):
+                first = rng.random() < 1 / (1 + math.exp(true[j] - true[i]))
+                played += match(record, names[i], names[j], str(sample), float(first))
+                won.append((i, j) if first else (j, i))
+    (found,) = strengths(played, [entry(BY_PAIRS)], 0.95, {})
+    expected = choix.ilsr_pairwise(4, won)
+    points = [s.point for s in found.result.strengths.values()]
+    assert points == pytest.approx(list(expected - np.mean(expected)), abs=1e-6)
+    assert found.several_rivals
+    assert found.ranking is not None
+    best, *_, last = found.ranking.places
+    assert best.last < last.first
+    assert last.model == "a"
+
+
+def test_two_players_are_no_league(record: MakeRecord) -> None:
+    played = match(record, "a", "b", "81", 1.0)
+    assert strengths(played, [entry(BY_PAIRS)], 0.95, {}) == []
+
+
+def test_a_hundred_elo_points_are_64_wins_in_100() -> None:
+    assert 1 / (1 + math.exp(-100 / ELO)) == pytest.approx(0.64, abs=0.001)

@@ -1,6 +1,6 @@
 """What the gate does to equal and to worse models, by simulation through its own code.
 
-Each round draws a run's scores and asks `gate.gate_run`, as the command does: guard, pairing,
+Each round draws a run's scores and calls `gate`, as the command does: guard, pairing,
 clustered errors, non-inferiority, Holm.  AlpacaEval: 805 instructions, of which two models differ
 on 70 of 802 as Notus and Zephyr-7B-beta do, so that the standard error is 1.04 points.  MT-Bench:
 80 questions of two turns, whose differences share more than half of their variance; a question's
@@ -14,18 +14,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-from evalkit import gate
-from evalkit.core import Json, Metric, Outcome, Record, Run, Score
+from evalkit.compare.gate import gate
+from evalkit.core import Outcome, Record, Score
+from evalkit.core.contests import GateResult, GateTest, GateVerdict
+from evalkit.core.figures import Metric
+from evalkit.core.run import Manifest, ModelEntry, Run
 from evalkit.core.specs import GateSpec
-from evalkit.gate import GateResult
-from evalkit.stats.decisions import Verdict
+from tests.support.compared import bare, entry
 
 pytestmark = pytest.mark.slow
 
@@ -45,22 +46,12 @@ ERRORS = {
 }
 
 
-def manifest() -> dict[str, Json]:
-    benchmarks = [
-        {
-            "name": name,
-            "description": {"type": name},
-            "n_samples": 805 if name == "alpaca_eval" else 80,
-            "tasks": {name: {"n_samples": 80, "metrics": [asdict(metric)]}},
-        }
-        for name, metric in METRICS.items()
-    ]
-    roles = {"a": "candidate", "b": "baseline"}
-    models = [{"name": name, "role": role} for name, role in roles.items()]
-    return {"run_id": "x", "limit": None, "suite": {}, "models": models, "benchmarks": benchmarks}
-
-
-MANIFEST = manifest()
+MANIFEST = Manifest(
+    run_id="x",
+    sealed=True,
+    models=(ModelEntry(name="a", role="candidate"), ModelEntry(name="b", role="baseline")),
+    benchmarks=tuple(entry(metric, name=name, task=name) for name, metric in METRICS.items()),
+)
 WON = {
     (model, i, score): Record(
         model, "alpaca_eval", "alpaca_eval", str(i), None, "",
@@ -99,7 +90,7 @@ def simulated(seed: int, shifts: dict[str, float]) -> list[GateResult]:
     results = []
     for _ in range(ROUNDS):
         records = (*alpaca(rng, shifts["alpaca_eval"]), *mt_bench(rng, shifts["mt_bench"]))
-        results.append(gate.gate_run(Run(Path("run"), MANIFEST, records, (), ()), SPEC))
+        results.append(gate(Run(Path("run"), MANIFEST, records, (), ()), SPEC))
     return results
 
 
@@ -114,8 +105,12 @@ def worse() -> list[GateResult]:
     return simulated(2, {name: -margin for name, margin in MARGINS.items()})
 
 
-def share(results: list[GateResult], benchmark: str, verdict: Verdict) -> float:
-    found = [d.verdict for r in results for d in r.decisions if d.benchmark == benchmark]
+def of(results: list[GateResult], benchmark: str) -> list[GateTest]:
+    return [test for r in results for test in r.tests if test.key.benchmark == benchmark]
+
+
+def share(results: list[GateResult], benchmark: str, verdict: GateVerdict) -> float:
+    found = [test.verdict for test in of(results, benchmark)]
     assert len(found) == ROUNDS
     return found.count(verdict) / ROUNDS
 
@@ -155,7 +150,30 @@ def test_a_real_loss_is_mostly_called_one(worse: list[GateResult]) -> None:
 
 def test_mt_bench_is_clustered_by_question(equal: list[GateResult]) -> None:
     """Its error is that of 80 questions; of 160 turns it would be a fifth too small."""
-    found = [d for r in equal for d in r.decisions if d.benchmark == "mt_bench"]
-    assert {d.n_clusters for d in found} == {80}
-    error = np.mean([(d.high - d.low) / 2 / 1.664 for d in found if d.low and d.high])
+    bounds = [test.bounds for test in of(equal, "mt_bench") if test.bounds]
+    assert {d.n_units for d in bounds} == {80}
+    error = np.mean([(d.high - d.low) / 2 / 1.664 for d in bounds if d.low and d.high])
     assert error == pytest.approx(ERRORS["mt_bench"], rel=0.03)
+
+
+def shifted(rng: np.random.Generator, number: int, items: np.ndarray) -> Run:
+    """A run of two equal models, each off by a draw of its own."""
+    scores = {model: items + rng.normal(0, 0.5, items.size) + rng.normal(0, 0.15) for model in "ab"}
+    roles = {"a": "candidate", "b": "baseline"}
+    metric = Metric("score", "points", primary=True)
+    return bare(f"run{number}", metric, scores, roles, seed=number)
+
+
+def test_equal_models_in_shifting_runs_are_seldom_called_a_regression() -> None:
+    """One run takes its own shift for the model's; four know how much runs shift."""
+    rng = np.random.default_rng(5)
+    spec = GateSpec(baseline="b", margins={"default": 0.0})
+    rounds, alone, together = 200, 0, 0
+    for _ in range(rounds):
+        items = rng.normal(6, 1, 80)
+        runs = [shifted(rng, number, items) for number in range(4)]
+        alone += gate(runs[0], spec).verdict == "regression"
+        together += gate(runs[0], spec, repeats=runs[1:]).verdict == "regression"
+    assert alone / rounds > 0.12
+    # Alpha is 0.05, and 200 rounds know a rate of it to 1.5 points.
+    assert together / rounds < 0.10
