@@ -158,7 +158,9 @@ def test_mt_bench_is_clustered_by_question(equal: list[GateResult]) -> None:
 
 def shifted(rng: np.random.Generator, number: int, items: np.ndarray) -> Run:
     """A run of two equal models, each off by a draw of its own."""
-    scores = {model: items + rng.normal(0, 0.5, items.size) + rng.normal(0, 0.15) for model in "ab"}
+    scores = {
+        m: (items + rng.normal(0, 0.5, items.size) + rng.normal(0, 0.15)).tolist() for m in "ab"
+    }
     roles = {"a": "candidate", "b": "baseline"}
     metric = Metric("score", "points", primary=True)
     return bare(f"run{number}", metric, scores, roles, seed=number)

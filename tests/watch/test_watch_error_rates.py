@@ -31,8 +31,8 @@ def contest(task: str, differences: NDArray[np.float64]) -> Contest:
 def answer(contests: list[Contest], margin: float, alpha: float) -> str:
     """The gate's own tests, corrections and answer."""
     policy = gate.Policy(GateSpec(baseline="b", margins={"default": margin}, alpha=alpha), {})
-    tests = [gate._test(one, policy, repeated=False) for one in contests]
-    return gate._answer({t.verdict for t in gate._corrected(tests, alpha)}, nothing=False)
+    tests = [gate.gate_test(one, policy) for one in contests]
+    return gate.decide("c", "b", tests, policy.spec).verdict
 
 
 def verdicts(rng: np.random.Generator, truth: float, rho: float, levels: list[float]) -> set[str]:
