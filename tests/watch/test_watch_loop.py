@@ -311,9 +311,9 @@ def test_adapters_take_the_place_of_the_suites_adapter(workspace: Path) -> None:
     summary = follow()
     assert names(summary) == ["checkpoint-10"]
     assert "is not a PEFT adapter" in summary.standing.lacking["checkpoint-20"]
-    run = store.read_run(workspace / "reports" / "small" / summary.looks[0][0].run)
+    run = store.load(workspace / "reports" / "small" / summary.looks[0][0].run)
     spec = run.manifest.suite.models["tuned-checkpoint-10"]
-    assert (spec["base"], spec["adapter"]) == ("some/base", "./out/checkpoint-10")
+    assert (spec.base, spec.adapter) == ("some/base", "./out/checkpoint-10")
 
 
 def test_another_suite_is_another_plan(workspace: Path) -> None:
