@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._common import Cell, Clock, Table, parser, peak_rss_gb, publish, say
-from evalkit import compare, report
+from evalkit import compare, report, store
 from evalkit.core import Exchange, Judgment, Message, Metric, Outcome, Record, Run, Score
 
 __all__ = ["main", "synthetic"]
@@ -228,7 +228,7 @@ def main() -> None:
 
 
 def _row(browser: Any, samples: int, options: argparse.Namespace) -> tuple[Cell, ...]:
-    run = synthetic(samples, options.models)
+    run = store.typed(synthetic(samples, options.models))
     with Clock() as clock:
         files = report.render(run)
     records = sum(len(repr(r)) for r in run.records[:: max(1, len(run.records) // 500)])

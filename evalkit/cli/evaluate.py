@@ -144,14 +144,14 @@ def _show_plan(made: Plan) -> None:
 
 
 def _finish(result: Result, *, as_json: bool) -> int:
-    from evalkit import report, store
+    from evalkit import report
 
     folder = result.run.folder
     say_findings(result.run)
     if as_json:
         click.echo((folder / "results.json").read_text(encoding="utf-8"))
     else:
-        for line in report.summary_lines(store.untyped(result.run)):
+        for line in report.summary_lines(result.run):
             click.echo(line)
     if result.fresh == 0:
         click.echo("nothing had to be sent: no engine was started", err=True)

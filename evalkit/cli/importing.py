@@ -38,7 +38,7 @@ def command(kind: str, files: tuple[Path, ...], **given: Any) -> int:
     Files may be .json or .jsonl, each also with .gz.  What is wrong with the evidence is said,
     and shown in the report.
     """  # noqa: D301 - click reads a backspace as: leave these lines as they stand
-    from evalkit import report, runner, store
+    from evalkit import report, runner
     from evalkit import suite as suites
     from evalkit.cli.progress import watcher
 
@@ -52,7 +52,7 @@ def command(kind: str, files: tuple[Path, ...], **given: Any) -> int:
     if given["as_json"]:
         click.echo((stored.folder / "results.json").read_text(encoding="utf-8"))
     else:
-        for line in report.summary_lines(store.untyped(stored)):
+        for line in report.summary_lines(stored):
             click.echo(line)
     click.echo(f"report: {stored.folder / 'index.html'}", err=given["as_json"])
     return 1 if damaged and given["strict"] else 0

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 __all__ = [
+    "NO_ASSETS",
+    "Assets",
     "Value",
     "element",
     "environment",
@@ -145,20 +148,27 @@ def hash_source(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def policy(style: str, script: str = "", *, connects: bool = False) -> str:
-    """The Content-Security-Policy of a page with this style sheet and script.
+@dataclass(frozen=True)
+class Assets:
+    """What a page has of its own besides `stylesheet()`; constants of this package."""
 
-    Args:
-        style: Between the page's `<style>` tags.
-        script: Between its `<script>` tags; empty: it has none.
-        connects: The script reads files beside the page.
-    """
-    rules = ["default-src 'none'", f"style-src {hash_source(style)}"]
-    if script:
-        # The script turns no text into markup, which Trusted Types hold it to.
-        rules += [f"script-src {hash_source(script)}", "require-trusted-types-for 'script'"]
-        rules += ["trusted-types 'none'"]
-        rules += ["connect-src 'self'"] if connects else []
+    style: str = ""
+    script: str = ""
+    """Turns no text into markup, which Trusted Types hold it to."""
+    connects: bool = False
+    """The script reads files beside the page."""
+
+
+NO_ASSETS = Assets()
+
+
+def policy(assets: Assets = NO_ASSETS) -> str:
+    """The Content-Security-Policy of a page: exactly its style sheet and its script, by hash."""
+    rules = ["default-src 'none'", f"style-src {hash_source(stylesheet() + assets.style)}"]
+    if assets.script:
+        rules.append(f"script-src {hash_source(assets.script)}")
+        rules += ["require-trusted-types-for 'script'", "trusted-types 'none'"]
+        rules += ["connect-src 'self'"] if assets.connects else []
     return "; ".join([*rules, "img-src data:", "base-uri 'none'", "form-action 'none'"])
 
 
@@ -169,9 +179,8 @@ def page_html(
     eyebrow: Sequence[str] = (),
     sections: Sequence[tuple[str, str]] = (),
     footer: str = "",
-    style: str = "",
-    script: str = "",
-    connects: bool = False,
+    assets: Assets = NO_ASSETS,
+    after: Markup = Markup(""),  # noqa: B008 - immutable
 ) -> str:
     """A whole page: head with its policy, title, links to its sections, `main`, footer.
 
@@ -181,12 +190,11 @@ def page_html(
         eyebrow: What stands above the title: of which suite, which run.
         sections: (id, heading) of what the navigation links to.
         footer: A sentence.
-        style: A style sheet besides `stylesheet()`; a constant of the package.
-        script: Likewise a constant.
-        connects: The script reads files beside the page.
+        assets: Its own style sheet and script.
+        after: What stands behind all of it, before the script.
     """
-    sheet = stylesheet() + style
-    rules = policy(sheet, script, connects=connects)
+    sheet = stylesheet() + assets.style
+    rules = policy(assets)
     meta = (
         {"charset": "utf-8"},
         {"http-equiv": "Content-Security-Policy", "content": rules},
@@ -218,8 +226,9 @@ def page_html(
     body.append(element("main", {"id": "main"}, [main]))
     if footer:
         body.append(element("footer", {}, [element("p", {}, [escaped(footer)])]))
-    if script:
-        body.append(element("script", {}, [Markup(script)]))  # noqa: S704 - a file of this package
+    body.append(after)
+    if assets.script:
+        body.append(element("script", {}, [Markup(assets.script)]))  # noqa: S704 - a file of this package
     parts = [element("head", {}, head), element("body", {}, body)]
     return f"<!doctype html>\n{element('html', {'lang': 'en'}, parts)}\n"
 

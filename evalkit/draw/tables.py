@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from evalkit.core.contests import Contest, GateTest
-from evalkit.core.figures import Figure, FigureKey, Measured
+from evalkit.core.figures import Estimator, Figure, FigureKey, Measured
 from evalkit.core.requests import Json
 from evalkit.draw import words
 from evalkit.draw.numbers import (
@@ -444,7 +444,7 @@ def _of_test(test: GateTest) -> dict[ColumnName, Cell]:
     """The cells that a gate test adds."""
     tone = words.gate_tone(test.verdict)
     made: dict[ColumnName, Cell] = {
-        "gate": Cell(test.margin, words.margin_words(test), tone=tone),
+        "gate": Cell(test.margin, words.margin_words(test)),
         "gate_verdict": Cell(test.verdict, words.gate_words(test), tone=tone),
     }
     if test.contest is None:
@@ -521,7 +521,7 @@ def figure_table(figures: Sequence[Figure], *, caption: str = "", by_figure: boo
         groups = [Group("", tuple(rows))]
     note = words.N_COUNTS if figures else ""
     if any(f.source is not None for f in figures):
-        note += " Published figures were measured by others; their source is stated."
+        note += " Published and recorded figures were measured by others; their source is stated."
     return Table(caption, tuple(columns), tuple(groups), note)
 
 
@@ -533,8 +533,9 @@ def _figure_row(f: Figure) -> tuple[Cell, ...]:
     value, unknown = f.value, Cell.missing("not stated")
     source = "" if f.source is None else f.source.where
     stated = source or words.method_text(value)
+    aside = " (published)" if value.method.estimator is Estimator.PUBLISHED else " (recorded)"
     return (
-        Cell.text(f"{f.model} (published)" if f.source is not None else f.model),
+        Cell.text(f"{f.model}{aside}" if f.source is not None else f.model),
         Cell(value.point, figure(value.point, f.unit), stated),
         _interval_cell(value, f.unit, source=stated),
         Cell(value.n, count(value.n)) if value.n or not value.point else unknown,

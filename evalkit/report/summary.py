@@ -1,108 +1,387 @@
-"""The short forms of a report: what a terminal shows at the end of a run, and a comment."""
+"""The first screen: is the candidate better, by how much, what speaks against quoting it.
+
+Its short forms too: what a terminal shows at the end of a run, and a comment on a pull request.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from evalkit.compare import Row
-from evalkit.core import Estimate, Run
+from evalkit.core.contests import Contest
+from evalkit.core.figures import Figure, FigureKey
+from evalkit.core.run import Run
 from evalkit.draw import (
-    MISSING,
+    COMMENT,
+    COMMENT_LIMIT,
+    LOCAL_JUDGE,
+    REPORT,
     Cell,
     Column,
+    ColumnName,
     Group,
     Table,
+    benchmark_label,
+    bounds,
+    caution_text,
+    ci,
+    contest_label,
+    contest_table,
     count,
     difference,
     escape_markdown,
     figure,
+    figure_table,
+    gate_sentence,
+    judge_text,
+    limit_text,
+    method_text,
+    metric_label,
     one_line,
-    p_value,
+    pair_sentence,
+    pair_verdict,
+    percent,
+    size,
     table_to_markdown,
+    table_to_text,
     visible,
 )
-from evalkit.report.blocks import Answer
-from evalkit.report.caveats import missing, warnings
-from evalkit.report.sections.verdict import build as verdict_section
-from evalkit.report.view import Measure, View
-from evalkit.report.words import UNFINISHED, bounds, level_text, measure_label, verdict_words
+from evalkit.draw.svg import forest_plots
+from evalkit.report.content import (
+    Answer,
+    Block,
+    Caveats,
+    Chart,
+    Details,
+    Note,
+    Pair,
+    Report,
+    Section,
+    Statements,
+    Text,
+    first_few,
+)
 
-__all__ = ["COMMENT_LIMIT", "COMMENT_MARKER", "comment", "summary_lines"]
+__all__ = ["COMMENT_MARKER", "comment", "summary_lines", "verdict"]
 
-COMMENT_LIMIT = 65_536
-"""Characters of a comment on GitHub at most."""
 COMMENT_MARKER = "<!-- evalkit report -->"
 """First line of a comment, by which the next one finds it."""
-_LONGEST = 2_000
-"""Characters of one sentence of a comment, before escaping."""
-_LONGEST_NAME = 80
+UNFINISHED = (
+    "This run is not finished: figures are computed when it is; run the same command again."
+)
+_NAMED = 6
+"""Figures and judges named in a sentence."""
+_TOLD = 3
+"""Findings told where no section tells them."""
+
+
+def verdict(report: Report) -> Section:
+    """The answers, what to know before quoting them, what they rest on, then the figures."""
+    return Section("Verdict", tuple(_blocks(report)))
+
+
+def _blocks(report: Report) -> Iterator[Block]:
+    run = report.run
+    found = {pair: contests for pair in report.pairs if (contests := report.headline(pair))}
+    yield from _answers(report)
+    warnings = tuple(_warnings(report))
+    if warnings:
+        yield Caveats(warnings)
+    yield from _evidence(report, found)
+    yield from _judges(report)
+    items = {pair: report.items(pair) for pair in found}
+    drawn = [
+        [Chart(d.title, d.svg, None, d.note) for d in forest_plots(items[pair])] for pair in found
+    ]
+    yield from first_few(drawn, "Charts of {} more pairs")
+    if found:
+        has_gate = any(not isinstance(i, Contest) for shown in items.values() for i in shown)
+        columns: tuple[ColumnName, ...] = (*REPORT, "gate") if has_gate else REPORT
+        rows = [item for shown in items.values() for item in shown]
+        yield contest_table(
+            rows, columns, caption="Headline figures", figures=run.figures, link=report.link
+        )
+    if any(len(contests) > 1 for contests in found.values()):
+        # On a single figure the answer is that sentence.
+        every = tuple(c for contests in found.values() for c in contests)
+        yield Details("Each comparison in a sentence", (Statements(every),))
+    lengths = [blocks for pair in found if (blocks := tuple(_lengths(report, pair)))]
+    yield from first_few(lengths, "Lengths of answers, {} more pairs")
+    yield from _missing(report)
+
+
+def _answers(report: Report) -> Iterator[Answer | Text]:
+    gate = report.gate
+    answered = False
+    for pair in report.pairs:
+        contests = report.headline(pair)
+        if contests:
+            yield Answer(pair_sentence(contests), pair_verdict(contests))
+            answered = True
+        if gate is not None and (gate.candidate, gate.baseline) == pair:
+            reasons = f" Not passed: {_listed(gate.reasons, '; ')}." if gate.reasons else ""
+            yield Text(f"{gate_sentence(gate)}{reasons}")
+    if not answered and report.run.manifest.sealed:
+        yield Text("This run compares no candidate with a baseline.")
+
+
+# --- what speaks against a figure ---------------------------------------------------------------
+
+
+def _warnings(report: Report, *, alone: bool = False) -> Iterator[Note]:
+    """What makes a figure unfit to be quoted, the worst first; `alone`: no report is around it."""
+    run = report.run
+    if run.manifest.limit is not None:
+        text = limit_text(run.manifest.limit)
+        yield Note(f"{text[:1].upper()}{text[1:]}.", "Limited run.")
+    elif not run.manifest.publishable:
+        yield Note("The run's manifest marks it so.", "Not publishable.")
+    if not run.manifest.sealed:
+        yield Note(UNFINISHED, "No figures yet.")
+    if report.damages:
+        yield Note(_damaged(report, alone=alone), "Damaged evidence.")
+    for judge in sorted({h.judge for h in report.health} & _local_judges(report)):
+        yield Note(
+            f"{LOCAL_JUDGE[:1].upper()}{LOCAL_JUDGE[1:]}: judged scores say what this model "
+            f"prefers, not what people would. Do not publish them.",
+            f"Judge {judge}.",
+        )
+    for model in run.manifest.models:
+        if model.trust_remote_code:
+            yield Note("Code that came with the model was run.", f"{model.name}: remote code.")
+        yield from (Note(warning, f"{model.name}:") for warning in model.provenance.warnings)
+        for bos in sorted({str(p.bos) for p in model.first_prompts} & {"doubled", "missing"}):
+            yield Note(f"Prompts begin with a {bos} BOS token.", f"{model.name}: BOS {bos}.")
+
+
+def _local_judges(report: Report) -> set[str]:
+    return {judge.name for judge in report.run.manifest.judges if judge.local}
+
+
+def _damaged(report: Report, *, alone: bool) -> str:
+    """Where each is named; without a report around it, the first few and how many are left."""
+    found = len(report.damages)
+    what = "1 finding makes" if found == 1 else f"{count(found)} findings make"
+    said = f"{what} recorded figures doubtful"
+    if not alone:
+        return f"{said}; “Recorded evidence” below names each."
+    start = "Damaged evidence: "
+    named = " ".join(caution_text(d).removeprefix(start) for d in report.damages[:_TOLD])
+    more = f" The run's report names {count(found - _TOLD)} more." if found > _TOLD else ""
+    return f"{said}: {named}{more}"
+
+
+def _missing(report: Report, *, alone: bool = False) -> Iterator[Note]:
+    """How many samples lack a score; `alone`: no report is around it."""
+    records = report.run.records
+    failed = Counter(r.model for r in records if r.outcome.status != "ok")
+    if failed:
+        parts = ", ".join(f"{model} {count(n)}" for model, n in failed.items())
+        where = "The run's report gives" if alone else "Each benchmark's section gives"
+        yield Note(
+            f"{count(failed.total())} of {count(len(records))} samples have no score; they are "
+            f"left out, never counted as zero ({parts}). {where} the reasons.",
+            "Missing samples.",
+            "remark",
+        )
+
+
+# --- what the answer rests on -------------------------------------------------------------------
+
+
+def _evidence(report: Report, found: Mapping[Pair, Sequence[Contest]]) -> Iterator[Text]:
+    """On how many samples which figures rest, and which benchmarks have no difference."""
+    sizes = {
+        pair: {c.key: (contest_label(c), c.comparison.difference.n_units) for c in contests}
+        for pair, contests in found.items()
+    }
+    if len(sizes) > 1 and len({tuple(keys) for keys in sizes.values()}) == 1:
+        # What holds of every pair is said once, with the fewest and the most.
+        shown = []
+        for key, (label, _) in next(iter(sizes.values())).items():
+            units = [known[key][1] for known in sizes.values()]
+            low, high = count(min(units)), count(max(units))
+            shown.append(f"{label} {low if low == high else f'{low} to {high}'}")
+        yield _rests_on(report, shown, next(iter(sizes.values())), "both models of a pair", "")
+        return
+    for pair, known in sizes.items():
+        shown = [f"{label} {count(units)}" for label, units in known.values()]
+        whose = "" if len(report.pairs) == 1 else f", {pair[0]} and {pair[1]}"
+        yield _rests_on(report, shown, known, "both models", whose)
+
+
+def _rests_on(
+    report: Report, shown: list[str], keys: Mapping[FigureKey, object], who: str, whose: str
+) -> Text:
+    used = {key.benchmark for key in keys}
+    rest = [
+        benchmark_label(entry.name)
+        for entry in report.run.benchmarks
+        if report.keys(entry) and entry.name not in used
+    ]
+    text = f"Samples that {who} have a score for: {_listed(shown)}."
+    if rest:
+        text += f" No difference, because there are no such samples: {_listed(rest)}."
+    return Text(text, f"Evidence{whose}.", small=True)
+
+
+def _listed(names: Sequence[str], by: str = ", ") -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return by.join(names[:_NAMED]) + more
+
+
+def _judges(report: Report) -> Iterator[Text]:
+    """How far the judges can be trusted, in a line."""
+    said = []
+    for h in report.health:
+        text = judge_text(h.parsed, h.asked, h.position_bias, h.order_disagreement)
+        if h.vote_margin is not None and h.judge in _local_judges(report):
+            text += f", votes {percent(h.vote_margin)} points from a coin toss"
+        said.append(f"{h.judge} on {benchmark_label(h.benchmark)}, {text}")
+    if said:
+        more = f"; {len(said) - _NAMED} more below" if len(said) > _NAMED else ""
+        yield Text(f"{'; '.join(said[:_NAMED])}{more}.", "Judge.", small=True)
+
+
+# --- win rates beside lengths -------------------------------------------------------------------
+#
+# Judges tend to prefer what is longer.  The length-controlled win rates are figures of whole models
+# (`stats.length_controlled`), not means over samples, so that there is no paired interval of their
+# difference; none is made up here.
+
+_CONTROLLED = "length_controlled_win_rate"
+_OF_LENGTH = ("win_rate", _CONTROLLED, "length_capped_win_rate", "avg_length")
+
+
+def _lengths(report: Report, pair: Pair) -> Iterator[Block]:
+    """A table and a sentence for each benchmark with win rates and lengths of both models."""
+    for entry in report.run.benchmarks:
+        keys = {k.metric: k for k in report.keys(entry) if k.metric in _OF_LENGTH}
+        rate, length = (
+            report.contest(pair, keys[name]) if name in keys else None
+            for name in ("win_rate", "avg_length")
+        )
+        if rate is None or length is None:
+            continue
+        rows = []
+        left = None
+        for key in (keys[name] for name in _OF_LENGTH if name in keys):
+            figures = [report.run.figure(model, key) for model in pair]
+            if any(f is not None and f.value.point is not None for f in figures):
+                rows.append(_length_row(report, pair, key, figures))
+            if key.metric == _CONTROLLED:
+                left = _minus(figures)
+        columns = (
+            Column("Figure", header=True),
+            *(Column(name, "right") for name in pair),
+            Column("Difference", "right"),
+            Column(ci(report.level), "right"),
+        )
+        yield Table.of(f"{benchmark_label(entry.name)}: win rate and length", columns, rows)
+        yield Text(" ".join([_longer(length), *_explained(rate, left)]))
+
+
+def _length_row(
+    report: Report, pair: Pair, key: FigureKey, figures: Sequence[Figure | None]
+) -> tuple[Cell, ...]:
+    unit = next(f.unit for f in figures if f is not None)
+    label = metric_label(key.metric) + (", %" if unit == "percent" else ", characters")
+    shown = (
+        Cell.missing("no figure")
+        if f is None or f.value.point is None
+        else Cell(f.value.point, figure(f.value.point, f.unit), method_text(f.value))
+        for f in figures
+    )
+    contest, gap = report.contest(pair, key), _minus(figures)
+    if contest is not None:
+        d = contest.comparison.difference
+        interval = bounds(d, unit, signed=True)
+        ends = (
+            Cell(d.point, difference(d.point, unit), method_text(d)),
+            Cell(interval if d.has_width else None, interval, method_text(d)),
+        )
+    else:
+        how = "difference of two figures, not paired on samples"
+        ends = (Cell(gap, difference(gap, unit), how), Cell.missing("not a mean over samples"))
+    return (Cell.text(label), *shown, *ends)
+
+
+def _minus(figures: Sequence[Figure | None]) -> float | None:
+    a, b = (None if f is None else f.value.point for f in figures)
+    return None if a is None or b is None else a - b
+
+
+def _longer(contest: Contest) -> str:
+    c = contest.comparison
+    if contest.verdict not in ("longer", "shorter") or c.difference.point is None:
+        return (
+            f"Answers of {c.candidate} and {c.baseline} do not differ significantly in their "
+            f"average length."
+        )
+    by = size(abs(c.difference.point), c.unit)
+    return (
+        f"Answers of {c.candidate} are {by} characters {contest.verdict} on average than those of "
+        f"{c.baseline}."
+    )
+
+
+def _explained(rate: Contest, left: float | None) -> Iterator[str]:
+    """What is left of a lead when lengths are made equal."""
+    raw = rate.comparison.difference.point
+    if left is None or raw is None:
+        yield "There is no length-controlled figure of both."
+        return
+    shown = (
+        f"{difference(left, 'percent')} percentage points with length controlled instead of "
+        f"{difference(raw, 'percent')}"
+    )
+    if rate.verdict not in ("better", "worse"):
+        yield (
+            f"The difference of the win rates is not significant; it is {shown}, which has no "
+            f"paired interval and decides nothing."
+        )
+        return
+    leader = rate.comparison.candidate if raw > 0 else rate.comparison.baseline
+    kept = left / raw
+    if kept <= 0:
+        yield f"The lead of {leader} disappears ({shown}): length alone may explain it."
+    elif kept < 0.5:
+        yield f"Most of the lead of {leader} disappears with length ({shown})."
+    else:
+        yield f"The lead of {leader} remains ({shown}); length does not explain it."
+
+
+# --- the end of a run, in a terminal ------------------------------------------------------------
 
 
 def summary_lines(run: Run) -> list[str]:
-    """One line per headline measure and pair: figures, difference, verdict after correction.
+    """Every headline contest, or figure where nothing is compared, as a table for a terminal.
 
     Control characters of names are spelled out, so that a terminal shows text and nothing else.
     """
-    view = View(run)
-    lines: list[str] = [] if view.sealed else [UNFINISHED]
-    for pair in view.pairs:
-        interval = f"{level_text(view.level)} interval"
-        head = ["", *pair, "difference", interval, "p (Holm)", "n", "resolves", "verdict"]
-        lines += _columns([head, *(_row(view, m, row) for m, row in view.contest(pair))])
-    if not view.pairs:
-        rows = [
-            [measure_label(m), e.model, figure(e.point, e.unit), f"n {_size(e)}"]
-            for m in view.headlines
-            for model in view.models
-            if (e := view.estimate(model.name, m)) is not None
-        ]
-        lines += _columns(rows)
+    report = Report(run)
+    lines: list[str] = [] if run.manifest.sealed else [UNFINISHED]
+    columns: tuple[ColumnName, ...] = tuple("mde" if c == "missing" else c for c in COMMENT)
+    contests = [c for pair in report.pairs for c in report.headline(pair)]
+    if contests:
+        lines += table_to_text(contest_table(contests, columns, figures=run.figures)).split("\n")
+    elif figures := report.figures(run.headlines):
+        lines += table_to_text(figure_table(figures, by_figure=False)).split("\n")
     failed = sum(r.outcome.status != "ok" for r in run.records)
     if failed:
         lines.append(f"{count(failed)} of {count(len(run.records))} samples have no score")
-    if view.limit is not None:
-        lines.append(f"limited to {count(view.limit)} samples per task: not publishable")
+    if run.manifest.limit is not None:
+        lines.append(f"limited run: {limit_text(run.manifest.limit)}")
     return lines
 
 
-def _row(view: View, measure: Measure, row: Row) -> list[str]:
-    c, figures = row.comparison, []
-    for name in (c.candidate, c.baseline):
-        estimate = view.estimate(name, measure)
-        figures.append(figure(estimate.point if estimate else None, c.unit))
-    return [
-        measure_label(measure),
-        *figures,
-        difference(c.difference, c.unit),
-        bounds(c),
-        p_value(row.p_adjusted),
-        count(c.n),
-        difference(row.mde, c.unit).lstrip("+"),
-        verdict_words(view, row),
-    ]
+# --- a comment on a pull request ----------------------------------------------------------------
 
-
-def _size(e: Estimate) -> str:
-    """A figure from somewhere else may come without the number of its samples."""
-    return MISSING if e.point is not None and not e.n else count(e.n)
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    clean = [[one_line(visible(cell), 40) for cell in row] for row in rows]
-    if not clean:
-        return []
-    widths = [max(len(row[i]) for row in clean) for i in range(len(clean[0]))]
-    last = len(widths) - 1
-    lines = []
-    for row in clean:
-        cells = [
-            cell.ljust(w) if i in (0, last) else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+_LONGEST = 2_000
+"""Characters of one sentence of a comment, before escaping."""
+_LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -130,26 +409,45 @@ def comment(run: Run) -> str:
     At most COMMENT_LIMIT characters.  What does not fit is left out whole and counted: rows
     first, then warnings, then sentences of the verdict, each from the end.
     """
-    full = _whole(View(run))
+    full = _whole(Report(run))
     if len(_written(full)) <= COMMENT_LIMIT:
         return _written(full)
     fits = bisect(range(full.size), 0, key=lambda n: len(_written(_first(full, n))) > COMMENT_LIMIT)
     return _written(_first(full, max(0, fits - 1)))
 
 
-def _whole(view: View) -> _Comment:
-    blocks = verdict_section(view).blocks
-    caveats = [*warnings(view, alone=True), *missing(view, alone=True)]
-    answers = [b.text for b in blocks if isinstance(b, Answer)]
-    if not view.pairs and view.sealed:
-        answers.append("No candidate is compared with a baseline in this run.")
+def _whole(report: Report) -> _Comment:
+    run = report.run
+    contests = [c for pair in report.pairs for c in report.headline(pair)]
+    if contests:
+        table = contest_table(contests, COMMENT, figures=run.figures)
+    else:
+        table = figure_table(report.figures(run.headlines), by_figure=False)
+    caveats = [*_warnings(report, alone=True), *_missing(report, alone=True)]
     return _Comment(
-        title=f"evalkit: {view.manifest.get('suite_name', '')}",
-        answers=tuple(answers),
+        title=f"evalkit: {run.manifest.suite_name or ''}",
+        answers=tuple(
+            a.text if isinstance(a, Answer) else f"{a.lead} {a.text}".strip()
+            for a in _answers(report)
+        ),
         warnings=tuple(f"{note.lead} {note.text}" for note in caveats),
-        table=_contests(view) if view.pairs else _figures(view),
-        run=f"Run {view.manifest.get('run_id', '')}. Its report has everything else.",
+        table=_with_short_names(table),
+        run=f"Run {run.manifest.run_id}. Its report has everything else.",
     )
+
+
+def _with_short_names(table: Table) -> Table:
+    def short(text: str) -> str:
+        return one_line(visible(text), _LONGEST_NAME)
+
+    groups = tuple(
+        Group(
+            " against ".join(short(name) for name in group.label.split(" against ", 1)),
+            tuple(tuple(replace(c, shown=short(c.shown)) for c in row) for row in group.rows),
+        )
+        for group in table.groups
+    )
+    return replace(table, groups=groups, note=one_line(visible(table.note), _LONGEST))
 
 
 def _first(full: _Comment, n: int) -> _Comment:
@@ -190,64 +488,3 @@ def _written(made: _Comment) -> str:
 
 def _short(text: str) -> str:
     return escape_markdown(one_line(visible(text), _LONGEST))
-
-
-def _name(text: str) -> str:
-    return one_line(visible(text), _LONGEST_NAME)
-
-
-def _contests(view: View) -> Table:
-    """Every pair on the primary metric of every task."""
-    columns = (
-        Column("Measure", header=True),
-        Column("Candidate", "right"),
-        Column("Baseline", "right"),
-        Column("Difference", "right"),
-        Column(f"{level_text(view.level)} interval", "right"),
-        Column("p (Holm)", "right"),
-        Column("n", "right"),
-        Column("Missing", "right"),
-        Column("Verdict"),
-    )
-    groups = tuple(
-        Group(
-            f"{_name(pair[0])} against {_name(pair[1])}",
-            tuple(_contest_row(view, m, row) for m, row in view.contest(pair)),
-        )
-        for pair in view.pairs
-    )
-    return Table("", columns, tuple(g for g in groups if g.rows))
-
-
-def _contest_row(view: View, measure: Measure, row: Row) -> tuple[Cell, ...]:
-    c = row.comparison
-    label, *figures, shown, between, p, n, _, word = _row(view, measure, row)
-    missing = f"{count(c.n_missing_candidate)}, {count(c.n_missing_baseline)}"
-    texts = (_name(label), *figures, shown, between, p, n, missing, word)
-    return tuple(Cell.text(text) for text in texts)
-
-
-def _figures(view: View) -> Table:
-    """Every model's figures, where nothing is compared."""
-    columns = (
-        Column("Measure", header=True),
-        Column("Model"),
-        Column("Figure", "right"),
-        Column(f"{level_text(view.level)} interval", "right"),
-        Column("n", "right"),
-        Column("Missing", "right"),
-    )
-    rows = [
-        [
-            Cell.text(_name(measure_label(measure))),
-            Cell.text(_name(e.model)),
-            Cell.text(figure(e.point, e.unit)),
-            Cell.text(bounds(e)),
-            Cell.text(count(e.n)) if e.n else Cell.missing("not stated"),
-            Cell.missing("not stated") if e.source else Cell.text(count(e.n_missing)),
-        ]
-        for measure in view.headlines
-        for model in view.models
-        if (e := view.estimate(model.name, measure)) is not None
-    ]
-    return Table.of("", columns, rows)

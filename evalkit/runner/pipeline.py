@@ -293,7 +293,6 @@ def render(
     """
     from evalkit import card, report
 
-    old = store.untyped(run)
-    made = report.render(old, figures_only=figures_only, split=split, more=more)
+    made = report.render(run, figures_only=figures_only, split=split, more=more)
     formats = run.manifest.suite.report.formats
     return {**made, **card.files(run)} if "card" in formats else made

@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"api"}),
     frozenset({"watch"}),
-    frozenset({"runner", "viewer"}),
+    frozenset({"runner"}),
     frozenset({"exporters"}),
     frozenset({"card", "evidence", "gate", "history", "report"}),
     frozenset({"formats"}),

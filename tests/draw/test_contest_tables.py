@@ -7,7 +7,7 @@ import io
 
 from evalkit import draw
 from evalkit.core.contests import GateResult, LocalJudge
-from evalkit.core.figures import Estimator, Figure, FigureKey, Method, Source
+from evalkit.core.figures import Estimator, Figure, FigureKey, Interval, Method, Source
 from evalkit.draw import Cell, Column, Group, Table
 from tests.support.contests import contest, gate_test, measured
 
@@ -85,9 +85,11 @@ def test_what_speaks_against_a_contest_is_below_its_table() -> None:
 
 
 def test_figures_one_below_the_other_and_side_by_side() -> None:
+    published = Method(Estimator.PUBLISHED, Interval.STATED)
+    stated = measured(95.28, None, None, n=0, method=published)
     figures = [
         Figure("a", KEY, "percent", measured(57.3, 52.1, 62.5)),
-        Figure("gpt", KEY, "percent", measured(95.28, None, None, n=0), Source("leaderboard")),
+        Figure("gpt", KEY, "percent", stated, Source("leaderboard")),
     ]
     table = draw.figure_table(figures)
     assert table.groups[0].label == "AlpacaEval, win rate, percent"

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalkit.draw import Cell, Column, Group, Table, visible
-from evalkit.draw.html import element, escaped, page_html, table_to_html
+from evalkit.draw.html import Assets, element, escaped, page_html, table_to_html
 
 HOSTILE = "\"'><script>1</script></style></title> <img src=x onerror=1> {{ 7 }} &lt; \x00 \u202e"
 
@@ -50,7 +50,12 @@ def test_what_a_cell_is_shows_in_words_and_not_in_colour_alone() -> None:
 def test_a_page_allows_exactly_its_own_style_and_script() -> None:
     main = element("p", {}, [escaped(HOSTILE)])
     text = page_html(
-        HOSTILE, main, eyebrow=(HOSTILE,), sections=[("one", HOSTILE)], script="1;", footer=HOSTILE
+        HOSTILE,
+        main,
+        eyebrow=(HOSTILE,),
+        sections=[("one", HOSTILE)],
+        footer=HOSTILE,
+        assets=Assets(script="1;"),
     )
     page = BeautifulSoup(text, "html.parser")
     policy = page.select_one("meta[http-equiv]")

@@ -1,4 +1,4 @@
-"""One figure, wherever it is read: page, report.md, comment, terminal, JSON, CSV, card, gate, view.
+"""One figure, wherever it is read: page, report.md, comment, terminal, JSON, CSV, card, gate.
 
 What results.json has is read back as JSON and rounded here by the rule that the documentation
 states, not by the code under test; every other place must then say the same.
@@ -18,14 +18,13 @@ import yaml
 from bs4 import BeautifulSoup, Tag
 from click.testing import CliRunner
 
-from evalkit import report
+from evalkit import report, store
 from evalkit.cli.card import command as card_command
 from evalkit.cli.compare import command as compare_command
 from evalkit.cli.export import command as export_command
 from evalkit.cli.gate import command as gate_command
-from evalkit.core import Json, Run
-from evalkit.viewer import Library
-from evalkit.viewer.comparing import choose, side_by_side
+from evalkit.core import Json
+from evalkit.core.run import Run
 from tests.support.github_markdown import rendered
 from tests.support.runs import Plan, build_run
 from tests.support.stored import seal
@@ -51,7 +50,8 @@ LABELS = {
     ("lm_eval", "opposites"): "lm-eval: opposites",
     ("lm_eval", "sums"): "lm-eval: sums",
 }
-WORDS = {"better": "better", "worse": "worse", "unclear": "not told apart"}
+WORDS = {"better": "better", "worse": "worse", "not_significant": "no significant difference"}
+MARKS = {"better": "▲", "worse": "▼", "not_significant": "○"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     built = build_run(folder, PLANS[request.param])
     gate = {"baseline": PLANS[request.param].models[1], "margins": {"default": 2.0}}
     manifest = {**built.manifest, "suite": {**built.manifest["suite"], "gate": gate}}
-    run = seal(replace(built, manifest=manifest), folder)
+    seal(replace(built, manifest=manifest), folder)
+    run = store.load(folder)
     files = report.render(run)
     results = json.loads((folder / "results.json").read_text())
     compared = json.loads(invoke(compare_command, folder, "--json"))["comparisons"]
@@ -119,6 +120,9 @@ def gap(row: dict[str, Json]) -> str:
 
 def between(row: dict[str, Json]) -> str:
     digits = enough([row["low"], row["high"]], row["unit"])
+    scale = {"points": 9, "percent": 100}.get(row["unit"], float("inf"))
+    if row["n_clusters"] < 5 and row["high"] - row["low"] >= scale / 2:
+        return f"{DASH} (too wide to be informative)"
     return f"{fixed(row['low'], digits)} to {fixed(row['high'], digits)}"
 
 
@@ -148,13 +152,13 @@ def missing(row: dict[str, Json]) -> str:
     return f"{row['n_missing_candidate']:,}, {row['n_missing_baseline']:,}"
 
 
-def weak(row: dict[str, Json]) -> bool:
+def local(row: dict[str, Json]) -> bool:
     """All of these runs are judged by one of their own models."""
     return row["benchmark"] in ("alpaca_eval", "mt_bench")
 
 
 def word(row: dict[str, Json]) -> str:
-    return WORDS[row["verdict"]] + (" (weak judge)" if weak(row) else "")
+    return WORDS[row["verdict"]] + (" (local judge)" if local(row) else "")
 
 
 def score(stored: Stored, model: str, row: dict[str, Json]) -> str:
@@ -185,11 +189,11 @@ def captioned(page: Tag, caption: str) -> list[Tag]:
 def wanted_headlines(stored: Stored) -> list[list[str]]:
     found: list[list[str]] = []
     for row in stored.headlines:
-        group = [f"{row['candidate']} minus {row['baseline']}"]
+        group = [f"{row['candidate']} against {row['baseline']}"]
         if group not in found:
             found.append(group)
         unit = ", points of 10" if row["unit"] == "points" else ""
-        mark = {"better": "▲", "worse": "▼", "unclear": "≈"}[row["verdict"]]
+        mark = MARKS[row["verdict"]]
         found.append(
             [
                 f"{label(row)}{unit}",
@@ -241,7 +245,7 @@ def test_the_exported_table_has_the_same_figures(stored: Stored, tmp_path: Path)
 
 
 def test_the_headline_table(stored: Stored) -> None:
-    (table,) = captioned(stored.page, "Headline measures")
+    (table,) = captioned(stored.page, "Headline figures")
     found = [cells[:13] for cells in rows_of(table)]
     assert found == wanted_headlines(stored)
 
@@ -249,11 +253,11 @@ def test_the_headline_table(stored: Stored) -> None:
 def test_the_gate_column_is_what_the_gate_decides(stored: Stored) -> None:
     done = CliRunner().invoke(gate_command, [str(stored.folder), "--json"])
     decided = json.loads(done.stdout)["decisions"]
-    (table,) = captioned(stored.page, "Headline measures")
+    (table,) = captioned(stored.page, "Headline figures")
     column = {row[0].removesuffix(", points of 10"): row for row in reversed(list(rows_of(table)))}
     words = {"pass": "held", "regression": "exceeded", "inconclusive": "not shown"}
     assert len(decided) == 4
-    baseline = stored.run.manifest["suite"]["gate"]["baseline"]
+    baseline = PLANS[stored.folder.name].models[1]
     first = [row for row in stored.headlines if row["baseline"] == baseline]
     for decision, row in zip(decided, first, strict=True):
         margin = fixed(-decision["margin"], DIGITS[decision["unit"]])
@@ -266,49 +270,40 @@ def test_the_gate_column_is_what_the_gate_decides(stored: Stored) -> None:
 
 def test_forest_plots_print_the_same_differences(stored: Stored) -> None:
     said = [t.get_text() for t in stored.page.select("svg.forest > text.said")]
-    marks = {"better": "▲", "worse": "▼", "unclear": "○"}
-    wanted = [f"{marks[row['verdict']]} {gap(row)} ({between(row)})" for row in stored.headlines]
+    wanted = [f"{MARKS[row['verdict']]} {gap(row)} ({between(row)})" for row in stored.headlines]
     assert sorted(said) == sorted(wanted)
 
 
-def test_differences_of_every_metric(stored: Stored) -> None:
+def shown_label(row: dict[str, Json]) -> str:
+    """Of a row in a table of details."""
+    name = label(row) if row["category"] is None else f"{label(row)}, {row['category']}"
+    if not row["primary"]:
+        name += f" ({METRICS[row['metric']]})"
+    unit = {"points": ", points of 10", "characters": ", characters"}.get(row["unit"], "")
+    return name + unit
+
+
+def test_differences_of_every_metric_and_category(stored: Stored) -> None:
     """Also of those that are no headline, with p before and after the correction."""
+    heads = ["Benchmark", "Difference", "95% CI", "p", "p (Holm)"]
     found = [
-        cells
-        for table in captioned(stored.page, "Candidate minus baseline")
+        cells[:9]
+        for table in stored.page.find_all("table")
+        if [th.get_text() for th in table.select("thead th")][:5] == heads
         for cells in rows_of(table)
         if len(cells) > 1
     ]
-    tasks = {row["task"] for row in stored.compared if row["benchmark"] == "lm_eval"}
-    wanted = []
-    for row in stored.compared:
-        if row["category"] is None:
-            name = METRICS[row["metric"]]
-            name = f"{row['task']}: {name}" if row["task"] in tasks else name
-            shown = [name, gap(row), between(row), p(row["p"]), p(row["p_adjusted"]), *sizes(row)]
-            wanted.append([*shown, word(row) if row["primary"] else ""])
-    assert sorted([*cells[:9], cells[9].lstrip("▲▼○≈↔? ")] for cells in found) == sorted(wanted)
-
-
-def test_categories(stored: Stored) -> None:
-    """Where a category has too few samples, its difference stands without an interval."""
-    (table,) = captioned(stored.page, "MT-Bench by category, with differences")
-    found = {cells[0]: cells[1:] for cells in rows_of(table)}
-    models = list(PLANS[stored.folder.name].models)
-    for category, cells in found.items():
-        rows = [r for r in stored.compared if r["category"] == category and r["metric"] == "score"]
-        for row, cell in zip(rows, cells[len(models) :], strict=False):
-            shown = gap(row)
-            assert cell == (shown if row["n_clusters"] < 5 else f"{shown} ({between(row)})")
-        own = [e for e in stored.estimates if e["category"] == category and e["metric"] == "score"]
-        assert [cell.split(" ")[0] for cell in cells[: len(models)]] == [point(e) for e in own]
-        assert cells[-1] == " / ".join(str(e["n"]) for e in own)
+    wanted = [
+        [shown_label(row), gap(row), between(row), p(row["p"]), p(row["p_adjusted"]), *sizes(row)]
+        for row in stored.compared
+    ]
+    assert sorted(found) == sorted(wanted)
 
 
 def test_markdown_has_every_cell_of_the_page(stored: Stored) -> None:
     """As GitHub renders it; marks of verdicts stand in the page only."""
     cells = {cell.strip() for cell in rendered(stored.markdown).cells}
-    for caption in ("Headline measures", "Candidate minus baseline", "Models side by side"):
+    for caption in ("Headline figures", "Candidate against baseline", "Models side by side"):
         for table in captioned(stored.page, caption):
             for row in rows_of(table):
                 for cell in row if len(row) > 1 else ():
@@ -324,12 +319,12 @@ def test_the_terminal_and_a_comment(stored: Stored) -> None:
         figures = [score(stored, row[side], row) for side in ("candidate", "baseline")]
         shown = [*figures, gap(row), between(row), p(row["p_adjusted"])]
         n = f"{row['n']:,}"
-        wanted = [label(row), *shown, n, resolves(row), word(row)]
+        wanted = [shown_label(row), *shown, n, resolves(row), word(row)]
         assert " ".join(line.split()) == " ".join(wanted)
         assert {*shown, n, missing(row), word(row)} <= set(comment.cells)
 
 
-def test_the_card_has_the_same_figures_and_sentences(stored: Stored, tmp_path: Path) -> None:
+def test_the_card_has_the_same_figures(stored: Stored, tmp_path: Path) -> None:
     invoke(card_command, "write", stored.folder, "--out", tmp_path / "card.md")
     text = (tmp_path / "card.md").read_text(encoding="utf-8")
     _, index, body = text.split("---\n", 2)
@@ -339,14 +334,14 @@ def test_the_card_has_the_same_figures_and_sentences(stored: Stored, tmp_path: P
         for m in result["metrics"]
     }
     cells = rendered(body).cells
-    models = [m["name"] for m in stored.run.manifest["models"]]
+    models = [m.name for m in stored.run.manifest.models]
     for row in stored.headlines:
         for model in models[:2]:
             figure = score(stored, model, row)
             assert any(cell.startswith(figure) for cell in cells), figure
         name = row["metric"].partition(",")[0]
-        if weak(row):
-            assert name not in published, "a weak judge's figure is not for the index"
+        if local(row):
+            assert name not in published, "a local judge's figure is not for the index"
             continue
         metric = published[name]
         (own,) = [
@@ -357,30 +352,3 @@ def test_the_card_has_the_same_figures_and_sentences(stored: Stored, tmp_path: P
         assert metric["value"] == own["point"]
         assert metric["args"]["interval"] == [own["low"], own["high"]]
         assert [metric["args"][k] for k in ("n", "n_missing")] == [own["n"], own["n_missing"]]
-    said = [li.get_text().strip() for li in stored.page.select("ul.statements li")]
-    sentences = [s.removesuffix("weak judge").strip().partition(" ")[2] for s in said]
-    assert len(sentences) == len(stored.headlines)
-    printed = "".join(rendered(body).texts)
-    for sentence in sentences:
-        assert sentence in printed
-
-
-def test_the_viewer_compares_as_the_page_does(stored: Stored) -> None:
-    """Two models of one run side by side; Holm's correction is over this pair alone there."""
-    library = Library([stored.folder])
-    (entry,) = library.entries()
-    models = PLANS[stored.folder.name].models
-    sides = choose([entry], [f"{entry.slug}:{models[1]}", f"{entry.slug}:{models[0]}"])
-    (contest,) = side_by_side(library, sides).contests
-    assert contest.table is not None
-    own = [r for r in stored.headlines if r["baseline"] == models[1]]
-    for row, cells in zip(own, contest.table.rows, strict=True):
-        shown = [cell.shown for cell in cells]
-        wins = " / ".join(sizes(row)[:3])
-        wanted = [label(row), METRICS[row["metric"]], gap(row), between(row), p(row["p"])]
-        assert shown[:5] == wanted
-        assert shown[6:10] == [wins, sizes(row)[3], missing(row), resolves(row)]
-    for row, sentence in zip(own, contest.sentences, strict=True):
-        assert f"{gap(row)} " in sentence
-        # What a weak judge prefers is nowhere called better.
-        assert not weak(row) or " is better than " not in sentence

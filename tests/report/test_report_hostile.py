@@ -9,18 +9,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import cycle, pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from evalkit.core import Run
+from evalkit.core.run import Run
 from evalkit.draw import visible
 from evalkit.report import render, summary_lines
 from tests.support.properties import examples
-from tests.support.runs import Plan, build_run
+from tests.support.runs import Plan, typed_run
 
 PAYLOADS = (
     "<script>window.pwned = 1</script>",
@@ -125,7 +124,7 @@ def audit(html: bytes) -> Audit:
 
 
 def hostile_run(say: Callable[[str], str], models: tuple[str, str]) -> Run:
-    return build_run(Path("run"), Plan(models=models, samples=(24, 16, 6), say=say, examples=50))
+    return typed_run(Plan(models=models, samples=(24, 16, 6), say=say, examples=50))
 
 
 def planted() -> Run:

@@ -18,11 +18,11 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Error
 
-from evalkit.core import Run
+from evalkit.core.run import Run
 from evalkit.draw import visible
 from tests.support.browser import Watched, opened
 from tests.support.pages import put, until
-from tests.support.runs import Plan, build_run
+from tests.support.runs import Plan, typed_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -199,7 +199,7 @@ def planted() -> Run:
         samples=(len(PAYLOADS), 16, 4),
         say=lambda text: next(turn),
     )
-    run = build_run(Path("run"), plan)
+    run = typed_run(plan)
     records = tuple(
         replace(
             r,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit import report
-from evalkit.core import Run
+from evalkit.core.run import Run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

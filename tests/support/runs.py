@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from evalkit import compare
+from evalkit import compare, store
 from evalkit.core import (
     Estimate,
     Exchange,
@@ -25,8 +25,9 @@ from evalkit.core import (
     Score,
     Status,
 )
+from evalkit.core.run import Run as TypedRun
 
-__all__ = ["METRICS", "Plan", "build_run"]
+__all__ = ["METRICS", "Plan", "build_run", "typed_run"]
 
 METRICS: dict[str, dict[str, list[Metric]]] = {
     "alpaca_eval": {
@@ -87,6 +88,12 @@ def build_run(folder: Path, plan: Plan = Plan()) -> Run:
         (*compare.estimates(records, METRICS, 0.95), *_published(plan)),
         tuple(compare.comparisons(records, METRICS, roles, 0.95)),
     )
+
+
+def typed_run(plan: Plan = Plan(), **manifest: Json) -> TypedRun:
+    """The run of `plan` with changes to its manifest, as `store.load` reads it."""
+    run = build_run(Path("run"), plan)
+    return store.typed(replace(run, manifest={**run.manifest, **manifest}))
 
 
 def _published(plan: Plan) -> Iterator[Estimate]:

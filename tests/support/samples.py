@@ -12,8 +12,9 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
-from evalkit import compare, report
-from evalkit.core import Json, Record, Run
+from evalkit import compare, report, store
+from evalkit.core import Json, Record
+from evalkit.core.run import Run
 from evalkit.draw import visible
 from tests.support.runs import METRICS, Plan, build_run
 
@@ -82,4 +83,4 @@ def judged_run() -> Run:
     )
     roles = {m: "baseline" if i else "candidate" for i, m in enumerate(plan.models)}
     compared = compare.comparisons(kept, METRICS, roles, 0.95)
-    return replace(run, records=kept, comparisons=tuple(compared))
+    return store.typed(replace(run, records=kept, comparisons=tuple(compared)))

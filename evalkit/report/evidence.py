@@ -1,0 +1,391 @@
+"""How the figures came about: recorded files, judges, models, settings, cost, how to repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from evalkit.compare.cautions import JudgeHealth, disagreements
+from evalkit.core import Json
+from evalkit.core.figures import Finding
+from evalkit.core.run import BenchmarkEntry, EvidenceEntry, ModelEntry
+from evalkit.draw import (
+    LOCAL_JUDGE,
+    MISSING,
+    Cell,
+    Column,
+    Group,
+    Table,
+    benchmark_label,
+    count,
+    difference,
+    facts_table,
+    figure,
+    flat,
+    percent,
+    share,
+)
+from evalkit.report.content import Block, Code, Details, Note, Report, Section, Text
+
+__all__ = ["cost", "judges", "models", "recorded", "reproduce", "settings"]
+
+
+# --- recorded evidence --------------------------------------------------------------------------
+
+
+def recorded(report: Report) -> Section | None:
+    """Results that were not made here: what is wrong with them, and every file with its hash."""
+    entries = report.run.manifest.evidence
+    blocks: list[Block] = [_finding(e, f) for e in entries for f in e.findings]
+    blocks += [
+        Note(f"{d.model}, {benchmark_label(d.benchmark)}: {d.message}.", "Damaged evidence.")
+        for d in disagreements(report.run)
+    ]
+    if entries:
+        blocks.append(_files(entries))
+    return Section("Recorded evidence", tuple(blocks)) if blocks else None
+
+
+def _finding(entry: EvidenceEntry, finding: Finding) -> Note:
+    word = "Damaged evidence." if finding.damaged else "Remark."
+    return Note(f"{entry.model}, {benchmark_label(entry.entry)}: {finding.message}.", word)
+
+
+def _files(entries: Sequence[EvidenceEntry]) -> Table:
+    columns = (
+        Column("File", header=True),
+        Column("SHA-256"),
+        Column("Kind"),
+        Column("Records", "right"),
+    )
+    groups = []
+    for entry in entries:
+        n = entry.n_records
+        size = Cell(n, count(n)) if n else Cell.missing("figures only")
+        rows = tuple(
+            (
+                Cell.text(str(file.get("file"))),
+                Cell.text(str(file.get("sha256"))),
+                Cell.text(entry.kind),
+                size,
+            )
+            for file in entry.files
+        )
+        groups.append(Group(f"{entry.model}, {benchmark_label(entry.entry)}", rows))
+    note = (
+        "Figures of these models on these benchmarks were computed from these files; no request "
+        "was sent."
+    )
+    return Table("Files", columns, tuple(groups), note)
+
+
+# --- judges -------------------------------------------------------------------------------------
+
+
+def judges(report: Report) -> Section | None:
+    """Who judged, and how reliably; None where nothing was judged."""
+    return Section("Judge", tuple(_judge_blocks(report))) if report.health else None
+
+
+def _judge_blocks(report: Report) -> Iterator[Block]:
+    rows = report.health
+    names = list(dict.fromkeys(row.judge for row in rows))
+    for judge in names:
+        yield _about(report, judge)
+    columns = (
+        Column("Benchmark", header=True),
+        Column("Protocol"),
+        Column("Requested", "right"),
+        Column("Parsed", "right"),
+        Column("Unparsable", "right"),
+        Column("Failed", "right"),
+        Column("Position bias", "right"),
+        Column("Verdict flips", "right"),
+        Column("Vote margin", "right"),
+    )
+    note = (
+        "Position bias: mean preference for the answer shown first, less 50, in percentage points, "
+        "with its standard error; 0 is unbiased, 50 always prefers the first. Verdict flips: share "
+        "of pairs whose preferred answer changes with the order. Vote margin: mean distance of a "
+        "vote from 50; 0 is undecided, 50 certain. Ratings have no order."
+    )
+    groups = tuple(
+        Group(judge, tuple(_health_row(r) for r in rows if r.judge == judge)) for judge in names
+    )
+    yield Table("Judgments", columns, groups, note)
+
+
+def _about(report: Report, judge: str) -> Note | Text:
+    """Who the judge is and how its reply is read, in a sentence or two."""
+    manifest = report.run.manifest
+    entry = next((j for j in manifest.judges if j.name == judge), None)
+    spec = manifest.suite.judges.get(judge)
+    model = (spec and spec.model) or (entry and entry.engine.model) or ""
+    who = f"{judge} is {model}" if model and model != judge else judge
+    known = report.run.model(model)
+    source = known.provenance.source if known else None
+    # Its name mostly tells how small it is.
+    if isinstance(source, Mapping) and (where := source.get("repo") or source.get("path")):
+        who += f" ({where})"
+    by_logits = entry is not None and "logprob" in (entry.protocol or "")
+    how = "the log-probabilities of its first token" if by_logits else "its written reply"
+    if entry is None or not entry.local:
+        return Text(f"{who}; its verdict is read from {how}.")
+    return Note(
+        f"{who}, a model of this suite; its verdict is read from {how}. Small local models judge "
+        "poorly: they favour a position, a length or themselves, and agree little with people. "
+        "Use such a judge to check that everything works; do not publish its scores.",
+        f"{LOCAL_JUDGE[:1].upper()}{LOCAL_JUDGE[1:]}.",
+    )
+
+
+def _health_row(row: JudgeHealth) -> tuple[Cell, ...]:
+    bias, error = row.position_bias, row.position_bias_se
+    shown = difference(bias, "percent") + ("" if error is None else f" (SE {percent(error)})")
+    return (
+        Cell.text(row.benchmark),
+        Cell.text(row.protocol),
+        Cell(row.asked, count(row.asked)),
+        Cell(row.parsed, count(row.parsed)),
+        Cell(row.unparsable, count(row.unparsable), tone="warning" if row.unparsable else ""),
+        Cell(row.failed, count(row.failed), tone="warning" if row.failed else ""),
+        Cell.missing("no answer was shown in both orders") if bias is None else Cell(bias, shown),
+        Cell(row.order_disagreement, share(row.order_disagreement)),
+        Cell(row.vote_margin, percent(row.vote_margin)),
+    )
+
+
+# --- models -------------------------------------------------------------------------------------
+
+_BOS = {
+    "one": "one BOS token, as it should be",
+    "none": "this tokenizer uses no BOS token",
+    "doubled": "DOUBLED BOS token: the template and the tokenizer both add one",
+    "missing": "MISSING BOS token",
+}
+_PROOF = (
+    "max_abs_logit_change_by_adapter",
+    "max_abs_difference_merged_unmerged",
+    "tolerance",
+    "argmax_agreement",
+    "adapter_keys_used",
+    "probe_prompts",
+    "base_check",
+)
+
+
+def models(report: Report) -> Section:
+    """Where every model came from, the proof of its merge, its template and first prompts."""
+    run = report.run
+    parts = []
+    for name in report.measured:
+        entry = run.model(name)
+        blocks = [] if entry is None else list(_model(entry))
+        checks = run.manifest.checks.get(name)
+        if isinstance(checks, Mapping) and checks:
+            blocks.append(
+                facts_table("Checked when loaded", [(_words(k), v) for k, v in flat(checks)])
+            )
+        parts.append(Section(f"{name} ({run.role(name)})", tuple(blocks)))
+    for name in report.published:
+        parts.append(Section(f"{name} (published)", tuple(_published(report, name))))
+    return Section("Models", tuple(parts))
+
+
+def _model(entry: ModelEntry) -> Iterator[Block]:
+    about = entry.provenance
+    yield from (Note(warning, "Warning.") for warning in about.warnings)
+    if entry.trust_remote_code:
+        yield Note("Code that came with this model was run (trust_remote_code).", "Remote code.")
+    shown = {k: v for k, v in about.all.items() if k not in ("merge_proof", "warnings")}
+    yield facts_table(
+        "Origin",
+        [
+            ("fingerprint", entry.fingerprint),
+            ("chat template from", entry.template_source),
+            *((k, v) for k, v in flat(shown) if not k.startswith("adapter.config.")),
+        ],
+    )
+    proof = about.merge_proof
+    if proof:
+        note = (
+            "Measured on fixed probe prompts before the merged weights were used: the adapter "
+            "must change the logits, and merging it must not."
+        )
+        known = [(k, proof[k]) for k in _PROOF if k in proof]
+        rest = flat({k: v for k, v in proof.items() if k not in _PROOF})
+        rows = [(_words(k), v) for k, v in (*known, *rest)]
+        yield facts_table("Proof of the merge", rows, note)
+    config = (about.adapter or {}).get("config")
+    if isinstance(config, Mapping) and config:
+        yield Details("Adapter configuration", (facts_table("", flat(config)),))
+    if entry.engine.all:
+        yield Details("Engine", (facts_table("", flat(entry.engine.all)),))
+    for prompt in entry.first_prompts:
+        title = f"First prompt of {prompt.benchmark}"
+        if prompt.text is None:
+            yield Text(prompt.error or "not rendered", f"{title}:")
+            continue
+        bos = str(prompt.bos)
+        if bos in ("doubled", "missing"):
+            yield Note(_BOS[bos], f"{title}.")
+        tokens = "" if prompt.n_tokens is None else f"{count(prompt.n_tokens)} tokens, "
+        yield Details(f"{title}: {tokens}{_BOS.get(bos, bos)}", (Code(prompt.text),))
+    if entry.chat_template:
+        yield Details("Chat template", (Code(entry.chat_template),))
+
+
+def _published(report: Report, model: str) -> Iterator[Block]:
+    spec = report.run.manifest.suite.models.get(model)
+    yield Text("Not measured here: figures as others published them, without a paired difference.")
+    if spec is None:
+        return
+    if spec.leaderboard:
+        yield Text("The sources of its leaderboard figures are given with each benchmark.")
+    rows = []
+    for f in spec.figures:
+        given = (f.source, f.date, f.settings)
+        rows.append(
+            (
+                Cell.text(" / ".join(text for text in (f.benchmark, f.task) if text)),
+                Cell.text(f.metric),
+                Cell(f.value, figure(f.value, "points")),
+                *(Cell.missing("not given") if v is None else Cell.text(str(v)) for v in given),
+            )
+        )
+    columns = (
+        Column("Benchmark", header=True),
+        Column("Metric"),
+        Column("Figure", "right"),
+        Column("Source"),
+        Column("Date"),
+        Column("Settings"),
+    )
+    if rows:
+        yield Table.of("Published figures", columns, rows)
+
+
+def _words(key: str) -> str:
+    words = key.replace("_", " ").replace("max abs", "largest")
+    return words.replace("merged unmerged", "between merged and unmerged")
+
+
+# --- settings -----------------------------------------------------------------------------------
+
+
+def settings(report: Report) -> Section | None:
+    """Versions, checksums and settings, as the benchmarks describe themselves."""
+    parts = tuple(
+        Section(benchmark_label(entry.name), tuple(_settings(entry)))
+        for entry in report.run.benchmarks
+        if entry.description.all
+    )
+    return Section("Benchmarks and settings", parts) if parts else None
+
+
+def _settings(entry: BenchmarkEntry) -> Iterator[Block]:
+    """Its own settings; those of many tasks are folded away."""
+    about = entry.description.all
+    own = flat({k: v for k, v in about.items() if k != "tasks"})
+    yield facts_table("", [("entry", entry.name), ("samples", entry.n_samples or None), *own])
+    tasks = list(flat(entry.description.tasks))
+    if tasks:
+        yield Details("Settings of each task", (facts_table("", tasks),))
+
+
+# --- cost ---------------------------------------------------------------------------------------
+
+
+def cost(report: Report) -> Section | None:
+    """Time, tokens and money, as noted when the run was sealed; None where nothing was."""
+    blocks = (*_usage(report), *_scoring(report))
+    return Section("Cost", blocks) if blocks else None
+
+
+def _usage(report: Report) -> Iterator[Table]:
+    usage = report.run.manifest.usage
+    if usage is None:
+        return
+    said = usage.all
+    rows: list[tuple[str, Json]] = [
+        ("time", _duration(usage.seconds) if "seconds" in said else None),
+        ("sessions", said.get("sessions")),
+        ("requests answered by engines", said.get("asked")),
+        ("requests answered from the cache", said.get("from_cache")),
+        ("attempts that failed", said.get("failed")),
+        ("prompt tokens", said.get("prompt_tokens")),
+        ("of these reused from a shared prefix", said.get("reused_tokens")),
+        ("generated tokens", said.get("completion_tokens")),
+        ("cost, in US dollars", figure(usage.cost_usd, "points") if usage.cost_usd else None),
+    ]
+    for name, spent in sorted(usage.spent.items()):
+        requests = count(int(spent.get("requests", 0)))
+        money = figure(spent.get("cost_usd"), "points")
+        rows.append((f"{name}, of its cap", f"{requests} requests, {money} US dollars"))
+    note = (
+        "Time is the sum over sessions, on whatever machine; a session that was killed counts up "
+        "to its last note, at most half a minute before."
+    )
+    yield facts_table("All sessions", rows, note)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{count(hours)} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _scoring(report: Report) -> Iterator[Table]:
+    """One row per engine that planned."""
+    found = {n: c for n, c in report.run.manifest.work.items() if c.get("computed")}
+    if not found:
+        return
+    heads = ("Requests", "Tokens requested", "Computed", "Saved", "Bound")
+    ratios = ("Computed / bound", "Computed / floor")
+    columns = (Column("Engine", header=True), *(Column(h, "right") for h in (*heads, *ratios)))
+    note = (
+        "Tokens: of prompts, for log-likelihoods. Requested: every choice with its whole context, "
+        "which is what computing them one by one costs. Computed: what went through the model. "
+        "Bound: each distinct prefix once; no method needs less. Floor: the same where only whole "
+        "cache blocks can be shared."
+    )
+    rows = tuple(_work_row(name, counts) for name, counts in found.items())
+    yield Table("Cost of scoring", columns, (Group("", rows),), note)
+
+
+def _work_row(name: str, counts: Mapping[str, int]) -> tuple[Cell, ...]:
+    requests, naive, computed, bound, floor = (
+        counts.get(name, 0) for name in ("requests", "naive", "computed", "trie", "floor")
+    )
+    saved = 100 * (1 - computed / naive) if naive else None
+    ratios = (computed / of if of else None for of in (bound, floor))
+    return (
+        Cell.text(name),
+        *(Cell(n, count(n)) for n in (requests, naive, computed)),
+        Cell(saved, MISSING if saved is None else f"{percent(saved)}%"),
+        Cell(bound, count(bound)),
+        *(Cell(ratio, figure(ratio, "raw")) for ratio in ratios),
+    )
+
+
+# --- how to get the same run again --------------------------------------------------------------
+
+
+def reproduce(report: Report) -> Section:
+    """Commands, versions, seed, commit."""
+    m = report.run.manifest
+    blocks: list[Block] = [Code("\n".join(m.commands), "Commands")] if m.commands else []
+    about = [
+        ("run", m.run_id),
+        ("suite", m.suite_name),
+        ("suite file", m.suite_file),
+        ("git commit", m.git_commit),
+        ("seed", m.seed),
+        ("limit", m.limit),
+        ("Python", m.python),
+        ("platform", m.platform),
+        *((f"{name} version", v) for name, v in flat(m.versions)),
+    ]
+    blocks.append(facts_table("This run", about))
+    return Section("Reproduce", tuple(blocks))

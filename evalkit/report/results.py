@@ -1,0 +1,665 @@
+"""Benchmark by benchmark: figures, differences, categories, what is missing; leaderboard, examples.
+
+Published figures stand beside computed ones, marked, with their source, and are never paired.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise, zip_longest
+from statistics import fmean
+
+from evalkit.compare.ranking import ELO, Pairing, Ranking, Strengths, floors, rankings, strengths
+from evalkit.core import Judgment, Record
+from evalkit.core.figures import (
+    Comparison,
+    Estimator,
+    Figure,
+    FigureKey,
+    Measured,
+    Method,
+    Metric,
+)
+from evalkit.core.run import BenchmarkEntry, tasks_below
+from evalkit.draw import (
+    DETAILS,
+    LOCAL_JUDGE,
+    N_COUNTS,
+    Cell,
+    Column,
+    Group,
+    Table,
+    benchmark_label,
+    bounds,
+    ci,
+    contest_table,
+    count,
+    difference,
+    figure,
+    figure_label,
+    figure_table,
+    interval,
+    method_text,
+    metric_label,
+    one_line,
+    p_value,
+    side_by_side,
+    unit_words,
+)
+from evalkit.draw import level as draw_level
+from evalkit.draw.svg import MODELS_DRAWN, category_bars
+from evalkit.report.content import (
+    Block,
+    Chart,
+    Details,
+    Example,
+    Note,
+    Reply,
+    Report,
+    Section,
+    Text,
+    Turn,
+    is_published,
+    sample_link,
+)
+
+__all__ = ["answers", "leaderboard", "results"]
+
+
+def results(report: Report) -> Section | None:
+    """One subsection per benchmark entry."""
+    parts = tuple(
+        Section(benchmark_label(entry.name), blocks)
+        for entry in report.run.benchmarks
+        if report.keys(entry) and (blocks := tuple(_blocks(report, entry)))
+    )
+    return Section("Results", parts) if parts else None
+
+
+def _blocks(report: Report, entry: BenchmarkEntry) -> Iterator[Block]:
+    keys = report.keys(entry)
+    if report.run.figures:
+        overview = tuple(_tasks(report, entry))
+        yield from overview
+        every = _with_expected(report, entry, report.figures(keys, _models(report)))
+        table = figure_table(every, caption="Models side by side")
+        # What the overview shows of many tasks is not shown twice at first sight.
+        yield Details("Every metric of every task", (table,)) if overview else table
+    if report.pairs:
+        contests = [c for c in report.contests if c.key in set(keys)]
+        if contests:
+            yield contest_table(
+                contests,
+                DETAILS,
+                caption="Candidate against baseline",
+                link=report.link,
+                notes=["Other metrics and tasks are corrected apart from headline comparisons."],
+            )
+        else:
+            yield Text(
+                "There is no difference to show: no sample has a score from both candidate and "
+                "baseline."
+            )
+    for key in keys:
+        yield from _categories(report, key)
+    missing = _missing(report, entry)
+    if missing.rows:
+        yield missing
+    sources = _sources(report, keys)
+    if sources.groups:
+        yield Details(sources.caption, (replace(sources, caption=""),))
+
+
+def _models(report: Report) -> tuple[str, ...]:
+    return (*report.measured, *report.published)
+
+
+def _with_expected(
+    report: Report, entry: BenchmarkEntry, figures: Sequence[Figure]
+) -> list[Figure]:
+    """With a row for each headline figure that a model should have and has not."""
+    found = list(figures)
+    with_some = {f.model for f in figures}
+    nothing = Method(Estimator.RECORDED, detail="no figure of this model")
+    for key in entry.headlines:
+        metric = entry.metric(key.task, key.metric)
+        places = [i for i, f in enumerate(found) if f.key == key]
+        if metric is None or not places:
+            continue
+        known = {found[i].model for i in places}
+        for model in report.measured:
+            if model not in known:
+                value = Measured(None, None, None, None, report.level, 0, 0, 0, nothing)
+                found.insert(places[-1] + 1, Figure(model, key, metric.unit, value))
+                places.append(places[-1] + 1)
+    return found if with_some else []
+
+
+def _tasks(report: Report, entry: BenchmarkEntry) -> Iterator[Block]:
+    """A benchmark of several tasks as one table, tasks below an average folded away."""
+    keys = report.keys(entry)
+    below = {t for a in entry.averages if not a.columns for t in tasks_below(a, entry.averages)}
+    shown = [k for k in keys if k in entry.primaries or k.metric in ("normalised", "average")]
+    if len({k.task for k in keys}) < 2 or not shown:
+        return
+    models = [m for m in _models(report) if report.figures(keys, (m,))]
+    over = report.figures([k for k in shown if k.task not in below], models)
+    under = report.figures([k for k in shown if k.task in below], models)
+    if over:
+        yield _overview(over, models, "Tasks")
+    if under:
+        n = len({f.key.task for f in under})
+        summary = "1 subtask" if n == 1 else f"{count(n)} subtasks"
+        yield Details(summary, (_overview(under, models, "Subtasks"),))
+
+
+def _overview(figures: Sequence[Figure], models: Sequence[str], caption: str) -> Table:
+    table = side_by_side(figures, models, caption=caption)
+    said = [table.note]
+    if any(f.key.metric == "normalised" for f in figures):
+        said.append("Normalised: 0 at chance, 100 where all is right.")
+    if any(is_published(f) for f in figures):
+        said.append("Some figures are published; “Models side by side” says which.")
+    return replace(table, note=" ".join(text for text in said if text))
+
+
+# --- categories ---------------------------------------------------------------------------------
+
+_MOST_DRAWN = 24
+"""Categories that are drawn; more have the tables alone."""
+
+
+def _categories(report: Report, key: FigureKey) -> Iterator[Block]:
+    """A chart with its table, and the differences; nothing where there are no categories."""
+    figures = [f for f in report.run.figures if f.key.category is not None and f.key.whole == key]
+    figures = [f for f in figures if f.model in report.measured]
+    if not figures:
+        return
+    title = f"{figure_label(key)} by category: {metric_label(key.metric)}"
+    models = [m for m in report.measured if any(f.model == m for f in figures)]
+    table = side_by_side(
+        report.figures(dict.fromkeys(f.key for f in figures), models), models, caption=title
+    )
+    # Candidates, then baselines, then others: no more than there are fills.
+    order = ("candidate", "baseline")
+    drawn = sorted(
+        models,
+        key=lambda m: order.index(r) if (r := report.run.role(m)) in order else len(order),
+    )[:MODELS_DRAWN]
+    if len({f.key for f in figures}) > _MOST_DRAWN:
+        yield table
+    else:
+        chart = category_bars(title, [f for f in figures if f.model in drawn], drawn)
+        note = chart.note
+        if len(drawn) < len(models):
+            note += f" Drawn: {len(drawn)} of {len(models)} models; the table has all."
+        yield Chart(title, chart.svg, table, note)
+    contests = [c for c in report.contests if c.key.category is not None and c.key.whole == key]
+    if contests:
+        yield Details("Differences by category", (contest_table(contests, DETAILS),))
+
+
+# --- what is missing, and where published figures come from -------------------------------------
+
+
+def _missing(report: Report, entry: BenchmarkEntry) -> Table:
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for task in dict.fromkeys(key.task for key in report.keys(entry)):
+        by_sample = report.samples.get((entry.name, task), {})
+        for model in report.measured:
+            for record in (found[model] for found in by_sample.values() if model in found):
+                if record.outcome.status != "ok":
+                    counts[model, task, record.outcome.status] += 1
+                if record.outcome.truncated:
+                    counts[model, task, "truncated, scored"] += 1
+    columns = (
+        Column("Model", header=True),
+        Column("Task"),
+        Column("Status"),
+        Column("Samples", "right"),
+    )
+    rows = [
+        (Cell.text(model), Cell.text(task), Cell.text(status), Cell(n, count(n)))
+        for (model, task, status), n in counts.items()
+    ]
+    note = (
+        "Truncated answers reached their token limit and are scored. The other samples lack at "
+        "least one score, which is counted as missing and never as zero."
+    )
+    return Table.of("Missing scores and truncated answers", columns, rows, note)
+
+
+def _sources(report: Report, keys: Sequence[FigureKey]) -> Table:
+    """Where each published or recorded figure comes from."""
+    groups = []
+    for model in report.run.models:
+        found: dict[str, list[str]] = {}
+        for f in report.figures(keys, (model,)):
+            if f.source is not None:
+                said = (f.source.where, f.source.date, f.source.settings)
+                source = ", ".join(text for text in said if text)
+                found.setdefault(source, []).append(f"{f.key.task} {f.key.metric}")
+        rows = tuple((Cell.text(s), Cell.text(", ".join(names))) for s, names in found.items())
+        if rows:
+            groups.append(Group(model, rows))
+    columns = (Column("Source", header=True), Column("Figures"))
+    note = "As the source states them; nothing here was computed from samples."
+    caption = "Sources of published and recorded figures"
+    return Table(caption, columns, tuple(groups), note)
+
+
+# --- leaderboard --------------------------------------------------------------------------------
+
+_ENOUGH = 3
+"""Models from which on there is a leaderboard."""
+_ALL_PAIRS = 10
+"""Models up to which every pair is shown; with more, neighbours only."""
+
+
+def leaderboard(report: Report) -> Section | None:
+    """Several models in the order that the data show: rank ranges, published rows unranked."""
+    run = report.run
+    if not run.manifest.sealed or len(run.models) < _ENOUGH:
+        return None
+    floor = floors(report.contests)
+    ranked = {
+        key: (ranking, pairs)
+        for key, ranking, pairs in rankings(run.records, run.benchmarks, report.level, floor)
+    }
+    references = {
+        entry.name: f"{name} (reference)"
+        for entry in run.benchmarks
+        if (name := _reference(entry)) is not None
+    }
+    played = {
+        (s.benchmark, s.task): s
+        for s in strengths(run.records, run.benchmarks, report.level, references, floor)
+    }
+    parts = []
+    for entry in run.benchmarks:
+        blocks = [
+            block
+            for key in report.keys(entry)
+            if report.scored_by(key)
+            for block in _board_blocks(
+                report, key, ranked.get(key), played.get((key.benchmark, key.task))
+            )
+        ]
+        if blocks:
+            parts.append(Section(benchmark_label(entry.name), tuple(blocks)))
+    if not parts:
+        return None
+    intro = Text(
+        "A rank is a range where the data do not decide it: one model ranks above another only "
+        "where their paired difference is significant after Holm's correction over all pairs of "
+        "the table, and never where the verdict above is not. All ranges of a table hold together "
+        f"with {draw_level(report.level)} confidence. Published figures have no samples to pair, "
+        "and no rank."
+    )
+    return Section("Leaderboard", (intro, *parts))
+
+
+def _reference(entry: BenchmarkEntry) -> str | None:
+    """What the models of AlpacaEval were preferred to, by the name that is stored."""
+    about = entry.description.all
+    data = about.get("data")
+    found = about.get("reference") or (data.get("file") if isinstance(data, dict) else None)
+    return None if not found else str(found)
+
+
+def _board_blocks(
+    report: Report,
+    key: FigureKey,
+    ranked: tuple[Ranking, tuple[Comparison, ...]] | None,
+    played: Strengths | None,
+) -> Iterator[Block]:
+    figures = report.figures([key])
+    if sum(f.value.point is not None for f in figures) < _ENOUGH:
+        return
+    by_strength = played is not None and played.several_rivals
+    ranking = None if ranked is None or by_strength else ranked[0]
+    if key.benchmark in report.run.local_judges and (ranking or by_strength):
+        said = f"{LOCAL_JUDGE[:1].upper()}{LOCAL_JUDGE[1:]}."
+        yield Note("The order is what a model of the suite prefers, not what people would.", said)
+    yield _board(report, key, figures, ranking)
+    if by_strength:
+        yield Text(
+            "These rates are against different opponents, which the strengths below take into "
+            "account; so ranks are given there."
+        )
+    elif ranking is not None and ranked is not None:
+        yield Text(_certain(ranking), "What is certain:")
+        shown = "Every pair" if len(ranking.places) <= _ALL_PAIRS else "Every pair of neighbours"
+        yield Details(shown, (_pairs(key, ranking, ranked[1]),))
+    if played is not None:
+        yield _strengths(played, report.level)
+
+
+def _board(
+    report: Report, key: FigureKey, figures: Sequence[Figure], ranking: Ranking | None
+) -> Table:
+    metric = report.run.benchmark(key.benchmark).metric(key.task, key.metric)
+    sign = -1 if metric is None or metric.higher_is_better else 1
+    known = {f.model: f for f in figures}
+    ours = [known[p.model] for p in (ranking.places if ranking else ()) if p.model in known]
+    rest = sorted(
+        (f for f in figures if f not in ours),
+        key=lambda f: (f.value.point is None, sign * (f.value.point or 0.0)),
+    )
+    table = figure_table([*ours, *rest])
+    roles = [report.run.role(f.model) for f in (*ours, *rest)]
+    rows = [
+        (_rank(f.model, ranking), *row, Cell.text(role))
+        for f, row, role in zip((*ours, *rest), table.rows, roles, strict=True)
+    ]
+    label = (
+        "Not ranked: published or recorded figures, without samples to pair"
+        if all(f.source for f in rest)
+        else "Not ranked"
+    )
+    groups = (Group("", tuple(rows[: len(ours)])), Group(label, tuple(rows[len(ours) :])))
+    direction = ", lower is better" if sign == 1 else ""
+    note = (
+        f"In {unit_words(figures[0].unit)}{direction}. The interval is of the figure alone: models "
+        f"whose intervals overlap may still differ significantly, because differences are paired. "
+        f"{N_COUNTS}"
+    )
+    return Table(
+        f"{figure_label(key)}: {metric_label(key.metric)}",
+        (Column("Rank", "right"), *table.columns, Column("Role")),
+        tuple(g for g in groups if g.rows),
+        note,
+    )
+
+
+def _rank(model: str, ranking: Ranking | None) -> Cell:
+    place = ranking.place(model) if ranking else None
+    if place is None:
+        return Cell.missing("not ranked")
+    if place.first == place.last:
+        return Cell(place.first, count(place.first))
+    return Cell.text(f"{count(place.first)} to {count(place.last)}")
+
+
+def _certain(ranking: Ranking) -> str:
+    """The order of tiers in a sentence, and where pairs contradict each other."""
+    tiers = ranking.tiers
+    if not any(p.separated for p in ranking.pairings):
+        return f"nothing; the order of {_and([p.model for p in ranking.places])} is open."
+    if len(tiers) > 1:
+        shown = (t[0] if len(t) == 1 else f"{_and(t)} (in no certain order)" for t in tiers)
+        text = f"{', above '.join(shown)}."
+    else:
+        some = [f"{p.above} above {p.below}" for p in ranking.pairings if p.separated]
+        rest = f" and {count(len(some) - 5)} more pairs" if len(some) > 5 else ""
+        text = f"only {', '.join(some[:5])}{rest}; no model is above all the others."
+    if ranking.contradictory:
+        text += (
+            f" The samples that {_and(ranking.contradictory)} share contradict each other from "
+            "pair to pair, so their order is open."
+        )
+    return text
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _pairs(key: FigureKey, ranking: Ranking, comparisons: Sequence[Comparison]) -> Table:
+    columns = (
+        Column("Pair", header=True),
+        Column("Difference", "right"),
+        Column(ci(comparisons[0].difference.level), "right"),
+        Column("p (Holm)", "right"),
+        Column("n", "right"),
+        Column("Order"),
+    )
+    places = [p.model for p in ranking.places]
+    neighbours = set(pairwise(places))
+    shown = [
+        _pair_row(pairing, c)
+        for pairing, c in zip(ranking.pairings, comparisons, strict=True)
+        if len(places) <= _ALL_PAIRS or (pairing.above, pairing.below) in neighbours
+    ]
+    note = (
+        "Differences are paired on the samples both have; intervals are of one pair, not "
+        "corrected. p: of this order, corrected for all pairs, or for the headline comparisons "
+        "where that gives a larger p."
+    )
+    return Table.of(f"{figure_label(key)}: pairs", columns, shown, note)
+
+
+def _pair_row(pairing: Pairing, c: Comparison) -> tuple[Cell, ...]:
+    word = "significant" if pairing.separated else "open"
+    if pairing.follows:
+        word = "follows from a third model"
+    d = c.difference
+    return (
+        Cell.text(f"{pairing.above} minus {pairing.below}"),
+        Cell(d.point, difference(d.point, c.unit), method_text(d)),
+        Cell(d.low, bounds(d, c.unit, signed=True)),
+        Cell(pairing.p_adjusted, p_value(pairing.p_adjusted)),
+        Cell(d.n, count(d.n)),
+        Cell.text(word, tone="" if pairing.separated else "unclear"),
+    )
+
+
+def _strengths(played: Strengths, level: float) -> Details | Table:
+    """Folded away where plain rates say the same: against one reference."""
+    result, ranking = played.result, played.ranking
+    columns = (
+        Column("Rank", "right"),
+        Column("Player", header=True),
+        Column("Strength", "right"),
+        Column(ci(level), "right"),
+        Column("Games", "right"),
+    )
+    order = [p.model for p in ranking.places] if ranking else list(result.strengths)
+    rows = []
+    for model in order:
+        s = result.strengths[model].times(ELO)
+        rows.append(
+            (
+                _rank(model, ranking),
+                Cell.text(model),
+                Cell(s.point, difference(s.point, "characters"), method_text(s)),
+                Cell(s.low, interval(s.low, s.high, "characters", signed=True)),
+                Cell(s.n, count(s.n)),
+            )
+        )
+    how = next((method_text(s) for s in result.strengths.values()), "undefined: no games")
+    note = (
+        f"{how[:1].upper()}{how[1:]}. In Elo points from the mean of all "
+        "players: 100 points more win 64 games of 100."
+    )
+    table = Table.of("Strengths from games between pairs", columns, rows, note)
+    return table if played.several_rivals else Details("Strengths (Bradley-Terry)", (table,))
+
+
+# --- answers side by side -----------------------------------------------------------------------
+
+_BRIEF = 120
+"""Characters of a judge's reply that stands as it is."""
+_HEADINGS = {
+    -1: "Largest regressions",
+    1: "Largest improvements",
+    0: "No difference, or none that can be computed",
+}
+
+
+@dataclass(frozen=True)
+class _Found:
+    task: str
+    sample: str
+    difference: float
+    """Candidate minus baseline; positive: the candidate did better."""
+    shown: float
+    """The same in the metric's unit and with its own sign."""
+
+
+def answers(report: Report) -> Section | None:
+    """The samples that differ most, of every benchmark; None where the suite wants none."""
+    wanted = report.run.manifest.suite.report.examples
+    if wanted <= 0:
+        return None
+    parts = tuple(
+        Section(benchmark_label(entry.name), tuple(_examples(report, entry, wanted)))
+        for entry in report.run.benchmarks
+        if any((entry.name, key.task) in report.samples for key in report.keys(entry))
+    )
+    if not parts:
+        return None
+    intro = Text(
+        "Chosen by rule: the samples on which candidate and baseline differ most, in both "
+        "directions. They are not representative; records.jsonl has every sample."
+    )
+    return Section("Answers side by side", (intro, *parts))
+
+
+def _examples(report: Report, entry: BenchmarkEntry, wanted: int) -> Iterator[Block]:
+    """By direction; without a pair, or where nothing differs, plainly.
+
+    The two directions take turns, the largest differences first; equal ones go round the tasks,
+    then by sample order.
+    """
+    found = list(_differences(report, entry))
+    up = _largest_first([f for f in found if f.difference > 0])
+    down = _largest_first([f for f in found if f.difference < 0])
+    order = [f for f in chain.from_iterable(zip_longest(up, down)) if f is not None]
+    order += _largest_first([f for f in found if f.difference == 0])
+    for sign, heading in _HEADINGS.items():
+        mine = [f for f in order[:wanted] if (f.difference > 0) - (f.difference < 0) == sign]
+        blocks = tuple(_example(report, entry, f) for f in mine)
+        if not blocks:
+            continue
+        if report.pairs:
+            yield Section(heading, blocks)
+        else:
+            yield from blocks
+
+
+def _largest_first(found: list[_Found]) -> list[_Found]:
+    seen: Counter[tuple[str, float]] = Counter()
+    ranked = []
+    for position, f in enumerate(found):
+        rank = seen[f.task, f.difference]
+        seen[f.task, f.difference] += 1
+        ranked.append((-abs(f.difference), rank, position, f))
+    return [f for *_, f in sorted(ranked, key=lambda r: r[:3])]
+
+
+def _differences(report: Report, entry: BenchmarkEntry) -> Iterator[_Found]:
+    for key in report.keys(entry):
+        metric = report.scored_by(key)
+        if metric is None:
+            continue
+        for sample, by_model in report.samples.get((entry.name, key.task), {}).items():
+            gap = 0.0
+            if report.pairs:
+                a, b = (_value(by_model.get(m), metric.name) for m in report.pairs[0])
+                gap = 0.0 if a is None or b is None else a - b
+            better = gap if metric.higher_is_better else -gap
+            yield _Found(key.task, sample, better, gap * metric.scale)
+
+
+def _value(record: Record | None, metric: str, part: str | None = None) -> float | None:
+    if record is None:
+        return None
+    scores = record.outcome.scores
+    values = [s.value for s in scores if s.metric == metric and part in (None, s.part)]
+    return fmean(values) if values else None
+
+
+def _example(report: Report, entry: BenchmarkEntry, found: _Found) -> Example:
+    task, sample = found.task, found.sample
+    by_model = report.samples[entry.name, task][sample]
+    metric = report.primary(entry.name, task)
+    assert metric is not None, "samples without a metric have no difference"
+    names = [m for m in report.measured if m in by_model]
+    first = by_model[names[0]]
+    of_one = len({key.task for key in report.keys(entry)}) == 1
+    parts = [sample if of_one else f"{task} {sample}", first.category or ""]
+    if found.difference:
+        unit = unit_words(metric.unit, of_difference=True)
+        parts.append(f"{difference(found.shown, metric.unit)} {unit}")
+    questions = _questions([by_model[name] for name in names], metric)
+    turns = tuple(
+        Turn(
+            question,
+            _at(first.outcome.reference, i, len(questions)),
+            tuple(_reply(by_model[name], metric, i, len(questions)) for name in names),
+        )
+        for i, question in enumerate(questions)
+    )
+    title = f"Sample {', '.join(part for part in parts if part)}"
+    return Example(title, turns, sample_link(entry.name, task, sample))
+
+
+def _questions(records: Sequence[Record], metric: Metric) -> list[str]:
+    """One per turn where turns are scored apart; else the whole prompt, few-shot turns and all."""
+    if len(metric.parts) > 1:
+        said = [[m.content for m in r.outcome.conversation if m.role == "user"] for r in records]
+        # A model that failed in its first turn has no second.
+        return max(said, key=len) or [""]
+    talk = records[0].outcome.conversation
+    prompt = talk[:-1] if talk and talk[-1].role == "assistant" else talk
+    if len(prompt) == 1:
+        return [prompt[0].content]
+    return ["\n\n".join(f"[{m.role}]\n{m.content}" for m in prompt)]
+
+
+def _at(texts: tuple[str, ...], i: int, turns: int) -> str:
+    if turns == 1:
+        return "\n".join(texts)
+    return texts[i] if i < len(texts) else ""
+
+
+def _reply(record: Record, metric: Metric, i: int, turns: int) -> Reply:
+    outcome = record.outcome
+    part = f"turn_{i + 1}" if turns > 1 else None
+    judgments = [j for j in outcome.judgments if part is None or j.part in ("", part)]
+    value = _value(record, metric.name, part)
+    if value is None:
+        reason = f": {one_line(outcome.error, 300)}" if outcome.error else ""
+        said = f"no score ({outcome.status}{reason})"
+    else:
+        label = metric.name.replace("_", " ") if part else metric_label(metric.name)
+        said = f"{label} {figure(value * metric.scale, metric.unit)}"
+    remarks = [remark for j in judgments if (remark := _remark(j))]
+    if outcome.truncated:
+        remarks.append("Cut by the token limit.")
+    return Reply(
+        model=record.model,
+        text=_at(outcome.answers, i, turns),
+        verdict=said,
+        remarks=tuple(remarks),
+        reasons=tuple(r for j in judgments for r in _reasons(j)),
+    )
+
+
+def _remark(judgment: Judgment) -> str:
+    """That the judge failed, or all it said where that is a word or a number."""
+    if judgment.error:
+        return f"{judgment.judge}: {judgment.status}, {one_line(judgment.error, 300)}"
+    replies = [e.reply for e in judgment.exchanges]
+    if any(map(_is_text, replies)) or not any(replies):
+        return ""
+    return f"{judgment.judge}: {' / '.join(one_line(reply) for reply in replies)}"
+
+
+def _reasons(judgment: Judgment) -> Iterator[tuple[str, str]]:
+    """What the judge wrote, where it wrote more than a verdict."""
+    replies = [e.reply for e in judgment.exchanges]
+    if not any(map(_is_text, replies)):
+        return
+    both = len(judgment.votes) == len(replies) == 2
+    orders = ("shown first", "shown second") if both else ("",) * len(replies)
+    for order, reply in zip(orders, replies, strict=True):
+        if reply:
+            yield f"What {judgment.judge} wrote{f', this answer {order}' if order else ''}", reply
+
+
+def _is_text(reply: str) -> bool:
+    return len(reply) > _BRIEF or "\n" in reply.strip()
