@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from evalkit.errors import DataError
+
+if TYPE_CHECKING:
+    from evalkit.core.run import Run
 
 __all__ = ["command", "say_size"]
 
@@ -73,7 +76,7 @@ def command(**given: Any) -> None:
         return
     folder = options.out or stored.folder
     folder.mkdir(parents=True, exist_ok=True)
-    files = _files(options)
+    files = _files(stored, options)
     for name, content in files.items():
         store.write_file(folder / name, content)
         if "/" not in name:
@@ -90,16 +93,15 @@ def command(**given: Any) -> None:
         click.echo(line)
 
 
-def _files(options: _Options) -> dict[str, bytes]:
+def _files(run: Run, options: _Options) -> dict[str, bytes]:
     """Reports, and cards where the suite wants them, by name."""
-    from evalkit import report, store
+    from evalkit import report
 
     more = []
     if options.places:
         from evalkit.cli.trend import trend
 
         more.append(trend(options.places))
-    run = store.load(options.run)
     files = report.render(run, figures_only=options.figures_only, split=options.split, more=more)
     if "card" in run.manifest.suite.report.formats:
         from evalkit import card
