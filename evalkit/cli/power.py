@@ -1,4 +1,4 @@
-"""`evalkit power`: what a suite can resolve, before anything is spent."""
+"""`evalkit power`: what a suite can show, before anything is spent."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import click
 from evalkit.cli.console import split
 
 if TYPE_CHECKING:
-    from evalkit.core import Run
-    from evalkit.draw import Cell, Table
-    from evalkit.runner import Origin, PowerRow
+    from evalkit.core.run import Run
+    from evalkit.runner import Origin
 
 __all__ = ["command"]
 
@@ -34,13 +33,14 @@ def command(
     as_json: bool,
     markdown: bool,
 ) -> None:
-    """Say what each benchmark of SUITE can resolve with its number of samples.
+    """Say what differences each benchmark of SUITE can show with its number of samples.
 
     How much a sample's difference varies is taken from past runs (--runs, else those of the suite
     in reports/), and where there are none it is assumed, and said to be.
     """
     from evalkit import plugins, runner
     from evalkit import suite as suites
+    from evalkit.compare.power import power_table, power_warning
     from evalkit.draw import table_to_markdown, table_to_text
 
     file = suites.locate(suite)
@@ -52,11 +52,11 @@ def command(
     if as_json:
         click.echo(json.dumps({"power": [row.to_json() for row in rows]}, indent=1))
         return
-    table = _table(rows)
+    table = power_table(rows)
     click.echo(table_to_markdown(table) if markdown else f"{table_to_text(table)}\n{table.note}")
     for row in rows:
         if row.underpowered:
-            click.echo(f"warning: {_warning(row)}")
+            click.echo(f"warning: {power_warning(row)}")
 
 
 def _past(runs: Sequence[Path], origin: Origin, name: str) -> list[Run]:
@@ -65,76 +65,11 @@ def _past(runs: Sequence[Path], origin: Origin, name: str) -> list[Run]:
     from evalkit.errors import EvalkitError
 
     if runs:
-        return [store.read_run(run) for run in runs]
+        return [store.load(run) for run in runs]
     found = []
     for manifest in sorted((origin.workspace / "reports" / name).glob("*/manifest.json")):
         try:
-            run = store.read_run(manifest.parent)
+            found.append(store.load(manifest.parent))
         except EvalkitError as error:
             click.echo(f"left out: {error}", err=True)
-            continue
-        found.append(run)
     return found
-
-
-def _table(rows: Sequence[PowerRow]) -> Table:
-    from evalkit.draw import Column, Table
-
-    columns = (
-        Column("", header=True),
-        Column("Metric"),
-        Column("Samples", "right"),
-        Column("Units", "right"),
-        Column("Finds", "right"),
-        Column("At worst", "right"),
-        Column("Margin resolved", "right"),
-        Column("Suite's margin", "right"),
-        Column("Units for it", "right"),
-        Column("Variation from"),
-    )
-    note = (
-        "Units: what is resampled: samples, or what several share (the questions of a passage). "
-        "Finds: smallest true difference that is found with the policy's power (5%, two-sided). "
-        "At worst: the same if every sample differed by all there is. Margin resolved: smallest "
-        "margin that an equal candidate passes with that power."
-    )
-    return Table.of("", columns, [_row(row) for row in rows], note)
-
-
-def _row(row: PowerRow) -> tuple[Cell, ...]:
-    from evalkit.compare.words import figure_label, metric_words
-    from evalkit.draw import Cell, count, figure
-
-    def shown(value: float | None) -> Cell:
-        return Cell(value, figure(value, row.unit))
-
-    return (
-        Cell.text(figure_label(row.benchmark, row.task, row.metric)),
-        Cell.text(metric_words(row.metric)),
-        Cell(row.n, count(row.n)),
-        Cell(row.n_clusters, count(row.n_clusters)),
-        shown(row.mde),
-        shown(row.worst_mde),
-        shown(row.resolvable),
-        shown(row.margin),
-        Cell(row.needed, count(row.needed)),
-        Cell.text(row.variance_source),
-    )
-
-
-def _warning(row: PowerRow) -> str:
-    from evalkit.compare.words import figure_label
-    from evalkit.draw import figure
-
-    unit = "samples" if row.n == row.n_clusters else "units"
-    needed = f"; {row.needed:,} {unit} would do" if row.needed else ""
-    if row.needed and row.n_available is not None and row.needed > row.n_available:
-        needed = (
-            f"; it would take {row.needed:,} {unit}, and the benchmark has only "
-            f"{row.n_available:,}: allow a wider margin"
-        )
-    label = figure_label(row.benchmark, row.task, row.metric)
-    return (
-        f"{label}: the margin {figure(row.margin, row.unit)} is "
-        f"under the {figure(row.resolvable, row.unit)} that its samples resolve{needed}"
-    )

@@ -13,13 +13,12 @@ from evalkit.runner.assemble import Job, Origin, Selection, assemble, extra_figu
 from evalkit.runner.importing import Source, import_run
 from evalkit.runner.pipeline import Progress, Result, Silent, render, run, run_suite
 from evalkit.runner.plan import Plan, data_needs, plan, planned, pull
-from evalkit.runner.powering import PowerRow, power
+from evalkit.runner.powering import power
 
 __all__ = [
     "Job",
     "Origin",
     "Plan",
-    "PowerRow",
     "Progress",
     "Result",
     "Selection",

@@ -7,14 +7,16 @@ import math
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from statsmodels.stats.power import TTestPower
 
-from evalkit import plugins, runner
+from evalkit import plugins, runner, store
 from evalkit import suite as suites
-from evalkit.gate import Policy
-from evalkit.runner import PowerRow, powering
-from evalkit.runner.powering import ASSUMED_SHARE
-from tests.support.cli import evalkit
+from evalkit.cli.power import command
+from evalkit.compare.power import ASSUMED_SHARE, Design, Power, power_of
+from evalkit.core.figures import FigureKey
+from evalkit.core.specs import GateSpec
+from evalkit.errors import SuiteError
 from tests.support.runs import Plan, build_run
 
 SUITE = """
@@ -41,10 +43,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def rows_of(folder: Path, *past: Path, limit: int | None = None) -> list[PowerRow]:
+def rows_of(folder: Path, *past: Path, limit: int | None = None) -> list[Power]:
     suite = suites.load(folder / "small.yaml", (), plugins)
     origin = runner.Origin("small.yaml", folder, folder, ("evalkit", "power"))
-    runs = [build_run(place, Plan(models=("a", "b"))) for place in past]
+    runs = [store.typed(build_run(place, Plan(models=("a", "b")))) for place in past]
     return runner.power(suite, origin, runner.Selection(limit=limit), runs, lambda _: None)
 
 
@@ -58,7 +60,7 @@ def test_without_a_past_run_the_variation_is_assumed_and_said_to_be(folder: Path
     """Oracle: statsmodels' power of the t test."""
     (row,) = rows_of(folder)
     error = math.sqrt(ASSUMED_SHARE * 100**2 / 200)
-    assert (row.n, row.n_clusters, row.n_available) == (200, 200, 200)
+    assert (row.design.n, row.design.n_units, row.design.n_available) == (200, 200, 200)
     assert row.variance_source.startswith("assumed")
     deviation = error * math.sqrt(200)
     assert row.mde == pytest.approx(effect(200, 0.025) * deviation, rel=1e-4)
@@ -81,7 +83,7 @@ def test_a_past_run_tells_how_much_samples_vary(folder: Path, tmp_path: Path) ->
 def test_a_limit_leaves_less_to_resolve_with(folder: Path) -> None:
     (all_of_them,) = rows_of(folder)
     (few,) = rows_of(folder, limit=50)
-    assert (few.n, few.n_available) == (50, 200)
+    assert (few.design.n, few.design.n_available) == (50, 200)
     more = effect(50, 0.025) / effect(200, 0.025)
     assert few.mde == pytest.approx(more * (all_of_them.mde or 0), rel=1e-4)
     assert more > 2
@@ -95,7 +97,8 @@ def test_data_that_is_not_here_counts_by_its_published_size(
     text = (folder / "small.yaml").read_text().replace(", data: mine.json", "")
     (folder / "small.yaml").write_text(text)
     (row,) = rows_of(folder)
-    assert (row.n, row.n_source, row.metric) == (805, "published size", "win_rate")
+    design = row.design
+    assert (design.n, design.source, design.key.metric) == (805, "published size", "win_rate")
 
 
 def edited(folder: Path, *changes: tuple[str, str]) -> None:
@@ -113,7 +116,7 @@ def test_where_only_figures_are_known_there_is_nothing_to_resolve(
     recorded = ("engine: {type: fake}}\njudges", "engine: {type: recorded}}\njudges")
     edited(folder, recorded)
     (row,) = rows_of(folder)
-    assert (row.n, row.mde, row.worst_mde, row.resolvable, row.needed) == (200, *4 * (None,))
+    assert (row.design.n, row.mde, row.worst_mde, row.resolvable, row.needed) == (200, *4 * (None,))
     assert row.variance_source.startswith("no samples to compare")
     assert not row.underpowered
     (seen,) = rows_of(folder, tmp_path / "past")
@@ -122,19 +125,25 @@ def test_where_only_figures_are_known_there_is_nothing_to_resolve(
 
 def test_samples_that_share_a_text_are_one_unit() -> None:
     """Ten documents of five passages: both numbers, and which of them is resampled."""
-    measure = powering._Measure("b", "t", "acc", "percent", 5, 10, 5, "its data")
-    row = powering._row(measure, Policy(), 1.0, [])
-    assert (row.n, row.n_clusters) == (10, 5)
+    design = Design(FigureKey("b", "t", "acc"), "percent", 10, 5, 5, "its data")
+    row = power_of(design, [], GateSpec(baseline="b"), 1.0)
+    assert (row.to_json()["n"], row.to_json()["n_clusters"]) == (10, 5)
     assert "units differ in all their samples" in row.variance_source
 
 
-def test_the_command(folder: Path) -> None:
-    done = evalkit(folder, "power", "small.yaml")
-    assert done.code == 0, done.err
-    assert "AlpacaEval" in done.out
-    assert "warning: AlpacaEval: the margin 3.00 is under" in done.out
-    assert "samples, and the benchmark has only 200: allow a wider margin" in done.out
-    as_json = evalkit(folder, "power", "small.yaml", "--json", "--limit", "20")
-    assert json.loads(as_json.out)["power"][0]["n"] == 20
-    assert evalkit(folder, "power", "nowhere.yaml").code == 2
-    assert evalkit(folder, "power", "small.yaml", "--only", "x").code == 2
+def test_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+    def invoked(*args: str) -> str:
+        return (
+            CliRunner().invoke(command, args, standalone_mode=False, catch_exceptions=False).output
+        )
+
+    shown = invoked("small.yaml")
+    assert "AlpacaEval" in shown
+    assert "warning: AlpacaEval: the margin 3.00 is under " in shown
+    assert "samples, and the benchmark has only 200: allow a wider margin" in shown
+    assert json.loads(invoked("small.yaml", "--json", "--limit", "20"))["power"][0]["n"] == 20
+    for wrong in (("nowhere.yaml",), ("small.yaml", "--only", "x")):
+        with pytest.raises(SuiteError):
+            invoked(*wrong)
