@@ -1,7 +1,7 @@
 """The only table of benchmarks: names, data sets of the hub, tasks, shots, metrics, units, faults.
 
-Facts only, and look-ups in them; which figures are a run's headlines the run declares itself, and
-the checksums of data files are in `data`.  Three tables, each by a name that everything else uses:
+Facts only, and look-ups in them.  A run itself declares its headline figures; the checksums of
+data files are in `data`.  Three tables, each by the name that everything else uses:
 
     BENCHMARKS  what people name: "alpaca_eval", "mt_bench", "arc_challenge", "mmlu_pro", ...
     METRICS     what records and figures name: "win_rate", "acc_norm", "exact_match,strict-match"
@@ -14,7 +14,7 @@ Leaderboard, and AlpacaEval's its `Edition`s.  Look-ups:
     edition_of("AlpacaEval 2.0")                      "2"
     by_task("leaderboard_bbh_navigate")               the benchmark of an lm-eval task or a type
     label("mmlu_anatomy"), data_of(...)               a column's heading; the hub's data set
-    saidMetricInfo("truthfulqa_mc2", "acc")              "mc2": a task's metric as people call it
+    said_metric("truthfulqa_mc2", "acc")              "mc2": a task's metric as people call it
     metric("exact_match,strict-match").words          "exact match (strict-match)"; never fails
     metric_by_name("LC win rate")                     a metric as people write it, else None
     first_term(words("MMLU-Pro (5-shot)"))            the longest name that some words begin with
@@ -78,16 +78,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class UnitInfo:
-    """What numbers of a unit are."""
+    """What is known of a unit."""
 
     words: str
     of_difference: str
-    """In words, of the difference of two such numbers."""
+    """The unit of a difference, in words."""
     low: float | None = None
-    """Least a figure can be; None: unknown."""
+    """Smallest possible figure; None: unknown."""
     high: float | None = None
     has_direction: bool = True
-    """More (or less) of it is better; a length is neither."""
+    """Higher (or lower) is better; False for lengths."""
 
 
 UNITS: Mapping[str, UnitInfo] = {
@@ -108,7 +108,7 @@ def unit(name: str) -> UnitInfo:
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """A metric, or a word that people have for several."""
+    """A metric, or a word for several."""
 
     name: str
     """As records and figures have it."""
@@ -154,7 +154,7 @@ _VARIANT = re.compile(r"(?P<base>\w+)(?: \(|,)(?P<variant>.+?)\)?")
 
 
 def metric(name: str) -> MetricInfo:
-    """A metric as records call it; of one that is not in the table what its name says."""
+    """A metric as records call it; one that is not in the table has its name only."""
     return METRICS.get(name) or MetricInfo(name)
 
 
@@ -268,7 +268,7 @@ class HubSet:
     former: tuple[str, ...] = ()
     """Ids under which the same files are loaded."""
     copies: tuple[str, ...] = ()
-    """Ids of the same questions in other hands or another form; short names of it."""
+    """Other ids of the same questions, of other owners or in another form; short names."""
 
 
 @dataclass(frozen=True)
@@ -321,7 +321,7 @@ HUB_SETS: Mapping[str, HubSet] = {
 
 
 def hub_data_set(text: str) -> HubSet | None:
-    """The data set that an id, a former or a short name of it means; None: none of the table."""
+    """The data set with this id, former id or short name; None: not in the table."""
     plain = text.casefold().strip()
     return _hub_names().get(plain if "/" in plain else _plain(plain))
 
@@ -340,7 +340,7 @@ def _hub_names() -> Mapping[str, HubSet]:
 
 @dataclass(frozen=True)
 class Task:
-    """A way to measure a benchmark: an lm-eval task or group, or a type of benchmark."""
+    """An lm-eval task or group, or a type of benchmark."""
 
     name: str
     label: str = ""
@@ -348,9 +348,9 @@ class Task:
     data: HubData | None = None
     """Where its data differ from the benchmark's."""
     said: Mapping[str, str] = field(default_factory=dict)
-    """What people call its metrics, where they call them otherwise."""
+    """By metric, the name people use, where it is another."""
     hub_task: str = ""
-    """`task_id` of the leaderboard that the hub has for the data set, where this is its task."""
+    """`task_id` on the hub's leaderboard of the data set, where this is its task."""
 
 
 @dataclass(frozen=True)
@@ -401,9 +401,9 @@ class BenchmarkInfo:
     label: str
     """As evalkit prints it."""
     aliases: tuple[str, ...] = ()
-    """What people write besides; case, blanks and dashes do not matter."""
+    """Other spellings; case, blanks and dashes do not matter."""
     metrics: tuple[str, ...] = ("acc",)
-    """Metrics that a figure without a named metric may be of, as people call them; the first is
+    """Metrics, as people call them, that a figure without a named metric may have; the first is
     the headline by convention."""
     tasks: tuple[Task, ...] = ()
     """The first is the one by convention; a name of a task is a name of the benchmark, too."""
@@ -413,18 +413,18 @@ class BenchmarkInfo:
     samples: int | None = None
     """In the full data set."""
     requests: int | None = None
-    """A model is sent for them: one per choice, or per turn."""
+    """Requests per model: one per choice, or per turn."""
     floor: float | None = None
-    """Percent; guessing gives more, so a lower figure is no percentage."""
+    """Percent; guessing scores more, so a lower number is no percentage."""
     categories: tuple[str, ...] = ()
     editions: Mapping[str, Edition] = field(default_factory=dict)
     """By version."""
     is_common_word: bool = False
-    """Its name is a word of English: a heading means it only beside other benchmarks."""
+    """Its name is an English word: a heading means it only beside other benchmarks."""
     family: str = ""
     """Benchmark whose name people also use for it."""
     fault: str = ""
-    """What is known to be wrong with it, with its source."""
+    """A known fault, with its source."""
 
     @property
     def headline(self) -> str:
@@ -652,7 +652,7 @@ BENCHMARKS: Mapping[str, BenchmarkInfo] = {
         BenchmarkInfo("piqa", "PIQA", metrics=_ACC),
     )
 }  # fmt: skip
-"""By name.  Columns of a leaderboard stand in its printed order.
+"""By name.  Columns of a leaderboard are in its printed order.
 
 Requests: one per choice, counted from the data sets' test or validation splits.  GPQA: 198 + 448 +
 546 documents with 4 choices; MMLU-Pro: up to 10 choices; MuSR: 250, 256 and 250 documents with 2,
@@ -689,7 +689,7 @@ def _group_of(task: str) -> str | None:
 
 
 def label(task: str) -> str:
-    """A task as the column of a table is headed; of one that is not in the table its name."""
+    """A task's column heading; for a task that is not in the table, its name."""
     if task not in _tasks():
         return task
     benchmark, own = _tasks()[task]
@@ -728,7 +728,7 @@ def chance(task: str) -> float | None:
 
 
 def on_hub() -> Mapping[str, tuple[str, str]]:
-    """By lm-eval task: data set and `task_id` of the leaderboard that the hub has for it."""
+    """By lm-eval task: data set and `task_id` of its leaderboard on the hub."""
     return {
         name: (b.data.type, task.hub_task)
         for name, (b, task) in sorted(_tasks().items(), key=lambda item: item[0])
@@ -770,7 +770,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def by_name(text: str) -> BenchmarkInfo | None:
-    """The benchmark that a text names and nothing but it, AlpacaEval with its version or without.
+    """The benchmark that a text names, without further words; AlpacaEval also with its version.
 
     "MT-Bench", "mt bench", "MTBench", "AlpacaEval 2.0"; None for anything else.
     """
@@ -793,12 +793,12 @@ def _edition(said: Sequence[str]) -> str | None:
 
 
 def metric_by_name(text: str) -> MetricInfo | None:
-    """The metric, or the word for several, that a text names and nothing but it; else None."""
+    """The metric, or the word for several, that a text names, without further words; else None."""
     return _metric_names().get(_plain(*words(text)))
 
 
 def first_term(said: Sequence[str]) -> tuple[int, Term] | None:
-    """(number of words, what they name) of the longest name that some `words` begin with."""
+    """(number of words, what they name) of the longest name at the start of some `words`."""
     for size in range(min(_LONGEST, len(said)), 0, -1):
         plain = _plain(*said[:size])
         found: Term | None = _benchmark_names().get(plain) or _metric_names().get(plain)
@@ -829,5 +829,5 @@ def _metric_names() -> Mapping[str, MetricInfo]:
 
 
 def _plain(*said: str) -> str:
-    """Letters and digits alone."""
+    """Letters and digits only, in lower case."""
     return "".join(c for text in said for c in text.casefold() if c.isalnum())

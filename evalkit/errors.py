@@ -2,7 +2,7 @@
 
     EvalkitError                 4
     ├── SuiteError               2  the suite file, or an option that overrides it, is wrong
-    ├── ModelError               2  a model, adapter or chat template cannot be used as asked
+    ├── ModelError               2  a model, adapter or chat template cannot be used as requested
     │   └── MergeError           2  an adapter does not belong to its base, or has no effect
     ├── DataError                2  a data file is missing, unreadable or not what was pinned
     ├── EngineError              4  an engine cannot start, or died
@@ -11,7 +11,7 @@
     ├── StoreError               4  a run or the cache cannot be read or written
     ├── ComparisonError          2  two scores may not be compared
     ├── CardError                2  a model card cannot be written, read or updated
-    ├── ExportError              2  a run cannot be given in the form asked for
+    ├── ExportError              2  a run cannot be exported to this format
     └── RequestFailed            -  one request was not answered; thrown into its own flow
 
 Exit codes: 0 done; 1 a negative verdict; 2 your input; 3 incomplete or inconclusive;
@@ -50,7 +50,7 @@ FailureStatus = Literal[
 
 
 class EvalkitError(Exception):
-    """The root: anything evalkit itself raises; its message is shown to the user as it stands."""
+    """The base of all errors evalkit raises; its message is shown to the user unchanged."""
 
     exit_code: ClassVar[int] = 4
 
@@ -69,7 +69,7 @@ class Problem:
 
 
 class SuiteError(EvalkitError):
-    """The suite is wrong; carries every problem of the file at once."""
+    """The suite is wrong; holds every problem of the file at once."""
 
     exit_code: ClassVar[int] = 2
 
@@ -82,7 +82,7 @@ class SuiteError(EvalkitError):
 
 
 class ModelError(EvalkitError):
-    """A model, adapter or chat template cannot be used as asked."""
+    """A model, adapter or chat template cannot be used as requested."""
 
     exit_code: ClassVar[int] = 2
 
@@ -122,19 +122,19 @@ class ComparisonError(EvalkitError):
 
 
 class CardError(EvalkitError):
-    """A model card cannot be written, read or updated without saying or losing something wrong."""
+    """A model card cannot be written, read or updated correctly."""
 
     exit_code: ClassVar[int] = 2
 
 
 class ExportError(EvalkitError):
-    """A run cannot be given in the form asked for: nothing to write, or not to be published."""
+    """A run cannot be exported to this format: nothing to write, or it must not be published."""
 
     exit_code: ClassVar[int] = 2
 
 
 class RequestFailed(EvalkitError):
-    """One request was not answered.  Thrown into the flow that asked; never ends a run."""
+    """One request was not answered.  Thrown into the flow that sent it; never ends a run."""
 
     def __init__(self, status: FailureStatus, message: str) -> None:
         super().__init__(message)
@@ -142,9 +142,9 @@ class RequestFailed(EvalkitError):
 
 
 def did_you_mean(wrong: str, choices: Collection[str], most: int = 1, cutoff: float = 0.6) -> str:
-    """`; did you mean 'a' or 'b'?` of the nearest choices, at most so many; empty where none is.
+    """`; did you mean 'a' or 'b'?` with the nearest choices, at most `most`; empty where none is.
 
-    `cutoff`: how alike a choice must be, 0 to 1 (`difflib.get_close_matches`).
+    `cutoff`: least similarity of a choice, 0 to 1 (`difflib.get_close_matches`).
     """
     near = difflib.get_close_matches(wrong, list(choices), most, cutoff)
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -1,7 +1,7 @@
 """Finds benchmarks, engines, judge protocols and exporters: a module of the room, or a dotted path.
 
 A module's `__all__` names its one class and, where users configure it, its spec (a pydantic
-class), beside functions that other rooms use: that is the whole contract, there is no registry.
+class), beside functions that other rooms use; there is no registry.
 A dotted path runs code of the suite's author.
 """
 
@@ -22,7 +22,7 @@ Room = Literal["benchmarks", "engines", "exporters", "judges"]
 
 
 class UnknownTypeError(EvalkitError):
-    """No module of that name; carries the names there are."""
+    """No module of that name; holds the names there are."""
 
     exit_code = 2
 
@@ -48,11 +48,7 @@ def names(room: Room) -> tuple[str, ...]:
     """Types that may be named in `room`, sorted."""
     package = importlib.import_module(f"evalkit.{room}")
     found = (m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
-    return tuple(sorted(n for n in found if _offers_class(f"evalkit.{room}.{n}")))
-
-
-def _offers_class(module_name: str) -> bool:
-    return _read(module_name) is not None
+    return tuple(sorted(n for n in found if _read(f"evalkit.{room}.{n}") is not None))
 
 
 def _read(module_name: str) -> Extension | None:

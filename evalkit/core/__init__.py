@@ -1,13 +1,11 @@
-"""The domain types: what a run generates (States) and what is computed from it (Results).
-
-Frozen dataclasses, standard library only.  What users write (Specs) is in `specs.py`;
-what does the work (Controllers) is in the rooms.
+"""The domain types: data only, standard library and pydantic.
 
     Sample ─ Benchmark.flow ─▶ Request ─ Engine ─▶ Completion ─ flow ─▶ Outcome ─ runner ─▶ Record
-    Record* ─ stats ─▶ Estimate, Comparison ─ tables ─▶ Table of Cell
+    Record* ─ stats ─▶ Measured ─▶ Figure, Comparison ─ compare ─▶ Contest, GateTest
 
-States are in `asking.py`, `samples.py` and `models.py`, Results in `results.py`; `columns.py` and
-`frames.py` lay a run out as flat tables.
+`requests.py`, `samples.py` and `models.py` have the first line, `figures.py` and `contests.py` the
+second; `run.py` has a stored run, `specs.py` what users write, `protocols.py` what rooms expect of
+each other.  `columns.py` and `frames.py` lay a run out as flat tables.
 """
 
 from __future__ import annotations

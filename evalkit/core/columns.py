@@ -20,7 +20,7 @@ class Column:
     kind: Literal["text", "number", "whole", "flag"]
     description: str
     content: bool = False
-    """It holds words of the benchmark, a model or a judge, which may not be free to pass on."""
+    """It holds text of the benchmark, a model or a judge, which may not be free to pass on."""
 
 
 def _text(description: str, *, content: bool = False) -> Column:
@@ -75,22 +75,22 @@ TABLES: Mapping[str, Mapping[str, Column]] = {
         "metric": _text("The task's headline metric; missing: the task has only corpus metrics."),
         "unit": _UNIT,
         "score": _number("Mean of the sample's scores of that metric, in its unit."),
-        "n_scores": _whole("Scores of that metric the sample has (MT-Bench: one a turn)."),
-        "n_missing": _whole("Scores of that metric it should have and has not."),
-        "prompt": _text("What was asked: the user's turns, a blank line between.", content=True),
+        "n_scores": _whole("Scores of that metric the sample has (MT-Bench: one per turn)."),
+        "n_missing": _whole("Scores of that metric that are missing."),
+        "prompt": _text("The user's turns, separated by blank lines.", content=True),
         "answer": _text(
-            "What was answered, a blank line between turns; of choices one a line with its "
+            "The model's answers, separated by blank lines; of choices, one per line with its "
             "log-probability.",
             content=True,
         ),
         "reference": _text("Reference answers or gold targets, likewise.", content=True),
-        "error": _text("What went wrong, in words.", content=True),
+        "error": _text("What went wrong.", content=True),
     },
     "scores": {
         **_SAMPLE,
         "status": _text("Status of the sample."),
         "metric": _text("Metric."),
-        "part": _text("turn_1, turn_2, ...; empty where there is one score a sample."),
+        "part": _text("turn_1, turn_2, ...; empty where there is one score per sample."),
         "primary": _PRIMARY,
         "value": _number("As measured: 0 or 1, a preference from 0 to 1, a rating."),
         "score": _number("The same in its unit."),
@@ -98,15 +98,15 @@ TABLES: Mapping[str, Mapping[str, Column]] = {
     },
     "judgments": {
         **_SAMPLE,
-        "part": _text("turn_1, turn_2; empty where there is one judgment a sample."),
+        "part": _text("turn_1, turn_2; empty where there is one judgment per sample."),
         "judge": _text("Judge's name in the suite, or as the evidence calls it."),
-        "protocol": _text("How it was asked: a module of the judges room, or recorded."),
+        "protocol": _text("Judge protocol: a module of the judges room, or recorded."),
         "status": _text("ok, or why there is no verdict."),
         "value": _number("Pairwise: preference for the answer, 0 to 1.  Rating: 1 to 10."),
         "vote_first": _number("Pairwise: preference for the answer when it was shown first."),
         "vote_second": _number("Pairwise: preference for the answer when it was shown second."),
-        "reply": _text("What the judge wrote, a blank line between replies.", content=True),
-        "error": _text("What went wrong, in words.", content=True),
+        "reply": _text("The judge's replies, separated by blank lines.", content=True),
+        "error": _text("What went wrong.", content=True),
     },
     "estimates": {
         "run_id": _RUN_ID,
@@ -139,8 +139,8 @@ TABLES: Mapping[str, Mapping[str, Column]] = {
         "wins": _whole("Scores on which the candidate is better."),
         "losses": _whole("Scores on which it is worse."),
         "ties": _whole("Scores on which both are equal."),
-        "n_missing_candidate": _whole("Scores the candidate should have and has not."),
-        "n_missing_baseline": _whole("Scores the baseline should have and has not."),
+        "n_missing_candidate": _whole("Missing scores of the candidate."),
+        "n_missing_baseline": _whole("Missing scores of the baseline."),
         "higher_is_better": _flag("False: a negative difference is an improvement."),
         "method": _text("How interval and p were computed, in words."),
     },

@@ -1,4 +1,4 @@
-"""What is said of a comparison: cautions, the corrected verdict, the gate's tests.
+"""Judged comparisons: cautions, the corrected verdict, the gate's tests.
 
 Contests are made in `compare` only; everything above selects and draws them.
 """
@@ -47,7 +47,7 @@ class Limited:
 
 @dataclass(frozen=True)
 class Damaged:
-    """The evidence of one model's figures has a fault, or does not give the stored figures."""
+    """One model's evidence has a fault, or its stored figures do not follow from it."""
 
     model: str
     benchmark: str
@@ -57,7 +57,7 @@ class Damaged:
 
 @dataclass(frozen=True)
 class SettingsDiffer:
-    """A setting that both sides state and that is not the same."""
+    """A setting that both sides state, with different values."""
 
     field: str
     """Dotted name, as `--allow-different` takes it."""
@@ -67,24 +67,24 @@ class SettingsDiffer:
 
 @dataclass(frozen=True)
 class StatedByOne:
-    """A setting that only one side states, so that nobody knows whether it is the same."""
+    """A setting that only one side states: whether it differs is unknown."""
 
     field: str
 
 
 @dataclass(frozen=True)
 class FewUnits:
-    """The standard error rests on so few units, or runs, that it is hardly known itself."""
+    """The standard error rests on so few units, or runs, that it is uncertain itself."""
 
     df: float | None
     """Degrees of freedom."""
 
 
 Caution: TypeAlias = LocalJudge | Limited | Damaged | SettingsDiffer | StatedByOne | FewUnits
-"""What speaks against a contest; its text is made in `draw`."""
+"""A caveat of a contest; its text is made in `draw`."""
 
 Verdict: TypeAlias = Literal["better", "worse", "longer", "shorter", "not_significant", "undefined"]
-"""`longer` and `shorter` are a length's, which is no merit whichever way it goes."""
+"""`longer` and `shorter` are for lengths, which are neither better nor worse."""
 Family: TypeAlias = Literal["headline", "detail", "history", "claim"]
 """The set that Holm's correction is over."""
 
@@ -98,28 +98,28 @@ class Contest:
     tests: int
     """Comparisons with a p that the correction is over, this one included."""
     p_adjusted: float | None
-    """By Holm; None where there is no p, or where the sides' settings differ and nobody allowed
-    it: then it is no test."""
+    """By Holm; None where there is no p, or where settings differ and were not allowed to: then
+    it is no test."""
     mde: float | None
-    """Minimum detectable effect with the wanted power, in the comparison's unit."""
+    """Minimum detectable effect with the target power, in the comparison's unit."""
     verdict: Verdict
     cautions: tuple[Caution, ...] = ()
     primary: bool = False
-    """Its metric is the one that speaks for its task or group, be it a headline or a detail."""
+    """Its metric is the primary one of its task or group, be it a headline or a detail."""
 
     @property
     def key(self) -> FigureKey:
-        """Of the figure it is about."""
+        """The compared figure."""
         return self.comparison.key
 
     @property
     def refused(self) -> bool:
-        """Stored, but its sides' settings differ: it is no test."""
+        """Not tested, because the sides' settings differ."""
         return self.p_adjusted is None and any(isinstance(c, SettingsDiffer) for c in self.cautions)
 
 
 GateVerdict: TypeAlias = Literal["pass", "regression", "inconclusive", "missing"]
-"""Of one test; `missing`: no samples that both sides have."""
+"""Of one test; `missing`: no common samples."""
 GateAnswer: TypeAlias = Literal["pass", "regression", "inconclusive", "incomplete"]
 """Of the gate; `incomplete`: a required test is missing, and none shows a regression."""
 
@@ -133,20 +133,21 @@ class GateTest:
     margin: float
     """Allowed loss, in the metric's unit."""
     contest: Contest | None
-    """None: no samples of both."""
+    """None: no common samples."""
     verdict: GateVerdict
     bounds: Measured | None
-    """The difference between one-sided bounds, each at confidence 1 - alpha."""
+    """The difference with one-sided bounds, each at confidence 1 - alpha."""
     p: float | None
     """Of the null "worse by the margin or more"."""
     p_regression: float | None
     """Of the null "not worse at all", corrected by Holm over the required tests."""
     resolvable: float | None
-    """Smallest margin at which an equal candidate passes with the wanted power."""
+    """Smallest margin at which an equal candidate passes with the target power."""
     needed: int | None
-    """Units that would make the margin resolvable; None where it is, or cannot be."""
+    """Units at which an equal candidate would pass with the target power; None: enough already, or
+    no number suffices."""
     note: str
-    """Why it is inconclusive or missing, or what to know."""
+    """Why it is inconclusive or missing, or a remark."""
 
 
 @dataclass(frozen=True)
@@ -164,12 +165,12 @@ class GateResult:
     fails_undecided: bool
     """An inconclusive gate fails."""
     notes: tuple[str, ...] = ()
-    """What to know of the runs behind it."""
+    """Remarks on the runs behind it."""
     unanswered: int = 0
-    """Samples that the suite's run, just made, could not get answered."""
+    """Samples left unanswered by the run that this command has just made."""
     never_answered: int = 0
-    """Samples of all runs behind it that were never answered; stored ones are judged as they are,
-    so that by itself this does not change the exit code."""
+    """Unanswered samples of all runs behind it.  Stored runs are judged as they are, so this alone
+    does not change the exit code."""
 
     @property
     def exit_code(self) -> int:

@@ -1,4 +1,4 @@
-"""Results that someone already has: what a format's reader makes of them, and what it is told."""
+"""Results that someone already has: what a format's reader returns, and its options."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Evidence:
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What a reader is told besides the files."""
+    """A reader's options."""
 
     models: tuple[str, ...]
     """Names to give the models, or to pick where a file holds several; empty: as the files say."""
     entry: str | None
-    """Benchmark entry; None: called like the format."""
+    """Benchmark entry; None: the format's name."""
     companion: tuple[Path, ...]
     """Answers or outputs that belong to the judgments."""
     places: DataPlaces

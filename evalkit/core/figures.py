@@ -64,7 +64,7 @@ class Average:
     __pydantic_config__ = STORED
 
     task: str
-    """What it goes by beside the tasks: the group's name."""
+    """The group's name, shown beside the tasks."""
     metric: Metric
     """`scale` multiplies the figures it is made of; `primary`: it is a headline figure, and the
     tasks it is made of are its details."""
@@ -133,7 +133,7 @@ class Interval(Enum):
     BOOTSTRAP = "bootstrap"
     NORMAL = "normal"
     STATED = "stated"
-    """As whoever wrote the figure says; how it was computed is `Method.detail` alone."""
+    """As stated where the figure comes from; `Method.detail` alone says how it was computed."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Method:
     runs: tuple[int, int] | None = None
     """Runs of the candidate and of the baseline whose noise is in the error."""
     no_variation: bool = False
-    """All units agree: a width of 0 is no evidence of precision."""
+    """All units agree; a width of 0 is then no evidence of precision."""
     cut_to_scale: bool = False
     """The interval is cut to the metric's scale."""
     cap_quantile: float | None = None
@@ -165,7 +165,7 @@ class Method:
     penalty: float | None = None
     """C, the inverse strength of an L1 penalty, chosen by cross-validation."""
     detail: str = ""
-    """More in words: why something is undefined, or how a source says it was computed."""
+    """Why something is undefined, or how a source says it was computed."""
 
 
 @dataclass(frozen=True)
@@ -196,14 +196,14 @@ class Measured:
 
     @property
     def has_width(self) -> bool:
-        """Whether the interval says something: where no unit differs from another it does not."""
+        """Whether there is an interval with a width: there is none where all units agree."""
         return self.low is not None and not (self.standard_error == 0 and self.low == self.high)
 
     @property
     def hardly_known(self) -> bool:
         """Whether the standard error rests on so few units, or runs, that it is uncertain itself.
 
-        That is under 4 degrees of freedom.  Of a number without units nothing is known of that.
+        That is under 4 degrees of freedom; False for a number without units.
         """
         df = self.n_units - 1 if self.df is None else self.df
         return self.n_units > 0 and df < _FEWEST_DF
@@ -220,7 +220,7 @@ class Measured:
         return "; ".join(text for text, holds in _facts(self) if holds and text)
 
     def times(self, factor: float) -> Measured:
-        """In another unit, or (below 0) with its sense turned."""
+        """In another unit; a negative factor also turns the sign."""
         numbers = (self.point, self.low, self.high)
         point, low, high = (None if v is None else factor * v for v in numbers)
         error = None if self.standard_error is None else abs(factor) * self.standard_error
@@ -292,7 +292,7 @@ class Source:
     date: str | None = None
     """YYYY-MM-DD."""
     settings: str | None = None
-    """Shots, judge, template, as far as it says."""
+    """Shots, judge, template, as far as it states them."""
 
 
 @dataclass(frozen=True)
@@ -335,12 +335,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong, or worth knowing, about evidence that was not made here."""
+    """A fault of imported evidence, or a remark on it."""
 
     __pydantic_config__ = STORED
 
     code: str
-    """Short name of the kind: `identical_judgments`, `mostly_unparsable`, `repeated_rows`, ..."""
+    """Kind of finding: `identical_judgments`, `mostly_unparsable`, `repeated_rows`, ..."""
     message: str
     """What was found, where, and what it means for the figures."""
     damaged: bool = True

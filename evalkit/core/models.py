@@ -24,7 +24,7 @@ class PreparedModel:
     fingerprint: str
     """Hex digest of weights, config, tokenizer and chat template."""
     chat_template: str | None
-    """Jinja source in use; None: this model has none and only raw text may be asked."""
+    """Jinja source in use; None: this model has none and takes raw text only."""
     template_source: str
     """`tokenizer`, `file:PATH`, `fastchat:NAME` or `none`."""
     trust_remote_code: bool = False

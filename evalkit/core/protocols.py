@@ -108,7 +108,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class Metered(Protocol):
-    """An engine that may have caps on what it is asked or costs."""
+    """An engine that may have caps on requests or cost."""
 
     @property
     def capped(self) -> bool:
@@ -118,7 +118,7 @@ class Metered(Protocol):
     spent_usd: float
     """Spent so far; set before `open` so that a resumed run keeps its cap."""
     spent_requests: int
-    """Likewise: requests that were answered, or may have been."""
+    """Requests that were answered, or may have been; set likewise."""
 
 
 @runtime_checkable
@@ -126,7 +126,7 @@ class Checked(Protocol):
     """An engine that verifies itself when it opens."""
 
     def checks(self) -> Mapping[str, Json]:
-        """What was measured, for the manifest and the report; empty where nothing had to be."""
+        """What it measured, for the manifest and the report; empty where no check was needed."""
         ...
 
 
@@ -137,27 +137,27 @@ class Planned(Protocol):
     def work(self) -> Mapping[str, int]:
         """Prompt tokens planned and computed since it was made.
 
-        `requests` and `asks`; tokens: `naive` (nothing shared), `trie` (each distinct prefix
-        once: the bound), `floor` (the bound where whole blocks are shared), `planned`, and
-        `computed` (by the engine's own account).
+        `requests`, and the `asks` (engine calls) they become; tokens: `naive` (nothing shared),
+        `trie` (each distinct prefix once: the bound), `floor` (the bound where whole blocks are
+        shared), `planned`, and `computed` (as the engine counts).
         """
         ...
 
 
 @runtime_checkable
 class Wrapping(Protocol):
-    """An engine around another, which does what it cannot do itself."""
+    """An engine around another."""
 
     inner: Engine
-    """The one inside."""
+    """The wrapped engine."""
 
 
 @runtime_checkable
 class Keyed(Protocol):
-    """Settings of an engine that sends a secret key, which it reads from the environment."""
+    """Settings of an engine that reads a secret key from the environment."""
 
     def missing_key(self) -> str | None:
-        """The environment variable that should hold a key and does not; None: all is well."""
+        """The environment variable that should hold a key and is unset; None: nothing missing."""
         ...
 
 
@@ -178,7 +178,7 @@ class CompletionCache(Protocol):
         ...
 
     def lengths(self, names: Sequence[str]) -> dict[str, int]:
-        """Tokens that answers of these names had lately; only those that are known."""
+        """Recent lengths of the answers of these names, in tokens; only known ones."""
         ...
 
 
@@ -194,7 +194,7 @@ class PairwiseJudge(Protocol):
     def compare(self, instruction: str, answer: str, reference: str) -> Flow[Judgment]:
         """Both orders; `value` is the preference for `answer`, 0 to 1.
 
-        Lets `RequestFailed` through: the benchmark makes a judgment with that status of it.
+        Lets `RequestFailed` through: the benchmark turns it into a judgment with that status.
         """
         ...
 
@@ -259,7 +259,7 @@ class StoredPrompts(Protocol):
 
 
 class Benchmark(Protocol):
-    """What is asked and how answers become scores.  No I/O but in `load`.
+    """What is sent to models and how answers become scores.  No I/O but in `load`.
 
     Constructed as `Class(spec, context)`, see BenchmarkContext; constructing reads nothing.
     """
@@ -267,8 +267,8 @@ class Benchmark(Protocol):
     judge_kind: ClassVar[Literal["pairwise", "rating"] | None]
     """Which kind of judge it needs."""
     original_judge: ClassVar[str | None]
-    """Module of the judges room that asks with this benchmark's published prompts, constructed
-    as `Class(name, engine, spec, JudgeContext)`; None: there is none."""
+    """Module of the judges room with this benchmark's published prompts, whose class is
+    constructed as `Class(name, engine, spec, JudgeContext)`; None: there is none."""
     name: str
     """Entry name in the suite."""
     version: str
@@ -276,7 +276,7 @@ class Benchmark(Protocol):
 
     @staticmethod
     def judge_options(spec: Any) -> Mapping[str, Json]:
-        """What its original judge must know of its spec; empty where it has none."""
+        """What its original judge needs of its spec; empty where it has none."""
         ...
 
     def data_needs(self) -> Sequence[str]:
@@ -300,7 +300,7 @@ class Benchmark(Protocol):
         ...
 
     def flow(self, sample: Sample, model: str) -> Flow[Outcome]:
-        """A sample's whole life: ask the model, ask the judge, score."""
+        """One sample from start to end: request answers, request judgments, score."""
         ...
 
     def extra_figures(self, records: Sequence[Record], level: float) -> Sequence[Figure]:
@@ -340,7 +340,7 @@ class Exporter(Protocol):
     """
 
     publishes: ClassVar[bool]
-    """Others will read it as this model's figures: only whole runs with sound evidence."""
+    """The output is read as this model's published figures: only complete, undamaged runs."""
 
     def export(self, runs: Sequence[Run]) -> Exported:
         """At least one file.  `runs` have the wanted models only, and may be published.
@@ -352,17 +352,17 @@ class Exporter(Protocol):
 
 @runtime_checkable
 class JudgedOften(Protocol):
-    """A benchmark whose original judge needs several requests for one answer."""
+    """A benchmark whose original judge needs several requests per answer."""
 
     @property
     def requests_per_judgment(self) -> int:
-        """Of one answer, known before prompts are read; for plans."""
+        """Per answer, known before prompts are read; for plans."""
         ...
 
 
 @runtime_checkable
 class Tabled(Protocol):
-    """A benchmark whose tasks are known without its data: where only figures are published."""
+    """A benchmark whose tasks are known without its data, for suites with published figures."""
 
     def figure_tasks(self) -> Mapping[str, Sequence[Metric]]:
         """By task, in report order: the metrics that published figures are of."""
@@ -371,10 +371,10 @@ class Tabled(Protocol):
 
 @runtime_checkable
 class Averaged(Protocol):
-    """What a benchmark of several tasks may have besides: figures over them."""
+    """A benchmark of several tasks with averages over them."""
 
     def averages(self) -> Sequence[Average]:
-        """Of the tasks that are asked, each after those it is made of; loads what it needs.
+        """Over the tasks in use, each after those it is made of; loads what it needs.
 
         The manifest keeps them, so that stored runs compare them without the benchmark.
         """
@@ -394,7 +394,7 @@ class DataPlaces:
 
 @dataclass(frozen=True)
 class JudgeContext:
-    """What a judge with a benchmark's original prompts gets besides name, engine and spec."""
+    """What a judge with a benchmark's original prompts is constructed with, besides its spec."""
 
     places: DataPlaces
     options: Mapping[str, Json]
@@ -403,7 +403,7 @@ class JudgeContext:
 
 @dataclass(frozen=True)
 class BenchmarkContext:
-    """What a benchmark gets besides its spec: `Class(spec, context)`."""
+    """What a benchmark is constructed with, besides its spec."""
 
     root: Path
     """Folder of the suite file; `spec.data` is relative to it."""

@@ -1,4 +1,4 @@
-"""What is asked of an engine, what comes back, and how a flow stands between the two."""
+"""Requests to engines, their completions, and the flows that send one and receive the other."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to one engine.  Equal requests get equal answers (same `trial`)."""
+    """One request to one engine.  Equal requests get equal answers (same `trial`)."""
 
     engine: str
     """Which engine answers: a model's or a judge's name."""
@@ -68,16 +68,16 @@ class Request:
     top_logprobs: int = 0
     """How many alternatives of the first new token to return with their log-probabilities."""
     trial: int = 0
-    """Repetition number: the same question asked anew."""
+    """Repetition number: the same request, generated anew."""
     top_logprobs_at: Literal["first", "last"] = "first"
     """Which new token's alternatives are returned."""
     tool: str = ""
     """JSON of a function that the reply must call, as an entry of OpenAI's `tools`; the reply's
     text is then the call's arguments.  Empty: none."""
     expected_tokens: int | None = field(default=None, compare=False)
-    """`generate` only: tokens to expect of this answer and the turns that wait for it; from a
-    benchmark the most they may have.  Orders work, never decides an answer, part of no digest.
-    None: `max_tokens` counts."""
+    """`generate` only: tokens to expect of this answer and of the turns that wait for it; a
+    benchmark gives their maximum.  Used to order work; never decides an answer, so it is in no
+    cache key.  None: `max_tokens` counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Completion:
     reused_tokens: int = 0
     """Of the prompt tokens, how many came from a shared prefix already computed."""
     cost_usd: float = 0.0
-    """0 for engines that cost nothing a request."""
+    """0 for engines that cost nothing per request."""
     from_cache: bool = False
     """True where a stored answer was used; never stored itself."""
 
@@ -132,5 +132,5 @@ class Rendered:
 
 
 Observer: TypeAlias = Callable[[Any, Request, Reply], None]
-"""Told of every reply as it arrives, with the key of the flow that asked (progress, token
-counts); must be quick."""
+"""Called with every reply as it arrives and the key of the flow that sent the request (for
+progress and token counts); must be quick."""

@@ -1,8 +1,8 @@
-"""A run as it lies on disk: its manifest, typed, and everything that is made of it.
+"""A stored run: its typed manifest, records, figures and comparisons.
 
-Decoded once, in `store`; nothing above looks into a dictionary of the manifest.  What evalkit
-itself writes is strict; what benchmarks, engines and judges say of themselves (`Open`) has typed
-fields for what readers use and keeps the rest.
+Decoded once, in `store`; no room above reads the manifest as a dictionary.  What evalkit itself
+writes (`Stored`) is strict; what benchmarks, engines and judges describe (`Open`) has typed fields
+for what readers use and keeps the rest.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Stored(BaseModel):
 
 
 class Open(BaseModel):
-    """Said by a benchmark, engine or judge of itself: more fields are kept as they are."""
+    """A benchmark's, engine's or judge's own description: unknown fields are kept."""
 
     model_config = ConfigDict(
         frozen=True, extra="allow", protected_namespaces=(), allow_inf_nan=False
@@ -67,7 +67,7 @@ class Open(BaseModel):
 
     @property
     def all(self) -> Mapping[str, Json]:
-        """Every field that was said, by name, in the order written."""
+        """Every field that was set, by name, in the order written."""
         found: dict[str, Json] = self.model_dump(mode="json", exclude_unset=True)
         return found
 
@@ -116,7 +116,7 @@ class StoredReport(Open):
 
 
 class StoredSuite(Open):
-    """The resolved suite; struck values of earlier versions are kept and mean nothing."""
+    """The resolved suite; values that only earlier versions knew are kept and ignored."""
 
     name: str | None = None
     models: Mapping[str, StoredModel] = Field(default_factory=dict)
@@ -141,7 +141,7 @@ class EngineIdentity(Open):
 
 
 class FirstPrompt(Stored):
-    """The first thing a model was sent in a benchmark, as the model sees it."""
+    """A model's first request in a benchmark, as the model sees it."""
 
     benchmark: str
     text: str | None
@@ -211,7 +211,7 @@ class Description(Open):
     """AlpacaEval: the model that answers are compared with."""
     judge: Mapping[str, Json] | None = None
     tasks: Mapping[str, Json] = Field(default_factory=dict)
-    """By task, where the benchmark describes tasks one by one."""
+    """By task, where the benchmark describes each task."""
     files: tuple[Mapping[str, Json], ...] = ()
     """file and sha256 of each, of an import."""
     model_in_file: str | None = None
@@ -230,7 +230,7 @@ class BenchmarkEntry(Stored):
     averages: tuple[Average, ...] = ()
     """Each after those it is made of."""
     judge: str | None = None
-    """Name of the judge in the suite; None: nothing is judged, or nobody knows by whom."""
+    """Name of the judge in the suite; None: nothing is judged, or the judge is unknown."""
 
     @property
     def kind(self) -> str:
@@ -255,7 +255,7 @@ class BenchmarkEntry(Stored):
 
     @cached_property
     def primaries(self) -> frozenset[FigureKey]:
-        """The figure of each task or group that speaks for it, be it a headline or a detail."""
+        """The primary figure of each task or group, be it a headline or a detail."""
         names = {t: m.name for t, found in self.metrics.items() for m in found if m.primary}
         for average in self.averages:
             if average.metric.primary or average.task not in names:
@@ -264,7 +264,7 @@ class BenchmarkEntry(Stored):
 
     @property
     def whole(self) -> FigureKey | None:
-        """The one figure a leaderboard stands for: its average; None: it has none."""
+        """A leaderboard's average; None: it has none."""
         found = (a for a in self.averages if a.columns)
         return next((FigureKey(self.name, a.task, a.metric.name) for a in found), None)
 
@@ -276,8 +276,8 @@ def headlines(
 
     The primary metric of every task; but where tasks are averaged into a primary average, that
     average instead of them, or beside them where they are its columns.  An average over tasks
-    that the run does not have is none.  Holm's correction, the gate and claims on a whole
-    benchmark are over this set; everything else is a detail, shown and corrected apart.
+    that the run lacks is no headline.  Holm's correction, the gate and claims on a whole benchmark
+    are over this set; all other figures are details, shown and corrected separately.
     """
     complete = [
         a
@@ -384,7 +384,7 @@ class Manifest(Stored):
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it lies on disk: everything reports, gates and cards are made from."""
+    """A stored run: everything reports, gates and cards are made from."""
 
     folder: Path
     manifest: Manifest
@@ -397,7 +397,7 @@ class Run:
 
     @cached_property
     def benchmarks(self) -> tuple[BenchmarkEntry, ...]:
-        """In suite order, then those that only figures know of."""
+        """In suite order, then those that have figures only."""
         known = {b.name: b for b in self.manifest.benchmarks}
         names = dict.fromkeys([*known, *(f.key.benchmark for f in self.figures)])
         return tuple(known.get(name) or BenchmarkEntry(name=name) for name in names)
@@ -413,7 +413,7 @@ class Run:
 
     @cached_property
     def models(self) -> tuple[str, ...]:
-        """Models that were run, in suite order; then those of figures; then of the suite."""
+        """Models that were run, in suite order; then those with figures only; then the suite's."""
         run = (m.name for m in self.manifest.models)
         recorded = (r.model for r in self.records)
         stated = (f.model for f in self.figures)
@@ -424,7 +424,7 @@ class Run:
         return next((m for m in self.manifest.models if m.name == name), None)
 
     def role(self, name: str) -> str:
-        """candidate, baseline or published; empty where the run does not say."""
+        """candidate, baseline or published; empty: unknown."""
         entry, spec = self.model(name), self.manifest.suite.models.get(name)
         return entry.role if entry else spec.role if spec else ""
 
@@ -448,7 +448,7 @@ class Run:
         return self._records.get((model, benchmark), ())
 
     def description(self, model: str, benchmark: str) -> Description:
-        """What decided a model's scores: of its evidence where there is some, else the entry's."""
+        """What decided a model's scores: its evidence's description, else the entry's."""
         for evidence in self.manifest.evidence:
             if (evidence.model, evidence.entry) == (model, benchmark):
                 return evidence.description
@@ -456,10 +456,9 @@ class Run:
 
     @cached_property
     def local_judges(self) -> Mapping[str, str]:
-        """By benchmark entry the judges that are models of the suite, where there are any.
+        """By benchmark entry, the judges that are models of the suite.
 
-        A model that is small enough to be evaluated agrees little with people: its scores say
-        what it prefers, and are not validated.
+        Their judgments are not validated against people.
         """
         local = {judge.name for judge in self.manifest.judges if judge.local}
         found: dict[str, dict[str, None]] = {}

@@ -1,4 +1,4 @@
-"""A sample's life: the item, the judgments and scores of an answer, and the record of it all."""
+"""Samples, and what becomes of them: judgments and scores of an answer, and the record."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Status: TypeAlias = Literal[
     "ok", "engine_error", "transport_error", "unparsable", "refused", "over_long", "excluded"
 ]
 UNANSWERED: frozenset[Status] = frozenset({"engine_error", "transport_error"})
-"""Failures that another try can mend; the others would fail the same way again."""
+"""Failures that a retry may fix; the others would fail the same way again."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,18 @@ class Sample:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One question put to a judge and its reply, as they were."""
+    """One request to a judge and its reply, verbatim."""
 
     __pydantic_config__ = STORED
 
     prompt: tuple[Message, ...]
     reply: str
-    """Text, or `choice=log-probability` pairs where a judge was read through its logits."""
+    """Text, or `choice=log-probability` pairs where log-probabilities were read."""
 
 
 @dataclass(frozen=True)
 class Judgment:
-    """What a judge said of one answer (or pair of answers)."""
+    """A judge's judgment of one answer (or pair of answers)."""
 
     __pydantic_config__ = STORED
 
@@ -75,9 +75,9 @@ class Judgment:
     votes: tuple[float, ...] = ()
     """Pairwise: the preference for the answer when it was shown first, then when second."""
     exchanges: tuple[Exchange, ...] = ()
-    """Questions and replies it rests on, in the order asked."""
+    """Requests and replies it rests on, in the order sent."""
     error: str | None = None
-    """Why there is no value, in words; None where there is one."""
+    """Why there is no value; None where there is one."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,13 @@ class Score:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a sample's flow returns: everything of a record but whose it is."""
+    """What a sample's flow returns: a record without its identity."""
 
     __pydantic_config__ = STORED
 
     status: Status
     conversation: tuple[Message, ...] = ()
-    """Prompt and answers in order, as put to the model."""
+    """Prompt and answers in order, as sent to the model."""
     answers: tuple[str, ...] = ()
     """The model's answers (for log-likelihood items: the choices with their scores as text)."""
     reference: tuple[str, ...] = ()
@@ -111,15 +111,15 @@ class Outcome:
     truncated: bool = False
     """An answer was cut by its token limit; it is scored all the same, and counted."""
     error: str | None = None
-    """What went wrong, in words; None where the status is ok."""
+    """What went wrong; None where the status is ok."""
     data: Mapping[str, Json] = field(default_factory=dict)
-    """Values by metric that are not one number: what corpus metrics (perplexity, F1, BLEU) are
-    computed from; empty for most samples."""
+    """By metric, the values that corpus metrics (perplexity, F1, BLEU) are computed from and that
+    are not one number; empty for most samples."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One line of records.jsonl: the life of one sample with one model."""
+    """One line of records.jsonl: one sample with one model."""
 
     __pydantic_config__ = STORED
 
@@ -137,5 +137,5 @@ class Record:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """Identity within a run, and the canonical order's last resort."""
+        """Identity within a run; ties in the canonical order are broken by it."""
         return (self.model, self.benchmark, self.task, self.sample)

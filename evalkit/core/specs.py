@@ -54,7 +54,7 @@ class EngineSpec(Spec):
     """What every engine's settings have in common."""
 
     operational: ClassVar[frozenset[str]] = frozenset()
-    """Fields that change cost, speed or patience, never an answer: not part of a run's identity."""
+    """Fields that change cost, speed or timeouts, never an answer: not part of a run's identity."""
 
     type: str = "vllm"
     """Module of the engines room (vllm, transformers, openai, fake) or a dotted path."""
@@ -264,16 +264,19 @@ class Suite(Spec):
 
     def decisive(self) -> dict[str, Any]:
         """What decides answers and figures, as JSON: everything but operational fields."""
-        judges = {name: _operational(spec) for name, spec in self.judges.items()}
+        judges = {
+            name: set(spec.operational) if isinstance(spec, EngineSpec) else set()
+            for name, spec in self.judges.items()
+        }
         models = {
-            name: {"engine": _operational(spec.engine)}
+            name: {"engine": set(spec.engine.operational)}
             for name, spec in self.models.items()
             if spec.engine is not None
         }
-        left_out: Any = {"engine": _operational(self.engine), "judges": judges, "models": models}
-        left_out["card"] = True
+        left_out: Any = {
+            "engine": set(self.engine.operational),
+            "judges": judges,
+            "models": models,
+            "card": True,
+        }
         return self.model_dump(mode="json", exclude=left_out)
-
-
-def _operational(spec: Spec) -> set[str]:
-    return set(getattr(spec, "operational", ()))

@@ -1,8 +1,8 @@
 """Runs on disk and the completion cache.
 
-`reading` turns a run's folder into a typed `Run` (older layouts through `upgrade`), `runs` writes
+`reading` turns a run's folder into a typed `Run` (older formats through `upgrade`), `runs` writes
 one; `completions` is the cache; `codec` turns domain types into JSON and back, strictly; `files`
-writes so that a killed process loses nothing that was acknowledged.
+writes so that a killed process loses nothing it has written.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 r"""Domain types to JSON and back, strictly: what cannot be read again is never written.
 
-Pydantic does it from the type hints (`TypeAdapter`): unknown fields, missing ones without default,
+Pydantic's `TypeAdapter` works from the type hints: unknown fields, missing fields without default,
 wrong types, NaN and infinity are refused both ways, naming the path; a field with a default may be
 absent from older files.
 
 Text is UTF-8 with one trap: model output may hold half of a surrogate pair, which UTF-8 cannot
-say.  It is written as its JSON escape (`\ud800`) and comes back as it was.  Pydantic's own JSON
+encode.  It is written as its JSON escape (`\ud800`) and read back unchanged.  Pydantic's own JSON
 reader refuses such an escape, so a line that it cannot read goes through the standard library's.
 """
 
@@ -40,12 +40,12 @@ T = TypeVar("T")
 class CodecError(ValueError):
     """A value does not fit its type, or is no JSON.
 
-    Stays within the store: who knows the file and line raises StoreError or DataError from it.
+    Stays within the store: callers that know file and line raise StoreError or DataError from it.
     """
 
 
 def canonical_json(value: Json) -> bytes:
-    """The one byte string of a JSON value: keys sorted, no spaces, UTF-8.  For hashes."""
+    """JSON for hashes: keys sorted, no spaces, UTF-8."""
     return json_bytes(value, sort_keys=True)
 
 
@@ -53,7 +53,7 @@ def json_bytes(value: Json, *, sort_keys: bool = False, indent: int | None = Non
     """JSON as UTF-8, one line unless `indent` is given.
 
     Raises:
-        CodecError: NaN, infinity, or something JSON has no form for.
+        CodecError: NaN, infinity, or a type JSON does not have.
     """
     separators = (",", ":") if indent is None else (",", ": ")
     try:
@@ -90,7 +90,7 @@ def _not_finite(value: Any, path: str = "") -> str:
 
 
 def _plain(value: Any) -> Json:
-    """NumPy's scalars are welcome; an enum is written as its value."""
+    """NumPy's scalars as Python's; an enum as its value."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, numbers.Integral):
@@ -99,9 +99,9 @@ def _plain(value: Any) -> Json:
         return float(value)
     if isinstance(value, Mapping):
         return dict(value)
-    if type(value).__name__ in ("bool", "bool_"):  # NumPy's, whose import is not worth it
+    if type(value).__name__ in ("bool", "bool_"):  # NumPy's, without importing it
         return bool(value)
-    raise TypeError(f"{value!r} has no form in JSON")
+    raise TypeError(f"{value!r} is no JSON type")
 
 
 def parse_json(data: bytes | str) -> Json:
@@ -128,8 +128,8 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise CodecError(f"key {twice!r} appears twice")
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise CodecError(f"key {repeated!r} appears twice")
     return found
 
 
@@ -146,8 +146,8 @@ def encode(value: Any) -> dict[str, Any]:
 
 def line(value: Any) -> bytes:
     """A domain dataclass as one line of JSON, which can be read again.  Raises CodecError."""
-    # Read again, since Pydantic's serializer lets None pass for any type; that makes the numbers
-    # plain, too.
+    # Read back, since Pydantic's serializer accepts None for any type; this also turns NumPy's
+    # numbers into Python's.
     adapter = _adapter(cast("Hashable", type(value)))
     text = json_bytes(adapter.dump_python(value, warnings=False))
     return json_bytes(adapter.dump_python(read(type(value), text)))

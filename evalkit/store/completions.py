@@ -1,7 +1,7 @@
 """The completion cache: one SQLite file that several processes may share.
 
-Each answer is one row, `key` to compact JSON.  How long answers were is kept beside them by
-question, over all models, so that later runs can begin with the longest.  SQLite because it is
+Each completion is one row, `key` to compact JSON.  The lengths of answers are kept beside them by
+request, over all models, so that later runs can start with the longest.  SQLite because it is
 atomic, safe under `kill -9`, shared between processes, and in the standard library.
 """
 
@@ -45,22 +45,22 @@ CREATE TABLE IF NOT EXISTS lengths (
     answers INTEGER NOT NULL
 )
 """
-"""Older versions of evalkit neither have this table nor mind it, so the version stays."""
+"""Older versions of evalkit lack this table and ignore it, so the version stays."""
 _REMEMBERED = 4
-"""A further answer moves the mean by at least one part in so many."""
+"""The mean moves by at least 1/_REMEMBERED of the way to each new answer's length."""
 _ADD_LENGTH = f"""
 INSERT INTO lengths VALUES (?, ?, 1) ON CONFLICT (name) DO UPDATE SET
     tokens = tokens + (excluded.tokens - tokens) / min(answers + 1, {_REMEMBERED}.0),
     answers = answers + 1
-"""  # noqa: S608 - the number above
+"""  # noqa: S608 - a constant number
 
 
 class CompletionStore(Closing):
     """Implements `core.CompletionCache`.
 
-    Write-ahead log with `synchronous=NORMAL`: what `put_many` returned from survives the death
-    of the process; a power cut may cost the last moments, never the file.  Threads may share
-    one store.  The first answer stored under a key stays.
+    Write-ahead log with `synchronous=NORMAL`: what `put_many` has stored survives the death of the
+    process; a power cut may lose the last moments, never the file.  Threads may share one store.
+    The first completion stored under a key stays.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,7 +74,7 @@ class CompletionStore(Closing):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"{path.parent}: cannot be made: {error.strerror}") from error
+            raise StoreError(f"{path.parent}: cannot be created: {error.strerror}") from error
         with self._explained():
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -92,7 +92,7 @@ class CompletionStore(Closing):
         return {key: self._decode(key, value) for key, value in self._rows(query, keys)}
 
     def lengths(self, names: Sequence[str]) -> dict[str, int]:
-        """Tokens that answers of these names had lately, rounded.  Raises StoreError."""
+        """Recent lengths of the answers of these names, in tokens.  Raises StoreError."""
         query = "SELECT name, tokens FROM lengths WHERE name IN"
         return {name: round(tokens) for name, tokens in self._rows(query, names)}
 
@@ -124,7 +124,7 @@ class CompletionStore(Closing):
 
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA synchronous=NORMAL")
-        # A transaction, or another process may write the schema between two of its looks.
+        # A transaction, since another process may write the schema between two queries.
         with self._transaction("DEFERRED"):
             current = self._is_current()
         if current:
@@ -153,7 +153,7 @@ class CompletionStore(Closing):
         if version > _VERSION:
             raise StoreError(
                 f"{self.path}: cache of version {version}, this evalkit reads up to {_VERSION}; "
-                f"upgrade evalkit, or delete the file and its answers are asked for again"
+                f"upgrade evalkit, or delete the file: its requests are then sent again"
             )
         return False
 
@@ -162,7 +162,7 @@ class CompletionStore(Closing):
         return bool(self._connection.execute(query, [table]).fetchone()[0])
 
     def _use_write_ahead_log(self) -> None:
-        """Two processes that create the file together: SQLite does not wait here by itself."""
+        """Retry while another process creates the file: SQLite does not wait here by itself."""
         deadline = time.monotonic() + _BUSY_SECONDS
         while True:
             try:
@@ -202,7 +202,7 @@ class CompletionStore(Closing):
         except CodecError as error:
             raise StoreError(
                 f"{self.path}: the stored answer {key!r} is damaged ({error}); "
-                f"delete the file and its answers are asked for again"
+                f"delete the file: its requests are then sent again"
             ) from error
 
 
@@ -227,8 +227,8 @@ def _advice(error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
         return (
-            f"the cache is damaged ({error}); move the file away or delete it, "
-            f"and its answers are asked for again"
+            f"the cache is damaged ({error}); move the file away or delete it: "
+            f"its requests are then sent again"
         )
     if code == sqlite3.SQLITE_FULL:
         return f"{error}; free some space and run the same command again"
@@ -238,4 +238,4 @@ def _advice(error: sqlite3.Error) -> str:
         return f"{error} for {_BUSY_SECONDS:.0f} s by another process; end it and try again"
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return f"{error}; check that you may write the file and its folder"
-    return f"{error}; if it stays, delete the file and its answers are asked for again"
+    return f"{error}; if this persists, delete the file: its requests are then sent again"

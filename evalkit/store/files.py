@@ -1,8 +1,8 @@
-"""Writing files so that a process killed at any moment loses nothing it was told is written.
+"""Writing files so that a process killed at any moment loses nothing that was acknowledged.
 
-Here is all that touches the file system's edges: whole-file replacement, files that grow by
-lines, the lock on a run, and what a full disk says.  A power cut may cost the last lines of a
-run in progress (they are flushed to disk when the run is sealed); `kill -9` costs none.
+Whole-file replacement, files that grow by lines, the lock on a run, and messages about a full
+disk.  A power cut may lose the last lines of a run in progress (they are flushed to disk when the
+run is sealed); `kill -9` loses none.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ __all__ = ["Closing", "FolderLock", "LineFile", "remove_leftovers", "write_file"
 LOCK_NAME = ".lock"
 _TEMPORARY = ".tmp"
 _DYING_SECONDS = 2.0
-"""How long the children of a killed process may take to let go of its lock."""
+"""How long the children of a killed process may take to release its lock."""
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the system says about `path` into a StoreError with a next step."""
+    """Turn system errors about `path` into a StoreError with a next step."""
     try:
         yield
     except OSError as error:
@@ -46,7 +46,7 @@ def _advice(error: OSError) -> str:
         return f"{reason}; raise the limit on file size (ulimit -f) and run the command again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{reason}; choose a folder you may write to"
-    return f"{reason}; mend that and run the same command again"
+    return f"{reason}; fix that and run the same command again"
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -56,7 +56,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replace `path` as a whole: readers see the old bytes or the new, never a mixture.
+    """Replace `path` as a whole: readers see the old bytes or the new ones, never a mixture.
 
     The bytes are on disk before this returns.  Folders are made as needed.
 
@@ -94,7 +94,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed `write_file` left in `folder`, unless its process is still at it."""
+    """Remove what a killed `write_file` left in `folder`; files of live processes stay."""
     for path in folder.glob(f".*{_TEMPORARY}"):
         pid = path.name.removesuffix(_TEMPORARY).rpartition(".")[2]
         if pid.isdecimal() and (int(pid) == os.getpid() or not _alive(int(pid))):
@@ -104,8 +104,8 @@ def remove_leftovers(folder: Path) -> None:
 class LineFile:
     """A file that grows by whole lines.
 
-    Opening cuts off a last line without its newline: a killed process was writing it, so
-    nobody was told that it is there.
+    Opening cuts off a last line without its newline: a process was killed while writing it, so it
+    was never acknowledged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -129,7 +129,7 @@ class LineFile:
             os.lseek(self._descriptor, self._end, os.SEEK_SET)
             try:
                 _write_all(self._descriptor, data)
-            except BaseException:  # Ctrl-C between two halves of a line, too
+            except BaseException:  # Ctrl-C halfway through a line, too
                 os.ftruncate(self._descriptor, self._end)
                 raise
         self._end += len(data)
@@ -154,7 +154,7 @@ def _end_of_last_line(descriptor: int) -> int:
 
 
 class FolderLock:
-    """Exclusive use of a folder by one process; the system lets go when the process ends.
+    """Exclusive use of a folder by one process; the system releases it when the process ends.
 
     The lock file names the process.  It is removed on release, so that a finished folder
     holds results only.
@@ -180,16 +180,16 @@ class FolderLock:
                 if _dead(holder) and time.monotonic() < deadline:
                     time.sleep(0.05)
                     continue
-                raise StoreError(self._taken(holder)) from error
+                raise StoreError(self._held_by(holder)) from error
             except BaseException:
                 os.close(descriptor)
                 raise
-            # The holder before us may have removed the file between our open and our lock.
+            # The previous holder may have removed the file between our open and our lock.
             if _same_file(descriptor, self.path):
                 return descriptor
             os.close(descriptor)
 
-    def _taken(self, holder: str) -> str:
+    def _held_by(self, holder: str) -> str:
         folder = self.path.parent
         if not holder.isdecimal():
             return f"{folder}: another process is starting this run; wait for it or end it"
@@ -223,7 +223,7 @@ _WATCHED: list[bool] = []
 
 
 def _keep_from_children(lock: FolderLock) -> None:
-    """An engine may fork; a child that survives its killed parent must not keep the lock."""
+    """Engines may fork; a child that outlives its killed parent must not keep the lock."""
     if not _WATCHED:
         os.register_at_fork(after_in_child=_forget_all)
         _WATCHED.append(True)
@@ -261,7 +261,7 @@ class Closing(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what is held; idempotent."""
+        """Release everything; idempotent."""
 
     def __enter__(self) -> Self:
         return self

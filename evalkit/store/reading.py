@@ -1,8 +1,9 @@
 """A run's folder to a typed `Run`, whatever version wrote it; nothing is written.
 
-results.json has one flat object a row, whose field names are a promise to others: those of
-`Figure` and `Comparison` with their `FigureKey` and `Measured` spelled out, and `n_clusters` for
-units.  Format 2 adds `how` (the method's fields), `published` (the source's) and `df`.
+results.json has one flat object per row.  Its field names must not change, since others read it:
+those of `Figure` and `Comparison`, with the fields of `FigureKey` and `Measured` in place and
+`n_clusters` for `n_units`.  Format 2 adds `how` (the method's fields), `published` (the source's)
+and `df`.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ _MEASURED = ("point", "standard_error", "low", "high", "level", "n", "n_missing"
 def load(folder: Path) -> Run:
     """A run from its folder (or any file of it), sealed or not.
 
-    An unsealed run has the records there are, in the order of manifest and sample ids, and no
-    figures or comparisons: those on disk, if any, are of older records.
+    An unsealed run has the records so far, in the order of manifest and sample ids, and no figures
+    or comparisons: those on disk, if any, belong to older records.
 
     Raises:
         DataError: not a run, damaged (names file and line), or of a newer evalkit.
@@ -66,7 +67,7 @@ def load(folder: Path) -> Run:
             f"{path}: cannot be read ({error.strerror}); run the suite again to write it"
         ) from error
     except CodecError as error:
-        raise DataError(f"{path}: {error}; run the suite again to write it anew") from error
+        raise DataError(f"{path}: {error}; run the suite again to rewrite it") from error
     return Run(place, manifest, tuple(records.values()), figures, comparisons)
 
 
@@ -112,7 +113,7 @@ def check_format(found: Json, path: Path) -> int:
 
 
 def manifest_json(manifest: Manifest) -> dict[str, Json]:
-    """What manifest.json holds; keys whose meaning does not apply are absent."""
+    """The content of manifest.json; keys that do not apply are absent."""
     found: dict[str, Json] = manifest.model_dump(exclude_unset=True)
     return {**found, "format": FORMAT}
 
@@ -120,7 +121,7 @@ def manifest_json(manifest: Manifest) -> dict[str, Json]:
 def results(
     figures: Sequence[Figure], comparisons: Sequence[Comparison], run_id: str
 ) -> dict[str, Json]:
-    """What results.json holds.
+    """The content of results.json.
 
     Raises:
         StoreError: a figure is NaN or infinite (undefined is None).
@@ -142,7 +143,7 @@ def results(
 def figure_row(figure: Figure) -> dict[str, Json]:
     """A flat row of `estimates`.  Raises CodecError."""
     row, source = encode(figure), figure.source
-    said = (source.where, source.date, source.settings) if source else ()
+    stated = (source.where, source.date, source.settings) if source else ()
     value = row["value"]
     return {
         "model": row["model"],
@@ -154,7 +155,7 @@ def figure_row(figure: Figure) -> dict[str, Json]:
         "n_missing": value["n_missing"],
         "unit": row["unit"],
         "method": figure.value.how,
-        "source": ", ".join(part for part in said if part),
+        "source": ", ".join(part for part in stated if part),
         "df": value["df"],
         "how": value["method"],
         **({"published": row["source"]} if source else {}),
@@ -256,7 +257,7 @@ def _no_run(place: Path) -> str:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Every whole line; one without its newline is still being written."""
+    """Every complete line; one without its newline is still being written."""
     found: list[Record] = []
     try:
         with path.open("rb") as lines:
@@ -277,12 +278,12 @@ def _read_record(line: bytes, where: str) -> Record:
     except CodecError as error:
         raise DataError(
             f"{where}: {error}; delete that line and run the suite again: "
-            f"answers already paid for come from the cache"
+            f"stored answers come from the cache"
         ) from error
 
 
 def read_sessions(folder: Path) -> list[Json]:
-    """Lines of a run's sessions.jsonl, oldest first; a torn last line is left out.
+    """Lines of a run's sessions.jsonl, oldest first; an incomplete last line is left out.
 
     Raises:
         DataError: a line is damaged; names it.
@@ -296,7 +297,7 @@ def read_sessions(folder: Path) -> list[Json]:
 
 
 def started(folder: Path) -> float | None:
-    """When the first session of the run began, in Unix time; None where no file says so."""
+    """When the run's first session began, in Unix time; None: unknown."""
     try:
         return float(read_sessions(folder)[0]["started"])
     except (DataError, IndexError, KeyError, OSError, TypeError, ValueError):
@@ -316,7 +317,7 @@ def _read_session(line: bytes, where: str) -> Json:
 def run_folders(place: Path) -> list[Path]:
     """`place` where it is a run (or a file), else the runs below it by name.
 
-    Hidden folders are not entered, and a run's own folders neither.
+    Hidden folders and folders inside a run are not searched.
 
     Raises:
         DataError: a folder without any run.
@@ -340,7 +341,7 @@ def run_folders(place: Path) -> list[Path]:
 def natural_key(name: str) -> NaturalKey:
     """Sorts names as people do: `checkpoint-9` before `checkpoint-10`.
 
-    Different names have different keys, so that a sort depends on nothing else.
+    Different names have different keys, so the order is unique.
     """
     parts = []
     for part in _DIGITS.split(name):

@@ -1,13 +1,13 @@
 """A run's folder: written while it runs, sealed at its end, read by everything after it.
 
-    manifest.json    what the run is of (`manifest.py`); `sealed` says whether it is whole
-    records.jsonl    one record a line: as they finish, then, sealed, in canonical order
-    results.json     estimates and comparisons (`results.py`)
+    manifest.json    what was run (`core.run.Manifest`); `sealed`: whether it is complete
+    records.jsonl    one record per line: as samples finish; once sealed, in canonical order
+    results.json     figures and comparisons (`reading.results`)
     sessions.jsonl   one line per command that worked on the run: times, tokens, retries
-    index.html, ...  what was rendered from the above
+    index.html, ...  reports rendered from the above
 
-Sealing writes each file as a whole and the manifest last, so a run that says `sealed` is.
-A record may be written twice (a failed sample tried again): the latest counts.
+Sealing replaces each file as a whole, the manifest last, so `sealed` is true only of complete runs.
+A record may be written twice (a failed sample sent again): the latest counts.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def run_id(description: Json) -> str:
 
 
 def pretty_json(value: Json) -> bytes:
-    """JSON as it lies in manifest.json and results.json: indented, keys in the given order."""
+    """JSON as in manifest.json and results.json: indented, keys in the given order."""
     return json_bytes(value, indent=1) + b"\n"
 
 
@@ -78,7 +78,7 @@ class RunStore(Closing):
 
     @classmethod
     def open(cls, folder: Path, manifest: Manifest | Mapping[str, Json]) -> RunStore:
-        """Create the run that `manifest` describes, or go on with it.
+        """Create the run that `manifest` describes, or resume it.
 
         An existing run keeps its manifest until `update_manifest` or `seal`.
 
@@ -112,18 +112,18 @@ class RunStore(Closing):
 
     @property
     def manifest(self) -> Manifest:
-        """As it lies in the folder."""
+        """As stored."""
         return self._manifest
 
     @property
     def sealed(self) -> bool:
-        """Whole and unchanged since."""
+        """Complete, and unchanged since."""
         return self._manifest.sealed
 
     def append(self, record: Record) -> None:
         """Add a record; once this returns, `kill -9` cannot lose it.
 
-        A sealed run is open again from the first append on.
+        The first append to a sealed run unseals it.
 
         Raises:
             StoreError: the disk is full (the file stays whole), or a number is NaN or infinite.
@@ -161,7 +161,7 @@ class RunStore(Closing):
         results: Json,
         files: Mapping[str, bytes],
     ) -> None:
-        """Put the run into its final form; the same records give the same bytes.
+        """Write the run's final files; the same records give the same bytes.
 
         Args:
             order: every key of the run, canonical.
@@ -171,14 +171,14 @@ class RunStore(Closing):
 
         Raises:
             StoreError: records and `order` differ, a file name is not allowed, or the disk is
-                full (the run is then as resumable as before).
+                full (the run can still be resumed).
         """
         self._check_order(order)
         targets = {self._target(name): data for name, data in files.items()}
         if self.sealed:
             self.update_manifest(self._manifest.model_copy(update={"sealed": False}))
         lines = b"".join(_record_line(self._records[key]) + b"\n" for key in order)
-        self._close_lines(RECORDS_NAME)  # its descriptor would go on writing into the old file
+        self._close_lines(RECORDS_NAME)  # its descriptor would keep writing into the old file
         write_file(self.folder / RECORDS_NAME, lines)
         self._records = {key: self._records[key] for key in order}
         write_file(self.folder / RESULTS_NAME, pretty_json(results))

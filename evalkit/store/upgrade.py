@@ -1,8 +1,7 @@
-"""Runs of format 1 as format 2, in memory: the one function that knows the older layout.
+"""Runs of format 1 as format 2, in memory: the only place that knows the older format.
 
 Reading never writes.  What format 1 left to the suite (which judge a benchmark has) or wrote as
-prose (that a figure was published) becomes a field; struck values stay where they are and mean
-nothing.
+prose (that a figure was published) becomes a field; values that have no meaning any more are kept.
 """
 
 from __future__ import annotations
@@ -35,23 +34,15 @@ _ESTIMATORS = (
     ("weighted by size mean of", Estimator.TASKS),
     ("length-controlled", Estimator.LENGTH_CONTROLLED),
 )
-"""How the texts of format 1 begin; anything else is a corpus metric."""
+"""How the `method` texts of format 1 begin; any other is a corpus metric's."""
 
 
 def upgraded_manifest(found: Mapping[str, Json]) -> dict[str, Json]:
     """The manifest of format 1 in the layout of format 2; wrong types are left to the reader."""
     manifest = _only(found, Manifest) | {"format": FORMAT}
     suite = found.get("suite")
-    asked = suite.get("benchmarks") if isinstance(suite, Mapping) else None
-    judges = (
-        {
-            str(b.get("name") or b.get("type")): b.get("judge")
-            for b in asked
-            if isinstance(b, Mapping)
-        }
-        if isinstance(asked, list)
-        else {}
-    )
+    specs = _objects(suite.get("benchmarks")) if isinstance(suite, Mapping) else []
+    judges = {str(spec.get("name") or spec.get("type")): spec.get("judge") for spec in specs}
     manifest["models"] = [
         _only(model, ModelEntry)
         | {"first_prompts": [_only(p, FirstPrompt) for p in model.get("first_prompts", ())]}
@@ -70,7 +61,7 @@ def upgraded_manifest(found: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _only(found: Mapping[str, Json], cls: type[Any]) -> dict[str, Json]:
-    """What this version has a field for; the rest meant nothing to figures."""
+    """What this version has a field for; the rest decided no figure."""
     return {name: value for name, value in found.items() if name in cls.model_fields}
 
 
@@ -84,7 +75,7 @@ def _object(value: Json) -> list[tuple[str, Mapping[str, Json]]]:
 
 
 def upgraded_row(row: Mapping[str, Json]) -> dict[str, Json]:
-    """A row of results.json: its method's text stays, and what it says becomes a field."""
+    """A row of results.json: the text of `method` stays, and its facts become fields."""
     text, source = str(row.get("method", "")), row.get("source") or ""
     named = next((e for start, e in _ESTIMATORS if text.startswith(start)), Estimator.CORPUS)
     how = {"estimator": named.value, "interval": "stated", "detail": text}
@@ -93,5 +84,5 @@ def upgraded_row(row: Mapping[str, Json]) -> dict[str, Json]:
         return {**row, "how": how, "published": published}
     df, units = row.get("df"), row.get("n_clusters")
     if df is None and row.get("standard_error") is not None and isinstance(units, int):
-        df = units - 1  # what format 1 left unsaid
+        df = units - 1  # format 1 did not store it
     return {**row, "how": how, "df": df}
