@@ -226,7 +226,7 @@ def test_a_newer_version_is_refused(path: Path) -> None:
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be made"):
+    with pytest.raises(StoreError, match="cannot be created"):
         CompletionStore(tmp_path / "file" / "cache.sqlite")
     with pytest.raises(StoreError, match="check that you may write"):
         CompletionStore(tmp_path)
