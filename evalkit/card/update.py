@@ -247,13 +247,14 @@ def settle(ours: Sequence[dict[str, Json]], card: Sequence[Json]) -> Settled:
                 f"{was}: the same measurement as {now}, which is written in its place"
             )
         elif open_:
-            theirs = card[open_[0]]
-            said = ", ".join(t.said for t in measurements(theirs)) or "an entry"
+            said = ", ".join(t.said for t in measurements(card[open_[0]])) or "an entry"
+            agrees = any(likeness(t, o) for t, o in _pairs(card[open_[0]], one))
+            why = (
+                "as its author's own figure, or more precisely" if agrees
+                else "that says otherwise, and the hub keeps one; remove it to have evalkit's"
+            )  # fmt: skip
             name = one["dataset"]["name"]
-            left_out.append(
-                f"{name}: the card has an entry of that data set that says otherwise, or more "
-                f"precisely ({said}), and the hub keeps one; remove it to have evalkit's"
-            )
+            left_out.append(f"{name}: the card has an entry of that data set ({said}) {why}")
             continue
         written.append(one)
     return Settled(tuple(written), places, tuple(left_out), tuple(taken_over))

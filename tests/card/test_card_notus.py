@@ -96,14 +96,17 @@ def test_the_index_says_what_was_published_and_what_was_computed(made: card.Card
 
 def test_the_tables_repeat_none_of_the_cards_errors(made: card.Card) -> None:
     """The card of Notus has Tulu-2's 7B score at its 70B row, and two win rates swapped."""
-    rows: dict[str, list[str]] = {}
+    rows: dict[str, dict[str, str]] = {}
+    head: list[str] = []
     for line in made.part("chat").splitlines():
         if line.startswith("| "):
             cells = [cell.strip() for cell in line.strip("|").split(" | ")]
-            rows[cells[0]] = cells
-    assert rows["Tulu-2-DPO-70B"][1].startswith("7.89")
-    assert rows["**notus-7b-v1**"][2].startswith("91.42 ± 0.99<sup>")
-    assert rows["Claude-2"][2].startswith("91.36 ± 0.99<sup>")
+            head = head or cells
+            rows[cells[0]] = dict(zip(head, cells, strict=True))
+    mt_bench, win_rate = "MT-Bench (1 to 10)", "AlpacaEval 1 win rate (%)"
+    assert rows["Tulu-2-DPO-70B"][mt_bench].startswith("7.89")
+    assert rows["**notus-7b-v1**"][win_rate] == "91.42 ± 0.99"
+    assert rows["Claude-2"][win_rate].startswith("91.36 ± 0.99<sup>")
     order = list(rows)[2:]
     assert order.index("Cohere-Command") < order.index("zephyr-7b-beta")
 
