@@ -479,21 +479,45 @@ def _data(value: Any) -> Any:
 def _write_into(model: Any, entries: Sequence[Any], wanted: Sequence[Any]) -> None:
     """Change a model's list of results in place, so that ruamel keeps the comments in it."""
     results = model.get("results")
-    if not isinstance(results, list):
+    if not hasattr(results, "fa"):  # nothing of the author's, or an index that is new
         model["results"] = list(wanted)
         return
-    same = 0
-    while same < min(len(entries), len(wanted)) and entries[same] is wanted[same]:
-        same += 1
-    if hasattr(results, "fa") and wanted and not entries:
+    if wanted and not entries:
         results.fa.set_block_style()
-    kept = {id(e) for e in wanted}
-    for i in range(len(results) - 1, -1, -1):
-        if id(results[i]) not in kept:
-            del results[i]
+    kept, there = {id(e) for e in wanted}, {id(e) for e in entries}
     for i, entry in enumerate(wanted):
-        if i >= len(results) or results[i] is not entry:
+        while i < len(results) and id(results[i]) not in kept and id(entry) in there:
+            del results[i]
+        if i < len(results) and results[i] is entry:
+            continue
+        if i < len(results) and id(results[i]) not in kept:
+            _hand_over(results[i], entry)
+            results[i] = entry
+        else:
             results.insert(i, entry)
+    del results[len(wanted) :]
+
+
+def _hand_over(old: Any, new: Any) -> None:
+    """The comment lines behind an entry are above the next: they stay where another replaces it."""
+    (node, key), (into, at) = _last(old), _last(new)
+    found = node.ca.items.get(key)
+    token = next((part for part in found or () if part is not None), None)
+    below = getattr(token, "value", "").partition("\n")[2]
+    if below.strip() and token is not None:
+        token.value = f"\n{below}"
+        is_map = isinstance(into, Mapping)
+        into.ca.items[at] = [None, None, token, None] if is_map else [token, None, None, None]
+
+
+def _last(node: Any) -> tuple[Any, Any]:
+    """The innermost block that ends an entry, and its last key."""
+    while True:
+        key = list(node)[-1] if isinstance(node, Mapping) else len(node) - 1
+        inner: Any = node[key]
+        if not hasattr(inner, "fa") or not inner or inner.fa.flow_style():
+            return node, key
+        node = inner
 
 
 def _spliced(parts: Parts, yaml: Any, tree: Any, *, had: bool) -> str:
