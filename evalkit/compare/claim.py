@@ -254,18 +254,21 @@ def _checked(runs: Sequence[Run], asked: _Asked, options: Options) -> _Checked:
     }
     meant = [c for c in found if _is_meant(c, asked, wholes.get(c.key.benchmark))]
     gaps = [*_out_of_order(runs, asked, meant, options), *_missing(runs, asked, meant, others)]
-    if not asked.places and not asked.of_length:
-        gaps += _without_samples(runs, asked, others)
     if printed:
         kind = "published figures" if set(printed) <= set(published(runs)) else "figures"
         gaps.append(f"Only {kind} of {', '.join(printed)} are known: {_NO_INTERVAL}.")
         gaps += _figures_known(runs, (asked.subject, *printed), asked.places)
     asides: list[str] = []
-    if others:
-        apart = [u for u in uncompared(runs, asked.subject, others, options) if u.has != "figures"]
-        whole = {place.benchmark for place in asked.places if place.task is None}
-        gaps += [u.sentence for u in apart if u.tasks and u.benchmark in whole]
-        asides += [] if asked.places else [u.sentence for u in apart]
+    wanted = {place.benchmark for place in asked.places if place.task is None}
+    for apart in uncompared(runs, asked.subject, others, options) if others else ():
+        both = (asked.subject, apart.baseline)
+        if asked.places:
+            # Tasks of a benchmark that is named as a whole, which the claim then lacks.
+            gaps += [apart.sentence] if apart.tasks and apart.benchmark in wanted else []
+        elif asked.of_length or apart.tasks or not _has_figures(runs, both, apart.benchmark):
+            asides.append(apart.sentence)
+        else:
+            gaps.append(f"{apart.sentence} Name what the claim is about with 'on'.")
     return _Checked(meant, [_part(c, asked, runs, beside) for c in meant], gaps, asides)
 
 
@@ -614,30 +617,17 @@ def _missing(
             yield from known
 
 
-def _without_samples(runs: Sequence[Run], asked: _Asked, others: Sequence[str]) -> Iterator[str]:
-    """Where a claim on everything there is has figures of both, but no samples of both."""
-
-    def known(model: str) -> tuple[set[str], set[str]]:
-        """Benchmarks with figures, and with records."""
-        own = [(run, name_in(run, model)) for run in runs]
-        return (
-            {
-                f.key.benchmark
-                for run, name in own
-                for f in run.figures
-                if f.model == name and f.value.point is not None
-            },
-            {r.benchmark for run, name in own for r in run.records if r.model == name},
+def _has_figures(runs: Sequence[Run], models: Sequence[str], benchmark: str) -> bool:
+    """Whether of each some figure is known, be it without samples."""
+    return all(
+        any(
+            f.model == name_in(run, model) and f.key.benchmark == benchmark
+            for run in runs
+            for f in run.figures
+            if f.value.point is not None
         )
-
-    ours, measured = known(asked.subject)
-    for other in others:
-        theirs, also = known(other)
-        for benchmark in sorted(ours & theirs - (measured & also)):
-            yield (
-                f"{asked.subject} and {other} have figures of {benchmark_label(benchmark)}, but no "
-                f"samples in common: name what the claim is about with 'on'."
-            )
+        for model in models
+    )
 
 
 def _damaged(runs: Sequence[Run], models: Iterable[str]) -> Iterator[str]:

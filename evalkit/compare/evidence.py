@@ -675,12 +675,22 @@ def where_made(run: Run, command: str) -> str:
 
 _Line: TypeAlias = tuple[str, str]
 """A name and what is said of it; without a name, the line before goes on."""
-_IDS = 8
-"""Sample ids shown; `--json` and `--samples` have all."""
+_TITLES = {
+    "published": "Published",
+    "samples": "Samples",
+    "judgments": "Judgments",
+    "models": "Model {name}",
+    "benchmark": "Benchmark",
+    "evidence": "Recorded evidence of {model}",
+    "runs": "Run {run_id}",
+    "commands": "Commands",
+}
+_LISTED = 8
+"""Items of a list that are shown; `--json` and `--samples` have all."""
 _LONGEST, _LONGEST_NAME = 300, 40
+_NOTHING: tuple[Json, ...] = (None, "", [], {})
 _TEXT_LINES = 12
 """Lines of a prompt that are shown."""
-_SAID_ELSEWHERE = ("files", "judge", "model_in_file")
 _OUTCOMES = {
     "same": "the same",
     "differs": "DIFFERENT",
@@ -691,65 +701,39 @@ _OUTCOMES = {
 
 def chain_lines(made: Chain) -> list[str]:
     """Headings with lines under them, most telling first."""
-    parts = made.parts
-    sections: list[tuple[str, Iterator[_Line]]] = [("Figure", _figure_lines(made))]
-    of_part: tuple[tuple[str, str, Callable[[Json], Iterator[_Line]]], ...] = (
-        ("Published", "published", _published_lines),
-        ("Samples", "samples", _sample_lines),
-        ("Judgments", "judgments", _judgment_lines),
-        ("Model {name}", "models", _model_lines),
-        ("Benchmark", "benchmark", _benchmark_lines),
-        ("Recorded evidence of {model}", "evidence", _evidence_lines),
-        ("Run {run_id}", "runs", _run_lines),
-        ("Commands", "commands", _command_lines),
-    )
-    for title, name, lines in of_part:
-        found = parts.get(name)
+    sections = [("Figure", list(_figure_lines(made)))]
+    for name, title in _TITLES.items():
+        found = made.parts.get(name)
         for part in found if isinstance(found, list) else [found] if found else []:
-            sections.append((title.format_map(part), lines(part)))
+            sections.append((title.format_map(part), list(_lines(part))))
     shown = [f"{made.found.printed}  {one_line(visible(made.found.cell))}"]
-    for title, section in sections:
-        rows = [(one_line(visible(name), _LONGEST_NAME), text) for name, text in section]
-        if rows:
-            width = max(len(name) for name, _ in rows)
-            shown += ["", one_line(visible(title))]
-            shown += [f"  {name:<{width}}  {text}".rstrip() for name, text in rows]
+    for title, lines in sections:
+        rows = [(one_line(visible(name), _LONGEST_NAME), text) for name, text in lines]
+        width = max((len(name) for name, _ in rows), default=0)
+        shown += ["", one_line(visible(title))]
+        shown += [f"  {name:<{width}}  {text}".rstrip() for name, text in rows]
     return shown
-
-
-def _fact(name: str, value: Json) -> _Line:
-    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return name, one_line(visible(shown), _LONGEST)
-
-
-def _facts(value: Json, prefix: str = "") -> Iterator[_Line]:
-    """Nested objects as `outer.inner`; what is null is left out."""
-    for key, inner in value.items() if isinstance(value, Mapping) else ():
-        if isinstance(inner, Mapping) and inner:
-            yield from _facts(inner, f"{prefix}{key}.")
-        elif inner not in (None, [], {}):
-            yield _fact(f"{prefix}{key}", inner)
-
-
-def _verbatim(title: str, text: str) -> Iterator[_Line]:
-    lines = visible(text).split("\n")
-    yield title, ""
-    yield from (("", f"| {one_line(line, _LONGEST)}") for line in lines[:_TEXT_LINES])
-    if len(lines) > _TEXT_LINES:
-        yield "", f"({count(len(lines) - _TEXT_LINES)} more lines: see --json)"
 
 
 def _figure_lines(made: Chain) -> Iterator[_Line]:
     found, value, row = made.found, made.found.value, made.found.row
     unit = unit_words(row.unit, of_difference=isinstance(row, Comparison))
-    point = value.point
-    yield _fact("unrounded", MISSING if point is None else f"{point!r} ({unit})")
+    yield "unrounded", MISSING if value.point is None else f"{value.point!r} ({unit})"
     printed = made.parts["figure"]
     yield _fact("printed", f"{printed['printed']}, interval {printed['printed_interval']}")
     if value.low is not None:
-        yield _fact("interval", f"{value.low!r} to {value.high!r}, level {value.level!r}")
+        yield "interval", f"{value.low!r} to {value.high!r}, level {value.level!r}"
     yield _fact("method", value.how)
-    yield _fact("n", _size(found))
+    size = f"{count(value.n)} scores in {count(value.n_units)} units of resampling"
+    if isinstance(row, Comparison):
+        size += (
+            f"; {count(row.wins)} wins, {count(row.ties)} ties, {count(row.losses)} losses; "
+            f"missing {count(row.n_missing_candidate)} of the candidate, "
+            f"{count(row.n_missing_baseline)} of the baseline"
+        )
+    elif value.n:
+        size += f", {count(value.n_missing)} missing"
+    yield "n", size if value.n or isinstance(row, Comparison) else "not stated"
     for caution in found.cautions:
         yield _fact("caution", caution_text(caution))
     again = made.recomputed
@@ -758,106 +742,35 @@ def _figure_lines(made: Chain) -> Iterator[_Line]:
         yield _fact("", line)
 
 
-def _size(found: Found) -> str:
-    value, row = found.value, found.row
-    if isinstance(row, Figure) and not value.n:
-        return "not stated"
-    text = f"{count(value.n)} scores in {count(value.n_units)} units of resampling"
-    if isinstance(row, Figure):
-        return f"{text}, {count(value.n_missing)} missing"
-    return (
-        f"{text}; {count(row.wins)} wins, {count(row.ties)} ties, {count(row.losses)} losses; "
-        f"missing {count(row.n_missing_candidate)} of the candidate, "
-        f"{count(row.n_missing_baseline)} of the baseline"
-    )
+def _lines(part: Mapping[str, Json], prefix: str = "") -> Iterator[_Line]:
+    """Every field: nested ones as `outer.inner`, lists cut, texts of several lines as they are."""
+    for key, value in part.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _lines(value, f"{name}.")
+        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            for item in value[:_LISTED]:
+                yield _fact(name, ", ".join(f"{k} {_plain(v)}" for k, v in item.items() if v not in _NOTHING))
+            if len(value) > _LISTED:
+                yield name, f"and {count(len(value) - _LISTED)} more"
+        elif isinstance(value, list) and value:
+            more = f" and {count(len(value) - _LISTED)} more" if len(value) > _LISTED else ""
+            yield _fact(name, ", ".join(map(_plain, value[:_LISTED])) + more)
+        elif isinstance(value, str) and "\n" in value:
+            lines = visible(value).split("\n")
+            yield name, ""
+            yield from (("", f"| {one_line(line, _LONGEST)}") for line in lines[:_TEXT_LINES])
+            if len(lines) > _TEXT_LINES:
+                yield "", f"({count(len(lines) - _TEXT_LINES)} more lines: see --json)"
+        elif value not in _NOTHING:
+            yield _fact(name, _plain(value))
+        elif name == "prompt":
+            yield name, "not stored: these judgments were recorded without their prompts"
 
 
-def _published_lines(part: Json) -> Iterator[_Line]:
-    yield _fact("source", part["source"])
-    yield _fact("here", part["how"])
-    yield from _facts(part["stated_in_suite"], "suite.")
+def _plain(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _sample_lines(part: Json) -> Iterator[_Line]:
-    ids = part["ids"]
-    more = f" and {count(len(ids) - _IDS)} more" if len(ids) > _IDS else ""
-    yield _fact("scored", f"{count(part['n'])}: {', '.join(ids[:_IDS])}{more}")
-    lost = part["without_score"]
-    for row in lost[:_IDS]:
-        why = f": {row['error']}" if row["error"] else ""
-        yield _fact("no score", f"{row['model']} {row['sample']}, {row['status']}{why}")
-    if len(lost) > _IDS:
-        yield _fact("no score", f"and {count(len(lost) - _IDS)} more")
-    if part["truncated"]:
-        yield _fact("truncated", f"{count(part['truncated'])} answers, scored all the same")
-    first = part["first"]
-    if first:
-        scores = ", ".join(
-            " ".join(filter(None, (s["metric"], s["part"], repr(s["value"]))))
-            for s in first["scores"]
-        )
-        yield _fact("first", f"{first['model']}, sample {first['sample']}: {scores}")
-        for message in first["conversation"]:
-            yield _fact(f"  {message['role']}", message["content"])
-        for answer in () if first["conversation"] else first["answers"]:
-            yield _fact("  answer", answer)
-        for reference in first["reference"]:
-            yield _fact("  reference", reference)
-
-
-def _judgment_lines(part: Json) -> Iterator[_Line]:
-    for row in part["by"]:
-        counts = ", ".join(f"{count(n)} {status}" for status, n in row["status"].items())
-        yield _fact("judge", f"{row['judge']}, protocol {row['protocol']}: {counts}")
-    for judge in part["judges"]:
-        yield from _facts(judge.get("engine"), "judge.")
-    yield from _facts(part["described"], "")
-    prompt = part["prompt"]
-    if prompt is None:
-        yield _fact("prompt", "not stored: these judgments were recorded without their prompts")
-        return
-    where = f"{prompt['model']}, sample {prompt['sample']} {prompt['part']}".rstrip()
-    yield _fact("prompt of", where)
-    yield _fact("its sha256", prompt["sha256"])
-    yield from _verbatim("its text", prompt["text"])
-    yield _fact("its reply", prompt["reply"])
-
-
-def _model_lines(part: Json) -> Iterator[_Line]:
-    kept = ("role", "fingerprint", "template_source", "provenance", "engine")
-    yield from _facts({k: part[k] for k in kept if k in part})
-    if part.get("trust_remote_code"):
-        yield _fact("remote code", "was run")
-    prompt = part.get("first_prompt")
-    if prompt and prompt.get("text") is not None:
-        size = f"{count(prompt.get('n_tokens'))} tokens, BOS {prompt.get('bos')}"
-        yield _fact("first prompt", size)
-        yield from _verbatim("", prompt["text"])
-
-
-def _benchmark_lines(part: Json) -> Iterator[_Line]:
-    yield _fact("entry", str(part["name"]))
-    said = {k: v for k, v in part["description"].items() if k not in _SAID_ELSEWHERE}
-    yield from _facts(said)
-
-
-def _evidence_lines(part: Json) -> Iterator[_Line]:
-    yield _fact("read by", str(part.get("kind")))
-    for file in part.get("files", ()):
-        yield _fact("file", f"{file.get('file')} sha256 {file.get('sha256')}")
-    for finding in part.get("findings", ()):
-        word = "damaged" if finding.get("damaged") else "remark"
-        yield _fact(word, str(finding.get("message")))
-
-
-def _run_lines(part: Json) -> Iterator[_Line]:
-    yield from _facts({k: v for k, v in part.items() if k not in ("run_id", "versions", "files")})
-    yield from (_fact("sha256", f"{name} {digest}") for name, digest in part["files"].items())
-    versions = part.get("versions") or {}
-    yield _fact("versions", ", ".join(f"{k} {v}" for k, v in sorted(versions.items())))
-
-
-def _command_lines(part: Json) -> Iterator[_Line]:
-    yield from (_fact("made by", command) for command in part["made_the_run"])
-    yield from (_fact("given in", folder) for folder in part["made_in"])
-    yield from (_fact("recompute", command) for command in part["recompute"])
+def _fact(name: str, text: str) -> _Line:
+    return name, one_line(visible(text), _LONGEST)

@@ -316,7 +316,7 @@ class Names:
 
     def model(self, text: str) -> str:
         """The model.  Raises ComparisonError: unknown or ambiguous."""
-        return _only("model", text, _held(text, self._models), self._models, str)
+        return _only("model", text, _held(text, self._models), self.models, str)
 
     def place(self, text: str) -> Place:
         """The place.  Raises ComparisonError: unknown or ambiguous."""
@@ -453,7 +453,7 @@ def _held(text: str, known: Known[T]) -> frozenset[T]:
 
 
 def _only(
-    kind: str, text: str, held: frozenset[T], known: Known[T], written: Callable[[T], str]
+    kind: str, text: str, held: frozenset[T], known: Iterable[str], written: Callable[[T], str]
 ) -> T:
     if not held:
         raise ComparisonError(f"no {kind} is called {text!r}; expected {_choices(text, known)}")

@@ -492,7 +492,7 @@ def test_what_has_figures_but_no_samples_is_not_passed_over(tmp_path: Path) -> N
     for text in ("a beats b", "a beats b on all benchmarks", "a beats b on arena"):
         found = claim(more, text)
         assert found.answer == "not supported"
-        assert any("arena" in reason and "in common" in reason for reason in found.reasons)
+        assert any("arena" in reason for reason in found.reasons)
 
 
 def test_a_figure_over_all_samples_has_no_paired_interval(run: Run) -> None:
