@@ -750,7 +750,8 @@ def _lines(part: Mapping[str, Json], prefix: str = "") -> Iterator[_Line]:
             yield from _lines(value, f"{name}.")
         elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
             for item in value[:_LISTED]:
-                yield _fact(name, ", ".join(f"{k} {_plain(v)}" for k, v in item.items() if v not in _NOTHING))
+                said = (f"{k} {_plain(v)}" for k, v in item.items() if v not in _NOTHING)
+                yield _fact(name, ", ".join(said))
             if len(value) > _LISTED:
                 yield name, f"and {count(len(value) - _LISTED)} more"
         elif isinstance(value, list) and value:
