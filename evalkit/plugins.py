@@ -1,4 +1,4 @@
-"""Finds benchmarks, engines, judge protocols and exporters: a module of the room, or a dotted path.
+"""Finds benchmarks, engines, judge protocols and formats: a module of the room, or a dotted path.
 
 A module's `__all__` names its one class and, where users configure it, its spec (a pydantic
 class), beside functions that other rooms use; there is no registry.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +19,16 @@ from evalkit.errors import EvalkitError, did_you_mean
 
 __all__ = ["Extension", "UnknownTypeError", "find", "judge_spec", "names"]
 
-Room = Literal["benchmarks", "engines", "exporters", "judges"]
+Room = Literal["benchmarks", "engines", "formats", "judges"]
+_MODULES: Mapping[str, Mapping[str, str]] = {
+    "formats": {
+        "csv": "tabular",
+        "json": "tabular",
+        "parquet": "tabular",
+        "eval_results": "hub",
+    }
+}
+"""Module of a type that is not called like it."""
 
 
 class UnknownTypeError(EvalkitError):
@@ -48,7 +58,9 @@ def names(room: Room) -> tuple[str, ...]:
     """Types that may be named in `room`, sorted."""
     package = importlib.import_module(f"evalkit.{room}")
     found = (m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
-    return tuple(sorted(n for n in found if _read(f"evalkit.{room}.{n}") is not None))
+    others = _MODULES.get(room, {})
+    own = (n for n in found if n not in others.values() and _read(f"evalkit.{room}.{n}"))
+    return tuple(sorted((*own, *others)))
 
 
 def _read(module_name: str) -> Extension | None:
@@ -64,7 +76,8 @@ def _read(module_name: str) -> Extension | None:
 
 def find(room: Room, name: str) -> Extension:
     """The extension called `name`.  Raises UnknownTypeError."""
-    module_name = name if "." in name else f"evalkit.{room}.{name}"
+    module = _MODULES.get(room, {}).get(name, name)
+    module_name = name if "." in name else f"evalkit.{room}.{module}"
     if "." not in name and name not in names(room):
         raise UnknownTypeError(room, name, names(room))
     try:

@@ -86,7 +86,7 @@ def _load(
 ) -> tuple[Suite, Origin]:
     from evalkit import plugins
     from evalkit import suite as suites
-    from evalkit.importers.names import unknown_names
+    from evalkit.formats.published import unknown_names
     from evalkit.runner import Origin
 
     command_line = ("evalkit", *_deciding(sys.argv[1:]))
@@ -196,7 +196,7 @@ def check(suite: str, overrides: tuple[str, ...], as_json: bool) -> int:
     """
     from evalkit import plugins
     from evalkit import suite as suites
-    from evalkit.importers.names import unknown_names
+    from evalkit.formats.published import unknown_names
 
     try:
         path = suites.locate(suite)

@@ -58,12 +58,12 @@ def command(**given: Any) -> None:
 
     A setting that a format does not have is refused with the list of those it has.
     """  # noqa: D301 - click reads a backspace as: leave these lines as they stand
-    from evalkit import exporters, store
+    from evalkit import formats, store
 
     asked = _Options(**given)
-    spec = exporters.settings(asked.kind, _settings(asked))
-    done = exporters.export([store.read_run(run) for run in asked.runs], spec, asked.kind)
-    exporters.write(done, asked.out)
+    spec = formats.settings(asked.kind, _settings(asked))
+    done = formats.export([store.load(run) for run in asked.runs], spec)
+    formats.write(done, asked.out)
     _say(asked, done)
 
 

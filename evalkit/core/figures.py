@@ -294,6 +294,11 @@ class Source:
     settings: str | None = None
     """Shots, judge, template, as far as it states them."""
 
+    @property
+    def text(self) -> str:
+        """All of it in one line: the `source` of results.json."""
+        return ", ".join(part for part in (self.where, self.date, self.settings) if part)
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -306,7 +311,12 @@ class Figure:
     unit: Unit
     value: Measured
     source: Source | None = None
-    """None: computed by evalkit, or read from evidence whose files the manifest names."""
+    """None: computed by evalkit.  Of a recorded figure the file that states it."""
+
+    @property
+    def published(self) -> bool:
+        """Someone else measured it; its settings are theirs."""
+        return self.value.method.estimator is Estimator.PUBLISHED
 
 
 @dataclass(frozen=True)

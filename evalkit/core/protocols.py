@@ -23,10 +23,10 @@ from evalkit.core import (
     Rendered,
     Reply,
     Request,
-    Run,
     Sample,
 )
 from evalkit.core.figures import Average, Figure
+from evalkit.core.run import Run
 
 __all__ = [
     "Average",
@@ -325,7 +325,7 @@ class Benchmark(Protocol):
 
 @dataclass(frozen=True)
 class Exported:
-    """Runs in another form."""
+    """Runs in another format."""
 
     files: Mapping[str, bytes]
     """By name: a relative path with forward slashes."""
@@ -334,7 +334,7 @@ class Exported:
 
 
 class Exporter(Protocol):
-    """Writes runs in another form.  Constructed as `Class(spec)`, with its ExportSpec.
+    """Writes runs for another tool.  Constructed as `Class(spec)`, with its ExportSpec.
 
     A pure function of the stored runs: the same runs and spec give the same bytes.
     """
@@ -345,7 +345,7 @@ class Exporter(Protocol):
     def export(self, runs: Sequence[Run]) -> Exported:
         """At least one file.  `runs` have the wanted models only, and may be published.
 
-        Raises ExportError where nothing in them has this form.
+        Raises ExportError where nothing in them has this format.
         """
         ...
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from evalkit.core.figures import Finding, Metric
 from evalkit.core.requests import STORED, Json
 from evalkit.core.samples import Record
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 __all__ = ["Comparison", "Estimate", "Finding", "Metric", "Run"]
 
@@ -97,9 +93,3 @@ class Run:
     """Canonical order."""
     estimates: tuple[Estimate, ...]
     comparisons: tuple[Comparison, ...]
-
-    def to_frame(self, what: str = "samples") -> DataFrame:
-        """The pandas frame of a table: its columns are in `columns.py`.  Raises ExportError."""
-        from evalkit.core.frames import frame
-
-        return frame([self], what)

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMAT",
     "BenchmarkEntry",
+    "DatasetDescription",
     "Description",
     "EngineIdentity",
     "EvidenceEntry",
     "FirstPrompt",
+    "GroupDescription",
     "JudgeEntry",
     "Manifest",
     "ModelEntry",
@@ -40,6 +42,7 @@ __all__ = [
     "StoredModel",
     "StoredReport",
     "StoredSuite",
+    "TaskDescription",
     "TaskEntry",
     "UsageTotals",
     "headlines",
@@ -163,6 +166,13 @@ class Provenance(Open):
     merge_proof: Mapping[str, Json] | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def repository(self) -> str | None:
+        """The hub repository: the adapter's, else the model's own; None: from elsewhere."""
+        place = self.adapter or self.source
+        found = place.get("repo") if isinstance(place, Mapping) else None
+        return found if isinstance(found, str) else None
+
 
 class ModelEntry(Stored):
     """One model that was run; the fields of `PreparedModel`, and how it was served."""
@@ -183,6 +193,8 @@ class JudgeEntry(Open):
     """One judge of the run, as its protocol describes it."""
 
     name: str
+    model: str | None = None
+    """What is behind it, where the name does not say so."""
     engine: EngineIdentity = EngineIdentity()
     protocol: str | None = None
     caps: Mapping[str, Json] = Field(default_factory=dict)
@@ -199,6 +211,45 @@ class TaskEntry(Stored):
     """The primary metric first."""
 
 
+class DatasetDescription(Open):
+    """The data set that a task's documents are from."""
+
+    path: str | None = None
+    """Of the hub (OWNER/NAME), else where the files are."""
+    name: str | None = None
+    """Its configuration."""
+    revision: str | None = None
+
+
+class TaskDescription(Open):
+    """What decides the scores of one task."""
+
+    version: Json = None
+    output_type: str | None = None
+    """lm-eval's: `multiple_choice`, `generate_until`, ..."""
+    dataset: DatasetDescription | None = None
+    documents: int | None = None
+    shots: int | None = None
+    num_fewshot: Json = None
+    """Shots as an import found them."""
+    repeats: int | None = None
+    generation: Json = None
+    generation_kwargs: Json = None
+    """Of an import."""
+
+    @property
+    def n_shots(self) -> Json:
+        """Worked examples in the prompt; None: not said."""
+        return self.num_fewshot if self.shots is None else self.shots
+
+
+class GroupDescription(Open):
+    """A group of tasks that lm-eval aggregates."""
+
+    version: Json = None
+    tasks: tuple[str, ...] = ()
+
+
 class Description(Open):
     """What decides a benchmark's scores: `Benchmark.describe()`, or what an import found."""
 
@@ -212,11 +263,29 @@ class Description(Open):
     judge: Mapping[str, Json] | None = None
     tasks: Mapping[str, Json] = Field(default_factory=dict)
     """By task, where the benchmark describes each task."""
+    groups: Mapping[str, Json] = Field(default_factory=dict)
+    """By group, likewise."""
+    lm_eval: str | None = None
+    """lm-eval's version."""
+    system_instruction: str | None = None
+    apply_chat_template: Json = None
+    fewshot_as_multiturn: Json = None
+    max_tokens: Json = None
     files: tuple[Mapping[str, Json], ...] = ()
     """file and sha256 of each, of an import."""
     model_in_file: str | None = None
     models_in_files: tuple[str, ...] = ()
     """What the imported files call the model, with its arguments."""
+
+    def task(self, name: str) -> TaskDescription:
+        """What is said of a task; nothing where it is not described."""
+        found = self.tasks.get(name)
+        return TaskDescription.model_validate(found if isinstance(found, Mapping) else {})
+
+    def group(self, name: str) -> GroupDescription:
+        """What is said of a group of tasks, likewise."""
+        found = self.groups.get(name)
+        return GroupDescription.model_validate(found if isinstance(found, Mapping) else {})
 
 
 class BenchmarkEntry(Stored):
@@ -472,7 +541,7 @@ class Run:
         return {entry: ", ".join(names) for entry, names in found.items()}
 
     def to_frame(self, what: str = "samples") -> DataFrame:
-        """The pandas frame of a table: its columns are in `columns.py`.  Raises ExportError."""
+        """The pandas frame of a table: its columns are in `frames.py`.  Raises ExportError."""
         from evalkit.core.frames import frame
 
-        return frame([self], what)  # type: ignore[list-item]  # until frames are moved
+        return frame([self], what)

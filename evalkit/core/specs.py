@@ -230,6 +230,8 @@ class CardSpec(Spec):
 class ExportSpec(Spec):
     """What every format that runs are exported to has in common."""
 
+    format: str = ""
+    """The format by its name, or a dotted path."""
     models: tuple[str, ...] = ()
     """Only these models; empty: all."""
     figures_only: bool = False

@@ -1,6 +1,6 @@
 """Answers that someone already has, instead of a model: nothing is loaded and nothing is sent.
 
-Which file holds a model's answers (or its figures) stands here; reading it is the importers'
+Which file holds a model's answers (or its figures) stands here; reading it is a format's
 business, and the runner puts the recorded answers in place of the model's (`runner/recorded.py`).
 What reaches this engine all the same has no recorded answer and is excluded.
 """

@@ -1,1 +1,32 @@
-"""Foreign tools, one file a tool: reads it into a run, writes a run into it, or both."""
+"""Foreign tools, one file a tool: it reads the tool's results, writes runs for the tool, or both.
+
+A reader is `read(files, options) -> list[Evidence]`; a writer is a class with its spec, both in
+`__all__` (see `core.protocols.Exporter`).  What readers share is in `_reading.py`, what writers
+share (which runs and models, what may be published) in `_writing.py`.
+
+    alpaca_eval      annotations and outputs; the leaderboards that the package ships
+    mt_bench         FastChat's judgments and answers
+    lm_eval          results and samples of lm-eval, in and out
+    published        figures that others published, as suites and leaderboards state them
+    model_index      what runs publish of a model, and its entries of a card's `model-index`
+    hub              `.eval_results` of a model repository
+    every_eval_ever  the datastore's records, in and out
+    argilla          judged pairs for people to review
+    tabular          csv, json and parquet
+"""
+
+from __future__ import annotations
+
+from evalkit.formats._reading import Answers, cross_findings, few, read_answers, reader
+from evalkit.formats._writing import export, settings, write
+
+__all__ = [
+    "Answers",
+    "cross_findings",
+    "export",
+    "few",
+    "read_answers",
+    "reader",
+    "settings",
+    "write",
+]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from evalkit.core import Json
 from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.specs import BenchmarkSpec, JudgeSpec, ModelSpec, RecordedJudgeSpec, Suite
 from evalkit.errors import DataError
-from evalkit.importers import cross_findings
+from evalkit.formats import cross_findings, reader
 from evalkit.runner.assemble import Origin, Selection, build_benchmarks, mirrors, with_engines
 from evalkit.runner.known import Known
 from evalkit.runner.pipeline import Result, Silent, run
@@ -21,7 +20,7 @@ from evalkit.runner.pipeline import Result, Silent, run
 __all__ = ["KINDS", "Source", "import_run"]
 
 KINDS = ("alpaca_eval", "mt_bench", "lm_eval")
-"""Formats that can be imported; importers and benchmarks are called like them."""
+"""Formats that can be imported; benchmarks are called like them."""
 _LEVEL = 0.95
 _LATEST = 2
 """AlpacaEval's version where the reference is neither version's."""
@@ -57,10 +56,9 @@ def import_run(
     Raises:
         DataError: files that are missing or are not of that format.
     """
-    importer = import_module(f"evalkit.importers.{source.kind}")
     places = mirrors(None, origin)
     options = ImportOptions(source.models, None, source.companions, places, _LEVEL)
-    found: list[Evidence] = importer.read(list(source.files), options)
+    found = reader(source.kind)(source.files, options)
     if not found:
         raise DataError(f"{', '.join(map(str, source.files))}: nothing to import in it")
     extra = cross_findings(found)

@@ -12,7 +12,6 @@ Published models have figures only.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,13 +26,12 @@ from evalkit.core.run import Description
 from evalkit.core.specs import BenchmarkSpec, RecordedJudgeSpec, Suite
 from evalkit.engines.recorded import RecordedSpec
 from evalkit.errors import RequestFailed, did_you_mean
-from evalkit.importers._common import few
-from evalkit.importers.answers import Answers, read_answers
+from evalkit.formats import Answers, cross_findings, few, read_answers, reader
 
 __all__ = ["Known", "gather", "has_samples", "is_asked", "needed_files"]
 
 _JUDGED = frozenset({"alpaca_eval", "mt_bench"})
-"""Types of benchmarks whose judgments can be imported; the importers are called like them."""
+"""Types of benchmarks whose judgments can be imported; readers are called like them."""
 Cell: TypeAlias = tuple[str, str]
 """(model, benchmark entry)."""
 
@@ -134,8 +132,6 @@ def _checked_together(found: list[Evidence]) -> list[Evidence]:
     """With what only shows when the models of an entry are looked at side by side."""
     if len(found) < 2:
         return found
-    from evalkit.importers import cross_findings
-
     extra = cross_findings(found)
     return [replace(e, findings=(*e.findings, *extra.get(e.model, ()))) for e in found]
 
@@ -167,13 +163,11 @@ class _Reader:
         elif model in judgments and spec.type in _JUDGED:
             companion = () if answers is None or self._absent([answers]) else (self.path(answers),)
             options = self._options(model, spec, companion)
-            importer = importlib.import_module(f"evalkit.importers.{spec.type}")
-            for evidence in importer.read([self.path(judgments[model])], options):
+            for evidence in reader(spec.type)([self.path(judgments[model])], options):
                 yield _as_named(evidence, spec)
         elif engine is not None and engine.results.get(spec.entry):
-            importer = importlib.import_module("evalkit.importers.lm_eval")
             files = [self.path(file) for file in engine.results[spec.entry]]
-            for evidence in importer.read(files, self._options(model, spec, ())):
+            for evidence in reader("lm_eval")(files, self._options(model, spec, ())):
                 yield _only_tasks(evidence, spec)
 
     def _absent(self, named: Sequence[str]) -> list[str]:
@@ -248,14 +242,14 @@ def _published(suite: Suite, level: float) -> Iterator[Figure]:
     for model, spec in suite.models.items():
         if not spec.leaderboard and not spec.figures:
             continue
-        from evalkit.importers import leaderboards
+        from evalkit.formats import published
 
-        own = list(leaderboards.suite_figures(model, spec, suite.benchmarks, level))
+        own = list(published.suite_figures(model, spec, suite.benchmarks, level))
         yield from own
         if spec.leaderboard:
             row = spec.leaderboard if isinstance(spec.leaderboard, str) else model
             known = {figure.key for figure in own}
-            for figure in leaderboards.row_figures(model, row, suite.benchmarks, level):
+            for figure in published.row_figures(model, row, suite.benchmarks, level):
                 if figure.key not in known:
                     yield figure
 

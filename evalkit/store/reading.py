@@ -143,7 +143,6 @@ def results(
 def figure_row(figure: Figure) -> dict[str, Json]:
     """A flat row of `estimates`.  Raises CodecError."""
     row, source = encode(figure), figure.source
-    stated = (source.where, source.date, source.settings) if source else ()
     value = row["value"]
     return {
         "model": row["model"],
@@ -155,7 +154,7 @@ def figure_row(figure: Figure) -> dict[str, Json]:
         "n_missing": value["n_missing"],
         "unit": row["unit"],
         "method": figure.value.how,
-        "source": ", ".join(part for part in stated if part),
+        "source": source.text if source else "",
         "df": value["df"],
         "how": value["method"],
         **({"published": row["source"]} if source else {}),

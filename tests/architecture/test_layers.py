@@ -22,7 +22,6 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"card", "evidence", "gate", "history", "report"}),
     frozenset({"formats"}),
     frozenset({"compare"}),
-    frozenset({"importers"}),
     frozenset({"benchmarks", "judges"}),
     frozenset({"engines", "models", "data", "store", "stats", "draw", "suite"}),
     frozenset({"catalogue", "plugins"}),

@@ -24,10 +24,10 @@ from evalkit import store
 from evalkit.benchmarks.mt_bench import MtBench, MtBenchSpec
 from evalkit.compare import estimates
 from evalkit.core import Completion, Estimate, Message, Outcome, Record, Reply, Request
+from evalkit.core.evidence import ImportOptions
 from evalkit.core.protocols import BenchmarkContext, DataPlaces, JudgeContext
 from evalkit.core.specs import JudgeSpec
-from evalkit.importers import ImportOptions
-from evalkit.importers.mt_bench import read
+from evalkit.formats.mt_bench import read
 from evalkit.judges.rating_fastchat import FastChatJudge
 from tests.support.cli import evalkit
 from tests.support.fault_server import FaultServer, Received, Step, ok

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit import card, catalogue, exporters, store
+from evalkit import card, catalogue, formats, store
 from evalkit.card import audit, checks
 from evalkit.core import Json, Run
 from tests.support.cards import gathered, stored
@@ -45,7 +45,7 @@ def values(text: str) -> dict[str, float]:
 
 def exported(run: Run) -> dict[str, float]:
     """Every value of `.eval_results`, by data set."""
-    done = exporters.export([run], exporters.settings("eval_results", {}), "eval_results")
+    done = formats.export([store.typed(run)], formats.settings("eval_results", {}))
     entries = [e for content in done.files.values() for e in yaml.safe_load(content)]
     return {e["dataset"]["id"]: e["value"] for e in entries}
 
@@ -151,12 +151,12 @@ def test_one_of_two_figures_of_the_same_data_is_chosen_for_card_and_export_alike
     both = replace(run, manifest=manifest, estimates=(*run.estimates, *rows))
     first = next(e.point for e in run.estimates if (e.model, e.task) == ("quick-lora", "gsm8k"))
     assert values(made(both).text())["openai/gsm8k exact_match"] == first
-    done = exporters.export([both], exporters.settings("eval_results", {}), "eval_results")
+    done = formats.export([store.typed(both)], formats.settings("eval_results", {}))
     assert exported(both) == {"openai/gsm8k": first}
     assert any("gsm8k exact_match,strict-match" in n and "again" in n for n in done.notes)
     assert any("gsm8k exact_match" in s and "again" in s for s in made(both).index.left_out)
-    settings = exporters.settings("eval_results", {"only": "again"})
-    (content,) = exporters.export([both], settings, "eval_results").files.values()
+    settings = formats.settings("eval_results", {"only": "again"})
+    (content,) = formats.export([store.typed(both)], settings).files.values()
     only = gathered([both], only=["again"])
     assert first is not None
     assert yaml.safe_load(content)[0]["value"] == first / 2

@@ -49,7 +49,7 @@ def test_tables_of_a_run(workspace: Path) -> None:
     ("arguments", "said"),
     [
         (("gone", "--format", "csv"), "'gone': no such folder"),
-        (("run", "--format", "xlsx"), "unknown type 'xlsx' in exporters"),
+        (("run", "--format", "xlsx"), "unknown type 'xlsx' in formats"),
         (("run", "--format", "csv", "--set", "spreadsheet"), "expected NAME=VALUE"),
         (("run", "--format", "csv", "--set", "spreadsheet=perhaps"), "got 'perhaps'"),
         (("run", "--format", "csv", "--model", "nobody"), "expected one of mine"),

@@ -1,4 +1,4 @@
-"""What a card is held against: runs, result files of other tools, suites, leaderboards.
+"""What a card is held against: runs, result files of other tools, suites, published.
 
 Only a run, or a result file of that very model, with settings that both sides state and that are
 equal, contradicts a number; and a leaderboard, where a row's figure stands in another row of the
@@ -8,7 +8,6 @@ their own.
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from collections import Counter
@@ -42,6 +41,7 @@ from evalkit.core.run import (
 )
 from evalkit.draw.numbers import Printed, agreement, figure
 from evalkit.errors import ComparisonError, DataError
+from evalkit.formats import reader
 
 __all__ = ["Evidence", "Held", "gather", "model_remark"]
 
@@ -254,15 +254,15 @@ def _add_run(found: Evidence, path: Path) -> None:
 
 def _add_suite(found: Evidence, path: Path) -> None:
     from evalkit import suite as suites
-    from evalkit.importers import leaderboards
+    from evalkit.formats import published
 
     suite = suites.load(suites.locate(str(path)), (), plugins)
     stated: list[Figure] = []
     for name, model in suite.models.items():
-        stated += leaderboards.suite_figures(name, model, suite.benchmarks, _LEVEL)
+        stated += published.suite_figures(name, model, suite.benchmarks, _LEVEL)
         if model.leaderboard:
             row = model.leaderboard if isinstance(model.leaderboard, str) else name
-            stated += leaderboards.row_figures(name, row, suite.benchmarks, _LEVEL)
+            stated += published.row_figures(name, row, suite.benchmarks, _LEVEL)
     entries = [
         BenchmarkEntry(
             name=s.entry, description=Description(type=s.type, version=getattr(s, "version", None))
@@ -274,13 +274,13 @@ def _add_suite(found: Evidence, path: Path) -> None:
 
 
 def _add_imported(found: Evidence, kind: str, paths: Sequence[Path], places: DataPlaces) -> None:
-    importer = importlib.import_module(f"evalkit.importers.{kind}")
+    read = reader(kind)
     groups: dict[str, list[Path]] = {}
     for path in paths:
-        for one in importer.read([path], ImportOptions((), None, (), places, _LEVEL)):
+        for one in read([path], ImportOptions((), None, (), places, _LEVEL)):
             groups.setdefault(one.model, []).append(path)
     for model, files in groups.items():
-        for one in importer.read(files, ImportOptions((model,), None, (), places, _LEVEL)):
+        for one in read(files, ImportOptions((model,), None, (), places, _LEVEL)):
             entry = BenchmarkEntry(
                 name=one.entry,
                 description=one.description,
@@ -312,7 +312,7 @@ def _as_run(
 
 
 def _add_record(found: Evidence, path: Path) -> None:
-    from evalkit.importers import every_eval_ever
+    from evalkit.formats import every_eval_ever
 
     for figure_, shots, judge in every_eval_ever.figures(path):
         info = catalogue.by_task(figure_.key.task)
@@ -330,12 +330,12 @@ def _add_record(found: Evidence, path: Path) -> None:
 
 def _add_leaderboards(found: Evidence) -> None:
     """Every row of both leaderboards of AlpacaEval; raises DataError without alpaca_eval."""
-    from evalkit.importers import leaderboards
+    from evalkit.formats import published
 
     for edition in ("1", "2"):
         about = Description(type="alpaca_eval", version=edition)
         entry = BenchmarkEntry(name="alpaca_eval", description=about)
-        rows = leaderboards.board_figures(int(edition), _LEVEL)
+        rows = published.board_figures(edition, _LEVEL)
         found.add(_as_run(Path("leaderboard"), [entry], rows))
     for row, value in _EARLIER.items():
         found.names.setdefault(row, set())

@@ -1,19 +1,26 @@
-"""Rows of lm-eval's samples to records: one a document, with the scores of all its filters."""
+"""Rows of lm-eval's `samples_*.jsonl` to records, and back.
+
+A record is a document with the scores of all its filters; lm-eval has a row per document and
+filter.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalkit.benchmarks._lm_eval_scores import jsonable, number, passage_cluster, percent
-from evalkit.core import Finding, Json, Message, Outcome, Record, Score
-from evalkit.importers._common import few, named_rows
-from evalkit.importers._lm_eval_files import SampleFile, scores_of
+from evalkit.core.figures import Finding
+from evalkit.core.requests import Json, Message
+from evalkit.core.samples import Outcome, Record, Score
+from evalkit.formats._lm_eval_files import SampleFile, scores_of
+from evalkit.formats._reading import Row, few, named_rows
+from evalkit.formats._writing import text
 
-__all__ = ["Measured", "measured"]
-
-Row = Mapping[str, Json]
+__all__ = ["Sampled", "sample_rows", "sampled"]
 
 _CORPUS = frozenset({"perplexity"})
 """Metrics whose samples are single numbers and whose figure is not their mean (lm-eval writes a
@@ -21,7 +28,7 @@ document's log-likelihood): the figure is the result file's."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class Sampled:
     """One task's records."""
 
     records: tuple[Record, ...]
@@ -30,7 +37,7 @@ class Measured:
     findings: tuple[Finding, ...]
 
 
-def measured(file: SampleFile, model: str, entry: str) -> Measured:
+def sampled(file: SampleFile, model: str, entry: str) -> Sampled:
     """Records in order of documents; a document's first row of each filter counts."""
     by_doc: dict[int, dict[str, Row]] = {}
     repeated = []
@@ -54,7 +61,7 @@ def measured(file: SampleFile, model: str, entry: str) -> Measured:
             )
         )
     findings += [*_broken(file, records), *_beyond(file, records)]
-    return Measured(records, _means(records), tuple(findings))
+    return Sampled(records, _means(records), tuple(findings))
 
 
 def _broken(file: SampleFile, records: tuple[Record, ...]) -> Iterator[Finding]:
@@ -163,3 +170,64 @@ def _means(records: tuple[Record, ...]) -> dict[str, float | None]:
         for score in record.outcome.scores:
             values.setdefault(score.metric, []).append(score.value)
     return {name: math.fsum(found) / len(found) for name, found in values.items()}
+
+
+# --- back ---------------------------------------------------------------------------------------
+
+
+def sample_rows(records: Sequence[Record]) -> Iterator[dict[str, Json]]:
+    """Rows of one task's records, every filter's in turn, as lm-eval orders them."""
+    by_filter = [_by_filter(record.outcome) for record in records]
+    filters = list(dict.fromkeys(name for found in by_filter for name in found)) or ["none"]
+    for chosen in filters:
+        for place, (record, found) in enumerate(zip(records, by_filter, strict=True)):
+            if chosen in found or (not found and chosen == filters[0]):
+                yield _written(record, place, chosen, found.get(chosen, {}))
+
+
+def _by_filter(outcome: Outcome) -> dict[str, dict[str, Json]]:
+    """Values by filter and metric; an excluded document has none."""
+    found: dict[str, dict[str, Json]] = {}
+    if outcome.status == "excluded":
+        return found
+    values: dict[str, Json] = {score.metric: score.value for score in outcome.scores}
+    for name, value in {**values, **outcome.data}.items():
+        metric, _, chosen = name.partition(",")
+        found.setdefault(chosen or "none", {})[metric] = value
+    return found
+
+
+def _written(
+    record: Record, place: int, chosen: str, values: Mapping[str, Json]
+) -> dict[str, Json]:
+    outcome = record.outcome
+    arguments = _arguments(outcome)
+    reference = outcome.reference
+    target = reference[0] if len(reference) == 1 else str(list(reference))
+    return {
+        "doc_id": int(record.sample) if record.sample.isdecimal() else place,
+        "doc": {},
+        "target": target,
+        "arguments": {f"gen_args_{i}": {"arg_0": argument} for i, argument in enumerate(arguments)},
+        "resps": [[answer] for answer in outcome.answers],
+        "filtered_resps": list(outcome.answers),
+        "filter": chosen,
+        "metrics": list(values),
+        "prompt_hash": _hash(arguments[0] if arguments else ""),
+        "target_hash": _hash(target),
+        **values,
+    }
+
+
+def _arguments(outcome: Outcome) -> list[str]:
+    """What was sent: raw prompts as they are, a chat as lm-eval writes one, a JSON list."""
+    talk = outcome.conversation
+    sent = talk[:-1] if talk and talk[-1].role == "assistant" else talk
+    if all(message.role == "user" for message in sent):
+        return [message.content for message in sent]
+    chat = [{"role": message.role, "content": message.content} for message in sent]
+    return [json.dumps(chat, ensure_ascii=False)]
+
+
+def _hash(value: str) -> str:
+    return hashlib.sha256(str(text(value)).encode()).hexdigest()

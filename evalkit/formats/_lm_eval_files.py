@@ -1,4 +1,4 @@
-"""lm-eval's files, old and new, as one shape: figures by task, and samples by task.
+"""lm-eval's files, old and new, as one shape: figures and samples by task, and whose they are.
 
 Formats:
     results, today    {"results": {"arc_challenge": {"alias": "arc_challenge", "acc,none": 0.60,
@@ -20,16 +20,26 @@ import math
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from evalkit import data
 from evalkit.benchmarks._lm_eval_scores import display, number
-from evalkit.core import Finding, Json
+from evalkit.core.figures import Finding
+from evalkit.core.requests import Json
 from evalkit.errors import DataError
+from evalkit.formats._reading import few, remark
 
-__all__ = ["Files", "ResultFile", "SampleFile", "Stated", "read_files"]
+__all__ = [
+    "Files",
+    "ResultFile",
+    "SampleFile",
+    "Stated",
+    "by_model",
+    "read_files",
+    "scores_of",
+]
 
 _SAMPLES = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d\d-\d\dT[\d.:-]+)?\.jsonl?(\.gz)?")
 _RESULTS = ("*.json", "*.json.gz")
@@ -41,6 +51,8 @@ _LABELS = frozenset({"alias", "name", "sample_len"})
 """What stands among a task's metrics and is none."""
 _NO_ERROR = (None, "N/A")
 """How lm-eval writes that a metric has no standard error."""
+_MODEL_KEYS = ("pretrained", "model", "path")
+_ODD = re.compile(r"[^0-9a-z]+")
 _OLD_NAMES = {"arc:challenge": "arc_challenge", "arc:easy": "arc_easy"}
 
 
@@ -178,7 +190,7 @@ def _results(
 
 
 def _settings(name: str, content: Mapping[str, Json], shots: Mapping[str, Json]) -> dict[str, Json]:
-    """What a file says of how task `name` was asked; None where it says nothing."""
+    """What a file says of the settings of task `name`; None where it says nothing."""
 
     def of(section: str) -> Json:
         return _mapping(content.get(section)).get(name)
@@ -315,3 +327,73 @@ def scores_of(row: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:
     metrics = named if isinstance(named, list) else [k for k in row if k not in _NOT_METRICS]
     for metric in map(str, metrics):
         yield display(metric, str(row.get("filter") or "none")), row.get(metric)
+
+
+# --- whose they are -----------------------------------------------------------------------------
+
+
+def _model_name(file: ResultFile) -> str:
+    """The last part of the name or path that a result file gives its model; empty: none."""
+    for part in file.model.split(","):
+        key, _, value = part.partition("=")
+        if key.strip() in _MODEL_KEYS and value:
+            return value.strip().rstrip("/").rsplit("/", 1)[-1]
+    return file.model.rstrip("/").rsplit("/", 1)[-1]
+
+
+def by_model(found: Files, wanted: Sequence[str]) -> list[tuple[str, Files]]:
+    """The files of each wanted model; an empty name is what the files say.
+
+    lm-eval writes each model's files into a folder of the model's own name below one
+    `--output_path`, and so does `evalkit export --format lm_eval`.  Files that say nothing of their
+    model, or all the same, belong to the one wanted model, whatever that is called there.
+
+    Raises:
+        DataError: files of several models, and which are meant cannot be told.
+    """
+    said = dict.fromkeys(name for file in found.results if (name := _model_name(file)))
+    if len(wanted) <= 1 and len(said) <= 1:
+        return [(wanted[0] if wanted else next(iter(said), ""), found)]
+    if not wanted:
+        raise DataError(
+            f"results of several models ({_places(found)}); name those to import with --model, "
+            f"the candidate first, or one model's folder"
+        )
+    picked = {name: [file for file in found.results if _is_of(file, name)] for name in wanted}
+    absent = [name for name, files in picked.items() if not files]
+    if absent:
+        raise DataError(
+            f"no results of {few(absent)} in these lm-eval files: they are of {_places(found)}; "
+            f"name models as the files or their folders do, or import each one's by themselves"
+        )
+    nobodys = [file for file in found.results if not any(file in mine for mine in picked.values())]
+    return [(name, _of(found, files, nobodys)) for name, files in picked.items()]
+
+
+def _is_of(file: ResultFile, name: str) -> bool:
+    """By the file's own words, else by its folder's name, both as far as paths can spell names."""
+    return _plain(name) in (_plain(_model_name(file)), _plain(file.path.parent.name))
+
+
+def _plain(name: str) -> str:
+    return _ODD.sub("_", name.casefold())
+
+
+def _of(found: Files, mine: Sequence[ResultFile], nobodys: Sequence[ResultFile]) -> Files:
+    """One model's results, and the samples in folders that hold only its results."""
+    others = [file for file in found.results if file not in mine]
+    folders = {f.path.parent for f in mine} - {f.path.parent for f in others}
+    samples = [file for file in found.samples if file.path.parent in folders]
+    findings = list(found.findings)
+    if nobodys:
+        left = _places(replace(found, results=list(nobodys)))
+        findings.append(remark("other_models", f"results of other models are left out: {left}"))
+    return Files(list(mine), samples, findings)
+
+
+def _places(found: Files) -> str:
+    """Each model with its folder."""
+    seen: dict[tuple[str, Path], None] = {}
+    for file in found.results:
+        seen[_model_name(file) or "unnamed", file.path.parent] = None
+    return few([f"{name} in {folder}" for name, folder in seen])
