@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from evalkit import exporters, plugins, runner, store
+from evalkit import formats, plugins, runner, store
 from evalkit import suite as suites
 from evalkit.compare import gate
 from evalkit.compare.claim import ClaimResult, claim
@@ -20,7 +20,7 @@ from evalkit.core.contests import Contest, GateResult
 from evalkit.core.run import Run
 from evalkit.core.specs import Suite
 from evalkit.errors import SuiteError
-from evalkit.importers.names import unknown_names
+from evalkit.formats.published import unknown_names
 from evalkit.runner import watch
 
 __all__ = [
@@ -114,14 +114,14 @@ def export_runs(
     models: Sequence[str] = (),
     settings: Mapping[str, Json] | None = None,
 ) -> list[Path]:
-    """Write runs in the form other tools read, as `evalkit export` does.
+    """Write runs in a format that other tools read, as `evalkit export` does.
 
     Args:
         runs: Runs or their folders.
         kind: csv, json, parquet, eval_results, every_eval_ever, lm_eval or argilla.
         out: Folder to write into.
         models: Only these; empty: all.
-        settings: The form's own, and `figures_only` and `allow_unpublishable`.
+        settings: The format's own, and `figures_only` and `allow_unpublishable`.
 
     Returns:
         The files.
@@ -129,9 +129,8 @@ def export_runs(
     Raises:
         ExportError: Nothing to write, not to be published, or a setting it does not have.
     """
-    spec = exporters.settings(kind, {**(settings or {}), "models": tuple(models)})
-    done = exporters.export([store.untyped(_typed(one)) for one in runs], spec, kind)
-    return exporters.write(done, Path(out))
+    spec = formats.settings(kind, {**(settings or {}), "models": tuple(models)})
+    return formats.write(formats.export([_typed(one) for one in runs], spec), Path(out))
 
 
 def check_claim(

@@ -40,7 +40,7 @@ def test_tables_of_a_run(workspace: Path) -> None:
     listed = json.loads(done.out)["files"]
     assert listed[0]["file"] == "csv/samples.csv"
     found = pd.read_csv(workspace / "csv" / "samples.csv")
-    wanted = store.read_run(workspace / "run").to_frame()
+    wanted = store.load(workspace / "run").to_frame()
     assert found.score.tolist() == wanted.score.tolist()
     assert found.answer.tolist() == wanted.answer.tolist()
 

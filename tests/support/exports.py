@@ -1,4 +1,4 @@
-"""Runs that every export format has something to write of."""
+"""Runs that every format has something to write of, and all figures of imported evidence."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from evalkit.compare.figures import figures
 from evalkit.core import Json, Run
+from evalkit.core.evidence import Evidence
+from evalkit.core.figures import Figure
+from evalkit.core.run import BenchmarkEntry, TaskEntry
+from evalkit.core.run import Run as TypedRun
 from tests.support.runs import Plan, build_run
 
-__all__ = ["NEEDED", "exportable_run", "texts_of"]
+__all__ = ["NEEDED", "all_figures", "exportable_run", "texts_of"]
 
 NEEDED: Mapping[str, Mapping[str, Json]] = {
     "every_eval_ever": {"organization": "Example Lab", "date": "2026-01-31"}
@@ -47,7 +52,14 @@ def exportable_run(folder: Path, plan: Plan | None = None) -> Run:
     )
 
 
-def texts_of(run: Run) -> set[str]:
+def all_figures(evidence: Evidence) -> list[Figure]:
+    """Computed from its records, and as it states them."""
+    tasks = {task: TaskEntry(metrics=metrics) for task, metrics in evidence.metrics.items()}
+    entry = BenchmarkEntry(name=evidence.entry, tasks=tasks)
+    return [*figures(evidence.records, [entry], 0.95), *evidence.figures]
+
+
+def texts_of(run: TypedRun) -> set[str]:
     """Every word of a benchmark, a model or a judge in the run."""
     return {text for record in run.records for text in _texts(record.outcome) if text}
 

@@ -15,14 +15,19 @@ from typing import Any
 import jsonschema
 import pytest
 
-from evalkit import exporters
-from evalkit.core import Json, Run
+from evalkit import formats, store
 from evalkit.core.protocols import Exported
+from evalkit.core.requests import Json
+from evalkit.core.run import JudgeEntry, Provenance, Run
 from evalkit.errors import ExportError
 from tests.support.exports import NEEDED, exportable_run
 from tests.support.runs import Plan
 
 HOSTILE = '\ud800<b>"\\ \x00 = | ../'
+
+
+def made(folder: Path, plan: Plan | None = None) -> Run:
+    return store.typed(exportable_run(folder, plan))
 
 
 def export(run: Run, **settings: Any) -> dict[str, dict[str, Any]]:
@@ -33,7 +38,7 @@ def export(run: Run, **settings: Any) -> dict[str, dict[str, Any]]:
 
 def exported(run: Run, **settings: Any) -> Exported:
     given = {**NEEDED["every_eval_ever"], **settings}
-    return exporters.export([run], exporters.settings("every_eval_ever", given), "every_eval_ever")
+    return formats.export([run], formats.settings("every_eval_ever", given))
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +54,10 @@ def schema() -> Json:
 
 
 def all_runs() -> Iterator[Run]:
-    yield exportable_run(Path("r"))
-    yield exportable_run(Path("r"), Plan(published=True, samples=(1, 1, 1)))
-    yield exportable_run(Path("r"), Plan(say=lambda text: HOSTILE + text))
-    yield exportable_run(Path("r"), Plan(models=("org-a model", "..b", "日本語")))
+    yield made(Path("r"))
+    yield made(Path("r"), Plan(published=True, samples=(1, 1, 1)))
+    yield made(Path("r"), Plan(say=lambda text: HOSTILE + text))
+    yield made(Path("r"), Plan(models=("org-a model", "..b", "日本語")))
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -75,19 +80,19 @@ def test_the_packages_own_validator_accepts_them(number: int, tmp_path: Path) ->
 
 
 def test_every_figure_is_there_with_its_uncertainty() -> None:
-    run = exportable_run(Path("r"), Plan(published=True))
+    run = made(Path("r"), Plan(published=True))
     logs = export(run)
     found = {
         (log["model_info"]["name"], result["evaluation_result_id"]): result
         for log in logs.values()
         for result in log["evaluation_results"]
     }
-    own = [e for e in run.estimates if e.method != "published" and e.point is not None]
+    own = [f for f in run.figures if not f.published and f.value.point is not None]
     assert len(found) == len(own)
     assert not [name for name in logs if "claude" in name], "published by others"
-    for e in own:
-        key = "/".join(p for p in (e.benchmark, e.task, e.category, e.metric) if p)
-        result = found[e.model, key]
+    for f in own:
+        parts, e = (f.key.benchmark, f.key.task, f.key.category, f.key.metric), f.value
+        result = found[f.model, "/".join(p for p in parts if p)]
         details = result["score_details"]
         assert details["score"] == e.point
         assert details["uncertainty"].get("num_samples", 0) == e.n
@@ -96,14 +101,14 @@ def test_every_figure_is_there_with_its_uncertainty() -> None:
         assert (error or {}).get("value") == e.standard_error
         bounds = details["uncertainty"].get("confidence_interval") or {}
         assert (bounds.get("lower"), bounds.get("upper")) == (e.low, e.high)
-        assert result["metric_config"]["metric_unit"] == e.unit
+        assert result["metric_config"]["metric_unit"] == f.unit
         assert result["metric_config"]["lower_is_better"] is False
 
 
 def test_settings_and_provenance() -> None:
     (log,) = (
         log
-        for log in export(exportable_run(Path("r")), models=("quick-lora",)).values()
+        for log in export(made(Path("r")), models=("quick-lora",)).values()
         if log["evaluation_results"][0]["evaluation_name"] == "opposites"
     )
     assert log["source_metadata"]["source_organization_name"] == "Example Lab"
@@ -122,17 +127,20 @@ def test_settings_and_provenance() -> None:
 
 def test_the_judges_of_the_judgments_are_named() -> None:
     """Each benchmark's own, by the model behind it, where several judges are in the run."""
-    run = exportable_run(Path("r"))
+    run = made(Path("r"))
     judge = {"protocol": "original", "prompt_sha256": "cd" * 32}
-    manifest = dict(run.manifest)
-    manifest["judges"] = [
-        {"name": "another", "model": "claude"},
-        {"name": "base-judge", "model": "gpt-4-0613"},
-    ]
-    manifest["benchmarks"] = [
-        {**b, "description": {**b["description"], "judge": judge}} for b in manifest["benchmarks"]
-    ]
-    logs = export(replace(run, manifest=manifest), models=("smollm2",))
+    judges = (
+        JudgeEntry(name="another", model="claude"),
+        JudgeEntry(name="base-judge", model="gpt-4-0613"),
+    )
+    benchmarks = tuple(
+        b.model_copy(update={"description": b.description.model_copy(update={"judge": judge})})
+        for b in run.manifest.benchmarks
+    )
+    update = {"judges": judges, "benchmarks": benchmarks}
+    logs = export(
+        replace(run, manifest=run.manifest.model_copy(update=update)), models=("smollm2",)
+    )
     for log in logs.values():
         for result in log["evaluation_results"]:
             scoring = result["metric_config"].get("llm_scoring")
@@ -158,9 +166,9 @@ def judged_figures(files: Mapping[str, bytes]) -> Iterator[tuple[dict[str, Any],
         yield log, bool(found)
 
 
-def test_figures_of_a_weak_judge_are_left_out_and_named() -> None:
+def test_figures_of_a_local_judge_are_left_out_and_named() -> None:
     """As `.eval_results` and a card's index have it."""
-    run = exportable_run(Path("r"), Plan(models=("a", "b")))
+    run = made(Path("r"), Plan(models=("a", "b")))
     done = exported(run)
     assert done.files
     assert not any(judged for _, judged in judged_figures(done.files))
@@ -171,14 +179,14 @@ def test_figures_of_a_weak_judge_are_left_out_and_named() -> None:
         assert "gsm8k" not in note
         assert "avg_length" not in note
         assert "judged by base-judge, a model of the same suite" in note
-    lengths = [e for e in run.estimates if e.unit == "characters"]
+    lengths = [f for f in run.figures if f.unit == "characters"]
     texts = b"".join(done.files.values()).decode()
     assert lengths
-    assert all(f"/{e.metric}" in texts for e in lengths), "no judge was asked for a length"
+    assert all(f"/{f.key.metric}" in texts for f in lengths), "no judge decides a length"
 
 
 def test_with_allow_unpublishable_they_are_written_and_marked() -> None:
-    done = exported(exportable_run(Path("r"), Plan(limit=24)), allow_unpublishable=True)
+    done = exported(made(Path("r"), Plan(limit=24)), allow_unpublishable=True)
     assert not done.notes
     assert {judged for _, judged in judged_figures(done.files)} == {True, False}
     for log, judged in judged_figures(done.files):
@@ -187,22 +195,22 @@ def test_with_allow_unpublishable_they_are_written_and_marked() -> None:
         assert ("judged by base-judge, a model of the same suite" in said) == judged
 
 
-def test_a_judge_that_is_no_model_of_the_suite_is_no_doubt() -> None:
-    done = exported(exportable_run(Path("r"), Plan(local_judge=False)))
+def test_a_judge_that_is_no_model_of_the_suite_is_no_caution() -> None:
+    done = exported(made(Path("r"), Plan(local_judge=False)))
     assert not done.notes
     for log, _ in judged_figures(done.files):
         assert "not_for_publication" not in log["source_metadata"]["additional_details"]
 
 
-def test_nothing_but_a_weak_judges_figures_says_why_and_what_to_do() -> None:
-    run = exportable_run(Path("r"))
-    rows = tuple(e for e in run.estimates if e.benchmark == "mt_bench" and e.unit == "points")
+def test_nothing_but_a_local_judges_figures_says_why_and_what_to_do() -> None:
+    run = made(Path("r"))
+    rows = tuple(f for f in run.figures if f.key.benchmark == "mt_bench" and f.unit == "points")
     with pytest.raises(ExportError, match=r"mt_bench score.*base-judge.*--allow-unpublishable"):
-        exported(replace(run, estimates=rows))
+        exported(replace(run, figures=rows))
 
 
 def test_paths_are_the_datastores_and_names_are_random_uuids_in_form() -> None:
-    logs = export(exportable_run(Path("r")), models=("quick-lora",), model_id="my-org/mine")
+    logs = export(made(Path("r")), models=("quick-lora",), model_id="my-org/mine")
     for name, log in logs.items():
         parts = Path(name).parts
         assert parts[0] == "data"
@@ -214,11 +222,11 @@ def test_paths_are_the_datastores_and_names_are_random_uuids_in_form() -> None:
 
 
 def test_a_model_from_the_hub_keeps_its_id() -> None:
-    run = exportable_run(Path("r"))
-    manifest = dict(run.manifest)
-    source = {"source": {"kind": "hub", "path": "org/base", "repo": "org/base", "revision": "ab"}}
-    manifest["models"] = [{**m, "provenance": source} for m in manifest["models"]]
-    for name, log in export(replace(run, manifest=manifest), models=("smollm2",)).items():
+    run = made(Path("r"))
+    place = Provenance(source={"kind": "hub", "path": "org/base", "repo": "org/base"})
+    models = tuple(m.model_copy(update={"provenance": place}) for m in run.manifest.models)
+    served = replace(run, manifest=run.manifest.model_copy(update={"models": models}))
+    for name, log in export(served, models=("smollm2",)).items():
         assert Path(name).parts[2:4] == ("org", "base")
         assert log["model_info"]["id"] == "org/base"
 
@@ -226,22 +234,22 @@ def test_a_model_from_the_hub_keeps_its_id() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"date": None}, r"no session tells when.*--set date"),
+        ({"date": None}, r"no session says when.*--set date"),
         ({"model_id": "a/b"}, r"'a/b' is one model's; name it with --model: quick-lora, smollm2"),
     ],
 )
 def test_what_the_format_needs_and_is_not_known(settings: dict[str, Json], said: str) -> None:
     with pytest.raises(ExportError, match=said):
-        export(exportable_run(Path("r")), **settings)
+        export(made(Path("r")), **settings)
 
 
 def test_a_date_is_a_day_that_there_is() -> None:
     with pytest.raises(ExportError, match=r"'date' of every_eval_ever: .*got '2026-02-30'"):
-        export(exportable_run(Path("r")), date="2026-02-30")
+        export(made(Path("r")), date="2026-02-30")
 
 
 def test_only_published_figures_are_nothing_to_record() -> None:
-    run = exportable_run(Path("r"), Plan(published=True))
-    rows = tuple(e for e in run.estimates if e.method == "published")
+    run = made(Path("r"), Plan(published=True))
+    rows = tuple(f for f in run.figures if f.published)
     with pytest.raises(ExportError, match="theirs to record"):
-        export(replace(run, records=(), estimates=rows))
+        export(replace(run, records=(), figures=rows))

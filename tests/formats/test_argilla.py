@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from evalkit import exporters
-from evalkit.core import Judgment, Record, Run
+from evalkit import formats, store
+from evalkit.core.run import Run
+from evalkit.core.samples import Judgment, Record
 from evalkit.errors import ExportError
 from evalkit.stats.ppi import ppi_mean
 from tests.support.runs import Plan, build_run
@@ -23,11 +24,11 @@ from tests.support.runs import Plan, build_run
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return build_run(Path("r"), Plan(samples=(40, 6, 4)))
+    return store.typed(build_run(Path("r"), Plan(samples=(40, 6, 4))))
 
 
 def exported(run: Run, **settings: Any) -> dict[str, bytes]:
-    return dict(exporters.export([run], exporters.settings("argilla", settings), "argilla").files)
+    return dict(formats.export([run], formats.settings("argilla", settings)).files)
 
 
 def records(run: Run, **settings: Any) -> list[dict[str, Any]]:
@@ -154,9 +155,9 @@ def test_a_match_of_two_models_is_one_pair(run: Run) -> None:
     first = next(row for row in rows if row["metadata"]["part"] == "turn_1")
     assert "Question 2" not in first["fields"]["instruction"]
     alone = tuple(r for r in records_ if r.model == "quick-lora")
-    spec = exporters.settings("argilla", {})
+    spec = formats.settings("argilla", {})
     with pytest.raises(ExportError, match="no pair of answers"):
-        exporters.export([replace(run, records=alone)], spec, "argilla")
+        formats.export([replace(run, records=alone)], spec)
 
 
 def test_a_run_without_pairs_says_what_would_have_some(run: Run) -> None:

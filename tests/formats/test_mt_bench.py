@@ -15,11 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit import compare
-from evalkit.core import Estimate, Json
+from evalkit.core.evidence import Evidence, ImportOptions
+from evalkit.core.figures import Measured
 from evalkit.core.protocols import DataPlaces
+from evalkit.core.requests import Json
 from evalkit.errors import DataError
-from evalkit.importers import Evidence, ImportOptions, mt_bench
+from evalkit.formats import mt_bench
+from tests.support.exports import all_figures
 
 Write = Callable[[str, Sequence[Json]], Path]
 
@@ -45,9 +47,9 @@ def options(
     return ImportOptions(models, None, companion, places, 0.95)
 
 
-def figures(evidence: Evidence) -> dict[str, Estimate]:
-    made = compare.estimates(evidence.records, {evidence.entry: evidence.metrics}, 0.95)
-    return {e.metric: e for e in made if e.category is None}
+def figures(evidence: Evidence) -> dict[str, Measured]:
+    found = all_figures(evidence)
+    return {f.key.metric: f.value for f in found if f.key.category is None}
 
 
 def codes(evidence: Evidence) -> set[str]:
@@ -72,7 +74,7 @@ def test_the_public_judgments_give_the_expected_averages(public_data: Path) -> N
         assert made["score"].point == pytest.approx(float(stated["average"]), abs=1e-6)
         assert made["score_turn_1"].point == pytest.approx(float(stated["turn1_mean"]), abs=1e-6)
         assert made["score_turn_2"].point == pytest.approx(float(stated["turn2_mean"]), abs=1e-6)
-        assert (made["score"].n, made["score"].n_clusters) == (160, 80)
+        assert (made["score"].n, made["score"].n_units) == (160, 80)
         assert all(len(r.outcome.answers) == 2 for r in evidence.records)
 
 
@@ -134,7 +136,7 @@ def test_repeats_and_missing_turns_are_named(write: Write) -> None:
     (found,) = mt_bench.read([write("j.jsonl", rows)], options())
     assert codes(found) == {"count", "missing_turns", "repeated_rows"}
     score = figures(found)["score"]
-    assert (score.point, score.n, score.n_missing, score.n_clusters) == (6.75, 4, 1, 2)
+    assert (score.point, score.n, score.n_missing, score.n_units) == (6.75, 4, 1, 2)
 
 
 def test_a_score_that_is_not_in_its_text_is_named(write: Write) -> None:
@@ -160,3 +162,56 @@ def test_odd_rows_are_refused_with_their_place(
     with pytest.raises(DataError, match=said) as caught:
         mt_bench.read([write("j.jsonl", [{**row(81, 1, 5), **change}])], options())
     assert "j.jsonl:1" in str(caught.value)
+
+
+# --- what no tool should write, but someone's file holds -----------------------------------------
+
+
+def rating(question: int, turn: int, **more: Json) -> dict[str, Json]:
+    return {
+        "question_id": question,
+        "model": "mine",
+        "judge": ["gpt-4", "single-v1"],
+        "user_prompt": "",
+        "judgment": "Rating: [[7]]",
+        "score": 7,
+        "turn": turn,
+        **more,
+    }
+
+
+@pytest.mark.parametrize("score", ["1e999", "1" + "0" * 400, "null", '"7"', "true"])
+def test_a_score_that_is_no_rating_is_refused(tmp_path: Path, write: Write, score: str) -> None:
+    path = write("j.jsonl", [rating(81, 1, score=12345)])
+    path.write_text(path.read_text().replace("12345", score))
+    with pytest.raises(DataError, match=r"j.jsonl:1: score is .*expected a number from 1 to 10"):
+        mt_bench.read([path], options())
+
+
+@pytest.mark.parametrize("judge", [{"name": "x"}, 4, "gpt-4", None, [], [None]])
+def test_a_judge_may_be_written_in_any_way(write: Write, judge: Json) -> None:
+    (found,) = mt_bench.read([write("j.jsonl", [rating(81, 1, judge=judge)])], options())
+    assert "several_judges" not in {f.code for f in found.findings}
+
+
+def test_judges_that_begin_alike_are_distinguished(write: Write) -> None:
+    rows = [rating(81, 1, judge="gpt-4"), rating(81, 2, judge="gpt-3.5")]
+    (found,) = mt_bench.read([write("j.jsonl", rows)], options())
+    assert "several_judges" in {f.code for f in found.findings}
+
+
+@pytest.mark.parametrize("turns", ["abc", None, [None, "b"], [1, 2]])
+def test_answers_that_are_no_texts_are_refused(write: Write, turns: Json) -> None:
+    answers = write("a.jsonl", [{"question_id": 81, "choices": [{"turns": turns}]}])
+    with pytest.raises(DataError, match=r"a.jsonl:1: choices is .*a list of texts"):
+        mt_bench.read([write("j.jsonl", [rating(81, 1)])], options(companion=(answers,)))
+
+
+def test_a_second_different_answer_is_refused(write: Write) -> None:
+    rows: list[Json] = [
+        {"question_id": 81, "choices": [{"turns": [text, text]}]} for text in ("a", "b")
+    ]
+    with pytest.raises(DataError, match="second, different answer to question 81"):
+        mt_bench.read(
+            [write("j.jsonl", [rating(81, 1)])], options(companion=(write("a.jsonl", rows),))
+        )

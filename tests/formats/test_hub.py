@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evalkit import catalogue, exporters
+from evalkit import catalogue, formats, store
 from evalkit.core import Json, Run
 from evalkit.core.protocols import Exported
 from evalkit.errors import ExportError
@@ -17,7 +17,7 @@ from tests.support.runs import Plan
 
 
 def export(run: Run, **settings: Any) -> Exported:
-    return exporters.export([run], exporters.settings("eval_results", settings), "eval_results")
+    return formats.export([store.typed(run)], formats.settings("eval_results", settings))
 
 
 def entries(done: Exported) -> list[Any]:

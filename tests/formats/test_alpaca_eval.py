@@ -16,11 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit import compare
-from evalkit.core import Estimate, Json
+from evalkit.core.evidence import Evidence, ImportOptions
+from evalkit.core.figures import Measured
 from evalkit.core.protocols import DataPlaces
+from evalkit.core.requests import Json
 from evalkit.errors import DataError
-from evalkit.importers import Evidence, ImportOptions, alpaca_eval, cross_findings
+from evalkit.formats import alpaca_eval, cross_findings
+from tests.support.exports import all_figures
 
 Write = Callable[[str, Sequence[Json]], Path]
 
@@ -45,9 +47,9 @@ def options(
     return ImportOptions(models, None, companion, places, 0.95)
 
 
-def figures(evidence: Evidence) -> dict[str, Estimate]:
-    made = compare.estimates(evidence.records, {evidence.entry: evidence.metrics}, 0.95)
-    return {e.metric: e for e in made}
+def figures(evidence: Evidence) -> dict[str, Measured]:
+    found = all_figures(evidence)
+    return {f.key.metric: f.value for f in found if f.key.category is None}
 
 
 def codes(evidence: Evidence, *, damaged: bool = True) -> set[str]:
@@ -194,3 +196,87 @@ def test_other_files_are_refused_with_their_place(tmp_path: Path, content: str, 
     path.write_text(content)
     with pytest.raises(DataError, match=said):
         alpaca_eval.read([path], options())
+
+
+# --- what no tool should write, but someone's file holds -----------------------------------------
+
+
+def odd(n: int, **more: Json) -> dict[str, Json]:
+    return {
+        "instruction": f"Do {n}.",
+        "output_1": f"reference {n}",
+        "generator_1": "text_davinci_003",
+        "output_2": f"answer {n}",
+        "generator_2": "mine",
+        "annotator": "alpaca_eval_gpt4",
+        "preference": 2.0,
+        **more,
+    }
+
+
+@pytest.mark.parametrize("name", [None, ["a"], "", "absent"])
+def test_annotations_that_name_no_model_need_a_name(write: Write, name: Json) -> None:
+    rows = [odd(n, generator_2=name) for n in range(3)]
+    if name == "absent":
+        rows = [{k: v for k, v in row.items() if k != "generator_2"} for row in rows]
+    path = write("a.json", rows)
+    with pytest.raises(DataError, match=r"does not say which model.*--model NAME"):
+        alpaca_eval.read([path], options())
+    assert alpaca_eval.read([path], options("mine"))[0].model == "mine"
+
+
+@pytest.mark.parametrize("name", ["org/mine", "a:b", " mine", "a,b", "x" * 121])
+def test_names_that_no_suite_could_use_are_refused(write: Write, name: str) -> None:
+    path = write("a.json", [odd(n, generator_2=name) for n in range(3)])
+    with pytest.raises(DataError, match=r"a model cannot be called .*--model NAME"):
+        alpaca_eval.read([path], options())
+
+
+def test_two_models_are_never_mixed_under_one_name(write: Write) -> None:
+    rows = [odd(n) for n in range(3)] + [odd(n, generator_2="b") for n in range(3)]
+    with pytest.raises(DataError, match="'x' is given twice"):
+        alpaca_eval.read([write("a.json", rows)], options("x", "x"))
+
+
+def test_a_reference_of_ones_own_is_said(write: Write) -> None:
+    (found,) = alpaca_eval.read(
+        [write("a.json", [odd(n, generator_1="sft") for n in range(3)])], options()
+    )
+    assert "own_reference" in {f.code for f in found.findings}
+    assert found.description.version == "unknown.1"
+
+
+def test_instructions_with_a_lone_surrogate_get_an_id(write: Write) -> None:
+    (found,) = alpaca_eval.read([write("a.json", [odd(0, instruction="\ud800")])], options())
+    assert found.records[0].sample.startswith("t")
+
+
+def test_a_second_different_output_is_refused(write: Write) -> None:
+    path = write("a.json", [odd(0)])
+    outputs = write("o.json", [{"instruction": "Do 0.", "output": text} for text in "ab"])
+    with pytest.raises(DataError, match=r"item 2: a second, different output for 'Do 0.'"):
+        alpaca_eval.read([path], options(companion=(outputs,)))
+
+
+@pytest.mark.parametrize(
+    ("other", "is_said"),
+    [
+        ({"generator_1": "gpt4_turbo"}, True),
+        ({"annotator": "claude"}, True),
+        ({"annotator": None}, False),
+        ({}, False),
+    ],
+)
+def test_two_references_or_judges_are_two_scales(
+    write: Write, other: dict[str, Json], is_said: bool
+) -> None:
+    rows = [odd(n) for n in range(3)]
+    rows += [odd(n, generator_2="b", **other) for n in range(3)]
+    found = cross_findings(alpaca_eval.read([write("a.json", rows)], options()))
+    assert ([f.code for f in found.get("b", [])] == ["other_scale"]) is is_said
+
+
+def test_both_names_of_the_second_reference_are_one_scale(write: Write) -> None:
+    names = {"mine": "gpt4_turbo", "b": "gpt4_1106_preview"}
+    rows = [odd(0, generator_2=m, generator_1=name) for m, name in names.items()]
+    assert cross_findings(alpaca_eval.read([write("a.json", rows)], options())) == {}

@@ -17,10 +17,11 @@ import pytest
 import yaml
 
 import evalkit
-from evalkit import exporters, store
-from evalkit.core import Run
+from evalkit import formats
+from evalkit.core.evidence import ImportOptions
 from evalkit.core.protocols import DataPlaces
-from evalkit.importers import ImportOptions, lm_eval
+from evalkit.core.run import Run
+from evalkit.formats import lm_eval
 
 pytestmark = pytest.mark.data
 
@@ -30,11 +31,11 @@ def run(public_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     assert public_data.is_dir()
     folder = tmp_path_factory.mktemp("notus")
     with contextlib.chdir(folder):
-        return store.untyped(evalkit.run("notus", out=folder / "run"))
+        return evalkit.run("notus", out=folder / "run")
 
 
 def files(run: Run, kind: str, **settings: Any) -> dict[str, bytes]:
-    return dict(exporters.export([run], exporters.settings(kind, settings), kind).files)
+    return dict(formats.export([run], formats.settings(kind, settings)).files)
 
 
 def test_win_rates_are_means_of_the_samples(run: Run) -> None:
@@ -73,11 +74,11 @@ def test_recorded_lm_eval_figures_come_back(run: Run, tmp_path: Path) -> None:
     (back,) = lm_eval.read([path], ImportOptions((), None, (), DataPlaces(), 0.95))
     assert back.model == "notus-7b-v1"
     found = {(f.key.task, f.key.metric): f.value for f in back.figures}
-    own = [e for e in run.estimates if e.benchmark == "notus-lm-eval"]
-    for e in (e for e in own if e.task != "open_llm_leaderboard"):
-        again = found[e.task, e.metric]
-        assert again.point == pytest.approx(e.point)
-        assert again.n == e.n
+    own = [f for f in run.figures if f.key.benchmark == "notus-lm-eval"]
+    for f in (f for f in own if f.key.task != "open_llm_leaderboard"):
+        again = found[f.key.task, f.key.metric]
+        assert again.point == pytest.approx(f.value.point)
+        assert again.n == f.value.n
     assert round(found["gsm8k", "exact_match,get-answer"].point or 0, 2) == 39.50
 
 
