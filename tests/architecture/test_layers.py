@@ -18,7 +18,6 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"api"}),
     frozenset({"watch"}),
     frozenset({"runner"}),
-    frozenset({"exporters"}),
     frozenset({"card", "evidence", "gate", "history", "report"}),
     frozenset({"formats"}),
     frozenset({"compare"}),

@@ -109,7 +109,7 @@ def test_gpqa_diamond_is_written_under_the_task_id_of_the_files_on_the_hub() -> 
 
 def test_another_data_set_under_a_known_name_is_left_out() -> None:
     run = renamed(exportable_run(Path("r")), "gsm8k", path="my-org/gsm8k-rewritten")
-    with pytest.raises(ExportError, match=r"asked on data 'my-org/gsm8k-rewritten'"):
+    with pytest.raises(ExportError, match=r"measured on data 'my-org/gsm8k-rewritten'"):
         export(run)
     old = renamed(exportable_run(Path("r")), "gsm8k", path="gsm8k")
     assert export(old).files, "lm-eval's own name of the data set until 2024"

@@ -23,7 +23,7 @@ from evalkit.core.protocols import DataPlaces
 from evalkit.core.run import Run
 from evalkit.formats import lm_eval
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
