@@ -61,9 +61,13 @@ class Selection:
     None where it is undefined; `method` says why."""
     optimism: float | None
     """point - honest."""
+    share: float | None
+    """Of replicates in which the winner wins, 0 to 1; equals share."""
     n_models: int
     n: int
     """Common samples."""
+    n_clusters: int
+    """Units of resampling among them."""
     method: str
     """In words, or why there is no honest score."""
 
@@ -112,7 +116,7 @@ def selection_optimism(
     common = [k for k in scores[names[0]] if all(k in scores[m] for m in names)] if names else []
     sums, counts = _totals([{k: scores[m][k] for k in common} for m in names], clusters)
     units = len(counts)
-    none = Selection(None, None, None, None, len(names), len(common), "")
+    none = Selection(None, None, None, None, None, len(names), len(common), units, "")
     if not common:
         return replace(none, method="undefined: no common samples")
     means = sums.sum(axis=0) / counts.sum()
@@ -121,7 +125,7 @@ def selection_optimism(
     if units < 2:
         return replace(result, method="winner on all samples; no honest score from one unit")
     average = float(sums.sum() / counts.sum()) / len(names)
-    found = []
+    found, shares = [], []
     for weights in drawn_weights(units, replicates, seed):
         left_out = (weights == 0).astype(float)
         usable = left_out.any(axis=1)
@@ -131,6 +135,7 @@ def selection_optimism(
         share = top / top.sum(axis=1, keepdims=True)
         # What the average model gains there is the samples' doing, not the choice's.
         found.append((share * outside).sum(axis=1) - outside.mean(axis=1) + average)
+        shares.append(share[:, best])
     every = np.concatenate(found)
     if not len(every):
         return replace(result, method="winner on all samples; no replicate left a unit out")
@@ -139,7 +144,8 @@ def selection_optimism(
         f"best of {len(names)}; out-of-bag bootstrap over {units} units, {replicates} replicates"
     )
     optimism = float(means[best]) - honest
-    return replace(result, honest=honest, optimism=optimism, method=words)
+    won = float(np.concatenate(shares).mean())
+    return replace(result, honest=honest, optimism=optimism, share=won, method=words)
 
 
 def _totals(models: list[dict[K, float]], clusters: Mapping[K, Hashable]) -> tuple[Floats, Floats]:

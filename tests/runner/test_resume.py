@@ -59,7 +59,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     _, err = process.communicate(timeout=60)
     if how != signal.SIGKILL:
         assert process.returncode == 130, err
-        assert "goes on from here" in err
+        assert "resumes" in err
     stored = (run_folder(workspace) / "records.jsonl").read_bytes().count(b"\n")
     assert after <= stored < 56
 
