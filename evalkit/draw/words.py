@@ -446,8 +446,13 @@ def _preferred(judged: Sequence[Contest]) -> str:
         c.candidate: sum(x.verdict == "better" for x in known),
         c.baseline: sum(x.verdict == "worse" for x in known),
     }
-    liked = " and ".join(f"{name} on {n}" for name, n in counts.items() if n) or "neither on any"
-    return f"{who} prefers {liked} of {len(judged)} judged{_unknown(len(judged) - len(known))}."
+    if len(judged) == 1:
+        liked = next((name for name, n in counts.items() if n), "neither model")
+        return f"{who} prefers {liked} on the one figure it judged."
+    liked = " and ".join(f"{name} on {n}" for name, n in counts.items() if n)
+    liked = liked or "neither model on any"
+    unknown = _unknown(len(judged) - len(known))
+    return f"{who} prefers {liked} of the {len(judged)} figures it judged{unknown}."
 
 
 def _summary(contests: Sequence[Contest], *, judged: bool) -> str:

@@ -46,8 +46,8 @@ def recorded(report: Report) -> Section | None:
 
 
 def _finding(entry: EvidenceEntry, finding: Finding) -> Note:
-    word = "Damaged evidence." if finding.damaged else "Remark."
-    return Note(f"{entry.model}, {benchmark_label(entry.entry)}: {finding.message}.", word)
+    said = f"{entry.model}, {benchmark_label(entry.entry)}: {finding.message}."
+    return Note(said, "Damaged evidence.") if finding.damaged else Note(said, "Remark.", "remark")
 
 
 def _files(entries: Sequence[EvidenceEntry]) -> Table:

@@ -171,8 +171,6 @@ def _marks(run: Run) -> Iterator[str]:
     damaged = any(damages(run))
     if damaged:
         yield "damaged evidence"
-    if run.local_judges:
-        yield "local judge"
     if not run.manifest.publishable and run.manifest.limit is None and not damaged:
         yield "not publishable"
 
@@ -231,9 +229,10 @@ def index_page(found: Sequence[Entry], link: Callable[[Entry], str], places: Seq
 
 def _lead(entry: Entry, line: Line, href: str) -> tuple[Cell, ...]:
     value, found = Cell.missing("no figure"), line.figure
+    label = "" if line.key is None else figure_label(line.key)
     if found is not None and found.value.point is not None:
-        aside = " (published)" if is_published(found) else " (recorded)" if found.source else ""
-        value = Cell(found.value.point, figure(found.value.point, found.unit) + aside)
+        value = Cell(found.value.point, figure(found.value.point, found.unit))
+        label += " (published)" if is_published(found) else " (recorded)" if found.source else ""
     contest = line.contest
     return (
         Cell(entry.run_id, entry.run_id, str(entry.folder), href=href),
@@ -241,7 +240,7 @@ def _lead(entry: Entry, line: Line, href: str) -> tuple[Cell, ...]:
         Cell.text(entry.date) if entry.date else Cell.missing("no session is stored"),
         Cell.text(", ".join(entry.marks), tone="warning" if entry.marks else ""),
         Cell.text(line.model),
-        Cell.text("" if line.key is None else figure_label(line.key)),
+        Cell.text(label),
         value,
         Cell.text("" if contest is None else contest.comparison.baseline),
     )

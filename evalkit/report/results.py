@@ -95,7 +95,7 @@ def _blocks(report: Report, entry: BenchmarkEntry) -> Iterator[Block]:
                 DETAILS,
                 caption="Candidate against baseline",
                 link=report.link,
-                notes=["Other metrics and tasks are corrected apart from headline comparisons."],
+                notes=["Other metrics and tasks are corrected separately."],
             )
         else:
             yield Text(

@@ -339,8 +339,8 @@ def _explained(rate: Contest, left: float | None) -> Iterator[str]:
     )
     if rate.verdict not in ("better", "worse"):
         yield (
-            f"The difference of the win rates is not significant; it is {shown}, which has no "
-            f"paired interval and decides nothing."
+            f"The win rates do not differ significantly; their difference is {shown}, which has no "
+            f"paired interval and settles nothing."
         )
         return
     leader = rate.comparison.candidate if raw > 0 else rate.comparison.baseline

@@ -130,7 +130,8 @@ def test_a_pair_on_several_figures_is_counted_and_local_judges_apart() -> None:
     assert said == (
         "a is better than b on 1 of 2 figures (lm-eval: sums +2.9 percentage points, 95% CI +0.4 "
         "to +5.4); no significant difference on 1, minimum detectable effect (MDE) 2.8 percentage "
-        "points. A local judge, not validated against people, prefers a on 1 of 1 judged."
+        "points. A local judge, not validated against people, prefers a on the "
+        "one figure it judged."
     )
     assert draw.pair_verdict([better, level, judged]) == "better"
     assert draw.pair_verdict([level, level]) == "not_significant"

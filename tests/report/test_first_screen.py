@@ -377,7 +377,7 @@ def test_a_lead_that_length_explains(sound: Run) -> None:
 
 def test_lengths_decide_nothing_where_nothing_is_significant(sound: Run) -> None:
     text = lengths(sound, (48.0, 50.0), 0.5, 0.6)
-    assert "which has no paired interval and decides nothing" in text
+    assert "which has no paired interval and settles nothing" in text
     assert "lead of" not in text.split("## Results")[0]
     assert "There is no length-controlled figure of both." in lengths(sound, None, 5.0, 0.0001)
 

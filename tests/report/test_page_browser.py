@@ -69,7 +69,7 @@ def test_it_opens_from_disk_and_asks_for_nothing(
         assert seen.page.evaluate("window.pwned") is None
         on_page, window = sideways(seen.page)
         assert on_page <= window
-        assert seen.page.evaluate("getComputedStyle(document.body).maxWidth") == "1120px"
+        assert seen.page.evaluate("getComputedStyle(document.body).maxWidth") == "1216px"
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "dark")])

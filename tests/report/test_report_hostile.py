@@ -210,7 +210,7 @@ def test_a_terminal_gets_plain_text(hostile: Run) -> None:
     assert all(line.isprintable() for line in lines)
 
 
-@examples(25)
+@examples(8)
 @given(st.text(st.characters(), min_size=1, max_size=30))
 def test_any_text_survives_as_text(text: str) -> None:
     run = hostile_run(lambda _: f"[{text}]", ("a", "b"))

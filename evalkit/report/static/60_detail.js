@@ -104,7 +104,7 @@ class SampleView {
       w: [named(a), " did better than ", named(b)],
       l: [named(a), " did worse than ", named(b)],
       t: [named(a), " and ", named(b), " tie"],
-      n: ["No difference is known: one of the two has no score"],
+      n: ["No difference: one of the two has no score"],
     }[verdict];
     const mark = make("span", "mark", MARKS[verdict]);
     mark.setAttribute("aria-hidden", "true");
@@ -153,7 +153,7 @@ class SampleView {
     return make("div", "side",
       make("p", "who", make("b", "", named(name), role ? make("small", "", ` ${role}`) : null),
         make("span", "", score ?? (status === "ok" ? UNSCORED : `${UNSCORED} ${status}`))),
-      own === undefined ? null : fold("Asked otherwise than shown above", this.messages(own)),
+      own === undefined ? null : fold("Its prompt differs from the one above", this.messages(own)),
       reference === null ? null : fold("Its own reference", prose(this.text(reference))),
       turn === 0 && answer.error !== null ? make("p", "aside b-error", this.text(answer.error)) : null,
       // Before the answer, which may be longer than the window: why one lost is what readers want.
@@ -204,7 +204,7 @@ class SampleView {
       ...judgment.exchanges.map(([prompt, reply], i) => make("div", "b-exchange",
         judgment.exchanges.length === 2 ? make("p", "tag", `Answer ${orders[i]}`) : null,
         long(this.text(reply), 4000),
-        prompt.length ? fold("What the judge was asked", this.messages(prompt)) : null)));
+        prompt.length ? fold("Prompt of the judge", this.messages(prompt)) : null)));
   }
 
   // Judgments that are about no single turn.
@@ -248,7 +248,7 @@ class SampleView {
         ...models.map((model) => make("td", "right", shown.get(model) ?? UNSCORED))))));
     return make("section", "b-scores",
       lines.size ? make("div", "scroll", table) : null,
-      ...data.map((model) => fold(`What corpus metrics are computed from: ${this.rows.models[model].name}`,
+      ...data.map((model) => fold(`Data for corpus metrics: ${this.rows.models[model].name}`,
         prose(this.text(this.sample.models[model].data)))));
   }
 }
