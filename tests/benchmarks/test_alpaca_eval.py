@@ -18,7 +18,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from evalkit import compare, store
 from evalkit.benchmarks.alpaca_eval import (
     METRICS,
     TASK,
@@ -31,9 +30,9 @@ from evalkit.benchmarks.alpaca_eval import (
     scores,
 )
 from evalkit.benchmarks.alpaca_eval import _Constants as Constants
+from evalkit.compare.figures import figures as means
 from evalkit.core import (
     Completion,
-    Estimate,
     Flow,
     Json,
     Judgment,
@@ -42,11 +41,15 @@ from evalkit.core import (
     Record,
     Request,
 )
+from evalkit.core.figures import Figure, Measured
 from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.errors import DataError
 from evalkit.stats.length_control import Games
+from tests.support.compared import entry
 from tests.support.flows import play
 from tests.support.properties import examples
+
+ENTRY = entry(*METRICS, name="alpaca", task=TASK)
 
 
 class KnownJudge:
@@ -298,17 +301,12 @@ def judged_rows(folder: Path, row: Mapping[str, str]) -> list[dict[str, Any]]:
     return read(folder / "alpaca_eval/annotations" / name)
 
 
-def estimates(*given: Any, **more: Any) -> list[Estimate]:
-    return store.old_estimates(figures(*given, **more))
-
-
 @functools.cache
-def figures_of(folder: Path, evaluator: str, model: str) -> Mapping[str, Estimate]:
+def figures_of(folder: Path, evaluator: str, model: str) -> Mapping[str, Measured]:
     rows = judged_rows(folder, {"evaluator": evaluator, "model": model})
     records = [record(i, row, model) for i, row in enumerate(rows)]
-    found = compare.estimates(records, {"alpaca": {TASK: METRICS}}, 0.95)
-    found += estimates(records, constants(DataPlaces((folder,))), 0.95)
-    return {e.metric: e for e in found}
+    found = means(records, [ENTRY], 0.95)
+    return named([*found, *figures(records, constants(DataPlaces((folder,))), 0.95)])
 
 
 @pytest.mark.data
@@ -398,8 +396,7 @@ def test_average_length_over_the_outputs(public_data: Path) -> None:
         outputs = read(public_data / f"alpaca_eval/model_outputs/{name}.json.gz")
         rows = [{**o, "output_1": "r", "output_2": o["output"]} for o in outputs]
         records = [record(i, row) for i, row in enumerate(rows)]
-        found = compare.estimates(records, {"alpaca": {TASK: METRICS}}, 0.95)
-        (figure,) = [e for e in found if e.metric == "avg_length"]
+        figure = named(means(records, [ENTRY], 0.95))["avg_length"]
         assert (figure.point, figure.n) == (length, 805)
 
 
@@ -430,8 +427,8 @@ def some(n: int, **changes: Any) -> list[Record]:
     return [record(i, row) for i, row in enumerate(rows)]
 
 
-def named(found: Sequence[Estimate]) -> dict[str, Estimate]:
-    return {e.metric: e for e in found}
+def named(found: Sequence[Figure]) -> dict[str, Measured]:
+    return {f.key.metric: f.value for f in found}
 
 
 @pytest.mark.data
@@ -442,11 +439,11 @@ def test_the_stand_in_is_named(public_data: Path) -> None:
     assert len(known.games.preference) == 2 * len(known.order) == 2 * 805
     assert len(known.games.difficulty) == 805
     assert "stand-in for df_gamed" in known.note
-    found = named(estimates(some(8), KNOWN, 0.9))
+    found = named(figures(some(8), KNOWN, 0.9))
     assert list(found) == ["draws", "length_controlled_win_rate", "length_capped_win_rate"]
     for name in ("length_controlled_win_rate", "length_capped_win_rate"):
         assert found[name].point is not None
-        assert found[name].method.endswith("; stand-in")
+        assert found[name].how.endswith("; stand-in")
         assert (found[name].n, found[name].n_missing, found[name].level) == (8, 0, 0.9)
 
 
@@ -464,9 +461,9 @@ def test_a_damaged_file_is_a_reason_and_nothing_takes_its_place(
     reason = constants(places)
     assert isinstance(reason, str)
     assert "expected sha256" in reason
-    found = named(estimates(some(8), constants(places), 0.9))
+    found = named(figures(some(8), constants(places), 0.9))
     assert found["length_capped_win_rate"].point is None
-    assert found["length_capped_win_rate"].method == f"undefined: {reason}"
+    assert found["length_capped_win_rate"].how == f"undefined: {reason}"
 
 
 @pytest.mark.data
@@ -478,16 +475,16 @@ def test_a_reference_file_has_the_order_too(public_data: Path, tmp_path: Path) -
 
 
 def test_absent_data_is_a_missing_cell_with_its_reason(tmp_path: Path) -> None:
-    found = named(estimates(some(8), constants(DataPlaces((tmp_path,))), 0.9))
+    found = named(figures(some(8), constants(DataPlaces((tmp_path,))), 0.9))
     assert found["draws"].point == 0
     assert found["length_controlled_win_rate"].point is None
     assert found["length_controlled_win_rate"].n_missing == 8
-    assert "alpaca_eval/instructions" in found["length_controlled_win_rate"].method
+    assert "alpaca_eval/instructions" in found["length_controlled_win_rate"].how
 
 
 def test_the_order_of_records_does_not_matter() -> None:
     records = some(8)
-    assert estimates(records[::-1], KNOWN, 0.9) == estimates(records, KNOWN, 0.9)
+    assert figures(records[::-1], KNOWN, 0.9) == figures(records, KNOWN, 0.9)
 
 
 @pytest.mark.slow
@@ -495,28 +492,27 @@ def test_rows_are_found_by_instruction_not_by_position() -> None:
     """Without its first row a model keeps the difficulties of the others."""
     records = some(8)
     moved = [replace(r, sample=sample_id(7 - i)) for i, r in enumerate(records[::-1])]
-    assert estimates(moved[:-1], KNOWN, 0.9) == estimates(records[1:], KNOWN, 0.9)
-    assert estimates(records[1:], KNOWN, 0.9) != estimates(records[:-1], KNOWN, 0.9)
+    assert figures(moved[:-1], KNOWN, 0.9) == figures(records[1:], KNOWN, 0.9)
+    assert figures(records[1:], KNOWN, 0.9) != figures(records[:-1], KNOWN, 0.9)
 
 
 def test_failed_and_foreign_samples_are_counted() -> None:
     asked = (Message("user", "i7"),)
     failed = replace(some(8)[7], outcome=Outcome("engine_error", asked, reference=("r",)))
     foreign = record(8, {"instruction": "?", "output_1": "r", "output_2": "a", "preference": 2})
-    found = named(estimates([*some(7), failed, foreign], KNOWN, 0.9))
+    found = named(figures([*some(7), failed, foreign], KNOWN, 0.9))
     assert (found["draws"].n, found["draws"].n_missing) == (8, 1)
     controlled = found["length_controlled_win_rate"]
     assert (controlled.n, controlled.n_missing) == (7, 2)
-    assert "1 with other instructions left out" in controlled.method
+    assert "1 with other instructions left out" in controlled.how
 
 
 def test_own_instructions_have_no_length_controlled_win_rate(tmp_path: Path) -> None:
     spec = AlpacaEvalSpec(data="mine.jsonl")
     own = AlpacaEval(spec, BenchmarkContext(tmp_path, DataPlaces(), None, 0))
     mine = some(8, instruction="mine")
-    extra = store.old_estimates(own.extra_figures(mine, 0.9))
-    for found in (extra, estimates(mine, KNOWN, 0.9, own_data=True)):
-        assert [(e.metric, e.point) for e in found] == [("draws", 0.0)]
+    for found in (own.extra_figures(mine, 0.9), figures(mine, KNOWN, 0.9, own_data=True)):
+        assert {name: value.point for name, value in named(found).items()} == {"draws": 0.0}
     assert not own.extra_figures([], 0.9)
 
 

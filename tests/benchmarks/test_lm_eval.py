@@ -17,7 +17,7 @@ from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks._lm_eval_scores import Aggregate
 from evalkit.benchmarks._lm_eval_tasks import compile_templates_once, generation
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec, chat_prompt
-from evalkit.compare.averages import average_comparisons
+from evalkit.compare.figures import average_comparisons
 from evalkit.core import Completion, Metric, Outcome, Record, Sample, Score
 from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.errors import BenchmarkError, DataError, SuiteError
@@ -377,15 +377,15 @@ def test_groups_are_declared_as_they_are_computed() -> None:
         for i in range(n)
         for value in [float((i + shift) % 3 == 0)]
     ]
-    rows = average_comparisons(records, declared, ("new", "old"), 0.95)
+    rows = average_comparisons(records, declared, "new", "old", 0.95)
     for row in rows:
         points = []
         for model in ("new", "old"):
             by_task = {task: [_figure(records, model, task)] for task in sizes}
             found = scoring.group_figures(groups["g"], by_task)
-            points += [f.point for f in found if f.metric == row.metric and f.point is not None]
+            points += [f.point for f in found if f.metric == row.key.metric and f.point is not None]
         new, old = points
-        assert row.difference == pytest.approx(100 * (new - old), abs=1e-9)
+        assert row.difference.point == pytest.approx(100 * (new - old), abs=1e-9)
 
 
 def _figure(records: list[Record], model: str, task: str) -> Aggregate:

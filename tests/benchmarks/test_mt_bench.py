@@ -19,10 +19,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from evalkit.benchmarks.mt_bench import GUIDED, TEMPERATURES, MtBench, MtBenchSpec
-from evalkit.compare import estimates
+from evalkit.compare.figures import figures
 from evalkit.core import (
     Completion,
-    Estimate,
     Flow,
     Json,
     Judgment,
@@ -32,12 +31,14 @@ from evalkit.core import (
     Reply,
     Request,
 )
+from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.core.specs import JudgeSpec
 from evalkit.data import require_available
 from evalkit.errors import BenchmarkError, DataError, RequestFailed
 from evalkit.plugins import find
 from tests.support.cli import evalkit
+from tests.support.compared import entry
 from tests.support.flows import play
 
 Seen = tuple[tuple[Message, ...], tuple[str, ...], str]
@@ -508,11 +509,11 @@ def show_result(path: Path, baseline: str | None) -> dict[str, tuple[float, floa
     return {row[0]: (float(row[4]), float(row[5]), float(row[6])) for row in rows}
 
 
-def figures(found: Sequence[Estimate], metric: str) -> dict[str, float]:
+def rates(found: Sequence[Figure], metric: str) -> dict[str, float]:
     return {
-        e.model: e.point / 100
-        for e in found
-        if e.metric == metric and e.category is None and e.point is not None
+        f.model: f.value.point / 100
+        for f in found
+        if f.key == FigureKey("mt_bench", "mt_bench", metric) and f.value.point is not None
     }
 
 
@@ -535,7 +536,7 @@ def fastchat_rows(matches: Matches) -> list[dict[str, Any]]:
     ]
 
 
-def our_estimates(folder: Path, matches: Matches, *baseline: str) -> list[Estimate]:
+def our_figures(folder: Path, matches: Matches, *baseline: str) -> list[Figure]:
     def verdict(ours: str, theirs: str, part: str) -> float | None:
         (us, question), (them, _) = (said.split(": q") for said in (ours, theirs))
         number, turn = map(int, question.split("."))
@@ -551,7 +552,8 @@ def our_estimates(folder: Path, matches: Matches, *baseline: str) -> list[Estima
         for s in benchmark.samples()
         for outcome in [play(benchmark.flow(s, model), says)[0]]
     ]
-    return estimates(records, {"mt_bench": {"mt_bench": benchmark.metrics("mt_bench")}}, 0.95)
+    metrics = benchmark.metrics("mt_bench")
+    return figures(records, [entry(*metrics, name="mt_bench", task="mt_bench")], 0.95)
 
 
 PAIRS = [
@@ -579,14 +581,14 @@ def test_rates_are_those_fastchat_shows(
     """`pairwise-all`, or `pairwise-baseline` with model three; all pairs, then turn by turn."""
     folder = tmp_path_factory.mktemp("pairs")
     path = folder / "pair.jsonl"
-    found = our_estimates(folder, matches, *(MODELS if everyone else ("three",)))
+    found = our_figures(folder, matches, *(MODELS if everyone else ("three",)))
     rows = fastchat_rows(matches)
     for turns, suffix in (((1, 2), ""), ((1,), "_turn_1"), ((2,), "_turn_2")):
         shown = [row for row in rows if row["turn"] in turns]
         path.write_text("".join(json.dumps(row) + "\n" for row in shown))
         expected = show_result(path, None if everyone else "three")
         for place, name in enumerate(("win_rate", "loss_rate", "win_rate_adjusted")):
-            ours = figures(found, name + suffix)
+            ours = rates(found, name + suffix)
             if not everyone:
                 assert ours.pop("three") == (0.5 if name == "win_rate_adjusted" else 0.0)
             assert ours == pytest.approx({model: row[place] for model, row in expected.items()})
@@ -596,15 +598,15 @@ def test_rates_are_those_fastchat_shows(
 def test_matches_without_verdict_are_missing(
     tmp_path_factory: pytest.TempPathFactory, matches: Matches
 ) -> None:
-    found = our_estimates(tmp_path_factory.mktemp("pairs"), matches, "three")
+    found = our_figures(tmp_path_factory.mktemp("pairs"), matches, "three")
     lost = {
         model: sum(matches[q, model, "three", t][0] is None for q in (1, 2, 3) for t in (1, 2))
         for model in ("one", "two")
     }
     counted = {
-        e.model: e.n_missing
-        for e in found
-        if e.metric == "win_rate_adjusted" and e.category is None and e.model != "three"
+        f.model: f.value.n_missing
+        for f in found
+        if f.key == FigureKey("mt_bench", "mt_bench", "win_rate_adjusted") and f.model != "three"
     }
     assert counted == lost
 

@@ -22,14 +22,17 @@ from hypothesis import strategies as st
 
 from evalkit import store
 from evalkit.benchmarks.mt_bench import MtBench, MtBenchSpec
-from evalkit.compare import estimates
-from evalkit.core import Completion, Estimate, Message, Outcome, Record, Reply, Request
+from evalkit.compare.figures import figures
+from evalkit.core import Completion, Message, Outcome, Record, Reply, Request
 from evalkit.core.evidence import ImportOptions
+from evalkit.core.figures import Figure, FigureKey, Metric
 from evalkit.core.protocols import BenchmarkContext, DataPlaces, JudgeContext
+from evalkit.core.run import Run
 from evalkit.core.specs import JudgeSpec
 from evalkit.formats.mt_bench import read
 from evalkit.judges.rating_fastchat import FastChatJudge
 from tests.support.cli import evalkit
+from tests.support.compared import entry
 from tests.support.fault_server import FaultServer, Received, Step, ok
 from tests.support.flows import play
 
@@ -120,10 +123,15 @@ def test_every_judgment_is_rebuilt_and_read_to_the_same_score(
         assert (judgment.value, judgment.status) == (row["score"], "ok")
 
 
-def point(found: Sequence[Estimate], model: str, metric: str) -> float:
-    (one,) = (e for e in found if (e.model, e.metric) == (model, metric) and e.category is None)
-    assert one.point is not None
-    return one.point
+def point(found: Sequence[Figure], model: str, metric: str) -> float:
+    key = FigureKey("mt_bench", "mt_bench", metric)
+    (one,) = (f.value.point for f in found if (f.model, f.key) == (model, key))
+    assert one is not None
+    return one
+
+
+def figures_of(records: Sequence[Record], metrics: Sequence[Metric]) -> list[Figure]:
+    return figures(records, [entry(*metrics, name="mt_bench", task="mt_bench")], 0.95)
 
 
 METRICS = {"turn1_mean": "score_turn_1", "turn2_mean": "score_turn_2", "average": "score"}
@@ -133,17 +141,17 @@ METRICS = {"turn1_mean": "score_turn_1", "turn2_mean": "score_turn_2", "average"
 def test_averages_are_the_expected_ones(
     replayed: list[Record], benchmark: MtBench, folder: Path
 ) -> None:
-    metrics = {"mt_bench": {"mt_bench": benchmark.metrics("mt_bench")}}
-    found = estimates(replayed, metrics, 0.95)
+    found = figures_of(replayed, benchmark.metrics("mt_bench"))
     with (folder / "expected.csv").open() as file:
         expected = [row for row in csv.DictReader(file) if row["model"] in MODELS]
     assert len(expected) == len(MODELS)
     for row in expected:
         for column, metric in METRICS.items():
             assert point(found, row["model"], metric) == pytest.approx(float(row[column]), abs=1e-6)
-    categories = {e.category: e for e in found if e.model == MODELS[0] and e.category is not None}
+    categories = [f for f in found if f.model == MODELS[0] and f.key.category is not None]
     assert len(categories) == 8
-    assert {(e.metric, e.n, e.n_clusters) for e in categories.values()} == {("score", 20, 10)}
+    sizes = {(f.key.metric, f.value.n, f.value.n_units) for f in categories}
+    assert sizes == {("score", 20, 10)}
 
 
 # --- FastChat's table ------------------------------------------------------------------------
@@ -170,11 +178,11 @@ def show_result(path: Path) -> dict[tuple[str, str], float]:
     return found
 
 
-def imported(path: Path) -> list[Estimate]:
+def imported(path: Path) -> list[Figure]:
     options = ImportOptions(models=(), entry=None, companion=(), places=DataPlaces(), level=0.95)
     evidence = read([path], options)
     records = [record for one in evidence for record in one.records]
-    return estimates(records, {"mt_bench": dict(evidence[0].metrics)}, 0.95)
+    return figures_of(records, evidence[0].metrics["mt_bench"])
 
 
 @pytest.mark.data
@@ -185,8 +193,8 @@ def test_real_judgments_average_as_fastchat_shows(
     path = folder / "model_judgment" / "gpt-4_single.jsonl"
     shown = show_result(path)
     assert len(shown) == 6
-    metrics = {"mt_bench": {"mt_bench": benchmark.metrics("mt_bench")}}
-    for found in (estimates(replayed, metrics, 0.95), imported(path)):
+    metrics = benchmark.metrics("mt_bench")
+    for found in (figures_of(replayed, metrics), imported(path)):
         for (model, metric), value in shown.items():
             assert point(found, model, metric) == pytest.approx(value, rel=1e-9)
 
@@ -218,7 +226,8 @@ def test_failed_and_repeated_judgments_average_as_fastchat_shows(
     found = imported(path)
     for (model, metric), value in show_result(path).items():
         assert point(found, model, metric) == pytest.approx(value, rel=1e-9)
-    (pooled,) = (e for e in found if e.metric == "score" and e.category is None)
+    key = FigureKey("mt_bench", "mt_bench", "score")
+    (pooled,) = (f.value for f in found if f.key == key)
     read_ones = [row for row in rows if row[2] != -1]
     assert pooled.n == len(read_ones)
     asked = {question for question, _, _ in rows}
@@ -246,7 +255,7 @@ data: {{mirror: "{mirror}"}}
 
 def run_suite(
     workspace: Path, mirror: Path, reply: Callable[[Received], Step], more: str = ""
-) -> tuple[Any, list[Received]]:
+) -> tuple[Run, list[Received]]:
     (workspace / ".evalkit").mkdir()
     named = [f"{{mt_bench: mt_bench/model_answer/{model}}}" for model in MODELS]
     with FaultServer(default=reply) as server:
@@ -254,7 +263,7 @@ def run_suite(
         (workspace / "rejudged.yaml").write_text(suite)
         done = evalkit(workspace, "run", "rejudged.yaml", "--out", "run")
         assert done.code == 0, done.err
-    return store.read_run(workspace / "run"), server.received
+    return store.load(workspace / "run"), server.received
 
 
 @pytest.mark.data
@@ -274,10 +283,11 @@ def test_recorded_answers_judged_again_give_the_recorded_scores(
     for model in MODELS:
         for column, metric in METRICS.items():
             value = float(expected[model][column])
-            assert point(run.estimates, model, metric) == pytest.approx(value, abs=1e-6)
-    (judge,) = run.manifest["judges"]
-    assert (judge["name"], judge["model"]) == ("gpt-4", "gpt-4-stand-in")
-    (described,) = (entry["description"]["judge"] for entry in run.manifest["benchmarks"])
+            assert point(run.figures, model, metric) == pytest.approx(value, abs=1e-6)
+    (judge,) = run.manifest.judges
+    assert (judge.name, judge.all["model"]) == ("gpt-4", "gpt-4-stand-in")
+    (described,) = (one.description.judge for one in run.manifest.benchmarks)
+    assert described is not None
     assert described["model"] == "gpt-4-stand-in"
     assert described["protocol"] == "rating_fastchat"
 
@@ -293,9 +303,10 @@ def test_recorded_models_are_compared_with_each_other(tmp_path: Path, public_dat
         ", mode: pairwise, baseline: [mistral-orpo-trl]",
     )
     assert len(received) == 320
-    assert point(run.estimates, MODELS[0], "win_rate_adjusted") == 50.0
-    assert point(run.estimates, MODELS[0], "win_rate") == 0.0
+    assert point(run.figures, MODELS[0], "win_rate_adjusted") == 50.0
+    assert point(run.figures, MODELS[0], "win_rate") == 0.0
     votes = {j.votes for r in run.records for j in r.outcome.judgments}
     assert votes == {(1.0, 0.0)}
-    (compared,) = (c for c in run.comparisons if c.metric == "win_rate_adjusted" and not c.category)
-    assert (compared.difference, compared.n) == (0.0, 160)
+    key = FigureKey("mt_bench", "mt_bench", "win_rate_adjusted")
+    (compared,) = (c.difference for c in run.comparisons if c.key == key)
+    assert (compared.point, compared.n) == (0.0, 160)

@@ -32,10 +32,10 @@ from evalkit.benchmarks.open_llm_leaderboard import (
     average_v1,
     average_v2,
 )
-from evalkit.compare.averages import tasks_below
 from evalkit.core import Metric, Record
 from evalkit.core.evidence import ImportOptions
 from evalkit.core.protocols import Averaged, BenchmarkContext, DataPlaces
+from evalkit.core.run import tasks_below
 from evalkit.formats import lm_eval
 from evalkit.stats.averages import averages_of_records
 from tests.support.leaderboards import ENTRY, V2_SIZES, averages, board_run
