@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.compare import results_json
-from evalkit.store import RunStore
+from evalkit.store import RunStore, results_json
 from tests.support.cli import evalkit
 from tests.support.runs import build_run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from evalkit import compare, store
+from evalkit import store
 from evalkit.cli.report import command, say_size
 from tests.support.runs import Plan, build_run
 
@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     with store.RunStore.open(run.folder, run.manifest) as stored:
         for record in run.records:
             stored.append(record)
-        results = compare.results_json(run.estimates, run.comparisons, run.manifest["run_id"])
+        results = store.results_json(run.estimates, run.comparisons, run.manifest["run_id"])
         stored.seal([r.key for r in run.records], run.manifest, results, {})
     return run.folder
 

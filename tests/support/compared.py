@@ -15,7 +15,7 @@ from evalkit.core.figures import Metric
 from evalkit.core.run import BenchmarkEntry, Run, TaskEntry
 from evalkit.core.specs import GateSpec
 from tests.support.leaderboards import board_run
-from tests.support.runs import Plan, build_run
+from tests.support.runs import Plan, typed_run
 
 __all__ = [
     "against",
@@ -34,7 +34,7 @@ PLAIN = Options()
 
 def made(folder: Path, plan: Plan) -> Run:
     """The run of `plan`; nothing is written."""
-    return store.typed(build_run(folder, plan))
+    return replace(typed_run(plan), folder=folder)
 
 
 def board(folder: Path, rates: Mapping[str, float], **more: Any) -> Run:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from evalkit import compare, store
+from evalkit import store
+from evalkit.compare.figures import comparisons, figures
 from evalkit.core import (
-    Estimate,
     Exchange,
     Json,
     Judgment,
@@ -25,9 +25,19 @@ from evalkit.core import (
     Score,
     Status,
 )
+from evalkit.core.figures import (
+    Estimator,
+    Figure,
+    FigureKey,
+    Interval,
+    Measured,
+    Method,
+    Source,
+)
+from evalkit.core.run import BenchmarkEntry, TaskEntry
 from evalkit.core.run import Run as TypedRun
 
-__all__ = ["METRICS", "Plan", "build_run", "typed_run"]
+__all__ = ["ENTRIES", "METRICS", "Plan", "build_run", "typed_run"]
 
 METRICS: dict[str, dict[str, list[Metric]]] = {
     "alpaca_eval": {
@@ -49,6 +59,12 @@ METRICS: dict[str, dict[str, list[Metric]]] = {
         "sums": [Metric("exact_match,strict-match", "percent", 100, primary=True)],
     },
 }
+ENTRIES = [
+    BenchmarkEntry(
+        name=name, tasks={t: TaskEntry(metrics=tuple(held)) for t, held in tasks.items()}
+    )
+    for name, tasks in METRICS.items()
+]
 _CATEGORIES = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "law")
 _WORDS = (
     "The short answer is that water boils at a lower temperature on a mountain because the air "
@@ -77,33 +93,42 @@ class Plan:
 
 
 def build_run(folder: Path, plan: Plan = Plan()) -> Run:
-    """The run of `plan`; nothing is written."""
-    rng = random.Random(plan.seed)
-    records = tuple(r for i, m in enumerate(plan.models) for r in _records(plan, rng, m, i))
-    roles = {m: "baseline" if i else "candidate" for i, m in enumerate(plan.models)}
-    return Run(
-        folder,
-        _manifest(plan, roles),
-        records,
-        (*compare.estimates(records, METRICS, 0.95), *_published(plan)),
-        tuple(compare.comparisons(records, METRICS, roles, 0.95)),
-    )
+    """The run of `plan`, in the types that are about to go; nothing is written."""
+    run = _built(folder, plan)
+    return replace(store.untyped(run), manifest=_manifest(plan, _roles(plan)))
 
 
 def typed_run(plan: Plan = Plan(), **manifest: Json) -> TypedRun:
     """The run of `plan` with changes to its manifest, as `store.load` reads it."""
-    run = build_run(Path("run"), plan)
-    return store.typed(replace(run, manifest={**run.manifest, **manifest}))
+    return _built(Path("run"), plan, **manifest)
 
 
-def _published(plan: Plan) -> Iterator[Estimate]:
+def _built(folder: Path, plan: Plan, **changes: Json) -> TypedRun:
+    rng = random.Random(plan.seed)
+    records = tuple(r for i, m in enumerate(plan.models) for r in _records(plan, rng, m, i))
+    roles = _roles(plan)
+    manifest = store.manifest_of({**_manifest(plan, roles), **changes})
+    return TypedRun(
+        folder,
+        manifest,
+        records,
+        (*figures(records, ENTRIES, 0.95), *_published(plan)),
+        tuple(comparisons(records, ENTRIES, roles, 0.95)),
+    )
+
+
+def _roles(plan: Plan) -> dict[str, str]:
+    return {m: "baseline" if i else "candidate" for i, m in enumerate(plan.models)}
+
+
+def _published(plan: Plan) -> Iterator[Figure]:
     """A figure with a source, as a suite or a leaderboard's table gives it."""
     if plan.published:
-        source = plan.say("https://leaderboard.example") + ", 2023-08-01"
-        yield Estimate(
-            "claude-2", "alpaca_eval", "alpaca_eval", "win_rate", None, 91.38, None, None, None,
-            0.95, 0, 0, 0, "percent", "published", source,
-        )  # fmt: skip
+        source = Source(plan.say("https://leaderboard.example"), "2023-08-01")
+        method = Method(Estimator.PUBLISHED, Interval.STATED)
+        value = Measured(91.38, None, None, None, 0.95, 0, 0, 0, method)
+        key = FigureKey("alpaca_eval", "alpaca_eval", "win_rate")
+        yield Figure("claude-2", key, "percent", value, source)
 
 
 def _records(plan: Plan, rng: random.Random, model: str, place: int) -> Iterator[Record]:

@@ -9,14 +9,14 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count
-from pathlib import Path
 from urllib.parse import quote
 
-from evalkit import compare, report, store
+from evalkit import report
+from evalkit.compare.figures import comparisons
 from evalkit.core import Json, Record
 from evalkit.core.run import Run
 from evalkit.draw import visible
-from tests.support.runs import METRICS, Plan, build_run
+from tests.support.runs import ENTRIES, Plan, typed_run
 
 __all__ = ["Packed", "blocks_of", "judged_run", "key_of", "packed", "texts_of"]
 
@@ -74,7 +74,7 @@ def texts_of(records: list[Record]) -> str:
 def judged_run() -> Run:
     """Three models, all kinds of samples, odd ids; one model lacks some samples."""
     plan = Plan(models=("new", "old", "older"), samples=(40, 24, 30))
-    run = build_run(Path("run"), plan)
+    run = typed_run(plan)
     places = count()
     kept = tuple(
         replace(r, sample=f"{r.sample}/ü") if r.task == "sums" else r
@@ -82,5 +82,5 @@ def judged_run() -> Run:
         if r.model != "older" or r.task != "opposites" or next(places) % 3
     )
     roles = {m: "baseline" if i else "candidate" for i, m in enumerate(plan.models)}
-    compared = compare.comparisons(kept, METRICS, roles, 0.95)
-    return store.typed(replace(run, records=kept, comparisons=tuple(compared)))
+    compared = comparisons(kept, ENTRIES, roles, 0.95)
+    return replace(run, records=kept, comparisons=tuple(compared))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evalkit.compare import results_json
 from evalkit.core import Json, Run
-from evalkit.store import RunStore, read_run
+from evalkit.store import RunStore, read_run, results_json
 from tests.support.runs import Plan, build_run
 
 __all__ = ["seal", "stored_run"]

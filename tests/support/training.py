@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evalkit import compare, store
+from evalkit import store
 from evalkit.core import Json, Run
 from tests.support.runs import Plan, build_run
 
@@ -41,7 +41,7 @@ def make_run(folder: Path, made: Made = Made()) -> Run:
         entry["provenance"] = {}
     if made.path is not None:
         manifest["models"][0]["provenance"] = {"source": {"kind": "folder", "path": made.path}}
-    results = compare.results_json(run.estimates, run.comparisons, manifest["run_id"])
+    results = store.results_json(run.estimates, run.comparisons, manifest["run_id"])
     with store.RunStore.open(folder, {**manifest, "sealed": False}) as open_run:
         for record in run.records:
             open_run.append(record)
