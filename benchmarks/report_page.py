@@ -23,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._common import Cell, Clock, Table, parser, peak_rss_gb, publish, say
-from evalkit import compare, report, store
-from evalkit.core import Exchange, Judgment, Message, Metric, Outcome, Record, Run, Score
+from evalkit import report, store
+from evalkit.compare.figures import comparisons, figures
+from evalkit.core import Exchange, Judgment, Message, Metric, Outcome, Record, Score
+from evalkit.core.run import Run
 
 __all__ = ["main", "synthetic"]
 
@@ -77,12 +79,13 @@ def synthetic(samples: int, models: int) -> Run:
             for name, tasks in METRICS.items()
         ],
     }
+    typed = store.manifest_of(manifest)
     return Run(
         Path("run"),
-        manifest,
+        typed,
         tuple(records),
-        tuple(compare.estimates(records, METRICS, 0.95)),
-        tuple(compare.comparisons(records, METRICS, roles, 0.95)),
+        tuple(figures(records, typed.benchmarks, 0.95)),
+        tuple(comparisons(records, typed.benchmarks, roles, 0.95)),
     )
 
 
@@ -228,7 +231,7 @@ def main() -> None:
 
 
 def _row(browser: Any, samples: int, options: argparse.Namespace) -> tuple[Cell, ...]:
-    run = store.typed(synthetic(samples, options.models))
+    run = synthetic(samples, options.models)
     with Clock() as clock:
         files = report.render(run)
     records = sum(len(repr(r)) for r in run.records[:: max(1, len(run.records) // 500)])
