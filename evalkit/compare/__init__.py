@@ -16,7 +16,3 @@ Import from the file that has what you need: the package itself imports nothing.
 """
 
 from __future__ import annotations
-
-from evalkit.compare.estimates import estimates  # for the importers' tests, until they are moved
-
-__all__ = ["estimates"]
