@@ -52,13 +52,14 @@ def command(
     Exit code 0: nothing is wrong for certain; 1: a number, an average or a claim is; 2: the card or
     the evidence cannot be read.
     """
+    from evalkit import plugins, suite
     from evalkit.card import audit
     from evalkit.core.protocols import DataPlaces
 
     mirror = os.environ.get("EVALKIT_DATA")
     places = DataPlaces((Path(mirror),) if mirror and Path(mirror).is_dir() else ())
     read = audit.read_card(card)
-    known = audit.gather(evidence, places)
+    known = audit.gather(evidence, places, lambda name: suite.load(suite.locate(name), (), plugins))
     found = audit.audit(read, known, audit.by_user(model, known))
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))

@@ -419,11 +419,9 @@ def _fits(label: Label, wanted: Label) -> bool:
     """Whether a figure is of the benchmark that a sentence names, as far as it says."""
     if label.bench != wanted.bench or label.rest or label.average:
         return False
-    for name in ("edition", "shots", "category"):
-        said = getattr(wanted, name)
-        if said is not None and said != getattr(label, name):
-            return False
-    if wanted.category is None and label.category is not None:
+    if (label.edition, label.category) != (wanted.edition, wanted.category):
+        return False
+    if wanted.shots is not None and wanted.shots != label.shots:
         return False
     turn = (label.metric or "").startswith("score_turn_")
     if label.metric in _LENGTHS or (turn and wanted.metric is None):

@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from evalkit import catalogue, data, plugins, store
+from evalkit import catalogue, store
 from evalkit.card.audit.checks import Own, same_metric
 from evalkit.card.audit.findings import Answer, Checked, Fact, Remark
 from evalkit.card.audit.stated import Label, Stated
@@ -39,6 +39,7 @@ from evalkit.core.run import (
     Run,
     TaskEntry,
 )
+from evalkit.core.specs import Suite
 from evalkit.draw.numbers import Printed, agreement, figure
 from evalkit.errors import ComparisonError, DataError
 from evalkit.formats import reader
@@ -109,13 +110,18 @@ class Evidence:
                 self.facts.append(_fact(run, f, source or f"{kind} {run.folder.name}"))
 
 
-def gather(paths: Sequence[Path], places: DataPlaces | None = None) -> Evidence:
+def gather(
+    paths: Sequence[Path],
+    places: DataPlaces | None = None,
+    load_suite: Callable[[str], Suite] | None = None,
+) -> Evidence:
     """Read every piece of evidence, and the leaderboards after it.
 
     Args:
         paths: Run folders (or their files), result files of lm-eval, alpaca_eval, FastChat or
             Every Eval Ever, folders of lm-eval's, suites.
         places: Where public data may lie; None: nowhere.
+        load_suite: A suite by its file or name, with its plug-ins; None: suites are no evidence.
 
     Raises:
         DataError: something is missing, damaged, or none of these.
@@ -128,7 +134,9 @@ def gather(paths: Sequence[Path], places: DataPlaces | None = None) -> Evidence:
         if kind == "run":
             _add_run(found, path)
         elif kind == "suite":
-            _add_suite(found, path)
+            if load_suite is None:
+                raise DataError(f"{str(path)!r}: a suite is no evidence here; name a run")
+            _add_suite(found, path, load_suite(str(path)))
         elif kind == "every_eval_ever":
             _add_record(found, path)
         elif kind == "lm_eval":
@@ -201,12 +209,7 @@ def _kind(path: Path) -> str:
         raise DataError(f"{str(path)!r} does not exist; expected a run, a result file, or a suite")
     if path.name.startswith("samples_"):
         return "lm_eval"
-    found: Json = None
-    if path.name.removesuffix(".gz").endswith(".json"):
-        found = _json(path)
-        found = found[0] if isinstance(found, list) and found else found
-    else:
-        found = next(iter(data.read_jsonl(path).records), {})
+    found = _first(path)
     fields = set(found) if isinstance(found, Mapping) else set()
     for kind, wanted in _FIELDS.items():
         if wanted <= fields:
@@ -218,19 +221,25 @@ def _kind(path: Path) -> str:
     )
 
 
-def _json(path: Path) -> Json:
+def _first(path: Path) -> Json:
+    """A JSON file's object or first row, or the first line of JSONL; gzipped or not."""
     import gzip
     import zlib
 
     try:
         stored = path.read_bytes()
-        text = gzip.decompress(stored) if path.name.endswith(".gz") else stored
-        return json.loads(text.decode("utf-8-sig"))
+        text = (gzip.decompress(stored) if path.name.endswith(".gz") else stored).decode(
+            "utf-8-sig"
+        )
+        if path.name.removesuffix(".gz").endswith(".jsonl"):
+            text = next((line for line in text.split("\n") if line.strip()), "{}")
+        found = json.loads(text)
     except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise DataError(
             f"{str(path)!r} cannot be read as JSON ({type(error).__name__}: {error}); name a file "
             f"that evalkit, lm-eval, alpaca_eval, FastChat or Every Eval Ever wrote"
         ) from error
+    return found[0] if isinstance(found, list) and found else found
 
 
 # --- reading it ---------------------------------------------------------------------------------
@@ -252,11 +261,9 @@ def _add_run(found: Evidence, path: Path) -> None:
     found.sources.append(f"run {path}")
 
 
-def _add_suite(found: Evidence, path: Path) -> None:
-    from evalkit import suite as suites
+def _add_suite(found: Evidence, path: Path, suite: Suite) -> None:
     from evalkit.formats import published
 
-    suite = suites.load(suites.locate(str(path)), (), plugins)
     stated: list[Figure] = []
     for name, model in suite.models.items():
         stated += published.suite_figures(name, model, suite.benchmarks, _LEVEL)

@@ -98,6 +98,8 @@ _SHOTS = re.compile(
     re.IGNORECASE,
 )
 _CITED = re.compile(r"[(\[][^()\[\]]*\bet al\b[^()\[\]]*[)\]]|\[\d+\]")
+_PLUS = re.compile(r"[A-Za-z\d]\+(?![\w+])")
+"""HumanEval+ is another benchmark than HumanEval."""
 _EDITION = re.compile(r"v?([12])(?:\.0)?")
 
 
@@ -135,7 +137,7 @@ class Vocabulary:
             said = (match[1] or match[2] or match[3]).lower()
             label = replace(label, shots=int(said) if said.isdigit() else _SPELLED[said])
             words = catalogue.words(plain[: match.start()] + " " + plain[match.end() :])
-        rest: list[str] = []
+        rest: list[str] = ["plus"] if _PLUS.search(plain) else []
         while words:
             size, label = self._next(words, label, rest)
             words = words[size:]

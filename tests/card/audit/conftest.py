@@ -7,17 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from evalkit import plugins, suite
 from evalkit.card import audit
 from evalkit.card.audit import Audit, Evidence
+from evalkit.core.specs import Suite
 
 FOLDER = Path(__file__).parent
 AuditCard = Callable[[str], Audit]
 
 
+def load_suite(name: str) -> Suite:
+    """As the command loads it."""
+    return suite.load(suite.locate(name), (), plugins)
+
+
 @pytest.fixture(scope="session")
 def evidence() -> Evidence:
     """Published figures, and the leaderboards that alpaca-eval ships."""
-    return audit.gather([FOLDER / "evidence.yaml"])
+    return audit.gather([FOLDER / "evidence.yaml"], load_suite=load_suite)
 
 
 @pytest.fixture(scope="session")

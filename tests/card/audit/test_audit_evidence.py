@@ -7,15 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from evalkit import plugins, suite
 from evalkit.card import audit
 from evalkit.card.audit import Evidence
 from evalkit.core.protocols import DataPlaces
+from evalkit.core.specs import Suite
 from evalkit.errors import DataError, SuiteError
 from tests.support.cli import Command
 from tests.support.runs import Plan
 from tests.support.stored import stored_run
 
 HERE = Path(__file__).parent
+
+
+def _load(name: str) -> Suite:
+    return suite.load(suite.locate(name), (), plugins)
 
 
 def held(text: str, evidence: Evidence) -> list[tuple[str, str]]:
@@ -85,11 +91,11 @@ def test_a_path_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         audit.gather([tmp_path / "none.json"])
     with pytest.raises(SuiteError, match="no suite"):
-        audit.gather([Path("no-such-suite")])
+        audit.gather([Path("no-such-suite")], load_suite=_load)
 
 
 def test_a_suites_published_figures_never_contradict() -> None:
-    evidence = audit.gather([Path("notus")])
+    evidence = audit.gather([Path("notus")], load_suite=_load)
     text = "| Model | MT-Bench |\n|---|---|\n| Starling-7B | 8.09 |\n| GPT-4 | 9.89 |\n"
     assert held(text, evidence) == [("8.09", "confirmed"), ("9.89", "differs")]
 
