@@ -280,13 +280,14 @@ class Card:
         if model.is_adapter:
             load = [
                 "from peft import AutoPeftModelForCausalLM",
+                "from transformers import AutoTokenizer",
                 "",
                 f"model = AutoPeftModelForCausalLM.from_pretrained({name}).merge_and_unload()",
             ]
         else:
-            load = ["from transformers import AutoModelForCausalLM", "",
+            load = ["from transformers import AutoModelForCausalLM, AutoTokenizer", "",
                     f"model = AutoModelForCausalLM.from_pretrained({name})"]  # fmt: skip
-        code = ["from transformers import AutoTokenizer", *load,
+        code = [*load,
                 f"tokenizer = AutoTokenizer.from_pretrained({name})",
                 'chat = [{"role": "user", "content": "What is the capital of France?"}]',
                 "inputs = tokenizer.apply_chat_template(",

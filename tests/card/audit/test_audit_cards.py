@@ -183,8 +183,8 @@ def test_claims_are_read_right_or_left_alone(audit_text: AuditCard) -> None:
 
 def test_other_versions_and_extensions_are_other_benchmarks(audit_text: AuditCard) -> None:
     text = (
-        "# m\n\nm scores 91.4 on AlpacaEval. m scores 60.1 on HumanEval.\n\n"
-        "| Model | AlpacaEval 2.0 | HumanEval+ |\n|---|---|---|\n| m | 24.31 | 55.55 |\n"
+        "# M-7B\n\nM-7B scores 91.4 on AlpacaEval. M-7B scores 60.1 on HumanEval.\n\n"
+        "| Model | AlpacaEval 2.0 | HumanEval+ |\n|---|---|---|\n| M-7B | 24.31 | 55.55 |\n"
     )
     found = audit_text(text)
     assert [c.answer for c in found.claims] == ["not checked"] * 2
@@ -197,7 +197,8 @@ def test_places_that_differ_in_much_are_two_measurements(audit_text: AuditCard) 
     index = "".join(entry.format(*p) for p in (("MMLU", 63.03), ("Winogrande", 79.4)))
     text = (
         f"---\nmodel-index:\n- name: m\n  results:\n{index}---\n# m\n\n"
-        "| Metric | Value |\n|---|---|\n| MMLU (5-shot) | 61.69 |\n| Winogrande (5-shot) | 74.51 |\n"
+        "| Metric | Value |\n|---|---|\n"
+        "| MMLU (5-shot) | 61.69 |\n| Winogrande (5-shot) | 74.51 |\n"
     )
     assert wrong(audit_text(text)) == []
 
