@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from evalkit.cli.console import split
 if TYPE_CHECKING:
     from evalkit.compare.contests import Uncompared
     from evalkit.core.contests import Contest
-    from evalkit.draw import Table
 
 __all__ = ["command"]
 
@@ -62,7 +62,7 @@ def command(
     has are named.  With --repeats, runs of one model are averaged and what they shift by is in
     the interval.
     """
-    from evalkit import draw, store
+    from evalkit import draw, report, store
     from evalkit.compare import contests as room
     from evalkit.compare.guard import allowed_fields
     from evalkit.compare.resolve import find, pick
@@ -88,9 +88,18 @@ def command(
     shown = found if everything else [one for one in found if one.key.whole in heads]
     table = draw.contest_table(shown, notes=[one.sentence for one in left_out])
     if html is not None:
-        figures = [f for run in stored for f in run.figures if f.model in (ours, *theirs)]
-        sides = draw.side_by_side([f for f in figures if f.key in heads], (ours, *theirs))
-        store.write_file(html, _page(ours, theirs, [sides, table], shown).encode())
+        sides = [find(stored, name, repeats=repeats) for name in (ours, *theirs)]
+        figures = [
+            replace(figure, model=side.label)
+            for key in dict.fromkeys(one.key for one in found if one.family == "headline")
+            for side in sides
+            if (part := side.parts.get(key.benchmark)) is not None
+            if (figure := part.run.figure(part.model, key)) is not None
+        ]
+        notes = [one.sentence for one in left_out]
+        # Of several runs no one figure is a side's.
+        page = report.comparison_page(shown, figures=() if repeats else figures, notes=notes)
+        store.write_file(html, page.encode("utf-8"))
         click.echo(f"page: {html}", err=True)
         return
     click.echo(draw.table_to_markdown(table) if markdown else draw.table_to_text(table))
@@ -111,17 +120,3 @@ def _sentences(
         return found
     found += [one.sentence for one in left_out]
     return [*found, *draw.caution_notes(shown), draw.holm_text(shown)] if shown else found
-
-
-def _page(
-    ours: str, theirs: Sequence[str], tables: Sequence[Table], shown: Sequence[Contest]
-) -> str:
-    from markupsafe import Markup
-
-    from evalkit import draw
-    from evalkit.draw import html
-
-    sentences = [draw.contest_sentence(one) for one in shown if one.family == "headline"]
-    items = [html.element("li", {}, [html.escaped(text)]) for text in sentences]
-    parts = [html.element("ul", {}, items), *(html.table_to_html(table) for table in tables)]
-    return html.page_html(f"{ours} against {', '.join(theirs)}", Markup("\n").join(parts))

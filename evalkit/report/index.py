@@ -44,10 +44,10 @@ from evalkit.report.content import (
     Answer,
     Block,
     Chart,
-    Note,
     Report,
     Section,
     Statements,
+    Text,
     is_published,
     pair_of,
 )
@@ -305,7 +305,7 @@ def comparison_page(
         if details:
             blocks.append(contest_table(details, COMPARE, power=power, caption="Details"))
         sections.append(Section(f"{pair[0]} against {pair[1]}", tuple(blocks)))
-    rest: list[Block] = [Note(text, "Not compared.") for text in notes]
+    rest: list[Block] = [Text(text) for text in notes]
     if figures:
         rest.append(side_by_side(figures, caption="Figures side by side"))
     if rest:
