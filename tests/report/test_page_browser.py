@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalkit.core.run import Manifest, Run
-from evalkit.report import render
+from evalkit.report import entries, index_page, render
 from tests.report.conftest import with_gate
 from tests.report.test_report_hostile import planted
 from tests.support.browser import opened
 from tests.support.runs import Plan, typed_run
+from tests.support.stored import stored_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -263,56 +264,6 @@ def test_no_word_of_a_chart_covers_another(
 
 
 @pytest.mark.slow
-def test_whiskers_are_seen_in_front_of_dark_bars(chromium: Browser, pages: dict[str, Path]) -> None:
-    """Each has a line in the colour of the paper behind it, wider than itself."""
-    with opened(chromium, pages["four"]) as seen:
-        behind = seen.page.evaluate(
-            """[...document.querySelectorAll('.bars .wide line.whisker')].map(line => {
-              const halo = line.previousElementSibling;
-              return halo.classList.contains('halo') &&
-                parseFloat(getComputedStyle(halo).strokeWidth) >
-                parseFloat(getComputedStyle(line).strokeWidth) &&
-                getComputedStyle(halo).stroke ===
-                getComputedStyle(document.querySelector('.chart')).backgroundColor;
-            })"""
-        )
-        # Of three lines, the long one comes first; its ends stand out of the bar.
-        assert behind[::3]
-        assert all(behind[::3])
-
-
-@pytest.mark.slow
-def test_examples_begin_at_the_top_of_their_box_and_fill_its_rows(
-    chromium: Browser, pages: dict[str, Path]
-) -> None:
-    with opened(chromium, pages["four"]) as seen:
-        gaps = seen.page.evaluate(
-            "[...document.querySelectorAll('.example')].map(e => "
-            "e.firstElementChild.getBoundingClientRect().top - e.getBoundingClientRect().top)"
-        )
-        assert gaps
-        assert max(gaps) < 24
-        columns = seen.page.evaluate(
-            "[...document.querySelectorAll('.example .sides')].map(e => "
-            "getComputedStyle(e).gridTemplateColumns.split(' ').length)"
-        )
-        assert set(columns) == {2}
-
-
-@pytest.mark.slow
-def test_first_and_last_cells_of_a_wide_table_keep_off_its_frame(
-    chromium: Browser, pages: dict[str, Path]
-) -> None:
-    with opened(chromium, pages["two"]) as seen:
-        for place, side in (("first-child", "Left"), ("last-child", "Right")):
-            edge = seen.page.evaluate(
-                f"[...document.querySelectorAll('.many :is(th, td):{place}')]"
-                f".map(e => getComputedStyle(e).padding{side})"
-            )
-            assert set(edge) == {"16px"}
-
-
-@pytest.mark.slow
 def test_headings_of_groups_are_read_whole_on_a_phone(
     chromium: Browser, pages: dict[str, Path]
 ) -> None:
@@ -340,3 +291,25 @@ def test_rows_keep_their_names_when_a_phone_scrolls_sideways(
             }"""
         )
         assert max(abs(left) for left in lefts) <= 1.5
+
+
+def test_the_index_sorts_by_the_heading_that_is_clicked(chromium: Browser, tmp_path: Path) -> None:
+    for i, name in enumerate(("tuned-10", "tuned-9"), 1):
+        stored_run(tmp_path / name, Plan(models=(name, "base"), samples=(6, 4, 4), seed=i))
+    html = index_page(list(entries([tmp_path])), lambda _: "", [tmp_path])
+    (tmp_path / "index.html").write_text(html, encoding="utf-8")
+    with opened(chromium, tmp_path / "index.html") as seen:
+        cells = "[...document.querySelectorAll('tbody tr')].map(r => r.cells[{}].textContent)"
+        for heading, column in (("Model", 4), ("Value", 6), ("Difference", 8)):
+            for order in range(2):
+                seen.page.get_by_role("button", name=heading).click()
+                texts = seen.page.evaluate(cells.format(column))
+                if column == 4:
+                    values = [float(text.removeprefix("tuned-")) for text in texts]
+                else:
+                    values = [float(text.replace("\N{MINUS SIGN}", "-")) for text in texts]
+                # Figures begin with the highest, texts with the first.
+                assert values == sorted(values, reverse=bool(order) == (column == 4))
+                assert len(values) == 8
+        assert seen.console == []
+        assert seen.foreign == []

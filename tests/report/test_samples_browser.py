@@ -21,7 +21,7 @@ from evalkit.core.figures import Metric
 from evalkit.core.run import BenchmarkEntry, Manifest, ModelEntry, Run, TaskEntry
 from evalkit.draw import figure
 from evalkit.report.content import sample_link, samples_link
-from tests.support.browser import Watched, opened
+from tests.support.browser import opened
 from tests.support.pages import detail, go, listed, put, until
 from tests.support.runs import METRICS
 from tests.support.samples import judged_run, key_of, texts_of
@@ -224,18 +224,6 @@ def test_a_sample_shows_all_that_is_known(shared: Page, task: str, sample: str) 
     assert ("Cut by the token limit." in text) == any(r.outcome.truncated for r in found)
 
 
-def test_two_turns_are_read_in_order(shared: Page) -> None:
-    go(shared, sample_link("mt_bench", "mt_bench", "90"))
-    text = detail(shared, "90")
-    (new, old, _) = records("mt_bench", "90")
-    parts = []
-    for turn in (0, 1):
-        parts.append(new.outcome.conversation[2 * turn].content)
-        parts += [r.outcome.answers[turn] for r in (new, old)]
-    places = [text.index(part) for part in parts]
-    assert places == sorted(places)
-
-
 def test_words_that_differ_are_marked(shared: Page) -> None:
     go(shared, sample_link("mt_bench", "mt_bench", "90"))
     detail(shared, "90")
@@ -304,34 +292,6 @@ def test_back_goes_to_the_list_and_to_the_report(chromium: Browser, page_file: P
         page.go_back()
         until(page, "document.querySelector('#browser').hidden")
         assert page.is_visible("h1")
-        assert watched.console == []
-
-
-def test_the_way_from_the_first_screen_to_the_judge_is_two_clicks(
-    chromium: Browser, page_file: Path
-) -> None:
-    with opened(chromium, page_file) as watched:
-        page = watched.page
-        box = page.locator("nav >> text=All samples").bounding_box()
-        assert box is not None
-        assert box["y"] < 900
-        page.click("nav >> text=All samples")
-        until(page, "document.querySelectorAll('.b-row').length")
-        page.click(".b-row >> nth=0")
-        first = page.locator(".b-judgment").first
-        first.wait_for()
-        place = first.bounding_box()
-        assert place is not None
-        assert place["y"] < 800
-        assert "▼" in (page.text_content(".b-outcome") or "")
-
-
-def test_an_example_leads_to_its_sample(chromium: Browser, page_file: Path) -> None:
-    with opened(chromium, page_file) as watched:
-        title = watched.page.locator(".example a").first
-        sample = str(title.text_content()).removeprefix("Sample ").partition(",")[0]
-        title.click()
-        assert "Scores" in detail(watched.page, sample)
         assert watched.console == []
 
 
@@ -478,15 +438,6 @@ def test_without_script_the_page_says_so_and_stays_whole(
         assert watched.page.is_visible("text=Answers side by side >> nth=0")
         assert not watched.page.is_visible("#browser")
         assert watched.foreign == []
-
-
-def test_nothing_is_unpacked_before_somebody_asks(chromium: Browser, page_file: Path) -> None:
-    with opened(chromium, page_file) as watched:
-        page: Page = watched.page
-        page.wait_for_timeout(300)
-        assert page.evaluate("performance.getEntriesByName('evalkit-list').length") == 0
-        assert isinstance(watched, Watched)
-        assert watched.console == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
