@@ -28,7 +28,7 @@ from evalkit import catalogue
 from evalkit.compare.cautions import doubts
 from evalkit.compare.guard import differences
 from evalkit.compare.resolve import Part
-from evalkit.core.figures import Estimator, Figure, FigureKey
+from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.requests import Json
 from evalkit.core.run import BenchmarkEntry, Run
 from evalkit.core.specs import PublishedFigure
@@ -102,7 +102,7 @@ class Item:
     @property
     def published(self) -> bool:
         """Someone else measured it; its settings are theirs."""
-        return self.figure.value.method.estimator is Estimator.PUBLISHED
+        return self.figure.published
 
     @property
     def described(self) -> Mapping[str, Json]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -367,11 +367,6 @@ def untyped(run: Run) -> old.Run:
     comparisons = [_old(old.Comparison, {**comparison_row(c)}) for c in run.comparisons]
     manifest = parse_json(json_bytes(manifest_json(run.manifest)))
     return old.Run(run.folder, manifest, run.records, tuple(estimates), tuple(comparisons))
-
-
-def old_estimates(figures: Iterable[Figure]) -> list[old.Estimate]:
-    """Figures in the type that is about to go."""
-    return [_old(old.Estimate, {**figure_row(f)}) for f in figures]
 
 
 def _old(cls: type[T], row: dict[str, Json]) -> T:

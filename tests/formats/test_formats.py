@@ -18,7 +18,7 @@ from evalkit.core.run import EvidenceEntry, Run
 from evalkit.core.specs import ExportSpec
 from evalkit.errors import ExportError
 from evalkit.formats._writing import add, began, file_part
-from tests.support.exports import NEEDED, exportable_run, texts_of
+from tests.support.exports import NEEDED, exportable, texts_of
 from tests.support.runs import Plan
 
 ALL_TEXT = {"argilla"}
@@ -27,17 +27,13 @@ KINDS = plugins.names("formats")
 HOSTILE = "=1+1 \ud800 | <script>alert(1)</script> \x00 \r\n, \"quoted\" 'single' \u202e ../../x"
 
 
-def made(folder: Path, plan: Plan | None = None) -> Run:
-    return store.typed(exportable_run(folder, plan))
-
-
 def spec_of(kind: str, **given: Json) -> ExportSpec:
     return formats.settings(kind, {**NEEDED.get(kind, {}), **given})
 
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return made(Path("reports/quickstart/3f2a9c1b7d04"))
+    return exportable(Path("reports/quickstart/3f2a9c1b7d04"))
 
 
 def readable(files: dict[str, bytes]) -> Iterator[str]:
@@ -89,7 +85,7 @@ def test_a_stored_run_gives_the_bytes_of_the_one_it_was(
 @pytest.mark.parametrize("kind", KINDS)
 def test_hostile_text_crashes_nothing(kind: str) -> None:
     plan = Plan(samples=(4, 4, 6), say=lambda text: f"{HOSTILE}{text}")
-    done = formats.export([made(Path("r/x"), plan)], spec_of(kind))
+    done = formats.export([exportable(Path("r/x"), plan)], spec_of(kind))
     assert list(readable(dict(done.files)))
 
 
@@ -107,7 +103,7 @@ def test_figures_only_leaves_no_word_of_a_benchmark_model_or_judge(kind: str, ru
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_formats_that_do_not_publish_take_limited_runs(kind: str) -> None:
-    limited = made(Path("r/limited"), Plan(limit=40))
+    limited = exportable(Path("r/limited"), Plan(limit=40))
     exporter = plugins.find("formats", kind).cls
     if not exporter.publishes:
         assert formats.export([limited], spec_of(kind)).files
@@ -210,7 +206,7 @@ def test_two_files_of_one_name_are_an_error() -> None:
 
 
 def test_a_run_without_sessions_has_no_date(tmp_path: Path) -> None:
-    run = made(tmp_path)
+    run = exportable(tmp_path)
     assert began(run) is None
     (tmp_path / "sessions.jsonl").write_text('{"started": 1769817600.5}\n{"started": 9e9}\n')
     moment = began(run)

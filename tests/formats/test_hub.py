@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from evalkit import catalogue, formats, store
-from evalkit.core import Json, Run
+from evalkit import catalogue, formats
+from evalkit.core.figures import Estimator, Interval, Measured, Method, Source
 from evalkit.core.protocols import Exported
+from evalkit.core.requests import Json
+from evalkit.core.run import Run
 from evalkit.errors import ExportError
-from tests.support.exports import exportable_run
+from tests.support.exports import exportable
 from tests.support.runs import Plan
 
 
 def export(run: Run, **settings: Any) -> Exported:
-    return formats.export([store.typed(run)], formats.settings("eval_results", settings))
+    return formats.export([run], formats.settings("eval_results", settings))
 
 
 def entries(done: Exported) -> list[Any]:
@@ -30,37 +32,46 @@ def entries(done: Exported) -> list[Any]:
 
 def renamed(run: Run, task: str, **dataset: Json) -> Run:
     """`run` with its task gsm8k called otherwise, or on another data set."""
-    manifest = dict(run.manifest)
-    manifest["benchmarks"] = [
-        {**entry, "tasks": _keys(entry["tasks"], task), "description": _about(entry, task, dataset)}
-        for entry in manifest["benchmarks"]
-    ]
-    rows = tuple(replace(e, task=task) if e.task == "gsm8k" else e for e in run.estimates)
-    records = tuple(replace(r, task=task) if r.task == "gsm8k" else r for r in run.records)
-    return replace(run, manifest=manifest, estimates=rows, records=records)
+    benchmarks = []
+    for entry in run.manifest.benchmarks:
+        said = entry.description
+        if "gsm8k" in said.tasks:
+            old = said.tasks["gsm8k"]
+            about = {**old, "dataset": {**old["dataset"], **dataset}}
+            others = {name: found for name, found in said.tasks.items() if name != "gsm8k"}
+            said = said.model_copy(update={"tasks": {**others, task: about}})
+        tasks = {task if name == "gsm8k" else name: found for name, found in entry.tasks.items()}
+        benchmarks.append(entry.model_copy(update={"tasks": tasks, "description": said}))
+    return replace(
+        run,
+        manifest=run.manifest.model_copy(update={"benchmarks": tuple(benchmarks)}),
+        figures=tuple(
+            replace(f, key=replace(f.key, task=task)) if f.key.task == "gsm8k" else f
+            for f in run.figures
+        ),
+        records=tuple(replace(r, task=task) if r.task == "gsm8k" else r for r in run.records),
+    )
 
 
-def _keys(tasks: dict[str, Json], task: str) -> dict[str, Json]:
-    return {task if name == "gsm8k" else name: about for name, about in tasks.items()}
+def value_of(run: Run, model: str = "quick-lora") -> Measured:
+    """Of gsm8k."""
+    return next(f.value for f in run.figures if (f.model, f.key.task) == (model, "gsm8k"))
 
 
-def _about(entry: Json, task: str, dataset: Json) -> Json:
-    said = dict(entry["description"])
-    if "tasks" in said:
-        tasks = _keys(said["tasks"], task)
-        old = tasks[task]
-        said["tasks"] = {**tasks, task: {**old, "dataset": {**old["dataset"], **dataset}}}
-    return said
+def changed(run: Run, **changes: Any) -> Run:
+    """`run` with fields of its figures of gsm8k as given."""
+    figures = (replace(f, **changes) if f.key.task == "gsm8k" else f for f in run.figures)
+    return replace(run, figures=tuple(figures))
 
 
 def test_a_registered_figure_comes_back_through_huggingface_hub() -> None:
-    run = exportable_run(Path("r"))
+    run = exportable(Path("r"))
     done = export(
         run, source_url="https://example.org/report", source_name="Report", date="2026-01-31"
     )
     assert list(done.files) == [".eval_results/gsm8k.yaml"]
     (entry,) = entries(done)
-    (wanted,) = (e for e in run.estimates if (e.model, e.task) == ("quick-lora", "gsm8k"))
+    wanted = value_of(run)
     assert entry.value == wanted.point
     assert type(entry.value) is float
     assert (entry.dataset_id, entry.task_id) == ("openai/gsm8k", "gsm8k")
@@ -73,7 +84,7 @@ def test_a_registered_figure_comes_back_through_huggingface_hub() -> None:
 
 
 def test_what_is_left_out_is_said_with_the_reason() -> None:
-    done = export(exportable_run(Path("r")))
+    done = export(exportable(Path("r")))
     (note,) = done.notes
     assert note == (
         "left out: alpaca_eval, mt_bench, opposites: no registered benchmark of the hub, as far as "
@@ -82,7 +93,7 @@ def test_what_is_left_out_is_said_with_the_reason() -> None:
 
 
 def test_without_any_registered_task_it_is_an_error() -> None:
-    run = renamed(exportable_run(Path("r")), "sums")
+    run = renamed(exportable(Path("r")), "sums")
     with pytest.raises(ExportError, match=r"nothing of 'quick-lora' belongs .*gsm8k, gsm8k_cot"):
         export(run)
 
@@ -98,73 +109,68 @@ def test_without_any_registered_task_it_is_an_error() -> None:
 )
 def test_why_tasks_near_a_leaderboard_are_left_out(task: str, said: str) -> None:
     with pytest.raises(ExportError, match=rf"left out: {task}: .*{said}"):
-        export(renamed(exportable_run(Path("r")), task))
+        export(renamed(exportable(Path("r")), task))
 
 
 def test_gpqa_diamond_is_written_under_the_task_id_of_the_files_on_the_hub() -> None:
-    run = renamed(exportable_run(Path("r")), "gpqa_diamond_cot_zeroshot", path="Idavidrein/gpqa")
+    run = renamed(exportable(Path("r")), "gpqa_diamond_cot_zeroshot", path="Idavidrein/gpqa")
     (entry,) = entries(export(run))
     assert (entry.dataset_id, entry.task_id) == ("Idavidrein/gpqa", "diamond")
 
 
 def test_another_data_set_under_a_known_name_is_left_out() -> None:
-    run = renamed(exportable_run(Path("r")), "gsm8k", path="my-org/gsm8k-rewritten")
+    run = renamed(exportable(Path("r")), "gsm8k", path="my-org/gsm8k-rewritten")
     with pytest.raises(ExportError, match=r"measured on data 'my-org/gsm8k-rewritten'"):
         export(run)
-    old = renamed(exportable_run(Path("r")), "gsm8k", path="gsm8k")
+    old = renamed(exportable(Path("r")), "gsm8k", path="gsm8k")
     assert export(old).files, "lm-eval's own name of the data set until 2024"
 
 
 def test_a_figure_that_is_no_share_is_left_out() -> None:
-    run = exportable_run(Path("r"))
-    rows = tuple(replace(e, unit="raw") if e.task == "gsm8k" else e for e in run.estimates)
+    run = exportable(Path("r"))
     with pytest.raises(ExportError, match="not a share"):
-        export(replace(run, estimates=rows))
+        export(changed(run, unit="raw"))
 
 
 def test_an_undefined_figure_is_not_written_as_a_number() -> None:
-    run = exportable_run(Path("r"))
-    rows = tuple(replace(e, point=None) if e.task == "gsm8k" else e for e in run.estimates)
+    run = exportable(Path("r"))
     with pytest.raises(ExportError, match="nothing of 'quick-lora'"):
-        export(replace(run, estimates=rows))
+        export(changed(run, value=replace(value_of(run), point=None)))
 
 
 def published(run: Run, source: str) -> Run:
     """`run` with its figures of gsm8k as someone else's."""
-    rows = tuple(
-        replace(e, method="published", source=source) if e.task == "gsm8k" else e
-        for e in run.estimates
-    )
-    return replace(run, estimates=rows)
+    theirs = replace(value_of(run), method=Method(Estimator.PUBLISHED, Interval.STATED))
+    return changed(run, value=theirs, source=Source(source))
 
 
 def test_someone_elses_figure_is_written_with_its_address_or_not_at_all() -> None:
-    run = exportable_run(Path("r"))
+    run = exportable(Path("r"))
     with pytest.raises(ExportError, match=r"left out: gsm8k: .*at no address"):
         export(published(run, "a leaderboard"))
     (entry,) = entries(export(published(run, "https://example.org/board"), date="2026-01-31"))
     assert (entry.source_url, entry.date) == ("https://example.org/board", None)
     assert "published by others, not measured here" in entry.notes
-    (wanted,) = (e for e in run.estimates if (e.model, e.task) == ("quick-lora", "gsm8k"))
+    wanted = value_of(run)
     assert entry.value == wanted.point
 
 
 def test_of_two_tasks_of_one_leaderboard_the_first_is_written() -> None:
-    run = exportable_run(Path("r"))
+    run = exportable(Path("r"))
     both = renamed(run, "gsm8k_cot")
-    tasks = {**_entry(run)["tasks"], **_entry(both)["tasks"]}
-    said = {**_entry(run)["description"]}
-    said["tasks"] = {**said["tasks"], **_entry(both)["description"]["tasks"]}
-    benchmarks = [
-        {**b, "tasks": tasks, "description": said} if b["name"] == "lm_eval" else b
-        for b in run.manifest["benchmarks"]
-    ]
-    more = [e for e in both.estimates if e.task == "gsm8k_cot"]
+    ours, theirs = run.benchmark("lm_eval"), both.benchmark("lm_eval")
+    tasks = {**ours.description.tasks, **theirs.description.tasks}
+    update = {
+        "tasks": {**ours.tasks, **theirs.tasks},
+        "description": ours.description.model_copy(update={"tasks": tasks}),
+    }
+    joined = ours.model_copy(update=update)
+    benchmarks = tuple(joined if b.name == "lm_eval" else b for b in run.manifest.benchmarks)
     done = export(
         replace(
             run,
-            manifest={**run.manifest, "benchmarks": benchmarks},
-            estimates=(*run.estimates, *more),
+            manifest=run.manifest.model_copy(update={"benchmarks": benchmarks}),
+            figures=(*run.figures, *(f for f in both.figures if f.key.task == "gsm8k_cot")),
             records=(*run.records, *(r for r in both.records if r.task == "gsm8k_cot")),
         )
     )
@@ -172,15 +178,10 @@ def test_of_two_tasks_of_one_leaderboard_the_first_is_written() -> None:
     assert any("gsm8k_cot" in note and "keeps one" in note for note in done.notes)
 
 
-def _entry(run: Run) -> dict[str, Json]:
-    found: dict[str, Json] = next(b for b in run.manifest["benchmarks"] if b["name"] == "lm_eval")
-    return found
-
-
 def test_one_model_a_time() -> None:
-    run = exportable_run(Path("r"), Plan(models=("a", "b", "c")))
+    run = exportable(Path("r"), Plan(models=("a", "b", "c")))
     (baseline,) = entries(export(run, models=("b",)))
-    (wanted,) = (e for e in run.estimates if (e.model, e.task) == ("b", "gsm8k"))
+    wanted = value_of(run, "b")
     assert baseline.value == wanted.point
     with pytest.raises(ExportError, match=r"2 are meant \(b, c\)"):
         export(run, models=("b", "c"))
@@ -188,7 +189,7 @@ def test_one_model_a_time() -> None:
 
 def test_a_source_has_an_address() -> None:
     with pytest.raises(ExportError, match="needs source_url"):
-        export(exportable_run(Path("r")), source_name="Report")
+        export(exportable(Path("r")), source_name="Report")
 
 
 @pytest.mark.parametrize("task", catalogue.on_hub())

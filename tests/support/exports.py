@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from evalkit import store
 from evalkit.compare.figures import figures
 from evalkit.core import Json, Run
 from evalkit.core.evidence import Evidence
@@ -15,7 +16,7 @@ from evalkit.core.run import BenchmarkEntry, TaskEntry
 from evalkit.core.run import Run as TypedRun
 from tests.support.runs import Plan, build_run
 
-__all__ = ["NEEDED", "all_figures", "exportable_run", "texts_of"]
+__all__ = ["NEEDED", "all_figures", "exportable", "exportable_run", "texts_of"]
 
 NEEDED: Mapping[str, Mapping[str, Json]] = {
     "every_eval_ever": {"organization": "Example Lab", "date": "2026-01-31"}
@@ -50,6 +51,11 @@ def exportable_run(folder: Path, plan: Plan | None = None) -> Run:
         estimates=tuple(replace(e, task=rename.get(e.task, e.task)) for e in run.estimates),
         comparisons=tuple(replace(c, task=rename.get(c.task, c.task)) for c in run.comparisons),
     )
+
+
+def exportable(folder: Path, plan: Plan | None = None) -> TypedRun:
+    """`exportable_run`, typed."""
+    return store.typed(exportable_run(folder, plan))
 
 
 def all_figures(evidence: Evidence) -> list[Figure]:
