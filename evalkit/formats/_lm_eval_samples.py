@@ -48,8 +48,8 @@ def sampled(file: SampleFile, model: str, entry: str) -> Sampled:
             repeated.append(row["doc_id"])
         rows.setdefault(chosen, row)
     records = tuple(
-        _record((model, entry, file.task), number_, list(rows.values()))
-        for number_, rows in sorted(by_doc.items())
+        _record(model, entry, file.task, document, list(rows.values()))
+        for document, rows in sorted(by_doc.items())
     )
     findings = []
     if repeated:
@@ -101,8 +101,7 @@ def _values(found: Sequence[object]) -> str:
     return "1 value is" if len(found) == 1 else f"{len(found)} values are"
 
 
-def _record(place: tuple[str, str, str], document: int, rows: list[Row]) -> Record:
-    model, entry, task = place
+def _record(model: str, entry: str, task: str, document: int, rows: list[Row]) -> Record:
     scores: list[Score] = []
     values: dict[str, Json] = {}
     for row in rows:

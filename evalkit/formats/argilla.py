@@ -273,13 +273,15 @@ class _Pair:
 def _judged_pairs(run: Run) -> tuple[list[_Pair], int]:
     """What judges of `run` compared, and how many comparisons lack the other answer's text."""
     by_key = {r.key: r for r in run.records}
+    described = {entry.name: entry.description for entry in run.benchmarks}
     found: dict[frozenset[str], _Pair] = {}
     lacking = 0
     for record in run.records:
-        described = run.benchmark(record.benchmark).description
+        said = described.get(record.benchmark, Description())
         for judgment in record.outcome.judgments:
-            if described.type == "alpaca_eval":
-                pair = _with_reference(run, record, judgment, described)
+            if said.type == "alpaca_eval":
+                other = said.reference if isinstance(said.reference, str) else "reference"
+                pair = _with_reference(run, record, judgment, other)
             elif "#" in judgment.part:
                 pair = _with_rival(run, record, judgment, by_key)
             else:
@@ -290,16 +292,23 @@ def _judged_pairs(run: Run) -> tuple[list[_Pair], int]:
     return list(found.values()), lacking
 
 
-def _with_reference(
-    run: Run, record: Record, judgment: Judgment, described: Description
-) -> _Pair | None:
+def _with_reference(run: Run, record: Record, judgment: Judgment, other: str) -> _Pair | None:
     outcome = record.outcome
     if not outcome.answers or not outcome.reference:
         return None
-    generator = described.reference
-    other = generator if isinstance(generator, str) else "reference"
-    texts = (_questions(record, None), outcome.answers[0], outcome.reference[0])
-    return _pair(run, record, judgment, ("", other), texts)
+    return _Pair(
+        run_id=run.manifest.run_id,
+        record=record,
+        part="",
+        other=other,
+        question=_questions(record, None),
+        answer=outcome.answers[0],
+        other_answer=outcome.reference[0],
+        preference=judgment.value,
+        judge=judgment.judge,
+        protocol=judgment.protocol,
+        votes=judgment.votes,
+    )
 
 
 def _with_rival(
@@ -310,22 +319,19 @@ def _with_rival(
     turn = int(part.rpartition("_")[2])
     if theirs is None or min(len(r.outcome.answers) for r in (record, theirs)) < turn:
         return None
-    texts = (_questions(record, turn), _answers(record, turn), _answers(theirs, turn))
-    return _pair(run, record, judgment, (part, rival), texts)
-
-
-def _pair(
-    run: Run,
-    record: Record,
-    judgment: Judgment,
-    names: tuple[str, str],
-    texts: tuple[str, str, str],
-) -> _Pair:
-    part, other = names
     return _Pair(
-        run.manifest.run_id, record, part, other, *texts, judgment.value,
-        judgment.judge, judgment.protocol, judgment.votes,
-    )  # fmt: skip
+        run_id=run.manifest.run_id,
+        record=record,
+        part=part,
+        other=rival,
+        question=_questions(record, turn),
+        answer=_answers(record, turn),
+        other_answer=_answers(theirs, turn),
+        preference=judgment.value,
+        judge=judgment.judge,
+        protocol=judgment.protocol,
+        votes=judgment.votes,
+    )
 
 
 def _model_pairs(run: Run) -> Iterator[_Pair]:
