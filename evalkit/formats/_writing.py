@@ -60,11 +60,12 @@ def settings(kind: str, given: Mapping[str, Json]) -> ExportSpec:
         common = set(ExportSpec.model_fields)
         own = {n: f.description for n, f in spec.model_fields.items() if n not in common}
         choices = "; ".join(f"{n}: {about}" for n, about in own.items()) or "none"
-        is_missing = first["type"] == "missing"
-        wrong = "needed" if is_missing else f"{first['msg']} (got {first['input']!r})"
-        raise ExportError(
-            f"setting {name!r} of {kind}: {wrong}; settings, as --set NAME=VALUE: {choices}"
-        ) from None
+        wrong = f"setting {name!r} of {kind}: {first['msg']} (got {first['input']!r})"
+        if first["type"] == "missing":
+            wrong = f"setting {name!r} of {kind}: needed"
+        elif not name:  # of several settings together
+            wrong = f"{kind}: {first['msg'].removeprefix('Value error, ')}"
+        raise ExportError(f"{wrong}; settings, as --set NAME=VALUE: {choices}") from None
 
 
 def export(runs: Sequence[Run], spec: ExportSpec) -> Exported:

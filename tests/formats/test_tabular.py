@@ -184,6 +184,13 @@ def test_negative_numbers_are_not_taken_for_formulas() -> None:
     pd.testing.assert_frame_equal(found, run.to_frame("comparisons"), check_exact=True)
 
 
+def test_only_csv_is_for_spreadsheets() -> None:
+    with pytest.raises(
+        ExportError, match="json: spreadsheet belongs to csv, not to json; settings"
+    ):
+        formats.settings("json", {"spreadsheet": "true"})
+
+
 def test_only_the_wanted_tables_and_models() -> None:
     run = built(Path("r"))
     files = exported(run, "json", tables="estimates,comparisons", models=("smollm2",))
