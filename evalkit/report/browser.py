@@ -540,17 +540,17 @@ def _sample(task: _Task, row: _Row, models: Sequence[str], texts: _Texts) -> Jso
     # A model that failed in its first turn has no second.
     turns = max(len(talk) for talk in talks.values())
     # What most likely all were sent: the first prompt there is of a turn.
-    asked = [
+    sent = [
         next((t[i].prompt for t in talks.values() if len(t) > i and t[i].prompt), ())
         for i in range(turns)
     ]
     reference = next((r.outcome.reference for r in row.records.values() if r.outcome.reference), ())
     sample: dict[str, Json] = {
-        "asked": [_messages(prompt, texts) for prompt in asked],
+        "sent": [_messages(prompt, texts) for prompt in sent],
         "reference": _references(reference, turns, texts),
     }
     found = {
-        name: _answer(task, row.records[name], talk, asked, texts) for name, talk in talks.items()
+        name: _answer(task, row.records[name], talk, sent, texts) for name, talk in talks.items()
     }
     for name, answer in found.items():
         own = row.records[name].outcome.reference
@@ -583,17 +583,17 @@ def _answer(
     task: _Task,
     record: Record,
     talk: Sequence[_Turn],
-    asked: Sequence[Sequence[Message]],
+    sent: Sequence[Sequence[Message]],
     texts: _Texts,
 ) -> dict[str, Json]:
     outcome = record.outcome
     data = canonical_json(outcome.data).decode("utf-8") if outcome.data else None
     return {
         "answers": [[texts.one(text) for text in turn.answers] for turn in talk],
-        "asked": {
+        "sent": {
             str(i): _messages(turn.prompt, texts)
             for i, turn in enumerate(talk)
-            if turn.prompt and tuple(turn.prompt) != tuple(asked[i])
+            if turn.prompt and tuple(turn.prompt) != tuple(sent[i])
         },
         "reference": None,
         "scores": _shown_scores(task, record),

@@ -135,7 +135,7 @@ class Report:
 
     @cached_property
     def damages(self) -> tuple[Damaged, ...]:
-        """What makes stored figures doubtful."""
+        """What makes stored figures unreliable."""
         return tuple(damages(self.run))
 
     def keys(self, entry: BenchmarkEntry) -> tuple[FigureKey, ...]:

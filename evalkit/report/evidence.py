@@ -134,7 +134,7 @@ def _about(report: Report, judge: str) -> Note | Text:
         f"{who}, a model of this suite; its verdict is read from {how}. Small local models judge "
         "poorly: they favour a position, a length or themselves, and agree little with people. "
         "Use such a judge to check that everything works; do not publish its scores.",
-        f"{LOCAL_JUDGE[:1].upper()}{LOCAL_JUDGE[1:]}.",
+        f"{LOCAL_JUDGE.capitalize()}.",
     )
 
 

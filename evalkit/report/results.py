@@ -321,8 +321,10 @@ def _board_blocks(
     by_strength = played is not None and played.several_rivals
     ranking = None if ranked is None or by_strength else ranked[0]
     if key.benchmark in report.run.local_judges and (ranking or by_strength):
-        said = f"{LOCAL_JUDGE[:1].upper()}{LOCAL_JUDGE[1:]}."
-        yield Note("The order is what a model of the suite prefers, not what people would.", said)
+        yield Note(
+            "The order is what a model of the suite prefers, not what people would.",
+            f"{LOCAL_JUDGE.capitalize()}.",
+        )
     yield _board(report, key, figures, ranking)
     if by_strength:
         yield Text(

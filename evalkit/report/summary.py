@@ -134,8 +134,7 @@ def _warnings(report: Report, *, alone: bool = False) -> Iterator[Note]:
     """What makes a figure unfit to be quoted, the worst first; `alone`: no report is around it."""
     run = report.run
     if run.manifest.limit is not None:
-        text = limit_text(run.manifest.limit)
-        yield Note(f"{text[:1].upper()}{text[1:]}.", "Limited run.")
+        yield Note(f"{limit_text(run.manifest.limit).capitalize()}.", "Limited run.")
     elif not run.manifest.publishable:
         yield Note("The run's manifest marks it so.", "Not publishable.")
     if not run.manifest.sealed:
@@ -144,7 +143,7 @@ def _warnings(report: Report, *, alone: bool = False) -> Iterator[Note]:
         yield Note(_damaged(report, alone=alone), "Damaged evidence.")
     for judge in sorted({h.judge for h in report.health} & _local_judges(report)):
         yield Note(
-            f"{LOCAL_JUDGE[:1].upper()}{LOCAL_JUDGE[1:]}: judged scores say what this model "
+            f"{LOCAL_JUDGE.capitalize()}: judged scores say what this model "
             f"prefers, not what people would. Do not publish them.",
             f"Judge {judge}.",
         )
@@ -164,7 +163,7 @@ def _damaged(report: Report, *, alone: bool) -> str:
     """Where each is named; without a report around it, the first few and how many are left."""
     found = len(report.damages)
     what = "1 finding makes" if found == 1 else f"{count(found)} findings make"
-    said = f"{what} recorded figures doubtful"
+    said = f"{what} recorded figures unreliable"
     if not alone:
         return f"{said}; “Recorded evidence” below names each."
     start = "Damaged evidence: "

@@ -210,7 +210,7 @@ def test_damage_is_named_in_the_comment_itself(n: int, said: str) -> None:
     damaged = typed_run(evidence=[entry])
     assert "“Recorded evidence” below names each." in markdown(damaged)
     printed = " ".join(shown(comment(damaged)).texts)
-    assert f"Damaged evidence. {said} recorded figures doubtful: " in printed
+    assert f"Damaged evidence. {said} recorded figures unreliable: " in printed
     assert "quick-lora, MT-Bench: file 0 is cut" in printed
     assert ("The run's report names 2 more." in printed) == (n == 5)
 

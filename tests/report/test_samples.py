@@ -106,7 +106,7 @@ def check_record(found: Packed, sample: Json, record: Record) -> None:
     assert answers == [visible(text) for text in outcome.answers]
     talk: list[tuple[str, str]] = []
     for turn, given_answers in enumerate(mine["answers"]):
-        asked = mine["asked"].get(str(turn), sample["asked"][turn])
+        asked = mine["sent"].get(str(turn), sample["sent"][turn])
         talk += messages_of(found, sample, asked)
         talk += [("assistant", found.text(sample, ref).strip()) for ref in given_answers]
     said = spelled([(m.role, m.content) for m in outcome.conversation])
@@ -115,7 +115,7 @@ def check_record(found: Packed, sample: Json, record: Record) -> None:
         assert talk in (said, said + apart)
     if outcome.reference:
         cited = sample["reference"] if mine["reference"] is None else mine["reference"]
-        one = len(sample["asked"]) == 1
+        one = len(sample["sent"]) == 1
         given = ["\n".join(outcome.reference)] if one else [t for t in outcome.reference if t]
         assert [found.text(sample, r) for r in cited if r is not None] == [*map(visible, given)]
     assert mine["error"] is None or found.text(sample, mine["error"]) == visible(

@@ -69,13 +69,13 @@ class Search {
     const { rows } = this;
     const found = [rows.benchmarkOf(row).name, rows.taskOf(row).name, rows.id[row], rows.categoryOf(row)];
     const said = (messages) => messages.forEach(([, ref]) => found.push(text(ref)));
-    sample.asked.forEach(said);
+    sample.sent.forEach(said);
     const cited = (refs) => refs.forEach((ref) => ref !== null && found.push(text(ref)));
     cited(sample.reference);
     for (const model of sample.models) {
       if (model === null) continue;
       model.answers.flat().forEach((ref) => found.push(text(ref)));
-      Object.values(model.asked).forEach(said);
+      Object.values(model.sent).forEach(said);
       if (model.reference !== null) cited(model.reference);
       if (model.error !== null) found.push(text(model.error));
       for (const judgment of model.judgments) {

@@ -1,4 +1,4 @@
-// One sample as it is read: question, answers side by side, what the judge was asked and said,
+// One sample as it is read: question, answers side by side, what the judge was sent and said,
 // every score.
 
 const UNSCORED = "–";
@@ -56,7 +56,7 @@ class SampleView {
     const models = order.all.filter((model) => this.sample.models[model] !== null);
     return [
       this.head(order, marking, around),
-      ...this.sample.asked.map((_, turn) => this.turn(turn, models)),
+      ...this.sample.sent.map((_, turn) => this.turn(turn, models)),
       this.general(models),
       this.scores(models),
     ].filter((part) => part !== null);
@@ -115,15 +115,15 @@ class SampleView {
 
   turn(turn, models) {
     const { sample } = this;
-    const several = sample.asked.length > 1 ? ` ${turn + 1}` : "";
+    const several = sample.sent.length > 1 ? ` ${turn + 1}` : "";
     const reference = sample.reference[turn];
     return make("section", "b-turn",
-      this.prompt(sample.asked[turn], `Question${several}`),
+      this.prompt(sample.sent[turn], `Question${several}`),
       reference === null ? null : fold("Reference", prose(this.text(reference))),
       make("div", "sides", ...models.map((model) => this.side(model, turn))));
   }
 
-  // The last message is what is asked; what stands before it (system, few-shot) is folded.
+  // The last message is what is sent; what stands before it (system, few-shot) is folded.
   prompt(messages, title) {
     if (!messages.length) return null;
     const before = messages.slice(0, -1);
@@ -145,7 +145,7 @@ class SampleView {
     const { name, role } = this.rows.models[model];
     const status = this.rows.statuses[this.rows.by_model[model].status[this.row]];
     const score = this.scoreAt(answer, turn);
-    const own = answer.asked[String(turn)];
+    const own = answer.sent[String(turn)];
     const reference = answer.reference?.[turn] ?? null;
     const judged = answer.judgments.filter((judgment) => judgment.turn === turn);
     const cut = this.rows.by_model[model].truncated[this.row] === "1";
