@@ -1,8 +1,10 @@
-"""`evalkit compare`: a candidate against baselines, over stored runs."""
+"""Compare: `compare`, `claim`, `gate`, `power`, `history`, `watch`."""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +12,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.console import split
+from evalkit.cli.console import commands_of, set_option, split, verbose_option
+from evalkit.errors import ComparisonError, SuiteError
 
 if TYPE_CHECKING:
     from evalkit.compare.contests import Uncompared
-    from evalkit.core.contests import Contest
+    from evalkit.core.contests import Contest, GateResult
+    from evalkit.core.run import Run
+    from evalkit.core.specs import GateSpec
+    from evalkit.runner import Origin, Progress
+    from evalkit.runner.watch_ledger import Look, Plan
+    from evalkit.stats.decisions import Spending
 
-__all__ = ["command"]
+__all__ = ["claim", "compare", "gate", "history", "power", "watch"]
+
+
+# --- compare --------------------------------------------------------------------------------
 
 
 @click.command("compare")
@@ -42,7 +53,7 @@ __all__ = ["command"]
 @click.option(
     "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page side by side."
 )
-def command(
+def compare(
     runs: tuple[Path, ...],
     candidate: str | None,
     baseline: tuple[str, ...],
@@ -120,3 +131,465 @@ def _sentences(
         return found
     found += [one.sentence for one in left_out]
     return [*found, *draw.caution_notes(shown), draw.holm_text(shown)] if shown else found
+
+
+# --- claim ----------------------------------------------------------------------------------
+
+
+@click.command("claim")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("text")
+@click.option("--allow-different", multiple=True, metavar="FIELD", help="Settings that may differ.")
+@click.option("--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True)
+@click.option("--repeats", is_flag=True, help="Several runs of a model repeat one measurement.")
+@click.option("--accept-damaged", is_flag=True, help="Judge on damaged evidence, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+def claim(
+    runs: tuple[Path, ...],
+    text: str,
+    allow_different: tuple[str, ...],
+    level: float,
+    repeats: bool,
+    accept_damaged: bool,
+    as_json: bool,
+) -> int:
+    """Say whether RUNS support TEXT, as "A beats B on alpaca_eval".
+
+    Forms: A beats (surpasses, outperforms, is better than) B [and C] on BENCHMARK[/TASK];
+    A beats B by more than X points, or by X points as printed; A is worse than B; A matches (is on
+    par with) B within X points; A is not worse than B by more than X points; A is best; A scores X
+    on BENCHMARK; A gives longer answers than B.  Exit code 0: supported; 1: not supported or
+    contradicted.
+    """
+    from evalkit import store
+    from evalkit.compare.claim import claim
+    from evalkit.compare.contests import Options
+    from evalkit.compare.guard import allowed_fields
+    from evalkit.draw import one_line, visible
+
+    stored = [store.load(run) for run in runs]
+    allowed = allowed_fields(stored, split(allow_different))
+    options = Options(level, allow_different=allowed, repeats=repeats)
+    found = claim(stored, text, options, accept_damaged=accept_damaged)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+    else:
+        click.echo(found.answer)
+        for reason in found.reasons:
+            click.echo(f"  {one_line(visible(reason))}")
+        if found.answer != "supported" and found.suggestion:
+            click.echo(f"summary: {one_line(visible(found.suggestion))}")
+    return 0 if found.answer == "supported" else 1
+
+
+# --- gate -----------------------------------------------------------------------------------
+
+
+_NOT_WRITTEN = 3
+
+
+@click.command("gate")
+@click.argument("targets", metavar="RUN...|SUITE", nargs=-1, required=True)
+@click.option("--candidate", help="MODEL or RUN:MODEL; default: the run's candidate.")
+@click.option(
+    "--baseline-run",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Stored run or baseline.json that has the baseline; several repeat it; default: RUN.",
+)
+@click.option("--policy", metavar="SUITE", help="Suite whose gate section decides; default: RUN's.")
+@click.option("--allow-different", multiple=True, metavar="FIELD", help="Setting that may differ.")
+@click.option(
+    "--write-baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Pin the candidate's scores as a baseline.json for later gates, if it passes.",
+)
+@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
+@click.option("--comment", type=click.Path(path_type=Path), help="Write a PR comment here.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def gate(
+    targets: tuple[str, ...],
+    candidate: str | None,
+    baseline_run: tuple[Path, ...],
+    policy: str | None,
+    allow_different: tuple[str, ...],
+    write_baseline: Path | None,
+    junit: Path | None,
+    comment: Path | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Say whether a candidate is worse than its baseline by more than the suite's margins.
+
+    A stored RUN is judged as it is; a SUITE is run first.  Several RUNs repeat one measurement:
+    their means are judged, and what a run shifts by by itself widens the bounds.  Exit code 0:
+    passed (or inconclusive, where the policy only warns); 1: regression; 2: wrong input; 3:
+    inconclusive, a required test that has no samples of both models, a suite whose run could not
+    answer everything, or a --write-baseline that was not written.  On GitHub the table goes to
+    the job summary and the reasons become annotations.
+    """
+    from evalkit import store
+    from evalkit.compare.gate import gate, read_baseline
+
+    if len(targets) > 1 and write_baseline is not None:
+        raise ComparisonError(
+            f"--write-baseline pins the scores of one run, and {len(targets)} are given; gate one "
+            f"of them to pin it"
+        )
+    (run, *repeats), unanswered = _runs_of(targets)
+    result = gate(
+        run,
+        None if policy is None else _policy(policy),
+        candidate=candidate,
+        baseline=[read_baseline(path) for path in baseline_run],
+        allow_different=split(allow_different),
+        repeats=repeats,
+    )
+    result = replace(result, unanswered=unanswered)
+    if junit is not None:
+        from evalkit.cli.ci import junit as as_junit
+
+        store.write_file(junit, as_junit(result))
+    _write(result, comment, as_json=as_json)
+    pinned = write_baseline is None or _pin(write_baseline, run, result)
+    return result.exit_code or (0 if pinned else _NOT_WRITTEN)
+
+
+# --- what is gated --------------------------------------------------------------------------
+
+
+def _runs_of(targets: tuple[str, ...]) -> tuple[list[Run], int]:
+    """The stored runs, or the one that running the suite makes, and what that left unanswered."""
+    from evalkit import store
+
+    first, *more = targets
+    if not more and not _is_stored(first):
+        return _run_suite(first)
+    suites = [target for target in more if not _is_stored(target)]
+    if suites:
+        raise ComparisonError(
+            f"{suites[0]!r} is no stored run; runs that repeat a measurement are stored ones: run "
+            f"the suite first (evalkit run), each time in a workspace without its cached answers"
+        )
+    return [store.load(Path(target)) for target in targets], 0
+
+
+def _is_stored(target: str) -> bool:
+    path = Path(target)
+    if (path / "manifest.json").is_file():
+        return True
+    if path.is_dir():
+        raise ComparisonError(f"{target!r} is a folder without a run; expected RUN or SUITE")
+    return path.is_file() and path.suffix not in (".yaml", ".yml")
+
+
+def _run_suite(suite: str) -> tuple[list[Run], int]:
+    from evalkit import plugins, runner
+    from evalkit import suite as suites
+    from evalkit.cli.progress import watcher
+
+    file = suites.locate(suite)
+    loaded = suites.load(file, (), plugins)
+    command = ("evalkit", "run", suite)
+    origin = runner.Origin(suite, file.parent, suites.find_workspace(suite), command)
+    result = runner.run_suite(loaded, origin, watcher(verbose=False))
+    if result.unanswered:
+        click.echo(f"incomplete: {result.unanswered} samples: {result.reasons}", err=True)
+    click.echo(f"run: {result.run.folder}", err=True)
+    return [result.run], result.unanswered
+
+
+def _policy(suite: str) -> GateSpec:
+    from evalkit import plugins
+    from evalkit import suite as suites
+
+    spec = suites.load(suites.locate(suite), (), plugins).gate
+    if spec is None:
+        raise SuiteError(
+            f"{suite}: has no gate section; write one (gate: {{baseline: MODEL, margins: "
+            f"{{default: 2.0}}}})"
+        )
+    return spec
+
+
+# --- what is written ------------------------------------------------------------------------
+
+
+def _write(result: GateResult, comment: Path | None, *, as_json: bool) -> None:
+    from evalkit import draw, store
+    from evalkit.compare.gate import gate_json
+
+    if comment is not None:
+        store.write_file(comment, draw.gate_comment(result).encode())
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        path = Path(summary)
+        used = path.stat().st_size if path.exists() else 0
+        with path.open("a", encoding="utf-8") as file:
+            file.write(draw.gate_job_summary(result, used))
+    if as_json:
+        click.echo(json.dumps(gate_json(result), indent=1, ensure_ascii=False))
+    else:
+        for line in draw.gate_lines(result):
+            click.echo(line)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in draw.gate_annotations(result):
+            click.echo(line, file=commands_of(sys.stderr if as_json else sys.stdout))
+
+
+def _pin(path: Path, run: Run, result: GateResult) -> bool:
+    """Whether the baseline was written."""
+    from evalkit import store
+    from evalkit.compare.gate import pin
+
+    if result.verdict != "pass" or result.unanswered:
+        why = f"the gate's verdict is {result.verdict}"
+        why = "the run is not complete" if result.unanswered else why
+        click.echo(
+            f"not written: {path}, since {why}; only what passes becomes a baseline (exit code "
+            f"{result.exit_code or _NOT_WRITTEN})",
+            err=True,
+        )
+        return False
+    store.write_file(path, pin(run, result.candidate.rpartition(":")[2]))
+    click.echo(f"baseline: {path}", err=True)
+    return True
+
+
+# --- power ----------------------------------------------------------------------------------
+
+
+@click.command("power")
+@click.argument("suite")
+@click.option("--runs", multiple=True, type=click.Path(path_type=Path), help="Past runs; several.")
+@click.option("--only", multiple=True, metavar="BENCH", help="Only these benchmarks.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="First N samples a task.")
+@click.option("--json", "as_json", is_flag=True, help='Print {"power": [...]}.')
+@click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
+def power(
+    suite: str,
+    runs: tuple[Path, ...],
+    only: tuple[str, ...],
+    limit: int | None,
+    as_json: bool,
+    markdown: bool,
+) -> None:
+    """Say what differences each benchmark of SUITE can show with its number of samples.
+
+    How much a sample's difference varies is taken from past runs (--runs, else those of the suite
+    in reports/), and where there are none it is assumed, and said to be.
+    """
+    from evalkit import plugins, runner
+    from evalkit import suite as suites
+    from evalkit.compare.power import power_table, power_warning
+    from evalkit.draw import table_to_markdown, table_to_text
+
+    file = suites.locate(suite)
+    loaded = suites.load(file, (), plugins)
+    origin = runner.Origin(suite, file.parent, suites.find_workspace(suite), ("evalkit", "power"))
+    past = _past(runs, origin, loaded.name)
+    selection = runner.Selection(split(only), (), limit)
+    rows = runner.power(loaded, origin, selection, past, lambda line: click.echo(line, err=True))
+    if as_json:
+        click.echo(json.dumps({"power": [row.to_json() for row in rows]}, indent=1))
+        return
+    table = power_table(rows)
+    click.echo(table_to_markdown(table) if markdown else f"{table_to_text(table)}\n{table.note}")
+    for row in rows:
+        if row.underpowered:
+            click.echo(f"warning: {power_warning(row)}")
+
+
+def _past(runs: Sequence[Path], origin: Origin, name: str) -> list[Run]:
+    """The runs named, else the sealed runs of this suite in the workspace."""
+    from evalkit import store
+    from evalkit.errors import EvalkitError
+
+    if runs:
+        return [store.load(run) for run in runs]
+    found = []
+    for manifest in sorted((origin.workspace / "reports" / name).glob("*/manifest.json")):
+        try:
+            found.append(store.load(manifest.parent))
+        except EvalkitError as error:
+            click.echo(f"left out: {error}", err=True)
+    return found
+
+
+# --- history --------------------------------------------------------------------------------
+
+
+_STDOUT = Path("-")
+
+
+@click.command("history")
+@click.argument("places", metavar="DIR|RUN...", nargs=-1, required=True, type=Path)
+@click.option("--model", help="Name of the checkpoint in its run; default: every candidate.")
+@click.option("--benchmark", metavar="B", help="Only this entry, or BENCHMARK/TASK.")
+@click.option("--metric", metavar="M", help="This metric instead of the headline ones.")
+@click.option(
+    "--allow-different",
+    multiple=True,
+    metavar="FIELD",
+    help="Join checkpoints although this setting differs.",
+)
+@click.option("--json", "as_json", is_flag=True, help='Print {"series": [...], "notes": [...]}.')
+@click.option("--csv", "csv_file", type=Path, metavar="FILE", help="A row per figure (-: stdout).")
+@click.option("--spreadsheet", is_flag=True, help="--csv for Excel: no text counts as a formula.")
+@click.option("--svg", "svg_file", type=Path, metavar="FILE", help="Charts (-: stdout).")
+def history(
+    places: tuple[Path, ...],
+    model: str | None,
+    benchmark: str | None,
+    metric: str | None,
+    allow_different: tuple[str, ...],
+    as_json: bool,
+    csv_file: Path | None,
+    spreadsheet: bool,
+    svg_file: Path | None,
+) -> None:
+    """Show each headline figure over checkpoints, with intervals and paired differences.
+
+    Checkpoints are runs, found in DIR, in the order of the training steps that their models'
+    names or paths tell.  Where settings changed between two, the series is split.  Averages over
+    tasks are figures like others; a task that is a detail of one shows with --benchmark B/TASK.
+    """
+    from evalkit.compare import history
+    from evalkit.compare.guard import allowed_fields
+    from evalkit.draw import formula_note, one_line, svg, visible
+
+    to_stdout = {"--csv -": csv_file == _STDOUT, "--svg -": svg_file == _STDOUT, "--json": as_json}
+    wanted = [name for name, is_there in to_stdout.items() if is_there]
+    if len(wanted) > 1:
+        raise click.UsageError(
+            f"{' and '.join(wanted)} all go to standard output; expected one of them"
+        )
+    runs, left_out = history.find_runs(places)
+    found = history.checkpoints(runs, model)
+    allowed = allowed_fields(runs, split(allow_different))
+    every = history.history(found.checkpoints, history.Options(benchmark, metric, allowed))
+    notes = [*left_out, *found.notes]
+    if csv_file is not None:
+        _write_out(csv_file, history.history_csv(every, spreadsheet=spreadsheet))
+        formulas = 0 if spreadsheet else history.formula_cells(every)
+        if formulas:
+            click.echo(f"note: {formula_note(formulas, '--spreadsheet')}", err=True)
+    if svg_file is not None:
+        _write_out(svg_file, f"{svg.trends([history.series_trend(series) for series in every])}\n")
+    if _STDOUT in (csv_file, svg_file):
+        for note in notes:
+            click.echo(f"note: {one_line(visible(note))}", err=True)
+        return
+    if as_json:
+        click.echo(json.dumps(history.history_json(every, notes), indent=1, ensure_ascii=False))
+        return
+    for series in every:
+        click.echo("\n".join(history.series_lines(series)) + "\n")
+    for note in notes:
+        click.echo(f"note: {one_line(visible(note))}")
+
+
+def _write_out(place: Path, text: str) -> None:
+    """Into a file; `-` is standard output."""
+    from evalkit import store
+
+    if place == _STDOUT:
+        click.echo(text, nl=False)
+    else:
+        store.write_file(place, text.encode())
+
+
+# --- watch ----------------------------------------------------------------------------------
+
+
+_SPENDING = ("even", "pocock", "obrien_fleming")
+
+
+@click.command("watch")
+@click.argument("place", metavar="CHECKPOINT_DIR", type=click.Path(path_type=Path))
+@click.argument("suite")
+@click.option(
+    "--looks",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    help="Checkpoints to be gated in all; fixed by the first call.",
+)
+@click.option(
+    "--spending",
+    type=click.Choice(_SPENDING),
+    help="How alpha is spread over the looks; fixed by the first call.  [default: even]",
+)
+@click.option("--once", is_flag=True, help="Evaluate what is there, and end.")
+@click.option(
+    "--poll",
+    type=click.FloatRange(min=0.05),
+    default=15.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Look for new checkpoints so often; files must be at rest so long.",
+)
+@click.option("--stop-on-regression", is_flag=True, help="End at the first regression.")
+@click.option("--candidate", metavar="NAME", help="Model whose checkpoints they are.")
+@set_option
+@click.option("--json", "as_json", is_flag=True, help="Print verdicts and figures as JSON.")
+@verbose_option
+def watch(
+    place: Path,
+    suite: str,
+    looks: int | None,
+    spending: Spending | None,
+    once: bool,
+    poll: float,
+    stop_on_regression: bool,
+    candidate: str | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    verbose: bool,
+) -> int:
+    """Evaluate the checkpoints of a training run as they appear, and gate each.
+
+    SUITE's candidate is the template: each checkpoint-N that is whole takes its place.  Alpha of
+    the suite's gate is spent over the planned looks, so that all verdicts together keep it.  The
+    same command resumes after any interruption.  Exit code 0: all passed; 1: a regression; 3:
+    undecided where that fails, or a checkpoint without a verdict.
+    """
+    from evalkit.runner import watch
+
+    training = watch.training(place, suite, overrides, candidate)
+    options = watch.Options(poll, once, stop_on_regression)
+    listener = _Listener(as_json=as_json, verbose=verbose)
+    summary = watch.follow(training, looks, spending, options, listener)
+    if as_json:
+        click.echo(json.dumps(watch.summary_json(summary), indent=1, ensure_ascii=False))
+    else:
+        click.echo(f"{summary.standing.ended}\n", err=True)
+        click.echo("\n".join(watch.summary_lines(summary)))
+    return summary.exit_code
+
+
+class _Listener:
+    """Says on the terminal what happens."""
+
+    def __init__(self, *, as_json: bool, verbose: bool) -> None:
+        self._as_json, self._verbose = as_json, verbose
+
+    def progress(self) -> Progress:
+        """A display of its own for each checkpoint."""
+        from evalkit.cli.progress import watcher
+
+        return watcher(verbose=self._verbose)
+
+    def note(self, text: str) -> None:
+        """On the error stream, as progress is."""
+        from evalkit.draw import one_line, visible
+
+        click.echo(one_line(visible(text)), err=True)
+
+    def decided(self, plan: Plan, look: Look, result: GateResult) -> None:
+        """The gate's lines, and what they cost."""
+        from evalkit.draw import gate_lines, one_line, visible
+        from evalkit.runner import watch
+
+        shown = [one_line(visible(watch.look_words(look, plan))), *gate_lines(result)]
+        click.echo("\n".join([*shown, ""]), err=self._as_json)

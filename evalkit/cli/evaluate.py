@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evalkit.cli.console import say_findings, set_option, split, verbose_option
-from evalkit.cli.report import say_size
+from evalkit.cli.read import say_size
 from evalkit.errors import SuiteError
 
 if TYPE_CHECKING:

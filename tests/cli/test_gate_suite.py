@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from click.testing import CliRunner, Result
 
-from evalkit.cli.gate import command
+from evalkit.cli.compare import gate as command
 from evalkit.core.contests import GateResult
 from evalkit.stats.decisions import Verdict
 

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from evalkit import store
-from evalkit.cli.report import command, say_size
+from evalkit.cli.read import report as command
+from evalkit.cli.read import say_size
 from tests.support.runs import Plan, build_run
 
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.power import TTestPower
 
 from evalkit import draw, store
-from evalkit.cli.compare import command
+from evalkit.cli.compare import compare as command
 from evalkit.compare.cautions import damages, doubts, judge_health
 from evalkit.compare.contests import (
     Options,

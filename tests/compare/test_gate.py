@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from scipy.stats import t as student
 
 from evalkit import api, draw, store
-from evalkit.cli.gate import command
+from evalkit.cli.compare import gate as command
 from evalkit.compare.contests import Options
 from evalkit.compare.gate import (
     Policy,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from evalkit import store
-from evalkit.cli.history import command
+from evalkit.cli.compare import history as command
 from evalkit.compare import contests, history
 from evalkit.compare.cautions import damages
 from evalkit.compare.figures import figures

@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import report, store
-from evalkit.cli.report import command
+from evalkit.cli.read import report as command
 from evalkit.compare.contests import Options, contests
 from evalkit.draw import contest_sentence
 from evalkit.report.serve import Library, Server, serving

@@ -20,9 +20,9 @@ from click.testing import CliRunner
 
 from evalkit import report, store
 from evalkit.cli.card import command as card_command
-from evalkit.cli.compare import command as compare_command
-from evalkit.cli.export import command as export_command
-from evalkit.cli.gate import command as gate_command
+from evalkit.cli.compare import compare as compare_command
+from evalkit.cli.compare import gate as gate_command
+from evalkit.cli.exchange import export as export_command
 from evalkit.core import Json
 from evalkit.core.run import Run
 from tests.support.github_markdown import rendered

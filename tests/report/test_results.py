@@ -451,7 +451,7 @@ def test_recorded_evidence_lists_files_and_findings() -> None:
 def test_a_trend_over_checkpoints_stands_after_the_results(tmp_path: Path) -> None:
     from click.testing import CliRunner
 
-    from evalkit.cli.report import command
+    from evalkit.cli.read import report as command
     from tests.support.training import Made, make_run
 
     for n in range(2):

@@ -1,0 +1,138 @@
+"""Exchange: `import` and `export`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evalkit.cli.console import say_findings, verbose_option
+from evalkit.errors import ExportError, SuiteError
+
+__all__ = ["export", "import_"]
+
+
+# --- import_ --------------------------------------------------------------------------------
+
+
+_KINDS = ("alpaca_eval", "mt_bench", "lm_eval")
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("import")
+@click.argument("kind", type=click.Choice(_KINDS))
+@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
+@click.option("--model", "models", multiple=True, help="Name of the model; the first is candidate.")
+@click.option("--outputs", multiple=True, type=_FILE, help="alpaca_eval: the model's outputs.")
+@click.option("--answers", multiple=True, type=_FILE, help="mt_bench: FastChat's answer file.")
+@click.option("--out", type=_FILE, help="Run folder.")
+@click.option("--strict", is_flag=True, help="Exit with 1 where the evidence is damaged.")
+@click.option("--json", "as_json", is_flag=True, help="Print results.json.")
+@verbose_option
+def import_(kind: str, files: tuple[Path, ...], **given: Any) -> int:
+    """Make an ordinary run of results that other tools wrote.
+
+    \b
+    alpaca_eval  annotations.json: which answer the judge preferred
+    mt_bench     FastChat's judgments (gpt-4_single.jsonl)
+    lm_eval      results_*.json and samples_*.jsonl, or a folder of them
+
+    Files may be .json or .jsonl, each also with .gz.  What is wrong with the evidence is said,
+    and shown in the report.
+    """  # noqa: D301 - click reads a backspace as: leave these lines as they stand
+    from evalkit import report, runner
+    from evalkit import suite as suites
+    from evalkit.cli.progress import watcher
+
+    watch = watcher(verbose=given["verbose"])
+    workspace = suites.find_workspace()
+    origin = runner.Origin(f"import {kind}", Path.cwd(), workspace, ("evalkit", *sys.argv[1:]))
+    source = runner.Source(kind, files, _companions(kind, given), given["models"])
+    result = runner.import_run(source, origin, given["out"], watch.step)
+    stored = result.run
+    damaged = say_findings(stored)
+    if given["as_json"]:
+        click.echo((stored.folder / "results.json").read_text(encoding="utf-8"))
+    else:
+        for line in report.summary_lines(stored):
+            click.echo(line)
+    click.echo(f"report: {stored.folder / 'index.html'}", err=given["as_json"])
+    return 1 if damaged and given["strict"] else 0
+
+
+def _companions(kind: str, given: dict[str, Any]) -> tuple[Path, ...]:
+    for option, of in (("outputs", "alpaca_eval"), ("answers", "mt_bench")):
+        if given[option] and kind != of:
+            raise SuiteError(f"--{option} belongs to {of!r} results, not to {kind!r}; leave it out")
+    return (*given["outputs"], *given["answers"])
+
+
+# --- export ---------------------------------------------------------------------------------
+
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("export")
+@click.argument("runs", nargs=-1, required=True, type=_PATH, metavar="RUN...")
+@click.option("--format", "kind", required=True, metavar="FORMAT", help="See above.")
+@click.option("--out", required=True, type=_PATH, help="Folder to write into.")
+@click.option("--model", "models", multiple=True, help="Only this model; repeat for several.")
+@click.option("--figures-only", is_flag=True, help="Leave out every question and answer.")
+@click.option(
+    "--allow-unpublishable",
+    is_flag=True,
+    help="Publish limited runs and damaged evidence too, marked.",
+)
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="The format's own.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+def export(
+    runs: tuple[Path, ...],
+    kind: str,
+    out: Path,
+    settings: tuple[str, ...],
+    as_json: bool,
+    **common: Any,
+) -> None:
+    """Write RUNS in a format that other tools read.
+
+    \b
+    csv, json, parquet  the tables of Run.to_frame(), with their columns described
+    eval_results        .eval_results/*.yaml of a model repository on the hub
+    every_eval_ever     Every Eval Ever's JSON, one file per model and benchmark
+    lm_eval             results_*.json and samples_*.jsonl, as lm-eval writes them
+    argilla             judged pairs for people to review, blind
+
+    A setting that a format does not have is refused with the list of those it has.
+    """  # noqa: D301 - click reads a backspace as: leave these lines as they stand
+    from evalkit import formats, store
+
+    spec = formats.settings(kind, {**dict(map(_pair, settings)), **common})
+    done = formats.export([store.load(run) for run in runs], spec)
+    formats.write(done, out)
+    for note in done.notes:
+        click.echo(f"note: {note}", err=True)
+    if as_json:
+        listing = [
+            {
+                "file": str(out / name),
+                "bytes": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+            for name, content in done.files.items()
+        ]
+        click.echo(json.dumps({"files": listing}, indent=1, ensure_ascii=False))
+        return
+    for name in done.files:
+        click.echo(out / name)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ExportError(f"--set {text!r}: expected NAME=VALUE, such as spreadsheet=true")
+    return name, value

@@ -1,0 +1,299 @@
+"""Read: `report`, `view`, `evidence`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from evalkit.cli.console import split
+from evalkit.errors import DataError
+
+if TYPE_CHECKING:
+    from evalkit.compare.history import Series
+    from evalkit.core.figures import Figure
+    from evalkit.core.run import Run
+    from evalkit.report import Block, Section
+
+__all__ = ["evidence", "report", "say_size", "view"]
+
+
+# --- report ---------------------------------------------------------------------------------
+
+
+_BIG_MB = 30
+"""A browser needs half a second for a page of this size, and mail programs refuse it."""
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The command line as click parsed it; one field per option below."""
+
+    run: Path
+    out: Path | None
+    figures_only: bool
+    split: bool
+    comment: str | None
+    index: bool
+    places: tuple[Path, ...]
+    as_json: bool
+
+
+@click.command("report")
+@click.argument("run", metavar="RUN|DIR", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; default: the run's own.")
+@click.option("--figures-only", is_flag=True, help="Leave out every question and answer.")
+@click.option("--split", is_flag=True, help="Put samples into files beside it, for a web server.")
+@click.option("--comment", metavar="FILE", help="Only write the short form for a PR (-: stdout).")
+@click.option("--index", is_flag=True, help="Write DIR/index.html: all runs below DIR, sortable.")
+@click.option(
+    "--history",
+    "places",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Show figures over the checkpoints in DIR, too (as `evalkit history DIR`).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a summary.")
+def report(**given: Any) -> None:
+    """Render the reports of RUN (its folder, or a file in it) again, byte for byte the same.
+
+    With --figures-only the copy can be published where the benchmark's texts may not.
+    --split is for runs too big for one page: a web server hands out the samples as they are
+    needed; opened from a disk, such a page shows figures only.
+    --comment is for pull requests: verdict, warnings and one table, in at most 65,536 characters
+    of Markdown; its first line lets a later comment replace it.
+    --index links to the reports that are there, and leaves them as they are.
+    """
+    from evalkit import report, store
+
+    options = _Options(**given)
+    if options.index:
+        _index(options.run, options.out or options.run)
+        return
+    stored = store.load(options.run)
+    if options.as_json and not stored.manifest.sealed:
+        raise DataError(
+            f"{stored.folder}: this run is not finished and has no results yet; "
+            f"run the same command again, then request its report"
+        )
+    if options.comment is not None:
+        _comment(report.comment(stored), options.comment)
+        return
+    folder = options.out or stored.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    files = _files(stored, options)
+    for name, content in files.items():
+        store.write_file(folder / name, content)
+        if "/" not in name:
+            click.echo(f"report: {folder / name}", err=options.as_json)
+    # Samples of an earlier split page: texts that --figures-only must not leave behind.
+    for path in report.sample_files(folder):
+        if path.relative_to(folder).as_posix() not in files:
+            path.unlink()
+    say_size(folder)
+    if options.as_json:
+        click.echo((stored.folder / "results.json").read_text(encoding="utf-8"))
+        return
+    for line in report.summary_lines(stored):
+        click.echo(line)
+
+
+def _files(run: Run, options: _Options) -> dict[str, bytes]:
+    """Reports, and cards where the suite wants them, by name."""
+    from evalkit import report
+
+    more = []
+    if options.places:
+        more.append(trend(options.places))
+    files = report.render(run, figures_only=options.figures_only, split=options.split, more=more)
+    if "card" in run.manifest.suite.report.formats:
+        from evalkit import card
+
+        files |= card.files(run)
+    return files
+
+
+def _index(place: Path, out: Path) -> None:
+    from evalkit import report, store
+
+    if (place / store.MANIFEST_NAME).is_file() or not place.is_dir():
+        raise DataError(
+            f"{str(place)!r} is not a folder of runs; name one, such as reports/, or leave out "
+            f"--index for the report of this run"
+        )
+    found = list(report.entries([place]))
+    link = report.relative_link(out)
+    page = report.index_page(found, link, [place])
+    out.mkdir(parents=True, exist_ok=True)
+    store.write_file(out / "index.html", page.encode("utf-8"))
+    click.echo(f"index: {out / 'index.html'}")
+    bare = sum(not entry.error and not link(entry) for entry in found)
+    if bare:
+        what = "1 run has" if bare == 1 else f"{bare} runs have"
+        click.echo(f"note: {what} no report to link to; `evalkit report RUN` writes it", err=True)
+
+
+def say_size(folder: Path) -> None:
+    """What to do about a page that is too big to send around."""
+    page = folder / "index.html"
+    size = page.stat().st_size / 1e6 if page.exists() else 0
+    if size > _BIG_MB:
+        click.echo(
+            f"note: {page.name} has {size:,.0f} MB; `evalkit report {folder} --split` puts its "
+            f"samples into files beside it, for a web server",
+            err=True,
+        )
+
+
+def _comment(text: str, place: str) -> None:
+    from evalkit import store
+
+    if place == "-":
+        click.echo(text, nl=False)
+    else:
+        store.write_file(Path(place), text.encode("utf-8"))
+        click.echo(f"comment: {place}", err=True)
+
+
+# --- trend ----------------------------------------------------------------------------------
+
+
+def trend(places: Sequence[Path]) -> Section:
+    """A chart and a table for each headline figure of two checkpoints or more.
+
+    Args:
+        places: Run folders, or folders searched for runs.
+
+    Raises:
+        DataError: a place holds no run, or none of the runs has figures.
+    """
+    from evalkit import report
+    from evalkit.compare import history
+
+    runs, left_out = history.find_runs(places)
+    found = history.checkpoints(runs, None)
+    every = history.history(found.checkpoints)
+    blocks = [b for series in every if len(series.points) > 1 for b in _blocks(series)]
+    if not blocks:
+        blocks = [report.Text("There are not two checkpoints of any measure to show a trend of.")]
+    notes = [report.Text(note, "Note.", small=True) for note in (*left_out, *found.notes)]
+    return report.Section("Over checkpoints", (*blocks, *notes))
+
+
+def _blocks(series: Series) -> Iterator[Block]:
+    from evalkit import report
+    from evalkit.compare import history
+    from evalkit.draw import svg
+
+    table = history.series_table(series)
+    drawing = svg.trend(history.series_trend(series))
+    yield report.Chart(table.caption, drawing, replace(table, caption=""), fixed=True)
+    for point in series.points:
+        if point.split:
+            yield report.Text(point.split, f"{point.checkpoint.label} is not joined:", small=True)
+    best = history.best_of(series)
+    if best is not None:
+        yield report.Text(history.best_sentence(best, series))
+    for note in series.notes:
+        yield report.Text(note, "Note.", small=True)
+
+
+# --- view -----------------------------------------------------------------------------------
+
+
+@click.command("view")
+@click.argument("places", metavar="RUN|DIR...", nargs=-1, required=True, type=Path)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="any that is free")
+@click.option("--open/--no-open", "to_open", default=True, help="Open a browser; default: do.")
+def view(places: tuple[Path, ...], port: int, to_open: bool) -> None:
+    """Show runs in a browser: a sortable index, with every run's report.
+
+    DIR is searched for runs at every visit.  Listens on 127.0.0.1 only and writes nothing; a run
+    without a report is rendered when it is opened.  Ctrl-C ends it.  For two runs side by side:
+    evalkit compare RUN RUN --html FILE.
+    """
+    import webbrowser
+
+    from evalkit.report import serve
+
+    library = serve.Library(places)
+    entries = library.entries()
+    for entry in entries:
+        if entry.error and entry.folder in places:
+            raise DataError(entry.error)
+    try:
+        server = serve.Server(library, port)
+    except OSError as error:
+        raise click.UsageError(
+            f"port {port} cannot be listened on ({error.strerror}); leave --port out for any"
+        ) from error
+    single = len(entries) == 1 and not entries[0].error
+    address = server.address_of(entries[0]) if single else server.address
+    click.echo(address)
+    click.echo(f"{len(entries)} runs; Ctrl-C ends this", err=True)
+    if to_open and not webbrowser.open(address):
+        click.echo("no browser could be opened: open the address above yourself", err=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+    finally:
+        server.server_close()
+
+
+# --- evidence -------------------------------------------------------------------------------
+
+
+@click.command("evidence")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("cell")
+@click.option(
+    "--samples",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the records behind the figure here, as JSON lines.",
+)
+@click.option("--allow-different", multiple=True, metavar="FIELD", help="Settings that may differ.")
+@click.option("--json", "as_json", is_flag=True, help="Print the chain as JSON.")
+def evidence(
+    runs: tuple[Path, ...],
+    cell: str,
+    samples: Path | None,
+    allow_different: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Show what the figure CELL of the RUNS rests on, and compute it again.
+
+    CELL is MODEL/BENCHMARK[/TASK][/METRIC], or A-B/BENCHMARK[...] for a difference.  RUN:MODEL
+    where two runs have one name.  Exit code 1: the records say something else than results.json.
+    """
+    from evalkit import store
+    from evalkit.compare import evidence
+    from evalkit.compare.contests import Options
+    from evalkit.compare.guard import allowed_fields
+
+    def extra(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
+        """Only where a figure needs its benchmark's code is all of that loaded."""
+        from evalkit.runner.assemble import extra_figures
+
+        return extra_figures(run, model, benchmark)
+
+    stored = [store.load(run) for run in runs]
+    options = Options(allow_different=allowed_fields(stored, split(allow_different)))
+    found = evidence.find(stored, cell, options)
+    made = evidence.chain(found, evidence.recompute(found, extra), stored)
+    if samples is not None:
+        behind = evidence.records_behind(found, stored)
+        lines = [store.canonical_json(store.encode(record)) + b"\n" for record in behind]
+        store.write_file(samples, b"".join(lines))
+        click.echo(f"samples: {samples} ({len(lines)} records)", err=True)
+    if as_json:
+        click.echo(json.dumps(made.parts, indent=1, ensure_ascii=False))
+    else:
+        click.echo("\n".join(evidence.chain_lines(made)))
+    return 1 if made.contradicted else 0
