@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -29,20 +29,6 @@ _BIG_MB = 30
 """A browser needs half a second for a page of this size, and mail programs refuse it."""
 
 
-@dataclass(frozen=True)
-class _Options:
-    """The command line as click parsed it; one field per option below."""
-
-    run: Path
-    out: Path | None
-    figures_only: bool
-    split: bool
-    comment: str | None
-    index: bool
-    places: tuple[Path, ...]
-    as_json: bool
-
-
 @click.command("report")
 @click.argument("run", metavar="RUN|DIR", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default: the run's own.")
@@ -59,7 +45,16 @@ class _Options:
     help="Show figures over the checkpoints in DIR, too (as `evalkit history DIR`).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a summary.")
-def report(**given: Any) -> None:
+def report(
+    run: Path,
+    out: Path | None,
+    figures_only: bool,
+    split: bool,
+    comment: str | None,
+    index: bool,
+    places: tuple[Path, ...],
+    as_json: bool,
+) -> None:
     """Render the reports of RUN (its folder, or a file in it) again, byte for byte the same.
 
     With --figures-only the copy can be published where the benchmark's texts may not.
@@ -71,51 +66,40 @@ def report(**given: Any) -> None:
     """
     from evalkit import report, store
 
-    options = _Options(**given)
-    if options.index:
-        _index(options.run, options.out or options.run)
+    if index:
+        _index(run, out or run)
         return
-    stored = store.load(options.run)
-    if options.as_json and not stored.manifest.sealed:
+    stored = store.load(run)
+    if as_json and not stored.manifest.sealed:
         raise DataError(
             f"{stored.folder}: this run is not finished and has no results yet; "
             f"run the same command again, then request its report"
         )
-    if options.comment is not None:
-        _comment(report.comment(stored), options.comment)
+    if comment is not None:
+        _comment(report.comment(stored), comment)
         return
-    folder = options.out or stored.folder
+    folder = out or stored.folder
     folder.mkdir(parents=True, exist_ok=True)
-    files = _files(stored, options)
+    more = [trend(places)] if places else []
+    files = report.render(stored, figures_only=figures_only, split=split, more=more)
+    if "card" in stored.manifest.suite.report.formats:
+        from evalkit import card
+
+        files |= card.files(stored)
     for name, content in files.items():
         store.write_file(folder / name, content)
         if "/" not in name:
-            click.echo(f"report: {folder / name}", err=options.as_json)
+            click.echo(f"report: {folder / name}", err=as_json)
     # Samples of an earlier split page: texts that --figures-only must not leave behind.
     for path in report.sample_files(folder):
         if path.relative_to(folder).as_posix() not in files:
             path.unlink()
     say_size(folder)
-    if options.as_json:
+    if as_json:
         click.echo((stored.folder / "results.json").read_text(encoding="utf-8"))
         return
     for line in report.summary_lines(stored):
         click.echo(line)
-
-
-def _files(run: Run, options: _Options) -> dict[str, bytes]:
-    """Reports, and cards where the suite wants them, by name."""
-    from evalkit import report
-
-    more = []
-    if options.places:
-        more.append(trend(options.places))
-    files = report.render(run, figures_only=options.figures_only, split=options.split, more=more)
-    if "card" in run.manifest.suite.report.formats:
-        from evalkit import card
-
-        files |= card.files(run)
-    return files
 
 
 def _index(place: Path, out: Path) -> None:
