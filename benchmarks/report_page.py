@@ -18,15 +18,23 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks._common import Cell, Clock, Table, parser, peak_rss_gb, publish, say
-from evalkit import report, store
+from evalkit import report
 from evalkit.compare.figures import comparisons, figures
-from evalkit.core import Exchange, Judgment, Message, Metric, Outcome, Record, Score
-from evalkit.core.run import Run
+from evalkit.core import (
+    Exchange,
+    Judgment,
+    Manifest,
+    Message,
+    Metric,
+    Outcome,
+    Record,
+    Run,
+    Score,
+)
 
 __all__ = ["main", "synthetic"]
 
@@ -64,7 +72,7 @@ def synthetic(samples: int, models: int) -> Run:
     say_words = _Speaker(rng, words)
     records = [r for name in names for r in _records(say_words, rng, name, samples)]
     roles = {name: "baseline" if i else "candidate" for i, name in enumerate(names)}
-    manifest = {
+    found = {
         "run_id": "0" * 12,
         "suite_name": "synthetic",
         "sealed": True,
@@ -74,18 +82,18 @@ def synthetic(samples: int, models: int) -> Run:
             {
                 "name": name,
                 "description": {"type": name},
-                "tasks": {t: {"metrics": [asdict(m) for m in found]} for t, found in tasks.items()},
+                "tasks": {t: {"metrics": metrics} for t, metrics in tasks.items()},
             }
             for name, tasks in METRICS.items()
         ],
     }
-    typed = store.manifest_of(manifest)
+    manifest = Manifest.model_validate(found)
     return Run(
         Path("run"),
-        typed,
+        manifest,
         tuple(records),
-        tuple(figures(records, typed.benchmarks, 0.95)),
-        tuple(comparisons(records, typed.benchmarks, roles, 0.95)),
+        tuple(figures(records, manifest.benchmarks, 0.95)),
+        tuple(comparisons(records, manifest.benchmarks, roles, 0.95)),
     )
 
 

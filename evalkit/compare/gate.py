@@ -532,7 +532,8 @@ def _pinned(path: Path, found: dict[str, Json]) -> Run:
             "models": [{"name": model, "role": "baseline"}],
             "benchmarks": found["benchmarks"],
             "evidence": found.get("evidence", []),
-        }
+        },
+        path,
     )
     records = tuple(
         _record(model, str(benchmark), row) for benchmark, given in rows.items() for row in given

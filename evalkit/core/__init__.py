@@ -4,12 +4,24 @@
     Record* ─ stats ─▶ Measured ─▶ Figure, Comparison ─ compare ─▶ Contest, GateTest
 
 `requests.py`, `samples.py` and `models.py` have the first line, `figures.py` and `contests.py` the
-second; `run.py` has a stored run, `specs.py` what users write, `protocols.py` what rooms expect of
-each other.  `columns.py` and `frames.py` lay a run out as flat tables.
+second.  `run.py` has a stored run with its typed manifest, `evidence.py` what an import found,
+`specs.py` what users write, `protocols.py` what rooms expect of each other; `frames.py` lays a run
+out as flat tables.  What most rooms use can be imported from here, the rest from its file.
 """
 
 from __future__ import annotations
 
+from evalkit.core.contests import Contest, GateResult, GateTest
+from evalkit.core.figures import (
+    Average,
+    Comparison,
+    Figure,
+    FigureKey,
+    Finding,
+    Measured,
+    Metric,
+    Source,
+)
 from evalkit.core.models import PreparedModel
 from evalkit.core.requests import (
     Completion,
@@ -22,7 +34,7 @@ from evalkit.core.requests import (
     Reply,
     Request,
 )
-from evalkit.core.results import Comparison, Estimate, Finding, Metric, Run
+from evalkit.core.run import Manifest, Run
 from evalkit.core.samples import (
     UNANSWERED,
     Exchange,
@@ -36,15 +48,22 @@ from evalkit.core.samples import (
 
 __all__ = [
     "UNANSWERED",
+    "Average",
     "Comparison",
     "Completion",
-    "Estimate",
+    "Contest",
     "Exchange",
+    "Figure",
+    "FigureKey",
     "Finding",
     "Flow",
+    "GateResult",
+    "GateTest",
     "Job",
     "Json",
     "Judgment",
+    "Manifest",
+    "Measured",
     "Message",
     "Metric",
     "Observer",
@@ -57,5 +76,6 @@ __all__ = [
     "Run",
     "Sample",
     "Score",
+    "Source",
     "Status",
 ]

@@ -8,7 +8,6 @@ and `df`.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,17 +15,17 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from evalkit.core import Json, Record
-from evalkit.core import results as old
 from evalkit.core.figures import Comparison, Figure
 from evalkit.core.run import FORMAT, Manifest, Run
 from evalkit.errors import DataError, StoreError
-from evalkit.store.codec import CodecError, decode, encode, json_bytes, parse_json, read
+from evalkit.store.codec import CodecError, decode, encode, parse_json, read
 from evalkit.store.upgrade import upgraded_manifest, upgraded_row
 
 __all__ = [
     "load",
     "load_manifest",
     "manifest_json",
+    "manifest_of",
     "natural_key",
     "read_sessions",
     "results",
@@ -84,14 +83,20 @@ def load_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise DataError(_no_run(place)) from error
     try:
-        return _manifest(parse_json(data), path)
+        return manifest_of(parse_json(data), path)
     except CodecError as error:
         raise DataError(
             f"{path}: {error}; the run cannot be read: run its suite again into a new folder"
         ) from error
 
 
-def _manifest(found: Json, path: Path) -> Manifest:
+def manifest_of(found: Json, path: Path) -> Manifest:
+    """A manifest of the JSON values of `path`, which a file other than manifest.json may hold.
+
+    Raises:
+        CodecError: a field is missing, unknown or of a wrong type.
+        DataError: it is no manifest, or of a newer evalkit.
+    """
     layout = check_format(found, path)
     if not isinstance(found.get("run_id"), str):
         raise DataError(f"{path}: no run_id, so this is not a run of evalkit; name its folder")
@@ -346,81 +351,3 @@ def natural_key(name: str) -> NaturalKey:
     for part in _DIGITS.split(name):
         parts.append((0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()))
     return tuple(parts), name
-
-
-# --- until every room is moved --------------------------------------------------------------
-
-
-def read_run(folder: Path) -> old.Run:
-    """The run in the types that are about to go."""
-    return untyped(load(folder))
-
-
-def as_figures(rows: Sequence[old.Estimate]) -> list[Figure]:
-    """Figures of the types that are about to go."""
-    return list(typed_rows(rows, ())[0])
-
-
-def untyped(run: Run) -> old.Run:
-    """The run in the types that are about to go."""
-    estimates = [_old(old.Estimate, {**figure_row(f)}) for f in run.figures]
-    comparisons = [_old(old.Comparison, {**comparison_row(c)}) for c in run.comparisons]
-    manifest = parse_json(json_bytes(manifest_json(run.manifest)))
-    return old.Run(run.folder, manifest, run.records, tuple(estimates), tuple(comparisons))
-
-
-def _old(cls: type[T], row: dict[str, Json]) -> T:
-    return cls(**{f.name: row[f.name] for f in dataclasses.fields(cls)})  # type: ignore[arg-type]
-
-
-def read_results(path: Path) -> tuple[tuple[old.Estimate, ...], tuple[old.Comparison, ...]]:
-    """A results.json in the types that are about to go."""
-    try:
-        figures, comparisons = _read_results(parse_json(path.read_bytes()), path)
-    except (OSError, CodecError) as error:
-        raise DataError(f"{path}: {error}; run the suite again to write it anew") from error
-    return (
-        tuple(_old(old.Estimate, {**figure_row(f)}) for f in figures),
-        tuple(_old(old.Comparison, {**comparison_row(c)}) for c in comparisons),
-    )
-
-
-def read_manifest(folder: Path) -> dict[str, Json]:
-    """The manifest as JSON values."""
-    found: dict[str, Json] = parse_json(json_bytes(manifest_json(load_manifest(folder))))
-    return found
-
-
-def results_json(
-    estimates: Sequence[old.Estimate], comparisons: Sequence[old.Comparison], run_id: str
-) -> dict[str, Json]:
-    """Results of the types that are about to go."""
-    try:
-        return results(*typed_rows(estimates, comparisons), run_id)
-    except CodecError as error:
-        raise StoreError(
-            f"results of run {run_id} cannot be written: {error}; the code that made "
-            f"the figure must return None where it is undefined"
-        ) from error
-
-
-def typed_rows(
-    estimates: Sequence[old.Estimate], comparisons: Sequence[old.Comparison]
-) -> tuple[tuple[Figure, ...], tuple[Comparison, ...]]:
-    """The rows in the present types."""
-    rows = [[encode(row) for row in found] for found in (estimates, comparisons)]
-    found = {"format": 1, "estimates": rows[0], "comparisons": rows[1]}
-    return _read_results(parse_json(json_bytes(found)), Path(RESULTS_NAME))
-
-
-def manifest_of(found: Mapping[str, Json]) -> Manifest:
-    """A typed manifest of JSON values."""
-    values = parse_json(json_bytes({"format": 1, "run_id": "", **found}))
-    return _manifest(values, Path(MANIFEST_NAME))
-
-
-def typed(run: old.Run) -> Run:
-    """A typed run of an untyped one, for callers that are not moved yet."""
-    found = results_json(run.estimates, run.comparisons, "")
-    figures, comparisons = _read_results(parse_json(json_bytes(found)), run.folder)
-    return Run(run.folder, manifest_of(run.manifest), run.records, figures, comparisons)

@@ -30,7 +30,6 @@ from evalkit.store.reading import (
     SESSIONS_NAME,
     load_manifest,
     manifest_json,
-    manifest_of,
     read_records,
     read_sessions,
 )
@@ -77,7 +76,7 @@ class RunStore(Closing):
         self._files: dict[str, LineFile] = {}
 
     @classmethod
-    def open(cls, folder: Path, manifest: Manifest | Mapping[str, Json]) -> RunStore:
+    def open(cls, folder: Path, manifest: Manifest) -> RunStore:
         """Create the run that `manifest` describes, or resume it.
 
         An existing run keeps its manifest until `update_manifest` or `seal`.
@@ -87,7 +86,6 @@ class RunStore(Closing):
             StoreError: another process writes this run, or it cannot be written.
             DataError: its files are damaged.
         """
-        manifest = _typed(manifest)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         lock = FolderLock(folder)
@@ -142,14 +140,13 @@ class RunStore(Closing):
         """Lines of sessions.jsonl, oldest first; see `read_sessions`."""
         return read_sessions(self.folder)
 
-    def update_manifest(self, manifest: Manifest | Mapping[str, Json]) -> None:
+    def update_manifest(self, manifest: Manifest) -> None:
         """Replace manifest.json (same run), sealed or not as it says.
 
         Raises:
             SuiteError: another run's manifest.
             StoreError: the file cannot be written.
         """
-        manifest = _typed(manifest)
         _check_same_run(self.folder, self._manifest, manifest)
         write_file(self.folder / MANIFEST_NAME, pretty_json(manifest_json(manifest)))
         self._manifest = manifest
@@ -157,7 +154,7 @@ class RunStore(Closing):
     def seal(
         self,
         order: Sequence[Key],
-        manifest: Manifest | Mapping[str, Json],
+        manifest: Manifest,
         results: Json,
         files: Mapping[str, bytes],
     ) -> None:
@@ -184,7 +181,7 @@ class RunStore(Closing):
         write_file(self.folder / RESULTS_NAME, pretty_json(results))
         for path, data in targets.items():
             write_file(path, data)
-        self.update_manifest(_typed(manifest).model_copy(update={"sealed": True}))
+        self.update_manifest(manifest.model_copy(update={"sealed": True}))
 
     def close(self) -> None:
         """Let the next process in; idempotent."""
@@ -221,10 +218,6 @@ class RunStore(Closing):
                 f"expected a relative path other than {', '.join(sorted(_OURS))}"
             )
         return self.folder / path
-
-
-def _typed(manifest: Manifest | Mapping[str, Json]) -> Manifest:
-    return manifest if isinstance(manifest, Manifest) else manifest_of(manifest)
 
 
 def _stored_manifest(folder: Path, manifest: Manifest) -> Manifest | None:

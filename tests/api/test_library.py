@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import evalkit
-from evalkit import store
 from evalkit.compare.contests import contest_json
 from evalkit.compare.gate import gate_json, pin
 from evalkit.core.run import Run
 from evalkit.core.specs import GateSpec
 from evalkit.errors import ComparisonError, SuiteError
 from tests.support.cli import evalkit as command
-from tests.support.runs import Plan, build_run
+from tests.support.runs import Plan, build_run, with_suite, write_run
 
 GATE = {"baseline": "b", "margins": {"default": 3.0}}
 
@@ -24,20 +22,8 @@ GATE = {"baseline": "b", "margins": {"default": 3.0}}
 @pytest.fixture
 def stored(tmp_path: Path) -> Run:
     """A run on disk whose suite has a gate."""
-    made = build_run(tmp_path / "run", Plan(models=("a", "b", "c"), advantage=0.4))
-    manifest = {**made.manifest, "suite": {**made.manifest["suite"], "gate": GATE}}
-    with store.RunStore.open(made.folder, {**manifest, "sealed": False}) as written:
-        for record in made.records:
-            written.append(record)
-        order = [record.key for record in made.records]
-        results = store.results_json(made.estimates, made.comparisons, "3f2a9c1b7d04")
-        written.seal(order, manifest, results, {})
-    return store.load(made.folder)
-
-
-def with_gate(run: Run, gate: GateSpec | None) -> Run:
-    suite = run.manifest.suite.model_copy(update={"gate": gate})
-    return replace(run, manifest=run.manifest.model_copy(update={"suite": suite}))
+    run = build_run(Plan(models=("a", "b", "c"), advantage=0.4))
+    return write_run(with_suite(run, gate=GATE), tmp_path / "run")
 
 
 def test_comparing_is_the_command(stored: Run) -> None:
@@ -70,7 +56,7 @@ def test_a_gate_is_the_command(stored: Run, tmp_path: Path) -> None:
 
 
 def test_a_gate_needs_a_policy(stored: Run) -> None:
-    bare = with_gate(stored, None)
+    bare = with_suite(stored, gate=None)
     with pytest.raises(SuiteError, match="no gate section"):
         evalkit.gate_run(bare)
     with pytest.raises(SuiteError, match="suite 'quickstart' has no gate section"):
@@ -82,6 +68,6 @@ def test_what_a_policy_requires_is_never_passed_in_silence(stored: Run) -> None:
     demanding = GateSpec(
         baseline="b", margins={"default": 99.0}, required=("lm_eval", "other/task")
     )
-    result = evalkit.gate_run(with_gate(stored, demanding))
+    result = evalkit.gate_run(with_suite(stored, gate=demanding))
     assert (result.verdict, result.exit_code) == ("incomplete", 3)
     assert any("other" in reason and "no samples" in reason for reason in result.reasons)

@@ -1,123 +1,112 @@
-"""The house rules that a reader should be able to rely on, held by the code's own syntax trees."""
+"""The house rules that a reader may rely on, held by the code's own syntax trees."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
-
-import pytest
 
 import evalkit
 
 PACKAGE = Path(__file__).resolve().parents[2] / "evalkit"
-
-LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"__main__"}),
-    frozenset({"cli"}),
-    frozenset({"api"}),
-    frozenset({"watch"}),
-    frozenset({"runner"}),
-    frozenset({"card", "evidence", "gate", "history", "report"}),
-    frozenset({"formats"}),
-    frozenset({"compare"}),
-    frozenset({"benchmarks", "judges"}),
-    frozenset({"engines", "models", "data", "store", "stats", "draw", "suite"}),
-    frozenset({"catalogue", "plugins"}),
-    frozenset({"core"}),
-    frozenset({"errors"}),
-)
-LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-HEAVY = {
-    "alpaca_eval",
-    "datasets",
-    "fastchat",
-    "lm_eval",
-    "pandas",
-    "peft",
-    "pyarrow",
-    "scipy",
-    "sklearn",
-    "torch",
-    "transformers",
-    "vllm",
+BASE = {"errors", "core"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "core": {"errors"},
+    "plugins": BASE,
+    "catalogue": BASE,
+    "stats": BASE,
+    "store": BASE,
+    "models": BASE,
+    "engines": BASE,
+    "suite": BASE | {"catalogue"},
+    "data": BASE | {"catalogue"},
+    "draw": BASE | {"catalogue"},
+    "judges": BASE | {"catalogue", "data"},
+    "benchmarks": BASE | {"catalogue", "data", "stats"},
+    "compare": BASE | {"catalogue", "stats", "store", "draw"},
 }
-FILES = sorted(PACKAGE.rglob("*.py"))
+MAY_IMPORT["formats"] = {*BASE, "catalogue", "stats", "store", "data", "judges", "benchmarks"}
+MAY_IMPORT["formats"] |= {"draw", "compare", "plugins"}
+MAY_IMPORT["report"] = {*BASE, "catalogue", "store", "draw", "compare"}
+MAY_IMPORT["card"] = {*MAY_IMPORT["report"], "formats"}
+MAY_IMPORT["runner"] = {*MAY_IMPORT} - {"runner"}
+MAY_IMPORT["api"] = {*MAY_IMPORT}
+MAY_IMPORT["cli"] = {*MAY_IMPORT}
+MAY_IMPORT["__main__"] = {"cli"}
+"""The table of the README's architecture section."""
+HEAVY = {
+    "alpaca_eval", "datasets", "fastchat", "lm_eval", "pandas", "peft", "pyarrow", "scipy",
+    "sklearn", "statsmodels", "torch", "transformers", "vllm",
+}  # fmt: skip
+TREES = {
+    path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))
+}
+MODULES = {
+    ".".join(("evalkit", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    ): tree
+    for path, tree in TREES.items()
+}
 
 
 def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module:
-        assert node.level == 0, f"from .{node.module}: write evalkit.…, which these checks can read"
-        if node.module == "evalkit":
-            yield from (f"evalkit.{alias.name}" for alias in node.names)
-        else:
-            yield node.module
+def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and module of every import of a tree, those inside functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = node.module or "." * node.level
+            within = (f"{package}.{alias.name}" for alias in node.names)
+            yield from ((node.lineno, name if name in MODULES else package) for name in within)
 
 
-def test_every_room_has_a_layer() -> None:
-    rooms = {room_of(f) for f in FILES} - {"__init__"}
-    assert rooms <= set(LEVEL), f"give {rooms - set(LEVEL)} a place in LAYERS and in the README"
+def test_rooms_import_only_what_the_table_allows() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)}:{line} imports {name}"
+        for path, tree in TREES.items()
+        for line, name in imported(tree)
+        if (room := room_of(path)) != "__init__" and name.startswith(("evalkit.", "."))
+        if name.startswith(".") or name.split(".")[1] not in {*MAY_IMPORT[room], room}
+    ]
+    assert not wrong, "\n".join(["hand it a callable from the runner instead:", *wrong])
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_point_down(path: Path) -> None:
-    room = room_of(path)
-    if room == "__init__":
-        return
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        for name in imported(node):
-            parts = name.split(".")
-            if parts[0] != "evalkit" or len(parts) == 1 or parts[1] == room:
-                continue
-            assert LEVEL[parts[1]] > LEVEL[room], (
-                f"{path.name}:{getattr(node, 'lineno', '?')} imports {name}: {room} may only "
-                f"import rooms below it; hand it a callable from the runner instead"
-            )
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {}
+    for name, tree in MODULES.items():
+        loaded = [n for n in tree.body if not isinstance(n, ast.FunctionDef) and not for_types(n)]
+        found = {other for _, other in imported(ast.Module(loaded, []))}
+        graph[name] = (found & set(MODULES)) - {name}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in tree.body:
-        for name in imported(node):
-            assert name.split(".")[0] not in HEAVY, (
-                f"{path.name} imports {name} when it is imported itself; move the import into "
-                f"the function that needs it, so that `evalkit --help` stays quick"
-            )
+def for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_files_say_what_belongs_in_them_and_stay_short(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(text)), f"{path.name} needs a docstring: what belongs here?"
-    assert text.count("\n") <= 850, f"{path.name} is long: which part is a file of its own?"
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_public_names_are_declared(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    defined = {
-        node.name
+def test_heavy_libraries_are_imported_where_they_are_used() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {name}"
+        for path, tree in TREES.items()
         for node in tree.body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-    }
-    declared: set[str] = set()
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            declared = set(ast.literal_eval(node.value))
-    if not path.name.startswith("_") or path.name == "__init__.py":
-        assert defined <= declared, (
-            f"{path.name}: {defined - declared} is public but not in __all__"
-        )
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) and not for_types(node)
+        for _, name in imported(node)
+        if name.split(".")[0] in HEAVY
+    ]
+    assert not wrong, "\n".join(["move it into the function that needs it:", *wrong])
+
+
+def test_every_file_says_what_belongs_in_it() -> None:
+    silent = [str(path) for path, tree in TREES.items() if not ast.get_docstring(tree)]
+    assert not silent
 
 
 def test_the_library_offers_what_it_declares() -> None:
     assert list(evalkit.__all__) == sorted(evalkit.__all__)
-    for name in evalkit.__all__:
-        assert callable(getattr(evalkit, name))
+    assert all(callable(getattr(evalkit, name)) for name in evalkit.__all__)

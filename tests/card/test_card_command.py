@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from evalkit import runner, store
-from tests.support.cards import hub_reads, stored
+from evalkit import runner
+from tests.support.cards import hub_reads
 from tests.support.cli import Command
-from tests.support.runs import Plan, build_run
+from tests.support.runs import Plan, build_run, stored_run, with_manifest
 
 CARD = "---\nlicense: mit # kept\n---\n# A model\n\n## Evaluation\n\nTo come."
 
 
 def test_write_prints_a_card_or_tables_or_a_file(tmp_path: Path, command: Command) -> None:
-    stored(tmp_path / "run")
+    stored_run(tmp_path / "run")
     printed = command("card", "write", "run")
     assert printed.code == 0, printed.err
     assert hub_reads(printed.out).data.model_name == "quick-lora"
@@ -29,18 +28,18 @@ def test_write_prints_a_card_or_tables_or_a_file(tmp_path: Path, command: Comman
 
 
 def test_write_refuses_what_must_not_be_published(tmp_path: Path, command: Command) -> None:
-    stored(tmp_path / "run", Plan(limit=5))
+    stored_run(tmp_path / "run", Plan(limit=5))
     done = command("card", "write", "run", "--out", "card.md")
     assert done.code == 2
     assert "limited to 5 samples" in done.err
     assert not (tmp_path / "card.md").exists()
     marked = command("card", "write", "run", "--allow-unpublishable")
     assert marked.code == 0, marked.err
-    assert "**Not for publication: quickstart, run run: limited" in marked.out
+    assert "**Not for publication: quickstart, run 3f2a9c1b7d04: limited" in marked.out
 
 
 def test_update_checks_shows_and_writes(tmp_path: Path, command: Command) -> None:
-    stored(tmp_path / "run")
+    stored_run(tmp_path / "run")
     place = tmp_path / "README.md"
     place.write_text(CARD, encoding="utf-8")
     update = ("card", "update", "README.md", "run")
@@ -74,7 +73,7 @@ def test_update_checks_shows_and_writes(tmp_path: Path, command: Command) -> Non
 def test_update_refuses_and_writes_nothing(
     tmp_path: Path, arguments: tuple[str, ...], said: str, command: Command
 ) -> None:
-    stored(tmp_path / "run")
+    stored_run(tmp_path / "run")
     text = "---\nmodel-index:\n- name: another\n  results: []\n---\n"
     (tmp_path / "README.md").write_text(text, encoding="utf-8")
     (tmp_path / "latin.md").write_bytes("é".encode("latin-1"))
@@ -87,7 +86,7 @@ def test_update_refuses_and_writes_nothing(
 def test_a_card_lies_in_the_runs_folder_where_the_suite_asks_for_it(
     tmp_path: Path, command: Command
 ) -> None:
-    stored(tmp_path / "run", Plan(formats=("markdown", "card")))
+    stored_run(tmp_path / "run", Plan(formats=("markdown", "card")))
     done = command("report", "run")
     assert done.code == 0, done.err
     written = (tmp_path / "run" / "card.md").read_text(encoding="utf-8")
@@ -95,13 +94,12 @@ def test_a_card_lies_in_the_runs_folder_where_the_suite_asks_for_it(
 
 
 def test_files_are_the_same_bytes_each_time_and_marked_where_needed() -> None:
-    run = build_run(Path("run"), Plan(limit=5, formats=("card",)))
-    made = runner.render(store.typed(run))
+    run = build_run(Plan(limit=5, formats=("card",)))
+    made = runner.render(run)
     assert list(made) == ["card.md"]
     assert b"Not for publication" in made["card.md"]
-    assert runner.render(store.typed(run)) == made
-    both = [{**m, "role": "candidate"} for m in run.manifest["models"]]
-    several = replace(run, manifest={**run.manifest, "models": both})
-    assert list(runner.render(store.typed(several))) == ["card-quick-lora.md", "card-smollm2.md"]
-    unfinished = replace(run, manifest={**run.manifest, "sealed": False})
-    assert runner.render(store.typed(unfinished)) == {}
+    assert runner.render(run) == made
+    both = [m.model_copy(update={"role": "candidate"}) for m in run.manifest.models]
+    several = runner.render(with_manifest(run, models=both))
+    assert list(several) == ["card-quick-lora.md", "card-smollm2.md"]
+    assert runner.render(with_manifest(run, sealed=False)) == {}

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from evalkit import card, catalogue
-from evalkit.core import Estimate, Json, Run
-from tests.support.cards import gathered
+from evalkit.core import Figure, FigureKey, Json, Measured, Run
+from evalkit.core.figures import Estimator, Interval, Method
 from tests.support.runs import Plan, build_run
 
+MEAN = Method(Estimator.MEAN, Interval.T)
 METRIC = {c.task: c.metric for c in catalogue.columns(1)}
 V1 = {"arc_challenge": 25, "hellaswag": 10, "truthfulqa_mc2": 0, "winogrande": 5, "gsm8k": 5}
 
 
-def figure(task: str, metric: str, point: float, error: float | None = 1.0) -> Estimate:
-    return Estimate(
-        "mine", "open_llm_leaderboard", task, metric, None, point, error, None, None, 0.95,
-        100, 100, 0, "percent", "a mean",
-    )  # fmt: skip
+def figure(task: str, metric: str, point: float | None, error: float | None = 1.0) -> Figure:
+    value = Measured(point, error, None, None, 0.95, 100, 100, 0, MEAN)
+    return Figure("mine", FigureKey("open_llm_leaderboard", task, metric), "percent", value)
 
 
-def a_run(version: int, figures: list[Estimate], tasks: dict[str, Json]) -> Run:
-    run = build_run(Path("run"), Plan(samples=(4, 4, 4)))
-    described = {task: {"n_samples": 100, "metrics": []} for task in tasks}
+def a_run(version: int, figures: list[Figure], tasks: dict[str, Json]) -> Run:
     entry = {
         "name": "open_llm_leaderboard",
         "description": {
@@ -33,15 +29,15 @@ def a_run(version: int, figures: list[Estimate], tasks: dict[str, Json]) -> Run:
             "lm_eval": "0.4.13",
             "tasks": tasks,
         },
-        "tasks": described,
+        "tasks": {task: {"n_samples": 100} for task in tasks},
     }
     models = [{"name": "mine", "role": "candidate"}]
-    manifest = {**run.manifest, "benchmarks": [entry], "models": models}
-    return replace(run, manifest=manifest, records=(), estimates=tuple(figures), comparisons=())
+    run = build_run(Plan(samples=(4, 4, 4)), benchmarks=[entry], models=models)
+    return replace(run, records=(), figures=tuple(figures), comparisons=())
 
 
 def made(run: Run) -> card.Card:
-    written = card.Card(gathered([run]), "mine")
+    written = card.Card(card.gather([run]), "mine")
     written.require_valid()
     return written
 
@@ -78,7 +74,7 @@ def test_version_1_has_its_columns_in_order_with_shots_and_mmlu_as_it_averaged_i
 
 def test_an_average_that_no_model_has_makes_no_column_and_no_error_is_zero() -> None:
     figures = [figure("gsm8k", METRIC["gsm8k"], 0.0, 0.0)]
-    undefined = replace(figure("open_llm_leaderboard", "average", 0.0, None), point=None)
+    undefined = figure("open_llm_leaderboard", "average", None, None)
     written = made(a_run(1, [*figures, undefined], {"gsm8k": {"shots": 5}}))
     table = written.part("academic")
     assert "| **mine** | 0.00 |" in table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 
 from evalkit import card
 from evalkit.errors import CardError
-from tests.support.cards import gathered
 from tests.support.properties import examples
 from tests.support.runs import Plan, build_run
 
@@ -20,9 +18,8 @@ PAIR = "<!-- evalkit:results -->\n<!-- /evalkit:results -->\n"
 
 
 def a_card() -> card.Card:
-    run = build_run(Path("run"), Plan(samples=(8, 6, 8), seed=1, published=True))
-    run = replace(run, records=(), manifest={**run.manifest, "run_id": "run-1"})
-    return card.Card(gathered([run], only=("mt_bench",)), "my-adapter")
+    run = build_run(Plan(samples=(8, 6, 8), seed=1, published=True))
+    return card.Card(card.gather([replace(run, records=())], only=("mt_bench",)), "my-adapter")
 
 
 MADE = a_card()

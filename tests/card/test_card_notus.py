@@ -9,7 +9,7 @@ import pytest
 from evalkit import card, store
 from evalkit.card import audit
 from evalkit.core import Run
-from tests.support.cards import gathered, hub_reads
+from tests.support.cards import hub_reads
 from tests.support.cli import evalkit
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
@@ -48,12 +48,12 @@ def run(public_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     given = ("--set", f"data.mirror={public_data}", "--set", "report.formats=[card]")
     done = evalkit(folder, "run", "notus", *given, "--out", "run")
     assert done.code == 0, done.err
-    return store.read_run(folder / "run")
+    return store.load(folder / "run")
 
 
 @pytest.fixture(scope="module")
 def made(run: Run) -> card.Card:
-    return card.Card(gathered([run]), "notus-7b-v1")
+    return card.Card(card.gather([run]), "notus-7b-v1")
 
 
 def test_sealing_wrote_the_card(run: Run, made: card.Card) -> None:
@@ -123,7 +123,7 @@ def test_the_written_card_is_confirmed_and_a_changed_figure_is_found(
     run: Run, made: card.Card
 ) -> None:
     evidence = audit.Evidence()
-    evidence.add(store.typed(run))
+    evidence.add(run)
     text = made.text()
     found = audit.audit(audit.parse_card(text), evidence)
     assert not found.contradicted

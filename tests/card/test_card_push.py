@@ -16,9 +16,8 @@ from click.testing import CliRunner
 from evalkit import card
 from evalkit.cli import card_update
 from evalkit.errors import CardError
-from tests.support.cards import gathered, stored
 from tests.support.hub_server import COMMIT, HubServer
-from tests.support.runs import Plan, build_run
+from tests.support.runs import Plan, build_run, stored_run
 
 TOKEN = "hf_" + "secret" * 5
 CARD = "---\nlicense: mit # kept\n---\n# A model\n"
@@ -85,8 +84,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WritableHub
 
 @pytest.fixture(scope="module")
 def made() -> card.Card:
-    run = replace(build_run(Path("run"), Plan(samples=(6, 4, 6))), records=())
-    return card.Card(gathered([run]), "A model")
+    run = replace(build_run(Plan(samples=(6, 4, 6))), records=())
+    return card.Card(card.gather([run]), "A model")
 
 
 def push(made: card.Card, text: str, repository: str = "me/model") -> str:
@@ -153,7 +152,7 @@ def test_without_a_token_nothing_is_sent(
 def test_the_command_writes_the_file_only_when_the_hub_took_it(
     hub: WritableHub, tmp_path: Path
 ) -> None:
-    run, file = stored(tmp_path / "run", Plan(samples=(6, 4, 6))), tmp_path / "README.md"
+    run, file = stored_run(tmp_path / "run", Plan(samples=(6, 4, 6))), tmp_path / "README.md"
     file.write_text(CARD)
     arguments = [str(file), str(run.folder), "--push", "me/model"]
     hub.refusal = "no"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +12,11 @@ from hypothesis import strategies as st
 
 from evalkit import card, catalogue, formats, store
 from evalkit.card import audit, checks
-from evalkit.core import Json, Run
-from tests.support.cards import gathered, stored
+from evalkit.core import FigureKey, Run
 from tests.support.cli import Command
-from tests.support.exports import exportable_run
+from tests.support.exports import exportable
 from tests.support.properties import examples
-from tests.support.runs import Plan, build_run
+from tests.support.runs import Plan, build_run, stored_run, with_manifest
 
 PLANS = {
     "plain": Plan(),
@@ -29,7 +27,7 @@ PLANS = {
 
 
 def made(run: Run) -> card.Card:
-    material = gathered([run])
+    material = card.gather([run])
     return card.Card(material, material.candidate)
 
 
@@ -45,15 +43,15 @@ def values(text: str) -> dict[str, float]:
 
 def exported(run: Run) -> dict[str, float]:
     """Every value of `.eval_results`, by data set."""
-    done = formats.export([store.typed(run)], formats.settings("eval_results", {}))
+    done = formats.export([run], formats.settings("eval_results", {}))
     entries = [e for content in done.files.values() for e in yaml.safe_load(content)]
     return {e["dataset"]["id"]: e["value"] for e in entries}
 
 
 def audited(text: str, run: Run) -> audit.Audit:
     evidence = audit.Evidence()
-    evidence.add(store.typed(run))
-    evidence.runs.append(store.typed(run))
+    evidence.add(run)
+    evidence.runs.append(run)
     return audit.audit(audit.parse_card(text), evidence)
 
 
@@ -75,7 +73,7 @@ def agree(run: Run) -> None:
 
 @pytest.mark.parametrize("name", PLANS)
 def test_write_update_audit_and_export_agree(name: str) -> None:
-    agree(exportable_run(Path("run"), PLANS[name]))
+    agree(exportable(PLANS[name]))
 
 
 @pytest.mark.data
@@ -83,7 +81,7 @@ def test_write_update_audit_and_export_agree(name: str) -> None:
 def test_of_the_notus_run_too(public_data: Path, tmp_path: Path, command: Command) -> None:
     done = command("run", "notus", "--set", f"data.mirror={public_data}", "--out", "run")
     assert done.code == 0, done.err
-    run = store.read_run(tmp_path / "run")
+    run = store.load(tmp_path / "run")
     agree(run)
     assert round(exported(run)["openai/gsm8k"], 2) == 15.16, "the leaderboard's, as in the index"
 
@@ -101,7 +99,7 @@ def runs(draw: st.DrawFn) -> Run:
         published=draw(st.booleans()),
         local_judge=draw(st.booleans()),
     )
-    return build_run(Path("run"), plan)
+    return build_run(plan)
 
 
 @given(runs())
@@ -115,10 +113,8 @@ def test_a_card_that_was_just_written_is_up_to_date(run: Run) -> None:
 @given(runs(), st.integers(100, 120))
 @examples(10)
 def test_a_later_run_leaves_nothing_of_the_earlier_one(run: Run, seed: int) -> None:
-    plan = Plan(
-        tuple(m["name"] for m in run.manifest["models"]), (4, 4, 4), seed, local_judge=False
-    )
-    later = made(build_run(Path("later"), plan))
+    plan = Plan(tuple(m.name for m in run.manifest.models), (4, 4, 4), seed, local_judge=False)
+    later = made(build_run(plan, Path("later")))
     if later.name == made(run).name:
         new = [checks.split(card.update(made(run).text(), later).new), checks.split(later.text())]
         assert new[0].body == new[1].body
@@ -126,7 +122,7 @@ def test_a_later_run_leaves_nothing_of_the_earlier_one(run: Run, seed: int) -> N
 
 
 def test_the_command_writes_what_update_finds(tmp_path: Path, command: Command) -> None:
-    stored(tmp_path / "run", Plan(samples=(4, 4, 4)))
+    stored_run(tmp_path / "run", Plan(samples=(4, 4, 4)))
     assert command("card", "write", "run", "--out", "card.md").code == 0
     before = (tmp_path / "card.md").read_bytes()
     checked = command("card", "update", "card.md", "run", "--check")
@@ -137,27 +133,27 @@ def test_the_command_writes_what_update_finds(tmp_path: Path, command: Command) 
 
 
 def test_one_of_two_figures_of_the_same_data_is_chosen_for_card_and_export_alike() -> None:
-    run = exportable_run(Path("run"), Plan(seed=3, local_judge=False))
-    manifest = json.loads(json.dumps(run.manifest))
-    again: list[Json] = [
-        {**b, "name": "again"} for b in manifest["benchmarks"] if b["name"] == "lm_eval"
+    run = exportable(Plan(seed=3, local_judge=False))
+    benchmarks = run.manifest.benchmarks
+    again = benchmarks[-1].model_copy(update={"name": "again"})
+    halves = [
+        replace(f, key=replace(f.key, benchmark="again"), value=replace(f.value, point=half))
+        for f in run.figures
+        if f.key.benchmark == "lm_eval"
+        for half in [f.value.point and f.value.point / 2]
     ]
-    manifest["benchmarks"] = [*manifest["benchmarks"], *again]
-    rows = [
-        replace(e, benchmark="again", point=e.point and e.point / 2)
-        for e in run.estimates
-        if e.benchmark == "lm_eval"
-    ]
-    both = replace(run, manifest=manifest, estimates=(*run.estimates, *rows))
-    first = next(e.point for e in run.estimates if (e.model, e.task) == ("quick-lora", "gsm8k"))
+    both = with_manifest(run, benchmarks=[*benchmarks, again])
+    both = replace(both, figures=(*run.figures, *halves))
+    key = FigureKey("lm_eval", "gsm8k", "exact_match,strict-match")
+    first = next(f.value.point for f in run.figures if (f.model, f.key) == ("quick-lora", key))
     assert values(made(both).text())["openai/gsm8k exact_match"] == first
-    done = formats.export([store.typed(both)], formats.settings("eval_results", {}))
+    done = formats.export([both], formats.settings("eval_results", {}))
     assert exported(both) == {"openai/gsm8k": first}
     assert any("gsm8k exact_match,strict-match" in n and "again" in n for n in done.notes)
     assert any("gsm8k exact_match" in s and "again" in s for s in made(both).index.left_out)
     settings = formats.settings("eval_results", {"only": "again"})
-    (content,) = formats.export([store.typed(both)], settings).files.values()
-    only = gathered([both], only=["again"])
+    (content,) = formats.export([both], settings).files.values()
+    only = card.gather([both], only=["again"])
     assert first is not None
     assert yaml.safe_load(content)[0]["value"] == first / 2
     assert values(card.Card(only, "x").text())["openai/gsm8k exact_match"] == first / 2
@@ -167,7 +163,7 @@ def test_one_of_two_figures_of_the_same_data_is_chosen_for_card_and_export_alike
 def test_a_template_without_markers_is_told_of(
     tmp_path: Path, markers: bool, command: Command
 ) -> None:
-    stored(tmp_path / "run", Plan(samples=(4, 4, 4)))
+    stored_run(tmp_path / "run", Plan(samples=(4, 4, 4)))
     part = "<!-- evalkit:results -->\n\n{{ results }}\n\n<!-- /evalkit:results -->\n"
     body = part if markers else "{{ results }}\n"
     (tmp_path / "t.md").write_text(f"---\n{{{{ front_matter }}}}\n---\n# A\n\n{body}")
@@ -197,6 +193,6 @@ def test_a_judge_of_any_name_below_a_table_says_who_judged(said: str, is_named: 
 
 
 def test_evalkits_own_card_is_not_said_to_hide_its_judge() -> None:
-    run = build_run(Path("run"), Plan())
+    run = build_run()
     held = audited(made(run).text(), run)
     assert not [p for p in held.remarks if "who judged" in p.message]

@@ -22,7 +22,6 @@ from evalkit.card import checks
 from evalkit.card.update import _same_measure, likeness, measurements, settle
 from evalkit.core import Json
 from evalkit.formats.model_index import MARK, is_ours
-from tests.support.cards import gathered
 from tests.support.cli import Command
 from tests.support.properties import examples
 from tests.support.runs import Plan, build_run
@@ -152,8 +151,8 @@ def test_of_two_entries_that_are_the_same_neither_is_taken() -> None:
 
 
 def test_entries_that_were_taken_over_stay_where_they_are() -> None:
-    run = build_run(Path("run"), Plan(samples=(8, 6, 8), local_judge=False))
-    made = card.Card(gathered([run]), "m")
+    run = build_run(Plan(samples=(8, 6, 8), local_judge=False))
+    made = card.Card(card.gather([run]), "m")
     ours = made.index.results
     other = entry("Mine", "me/mine", "acc", 1.5)
     theirs = [
@@ -184,9 +183,7 @@ made_entries = st.builds(
     st.sampled_from(["acc", "exact_match", "f1"]),
     values,
 )
-FINAL = card.Card(
-    gathered([build_run(Path("run"), Plan(samples=(4, 4, 4), local_judge=False))]), "m"
-)
+FINAL = card.Card(card.gather([build_run(Plan(samples=(4, 4, 4), local_judge=False))]), "m")
 
 
 @given(st.lists(made_entries, max_size=6), st.lists(made_entries, max_size=2))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import yaml
@@ -17,10 +16,10 @@ from evalkit.core import Json, Run
 from evalkit.draw import one_line, visible
 from evalkit.errors import CardError
 from evalkit.formats.model_index import is_ours
-from tests.support.cards import gathered, hub_reads
+from tests.support.cards import hub_reads
 from tests.support.github_markdown import rendered
 from tests.support.properties import examples
-from tests.support.runs import Plan, build_run
+from tests.support.runs import Plan, build_run, with_manifest
 
 ADAPTER = """\
 ---
@@ -62,12 +61,12 @@ FOREIGN = """\
 
 
 def a_run(seed: int = 1) -> Run:
-    run = build_run(Path("run"), Plan(samples=(8, 6, 8), seed=seed, published=True))
-    return replace(run, records=(), manifest={**run.manifest, "run_id": f"run-{seed}"})
+    plan = Plan(samples=(8, 6, 8), seed=seed, published=True)
+    return replace(build_run(plan, run_id=f"run-{seed}"), records=())
 
 
 def a_card(seed: int = 1, name: str = "my-adapter", only: tuple[str, ...] = ()) -> card.Card:
-    return card.Card(gathered([a_run(seed)], only=only), name)
+    return card.Card(card.gather([a_run(seed)], only=only), name)
 
 
 FIRST, SECOND = a_card(1), a_card(2)
@@ -230,8 +229,8 @@ def test_a_card_of_another_model_is_written_into_only_where_that_is_said() -> No
 
 def test_a_card_that_evalkit_wrote_takes_no_figures_of_another_model() -> None:
     run = a_run()
-    ours = card.Card(gathered([run], "smollm2", ["lm_eval"]), "final")
-    theirs = card.Card(gathered([run], only=["lm_eval"]), "quick-lora")
+    ours = card.Card(card.gather([run], "smollm2", ["lm_eval"]), "final")
+    theirs = card.Card(card.gather([run], only=["lm_eval"]), "quick-lora")
     text = ours.text()
     assert card.update(text, ours).new == text
     with pytest.raises(CardError, match="there are of 'smollm2', the figures of 'quick-lora'"):
@@ -433,12 +432,9 @@ plain = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lam
 
 def renamed(run: Run, names: dict[str, str]) -> Run:
     """`run` with its models called otherwise."""
-    manifest = {
-        **run.manifest,
-        "models": [{**m, "name": names[m["name"]]} for m in run.manifest["models"]],
-    }
-    estimates = tuple(replace(e, model=names.get(e.model, e.model)) for e in run.estimates)
-    return replace(run, manifest=manifest, estimates=estimates)
+    models = [m.model_copy(update={"name": names[m.name]}) for m in run.manifest.models]
+    figures = tuple(replace(f, model=names.get(f.model, f.model)) for f in run.figures)
+    return replace(with_manifest(run, models=models), figures=figures)
 
 
 @given(hostile | plain, hostile | plain)
@@ -447,7 +443,7 @@ def test_any_model_name_is_written_read_and_updated(mine: str, other: str) -> No
     if mine in (other, "claude-2") or other == "claude-2":
         return
     run = renamed(a_run(), {"quick-lora": mine, "smollm2": other})
-    material = gathered([run], only=["mt_bench", "lm_eval"])
+    material = card.gather([run], only=["mt_bench", "lm_eval"])
     made = card.Card(material, material.candidate)
     made.require_valid()
     text = made.text()

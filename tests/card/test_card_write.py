@@ -12,28 +12,35 @@ from markdown_it import MarkdownIt
 
 from evalkit import card
 from evalkit.card import Material
-from evalkit.core import Json, Run
+from evalkit.core import FigureKey, Json, Measured, Run
+from evalkit.core.figures import Estimator, Interval, Method
 from evalkit.draw import MISSING
 from evalkit.errors import CardError
 from evalkit.formats.model_index import identity, is_ours
-from tests.support.cards import gathered, hub_reads
-from tests.support.runs import Plan, build_run
+from tests.support.cards import hub_reads
+from tests.support.compared import changed
+from tests.support.runs import Plan, build_run, with_manifest, with_suite
 
 
 def made(run: Run) -> card.Card:
-    material = gathered([run])
+    material = card.gather([run])
     return card.Card(material, material.candidate)
 
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return build_run(Path("run"), Plan(published=True, local_judge=False))
+    return build_run(Plan(published=True, local_judge=False))
 
 
 @pytest.fixture(scope="module")
 def weak() -> Run:
     """The same, judged by a model of the suite."""
-    return build_run(Path("run"), Plan(published=True))
+    return build_run(Plan(published=True))
+
+
+def win_rate(run: Run) -> Measured:
+    key = FigureKey("alpaca_eval", "alpaca_eval", "win_rate")
+    return next(f.value for f in run.figures if (f.model, f.key) == ("quick-lora", key))
 
 
 def cells(markdown: str) -> Iterator[list[str]]:
@@ -58,11 +65,7 @@ def test_the_index_survives_the_hubs_own_reader(run: Run) -> None:
 
 
 def test_figures_are_the_runs_unrounded_with_their_uncertainty(run: Run) -> None:
-    wanted = next(
-        e
-        for e in run.estimates
-        if (e.model, e.metric) == ("quick-lora", "win_rate") and not e.source
-    )
+    wanted = win_rate(run)
     (result,) = [r for r in made(run).index.results if r["dataset"]["name"] == "AlpacaEval"]
     (metric,) = result["metrics"]
     assert type(metric["value"]) is float
@@ -78,7 +81,7 @@ def test_figures_are_the_runs_unrounded_with_their_uncertainty(run: Run) -> None
 
 def test_a_source_must_be_an_address(run: Run) -> None:
     with pytest.raises(CardError, match="source 'my page': expected an address"):
-        card.Card(gathered([run]), "X", "my page")
+        card.Card(card.gather([run]), "X", "my page")
 
 
 def test_every_entry_is_the_only_one_of_its_data_set(run: Run) -> None:
@@ -87,7 +90,7 @@ def test_every_entry_is_the_only_one_of_its_data_set(run: Run) -> None:
 
 
 def test_a_url_becomes_the_source_of_what_was_computed_here(run: Run) -> None:
-    material = gathered([run])
+    material = card.gather([run])
     named = card.Card(material, "X", "https://example.org/run").model_index
     assert {r["source"]["url"] for r in named[0]["results"]} == {"https://example.org/run"}
     assert named[0]["name"] == "X"
@@ -117,11 +120,7 @@ def test_the_chat_table_is_sorted_and_marks_what_was_published(run: Run) -> None
 def test_figures_of_a_weak_judge_are_marked_and_not_in_the_index(weak: Run) -> None:
     written = made(weak)
     assert {r["dataset"]["name"] for r in written.index.results} == {"opposites", "sums"}
-    point = next(
-        f"{e.point:.2f}"
-        for e in weak.estimates
-        if (e.model, e.metric) == ("quick-lora", "win_rate") and not e.source
-    )
+    point = f"{win_rate(weak).point:.2f}"
     why = "judged by base-judge, a model of the same suite: figures of such a judge are not publi"
     (said,) = [s for s in written.index.left_out if s.startswith("AlpacaEval 1: ")]
     assert said.startswith(f"AlpacaEval 1: alpaca_eval win_rate {point}: {why}")
@@ -141,20 +140,21 @@ def test_figures_of_a_weak_judge_are_marked_and_not_in_the_index(weak: Run) -> N
 
 
 def test_a_judge_is_known_by_the_suite_where_records_are_gone(weak: Run) -> None:
-    told = with_suite(replace(weak, records=()), {"type": "mt_bench", "judge": "base-judge"})
+    told = judged(replace(weak, records=()), "mt_bench")
     names = {r["dataset"]["name"] for r in made(told).index.results}
     assert "MT-Bench" not in names
     assert "AlpacaEval" in names, "who judged is not known"
 
 
 def test_undefined_figures_are_left_out_and_said(run: Run) -> None:
+    undefined = Method(Estimator.MEAN, Interval.NONE, detail="no score")
     rows = tuple(
-        replace(e, point=None, standard_error=None, low=None, high=None, method="no score")
-        if (e.model, e.task) == ("quick-lora", "sums")
-        else e
-        for e in run.estimates
+        replace(f, value=Measured(None, None, None, None, 0.95, 0, 0, 8, undefined))
+        if (f.model, f.key.task) == ("quick-lora", "sums")
+        else f
+        for f in run.figures
     )
-    written = made(replace(run, estimates=rows))
+    written = made(replace(run, figures=rows))
     assert "sums" not in {r["dataset"]["name"] for r in written.index.results}
     assert any(said.startswith("sums ") and "no score" in said for said in written.index.left_out)
     row = next(row for row in cells(written.part("academic")) if row[0] == "**quick-lora**")
@@ -173,38 +173,33 @@ def test_statements_are_those_of_the_headline_contests_and_a_local_judge_prefers
 
 
 def test_models_of_several_imports_are_compared_with_each_other(run: Run) -> None:
-    both = [{**m, "role": "candidate"} for m in run.manifest["models"]]
+    both = [m.model_copy(update={"role": "candidate"}) for m in run.manifest.models]
     models = {name: {"role": "candidate"} for name in ("quick-lora", "smollm2")}
-    suite = {**run.manifest["suite"], "models": models}
-    imported = replace(run, manifest={**run.manifest, "models": both, "suite": suite})
-    said, _ = card.Card(gathered([imported], "smollm2"), "X").statements
+    imported = with_suite(with_manifest(run, models=both), models=models)
+    said, _ = card.Card(card.gather([imported], "smollm2"), "X").statements
     assert len(said) == 4
     assert all("quick-lora" in sentence for sentence in said)
 
 
 def test_commands_are_shown_without_this_machines_folders(run: Run) -> None:
     command = "evalkit import lm_eval /home/me/results/a.json '/my data/b' --out=/tmp/x/y ./c/d"
-    moved = replace(run, manifest={**run.manifest, "commands": [command]})
-    text = linked_text(made(moved))
+    text = linked_text(made(with_manifest(run, commands=[command])))
     assert "to reproduce: evalkit import lm_eval a.json '/my data/b' --out=y ./c/d (where" in text
 
 
-def test_columns_of_another_unit_are_told_apart(run: Run) -> None:
-    rows = tuple(
-        replace(e, unit="raw") if (e.benchmark, e.task) == ("lm_eval", "sums") else e
-        for e in run.estimates
-    )
-    head = next(cells(made(replace(run, estimates=rows)).part("academic")))
+def test_columns_of_another_unit_name_it(run: Run) -> None:
+    rows = tuple(replace(f, unit="raw") if f.key.task == "sums" else f for f in run.figures)
+    head = next(cells(made(replace(run, figures=rows)).part("academic")))
     assert head == ["Model", "opposites, %", "sums"]
-    assert "In percent." not in made(replace(run, estimates=rows)).part("academic")
+    assert "In percent." not in made(replace(run, figures=rows)).part("academic")
     assert "In percent." in made(run).part("academic")
 
 
 def test_limited_runs_are_refused_or_marked() -> None:
-    limited = build_run(Path("run"), Plan(limit=5))
+    limited = build_run(Plan(limit=5))
     with pytest.raises(CardError, match=r"(?s)limited to 5 samples.*--allow-unpublishable"):
-        gathered([limited])
-    material = gathered([limited], marked=True)
+        card.gather([limited])
+    material = card.gather([limited], allow_unpublishable=True)
     written = card.Card(material, "X")
     assert (
         "> **Not for publication: quickstart, run 3f2a9c1b7d04: limited to 5 samples per task.**"
@@ -219,36 +214,35 @@ def damaged(run: Run) -> Run:
     finding = {"code": "x", "message": "two models share judgments", "damaged": True}
     entry = {"model": "quick-lora", "entry": "alpaca_eval", "kind": "alpaca_eval", "files": [],
              "findings": [finding]}  # fmt: skip
-    return replace(run, manifest={**run.manifest, "evidence": [entry], "publishable": False})
+    return with_manifest(run, evidence=[entry], publishable=False)
 
 
 def test_damaged_evidence_is_refused_with_the_finding(run: Run) -> None:
     with pytest.raises(CardError, match="two models share judgments"):
-        gathered([damaged(run)])
+        card.gather([damaged(run)])
 
 
 def test_an_unfinished_run_has_no_card(run: Run) -> None:
-    open_run = replace(run, manifest={**run.manifest, "sealed": False})
+    open_run = with_manifest(run, sealed=False)
     with pytest.raises(CardError, match="not finished"):
-        gathered([open_run], marked=True)
+        card.gather([open_run], allow_unpublishable=True)
 
 
 def only(run: Run, entry: str, folder: str) -> Run:
     """A run of one benchmark, as an import makes it."""
-    benchmarks = [b for b in run.manifest["benchmarks"] if b["name"] == entry]
+    benchmarks = [b for b in run.manifest.benchmarks if b.name == entry]
     return replace(
-        run,
+        with_manifest(run, benchmarks=benchmarks, run_id=folder),
         folder=Path(folder),
-        manifest={**run.manifest, "benchmarks": benchmarks, "run_id": folder},
         records=tuple(r for r in run.records if r.benchmark == entry),
-        estimates=tuple(e for e in run.estimates if e.benchmark == entry),
-        comparisons=tuple(c for c in run.comparisons if c.benchmark == entry),
+        figures=tuple(f for f in run.figures if f.key.benchmark == entry),
+        comparisons=tuple(c for c in run.comparisons if c.key.benchmark == entry),
     )
 
 
 def test_several_runs_make_one_card(run: Run) -> None:
     parts = [only(run, entry, entry) for entry in ("alpaca_eval", "mt_bench", "lm_eval")]
-    one, several = gathered([run]), gathered(parts)
+    one, several = card.gather([run]), card.gather(parts)
     tables = [card.Card(material, "X") for material in (one, several)]
     assert tables[0].part("all") == tables[1].part("all")
     assert tables[0].statements == tables[1].statements
@@ -257,22 +251,16 @@ def test_several_runs_make_one_card(run: Run) -> None:
 
 
 def test_a_figure_twice_is_refused_unless_it_is_the_same(run: Run) -> None:
-    other = build_run(Path("other"), Plan(seed=2))
-    other = replace(other, manifest={**other.manifest, "run_id": "other"})
+    other = build_run(Plan(seed=2), Path("other"), run_id="other")
     with pytest.raises(CardError, match=r"'quick-lora' has .* twice: .* in run, .* in other"):
-        gathered([run, other])
-    copied = replace(run, folder=Path("copy"), manifest={**run.manifest, "run_id": "copy"})
-    assert blocks(gathered([run, copied])) == blocks(gathered([run]))
+        card.gather([run, other])
+    copied = replace(with_manifest(run, run_id="copy"), folder=Path("copy"))
+    assert blocks(card.gather([run, copied])) == blocks(card.gather([run]))
 
 
 def test_figures_that_were_made_differently_stand_apart(run: Run) -> None:
-    other = build_run(Path("other"), Plan(seed=2))
-    benchmarks = [
-        {**b, "description": {**b["description"], "max_tokens": 512}}
-        for b in other.manifest["benchmarks"]
-    ]
-    manifest = {**other.manifest, "run_id": "other", "benchmarks": benchmarks}
-    material = gathered([run, replace(other, manifest=manifest)])
+    other = build_run(Plan(seed=2), Path("other"), run_id="other")
+    material = card.gather([run, changed(other, "", max_tokens=512)])
     apart = [b for b in material.blocks if b.entry == "alpaca_eval"]
     assert [b.apart for b in apart] == ["", "max_tokens: 512 against 256"]
     head = next(cells(card.Card(material, "X").part("chat")))
@@ -328,21 +316,25 @@ def test_a_template_may_include_its_neighbours_and_is_checked(run: Run, tmp_path
 
 def test_who_and_what_must_be_known(run: Run) -> None:
     with pytest.raises(CardError, match=r"'nobody' has no figures.*quick-lora, smollm2"):
-        gathered([run], "nobody")
+        card.gather([run], "nobody")
     with pytest.raises(CardError, match=r"--only 'x'.*alpaca_eval, mt_bench, lm_eval"):
-        gathered([run], only=["x"])
+        card.gather([run], only=["x"])
     with pytest.raises(CardError, match="of tasks with right answers, only of mt_bench"):
         made(only(run, "mt_bench", "m")).part("academic")
 
 
-def with_suite(run: Run, *entries: dict[str, Json]) -> Run:
-    """The run of a suite that says more of its benchmarks."""
-    suite = {**run.manifest["suite"], "benchmarks": list(entries)}
-    return replace(run, manifest={**run.manifest, "suite": suite})
+def judged(run: Run, entry: str, **spec: Json) -> Run:
+    """The run of a suite that says who judges a benchmark, and more of it."""
+    benchmarks = [
+        b.model_copy(update={"judge": "base-judge"}) if b.name == entry else b
+        for b in run.manifest.benchmarks
+    ]
+    suite = [{"type": entry, "judge": "base-judge", **spec}]
+    return with_suite(with_manifest(run, benchmarks=benchmarks), benchmarks=suite)
 
 
 def test_own_questions_are_not_called_the_benchmarks(run: Run) -> None:
-    own = with_suite(run, {"type": "alpaca_eval", "data": "mine.jsonl", "judge": "base-judge"})
+    own = judged(run, "alpaca_eval", data="mine.jsonl")
     written = made(own)
     found = {r["dataset"]["name"]: r["dataset"] for r in written.index.results}
     assert found["AlpacaEval, own questions"] == {
@@ -355,8 +347,7 @@ def test_own_questions_are_not_called_the_benchmarks(run: Run) -> None:
 
 
 def test_the_judge_is_named_and_a_weak_one_called_so(run: Run, weak: Run) -> None:
-    entry = {"type": "alpaca_eval", "judge": "base-judge"}
-    written = made(with_suite(run, entry))
+    written = made(judged(run, "alpaca_eval"))
     args = next(
         r["metrics"][0]["args"]
         for r in written.index.results
@@ -366,23 +357,13 @@ def test_the_judge_is_named_and_a_weak_one_called_so(run: Run, weak: Run) -> Non
     assert "not validated" not in linked_text(written)
     assert (
         "judge base-judge; a model of the same suite, not validated against people"
-        in linked_text(made(with_suite(weak, entry)))
+        in linked_text(made(judged(weak, "alpaca_eval")))
     )
 
 
 def test_departures_of_the_data_are_said(run: Run) -> None:
-    benchmarks = [
-        {
-            **b,
-            "description": {
-                **b["description"],
-                "lm_eval": "0.4.13",
-                "tasks": {"sums": {"shots": 5, "dataset": {"remarks": ["options are older"]}}},
-            },
-        }
-        for b in run.manifest["benchmarks"]
-    ]
-    written = made(replace(run, manifest={**run.manifest, "benchmarks": benchmarks}))
+    tasks = {"sums": {"shots": 5, "dataset": {"remarks": ["options are older"]}}}
+    written = made(changed(run, "", lm_eval="0.4.13", tasks=tasks))
     result = next(r for r in written.index.results if r["dataset"]["name"].startswith("sums"))
     assert result["dataset"]["name"] == "sums (5-shot)"
     assert result["dataset"]["args"] == {"num_few_shot": 5}

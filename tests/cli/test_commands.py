@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.store import RunStore, results_json
 from tests.support.cli import evalkit
-from tests.support.runs import build_run
+from tests.support.runs import build_run, stored_run, write_run
 
 
 def cpu_of(*arguments: str) -> float:
@@ -101,21 +100,8 @@ def test_a_plugin_with_a_bug_is_not_a_verdict(tmp_path: Path) -> None:
     assert "own.module" in done.err
 
 
-def stored_run(folder: Path, *, sealed: bool) -> Path:
-    """A run's folder as a finished, or a killed, command leaves it."""
-    run = build_run(folder / "run")
-    manifest = {**run.manifest, "run_id": "abc", "sealed": False}
-    with RunStore.open(run.folder, manifest) as written:
-        for record in run.records:
-            written.append(record)
-        if sealed:
-            results = results_json(run.estimates, run.comparisons, "abc")
-            written.seal([r.key for r in run.records], manifest, results, {})
-    return run.folder
-
-
 def test_report_takes_a_file_of_the_run_for_the_run(tmp_path: Path) -> None:
-    run = stored_run(tmp_path, sealed=True)
+    run = stored_run(tmp_path / "run").folder
     done = evalkit(tmp_path, "report", "run/manifest.json")
     assert done.code == 0, done.err
     assert (run / "index.html").is_file()
@@ -125,7 +111,7 @@ def test_report_takes_a_file_of_the_run_for_the_run(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_has_a_report_but_no_results(tmp_path: Path) -> None:
-    run = stored_run(tmp_path, sealed=False)
+    run = write_run(build_run(), tmp_path / "run", sealed=False).folder
     done = evalkit(tmp_path, "report", "run")
     assert done.code == 0, done.err
     assert "not finished" in done.out
@@ -138,7 +124,7 @@ def test_an_unfinished_run_has_a_report_but_no_results(tmp_path: Path) -> None:
 
 
 def test_report_writes_a_comment_and_nothing_else(tmp_path: Path) -> None:
-    run = stored_run(tmp_path, sealed=True)
+    run = stored_run(tmp_path / "run").folder
     before = sorted(p.name for p in run.iterdir())
     shown = evalkit(tmp_path, "report", str(run), "--comment", "-")
     assert shown.code == 0, shown.err

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import evalkit
-from tests.support.runs import Plan
-from tests.support.stored import stored_run
+from tests.support.runs import Plan, stored_run
 
 pytestmark = pytest.mark.slow
 

@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 from evalkit.cli.console import Guarded, commands_of, harmless
 from tests.support.cli import evalkit
-from tests.support.runs import Plan
-from tests.support.stored import stored_run
+from tests.support.runs import Plan, stored_run
 
 NAMES = ("::error::x", "##[error]x", " ::add-mask::x")
 _PIECES = st.text(alphabet=":#[] \t\n\r\u00a0\u3000ab\u2028", max_size=12)

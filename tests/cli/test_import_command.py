@@ -50,11 +50,11 @@ def test_an_import_is_an_ordinary_run(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "damaged: m: 10 instructions were judged" in done.stderr
-    run = store.read_run(tmp_path / "run")
-    assert run.manifest["sealed"]
-    assert not run.manifest["publishable"]
-    (rate,) = (e for e in run.estimates if e.metric == "win_rate")
-    assert (rate.model, rate.point, rate.n) == ("m", 50.0, 10)
+    run = store.load(tmp_path / "run")
+    assert run.manifest.sealed
+    assert not run.manifest.publishable
+    (rate,) = (f for f in run.figures if f.key.metric == "win_rate")
+    assert (rate.model, rate.value.point, rate.value.n) == ("m", 50.0, 10)
     page = (tmp_path / "run" / "report.md").read_text()
     assert "Damaged evidence." in page
     assert "below names each" in page.split("\n## ")[1]
@@ -73,9 +73,10 @@ def test_two_models_are_compared_and_strict_ends_with_one(tmp_path: Path) -> Non
     )  # fmt: skip
     assert done.returncode == 1
     assert "letter for letter" in done.stderr
-    run = store.read_run(tmp_path / "run")
-    (pair,) = (c for c in run.comparisons if c.metric == "win_rate")
-    assert (pair.candidate, pair.baseline, pair.difference, pair.ties) == ("mine", "yours", 0, 12)
+    run = store.load(tmp_path / "run")
+    (pair,) = (c for c in run.comparisons if c.key.metric == "win_rate")
+    assert (pair.candidate, pair.baseline, pair.ties) == ("mine", "yours", 12)
+    assert pair.difference.point == 0
 
 
 @pytest.mark.parametrize(
@@ -98,8 +99,8 @@ def test_the_notus_card_is_recomputed(public_data: Path, tmp_path: Path) -> None
     """The card's own figures (argilla/notus-7b-v1) are the oracle, its swap of two rows aside."""
     done = evalkit(tmp_path, "run", "notus", "--out", "run", mirror=public_data)
     assert done.returncode == 0, done.stderr
-    run = store.read_run(tmp_path / "run")
-    found = {(e.model, e.benchmark, e.metric): e for e in run.estimates}
+    run = store.load(tmp_path / "run")
+    found = {(f.model, f.key.benchmark, f.key.metric): f.value for f in run.figures}
     rates = {
         "notus-7b-v1": 91.42,
         "zephyr-7b-beta": 90.60,
@@ -119,9 +120,9 @@ def test_the_notus_card_is_recomputed(public_data: Path, tmp_path: Path) -> None
     for model, average in averages.items():
         made = found[model, "open_llm_leaderboard", "average"].point
         assert round(made or 0, 2) == average
-    (pair,) = (c for c in run.comparisons if c.metric == "win_rate")
-    assert round(pair.difference or 0, 2) == 0.94
-    assert (pair.n, pair.wins, pair.losses) == (802, 39, 31)
+    (pair,) = (c for c in run.comparisons if c.key.metric == "win_rate")
+    assert round(pair.difference.point or 0, 2) == 0.94
+    assert (pair.difference.n, pair.wins, pair.losses) == (802, 39, 31)
     page = (tmp_path / "run" / "report.md").read_text()
     assert "No significant difference between notus-7b-v1 and zephyr-7b-beta" in page
     assert "alpaca\\_eval\\_gpt4\\_leaderboard.csv, row 'claude-2'" in page
@@ -138,7 +139,7 @@ def test_the_checked_in_copy_is_what_the_suite_gives(
     made = (tmp_path / "copy" / "report.md").read_text()
     kept = (repository / "reports" / "notus-7b-v1" / "report.md").read_text()
     assert _figures(made) == _figures(kept)
-    run = store.read_run(tmp_path / "run")
+    run = store.load(tmp_path / "run")
     texts = [m.content for r in run.records for m in r.outcome.conversation if len(m.content) > 40]
     assert len(texts) > 1000
     assert not [text for text in texts if text[:200] in kept]
@@ -152,10 +153,10 @@ def _figures(page: str) -> str:
 def test_without_evidence_cells_stay_empty_and_say_so(tmp_path: Path) -> None:
     done = evalkit(tmp_path, "run", "notus", "--out", "run", mirror=None)
     assert done.returncode == 0, done.stderr
-    run = store.read_run(tmp_path / "run")
+    run = store.load(tmp_path / "run")
     assert run.records == ()
     assert not [
-        e for e in run.estimates if e.model == "notus-7b-v1" and e.benchmark == "alpaca_eval"
+        f for f in run.figures if (f.model, f.key.benchmark) == ("notus-7b-v1", "alpaca_eval")
     ]
     page = (tmp_path / "run" / "report.md").read_text()
     assert "cannot be had where this ran" in page
@@ -169,7 +170,7 @@ def test_pull_makes_a_mirror_that_works_alone(public_data: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     alone = evalkit(tmp_path, "run", "notus", "--out", "run", mirror=tmp_path / "mirror")
     assert alone.returncode == 0, alone.stderr
-    assert len(store.read_run(tmp_path / "run").records) == 1610
+    assert len(store.load(tmp_path / "run").records) == 1610
     again = evalkit(tmp_path, "data", "pull", "notus", "--to", "mirror", "--json", mirror=None)
     assert again.returncode == 0, again.stderr
     assert {row["from"] for row in json.loads(again.stdout)} == {"mirror"}

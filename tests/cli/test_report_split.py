@@ -7,22 +7,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from evalkit import store
 from evalkit.cli.read import report as command
 from evalkit.cli.read import say_size
-from tests.support.runs import Plan, build_run
+from tests.support.runs import Plan, stored_run
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A sealed run on disk."""
-    run = build_run(tmp_path / "run", Plan(samples=(4, 2, 2)))
-    with store.RunStore.open(run.folder, run.manifest) as stored:
-        for record in run.records:
-            stored.append(record)
-        results = store.results_json(run.estimates, run.comparisons, run.manifest["run_id"])
-        stored.seal([r.key for r in run.records], run.manifest, results, {})
-    return run.folder
+    return stored_run(tmp_path / "run", Plan(samples=(4, 2, 2))).folder
 
 
 def report(folder: Path, *options: str) -> Result:

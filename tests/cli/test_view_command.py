@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import evalkit, start
-from tests.support.stored import stored_run
+from tests.support.runs import stored_run
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,7 @@ import pytest
 
 from evalkit.core import Judgment, Outcome, Record, Score, Status
 from evalkit.core.run import Run
-from tests.support.compared import made
-from tests.support.runs import Plan
+from tests.support.runs import Plan, build_run
 
 MakeRecord = Callable[..., Record]
 
@@ -38,11 +37,11 @@ def record() -> MakeRecord:
 def three(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """`a`, a candidate, and the baselines `b` and `c`."""
     plan = Plan(models=("a", "b", "c"), advantage=0.4, local_judge=False)
-    return made(tmp_path_factory.mktemp("three") / "one", plan)
+    return build_run(plan, tmp_path_factory.mktemp("three") / "one")
 
 
 @pytest.fixture(scope="session")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """`a` against `b`, clearly better, judged by a model of the suite."""
     plan = Plan(models=("a", "b"), samples=(200, 40, 80), advantage=0.4)
-    return made(tmp_path_factory.mktemp("judged") / "run", plan)
+    return build_run(plan, tmp_path_factory.mktemp("judged") / "run")

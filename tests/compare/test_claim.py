@@ -10,7 +10,6 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from evalkit import store
 from evalkit.compare.claim import ClaimResult
 from evalkit.compare.claim import claim as checked
 from evalkit.compare.contests import Options, contests, stored
@@ -34,7 +33,7 @@ from evalkit.core.specs import GateSpec
 from evalkit.draw import contest_label, contest_sentence, metric_label
 from evalkit.errors import ComparisonError
 from tests.support.leaderboards import ENTRY, V1_SIZES, board_run
-from tests.support.runs import Plan, build_run
+from tests.support.runs import Plan, build_run, with_manifest, with_suite
 
 OPTIONS = Options()
 TWO = Plan(models=("a", "b"), advantage=0.5, local_judge=False)
@@ -43,7 +42,7 @@ SUMS = FigureKey("lm_eval", "sums", "exact_match,strict-match")
 
 
 def made(folder: Path, plan: Plan = TWO) -> Run:
-    return store.typed(build_run(folder, plan))
+    return build_run(plan, folder)
 
 
 @pytest.fixture
@@ -63,15 +62,10 @@ def row(run: Run, key: FigureKey, baseline: str = "b") -> Contest:
     return next(c for c in stored(run) if (c.key, c.comparison.baseline) == (key, baseline))
 
 
-def with_gate(run: Run, margins: dict[str, float]) -> Run:
-    suite = run.manifest.suite.model_copy(update={"gate": GateSpec(baseline="b", margins=margins)})
-    return replace(run, manifest=run.manifest.model_copy(update={"suite": suite}))
-
-
 def with_finding(run: Run, model: str) -> Run:
     finding = Finding("x", "rows repeat", damaged=True)
     entry = EvidenceEntry(model=model, entry="lm_eval", kind="lm_eval", findings=(finding,))
-    return replace(run, manifest=run.manifest.model_copy(update={"evidence": (entry,)}))
+    return with_manifest(run, evidence=(entry,))
 
 
 def without(run: Run, model: str, benchmark: str = "", task: str = "") -> Run:
@@ -129,7 +123,7 @@ def test_on_par_needs_a_margin_and_both_sides(run: Run) -> None:
     assert answer(run, "a matches b on lm_eval/sums") == "not supported"
     assert answer(run, "a matches b within 90 points on lm_eval/sums") == "supported"
     assert answer(run, "a matches b within 1 point on lm_eval/sums") != "supported"
-    gated = with_gate(run, {"default": 90.0})
+    gated = with_suite(run, gate=GateSpec(baseline="b", margins={"default": 90.0}))
     assert answer(gated, "a matches b on lm_eval/sums") == "supported"
     reason = claim(gated, "a matches b on lm_eval/sums").reasons[0]
     assert "margin 90.00 (of the suite's gate); " in reason
@@ -568,7 +562,7 @@ def test_a_setting_that_may_differ_must_be_one(run: Run) -> None:
 
 
 def test_a_claim_on_the_leaderboard_is_about_its_average(tmp_path: Path) -> None:
-    run = store.typed(board_run(tmp_path, {"a": 0.62, "b": 0.5}))
+    run = board_run(tmp_path, {"a": 0.62, "b": 0.5})
     for place in (ENTRY, "Open LLM Leaderboard", f"{ENTRY}/average", f"{ENTRY} average"):
         found = claim(run, f"a beats b on {place}")
         assert found.answer == "supported"
@@ -577,10 +571,10 @@ def test_a_claim_on_the_leaderboard_is_about_its_average(tmp_path: Path) -> None
     assert answer(run, "b beats a") == "contradicted"
     assert "mmlu" in claim(run, f"a beats b on {ENTRY}/mmlu").reasons[0]
     assert "mmlu_anatomy" in claim(run, f"a beats b on {ENTRY}/mmlu_anatomy").reasons[0]
-    gated = with_gate(run, {f"{ENTRY}/average": 99.0})
+    gated = with_suite(run, gate=GateSpec(baseline="b", margins={f"{ENTRY}/average": 99.0}))
     assert "margin 99.00" in claim(gated, "a matches b").reasons[0]
     sizes = {task: n for task, n in V1_SIZES.items() if task != "gsm8k"}
-    half = store.typed(board_run(tmp_path, {"a": 0.9, "b": 0.2}, sizes=sizes))
+    half = board_run(tmp_path, {"a": 0.9, "b": 0.2}, sizes=sizes)
     found = claim(half, f"a beats b on {ENTRY}")
     assert found.answer == "not supported"
     assert "gsm8k" in found.reasons[0] or "No conclusion" in found.reasons[0]

@@ -52,10 +52,9 @@ from evalkit.core.run import Run
 from evalkit.errors import ComparisonError
 from evalkit.stats.decisions import holm
 from tests.compare.conftest import MakeRecord
-from tests.support.compared import against, bare, board, changed, keeping, made, one_model
-from tests.support.leaderboards import ENTRY
-from tests.support.runs import Plan, build_run
-from tests.support.stored import seal
+from tests.support.compared import against, bare, changed, keeping, one_model
+from tests.support.leaderboards import ENTRY, board_run
+from tests.support.runs import Plan, build_run, with_manifest, write_run
 
 POINTS = Metric("score", "points", primary=True)
 REPEATS = Options(repeats=True)
@@ -98,7 +97,7 @@ def test_models_of_two_runs_compare_as_in_one(three: Run, apart: list[Run]) -> N
 
 
 def test_a_name_in_two_runs_needs_its_run(three: Run, tmp_path: Path) -> None:
-    other = made(tmp_path / "two", Plan(models=("a", "b"), seed=3, local_judge=False))
+    other = build_run(Plan(models=("a", "b"), seed=3, local_judge=False), tmp_path / "two")
     with pytest.raises(ComparisonError, match=r"one:a or two:a; or, if they repeat .* --repeats"):
         find([three, other], "a")
     first = contests([three, other], "one:a", ["two:a"], Options())[0]
@@ -110,7 +109,7 @@ def test_unknown_names_list_what_there_is(three: Run, tmp_path: Path) -> None:
         find([three], "x")
     with pytest.raises(ComparisonError, match="itself"):
         against(three, b="a")
-    published = made(tmp_path, Plan(published=True))
+    published = build_run(Plan(published=True), tmp_path)
     with pytest.raises(ComparisonError, match="published figures only"):
         find([published], "claude-2")
 
@@ -235,8 +234,7 @@ def test_what_one_side_does_not_say_is_unknown_not_different(apart: list[Run]) -
 
 
 def with_evidence(run: Run, **entry: Any) -> Run:
-    manifest = store.manifest_json(run.manifest)
-    return replace(run, manifest=store.manifest_of({**manifest, "evidence": [entry]}))
+    return with_manifest(run, evidence=[entry])
 
 
 def test_evidence_speaks_for_its_model_and_stored_contests_are_refused(three: Run) -> None:
@@ -337,7 +335,7 @@ def test_runs_that_shift_widen_the_interval_by_their_variance() -> None:
 
 
 def test_averages_are_widened_by_the_spread_of_runs(tmp_path: Path) -> None:
-    runs = [board(tmp_path / str(seed), {"a": 0.6, "b": 0.5}, seed=seed) for seed in (1, 2, 3)]
+    runs = [board_run(tmp_path / str(seed), {"a": 0.6, "b": 0.5}, seed=seed) for seed in (1, 2, 3)]
     whole = only(against(runs, REPEATS), ENTRY, "average").comparison.difference
     alone = [only(against(run), ENTRY, "average").comparison.difference.point for run in runs]
     assert whole.point == pytest.approx(np.mean([d for d in alone if d is not None]), abs=1e-9)
@@ -385,7 +383,7 @@ def test_what_a_local_judge_prefers_is_called_better_nowhere(judged: Run) -> Non
 
 
 def test_a_limited_run_is_a_caution_and_not_published(tmp_path: Path) -> None:
-    run = made(tmp_path, Plan(models=("a", "b"), limit=20, local_judge=False))
+    run = build_run(Plan(models=("a", "b"), limit=20, local_judge=False), tmp_path)
     assert all(Limited(20) in c.cautions for c in against(run))
     assert doubts(run) == ["limited to 20 samples per task"]
 
@@ -512,7 +510,7 @@ def test_many_tasks_are_counted(three: Run) -> None:
 def test_metrics_of_different_names_are_named(apart: list[Run]) -> None:
     """Two imports of one task may have scored it by other filters."""
     text = json.dumps(store.manifest_json(apart[1].manifest)).replace("strict-match", "flexible")
-    (one,) = left_out([apart[0], replace(apart[1], manifest=store.manifest_of(json.loads(text)))])
+    (one,) = left_out([apart[0], with_manifest(apart[1], **json.loads(text))])
     assert (one.tasks, one.has) == (("sums",), "other metrics")
     assert "have no metric in common" in one.sentence
 
@@ -537,7 +535,7 @@ def asked(folder: Path, *more: str) -> Result:
 
 
 def test_the_command_says_it_in_every_form(tmp_path: Path) -> None:
-    run = build_run(tmp_path / "x", Plan(models=("a\x1b[2J|b", "b")))
+    run = build_run(Plan(models=("a\x1b[2J|b", "b")), tmp_path / "x")
     kept = tuple(
         r
         for r in run.records
@@ -545,7 +543,7 @@ def test_the_command_says_it_in_every_form(tmp_path: Path) -> None:
         and not (r.model != "b" and r.task == "sums")
     )
     folder = tmp_path / "stored"
-    seal(replace(run, records=kept), folder)
+    write_run(replace(run, records=kept), folder)
     said = ["MT-Bench: a", "has samples, b has none", "lm-eval: sums: b has samples"]
     page = tmp_path / "page.html"
     asked(folder, "--html", str(page))

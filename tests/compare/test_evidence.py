@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit import store
 from evalkit.compare import evidence
 from evalkit.compare.contests import Options
 from evalkit.compare.evidence import Chain, Found, Recomputed, find, recompute, where_made
@@ -23,11 +22,10 @@ from evalkit.core.figures import Estimator, Figure, FigureKey, Interval, Method,
 from evalkit.core.run import Run
 from evalkit.errors import ComparisonError, DataError
 from tests.support.leaderboards import board_run
-from tests.support.runs import Plan, build_run
-from tests.support.stored import stored_run
+from tests.support.runs import Plan, build_run, stored_run
 
-RUN = store.typed(build_run(Path("reports/q/run1"), Plan(published=True)))
-OTHER = store.typed(build_run(Path("reports/q/run2"), Plan(models=("tuned", "smollm2"), seed=2)))
+RUN = build_run(Plan(published=True), Path("reports/q/run1"))
+OTHER = build_run(Plan(models=("tuned", "smollm2"), seed=2), Path("reports/q/run2"))
 WIN_RATE = FigureKey("alpaca_eval", "alpaca_eval", "win_rate")
 
 
@@ -74,7 +72,7 @@ def test_ways_of_writing(text: str, cell: str) -> None:
 
 
 def test_of_a_group_the_average_is_the_headline(tmp_path: Path) -> None:
-    run = store.typed(board_run(tmp_path, {"a": 0.62, "b": 0.5}))
+    run = board_run(tmp_path, {"a": 0.62, "b": 0.5})
     average = FigureKey("open_llm_leaderboard", "open_llm_leaderboard", "average")
     assert run.benchmark(average.benchmark).whole == average
     value = replace(RUN.figures[0].value, point=50.0)
@@ -136,7 +134,7 @@ def test_refusals_say_what_there_is(text: str, message: str) -> None:
 
 def test_names_with_slashes_blanks_and_dashes() -> None:
     names = ("org/model-7b", "org/model", "a b", "org/model-org")
-    run = store.typed(build_run(Path("r"), Plan(models=names, samples=(6, 0, 4))))
+    run = build_run(Plan(models=names, samples=(6, 0, 4)))
     for wanted in evidence.every(run):
         assert named(wanted.cell, [run]).row is wanted.row, wanted.cell
 
@@ -148,7 +146,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6
 def test_any_names_find_their_own_or_are_refused(names: list[str]) -> None:
     if len({name.casefold() for name in names}) < len(names):
         return
-    run = store.typed(build_run(Path("r"), Plan(models=tuple(names), samples=(3, 0, 2))))
+    run = build_run(Plan(models=tuple(names), samples=(3, 0, 2)))
     for wanted in evidence.every(run):
         try:
             found = named(wanted.cell, [run])
@@ -259,7 +257,7 @@ def test_figures_read_from_result_files_are_not_computed() -> None:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("evidence") / "run"
-    return store.typed(stored_run(folder, Plan(published=True)))
+    return stored_run(folder, Plan(published=True))
 
 
 def test_a_models_figure(run: Run) -> None:
@@ -317,8 +315,7 @@ def test_a_published_figure_has_a_source_and_nothing_computed(run: Run) -> None:
 def test_it_is_json_and_hostile_text_stays_text() -> None:
     payloads = cycle(("\x1b[31mred", "\u202eback", "a\nb", "\x00", "|<script>", "\x9b"))
     names = ("\x1b]0;x\x07name", "other")
-    planted = build_run(Path("run"), Plan(models=names, say=lambda s: s + next(payloads)))
-    run = store.typed(planted)
+    run = build_run(Plan(models=names, say=lambda s: s + next(payloads)))
     for found in list(evidence.every(run))[:20]:
         made = evidence.chain(found, recompute(found), [run])
         assert json.loads(json.dumps(made.parts)) == made.parts

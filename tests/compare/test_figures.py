@@ -28,8 +28,8 @@ from evalkit.core.figures import Average, Comparison, FigureKey, Metric
 from evalkit.core.run import BenchmarkEntry, Run, TaskEntry
 from evalkit.errors import BenchmarkError, ComparisonError
 from tests.compare.conftest import MakeRecord
-from tests.support.compared import against, board, entry, keeping, one_model
-from tests.support.leaderboards import ENTRY, SUBJECTS, V1_SIZES, V2_SIZES
+from tests.support.compared import against, entry, keeping, one_model
+from tests.support.leaderboards import ENTRY, SUBJECTS, V1_SIZES, V2_SIZES, board_run
 
 ACC = Metric("acc", "percent", scale=100, primary=True)
 RATING = Metric("score", "points", primary=True, by_category=True, parts=("turn_1", "turn_2"))
@@ -271,7 +271,7 @@ def of(run: Run, model: str) -> list[Record]:
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Version 1 of the leaderboard."""
-    return board(tmp_path_factory.mktemp("first"), RATES)
+    return board_run(tmp_path_factory.mktemp("first"), RATES)
 
 
 def test_version_1_is_the_difference_of_the_leaderboards_averages(first: Run) -> None:
@@ -316,7 +316,7 @@ def test_version_1_has_the_error_of_a_stratified_mean(first: Run) -> None:
 
 
 def test_version_2_is_the_difference_of_the_normalised_averages(tmp_path: Path) -> None:
-    run = board(tmp_path, {"a": 0.62, "b": 0.42}, version=2)
+    run = board_run(tmp_path, {"a": 0.62, "b": 0.42}, version=2)
     ours, theirs = (aggregates(of(run, m)) for m in "ab")
     a, b = (leaderboard.average_v2(f).point for f in (ours, theirs))
     assert a is not None
@@ -334,7 +334,7 @@ def test_version_2_is_the_difference_of_the_normalised_averages(tmp_path: Path) 
 def test_version_2s_error_is_that_of_a_bootstrap_of_documents(tmp_path: Path) -> None:
     """Delta method against resampling; well above chance, so that no floor bends the figure."""
     sizes = dict.fromkeys(V2_SIZES, 150)
-    run = board(tmp_path, {"a": 0.8, "b": 0.7}, version=2, sizes=sizes)
+    run = board_run(tmp_path, {"a": 0.8, "b": 0.7}, version=2, sizes=sizes)
     rng = np.random.default_rng(7)
     by_model: list[dict[str, list[Record]]] = [{r.task: [] for r in run.records} for _ in range(2)]
     for place, model in enumerate("ab"):
@@ -357,7 +357,7 @@ def test_version_2s_error_is_that_of_a_bootstrap_of_documents(tmp_path: Path) ->
 
 
 def test_a_task_at_chance_on_both_sides_says_nothing(tmp_path: Path) -> None:
-    run = board(tmp_path, {"a": 0.01, "b": 0.0}, version=2)
+    run = board_run(tmp_path, {"a": 0.01, "b": 0.0}, version=2)
     c = rows(run)["leaderboard_bbh_navigate", "normalised"].comparison
     assert (c.difference.point, c.difference.standard_error, c.p) == (0.0, 0.0, None)
 
@@ -402,14 +402,14 @@ def test_the_headline_set_is_the_average_and_its_columns(first: Run, tmp_path: P
         ("mmlu", "acc (mean of tasks)"),
         (ENTRY, "average"),
     ]
-    second = rows(board(tmp_path, RATES, version=2)).items()
+    second = rows(board_run(tmp_path, RATES, version=2)).items()
     columns = {(c.task, "normalised") for c in catalogue.columns(2)}
     assert {p for p, c in second if c.family == "headline"} == columns | {(ENTRY, "average")}
 
 
 def test_an_average_over_tasks_that_are_not_there_is_no_headline(tmp_path: Path) -> None:
     sizes = {task: n for task, n in V1_SIZES.items() if task != "gsm8k"}
-    found = rows(board(tmp_path, RATES, sizes=sizes))
+    found = rows(board_run(tmp_path, RATES, sizes=sizes))
     assert found[ENTRY, "average"].comparison.difference.point is None
     assert found[ENTRY, "average"].family == "detail"
     assert found["mmlu", "acc (mean of tasks)"].family == "headline"

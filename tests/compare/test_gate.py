@@ -38,11 +38,10 @@ from evalkit.core.figures import FigureKey
 from evalkit.core.run import Run
 from evalkit.core.specs import GateSpec
 from evalkit.errors import ComparisonError, DataError
-from tests.support.compared import against, board, changed, keeping, made, one_model
+from tests.support.compared import against, changed, keeping, one_model
 from tests.support.contests import contest
-from tests.support.leaderboards import ENTRY, V1_SIZES
-from tests.support.runs import Plan, build_run
-from tests.support.stored import seal
+from tests.support.leaderboards import ENTRY, V1_SIZES, board_run
+from tests.support.runs import Plan, build_run, with_manifest, with_suite, write_run
 
 SPEC = GateSpec(baseline="b", margins={"default": 30.0})
 POINT, ERROR = 0.9351620947630923, 1.0377348603934382
@@ -177,7 +176,7 @@ def test_a_wider_margin_never_hurts(
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """`a` against `b`, judged by a model of the suite."""
-    return made(tmp_path_factory.mktemp("pair") / "r", Plan(models=("a", "b")))
+    return build_run(Plan(models=("a", "b")), tmp_path_factory.mktemp("pair") / "r")
 
 
 def without(run: Run, task: str, *models: str) -> Run:
@@ -263,7 +262,7 @@ def test_a_gate_says_what_was_never_answered(pair: Run) -> None:
 @pytest.fixture(scope="module")
 def equal(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two models that are equal on the leaderboard."""
-    return board(tmp_path_factory.mktemp("equal"), {"a": 0.5, "b": 0.5})
+    return board_run(tmp_path_factory.mktemp("equal"), {"a": 0.5, "b": 0.5})
 
 
 def test_the_average_and_its_columns_are_gated(equal: Run) -> None:
@@ -294,7 +293,7 @@ def test_a_task_within_a_group_is_gated_where_it_is_named(equal: Run) -> None:
 def test_a_leaderboard_in_part_is_gated_by_its_columns(tmp_path: Path) -> None:
     """Its average is not there, so it is not missed; required by name, it is."""
     sizes = {task: n for task, n in V1_SIZES.items() if task != "gsm8k"}
-    run = board(tmp_path, {"a": 0.5, "b": 0.5}, sizes=sizes)
+    run = board_run(tmp_path, {"a": 0.5, "b": 0.5}, sizes=sizes)
     margins = {"default": 60.0}
     assert gate(run, GateSpec(baseline="b", margins=margins)).verdict == "pass"
     demanded = GateSpec(baseline="b", margins=margins, required=(f"{ENTRY}/average", ENTRY))
@@ -338,7 +337,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """Three runs of one suite."""
     folder = tmp_path_factory.mktemp("runs")
     return [
-        made(folder / f"r{n}", Plan(models=("a", "b"), seed=n, samples=(40, 16, 60)))
+        build_run(Plan(models=("a", "b"), seed=n, samples=(40, 16, 60)), folder / f"r{n}")
         for n in (1, 2, 3)
     ]
 
@@ -404,10 +403,9 @@ def test_a_run_given_twice_counts_once(runs: list[Run]) -> None:
 def test_the_command_and_the_library_take_several(tmp_path: Path) -> None:
     folders = []
     for seed in (1, 2):
-        run = build_run(tmp_path / f"r{seed}", Plan(models=("a", "b"), seed=seed))
-        suite = {**run.manifest["suite"], "gate": SPEC.model_dump(mode="json")}
-        folder = tmp_path / f"stored{seed}"
-        folders.append(str(seal(run, folder, None, suite=suite, run_id=str(seed) * 12).folder))
+        run = build_run(Plan(models=("a", "b"), seed=seed), tmp_path / f"r{seed}")
+        run = with_suite(with_manifest(run, run_id=str(seed) * 12), gate=SPEC)
+        folders.append(str(write_run(run, tmp_path / f"stored{seed}").folder))
     done = CliRunner().invoke(command, [*folders, "--json"], standalone_mode=False)
     assert done.exception is None, done.output
     found = json.loads(done.stdout)
@@ -442,7 +440,7 @@ def test_a_pinned_baseline_compares_as_its_run_and_is_guarded(tmp_path: Path, pa
 
 def test_a_pinned_baseline_keeps_what_averages_need(tmp_path: Path) -> None:
     """Version 2's IFEval is a share over instructions, which no score of a document tells."""
-    run = board(tmp_path, {"a": 0.6, "b": 0.5}, version=2)
+    run = board_run(tmp_path, {"a": 0.6, "b": 0.5}, version=2)
     pinned = tmp_path / "baseline.json"
     pinned.write_bytes(pin(run, "b"))
     again = gate(run, SPEC, baseline=[read_baseline(pinned)])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -15,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from evalkit import store
 from evalkit.cli.compare import history as command
 from evalkit.compare import contests, history
 from evalkit.compare.cautions import damages
@@ -27,16 +28,14 @@ from evalkit.draw import MISSING, NOT_SIGNIFICANT, svg
 from evalkit.errors import DataError
 from evalkit.store import natural_key
 from tests.support.leaderboards import ENTRY, SUBJECTS, V1_SIZES, V2_SIZES, board_run
-from tests.support.runs import Plan, build_run
-from tests.support.stored import seal
-from tests.support.training import Made, make_run
+from tests.support.runs import Plan, build_run, training_run, with_manifest, write_run
 
-STEPS = [Made(f"step-{n}", 5 + i, 0.1 * i) for i, n in enumerate((1000, 100, 200))]
+STEPS = [(f"step-{n}", 5 + i, 0.1 * i) for i, n in enumerate((1000, 100, 200))]
 
 
-def series_of(folder: Path, made: list[Made]) -> list[Series]:
+def series_of(folder: Path, made: Sequence[tuple[Any, ...]]) -> list[Series]:
     for number, one in enumerate(made):
-        make_run(folder / f"r{number}", one)
+        training_run(folder / f"r{number}", *one)
     runs, left_out = history.find_runs([folder])
     assert left_out == []
     return history.history(history.checkpoints(runs).checkpoints)
@@ -79,8 +78,8 @@ def test_natural_order_is_total_and_numbers_sort_as_numbers(
 
 
 def test_order_by_time_where_names_tell_nothing(tmp_path: Path) -> None:
-    make_run(tmp_path / "a", Made("late", 1, started=200.0))
-    make_run(tmp_path / "b", Made("early", 2, started=100.0))
+    training_run(tmp_path / "a", "late", 1, started=200.0)
+    training_run(tmp_path / "b", "early", 2, started=100.0)
     runs, _ = history.find_runs([tmp_path])
     found = history.checkpoints(runs)
     assert [c.label for c in found.checkpoints] == ["early", "late"]
@@ -90,8 +89,8 @@ def test_order_by_time_where_names_tell_nothing(tmp_path: Path) -> None:
 def test_what_is_no_finished_run_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no run"):
         history.find_runs([tmp_path])
-    make_run(tmp_path / "a", Made("step-1", 1))
-    make_run(tmp_path / "b", Made("step-2", 2, sealed=False))
+    training_run(tmp_path / "a", "step-1", 1)
+    training_run(tmp_path / "b", "step-2", 2, sealed=False)
     runs, notes = history.find_runs([tmp_path])
     assert len(runs) == 1
     assert "is not finished" in notes[0]
@@ -120,8 +119,8 @@ def test_differences_are_paired_with_the_first_and_the_one_before(tmp_path: Path
 
 
 def test_a_setting_that_changed_splits_the_series(tmp_path: Path) -> None:
-    made = [Made("step-1", 1), Made("step-2", 2), Made("step-3", 3, changed={"max_tokens": 512})]
-    series = rates(series_of(tmp_path, made))
+    training_run(tmp_path / "late", "step-3", 3, max_tokens=512)
+    series = rates(series_of(tmp_path, [("step-1", 1), ("step-2", 2)]))
     assert [p.segment for p in series.points] == [0, 0, 1]
     last = series.points[2]
     assert (last.first, last.previous) == (None, None)
@@ -165,7 +164,7 @@ def training(folder: Path, n: int = N_STEPS, **plan: object) -> list[Run]:
     """Checkpoints that are all equally good, so that no step is one."""
     base = Plan(models=("m",), samples=(60, 20, 40), advantage=0.0)
     return [
-        store.typed(build_run(folder / f"r{i}", replace(base, seed=i + 1, **plan)))  # type: ignore[arg-type]
+        build_run(replace(base, seed=i + 1, **plan), folder / f"r{i}")  # type: ignore[arg-type]
         for i in range(n)
     ]
 
@@ -198,8 +197,7 @@ def test_chance_is_called_no_step(equal: list[Series]) -> None:
 def test_a_great_step_is_still_one(tmp_path: Path) -> None:
     plan = Plan(models=("m",), samples=(200, 40, 80), local_judge=False)
     runs = [
-        store.typed(build_run(tmp_path / str(n), replace(plan, advantage=n * 0.5, seed=7)))
-        for n in range(2)
+        build_run(replace(plan, advantage=n * 0.5, seed=7), tmp_path / str(n)) for n in range(2)
     ]
     assert history.series_table(rates(checkpoints_of(runs))).rows[1][-1].shown == "better"
 
@@ -245,10 +243,13 @@ def boards(folder: Path, version: int = 1, sizes: dict[str, int] | None = None) 
         records = tuple(r for r in whole.records if r.model == name)
         models = [{"name": name, "role": "candidate"}]
         suite = {"models": {name: {"role": "candidate"}}}
-        about = {"format": 1, "run_id": f"{number}" * 12, "models": models, "suite": suite}
-        run = seal(replace(whole, records=records), folder / f"r{number}", None, **about)
-        mine = store.typed(run)
-        runs.append(replace(mine, figures=tuple(figures(mine.records, mine.benchmarks, 0.95))))
+        own = replace(
+            whole,
+            records=records,
+            figures=tuple(figures(records, whole.benchmarks, 0.95)),
+        )
+        own = with_manifest(own, run_id=f"{number}" * 12, models=models, suite=suite)
+        runs.append(write_run(own, folder / f"r{number}"))
     return runs
 
 
@@ -274,7 +275,7 @@ def test_an_average_has_an_interval_and_the_differences_of_compare(
         assert value.high is not None
         assert value.low < value.point < value.high
         assert value.n == sum(sizes.values())
-    whole = store.typed(board_run(tmp_path / "again", RATES, version=version))
+    whole = board_run(tmp_path / "again", RATES, version=version)
     last = series.points[2]
     assert last.previous is not None
     for base, found in ((NAMES[0], last.first), (NAMES[1], last.previous.comparison)):
@@ -332,7 +333,7 @@ def test_averages_over_other_tasks_are_not_joined(tmp_path: Path) -> None:
 
 def test_csv_comes_back_as_it_was_and_has_no_formulas_for_a_spreadsheet(tmp_path: Path) -> None:
     """The same rule as `evalkit export --format csv`; numbers below 0 are no formulas."""
-    every = series_of(tmp_path, [Made("=cmd|calc-1", 5), Made("@SUM(A1)-2", 6)])
+    every = series_of(tmp_path, [("=cmd|calc-1", 5), ("@SUM(A1)-2", 6)])
     rows = list(csv.DictReader(io.StringIO(history.history_csv(every))))
     assert list(rows[0]) == list(history.CSV_COLUMNS)
     points = [p.figure.value.point for series in every for p in series.points]

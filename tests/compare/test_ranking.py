@@ -35,8 +35,8 @@ from evalkit.core import Record, Score
 from evalkit.core.figures import Metric
 from evalkit.core.run import Run
 from tests.compare.conftest import MakeRecord
-from tests.support.compared import entry, made
-from tests.support.runs import Plan
+from tests.support.compared import entry
+from tests.support.runs import Plan, build_run
 
 METRIC = Metric("m", "percent", 100, primary=True)
 LOWER = Metric("m", "raw", higher_is_better=False, primary=True)
@@ -264,7 +264,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """In some of them a difference holds alone and not among the eight of the report."""
     folder = tmp_path_factory.mktemp("runs")
     plan = Plan(models=("a", "b", "c"), samples=(60, 30, 60), advantage=0.1, local_judge=False)
-    return [made(folder / str(n), replace(plan, seed=n)) for n in range(1, 7)]
+    return [build_run(replace(plan, seed=n), folder / str(n)) for n in range(1, 7)]
 
 
 def test_a_leaderboard_orders_nothing_that_the_headlines_leave_open(runs: Sequence[Run]) -> None:

@@ -276,15 +276,16 @@ def test_a_pulled_mirror_serves_a_machine_without_network(tmp_path: Path) -> Non
         EVALKIT_DATA=str(tmp_path / "mirror"), HF_HOME=str(tmp_path / "another"), **nowhere,
     )  # fmt: skip
     assert alone.returncode == 0, alone.stderr
-    run = store.read_run(tmp_path / "run")
+    run = store.load(tmp_path / "run")
     assert {(r.task, r.outcome.status) for r in run.records} == {
         ("gsm8k", "ok"),
         ("truthfulqa_mc1", "ok"),
     }
-    (described,) = run.manifest["benchmarks"]
-    dataset = described["description"]["tasks"]["gsm8k"]["dataset"]
-    assert dataset["path"] == "openai/gsm8k"
-    assert len(dataset["revision"]) == 40
+    (described,) = run.manifest.benchmarks
+    dataset = described.description.task("gsm8k").dataset
+    assert dataset is not None
+    assert dataset.path == "openai/gsm8k"
+    assert len(dataset.revision or "") == 40
     absent = evalkit(
         tmp_path, "run", "suite.yaml", "--out", "none", **nowhere,
         HF_HOME=str(tmp_path / "third"),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from evalkit import formats, store
+from evalkit import formats
 from evalkit.core.run import Run
 from evalkit.core.samples import Judgment, Record
 from evalkit.errors import ExportError
@@ -24,7 +24,7 @@ from tests.support.runs import Plan, build_run
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return store.typed(build_run(Path("r"), Plan(samples=(40, 6, 4))))
+    return build_run(Plan(samples=(40, 6, 4)))
 
 
 def exported(run: Run, **settings: Any) -> dict[str, bytes]:

@@ -50,10 +50,10 @@ def schema() -> Json:
 
 
 def all_runs() -> Iterator[Run]:
-    yield exportable(Path("r"))
-    yield exportable(Path("r"), Plan(published=True, samples=(1, 1, 1)))
-    yield exportable(Path("r"), Plan(say=lambda text: HOSTILE + text))
-    yield exportable(Path("r"), Plan(models=("org-a model", "..b", "日本語")))
+    yield exportable()
+    yield exportable(Plan(published=True, samples=(1, 1, 1)))
+    yield exportable(Plan(say=lambda text: HOSTILE + text))
+    yield exportable(Plan(models=("org-a model", "..b", "日本語")))
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -76,7 +76,7 @@ def test_the_packages_own_validator_accepts_them(number: int, tmp_path: Path) ->
 
 
 def test_every_figure_is_there_with_its_uncertainty() -> None:
-    run = exportable(Path("r"), Plan(published=True))
+    run = exportable(Plan(published=True))
     logs = export(run)
     found = {
         (log["model_info"]["name"], result["evaluation_result_id"]): result
@@ -104,7 +104,7 @@ def test_every_figure_is_there_with_its_uncertainty() -> None:
 def test_settings_and_provenance() -> None:
     (log,) = (
         log
-        for log in export(exportable(Path("r")), models=("quick-lora",)).values()
+        for log in export(exportable(), models=("quick-lora",)).values()
         if log["evaluation_results"][0]["evaluation_name"] == "opposites"
     )
     assert log["source_metadata"]["source_organization_name"] == "Example Lab"
@@ -123,7 +123,7 @@ def test_settings_and_provenance() -> None:
 
 def test_the_judges_of_the_judgments_are_named() -> None:
     """Each benchmark's own, by the model behind it, where several judges are in the run."""
-    run = exportable(Path("r"))
+    run = exportable()
     judge = {"protocol": "original", "prompt_sha256": "cd" * 32}
     judges = (
         JudgeEntry(name="another", model="claude"),
@@ -164,7 +164,7 @@ def judged_figures(files: Mapping[str, bytes]) -> Iterator[tuple[dict[str, Any],
 
 def test_figures_of_a_local_judge_are_left_out_and_named() -> None:
     """As `.eval_results` and a card's index have it."""
-    run = exportable(Path("r"), Plan(models=("a", "b")))
+    run = exportable(Plan(models=("a", "b")))
     done = exported(run)
     assert done.files
     assert not any(judged for _, judged in judged_figures(done.files))
@@ -182,7 +182,7 @@ def test_figures_of_a_local_judge_are_left_out_and_named() -> None:
 
 
 def test_with_allow_unpublishable_they_are_written_and_marked() -> None:
-    done = exported(exportable(Path("r"), Plan(limit=24)), allow_unpublishable=True)
+    done = exported(exportable(Plan(limit=24)), allow_unpublishable=True)
     assert not done.notes
     assert {judged for _, judged in judged_figures(done.files)} == {True, False}
     for log, judged in judged_figures(done.files):
@@ -192,21 +192,21 @@ def test_with_allow_unpublishable_they_are_written_and_marked() -> None:
 
 
 def test_a_judge_that_is_no_model_of_the_suite_is_no_caution() -> None:
-    done = exported(exportable(Path("r"), Plan(local_judge=False)))
+    done = exported(exportable(Plan(local_judge=False)))
     assert not done.notes
     for log, _ in judged_figures(done.files):
         assert "not_for_publication" not in log["source_metadata"]["additional_details"]
 
 
 def test_nothing_but_a_local_judges_figures_says_why_and_what_to_do() -> None:
-    run = exportable(Path("r"))
+    run = exportable()
     rows = tuple(f for f in run.figures if f.key.benchmark == "mt_bench" and f.unit == "points")
     with pytest.raises(ExportError, match=r"mt_bench score.*base-judge.*--allow-unpublishable"):
         exported(replace(run, figures=rows))
 
 
 def test_paths_are_the_datastores_and_names_are_random_uuids_in_form() -> None:
-    logs = export(exportable(Path("r")), models=("quick-lora",), model_id="my-org/mine")
+    logs = export(exportable(), models=("quick-lora",), model_id="my-org/mine")
     for name, log in logs.items():
         parts = Path(name).parts
         assert parts[0] == "data"
@@ -218,7 +218,7 @@ def test_paths_are_the_datastores_and_names_are_random_uuids_in_form() -> None:
 
 
 def test_a_model_from_the_hub_keeps_its_id() -> None:
-    run = exportable(Path("r"))
+    run = exportable()
     place = Provenance(source={"kind": "hub", "path": "org/base", "repo": "org/base"})
     models = tuple(m.model_copy(update={"provenance": place}) for m in run.manifest.models)
     served = replace(run, manifest=run.manifest.model_copy(update={"models": models}))
@@ -236,16 +236,16 @@ def test_a_model_from_the_hub_keeps_its_id() -> None:
 )
 def test_what_the_format_needs_and_is_not_known(settings: dict[str, Json], said: str) -> None:
     with pytest.raises(ExportError, match=said):
-        export(exportable(Path("r")), **settings)
+        export(exportable(), **settings)
 
 
 def test_a_date_is_a_day_that_there_is() -> None:
     with pytest.raises(ExportError, match=r"'date' of every_eval_ever: .*got '2026-02-30'"):
-        export(exportable(Path("r")), date="2026-02-30")
+        export(exportable(), date="2026-02-30")
 
 
 def test_only_published_figures_are_nothing_to_record() -> None:
-    run = exportable(Path("r"), Plan(published=True))
+    run = exportable(Plan(published=True))
     rows = tuple(f for f in run.figures if f.published)
     with pytest.raises(ExportError, match="theirs to record"):
         export(replace(run, records=(), figures=rows))

@@ -33,7 +33,7 @@ def spec_of(kind: str, **given: Json) -> ExportSpec:
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return exportable(Path("reports/quickstart/3f2a9c1b7d04"))
+    return exportable(folder=Path("reports/quickstart/3f2a9c1b7d04"))
 
 
 def readable(files: dict[str, bytes]) -> Iterator[str]:
@@ -85,7 +85,7 @@ def test_a_stored_run_gives_the_bytes_of_the_one_it_was(
 @pytest.mark.parametrize("kind", KINDS)
 def test_hostile_text_crashes_nothing(kind: str) -> None:
     plan = Plan(samples=(4, 4, 6), say=lambda text: f"{HOSTILE}{text}")
-    done = formats.export([exportable(Path("r/x"), plan)], spec_of(kind))
+    done = formats.export([exportable(plan, Path("r/x"))], spec_of(kind))
     assert list(readable(dict(done.files)))
 
 
@@ -103,7 +103,7 @@ def test_figures_only_leaves_no_word_of_a_benchmark_model_or_judge(kind: str, ru
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_formats_that_do_not_publish_take_limited_runs(kind: str) -> None:
-    limited = exportable(Path("r/limited"), Plan(limit=40))
+    limited = exportable(Plan(limit=40), Path("r/limited"))
     exporter = plugins.find("formats", kind).cls
     if not exporter.publishes:
         assert formats.export([limited], spec_of(kind)).files
@@ -206,7 +206,7 @@ def test_two_files_of_one_name_are_an_error() -> None:
 
 
 def test_a_run_without_sessions_has_no_date(tmp_path: Path) -> None:
-    run = exportable(tmp_path)
+    run = exportable(folder=tmp_path)
     assert began(run) is None
     (tmp_path / "sessions.jsonl").write_text('{"started": 1769817600.5}\n{"started": 9e9}\n')
     moment = began(run)

@@ -65,7 +65,7 @@ def changed(run: Run, **changes: Any) -> Run:
 
 
 def test_a_registered_figure_comes_back_through_huggingface_hub() -> None:
-    run = exportable(Path("r"))
+    run = exportable()
     done = export(
         run, source_url="https://example.org/report", source_name="Report", date="2026-01-31"
     )
@@ -84,7 +84,7 @@ def test_a_registered_figure_comes_back_through_huggingface_hub() -> None:
 
 
 def test_what_is_left_out_is_said_with_the_reason() -> None:
-    done = export(exportable(Path("r")))
+    done = export(exportable())
     (note,) = done.notes
     assert note == (
         "left out: alpaca_eval, mt_bench, opposites: no registered benchmark of the hub, as far as "
@@ -93,7 +93,7 @@ def test_what_is_left_out_is_said_with_the_reason() -> None:
 
 
 def test_without_any_registered_task_it_is_an_error() -> None:
-    run = renamed(exportable(Path("r")), "sums")
+    run = renamed(exportable(), "sums")
     with pytest.raises(ExportError, match=r"nothing of 'quick-lora' belongs .*gsm8k, gsm8k_cot"):
         export(run)
 
@@ -109,31 +109,31 @@ def test_without_any_registered_task_it_is_an_error() -> None:
 )
 def test_why_tasks_near_a_leaderboard_are_left_out(task: str, said: str) -> None:
     with pytest.raises(ExportError, match=rf"left out: {task}: .*{said}"):
-        export(renamed(exportable(Path("r")), task))
+        export(renamed(exportable(), task))
 
 
 def test_gpqa_diamond_is_written_under_the_task_id_of_the_files_on_the_hub() -> None:
-    run = renamed(exportable(Path("r")), "gpqa_diamond_cot_zeroshot", path="Idavidrein/gpqa")
+    run = renamed(exportable(), "gpqa_diamond_cot_zeroshot", path="Idavidrein/gpqa")
     (entry,) = entries(export(run))
     assert (entry.dataset_id, entry.task_id) == ("Idavidrein/gpqa", "diamond")
 
 
 def test_another_data_set_under_a_known_name_is_left_out() -> None:
-    run = renamed(exportable(Path("r")), "gsm8k", path="my-org/gsm8k-rewritten")
+    run = renamed(exportable(), "gsm8k", path="my-org/gsm8k-rewritten")
     with pytest.raises(ExportError, match=r"measured on data 'my-org/gsm8k-rewritten'"):
         export(run)
-    old = renamed(exportable(Path("r")), "gsm8k", path="gsm8k")
+    old = renamed(exportable(), "gsm8k", path="gsm8k")
     assert export(old).files, "lm-eval's own name of the data set until 2024"
 
 
 def test_a_figure_that_is_no_share_is_left_out() -> None:
-    run = exportable(Path("r"))
+    run = exportable()
     with pytest.raises(ExportError, match="not a share"):
         export(changed(run, unit="raw"))
 
 
 def test_an_undefined_figure_is_not_written_as_a_number() -> None:
-    run = exportable(Path("r"))
+    run = exportable()
     with pytest.raises(ExportError, match="nothing of 'quick-lora'"):
         export(changed(run, value=replace(value_of(run), point=None)))
 
@@ -145,7 +145,7 @@ def published(run: Run, source: str) -> Run:
 
 
 def test_someone_elses_figure_is_written_with_its_address_or_not_at_all() -> None:
-    run = exportable(Path("r"))
+    run = exportable()
     with pytest.raises(ExportError, match=r"left out: gsm8k: .*at no address"):
         export(published(run, "a leaderboard"))
     (entry,) = entries(export(published(run, "https://example.org/board"), date="2026-01-31"))
@@ -156,7 +156,7 @@ def test_someone_elses_figure_is_written_with_its_address_or_not_at_all() -> Non
 
 
 def test_of_two_tasks_of_one_leaderboard_the_first_is_written() -> None:
-    run = exportable(Path("r"))
+    run = exportable()
     both = renamed(run, "gsm8k_cot")
     ours, theirs = run.benchmark("lm_eval"), both.benchmark("lm_eval")
     tasks = {**ours.description.tasks, **theirs.description.tasks}
@@ -179,7 +179,7 @@ def test_of_two_tasks_of_one_leaderboard_the_first_is_written() -> None:
 
 
 def test_one_model_a_time() -> None:
-    run = exportable(Path("r"), Plan(models=("a", "b", "c")))
+    run = exportable(Plan(models=("a", "b", "c")))
     (baseline,) = entries(export(run, models=("b",)))
     wanted = value_of(run, "b")
     assert baseline.value == wanted.point
@@ -189,7 +189,7 @@ def test_one_model_a_time() -> None:
 
 def test_a_source_has_an_address() -> None:
     with pytest.raises(ExportError, match="needs source_url"):
-        export(exportable(Path("r")), source_name="Report")
+        export(exportable(), source_name="Report")
 
 
 @pytest.mark.parametrize("task", catalogue.on_hub())

@@ -404,7 +404,7 @@ def assert_equal_figures(run: Run, entry: str, model: str, found: Evidence) -> i
 
 
 def test_figures_come_back_through_the_importer(tmp_path: Path) -> None:
-    run = exportable(tmp_path / "none", Plan(samples=(2, 2, 200)))
+    run = exportable(Plan(samples=(2, 2, 200)))
     assert any(r.outcome.status == "engine_error" for r in run.records)
     names = exported(run, tmp_path)
     assert names[:3] == [
@@ -428,7 +428,7 @@ def test_figures_come_back_through_the_importer(tmp_path: Path) -> None:
 
 
 def test_settings_come_back_too(tmp_path: Path) -> None:
-    exported(exportable(tmp_path / "none"), tmp_path)
+    exported(exportable(), tmp_path)
     (found,) = lm_eval.read([tmp_path / "lm_eval" / "smollm2"], OPTIONS)
     said = found.description.tasks["gsm8k"]
     assert (said["version"], said["num_fewshot"], said["n"]) == (3.0, 5, 40)
@@ -437,7 +437,7 @@ def test_settings_come_back_too(tmp_path: Path) -> None:
 
 
 def test_a_limited_run_says_so(tmp_path: Path) -> None:
-    exported(exportable(tmp_path / "none", Plan(limit=40)), tmp_path)
+    exported(exportable(Plan(limit=40)), tmp_path)
     (found,) = lm_eval.read([tmp_path / "lm_eval" / "smollm2"], OPTIONS)
     assert "limited" in {f.code for f in found.findings}
 
@@ -445,7 +445,7 @@ def test_a_limited_run_says_so(tmp_path: Path) -> None:
 def test_lm_evals_table_shows_them(tmp_path: Path) -> None:
     from lm_eval.utils import make_table
 
-    run = exportable(tmp_path / "none")
+    run = exportable()
     exported(run, tmp_path)
     written = json.loads((tmp_path / "lm_eval/smollm2/results_3f2a9c1b7d04.json").read_text())
     table = make_table(written)
@@ -461,7 +461,7 @@ def test_lm_evals_table_shows_them(tmp_path: Path) -> None:
 
 
 def test_a_chat_is_written_as_lm_eval_writes_one(tmp_path: Path) -> None:
-    run = exportable(tmp_path / "none")
+    run = exportable()
     first = next(r for r in run.records if r.task == "gsm8k")
     talk = (Message("system", "s"), Message("user", "u"), Message("assistant", "42"))
     outcome = Outcome("ok", talk, ("42",), ("42", "forty-two"), first.outcome.scores)
@@ -475,19 +475,19 @@ def test_a_chat_is_written_as_lm_eval_writes_one(tmp_path: Path) -> None:
 
 
 def test_figures_only_writes_no_samples(tmp_path: Path) -> None:
-    names = exported(exportable(tmp_path / "none"), tmp_path, figures_only=True)
+    names = exported(exportable(), tmp_path, figures_only=True)
     assert [Path(name).name for name in names] == ["results_3f2a9c1b7d04.json"] * 2
 
 
 def test_a_run_without_lm_eval_tasks_is_refused(tmp_path: Path) -> None:
-    run = exportable(tmp_path)
+    run = exportable(folder=tmp_path)
     without = replace(run, figures=tuple(f for f in run.figures if f.key.benchmark != "lm_eval"))
     with pytest.raises(ExportError, match="no figure of an lm-eval task"):
         exported(without, tmp_path)
 
 
 def test_the_same_model_and_benchmark_in_two_runs_is_refused(tmp_path: Path) -> None:
-    run = exportable(tmp_path)
+    run = exportable(folder=tmp_path)
     with pytest.raises(ExportError, match="would be written twice"):
         formats.export([run, run], formats.settings("lm_eval", {}))
 
@@ -519,7 +519,7 @@ def test_every_kind_of_task_comes_back(task_folder: Path, tmp_path: Path) -> Non
 def test_notus_recorded_results_come_back(public_data: Path, tmp_path: Path) -> None:
     """argilla/notus's own result files, imported, exported and imported again."""
     (first,) = lm_eval.read([public_data / "notus" / "lm_eval_harness"], OPTIONS)
-    run = exportable(tmp_path)
+    run = exportable(folder=tmp_path)
     entry = BenchmarkEntry(
         name="lm_eval", description=first.description, tasks={t: TaskEntry() for t in first.metrics}
     )

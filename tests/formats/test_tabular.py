@@ -56,10 +56,6 @@ TEXT = st.text(st.characters(), max_size=12) | st.sampled_from(
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
-def built(folder: Path, plan: Plan | None = None) -> Run:
-    return store.typed(build_run(folder, plan or Plan()))
-
-
 def exported(run: Run, kind: str, **given_: Any) -> dict[str, bytes]:
     return dict(formats.export([run], formats.settings(kind, given_)).files)
 
@@ -67,7 +63,7 @@ def exported(run: Run, kind: str, **given_: Any) -> dict[str, bytes]:
 @st.composite
 def small_runs(draw: st.DrawFn) -> Run:
     """One model's records with any text anywhere, and any finite score."""
-    base = built(Path("r"), Plan(samples=(1, 1, 1)))
+    base = build_run(Plan(samples=(1, 1, 1)))
     records = []
     for number in range(draw(st.integers(0, 4))):
         talk = tuple(Message("user", t) for t in draw(st.lists(TEXT, max_size=2)))
@@ -135,7 +131,7 @@ def test_parquet_gives_the_frame_back(run: Run, what: str) -> None:
 
 @pytest.mark.parametrize("what", TABLES)
 def test_every_table_of_a_whole_run_is_the_frame(what: str) -> None:
-    run = built(Path("r"), Plan(published=True))
+    run = build_run(Plan(published=True))
     wanted = run.to_frame(what)
     pd.testing.assert_frame_equal(
         read_csv(exported(run, "csv")[f"{what}.csv"], what), wanted, check_exact=True
@@ -154,7 +150,7 @@ def test_the_setting_offers_every_table() -> None:
 def test_missing_is_an_empty_cell_and_empty_text_is_quoted() -> None:
     outcome = Outcome("ok", answers=("",))
     record = Record("m", "b", "t", "0", None, "", outcome)
-    run = replace(built(Path("r"), Plan(samples=(1, 1, 1))), records=(record,))
+    run = replace(build_run(Plan(samples=(1, 1, 1))), records=(record,))
     names, row = exported(run, "csv")["samples.csv"].decode().split("\r\n")[:2]
     cells = dict(zip(names.split(","), row.split(","), strict=True))
     assert cells["answer"] == '""'
@@ -165,7 +161,7 @@ def test_missing_is_an_empty_cell_and_empty_text_is_quoted() -> None:
 def test_formulas_are_defused_where_a_spreadsheet_is_meant(start: str) -> None:
     outcome = Outcome("ok", answers=(f"{start}HYPERLINK(1)", "plain"))
     record = Record("m", "b", "t", "0", None, "", outcome)
-    run = replace(built(Path("r"), Plan(samples=(1, 1, 1))), records=(record,))
+    run = replace(build_run(Plan(samples=(1, 1, 1))), records=(record,))
     spec = formats.settings("csv", {"tables": "samples", "spreadsheet": "true"})
     done = formats.export([run], spec)
     (row,) = csv.DictReader(io.StringIO(done.files["samples.csv"].decode(), newline=""))
@@ -176,7 +172,7 @@ def test_formulas_are_defused_where_a_spreadsheet_is_meant(start: str) -> None:
 
 
 def test_negative_numbers_are_not_taken_for_formulas() -> None:
-    run = built(Path("r"))
+    run = build_run()
     spec = formats.settings("csv", {"tables": ("comparisons",), "spreadsheet": True})
     table = formats.export([run], spec).files["comparisons.csv"]
     found = read_csv(table, "comparisons")
@@ -192,7 +188,7 @@ def test_only_csv_is_for_spreadsheets() -> None:
 
 
 def test_only_the_wanted_tables_and_models() -> None:
-    run = built(Path("r"))
+    run = build_run()
     files = exported(run, "json", tables="estimates,comparisons", models=("smollm2",))
     assert set(files) == {"estimates.json", "comparisons.json", "datapackage.json"}
     assert {row["model"] for row in json.loads(files["estimates.json"])} == {"smollm2"}
@@ -202,7 +198,7 @@ def test_only_the_wanted_tables_and_models() -> None:
 @pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
 @pytest.mark.parametrize("figures_only", [False, True])
 def test_datapackage_describes_every_column_of_every_file(kind: str, figures_only: bool) -> None:
-    run = built(Path("r"))
+    run = build_run()
     files = exported(run, kind, figures_only=figures_only)
     package = json.loads(files["datapackage.json"])
     for resource in package["resources"]:
@@ -214,7 +210,7 @@ def test_datapackage_describes_every_column_of_every_file(kind: str, figures_onl
 
 
 def test_parquet_columns_carry_their_descriptions() -> None:
-    content = exported(built(Path("r")), "parquet")["estimates.parquet"]
+    content = exported(build_run(), "parquet")["estimates.parquet"]
     field = pq.read_schema(io.BytesIO(content)).field("n_missing")
     assert field.metadata[b"description"] == b"Scores that should be there and are not."
 
@@ -227,7 +223,7 @@ KINDS = {"text": "str", "number": "float64", "whole": "int64", "flag": "bool"}
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return built(Path("r"), Plan(published=True))
+    return build_run(Plan(published=True))
 
 
 @pytest.mark.parametrize("what", TABLES)
@@ -399,7 +395,7 @@ def test_it_carries_no_output(repository: Path) -> None:
 def test_it_runs_on_a_run(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: tuple[str, ...]
 ) -> None:
-    run = built(tmp_path, Plan(models=models, published=True))
+    run = build_run(Plan(models=models, published=True), tmp_path)
     stored(run, tmp_path / "reports" / "quickstart" / "3f2a9c1b7d04")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup, Tag
 from evalkit.core.figures import Comparison, Measured
 from evalkit.core.run import Run
 from evalkit.report import render
-from tests.support.runs import Plan, typed_run
+from tests.support.runs import Plan, build_run, with_manifest, with_suite
 
 PAIR = ("quick-lora", "smollm2")
 PRIMARY = ("win_rate", "score", "acc", "exact_match,strict-match")
@@ -21,13 +21,13 @@ PRIMARY = ("win_rate", "score", "acc", "exact_match,strict-match")
 @pytest.fixture(scope="session")
 def run() -> Run:
     """Two models, a local judge, a published figure."""
-    return typed_run(Plan(published=True))
+    return build_run(Plan(published=True))
 
 
 @pytest.fixture(scope="session")
 def sound() -> Run:
     """The same, its judge no model of the suite."""
-    return typed_run(Plan(local_judge=False))
+    return build_run(Plan(local_judge=False))
 
 
 def soup(run: Run, *, figures_only: bool = False) -> BeautifulSoup:
@@ -77,16 +77,7 @@ def changed(run: Run, change: Callable[[Comparison], dict[str, Any] | None]) -> 
 
 def with_gate(run: Run, **policy: Any) -> Run:
     """The run whose suite has a gate against smollm2."""
-    from evalkit.core.specs import GateSpec
-
-    gate = GateSpec.model_validate({"baseline": PAIR[1], **policy})
-    suite = run.manifest.suite.model_copy(update={"gate": gate})
-    return replace(run, manifest=run.manifest.model_copy(update={"suite": suite}))
-
-
-def with_manifest(run: Run, **changes: Any) -> Run:
-    """The run with other fields of its manifest, typed already."""
-    return replace(run, manifest=run.manifest.model_copy(update=changes))
+    return with_suite(run, gate={"baseline": PAIR[1], **policy})
 
 
 def unfinished(run: Run) -> Run:

@@ -31,11 +31,10 @@ from tests.report.conftest import (
     soup,
     unfinished,
     with_gate,
-    with_manifest,
 )
 from tests.support.github_markdown import Rendered, rendered
 from tests.support.properties import examples
-from tests.support.runs import Plan, typed_run
+from tests.support.runs import Plan, build_run, with_manifest
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
@@ -143,7 +142,7 @@ def test_what_was_measured_otherwise_gets_no_verdict() -> None:
         }
         for model, judge in zip(PAIR, ("gpt-4", "gpt-4-turbo"), strict=True)
     ]
-    mixed = typed_run(evidence=evidence)
+    mixed = build_run(evidence=evidence)
     assert "settings differ: judge.model: 'gpt-4' against" in markdown(mixed)
     verdict = cells(soup(mixed), "Headline figures")["AlpacaEval"]["Verdict"]
     assert verdict.startswith("undefined (settings differ")
@@ -184,7 +183,7 @@ def test_a_run_without_a_pair_shows_figures(run: Run) -> None:
 def test_the_first_screen_warns(run: Run) -> None:
     free = markdown(run)
     assert "Limited run." not in free
-    assert "**Limited run.** At most 8 samples per task" in markdown(typed_run(Plan(limit=8)))
+    assert "**Limited run.** At most 8 samples per task" in markdown(build_run(Plan(limit=8)))
     head = free.split("## Results")[0]
     assert "position bias 5.0 points towards the answer shown first" in head
     assert "the adapter names its base by another name" in head
@@ -207,7 +206,7 @@ def test_damage_is_named_in_the_comment_itself(n: int, said: str) -> None:
     """Where the page refers to a section, which a comment has not."""
     findings = [{"code": "cut", "message": f"file {i} is cut"} for i in range(n)]
     entry = {"model": "quick-lora", "entry": "mt_bench", "kind": "x", "findings": findings}
-    damaged = typed_run(evidence=[entry])
+    damaged = build_run(evidence=[entry])
     assert "“Recorded evidence” below names each." in markdown(damaged)
     printed = " ".join(shown(comment(damaged)).texts)
     assert f"Damaged evidence. {said} recorded figures unreliable: " in printed
@@ -228,7 +227,7 @@ def test_damage_is_named_in_the_comment_itself(n: int, said: str) -> None:
 )
 @pytest.mark.parametrize("advantage", [0.12, -0.3])
 def test_the_page_shows_the_gate(policy: dict[str, Any], advantage: float) -> None:
-    run = with_gate(typed_run(Plan(advantage=advantage)), **policy)
+    run = with_gate(build_run(Plan(advantage=advantage)), **policy)
     decided = gate(run)
     page = soup(run)
     assert gate_sentence(decided) in page.get_text()
@@ -243,7 +242,7 @@ def test_the_page_shows_the_gate(policy: dict[str, Any], advantage: float) -> No
     assert {"95% CI"} <= set(next(iter(table.values())))
     assert [{**row, "Gate": ""} for row in table.values()] == [
         {**row, "Gate": ""}
-        for row in cells(soup(typed_run(Plan(advantage=advantage))), "Headline figures").values()
+        for row in cells(soup(build_run(Plan(advantage=advantage))), "Headline figures").values()
     ]
 
 
@@ -302,7 +301,7 @@ def test_an_average_is_the_headline_of_its_tasks(sound: Run) -> None:
 
 def test_many_pairs_are_folded_and_what_holds_of_all_is_said_once() -> None:
     names = ("tuned", "base", *(f"other-{i}" for i in range(6)))
-    page = soup(typed_run(Plan(models=names, samples=(12, 16, 20))))
+    page = soup(build_run(Plan(models=names, samples=(12, 16, 20))))
     assert page.h1 is not None
     assert page.h1.get_text() == "tuned against 7 models"
     forests = page.select("svg.forest")
@@ -323,7 +322,7 @@ def test_many_pairs_are_folded_and_what_holds_of_all_is_said_once() -> None:
 
 
 def test_pairs_on_other_samples_are_told_apart() -> None:
-    run = typed_run(Plan(models=("tuned", "base", "other"), samples=(12, 4, 6)))
+    run = build_run(Plan(models=("tuned", "base", "other"), samples=(12, 4, 6)))
     rows = tuple(
         c for c in run.comparisons if (c.baseline, c.key.benchmark) != ("other", "alpaca_eval")
     )
@@ -337,7 +336,7 @@ def test_pairs_on_other_samples_are_told_apart() -> None:
 @pytest.mark.parametrize("end", ["dpo", "sft"])
 def test_names_that_begin_alike_are_told_apart_at_the_ends_of_an_axis(end: str) -> None:
     names = (f"organisation/some-model-7b-{end}", "organisation/some-model-7b-base")
-    page = soup(typed_run(Plan(models=names)))
+    page = soup(build_run(Plan(models=names)))
     ends = [t.get_text() for t in page.select("svg.forest text.tick") if "favours" in t.get_text()]
     assert set(ends) == {"← favours the baseline", "favours the candidate →"}
 
@@ -400,7 +399,7 @@ def shown(text: str) -> Rendered:
 
 
 def test_a_comment_has_the_verdict_the_warnings_and_the_table() -> None:
-    run = typed_run(Plan(limit=24))
+    run = build_run(Plan(limit=24))
     text = comment(run)
     lines = text.split("\n")
     assert lines[0] == COMMENT_MARKER
@@ -434,7 +433,7 @@ def test_what_does_not_fit_a_comment_is_left_out_whole_and_counted(run: Run) -> 
 
 
 def test_names_of_any_length_fit_a_comment() -> None:
-    shown(comment(typed_run(Plan(models=("a&<|" * 30_000, "b")))))
+    shown(comment(build_run(Plan(models=("a&<|" * 30_000, "b")))))
 
 
 @given(st.text(st.characters(), max_size=40), st.sampled_from(["|", "`", "<b>", "\n", "@x", "*"]))
@@ -442,7 +441,7 @@ def test_names_of_any_length_fit_a_comment() -> None:
 def test_hostile_names_stay_text_in_a_comment(name: str, mark: str) -> None:
     hostile = f"{name}{mark}"
     plan = Plan(models=(hostile, f"{hostile} 2"), samples=(3, 2, 3), say=lambda s: s + hostile)
-    shown(comment(typed_run(plan)))
+    shown(comment(build_run(plan)))
 
 
 def test_a_copy_for_publication_has_every_figure_and_no_text(run: Run) -> None:

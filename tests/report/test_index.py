@@ -31,8 +31,7 @@ from evalkit.report.serve import Library, Server, serving
 from tests.report.conftest import rows_of
 from tests.report.test_report_hostile import PAYLOADS
 from tests.support.properties import examples
-from tests.support.runs import Plan
-from tests.support.stored import stored_run
+from tests.support.runs import Plan, stored_run
 
 SMALL = Plan(samples=(3, 2, 2))
 DASH = "\N{EN DASH}"

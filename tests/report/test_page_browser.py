@@ -12,8 +12,7 @@ from evalkit.report import entries, index_page, render
 from tests.report.conftest import with_gate
 from tests.report.test_report_hostile import planted
 from tests.support.browser import opened
-from tests.support.runs import Plan, typed_run
-from tests.support.stored import stored_run
+from tests.support.runs import Plan, build_run, stored_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -37,7 +36,7 @@ def gated(plan: Plan) -> Run:
     """The run of `plan` with a gate and costs: what takes most room."""
     usage = {"seconds": 3723.5, "sessions": 2, "asked": 240, "cost_usd": 1.25}
     margins = {"default": 5.0, "mt_bench": 0.8}
-    return with_gate(typed_run(plan, usage=usage), baseline=plan.models[1], margins=margins)
+    return with_gate(build_run(plan, usage=usage), baseline=plan.models[1], margins=margins)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import yaml
 from bs4 import BeautifulSoup, Tag
 from click.testing import CliRunner
 
-from evalkit import report, store
+from evalkit import report
 from evalkit.cli.card import command as card_command
 from evalkit.cli.compare import compare as compare_command
 from evalkit.cli.compare import gate as gate_command
@@ -26,8 +26,7 @@ from evalkit.cli.exchange import export as export_command
 from evalkit.core import Json
 from evalkit.core.run import Run
 from tests.support.github_markdown import rendered
-from tests.support.runs import Plan, build_run
-from tests.support.stored import seal
+from tests.support.runs import Plan, build_run, with_suite, write_run
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 DIGITS = {"percent": 1, "points": 2, "characters": 0}
@@ -80,11 +79,9 @@ def invoke(command: Any, *arguments: str | Path) -> str:
 @pytest.fixture(scope="module", params=PLANS)
 def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Stored:
     folder = tmp_path_factory.mktemp("agreement") / str(request.param)
-    built = build_run(folder, PLANS[request.param])
+    built = build_run(PLANS[request.param], folder)
     gate = {"baseline": PLANS[request.param].models[1], "margins": {"default": 2.0}}
-    manifest = {**built.manifest, "suite": {**built.manifest["suite"], "gate": gate}}
-    seal(replace(built, manifest=manifest), folder)
-    run = store.load(folder)
+    run = write_run(with_suite(built, gate=gate), folder)
     files = report.render(run)
     results = json.loads((folder / "results.json").read_text())
     compared = json.loads(invoke(compare_command, folder, "--json"))["comparisons"]

@@ -19,7 +19,7 @@ from evalkit.core.run import Run
 from evalkit.draw import visible
 from evalkit.report import render, summary_lines
 from tests.support.properties import examples
-from tests.support.runs import Plan, typed_run
+from tests.support.runs import Plan, build_run
 
 PAYLOADS = (
     "<script>window.pwned = 1</script>",
@@ -124,7 +124,7 @@ def audit(html: bytes) -> Audit:
 
 
 def hostile_run(say: Callable[[str], str], models: tuple[str, str]) -> Run:
-    return typed_run(Plan(models=models, samples=(24, 16, 6), say=say, examples=50))
+    return build_run(Plan(models=models, samples=(24, 16, 6), say=say, examples=50))
 
 
 def planted() -> Run:

@@ -27,8 +27,8 @@ from evalkit.draw import Table
 from evalkit.report import summary_lines
 from evalkit.report.content import Block, Details, Note, Report, Section
 from evalkit.report.results import leaderboard
-from tests.report.conftest import captioned, cells, markdown, rows_of, soup, with_manifest
-from tests.support.runs import Plan, typed_run
+from tests.report.conftest import captioned, cells, markdown, rows_of, soup
+from tests.support.runs import Plan, build_run, training_run, with_manifest
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 AGREE = f"{DASH} (all samples agree)"
@@ -241,7 +241,7 @@ MODELS = ("tuned", "base", "other", "third")
 
 @pytest.fixture(scope="module")
 def several() -> Run:
-    return typed_run(Plan(models=MODELS, published=True, advantage=0.4))
+    return build_run(Plan(models=MODELS, published=True, advantage=0.4))
 
 
 def tables(block: Block) -> list[Table]:
@@ -404,7 +404,7 @@ def test_cost_shows_time_tokens_and_money(run: Run) -> None:
         "cost_usd": 1.254,
         "spent": {"gpt-4": {"requests": 805, "cost_usd": 1.254}},
     }
-    text = markdown(typed_run(usage=usage, work={"notus": WORK, "idle": {**WORK, "computed": 0}}))
+    text = markdown(build_run(usage=usage, work={"notus": WORK, "idle": {**WORK, "computed": 0}}))
     assert row_of(text, "time")[1] == "`1 h 2 min`"
     assert row_of(text, "prompt tokens")[1] == "`56,000`"
     assert row_of(text, "cost, in US dollars")[1] == "`1.25`"
@@ -425,7 +425,7 @@ def test_cost_shows_time_tokens_and_money(run: Run) -> None:
 
 def test_the_provenance_of_a_model_is_shown(run: Run) -> None:
     checks = {"quick-lora": {"scoring_path": "plain", "scoring_reason": "no cache to share"}}
-    text = markdown(typed_run(checks=checks)).split("## Models")[1]
+    text = markdown(build_run(checks=checks)).split("## Models")[1]
     assert row_of(text, "largest logit change by adapter")[1] == "`3.41`"
     assert row_of(text, "adapter.path")[1] == "`suites/quickstart/adapter`"
     assert row_of(text, "target\\_modules")[1] == '`["q_proj", "v_proj"]`'
@@ -443,7 +443,7 @@ def test_recorded_evidence_lists_files_and_findings() -> None:
         "n_records": 80,
         "findings": [{"code": "x", "message": "two rows repeat", "damaged": False}],
     }
-    text = markdown(typed_run(evidence=[entry])).split("## Recorded evidence")[1]
+    text = markdown(build_run(evidence=[entry])).split("## Recorded evidence")[1]
     assert "**Remark.** quick-lora, MT-Bench: two rows repeat." in text
     assert row_of(text, "a.jsonl")[1:] == ["ab" * 32, "mt\\_bench", "80"]
 
@@ -452,10 +452,9 @@ def test_a_trend_over_checkpoints_stands_after_the_results(tmp_path: Path) -> No
     from click.testing import CliRunner
 
     from evalkit.cli.read import report as command
-    from tests.support.training import Made, make_run
 
     for n in range(2):
-        make_run(tmp_path / f"r{n}", Made(f"step-{100 * n}", 5 + n, 0.1 * n))
+        training_run(tmp_path / f"r{n}", f"step-{100 * n}", 5 + n, 0.1 * n)
     arguments = [str(tmp_path / "r1"), "--history", str(tmp_path), "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(command, arguments)
     assert done.exit_code == 0, done.output

@@ -31,9 +31,8 @@ from evalkit.core.run import BenchmarkEntry, Run
 from evalkit.draw import MISSING, difference, figure, visible
 from evalkit.report.content import sample_link, samples_link
 from evalkit.report.render import script
-from tests.report.conftest import with_manifest
 from tests.support.properties import examples
-from tests.support.runs import METRICS, Plan, typed_run
+from tests.support.runs import METRICS, Plan, build_run, with_manifest
 from tests.support.samples import Packed, blocks_of, judged_run, key_of, packed
 
 MODELS = ("a", "b")
@@ -84,7 +83,7 @@ def runs(draw: st.DrawFn) -> Run:
             if model == "a" or draw(st.booleans()):
                 found.append(draw(records(model, sample, questions)))
     found.sort(key=lambda r: r.model)
-    base = typed_run(Plan(models=MODELS))
+    base = build_run(Plan(models=MODELS))
     roles = {"a": "candidate", "b": "baseline"}
     compared = comparisons(found, [base.benchmark("mt_bench")], roles, 0.95)
     return replace(base, records=tuple(found), figures=(), comparisons=tuple(compared))
@@ -220,7 +219,7 @@ def test_wins_and_losses_are_the_comparisons_where_samples_have_one_score() -> N
 
 @pytest.mark.parametrize("silent", ["quick-lora", "smollm2"])
 def test_a_side_without_records_is_shown_without_answers(silent: str) -> None:
-    run = typed_run()
+    run = build_run()
     run = replace(run, records=tuple(r for r in run.records if r.model != silent))
     head = packed(run).head
     names = [model["name"] for model in head["models"]]
@@ -230,7 +229,7 @@ def test_a_side_without_records_is_shown_without_answers(silent: str) -> None:
 
 
 def test_a_lower_score_wins_where_lower_is_better() -> None:
-    run = typed_run(Plan(samples=(12, 0, 0)))
+    run = build_run(Plan(samples=(12, 0, 0)))
     (entry, *_) = run.manifest.benchmarks
     about = entry.tasks["alpaca_eval"]
     metrics = tuple(replace(m, higher_is_better=False) for m in about.metrics)
@@ -255,7 +254,7 @@ def test_same_bytes_whatever_the_folder() -> None:
 def test_texts_are_written_once() -> None:
     """A question, its answer and the reference come back in two judge prompts and both models."""
     secret = "".join(chr(97 + i * 7 % 26) for i in range(400))
-    run = typed_run(Plan(samples=(6, 0, 0)))
+    run = build_run(Plan(samples=(6, 0, 0)))
     quoted = tuple(
         replace(r, outcome=_quoting(r.outcome, f"{secret} {r.sample}")) for r in run.records
     )
@@ -279,7 +278,7 @@ def _quoting(outcome: Outcome, question: str) -> Outcome:
 
 def test_few_shot_examples_are_written_once_for_all_samples() -> None:
     shots = "".join(f"Question {i}: {'why ' * 40}?\nAnswer: because.\n\n" for i in range(5))
-    run = typed_run(Plan(samples=(0, 0, 30)))
+    run = build_run(Plan(samples=(0, 0, 30)))
     longer = tuple(
         replace(
             r,
@@ -299,7 +298,7 @@ def test_few_shot_examples_are_written_once_for_all_samples() -> None:
 @pytest.mark.parametrize("split", [False, True])
 def test_no_markup_of_a_text_is_in_the_page(split: bool) -> None:
     evil = "</script><script>window.pwned=1</script><!--"
-    run = typed_run(Plan(models=(evil, f"{evil}2"), say=lambda text: evil + text))
+    run = build_run(Plan(models=(evil, f"{evil}2"), say=lambda text: evil + text))
     files = report.render(run, split=split)
     html = files["index.html"].decode()
     own = script()
@@ -314,7 +313,7 @@ def test_no_markup_of_a_text_is_in_the_page(split: bool) -> None:
 
 
 def test_no_text_where_the_suite_or_the_user_wants_none() -> None:
-    for run, only in ((typed_run(Plan(examples=0)), False), (judged_run(), True)):
+    for run, only in ((build_run(Plan(examples=0)), False), (judged_run(), True)):
         for split in (False, True):
             files = report.render(run, figures_only=only, split=split)
             assert set(files) == {"index.html", "report.md"}
@@ -336,14 +335,14 @@ def test_a_split_page_names_its_files_by_their_content() -> None:
 
 
 def test_ids_that_look_the_same_have_addresses_of_their_own() -> None:
-    run = typed_run(Plan(samples=(2, 0, 0)))
+    run = build_run(Plan(samples=(2, 0, 0)))
     names = {"0000": "a\r", "0001": "a\n"}
     odd = tuple(replace(r, sample=names.get(r.sample, r.sample)) for r in run.records)
     assert packed(replace(run, records=odd)).head["id"] == ["a\n", "a\n (2)"]
 
 
 def test_a_model_that_failed_is_no_tie() -> None:
-    run = typed_run(Plan(samples=(12, 0, 0)))
+    run = build_run(Plan(samples=(12, 0, 0)))
     head = packed(run).head
     failed = head["statuses"].index("over_long")
     row = head["by_model"][0]["status"].index(failed)

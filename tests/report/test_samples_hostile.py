@@ -22,7 +22,7 @@ from evalkit.core.run import Run
 from evalkit.draw import visible
 from tests.support.browser import Watched, opened
 from tests.support.pages import put, until
-from tests.support.runs import Plan, typed_run
+from tests.support.runs import Plan, build_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -199,7 +199,7 @@ def planted() -> Run:
         samples=(len(PAYLOADS), 16, 4),
         say=lambda text: next(turn),
     )
-    run = typed_run(plan)
+    run = build_run(plan)
     records = tuple(
         replace(
             r,

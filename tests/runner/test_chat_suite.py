@@ -222,29 +222,29 @@ def test_the_chat_suite_runs_unedited(
             check=False,
         )
     assert done.returncode == 0, done.stderr[-4000:]
-    run = store.read_run(tmp_path / "run")
-    assert run.manifest["limit"] == 1
+    run = store.load(tmp_path / "run")
+    assert run.manifest.limit == 1
     answered = {(r.model, r.benchmark, r.outcome.status) for r in run.records}
     entries = ("alpaca_eval", "mt_bench", "open_llm_leaderboard")
     assert answered == {(m, e, "ok") for m in ("notus-lora", "zephyr-7b-beta") for e in entries}
-    figures = {(e.model, e.benchmark, e.task, e.metric): e for e in run.estimates}
+    figures = {(f.model, f.key.benchmark, f.key.task, f.key.metric): f for f in run.figures}
     for model in ("notus-lora", "zephyr-7b-beta"):
-        assert figures[model, "mt_bench", "mt_bench", "score"].point == 7.0
-        assert figures[model, "alpaca_eval", "alpaca_eval", "win_rate"].point in (0.0, 100.0)
+        assert figures[model, "mt_bench", "mt_bench", "score"].value.point == 7.0
+        assert figures[model, "alpaca_eval", "alpaca_eval", "win_rate"].value.point in (0.0, 100.0)
         average = figures[model, "open_llm_leaderboard", "open_llm_leaderboard", "average"]
-        assert average.point is not None
+        assert average.value.point is not None
     published = figures["claude-2", "alpaca_eval", "alpaca_eval", "win_rate"]
-    assert round(published.point or 0, 2) == 91.36
-    assert "alpaca_eval_gpt4_leaderboard.csv" in published.source
-    (judges,) = run.manifest["judges"]
-    assert judges["engine"]["model"] == "gpt-4-0613"
-    described = {b["name"]: b["description"] for b in run.manifest["benchmarks"]}
-    assert described["alpaca_eval"]["judge"]["evaluator"] == "alpaca_eval_gpt4"
-    assert described["mt_bench"]["judge"]["protocol"] == "rating_fastchat"
+    assert round(published.value.point or 0, 2) == 91.36
+    assert "alpaca_eval_gpt4_leaderboard.csv" in str(published.source)
+    (described,) = run.manifest.judges
+    assert described.engine.model == "gpt-4-0613"
+    judges = {b.name: b.description.judge or {} for b in run.manifest.benchmarks}
+    assert judges["alpaca_eval"]["evaluator"] == "alpaca_eval_gpt4"
+    assert judges["mt_bench"]["protocol"] == "rating_fastchat"
     page = (tmp_path / "run" / "report.md").read_text()
     assert "claude-2" in page
     assert "published" in page
-    proof = next(m for m in run.manifest["models"] if m["name"] == "notus-lora")["provenance"]
-    assert proof["merge_proof"]["argmax_agreement"]
+    (tuned,) = (m for m in run.manifest.models if m.name == "notus-lora")
+    assert (tuned.provenance.merge_proof or {})["argmax_agreement"]
     assert any("/api/datasets/cais/mmlu" in path for path in server.asked)
     assert any(f"/{ADAPTER}/resolve/" in path for path in server.asked)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from statsmodels.stats.power import TTestPower
 
-from evalkit import plugins, runner, store
+from evalkit import plugins, runner
 from evalkit import suite as suites
 from evalkit.cli.compare import power as command
 from evalkit.compare.power import ASSUMED_SHARE, Design, Power, power_of
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 def rows_of(folder: Path, *past: Path, limit: int | None = None) -> list[Power]:
     suite = suites.load(folder / "small.yaml", (), plugins)
     origin = runner.Origin("small.yaml", folder, folder, ("evalkit", "power"))
-    runs = [store.typed(build_run(place, Plan(models=("a", "b")))) for place in past]
+    runs = [build_run(Plan(models=("a", "b")), place) for place in past]
     return runner.power(suite, origin, runner.Selection(limit=limit), runs, lambda _: None)
 
 
@@ -73,10 +73,10 @@ def test_without_a_past_run_the_variation_is_assumed_and_said_to_be(folder: Path
 
 def test_a_past_run_tells_how_much_samples_vary(folder: Path, tmp_path: Path) -> None:
     (row,) = rows_of(folder, tmp_path / "past")
-    run = build_run(tmp_path / "past", Plan(models=("a", "b")))
-    seen = next(c for c in run.comparisons if c.metric == "win_rate")
+    run = build_run(Plan(models=("a", "b")), tmp_path / "past")
+    seen = next(c.difference for c in run.comparisons if c.key.metric == "win_rate")
     assert seen.standard_error is not None
-    assert row.variance == pytest.approx(seen.n_clusters * seen.standard_error**2)
+    assert row.variance == pytest.approx(seen.n_units * seen.standard_error**2)
     assert row.variance_source == "past: a and b"
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import store
-from evalkit.core import Completion, Flow, Message, Outcome, Request
+from evalkit.core import Completion, Flow, Message, Outcome, Request, Run
 from evalkit.errors import RequestFailed
 from evalkit.runner.known import replay
 from tests.support.cli import evalkit
@@ -42,10 +41,10 @@ def write(workspace: Path, judge: str = LIVE, answered: int = 20) -> None:
     (workspace / "outputs.json").write_text(json.dumps(outputs))
 
 
-def ran(workspace: Path, *more: str) -> Any:
+def ran(workspace: Path, *more: str) -> Run:
     done = evalkit(workspace, "run", "recorded.yaml", "--out", "run", *more)
     assert done.code == 0, done.err
-    return store.read_run(workspace / "run")
+    return store.load(workspace / "run")
 
 
 def test_recorded_answers_are_judged_and_compared(workspace: Path) -> None:
@@ -54,7 +53,9 @@ def test_recorded_answers_are_judged_and_compared(workspace: Path) -> None:
     mine = [r for r in run.records if r.model == "theirs"]
     assert [r.outcome.answers[0] for r in mine] == [f"Recorded {n}." for n in range(20)]
     assert all(len(r.outcome.judgments) == 1 for r in mine)
-    pairs = {(c.benchmark, c.n) for c in run.comparisons if c.metric == "win_rate"}
+    pairs = {
+        (c.key.benchmark, c.difference.n) for c in run.comparisons if c.key.metric == "win_rate"
+    }
     both = {r.sample for r in mine if r.outcome.status == "ok"} & {
         r.sample
         for r in run.records
@@ -68,8 +69,8 @@ def test_a_benchmark_without_evidence_stays_empty_and_visible(workspace: Path) -
     write(workspace)
     run = ran(workspace)
     assert {r.benchmark for r in run.records if r.model == "theirs"} == {"alpaca_eval"}
-    assert not [e for e in run.estimates if e.model == "theirs" and e.benchmark == "mt_bench"]
-    assert not [c for c in run.comparisons if c.benchmark == "mt_bench"]
+    assert not [f for f in run.figures if (f.model, f.key.benchmark) == ("theirs", "mt_bench")]
+    assert not [c for c in run.comparisons if c.key.benchmark == "mt_bench"]
 
 
 def test_an_answer_that_was_not_recorded_is_excluded_not_asked(workspace: Path) -> None:
@@ -77,18 +78,18 @@ def test_an_answer_that_was_not_recorded_is_excluded_not_asked(workspace: Path) 
     run = ran(workspace)
     lost = [r for r in run.records if r.model == "theirs" and r.outcome.status == "excluded"]
     assert [r.sample for r in lost] == [f"{n:04d}" for n in range(15, 20)]
-    (rate,) = (e for e in run.estimates if e.model == "theirs" and e.metric == "win_rate")
+    (rate,) = (f.value for f in run.figures if (f.model, f.key.metric) == ("theirs", "win_rate"))
     assert rate.n + rate.n_missing == 20
     assert rate.n_missing >= 5
 
 
 def test_another_file_of_answers_is_another_run(workspace: Path) -> None:
     write(workspace)
-    first = ran(workspace).manifest["run_id"]
+    first = ran(workspace).manifest.run_id
     write(workspace, answered=19)
     second = evalkit(workspace, "run", "recorded.yaml", "--out", "second")
     assert second.code == 0, second.err
-    assert store.read_run(workspace / "second").manifest["run_id"] != first
+    assert store.load(workspace / "second").manifest.run_id != first
 
 
 def test_the_plan_counts_nothing_for_what_is_recorded(workspace: Path) -> None:

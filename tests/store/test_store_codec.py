@@ -13,7 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.core import Comparison, Completion, Estimate, Judgment, Outcome, Record, Score
+from evalkit.core import (
+    Comparison,
+    Completion,
+    Figure,
+    FigureKey,
+    Judgment,
+    Measured,
+    Outcome,
+    Record,
+    Score,
+    Source,
+)
+from evalkit.core.figures import Method
 from evalkit.store import canonical_json, decode, encode, run_id
 from evalkit.store.codec import CodecError, json_bytes, parse_json, read
 from tests.support.properties import examples
@@ -105,7 +117,11 @@ OUTCOMES = built(
     judgments=several(built(Judgment, votes=several(FINITE))),
     data=st.dictionaries(TEXT, FINITE | TEXT, max_size=2),
 )
-ROWS = built(Estimate) | built(Comparison)
+KEYS = built(FigureKey)
+MEASURED = built(Measured, method=built(Method))
+ROWS = built(Figure, key=KEYS, value=MEASURED, source=st.none() | built(Source)) | built(
+    Comparison, key=KEYS, difference=MEASURED
+)
 
 
 @examples(150)

@@ -1,4 +1,4 @@
-"""Typed runs written by hand: entries, records, and the synthetic runs of `runs.py`."""
+"""Runs of few records, written by hand, and parts of runs."""
 
 from __future__ import annotations
 
@@ -9,37 +9,13 @@ from typing import Any
 
 from evalkit import store
 from evalkit.compare.contests import Options, contests
-from evalkit.core import Json, Outcome, Record, Score
-from evalkit.core.contests import Contest
-from evalkit.core.figures import Metric
-from evalkit.core.run import BenchmarkEntry, Run, TaskEntry
-from evalkit.core.specs import GateSpec
-from tests.support.leaderboards import board_run
-from tests.support.runs import Plan, typed_run
+from evalkit.core import Contest, Json, Manifest, Metric, Outcome, Record, Run, Score
+from evalkit.core.run import BenchmarkEntry, TaskEntry
+from tests.support.runs import with_manifest
 
-__all__ = [
-    "against",
-    "bare",
-    "board",
-    "changed",
-    "entry",
-    "keeping",
-    "made",
-    "one_model",
-    "with_gate",
-]
+__all__ = ["against", "bare", "changed", "entry", "keeping", "one_model"]
 
 PLAIN = Options()
-
-
-def made(folder: Path, plan: Plan) -> Run:
-    """The run of `plan`; nothing is written."""
-    return replace(typed_run(plan), folder=folder)
-
-
-def board(folder: Path, rates: Mapping[str, float], **more: Any) -> Run:
-    """A run of the Open LLM Leaderboard."""
-    return store.typed(board_run(folder, rates, **more))
 
 
 def entry(*metrics: Metric, name: str = "b", task: str = "t") -> BenchmarkEntry:
@@ -61,16 +37,14 @@ def bare(
         for i, v in enumerate(values)
     )
     task = TaskEntry(n_samples=1, metrics=(metric,))
-    manifest = store.manifest_of(
+    manifest = Manifest.model_validate(
         {
             "run_id": folder,
             "sealed": True,
             "models": [{"name": m, "role": r} for m, r in (roles or {}).items()],
-            "benchmarks": [{"name": "b", "description": description}],
+            "benchmarks": [{"name": "b", "description": description, "tasks": {"t": task}}],
         }
     )
-    benchmark = manifest.benchmarks[0].model_copy(update={"tasks": {"t": task}})
-    manifest = manifest.model_copy(update={"benchmarks": (benchmark,)})
     return Run(Path(folder), manifest, records, (), ())
 
 
@@ -98,10 +72,4 @@ def changed(run: Run, benchmark: str, **fields: Json) -> Run:
     for one in found["benchmarks"]:
         if benchmark in ("", one["name"]):
             one["description"] = {**one.get("description", {}), **fields}
-    return replace(run, manifest=store.manifest_of(found))
-
-
-def with_gate(run: Run, gate: GateSpec | None) -> Run:
-    """The run with another gate section in its suite."""
-    suite = run.manifest.suite.model_copy(update={"gate": gate})
-    return replace(run, manifest=run.manifest.model_copy(update={"suite": suite}))
+    return with_manifest(run, **found)

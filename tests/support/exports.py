@@ -9,19 +9,18 @@ from pathlib import Path
 
 from evalkit import store
 from evalkit.compare.figures import figures
-from evalkit.core import Json, Run
+from evalkit.core import Figure, FigureKey, Json, Run
 from evalkit.core.evidence import Evidence
-from evalkit.core.figures import Figure
 from evalkit.core.run import BenchmarkEntry, TaskEntry
-from evalkit.core.run import Run as TypedRun
-from tests.support.runs import Plan, build_run
+from tests.support.runs import Plan, build_run, with_manifest
 
-__all__ = ["NEEDED", "all_figures", "exportable", "exportable_run", "texts_of"]
+__all__ = ["NEEDED", "all_figures", "exportable", "texts_of"]
 
 NEEDED: Mapping[str, Mapping[str, Json]] = {
     "every_eval_ever": {"organization": "Example Lab", "date": "2026-01-31"}
 }
 """Settings without default, by format."""
+PLAIN = Plan()
 _GSM8K = {
     "version": 3.0,
     "output_type": "generate_until",
@@ -34,28 +33,25 @@ _GSM8K = {
 }
 
 
-def exportable_run(folder: Path, plan: Plan | None = None) -> Run:
+def exportable(plan: Plan = PLAIN, folder: Path = Path("run")) -> Run:
     """`build_run` with the task `sums` as GSM8K, described as the lm_eval benchmark does."""
-    run = build_run(folder, plan or Plan())
+    run = build_run(plan, folder)
     tasks = {"gsm8k": _GSM8K, "opposites": {**_GSM8K, "dataset": {"path": "json"}, "shots": 0}}
-    text = json.dumps(run.manifest).replace('"sums"', '"gsm8k"')
+    text = json.dumps(store.manifest_json(run.manifest)).replace('"sums"', '"gsm8k"')
     manifest = json.loads(text)
     about = next(b for b in manifest["benchmarks"] if b["name"] == "lm_eval")["description"]
     about.pop("data")
     about |= {"lm_eval": "0.4.13", "tasks": tasks, "groups": {}}
-    rename = {"sums": "gsm8k"}
+
+    def renamed(key: FigureKey) -> FigureKey:
+        return replace(key, task={"sums": "gsm8k"}.get(key.task, key.task))
+
     return replace(
-        run,
-        manifest=manifest,
-        records=tuple(replace(r, task=rename.get(r.task, r.task)) for r in run.records),
-        estimates=tuple(replace(e, task=rename.get(e.task, e.task)) for e in run.estimates),
-        comparisons=tuple(replace(c, task=rename.get(c.task, c.task)) for c in run.comparisons),
+        with_manifest(run, **manifest),
+        records=tuple(replace(r, task="gsm8k") if r.task == "sums" else r for r in run.records),
+        figures=tuple(replace(f, key=renamed(f.key)) for f in run.figures),
+        comparisons=tuple(replace(c, key=renamed(c.key)) for c in run.comparisons),
     )
-
-
-def exportable(folder: Path, plan: Plan | None = None) -> TypedRun:
-    """`exportable_run`, typed."""
-    return store.typed(exportable_run(folder, plan))
 
 
 def all_figures(evidence: Evidence) -> list[Figure]:
@@ -65,7 +61,7 @@ def all_figures(evidence: Evidence) -> list[Figure]:
     return [*figures(evidence.records, [entry], 0.95), *evidence.figures]
 
 
-def texts_of(run: TypedRun) -> set[str]:
+def texts_of(run: Run) -> set[str]:
     """Every word of a benchmark, a model or a judge in the run."""
     return {text for record in run.records for text in _texts(record.outcome) if text}
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from evalkit import catalogue
 from evalkit.benchmarks import open_llm_leaderboard as board
-from evalkit.core import Json, Metric, Outcome, Record, Run, Score
-from evalkit.core.protocols import Average
+from evalkit.core import Average, Json, Manifest, Metric, Outcome, Record, Run, Score
 
 __all__ = ["ENTRY", "SUBJECTS", "V1_SIZES", "V2_SIZES", "averages", "board_run"]
 
@@ -83,11 +81,11 @@ def _metric(task: str) -> str:
     return next(c.metric for c in catalogue.columns(1, drop=True) if c.task == wanted)
 
 
-def _manifest(version: int, sizes: Mapping[str, int], models: list[str]) -> dict[str, Json]:
+def _manifest(version: int, sizes: Mapping[str, int], models: list[str]) -> Manifest:
     tasks = {
         task: {
             "n_samples": n,
-            "metrics": [asdict(Metric(_metric(task), "percent", 100.0, primary=True))],
+            "metrics": [Metric(_metric(task), "percent", 100.0, primary=True)],
         }
         for task, n in sizes.items()
     }
@@ -96,14 +94,15 @@ def _manifest(version: int, sizes: Mapping[str, int], models: list[str]) -> dict
         "description": {"type": ENTRY, "leaderboard": version},
         "n_samples": sum(sizes.values()),
         "tasks": tasks,
-        "averages": [asdict(a) for a in averages(version, list(sizes))],
+        "averages": averages(version, list(sizes)),
     }
     roles = {m: {"role": "baseline" if n else "candidate"} for n, m in enumerate(models)}
-    return {
-        "run_id": "0123456789ab",
-        "sealed": True,
-        "limit": None,
-        "models": [{"name": m, **roles[m]} for m in models],
-        "suite": {"models": roles},
-        "benchmarks": [entry],
-    }
+    return Manifest.model_validate(
+        {
+            "run_id": "0123456789ab",
+            "sealed": True,
+            "models": [{"name": m, **roles[m]} for m in models],
+            "suite": {"models": roles},
+            "benchmarks": [entry],
+        }
+    )

@@ -1,43 +1,53 @@
-"""A synthetic run: three benchmarks, failures, truncations, a judge; no engine needed.
+"""Synthetic runs: three benchmarks, failures, truncations, a judge; no engine needed.
 
-Deterministic, and close to what the quickstart gives, so that reports can be looked at.  Every
-piece of free text passes through `say`, which tests use to plant hostile text everywhere.
+`build_run` makes one in memory, `write_run` puts one on disk as `evalkit run` leaves it; what a
+test wants otherwise it changes with `with_manifest` and `with_suite`.  Deterministic, and close to
+what the quickstart gives, so that reports can be looked at.  Every piece of free text passes
+through `say`, which tests use to plant hostile text everywhere.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from evalkit import store
 from evalkit.compare.figures import comparisons, figures
 from evalkit.core import (
     Exchange,
+    Figure,
+    FigureKey,
     Json,
     Judgment,
+    Manifest,
+    Measured,
     Message,
     Metric,
     Outcome,
     Record,
     Run,
     Score,
+    Source,
     Status,
 )
-from evalkit.core.figures import (
-    Estimator,
-    Figure,
-    FigureKey,
-    Interval,
-    Measured,
-    Method,
-    Source,
-)
-from evalkit.core.run import BenchmarkEntry, TaskEntry
-from evalkit.core.run import Run as TypedRun
+from evalkit.core.figures import Estimator, Interval, Method
+from evalkit.core.run import BenchmarkEntry, StoredSuite, TaskEntry
 
-__all__ = ["ENTRIES", "METRICS", "Plan", "build_run", "typed_run"]
+__all__ = [
+    "ENTRIES",
+    "METRICS",
+    "Plan",
+    "build_run",
+    "stored_run",
+    "training_run",
+    "with_manifest",
+    "with_suite",
+    "write_run",
+]
 
 METRICS: dict[str, dict[str, list[Metric]]] = {
     "alpaca_eval": {
@@ -92,29 +102,86 @@ class Plan:
     say: Callable[[str], str] = field(default=str)
 
 
-def build_run(folder: Path, plan: Plan = Plan()) -> Run:
-    """The run of `plan`, in the types that are about to go; nothing is written."""
-    run = _built(folder, plan)
-    return replace(store.untyped(run), manifest=_manifest(plan, _roles(plan)))
+def build_run(plan: Plan = Plan(), folder: Path = Path("run"), **manifest: Any) -> Run:
+    """The run of `plan`, with changes to its manifest; nothing is written."""
+    run = replace(_built(plan), folder=folder)
+    return with_manifest(run, **manifest) if manifest else run
 
 
-def typed_run(plan: Plan = Plan(), **manifest: Json) -> TypedRun:
-    """The run of `plan` with changes to its manifest, as `store.load` reads it."""
-    return _built(Path("run"), plan, **manifest)
-
-
-def _built(folder: Path, plan: Plan, **changes: Json) -> TypedRun:
+@lru_cache(maxsize=32)
+def _built(plan: Plan) -> Run:
     rng = random.Random(plan.seed)
     records = tuple(r for i, m in enumerate(plan.models) for r in _records(plan, rng, m, i))
     roles = _roles(plan)
-    manifest = store.manifest_of({**_manifest(plan, roles), **changes})
-    return TypedRun(
-        folder,
-        manifest,
+    return Run(
+        Path("run"),
+        Manifest.model_validate(_manifest(plan, roles)),
         records,
         (*figures(records, ENTRIES, 0.95), *_published(plan)),
         tuple(comparisons(records, ENTRIES, roles, 0.95)),
     )
+
+
+def with_manifest(run: Run, **changes: Any) -> Run:
+    """The run with other fields of its manifest, typed or as JSON."""
+    kept = {name: getattr(run.manifest, name) for name in run.manifest.model_fields_set}
+    return replace(run, manifest=Manifest.model_validate({**kept, **changes}))
+
+
+def with_suite(run: Run, **changes: Any) -> Run:
+    """The run whose suite has these sections, likewise."""
+    kept = {name: getattr(run.manifest.suite, name) for name in run.manifest.suite.model_fields_set}
+    return with_manifest(run, suite=StoredSuite.model_validate({**kept, **changes}))
+
+
+def write_run(run: Run, folder: Path, *, sealed: bool = True, started: float | None = None) -> Run:
+    """`run` as a finished command leaves it in `folder`, or a killed one; read again.
+
+    `started`: Unix time of its session; None: no sessions.jsonl.
+    """
+    manifest = run.manifest.model_copy(update={"sealed": False})
+    with store.RunStore.open(folder, manifest) as written:
+        for record in run.records:
+            written.append(record)
+        if started is not None:
+            written.session({"started": started, "ended": "finished"})
+        if sealed:
+            found = store.results(run.figures, run.comparisons, manifest.run_id)
+            written.seal([r.key for r in run.records], manifest, found, {})
+    return store.load(folder)
+
+
+def stored_run(folder: Path, plan: Plan = Plan(), **manifest: Any) -> Run:
+    """The run of `plan`, written to `folder` and read again; without a rendered report."""
+    return write_run(build_run(plan, folder, **manifest), folder)
+
+
+def training_run(
+    folder: Path,
+    name: str = "tuned",
+    seed: int = 1,
+    advantage: float = 0.1,
+    *,
+    path: str | None = None,
+    started: float | None = None,
+    sealed: bool = True,
+    **changed: Json,
+) -> Run:
+    """A run of one checkpoint of a training, `name` against `base`, on disk.
+
+    Args:
+        path: where its manifest says the candidate came from.
+        changed: settings of its first benchmark.
+    """
+    run = build_run(Plan(models=(name, "base"), seed=seed, advantage=advantage), folder)
+    found = store.manifest_json(run.manifest)
+    found["benchmarks"][0]["description"].update(changed)
+    for entry in found["models"]:
+        entry["provenance"] = {}
+    if path is not None:
+        found["models"][0]["provenance"] = {"source": {"kind": "folder", "path": path}}
+    run = with_manifest(run, **{**found, "run_id": store.run_id([seed, name])})
+    return write_run(run, folder, sealed=sealed, started=started)
 
 
 def _roles(plan: Plan) -> dict[str, str]:
@@ -230,7 +297,6 @@ def _manifest(plan: Plan, roles: dict[str, str]) -> dict[str, Json]:
         specs["claude-2"] = {"role": "published"}
     sizes = dict(zip(METRICS, plan.samples, strict=True))
     return {
-        "format": 1,
         "run_id": "3f2a9c1b7d04",
         "suite_name": plan.say("quickstart"),
         "suite_file": plan.say("suites/quickstart.yaml"),
@@ -318,8 +384,5 @@ def _benchmark(plan: Plan, name: str, size: int) -> dict[str, Json]:
             "max_tokens": 256,
         },
         "n_samples": size * len(tasks),
-        "tasks": {
-            task: {"n_samples": size, "metrics": [asdict(m) for m in metrics]}
-            for task, metrics in tasks.items()
-        },
+        "tasks": {task: {"n_samples": size, "metrics": metrics} for task, metrics in tasks.items()},
     }

@@ -16,7 +16,7 @@ from evalkit.compare.figures import comparisons
 from evalkit.core import Json, Record
 from evalkit.core.run import Run
 from evalkit.draw import visible
-from tests.support.runs import ENTRIES, Plan, typed_run
+from tests.support.runs import ENTRIES, Plan, build_run
 
 __all__ = ["Packed", "blocks_of", "judged_run", "key_of", "packed", "texts_of"]
 
@@ -74,7 +74,7 @@ def texts_of(records: list[Record]) -> str:
 def judged_run() -> Run:
     """Three models, all kinds of samples, odd ids; one model lacks some samples."""
     plan = Plan(models=("new", "old", "older"), samples=(40, 24, 30))
-    run = typed_run(plan)
+    run = build_run(plan)
     places = count()
     kept = tuple(
         replace(r, sample=f"{r.sample}/ü") if r.task == "sums" else r

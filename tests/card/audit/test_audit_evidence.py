@@ -14,8 +14,7 @@ from evalkit.core.protocols import DataPlaces
 from evalkit.core.specs import Suite
 from evalkit.errors import DataError, SuiteError
 from tests.support.cli import Command
-from tests.support.runs import Plan
-from tests.support.stored import stored_run
+from tests.support.runs import Plan, stored_run
 
 HERE = Path(__file__).parent
 
