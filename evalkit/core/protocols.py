@@ -10,23 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from evalkit.core import (
-    Completion,
-    Flow,
-    Job,
-    Json,
-    Judgment,
-    Message,
-    Metric,
-    Outcome,
-    Record,
-    Rendered,
-    Reply,
-    Request,
-    Sample,
-)
-from evalkit.core.figures import Average, Figure
+from evalkit.core.figures import Average, Figure, Metric
+from evalkit.core.requests import Completion, Flow, Job, Json, Message, Rendered, Reply, Request
 from evalkit.core.run import Run
+from evalkit.core.samples import Judgment, Outcome, Record, Sample
 
 __all__ = [
     "Average",

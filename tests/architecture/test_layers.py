@@ -43,11 +43,25 @@ HEAVY = {
 TREES = {
     path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))
 }
-MODULES = {
-    ".".join(("evalkit", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
-        ".__init__"
-    ): tree
-    for path, tree in TREES.items()
+
+
+class _Loading(ast.NodeTransformer):
+    """What runs when a module is loaded: no functions, nothing that only type checkers see."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        """Dropped."""
+
+    def visit_If(self, node: ast.If) -> ast.If | None:
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else node
+
+
+def name_of(path: Path) -> str:
+    parts = ("evalkit", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts).removesuffix(".__init__")
+
+
+LOADED: dict[str, ast.AST] = {
+    name_of(path): _Loading().visit(ast.parse(path.read_text(encoding="utf-8"))) for path in TREES
 }
 
 
@@ -63,7 +77,7 @@ def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             package = node.module or "." * node.level
             within = (f"{package}.{alias.name}" for alias in node.names)
-            yield from ((node.lineno, name if name in MODULES else package) for name in within)
+            yield from ((node.lineno, name if name in LOADED else package) for name in within)
 
 
 def test_rooms_import_only_what_the_table_allows() -> None:
@@ -78,25 +92,18 @@ def test_rooms_import_only_what_the_table_allows() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = {}
-    for name, tree in MODULES.items():
-        loaded = [n for n in tree.body if not isinstance(n, ast.FunctionDef) and not for_types(n)]
-        found = {other for _, other in imported(ast.Module(loaded, []))}
-        graph[name] = (found & set(MODULES)) - {name}
+    graph = {
+        name: {other for _, other in imported(tree) if other in LOADED and other != name}
+        for name, tree in LOADED.items()
+    }
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
-
-
-def for_types(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def test_heavy_libraries_are_imported_where_they_are_used() -> None:
     wrong = [
-        f"{path.relative_to(PACKAGE)} imports {name}"
-        for path, tree in TREES.items()
-        for node in tree.body
-        if not isinstance(node, ast.FunctionDef | ast.ClassDef) and not for_types(node)
-        for _, name in imported(node)
+        f"{module} imports {name}"
+        for module, tree in LOADED.items()
+        for _, name in imported(tree)
         if name.split(".")[0] in HEAVY
     ]
     assert not wrong, "\n".join(["move it into the function that needs it:", *wrong])
