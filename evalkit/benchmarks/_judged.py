@@ -9,8 +9,6 @@ from evalkit.core import Flow, Judgment, Status
 from evalkit.core.protocols import PairwiseJudge, RatingJudge
 from evalkit.errors import BenchmarkError, RequestFailed
 
-__all__ = ["judged", "no_judge", "sampling_seed", "worst"]
-
 
 def sampling_seed(seed: int, *what: str) -> int:
     """Seed of one sampled answer: 31 bits of a hash of the suite's seed and what it is of.

@@ -34,24 +34,6 @@ from evalkit.core.figures import (
     Unit,
 )
 
-__all__ = [
-    "Aggregate",
-    "combine",
-    "declared",
-    "display",
-    "figure",
-    "figures",
-    "filters",
-    "group_averages",
-    "group_figures",
-    "is_mean",
-    "jsonable",
-    "metrics",
-    "number",
-    "passage_cluster",
-    "percent",
-]
-
 BOOTSTRAP = 1000
 """Replicates where lm-eval bootstraps a standard error (its default is 100,000)."""
 

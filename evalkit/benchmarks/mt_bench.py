@@ -393,8 +393,7 @@ def _read_own(named: str, root: Path, what: str) -> tuple[data.Dataset, data.Dat
     Raises:
         DataError: no questions there, or unreadable files.
     """
-    folder = named.removesuffix("question.jsonl") or "."
-    questions = data.read_jsonl(data.locate(folder, root, ("question.jsonl",), what=what))
+    questions = data.read_jsonl(data.locate(named, root, ("question.jsonl",), what=what))
     beside = [questions.path.parent / name for name in _OWN_REFERENCES]
     found = next((path for path in beside if path.is_file()), None)
     return questions, None if found is None else data.read_jsonl(found)

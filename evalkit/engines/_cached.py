@@ -17,8 +17,6 @@ from evalkit.core.protocols import CompletionCache, Engine
 from evalkit.engines._order import answer_lengths, expecting, length_names
 from evalkit.errors import EngineError
 
-__all__ = ["CachedEngine"]
-
 
 class CachedEngine:
     """Answers from `cache` where it can, else from `inner`, whose answers it stores.

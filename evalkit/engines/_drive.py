@@ -23,8 +23,6 @@ from evalkit.core import Completion, Flow, Job, Observer, Reply, Request
 from evalkit.core.protocols import Engine
 from evalkit.errors import BenchmarkError, EngineError, RequestFailed
 
-__all__ = ["drive"]
-
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 

@@ -37,8 +37,6 @@ from evalkit.errors import EngineError, FailureStatus, RequestFailed
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Background", "Budget", "Parsed", "Question", "Sender"]
-
 BREAKER = 5
 """Questions in a row that failed after all their retries."""
 LONGEST_WAIT_S = 300.0

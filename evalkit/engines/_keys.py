@@ -20,8 +20,6 @@ from dataclasses import asdict
 
 from evalkit.core import Json, Request
 
-__all__ = ["cut", "digest", "request_digest", "sampling_seed", "sayable"]
-
 _LATER_FIELDS = {"top_logprobs_at": "first", "tool": ""}
 """Left out where they are not used: what was stored before they existed stays valid."""
 

@@ -43,19 +43,6 @@ from evalkit.engines._keys import digest, sampling_seed, sayable
 from evalkit.engines._scoring import Pair, rolling_windows
 from evalkit.errors import ModelError, RequestFailed
 
-__all__ = [
-    "Ids",
-    "LocalEngine",
-    "Renderer",
-    "Tokens",
-    "context_window",
-    "cuda_present",
-    "give_back_memory",
-    "package_version",
-    "request_key",
-    "top",
-]
-
 Ids: TypeAlias = "array[int]"
 """Token ids, four bytes each: a full benchmark has tens of millions."""
 

@@ -22,8 +22,6 @@ from dataclasses import replace
 
 from evalkit.core import Completion, Message, Request
 
-__all__ = ["answer_lengths", "cautious", "expecting", "length_names", "work_order"]
-
 
 def work_order(request: Request) -> tuple[int, int]:
     """Sort key of a generation; the smallest goes first.

@@ -45,26 +45,6 @@ from typing import TypeAlias
 from evalkit.core import Completion, Reply
 from evalkit.errors import RequestFailed
 
-__all__ = [
-    "MAX_LABELS",
-    "WIDTH",
-    "Answer",
-    "Ask",
-    "ContextPlan",
-    "Cost",
-    "Pair",
-    "Part",
-    "Score",
-    "Scoring",
-    "ScoringQueue",
-    "common",
-    "decode",
-    "encode",
-    "length",
-    "rolling_windows",
-    "token_at",
-]
-
 MAX_LABELS = 128
 """Most labels of one ask; vLLM's limit on `logprob_token_ids`."""
 

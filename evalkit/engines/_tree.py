@@ -47,20 +47,6 @@ from evalkit.engines._scoring import (
     token_at,
 )
 
-__all__ = [
-    "Forest",
-    "Pack",
-    "Scored",
-    "TreePass",
-    "difference",
-    "ends",
-    "padded",
-    "path_slots",
-    "score_items",
-    "score_pairs",
-    "sharing",
-]
-
 _Waiting: TypeAlias = dict[bytes, dict[bytes, list[int]]]
 """Tickets by context and continuation."""
 

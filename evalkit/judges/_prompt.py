@@ -24,20 +24,6 @@ from collections.abc import Callable, Sequence
 from evalkit.core import Exchange, Judgment, Message, Request
 from evalkit.core.specs import JudgeSpec
 
-__all__ = [
-    "conversation_question",
-    "exchange",
-    "pair_judgment",
-    "pair_question",
-    "probe_hash",
-    "prompt_hash",
-    "quote",
-    "rating_judgment",
-    "sampling_seed",
-    "unparsable",
-    "written",
-]
-
 _CONTROL = re.compile(
     r"<(?=[|\uff5c][^<>\n]{1,60}[|\uff5c]>|/?s>|<SYS>>|</SYS>>|(?:start|end)_of_turn>|[be]os>|pad>|unk>)"
     r"|\[(?=/?INST\]|/?SYSTEM_PROMPT\])"

@@ -58,10 +58,9 @@ from evalkit.core.specs import JudgeSpec
 from evalkit.errors import SuiteError, did_you_mean
 from evalkit.judges._prompt import sampling_seed
 
-__all__ = ["PairwiseAlpacaEval", "evaluator", "evaluator_names", "read_verdict"]
+__all__ = ["PairwiseAlpacaEval", "evaluator", "evaluators", "read_verdict"]
 
 _BORDERS = re.compile(r"<(?=\|im_(?:start|end)\|>)")
-_LAST = -1
 
 
 class PairwiseAlpacaEval:
@@ -132,6 +131,7 @@ class PairwiseAlpacaEval:
 
     def _request(self, config: _Evaluator, prompt: tuple[Message, ...] | str) -> Request:
         temperature = self._temperature(config)
+        reads_last = config.parser_settings.get("log_prob_index") == -1
         asked = (Message("user", prompt),) if isinstance(prompt, str) else prompt
         return Request(
             self._engine,
@@ -141,7 +141,7 @@ class PairwiseAlpacaEval:
             temperature=temperature,
             seed=sampling_seed(asked, temperature),
             top_logprobs=config.top_logprobs,
-            top_logprobs_at="last" if _reads_last(config) else "first",
+            top_logprobs_at="last" if reads_last else "first",
             tool=config.tool,
         )
 
@@ -150,10 +150,6 @@ def _is_switched(instruction: str) -> bool:
     """Whether alpaca_eval shows the answer first."""
     drawn = random.Random(f"is_switched_outputs{instruction}0")  # noqa: S311 - nothing secret
     return drawn.choices([False, True])[0]
-
-
-def _reads_last(config: _Evaluator) -> bool:
-    return config.parser_settings.get("log_prob_index") == _LAST
 
 
 def _preference(verdict: float, *, answer_first: bool) -> float:
@@ -175,7 +171,8 @@ def _shown(config: _Evaluator, reply: Completion) -> str:
 
 _TURN = re.compile(r"<\|im_start\|>(\w+)[^\n]*\n(.*?)<\|im_end\|>", re.DOTALL)
 _PLACEHOLDER = re.compile(r"{([^ \s]+?)}")
-_FILLED = frozenset({"instruction", "output_1", "output_2"})
+_OTHER_COLUMNS = frozenset({"input", "dataset", "generator_1", "generator_2"})
+"""Columns that upstream can put into a prompt, besides `_Evaluator.prompt`'s three."""
 _PARSERS = frozenset(
     {"ranking_parser", "regex_parser", "logprob_parser", "lmsys_parser", "pipeline_meta_parser"}
 )
@@ -239,11 +236,6 @@ def _filled(template: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(put, template)
 
 
-def evaluator_names() -> tuple[str, ...]:
-    """Names of all configurations of the installed package, sorted.  Raises SuiteError."""
-    return tuple(sorted(_raw()))
-
-
 def evaluator(name: str) -> _Evaluator:
     """The configuration called `name`.
 
@@ -251,7 +243,7 @@ def evaluator(name: str) -> _Evaluator:
         SuiteError: no such configuration, one that needs what servers do not offer, or alpaca_eval
             is not installed.
     """
-    known = _raw()
+    known = evaluators()
     if name not in known:
         raise SuiteError(
             f"alpaca_eval has no evaluator {name!r}{did_you_mean(name, known, 3)}  "
@@ -261,7 +253,7 @@ def evaluator(name: str) -> _Evaluator:
     asked = config.get("completions_kwargs") or {}
     _refuse(name, config, asked)
     text = (_folder() / str(config["prompt_template"])).read_text(encoding="utf-8")
-    unknown = sorted(set(_PLACEHOLDER.findall(text)) & _known_columns() - _FILLED)
+    unknown = sorted(set(_PLACEHOLDER.findall(text)) & _OTHER_COLUMNS)
     if unknown:
         raise SuiteError(f"evaluator {name!r}: its prompt wants {unknown[0]!r}, which is not given")
     tools = asked.get("tools") or []
@@ -282,10 +274,6 @@ def evaluator(name: str) -> _Evaluator:
         tool=json.dumps(tools[0], sort_keys=True) if tools else "",
         is_order_drawn=bool(config.get("is_randomize_output_order", True)),
     )
-
-
-def _known_columns() -> frozenset[str]:
-    return _FILLED | {"input", "dataset", "generator_1", "generator_2"}
 
 
 def _refuse(name: str, config: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
@@ -338,8 +326,8 @@ def _folder() -> Path:
 
 
 @functools.cache
-def _raw() -> dict[str, dict[str, Any]]:
-    """Every configuration of every folder, unread prompts."""
+def evaluators() -> dict[str, dict[str, Any]]:
+    """All configurations of the installed package, by name.  Raises SuiteError."""
     import yaml
 
     found: dict[str, dict[str, Any]] = {}

@@ -47,7 +47,7 @@ from evalkit.core.specs import JudgeSpec
 from evalkit.errors import DataError
 from evalkit.judges._prompt import written
 
-__all__ = ["FastChatJudge", "pair_prompt", "read_rating", "read_winner", "single_prompt"]
+__all__ = ["FastChatJudge", "read_rating", "read_winner"]
 
 PROMPTS = "mt_bench/judge_prompts"
 """Name of the data set."""
@@ -89,9 +89,8 @@ class FastChatJudge:
         Unparsable without a rating from 1 to 10.
         """
         questions, answers = _turns(conversation)
-        prompt = single_prompt(
-            self._templates, questions, answers, reference, multi_turn=len(answers) > 1
-        )
+        kind = "single-math-v1" if reference else "single-v1"
+        prompt = self._prompt(kind, {"question": questions, "answer": answers}, reference)
         (reply,) = yield [written(self._engine, prompt, self._spec)]
         value = read_rating(reply.text)
         if value is not None and not 1 <= value <= 10:
@@ -113,9 +112,10 @@ class FastChatJudge:
         """
         questions, ours = _turns(conversation)
         _, theirs = _turns(other)
+        kind = "pair-math-v1" if reference else "pair-v2"
         prompts = [
-            pair_prompt(self._templates, questions, pair, reference, multi_turn=len(ours) > 1)
-            for pair in ((ours, theirs), (theirs, ours))
+            self._prompt(kind, {"question": questions, "answer_a": a, "answer_b": b}, reference)
+            for a, b in ((ours, theirs), (theirs, ours))
         ]
         replies = yield [written(self._engine, prompt, self._spec) for prompt in prompts]
         exchanges = tuple(
@@ -126,6 +126,25 @@ class FastChatJudge:
             return self._judgment(part, exchanges, None)
         votes = (_vote(first, "A"), _vote(second, "B"))
         return self._judgment(part, exchanges, votes[0] if votes[0] == votes[1] else 0.5, votes)
+
+    def _prompt(
+        self, kind: str, texts: Mapping[str, Sequence[str]], references: Sequence[str]
+    ) -> tuple[Message, ...]:
+        """System and user message about the first answer, or about the second where there are two.
+
+        Args:
+            kind: name of FastChat's prompt for the first turn.
+            texts: questions and answers in order of turns, by the placeholder of the first turn.
+            references: reference answers, likewise; empty where `kind` takes none.
+        """
+        if len(texts["question"]) > 1:
+            kind += "-multi-turn"
+            values = {f"{name}_{n}": said[n - 1] for name, said in texts.items() for n in (1, 2)}
+        else:
+            values = {name: said[0] for name, said in texts.items()}
+        values |= {f"ref_answer_{n}": text for n, text in enumerate(references, start=1)}
+        system, template = self._templates.by_name[kind]
+        return (Message("system", system), Message("user", template.format(**values)))
 
     def _judgment(
         self,
@@ -154,7 +173,7 @@ class FastChatJudge:
 
     def describe(self) -> Mapping[str, Json]:
         """Protocol, who judges, the prompts (as texts and as a file) and the reply's settings."""
-        named = {n: [t.system, t.text] for n, t in sorted(self._templates.by_name.items())}
+        named = {name: list(texts) for name, texts in sorted(self._templates.by_name.items())}
         return {
             "protocol": self.protocol,
             "model": getattr(self._spec, "model", None),
@@ -181,19 +200,11 @@ def _vote(winner: Literal["A", "B", "tie"], ours: Literal["A", "B"]) -> float:
 
 
 @dataclass(frozen=True)
-class _Template:
-    """One judge prompt."""
-
-    system: str
-    text: str
-    """With placeholders in braces."""
-
-
-@dataclass(frozen=True)
 class _Templates:
     """All eight prompts."""
 
-    by_name: Mapping[str, _Template]
+    by_name: Mapping[str, tuple[str, str]]
+    """System message, and the text with placeholders in braces."""
     sha256: str
     """Of the file they were read from."""
 
@@ -206,10 +217,7 @@ def _read_templates(places: DataPlaces) -> _Templates:
     """
     prompts = data.records(PROMPTS, places)
     data.require(prompts, {"name": str, "system_prompt": str, "prompt_template": str})
-    found = {
-        row["name"]: _Template(row["system_prompt"], row["prompt_template"])
-        for row in prompts.records
-    }
+    found = {row["name"]: (row["system_prompt"], row["prompt_template"]) for row in prompts.records}
     missing = sorted(set(_NAMES) - set(found))
     if missing:
         raise DataError(
@@ -217,80 +225,6 @@ def _read_templates(places: DataPlaces) -> _Templates:
             f"{', '.join(_NAMES)}"
         )
     return _Templates(found, prompts.sha256)
-
-
-def single_prompt(
-    templates: _Templates,
-    questions: Sequence[str],
-    answers: Sequence[str],
-    references: Sequence[str] | None,
-    *,
-    multi_turn: bool,
-) -> tuple[Message, ...]:
-    """The prompt that has one answer rated: the first, or with `multi_turn` the second.
-
-    Args:
-        templates: FastChat's.
-        questions: user turns, in order; two where `multi_turn`.
-        answers: the model's, likewise.
-        references: reference answers, likewise; None or empty: rated without.
-        multi_turn: whether the second answer is rated, in sight of the first.
-
-    Returns:
-        System and user message.
-    """
-    if multi_turn:
-        values = {
-            **_numbered("question", questions),
-            **_numbered("answer", answers),
-        }
-    else:
-        values = {"question": questions[0], "answer": answers[0]}
-    kind = "single-math-v1" if references else "single-v1"
-    return _filled(templates, kind, values, references, multi_turn)
-
-
-def pair_prompt(
-    templates: _Templates,
-    questions: Sequence[str],
-    answers: tuple[Sequence[str], Sequence[str]],
-    references: Sequence[str] | None,
-    *,
-    multi_turn: bool,
-) -> tuple[Message, ...]:
-    """The prompt that has two models' answers compared; `answers`: of A, then of B.
-
-    The rest is as in `single_prompt`.
-    """
-    first, second = answers
-    if multi_turn:
-        values = {
-            **_numbered("question", questions),
-            **_numbered("answer_a", first),
-            **_numbered("answer_b", second),
-        }
-    else:
-        values = {"question": questions[0], "answer_a": first[0], "answer_b": second[0]}
-    kind = "pair-math-v1" if references else "pair-v2"
-    return _filled(templates, kind, values, references, multi_turn)
-
-
-def _numbered(name: str, texts: Sequence[str]) -> dict[str, str]:
-    return {f"{name}_{turn}": texts[turn - 1] for turn in (1, 2)}
-
-
-def _filled(
-    templates: _Templates,
-    kind: str,
-    values: Mapping[str, str],
-    references: Sequence[str] | None,
-    multi_turn: bool,
-) -> tuple[Message, ...]:
-    template = templates.by_name[f"{kind}-multi-turn" if multi_turn else kind]
-    given = dict(values)
-    for turn, text in enumerate(references or (), start=1):
-        given[f"ref_answer_{turn}"] = text
-    return (Message("system", template.system), Message("user", template.text.format(**given)))
 
 
 # --- replies --------------------------------------------------------------------------------------

@@ -482,6 +482,7 @@ def test_absent_data_is_a_missing_cell_with_its_reason(tmp_path: Path) -> None:
     assert "alpaca_eval/instructions" in found["length_controlled_win_rate"].how
 
 
+@pytest.mark.slow
 def test_the_order_of_records_does_not_matter() -> None:
     records = some(8)
     assert figures(records[::-1], KNOWN, 0.9) == figures(records, KNOWN, 0.9)

@@ -245,6 +245,14 @@ def test_the_question_file_itself_may_be_named(tmp_path: Path) -> None:
         assert benchmark.samples()[0].reference == ("r1.1", "r1.2")
 
 
+def test_a_question_file_may_have_another_name(tmp_path: Path) -> None:
+    write(tmp_path, (1, "math"), references=[1])
+    (tmp_path / "question.jsonl").rename(tmp_path / "my_question.jsonl")
+    spec = MtBenchSpec(data="my_question.jsonl")
+    benchmark = MtBench(spec, BenchmarkContext(tmp_path, DataPlaces(), None, 0))
+    assert benchmark.samples()[0].reference == ("r1.1", "r1.2")
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [

@@ -25,7 +25,7 @@ from evalkit.errors import SuiteError
 from evalkit.judges.pairwise_alpaca_eval import (
     PairwiseAlpacaEval,
     evaluator,
-    evaluator_names,
+    evaluators,
     read_verdict,
 )
 from tests.support.flows import play
@@ -208,7 +208,7 @@ def test_functions_are_called_and_read() -> None:
 
 def test_every_shipped_evaluator_is_supported_or_says_why() -> None:
     refused = {}
-    for name in evaluator_names():
+    for name in evaluators():
         try:
             loaded = evaluator(name)
         except SuiteError as error:
@@ -218,7 +218,7 @@ def test_every_shipped_evaluator_is_supported_or_says_why() -> None:
         text = prompt if isinstance(prompt, str) else "\n".join(m.content for m in prompt)
         assert text.index("F!") < text.index("S!")
         assert "I!" in text
-    assert len(evaluator_names()) - len(refused) >= 43
+    assert len(evaluators()) - len(refused) >= 43
     assert all("into one prompt" in why or "biases" in why for why in refused.values())
 
 
