@@ -672,7 +672,7 @@ def by_task(task: str) -> BenchmarkInfo | None:
     """
     if task in _tasks():
         return _tasks()[task][0]
-    group = _group_of(task)
+    group = group_of(task)
     return None if group is None else _tasks()[group][0]
 
 
@@ -682,8 +682,8 @@ def _tasks() -> Mapping[str, tuple[BenchmarkInfo, Task]]:
     return found | {task.name: (b, task) for b in BENCHMARKS.values() for task in b.tasks}
 
 
-def _group_of(task: str) -> str | None:
-    """The longest group that a subtask's name begins with."""
+def group_of(task: str) -> str | None:
+    """The longest leaderboard group that a subtask's name begins with: `mmlu` of `mmlu_anatomy`."""
     groups = ["mmlu", "mmlu_pro", *(c.task for c in columns(2))]
     return max((g for g in groups if task.startswith(f"{g}_")), key=len, default=None)
 
@@ -702,7 +702,7 @@ def data_of(task: str) -> HubData | None:
     if task in _tasks():
         benchmark, own = _tasks()[task]
         return own.data or benchmark.data
-    group = _group_of(task)
+    group = group_of(task)
     if group not in ("mmlu", "mmlu_pro"):
         return None
     whole = data_of(group)

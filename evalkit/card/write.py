@@ -702,20 +702,17 @@ def _row(cells: Sequence[str]) -> str:
 def _settings(block: Block, example: Item) -> Iterator[str]:
     about = example.described
     if example.figure.source is None:
-        yield f"scored by evalkit's {block.kind}, version {about.get('version')}"
+        yield f"scored by evalkit's {block.kind}, version {about.version}"
     if example.own_data:
         yield f"own questions ({example.own_data}), not the public ones"
-    if about.get("lm_eval"):
-        yield f"lm_eval {about['lm_eval']}"
+    if about.lm_eval:
+        yield f"lm_eval {about.lm_eval}"
     elif example.figure.source is not None:
         yield "read from result files that do not state the harness's version"
-    if about.get("settings"):
-        yield f"the leaderboard's settings: {about['settings']}"
-    data = about.get("data")
-    size = data.get("records") if isinstance(data, Mapping) else None
-    asked = [f"{count(size)} questions"] if isinstance(size, int) else []
-    asked += [f"against {about['reference']}"] if about.get("reference") else []
-    yield " ".join(asked)
+    if about.settings:
+        yield f"the leaderboard's settings: {about.settings}"
+    size = "" if about.n_questions is None else f"{count(about.n_questions)} questions "
+    yield (size + (f"against {about.reference}" if about.reference else "")).rstrip()
     if block.kind in CHAT:
         yield from _judge(example)
     yield from _generation(example)
@@ -723,16 +720,9 @@ def _settings(block: Block, example: Item) -> Iterator[str]:
         named = [f"{catalogue.label(k.task)} {k.metric}" for k in block.keys
                  if not block.is_average(k)]  # fmt: skip
         yield f"metrics: {', '.join(named)}"
-    yield from _remarks(block, example)
-
-
-def _remarks(block: Block, example: Item) -> Iterator[str]:
-    """Data that depart from the official ones."""
     for key in block.keys:
-        item = block.find(example.figure.model, key)
-        given = item.of_task.get("dataset") if item is not None else None
-        remarks = given.get("remarks") if isinstance(given, Mapping) else None
-        for remark in remarks if isinstance(remarks, list | tuple) else ():
+        data = about.task(key.task).dataset
+        for remark in data.remarks if data is not None else ():
             yield f"{catalogue.label(key.task)}: {remark}"
 
 
@@ -740,16 +730,16 @@ def _generation(example: Item) -> Iterator[str]:
     """Sampling, chat template, engine."""
     about = example.described
     limits = []
-    if about.get("max_tokens") is not None:
-        limits.append(f"at most {about['max_tokens']} new tokens")
-    if about.get("temperature") is not None:
-        limits.append(f"temperature {about['temperature']}")
-    elif about.get("temperatures") is not None:
+    if about.max_tokens is not None:
+        limits.append(f"at most {about.max_tokens} new tokens")
+    if about.temperature is not None:
+        limits.append(f"temperature {about.temperature}")
+    elif about.temperatures is not None:
         limits.append("FastChat's temperature for each category")
     yield ", ".join(limits)
     entry = example.run.model(example.figure.model)
     template = entry.template_source if entry is not None else None
-    if about.get("apply_chat_template") is False:
+    if about.apply_chat_template is False:
         yield "without chat template"
     elif template and template != "none":
         yield f"chat template from {template}"

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from evalkit.cli.console import say_findings, verbose_option
+from evalkit.core.evidence import KINDS
 from evalkit.errors import ExportError, SuiteError
 
 __all__ = ["export", "import_"]
@@ -19,12 +20,11 @@ __all__ = ["export", "import_"]
 # --- import_ --------------------------------------------------------------------------------
 
 
-_KINDS = ("alpaca_eval", "mt_bench", "lm_eval")
 _FILE = click.Path(path_type=Path)
 
 
 @click.command("import")
-@click.argument("kind", type=click.Choice(_KINDS))
+@click.argument("kind", type=click.Choice(KINDS))
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
 @click.option("--model", "models", multiple=True, help="Name of the model; the first is candidate.")
 @click.option("--outputs", multiple=True, type=_FILE, help="alpaca_eval: the model's outputs.")

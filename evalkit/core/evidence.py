@@ -11,7 +11,10 @@ from evalkit.core.protocols import DataPlaces
 from evalkit.core.run import Description
 from evalkit.core.samples import Record
 
-__all__ = ["Evidence", "ImportOptions"]
+__all__ = ["KINDS", "Evidence", "ImportOptions"]
+
+KINDS = ("alpaca_eval", "mt_bench", "lm_eval")
+"""Formats that a run can be made of."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Evidence:
     entry: str
     """Benchmark entry its records and figures belong to."""
     kind: str
-    """The format: `alpaca_eval`, `mt_bench` or `lm_eval`."""
+    """The format: one of KINDS, or another that only the audit of cards reads."""
     description: Description
     """Like `Benchmark.describe()`, as far as the files say; `files` has name and sha256."""
     metrics: Mapping[str, tuple[Metric, ...]]

@@ -32,6 +32,7 @@ __all__ = [
     "EvidenceEntry",
     "FirstPrompt",
     "GroupDescription",
+    "JudgeDescription",
     "JudgeEntry",
     "Manifest",
     "ModelEntry",
@@ -103,6 +104,8 @@ class StoredBenchmark(Open):
     type: str
     name: str | None = None
     judge: str | None = None
+    data: Json = None
+    """The suite's own data in place of the benchmark's public set."""
 
     @property
     def entry(self) -> str:
@@ -219,6 +222,25 @@ class DatasetDescription(Open):
     name: str | None = None
     """Its configuration."""
     revision: str | None = None
+    remarks: tuple[str, ...] = ()
+    """How the documents depart from the official ones."""
+
+
+class JudgeDescription(Open):
+    """Who judges a benchmark, and by whose prompts, as the judge's protocol describes it."""
+
+    protocol: str | None = None
+    evaluator: str | None = None
+    """Of alpaca_eval."""
+    model: str | None = None
+    prompt_sha256: str | None = None
+    alpaca_eval: str | None = None
+    """The version of alpaca_eval whose rules are applied."""
+
+    @property
+    def who(self) -> str:
+        """The judging model, else the evaluator; empty: not said."""
+        return self.model or self.evaluator or ""
 
 
 class TaskDescription(Open):
@@ -238,9 +260,10 @@ class TaskDescription(Open):
     """Of an import."""
 
     @property
-    def n_shots(self) -> Json:
+    def n_shots(self) -> int | None:
         """Worked examples in the prompt; None: not said."""
-        return self.num_fewshot if self.shots is None else self.shots
+        said = self.num_fewshot if self.shots is None else self.shots
+        return said if isinstance(said, int) and not isinstance(said, bool) else None
 
 
 class GroupDescription(Open):
@@ -271,11 +294,27 @@ class Description(Open):
     apply_chat_template: Json = None
     fewshot_as_multiturn: Json = None
     max_tokens: Json = None
+    temperature: Json = None
+    temperatures: Json = None
+    """MT-Bench: by category."""
+    settings: str | None = None
+    """A leaderboard's: `2023` or `harness`."""
     files: tuple[Mapping[str, Json], ...] = ()
     """file and sha256 of each, of an import."""
     model_in_file: str | None = None
     models_in_files: tuple[str, ...] = ()
     """What the imported files call the model, with its arguments."""
+
+    @property
+    def judging(self) -> JudgeDescription:
+        """Who judges; nothing where nobody does, or nobody says."""
+        return JudgeDescription.model_validate(self.judge or {})
+
+    @property
+    def n_questions(self) -> int | None:
+        """Size of its own data set; None: not said."""
+        found = self.data.get("records") if isinstance(self.data, Mapping) else None
+        return found if isinstance(found, int) else None
 
     def task(self, name: str) -> TaskDescription:
         """What is said of a task; nothing where it is not described."""

@@ -294,8 +294,7 @@ def _reference(evidence: Evidence) -> str:
 
 
 def _judge(evidence: Evidence) -> str:
-    judge = evidence.description.judge or {}
-    return str(judge.get("model") or judge.get("evaluator") or "")
+    return evidence.description.judging.who
 
 
 def _judged(record: Record) -> Hashable:

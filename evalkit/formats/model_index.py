@@ -30,7 +30,7 @@ from evalkit.compare.guard import differences
 from evalkit.compare.resolve import Part
 from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.requests import Json
-from evalkit.core.run import BenchmarkEntry, Run
+from evalkit.core.run import BenchmarkEntry, DatasetDescription, Description, Run, TaskDescription
 from evalkit.core.specs import PublishedFigure
 from evalkit.draw import benchmark_label, method_text, settings_text
 from evalkit.draw import figure as shown
@@ -105,29 +105,20 @@ class Item:
         return self.figure.published
 
     @property
-    def described(self) -> Mapping[str, Json]:
+    def described(self) -> Description:
         """What decided it, as the benchmark or the import says."""
-        return self.run.description(self.figure.model, self.key.benchmark).all
+        return self.run.description(self.figure.model, self.key.benchmark)
 
     @property
-    def of_task(self) -> Mapping[str, Json]:
+    def of_task(self) -> TaskDescription:
         """What is said of its task."""
-        tasks = self.run.description(self.figure.model, self.key.benchmark).tasks
-        found = tasks.get(self.key.task)
-        return found if isinstance(found, Mapping) else {}
-
-    @property
-    def suite_entry(self) -> Mapping[str, Json]:
-        """The benchmark's entry in the suite."""
-        for spec in self.run.manifest.suite.benchmarks:
-            if spec.entry == self.key.benchmark:
-                return spec.all
-        return {}
+        return self.described.task(self.key.task)
 
     @property
     def own_data(self) -> str | None:
         """The suite's own data in place of the benchmark's public set; None: the public set."""
-        data = self.suite_entry.get("data")
+        specs = self.run.manifest.suite.benchmarks
+        data = next((s.data for s in specs if s.entry == self.key.benchmark), None)
         return str(data) if data and not self.published else None
 
     @property
@@ -138,18 +129,17 @@ class Item:
     @property
     def judge(self) -> Judge | None:
         """Who judged and by whose prompts; None where nobody is known."""
-        about = self.described.get("judge")
-        said = about if isinstance(about, Mapping) else {}
-        name = self.suite_entry.get("judge")
+        said, name = self.described.judging, self.entry.judge
         entry = next((j for j in self.run.manifest.judges if j.name == name), None)
-        who = [str(said["evaluator"])] if said.get("evaluator") else []
+        served = (entry.model, entry.engine.model) if entry is not None else ()
         # An import that does not know who judged calls the judge by what it is.
-        models = (said.get("model"), entry.engine.model if entry is not None else None, name)
-        who += [str(m) for m in models if m and m not in ("recorded", *who)][:1]
-        protocol = str(said.get("protocol") or (entry.protocol if entry is not None else "") or "")
+        who = [said.evaluator] if said.evaluator else []
+        models = (said.model, *served, name)
+        who += [m for m in models if m and m not in ("recorded", *who)][:1]
+        protocol = said.protocol or (entry.protocol if entry is not None else "") or ""
         if not who and not protocol:
             return None
-        return Judge(", ".join(who) or "not stated", protocol, str(said.get("prompt_sha256") or ""))
+        return Judge(", ".join(who) or "not stated", protocol, said.prompt_sha256 or "")
 
     @property
     def stated(self) -> PublishedFigure | None:
@@ -174,24 +164,23 @@ class Item:
     @property
     def shots(self) -> int | None:
         """Worked examples in the prompt, where that is known."""
-        said = _shots_of(self.of_task)
+        said = self.of_task.n_shots
         if said is not None:
             return said
         stated = self.stated
         match = _SHOTS.search((stated.settings if stated else "") or self.where)
         if match is not None:
             return int(match[1])
-        tasks = self.run.description(self.figure.model, self.key.benchmark).tasks
+        described = self.described
         below = {
-            _shots_of(about) for name, about in tasks.items()
-            if name.startswith(f"{self.key.task}_")
-        }  # fmt: skip
-        if below and len(below) == 1:
+            described.task(name).n_shots
+            for name in described.tasks if name.startswith(f"{self.key.task}_")
+        } - {None}  # fmt: skip
+        if len(below) == 1:
             return below.pop()
         info = catalogue.by_task(self.key.task)
-        is_column = info is not None and info.column is not None
-        is_board = self.entry.kind == "open_llm_leaderboard"
-        return info.column.shots if is_board and is_column and info and info.column else None
+        column = info.column if info is not None else None
+        return column.shots if column and self.entry.kind == "open_llm_leaderboard" else None
 
     def link(self, published_at: str | None = None) -> Link | None:
         """Where it leads back to.
@@ -225,11 +214,6 @@ class Item:
                 for file in exact or one.files[:1]:
                     return _addresses().get(str(file.get("sha256")))
         return None
-
-
-def _shots_of(about: Json) -> int | None:
-    value = about.get("shots", about.get("num_fewshot")) if isinstance(about, Mapping) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 @functools.cache
@@ -270,37 +254,43 @@ class Block:
 
     @cached_property
     def keys(self) -> tuple[FigureKey, ...]:
-        """Its headline figures, in the order the runs declare them; leaderboards' averages first.
+        """The figures of its table, in order.
 
-        AlpacaEval's length-controlled win rate stands beside its win rate.
+        A leaderboard's average comes first, then its columns, each by the leaderboard's own metric
+        (DROP by f1) where there is such a figure, then other headline figures as the runs declare
+        them.  A group (MMLU) stands for its tasks.  Of a benchmark that declares nothing every task
+        has a column.  AlpacaEval's length-controlled win rate stands beside its win rate.
         """
-        found: dict[FigureKey, None] = {}
-        for item in self.items:
-            found.update(dict.fromkeys(item.entry.headlines))
-        has = {item.key for item in self.items}
-        declared = [key for key in found if key in has] or list(self._undeclared())
-        whole = [key for key in declared if self.is_average(key)]
+        has = list(dict.fromkeys(item.key for item in self.items))
+        entries = [item.entry for item in self.items]
+        declared = [k for k in dict.fromkeys(k for e in entries for k in e.headlines) if k in has]
+        averages = sorted(
+            (k for k in has if self.is_average(k)), key=lambda k: (k not in declared, k.metric)
+        )
+        board = {c.task: c for n in (1, 2) for c in catalogue.columns(n, drop=True)}
+        is_board = self.kind == "open_llm_leaderboard"
+        tasks: dict[str, list[FigureKey]] = {k.task: [] for k in declared}
+        for key in has:
+            if key not in averages:
+                tasks.setdefault(key.task, []).append(key)
+        chosen: dict[str, list[FigureKey]] = {}
+        for task in sorted(tasks, key=lambda t: list(board).index(t) if t in board else len(board)):
+            column = board.get(task)
+            wanted = {"alpaca_eval": "win_rate", "mt_bench": "score"}.get(self.kind, "")
+            if column is not None:
+                by_tasks = is_board or column.board == 2
+                wanted = column.printed_metric if by_tasks else column.metric
+            found = [k for k in tasks[task] if k.metric == wanted]
+            found = found or [k for k in declared if k.task == task and k not in averages]
+            if column is not None or not (declared or is_board):
+                found = found or tasks[task][:1]
+            if found:
+                chosen[task] = found
+        groups = {catalogue.group_of(task) for task in chosen} & set(chosen)
+        shown = [k for t, keys in chosen.items() if catalogue.group_of(t) not in groups
+                 or t in groups for k in keys]  # fmt: skip
         lc = [k for k in has if k.metric == _LC and self.kind == "alpaca_eval"]
-        return tuple(dict.fromkeys([*whole, *declared, *lc]))
-
-    def _undeclared(self) -> Iterator[FigureKey]:
-        """Of a benchmark that declares nothing: a metric for each task, groups for their tasks."""
-        tasks: dict[str, list[FigureKey]] = {}
-        for item in self.items:
-            tasks.setdefault(item.key.task, []).append(item.key)
-        columns = {c.task: c for b in (1, 2) for c in catalogue.columns(b, drop=True)}
-        order = list(columns)
-        for task in sorted(tasks, key=lambda t: order.index(t) if t in order else len(order)):
-            is_below = any(
-                task.startswith(f"{g}_") for g in ("mmlu", "mmlu_pro", *columns) if g in tasks
-            )
-            is_odd = task not in columns and task != self.kind == "open_llm_leaderboard"
-            if is_below or is_odd:
-                continue
-            wanted = columns[task].printed_metric if task in columns else ""
-            means = [k for k in tasks[task] if k.metric.endswith("(mean of tasks)")]
-            yield next((k for k in (*means, *tasks[task]) if k.metric == wanted),
-                       (*means, *tasks[task])[0])  # fmt: skip
+        return tuple(dict.fromkeys([*averages[:1], *shown, *lc]))
 
     def is_average(self, key: FigureKey) -> bool:
         """Whether it is a leaderboard's average, which is no figure of one data set."""
@@ -318,8 +308,7 @@ class Block:
 
 
 def _edition(items: Sequence[Item]) -> str:
-    stated = str(items[0].described.get("version", "")) if items else ""
-    return stated.partition(".")[0]
+    return str(items[0].described.version or "").partition(".")[0] if items else ""
 
 
 @dataclass(frozen=True)
@@ -619,8 +608,7 @@ def _entry(
 
 
 def _dataset(item: Item, block: Block) -> dict[str, Json]:
-    described = item.of_task.get("dataset")
-    about = described if isinstance(described, Mapping) else {}
+    about = item.of_task.dataset or DatasetDescription()
     data = _data(item, block.kind, about)
     if item.own_data is not None:
         data = catalogue.HubData(f"{data.name}, own questions", "unknown", block.entry)
@@ -630,13 +618,13 @@ def _dataset(item: Item, block: Block) -> dict[str, Json]:
             "type": data.type,
             "config": data.config,
             "split": data.split,
-            "revision": about.get("revision"),
+            "revision": about.revision,
             "args": None if item.shots is None else {"num_few_shot": item.shots},
         }
     )
 
 
-def _data(item: Item, kind: str, about: Mapping[str, Json]) -> catalogue.HubData:
+def _data(item: Item, kind: str, about: DatasetDescription) -> catalogue.HubData:
     """The data set of a task: the catalogue's, else as the benchmark describes it."""
     task = item.key.task
     known = catalogue.data_of(task)
@@ -646,9 +634,9 @@ def _data(item: Item, kind: str, about: Mapping[str, Json]) -> catalogue.HubData
         return replace(known, config=edition.hub_config if edition else None)
     if known is not None:
         return known
-    path, config = about.get("path"), about.get("name")
-    if isinstance(path, str) and "/" in path and not path.startswith(("/", ".")):
-        return catalogue.HubData(task, path, str(config) if config else None)
+    path = about.path or ""
+    if "/" in path and not path.startswith(("/", ".")):
+        return catalogue.HubData(task, path, about.name or None)
     # The task stands for the config of a data set that is not on the hub: the hub tells
     # entries apart by these fields alone.
     return catalogue.HubData(task, "unknown", task)
@@ -669,23 +657,20 @@ def _published(item: Item) -> dict[str, Json]:
 
 
 def _computed(item: Item) -> dict[str, Json]:
-    f, about = item.figure, item.described
-    judge = item.judge
-    remarks = (item.of_task.get("dataset") or {}).get("remarks") if isinstance(
-        item.of_task.get("dataset"), Mapping) else None  # fmt: skip
-    version = item.of_task.get("version")
-    harness = about.get("lm_eval")
+    f, about, task, judge = item.figure, item.described, item.of_task, item.judge
+    tools = {"lm_eval": about.lm_eval, "alpaca_eval": about.judging.alpaca_eval}
+    remarks = task.dataset.remarks if task.dataset is not None else ()
     return {
         **_uncertainty(item),
         **({"n": f.value.n, "n_missing": f.value.n_missing} if f.value.n else {}),
         "method": method_text(f.value),
-        "benchmark_version": about.get("version"),
-        "leaderboard_settings": about.get("settings"),
-        "reference": about.get("reference"),
-        "apply_chat_template": about.get("apply_chat_template"),
-        "task_version": None if version is None else str(version),
-        "harness": f"lm_eval {harness}" if harness else None,
-        "data_remarks": remarks or None,
+        "benchmark_version": about.version,
+        "leaderboard_settings": about.settings,
+        "reference": about.reference,
+        "apply_chat_template": about.apply_chat_template,
+        "task_version": None if task.version is None else str(task.version),
+        "harness": next((f"{tool} {version}" for tool, version in tools.items() if version), None),
+        "data_remarks": list(remarks) or None,
         "own_data": item.own_data,
         "from": item.where or None,
         "judge": judge.who if judge is not None else None,

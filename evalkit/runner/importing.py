@@ -17,10 +17,8 @@ from evalkit.runner.assemble import Origin, Selection, build_benchmarks, mirrors
 from evalkit.runner.known import Known
 from evalkit.runner.pipeline import Result, Silent, run
 
-__all__ = ["KINDS", "Source", "import_run"]
+__all__ = ["Source", "import_run"]
 
-KINDS = ("alpaca_eval", "mt_bench", "lm_eval")
-"""Formats that can be imported; benchmarks are called like them."""
 _LEVEL = 0.95
 _LATEST = 2
 """AlpacaEval's version where the reference is neither version's."""
@@ -31,7 +29,7 @@ class Source:
     """What is imported."""
 
     kind: str
-    """One of KINDS."""
+    """One of `core.evidence.KINDS`; benchmarks are called like them."""
     files: tuple[Path, ...]
     companions: tuple[Path, ...] = ()
     """Outputs (alpaca_eval) or answers (mt_bench) that belong to the judgments."""

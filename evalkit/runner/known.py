@@ -202,7 +202,7 @@ def _as_named(evidence: Evidence, spec: BenchmarkSpec) -> Evidence:
     said = evidence.description
     stated = str(said.version or "").partition(".")[0]
     wanted = str(getattr(spec, "version", ""))
-    judged_by = str((said.judge or {}).get("evaluator") or "")
+    judged_by = said.judging.evaluator or ""
     evaluator = getattr(spec, "evaluator", None)
     wrong = []
     if spec.type == "alpaca_eval" and stated.isdigit() and stated != wanted:

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from evalkit import card
-from evalkit.cli import card_update
+from evalkit.cli import card as cli
 from evalkit.errors import CardError
 from tests.support.hub_server import COMMIT, HubServer
 from tests.support.runs import Plan, build_run, stored_run
@@ -156,11 +156,11 @@ def test_the_command_writes_the_file_only_when_the_hub_took_it(
     file.write_text(CARD)
     arguments = [str(file), str(run.folder), "--push", "me/model"]
     hub.refusal = "no"
-    refused = CliRunner().invoke(card_update.command, arguments)
+    refused = CliRunner().invoke(cli.update, arguments)
     assert isinstance(refused.exception, CardError)
     assert file.read_text() == CARD
     hub.refusal = ""
-    done = CliRunner().invoke(card_update.command, arguments, catch_exceptions=False)
+    done = CliRunner().invoke(cli.update, arguments, catch_exceptions=False)
     assert f"pushed: {hub.url}/me/model/commit/{COMMIT}\n" in done.output
     assert TOKEN not in done.output
     assert file.read_bytes() == (hub.folder / "README.md").read_bytes() != CARD.encode()

@@ -152,20 +152,18 @@ def gather(
 def _fact(run: Run, f: Figure, source: str) -> Fact:
     said = run.description(f.model, f.key.benchmark)
     info = catalogue.by_task(f.key.task)
-    task = said.tasks.get(f.key.task)
-    about = task if isinstance(task, Mapping) else {}
-    shots = about.get("shots", about.get("num_fewshot"))
+    shots = said.task(f.key.task).n_shots
     where = f.source.where if f.source is not None else ""
     settings = f"{where} {f.source.settings or ''}" if f.source is not None else ""
     if shots is None and (match := _SHOTS.search(settings)):
         shots = int(match[1])
-    judge = (said.judge or {}).get("evaluator") or (said.judge or {}).get("model")
+    judge = said.judging.evaluator or said.judging.model
     edition = None
     if info is not None and info.editions:
         version = str(said.version or "").partition(".")[0]
         written = re.split(r"[^\w]+|_leaderboard", where)
         named = (v for e, v in _EVALUATORS.items() if e in written)
-        edition = next(named, _EVALUATORS.get(str(judge), version if version in "12" else None))
+        edition = next(named, _EVALUATORS.get(judge or "", version if version in "12" else None))
     return Fact(
         model=f.model,
         bench=info.name if info is not None and f.key.task in (
@@ -179,8 +177,8 @@ def _fact(run: Run, f: Figure, source: str) -> Fact:
         measured=f.source is None or f.value.method.estimator is not Estimator.PUBLISHED,
         leaderboard=where.startswith("alpaca_eval "),
         edition=edition or None,
-        shots=shots if isinstance(shots, int) else None,
-        judge=str(judge) if judge else None,
+        shots=shots,
+        judge=judge,
         entry=f.key.benchmark,
         run_id=run.manifest.run_id,
     )  # fmt: skip
