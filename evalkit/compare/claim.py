@@ -50,7 +50,7 @@ from evalkit.compare.contests import (
     verdict,
 )
 from evalkit.compare.ranking import floors, rankings
-from evalkit.compare.resolve import Names, Place, find, name_in, names_of, published, recorded
+from evalkit.compare.resolve import Names, Place, find, margin_of, name_in, published, recorded
 from evalkit.core import Json
 from evalkit.core.contests import Contest
 from evalkit.core.figures import Figure, FigureKey
@@ -512,10 +512,9 @@ def _gate_margin(runs: Sequence[Run], key: FigureKey) -> float | None:
     """Of the runs' suites, where they have a gate."""
     for run in runs:
         gate = run.manifest.suite.gate
-        names = (*names_of(key, run.benchmark(key.benchmark)), key.benchmark, "default")
-        for name in names if gate is not None else ():
-            if gate is not None and name in gate.margins:
-                return gate.margins[name]
+        margin = None if gate is None else margin_of(gate, key, run.benchmark(key.benchmark))
+        if margin is not None:
+            return margin
     return None
 
 

@@ -24,14 +24,13 @@ from evalkit.compare.guard import check, differences, same_model
 from evalkit.compare.resolve import Part, Side, find, pick, run_names
 from evalkit.core import Json, Record, Score
 from evalkit.core.contests import Caution, Contest, Family, FewUnits, Verdict
-from evalkit.core.figures import Comparison, Estimator, FigureKey, Measured, Method, Metric
+from evalkit.core.figures import Average, Comparison, Estimator, FigureKey, Measured, Method, Metric
 from evalkit.core.run import BenchmarkEntry, Run, TaskEntry, tasks_below
 from evalkit.draw import benchmark_label, contest_sentence, count
 from evalkit.errors import ComparisonError
 from evalkit.stats.averages import paired_averages
 from evalkit.stats.decisions import holm, minimum_detectable_effect
-from evalkit.stats.means import p_value
-from evalkit.stats.noise import Noise, run_noise, widened
+from evalkit.stats.means import Noise, p_value, run_noise, widened
 from evalkit.store.reading import comparison_row
 
 __all__ = [
@@ -46,6 +45,7 @@ __all__ = [
     "judged",
     "mde",
     "pick",
+    "same_averages",
     "shown",
     "stored",
     "uncompared",
@@ -185,8 +185,20 @@ def _common(mine: BenchmarkEntry, other: BenchmarkEntry) -> BenchmarkEntry:
             names = {metric.name for metric in other.tasks[task].metrics}
             kept = tuple(m for m in about.metrics if m.name in names)
             tasks[task] = TaskEntry(n_samples=about.n_samples, metrics=kept)
-    averages = tuple(a for a in mine.averages if a in other.averages)
+    averages = same_averages(mine, other)
     return BenchmarkEntry(name=mine.name, tasks=tasks, averages=averages)
+
+
+def same_averages(mine: BenchmarkEntry, other: BenchmarkEntry) -> tuple[Average, ...]:
+    """Averages that both declare alike, as they declare all averages that these are made of."""
+    apart = {(a.task, a.metric.name) for a in {*mine.averages} ^ {*other.averages}}
+    kept = []
+    for average in mine.averages:
+        if average in other.averages and apart.isdisjoint(average.of):
+            kept.append(average)
+        else:
+            apart.add((average.task, average.metric.name))
+    return tuple(kept)
 
 
 def _as(records: Sequence[Record], label: str, entry: BenchmarkEntry) -> list[Record]:

@@ -36,14 +36,14 @@ from evalkit.compare.resolve import find as find_side
 from evalkit.core import Json, Judgment, Record
 from evalkit.core.contests import Caution, Contest
 from evalkit.core.figures import Comparison, Estimator, Figure, FigureKey, Measured
-from evalkit.core.run import BenchmarkEntry, Run
+from evalkit.core.run import BenchmarkEntry, Run, tasks_below
 from evalkit.draw import (
     MISSING,
+    bounds,
     caution_text,
     count,
     difference,
     figure,
-    interval,
     one_line,
     source_text,
     unit_words,
@@ -292,7 +292,7 @@ def _figure(run: Run, row: Figure, extra: Extra | None) -> Recomputed:
     for again in figures(records, [of_task], row.value.level):
         if (again.model, again.key) == (row.model, row.key):
             return _held(row, again, f"from {again.value.n} scores")
-    if any((a.task, a.metric.name) == (row.key.task, row.key.metric) for a in entry.averages):
+    if entry.average(row.key) is not None:
         mine = run.records_of(row.model, row.key.benchmark)
         for again in average_figures(mine, entry.averages, row.value.level):
             held = _held(row, again, f"from {again.value.n} scores of its tasks")
@@ -413,17 +413,21 @@ def chain(found: Found, recomputed: Recomputed, runs: Sequence[Run]) -> Chain:
 
 
 def records_behind(found: Found, runs: Sequence[Run]) -> list[Record]:
-    """Records of the figure's task and category, of its model or of both sides.
+    """Records of the figure's tasks and category, of its model or of both sides.
 
     Those without a score are among them: they are what is missing.
     """
     key, behind = found.key, list[Record]()
     for run, model in _sides(found, runs):
-        has_task = any((r.benchmark, r.task) == (key.benchmark, key.task) for r in run.records)
+        entry = run.benchmark(key.benchmark)
+        average, every = entry.average(key), {r.task for r in run.records_of(model, entry.name)}
+        tasks = {key.task} & every or every
+        if average is not None:
+            tasks = set(tasks_below(average, entry.averages))
         behind += (
             record
             for record in run.records_of(model, key.benchmark)
-            if (record.task == key.task or not has_task) and key.category in (None, record.category)
+            if record.task in tasks and key.category in (None, record.category)
         )
     return behind
 
@@ -443,7 +447,7 @@ def _figure_part(found: Found) -> dict[str, Json]:
     return {
         "cell": found.cell,
         "printed": found.printed,
-        "printed_interval": interval(value.low, value.high, found.row.unit, signed=signed),
+        "printed_interval": bounds(value, found.row.unit, signed=signed),
         "headline": found.key in found.run.headlines,
         **row,
         "cautions": [caution_json(caution) for caution in found.cautions],

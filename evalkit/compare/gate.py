@@ -31,7 +31,7 @@ from evalkit.compare.contests import (
 )
 from evalkit.compare.figures import scores_of
 from evalkit.compare.guard import allowed_fields
-from evalkit.compare.resolve import Side, by_role, find, names_of, pick, recorded
+from evalkit.compare.resolve import Side, by_role, find, margin_of, names_of, pick, recorded
 from evalkit.core import UNANSWERED, Json, Outcome, Record, Score, Status
 from evalkit.core.contests import Contest, GateAnswer, GateResult, GateTest, LocalJudge
 from evalkit.core.figures import FigureKey
@@ -65,13 +65,15 @@ class Policy:
 
     def names(self, key: FigureKey) -> tuple[str, ...]:
         """What the section may call the figure by itself: see `resolve.names_of`."""
-        return names_of(key, self.entries.get(key.benchmark, BenchmarkEntry(name=key.benchmark)))
+        return names_of(key, self.entry(key))
+
+    def entry(self, key: FigureKey) -> BenchmarkEntry:
+        """The figure's benchmark."""
+        return self.entries.get(key.benchmark, BenchmarkEntry(name=key.benchmark))
 
     def margin(self, key: FigureKey) -> float:
         """Allowed loss, in the metric's unit; 0 where none is given."""
-        given = self.spec.margins
-        names = (*self.names(key), key.benchmark, "default")
-        return next((given[name] for name in names if name in given), 0.0)
+        return margin_of(self.spec, key, self.entry(key)) or 0.0
 
     def requires(self, key: FigureKey) -> bool:
         """Whether its test decides."""
@@ -256,34 +258,36 @@ def _missing(
         named = [key for key in (*present, *keys) if name in (*policy.names(key), key.benchmark)]
         if not named:
             benchmark, _, task = name.partition("/")
-            entry = policy.entries.get(benchmark)
-            known = [k for k in entry.primaries if name in policy.names(k)] if entry else []
+            entry = policy.entry(FigureKey(benchmark, task, ""))
+            known = [k for k in entry.primaries if name in policy.names(k)]
             keys |= dict.fromkeys(known or [FigureKey(benchmark, task, "")])
     for key in keys:
+        contest = _empty(key, policy, ours, theirs)
+        unknown = "no benchmark, task or average of these runs has that name"
         yield GateTest(
             key=key,
             required=policy.requires(key),
             margin=policy.margin(key),
-            contest=_empty(key, policy, ours, theirs),
+            contest=contest,
             verdict="missing",
             bounds=None,
             p=None,
             p_regression=None,
             resolvable=None,
             needed=None,
-            note="no samples that both have",
+            note=unknown if contest is None else "no samples that both have",
         )
 
 
 def _empty(key: FigureKey, policy: Policy, ours: Side, theirs: Side) -> Contest | None:
     """Metric, unit and missing scores of such a figure; None where nobody declares it."""
-    entry = policy.entries.get(key.benchmark)
-    metric = None if entry is None else entry.metric(key.task, key.metric)
-    if entry is None or metric is None:
+    entry = policy.entry(key)
+    metric = entry.metric(key.task, key.metric)
+    if metric is None:
         return None
     parts = [side.parts.get(key.benchmark) for side in (ours, theirs)]
     records = [() if part is None else part.records for part in parts]
-    if any((a.task, a.metric) == (key.task, metric) for a in entry.averages):
+    if entry.average(key) is not None:
         one = paired_averages(records[0], records[1], entry.averages, 0.95)[key.task, key.metric]
         lacking = one.missing_ours, one.missing_theirs
     else:

@@ -24,7 +24,7 @@ from typing import Literal, TypeAlias
 
 from evalkit import catalogue, store
 from evalkit.compare.cautions import Cautions
-from evalkit.compare.contests import corrected, uncorrected
+from evalkit.compare.contests import corrected, same_averages, uncorrected
 from evalkit.compare.figures import average_comparisons, average_figures, comparisons, scores_of
 from evalkit.compare.guard import check
 from evalkit.compare.resolve import Part
@@ -205,21 +205,19 @@ def checkpoints(runs: Sequence[Run], model: str | None = None) -> Found:
             f"none of {len(runs)} runs has {wanted}; expected one of: {', '.join(has) or 'none'} "
             f"(choose it with --model)"
         )
-    kinds = {c.step.kind for c in found if c.step is not None}
-    notes: list[str] = []
-    if len(kinds) > 1:
-        notes.append("some checkpoints tell steps and others epochs: ordered by time of their runs")
+    is_mixed = len({c.step.kind for c in found if c.step is not None}) > 1
+    if is_mixed:
         found.sort(key=_by_time)
     else:
         found.sort(key=lambda c: (c.step is None, c.step.value if c.step else 0.0, _by_time(c)))
-        notes += _order_notes(found)
     # Labels that are unique: as they are, else with the run's id, else numbered.
     plain = [c.label for c in found]
     with_run = [f"{c.label} ({c.run.manifest.run_id[:8]})" for c in found]
     numbered = [f"{c.label} ({i})" for i, c in enumerate(found, 1)]
     labels = next((ls for ls in (plain, with_run) if len(set(ls)) == len(ls)), numbered)
-    named = (replace(c, label=label) for c, label in zip(found, labels, strict=True))
-    return Found(tuple(named), tuple(notes))
+    named = [replace(c, label=label) for c, label in zip(found, labels, strict=True)]
+    mixed = ["some checkpoints tell steps and others epochs: ordered by time of their runs"]
+    return Found(tuple(named), tuple(mixed if is_mixed else _order_notes(named)))
 
 
 def _checkpoint(run: Run, entry: ModelEntry) -> Checkpoint:
@@ -462,11 +460,9 @@ def _part(point: Point) -> Part:
 
 def _below(point: Point) -> dict[str, str] | None:
     """Tasks that an average is made of, and by which metric; None: the figure is none."""
-    key, averages = point.figure.key, _part(point).entry.averages
-    for average in averages:
-        if (average.task, average.metric.name) == (key.task, key.metric):
-            return tasks_below(average, averages)
-    return None
+    entry = _part(point).entry
+    average = entry.average(point.figure.key)
+    return None if average is None else tasks_below(average, entry.averages)
 
 
 def _check(point: Point, other: Point, options: Options) -> list[Caution]:
@@ -476,6 +472,11 @@ def _check(point: Point, other: Point, options: Options) -> list[Caution]:
         raise ComparisonError(
             f"{key.benchmark}, {key.metric}: over other tasks here ({', '.join(ours)}) than there "
             f"({', '.join(theirs or {}) or 'none'})"
+        )
+    entries = _part(point).entry, _part(other).entry
+    if ours is not None and entries[0].average(key) not in same_averages(*entries):
+        raise ComparisonError(
+            f"{key.benchmark}, {key.metric}: the average is declared otherwise here than there"
         )
     tasks = [key.task] if ours is None else list(ours)
     found = check(_part(point), _part(other), tasks, options.allow_different)

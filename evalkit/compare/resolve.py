@@ -22,6 +22,7 @@ from evalkit import catalogue
 from evalkit.core import Record
 from evalkit.core.figures import FigureKey
 from evalkit.core.run import BenchmarkEntry, Description, Run
+from evalkit.core.specs import GateSpec
 from evalkit.draw import benchmark_label, figure_label
 from evalkit.errors import ComparisonError, did_you_mean
 
@@ -32,6 +33,7 @@ __all__ = [
     "Side",
     "by_role",
     "find",
+    "margin_of",
     "name_in",
     "names_of",
     "pick",
@@ -233,6 +235,12 @@ def names_of(key: FigureKey, entry: BenchmarkEntry) -> tuple[str, ...]:
     own = f"{key.benchmark}/{key.task}"
     averaged = any((a.task, a.metric.name) == (key.task, key.metric) for a in entry.averages)
     return (own, f"{key.benchmark}/{key.metric}") if averaged else (own,)
+
+
+def margin_of(policy: GateSpec, key: FigureKey, entry: BenchmarkEntry) -> float | None:
+    """The loss that a policy allows of a figure, by the most exact name; None: it says nothing."""
+    names = (*names_of(key, entry), key.benchmark, "default")
+    return next((policy.margins[name] for name in names if name in policy.margins), None)
 
 
 Known: TypeAlias = Mapping[str, frozenset[T]]

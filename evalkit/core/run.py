@@ -356,6 +356,15 @@ class BenchmarkEntry(Stored):
         averaged = (a.metric for a in self.averages if a.task == task)
         return next((m for m in (*own, *averaged) if m.name == name), None)
 
+    def average(self, key: FigureKey) -> Average | None:
+        """The average that a figure is; None: it is none, or one of a task's own metrics."""
+        if key.category is not None or any(
+            m.name == key.metric for m in self.metrics.get(key.task, ())
+        ):
+            return None
+        places = ((a, (a.task, a.metric.name)) for a in self.averages)
+        return next((a for a, place in places if place == (key.task, key.metric)), None)
+
     @cached_property
     def headlines(self) -> tuple[FigureKey, ...]:
         """The headline figures, in the order declared."""

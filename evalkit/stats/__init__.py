@@ -1,8 +1,7 @@
 """Pure functions from scores to numbers with their uncertainty (`core.figures.Measured`).
 
-means          ─ of scores, shares, paired differences, their p
+means          ─ of scores, shares, paired differences, their p; noise of whole runs
 averages       ─ over tasks: a leaderboard's, a group's, a score against chance
-noise          ─ of whole runs, and an estimate widened by it
 decisions      ─ Holm, margins (non-inferiority), minimum detectable effects, several looks
 strengths      ─ strengths of several models from games between pairs
 resampling     ─ the best of several on one test set, and its score on another

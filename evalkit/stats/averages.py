@@ -20,8 +20,7 @@ from typing import TypeAlias
 from evalkit.core.figures import Average, Estimator, Interval, Measured, Method
 from evalkit.core.run import tasks_below
 from evalkit.core.samples import Record
-from evalkit.stats._distributions import t_quantile
-from evalkit.stats.means import Paired, mean, p_value, paired_difference
+from evalkit.stats.means import Paired, mean, p_value, paired_difference, t_quantile
 
 __all__ = [
     "PairedAverage",

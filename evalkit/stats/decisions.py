@@ -13,16 +13,16 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from evalkit.core.figures import Estimator, Interval, Measured, Method
-from evalkit.stats._distributions import (
+from evalkit.stats.means import (
     check_finite,
     check_probability,
     check_size,
     normal_cdf,
     normal_quantile,
+    p_above,
     t_cdf,
     t_quantile,
 )
-from evalkit.stats.means import p_above
 
 __all__ = [
     "Looks",

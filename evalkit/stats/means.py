@@ -1,29 +1,32 @@
-"""Means and shares of scores, and the paired difference of two models: one set of samples.
+"""Means and shares of scores, the paired difference of two models, and the noise of whole runs.
 
 Scores may come in clusters (questions with two turns, passages with several questions); the
 cluster is the unit of resampling.  statsmodels has the same numbers (OLS on a constant with
 clustered errors, `proportion_confint`), but needs a second to import, and its sums depend on
-the order of the scores.
+the order of the scores.  Quantiles and tails are from `scipy.special`, which loads in a quarter of
+a second; `scipy.stats` takes two thirds, which `gate` and `report` would pay on every call.
+
+A score varies for three reasons: items differ, a judge or a sampler answers one item differently
+each time, and a whole run is off, all items alike (another server, build, judge version).  A
+standard error computed from the scores of items contains the first two, measured or not.  The
+third is in no interval made from one run, because all its items share it; only repeated runs
+(A/A) show it (`run_noise`), and `widened` adds it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from evalkit.core.figures import Estimator, Interval, Measured, Method
-from evalkit.stats._distributions import (
-    check_finite,
-    check_probability,
-    normal_cdf,
-    normal_quantile,
-    t_cdf,
-    t_quantile,
-)
 
-__all__ = ["Paired", "is_binary", "mean", "p_above", "p_value", "paired_difference", "share"]
+__all__ = [
+    "Noise", "Paired", "check_finite", "check_probability", "check_size", "is_binary", "mean",
+    "normal_cdf", "normal_quantile", "p_above", "p_value", "paired_difference", "run_noise",
+    "share", "t_cdf", "t_quantile", "widened",
+]  # fmt: skip
 
 K = TypeVar("K", bound=Hashable)
 
@@ -207,3 +210,166 @@ def p_above(value: Measured, amount: float = 0.0) -> float | None:
         return None
     statistic = (amount - value.point) / value.standard_error
     return normal_cdf(statistic) if value.df is None else t_cdf(statistic, value.df)
+
+
+# --- the noise of whole runs --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What runs of one model shift by; equal ones count as one estimate, used twice."""
+
+    run: float
+    """Variance of a run's shift, common to its items, in the squared unit of the scores."""
+    n_runs: int
+    within: float | None = None
+    """Variance of one score about its item and run; None: not estimated."""
+
+
+def run_noise(runs: Sequence[Mapping[K, float]]) -> Noise | None:
+    """Variance of whole runs from repeated runs of one model (A/A), on the items all have.
+
+    Two-way random effects without replication (Searle, Casella and McCulloch 1992, "Variance
+    Components", section 4.7): with n items, within = MS_rest and run = (MS_runs - MS_rest)/n,
+    a negative estimate being 0.
+
+    Where items come in clusters, hand over one mean per cluster: noise that a cluster shares
+    would else pass for a shift of the run.
+
+    Args:
+        runs: score by item, of each run; runs under different seeds, servers or days as the
+            claim is to hold over.
+
+    Returns:
+        None for fewer than two runs, or fewer than two common items.
+
+    Raises:
+        ValueError: a score is not finite.
+    """
+    import numpy as np
+
+    for scores in runs:
+        check_finite("score", scores.values())
+    common = [key for key in runs[0] if all(key in run for run in runs)] if runs else []
+    n, n_runs = len(common), len(runs)
+    if n < 2 or n_runs < 2:
+        return None
+    table = np.array([[run[key] for key in common] for run in runs])
+    # About the mean, so that large scores that hardly vary do not drown their variance.
+    table = table - table.mean()
+    of_run, of_item = table.mean(axis=1), table.mean(axis=0)
+    rest = table - of_run[:, None] - of_item[None, :]
+    within = float((rest**2).sum()) / ((n - 1) * (n_runs - 1))
+    ms_run = n * float((of_run**2).sum()) / (n_runs - 1)
+    return Noise(max(0.0, (ms_run - within) / n), n_runs, within)
+
+
+def widened(value: Measured, noises: Sequence[Noise], runs: Sequence[int]) -> Measured:
+    """An estimate from the scores of items, with the noise of runs added to its error.
+
+    SE² + Σ run/R, one term per model whose runs shift on their own: one for a mean, two
+    for a difference (the same noise twice where only one of the models was repeated).  Noise
+    within items is not added: it is in the standard error already.  Student's t with
+    Satterthwaite's degrees of freedom, each run component having its runs less one; a component
+    that enters twice is one estimate, not two.
+
+    Args:
+        value: the mean or difference, from scores that are means over the runs.
+        noises: one per model.
+        runs: of each model.
+
+    Returns:
+        As it was where it has no standard error or degrees of freedom, or where nothing varies.
+
+    Raises:
+        ValueError: `runs` under 1, or not one for each of `noises`.
+    """
+    if len(runs) != len(noises) or min(runs, default=1) < 1:
+        raise ValueError(f"runs {runs!r} of {len(noises)} models; expected at least 1 of each")
+    point, error, df = value.point, value.standard_error, value.df
+    if point is None or error is None or df is None:
+        return value
+    added: dict[Noise, float] = {}
+    for noise, size in zip(noises, runs, strict=True):
+        added[noise] = added.get(noise, 0.0) + noise.run / size
+    variance = error**2 + math.fsum(added.values())
+    if variance == 0:
+        return value
+    spread = error**4 / df + math.fsum(v * v / (noise.n_runs - 1) for noise, v in added.items())
+    total_df = variance**2 / spread
+    half = t_quantile(0.5 + value.level / 2, total_df) * math.sqrt(variance)
+    counts = (runs[0], runs[-1]) if runs else None
+    method = replace(value.method, interval=Interval.T, runs=counts, no_variation=False)
+    return replace(
+        value,
+        standard_error=math.sqrt(variance),
+        low=point - half,
+        high=point + half,
+        df=total_df,
+        method=method,
+    )
+
+
+# --- distributions and checks ---------------------------------------------------------------------
+
+
+def normal_quantile(probability: float) -> float:
+    """Quantile of the standard normal distribution."""
+    from scipy.special import ndtri
+
+    return float(ndtri(probability))
+
+
+def normal_cdf(z: float) -> float:
+    """P(Z ≤ z) for the standard normal distribution."""
+    from scipy.special import ndtr
+
+    return float(ndtr(z))
+
+
+def t_cdf(t: float, df: float, noncentrality: float = 0.0) -> float:
+    """P(T ≤ t) for Student's t, noncentral where `noncentrality` is not 0."""
+    from scipy.special import nctdtr, stdtr
+
+    if noncentrality == 0:
+        return float(stdtr(df, t))
+    found = float(nctdtr(df, noncentrality, t))
+    if not math.isnan(found):
+        return found
+    # scipy has NaN where the tail is under about 1e-200; Abramowitz, Stegun 26.7.10.
+    spread = (1 + t * t / (2 * df)) ** 0.5
+    return normal_cdf((t * (1 - 1 / (4 * df)) - noncentrality) / spread)
+
+
+def t_quantile(probability: float, df: float) -> float:
+    """Quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, probability))
+
+
+def check_probability(name: str, value: float) -> None:
+    """Refuse a level, alpha or power that is no number between 0 and 1 (both excluded).
+
+    Raises:
+        ValueError: names the parameter and quotes the value.
+    """
+    if not 0 < value < 1:
+        raise ValueError(f"{name} {value!r}; expected a number between 0 and 1")
+
+
+def check_size(name: str, value: float) -> None:
+    """Refuse a negative or infinite number.  Raises ValueError as above."""
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} {value!r}; expected a finite number from 0 up")
+
+
+def check_finite(name: str, values: Iterable[float]) -> None:
+    """Refuse values that are no finite numbers.
+
+    Raises:
+        ValueError: names the parameter and quotes the first bad value.
+    """
+    bad = next((v for v in values if not math.isfinite(v)), None)
+    if bad is not None:
+        raise ValueError(f"{name} {bad!r}; expected finite numbers (leave missing values out)")

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from evalkit.core.figures import Estimator, Interval, Measured, Method
-from evalkit.stats._distributions import check_finite, check_probability, t_quantile
-from evalkit.stats.means import p_value
+from evalkit.stats.means import check_finite, check_probability, p_value, t_quantile
 
 __all__ = ["PredictionPowered", "ppi_difference", "ppi_mean"]
 

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from evalkit.stats._distributions import check_finite
+from evalkit.stats.means import check_finite
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.core.figures import Estimator, Interval, Measured, Method
-from evalkit.stats._distributions import check_probability, normal_quantile
+from evalkit.stats.means import check_probability, normal_quantile
 from evalkit.stats.resampling import Floats, drawn_weights
 
 __all__ = ["BradleyTerry", "Game", "bradley_terry", "strength_difference"]

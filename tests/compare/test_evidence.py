@@ -16,10 +16,18 @@ from hypothesis import strategies as st
 
 from evalkit.compare import evidence
 from evalkit.compare.contests import Options
-from evalkit.compare.evidence import Chain, Found, Recomputed, find, recompute, where_made
+from evalkit.compare.evidence import (
+    Chain,
+    Found,
+    Recomputed,
+    find,
+    recompute,
+    records_behind,
+    where_made,
+)
 from evalkit.core.contests import Limited, LocalJudge
 from evalkit.core.figures import Estimator, Figure, FigureKey, Interval, Method, Source
-from evalkit.core.run import Run
+from evalkit.core.run import Run, tasks_below
 from evalkit.errors import ComparisonError, DataError
 from tests.support.leaderboards import board_run
 from tests.support.runs import Plan, build_run, stored_run
@@ -79,6 +87,18 @@ def test_of_a_group_the_average_is_the_headline(tmp_path: Path) -> None:
     figures = tuple(Figure("a", key, "percent", value) for key in (*run.headlines,))
     found = named("a/open_llm_leaderboard", [replace(run, figures=figures)])
     assert found.key == average
+
+
+def test_an_average_rests_on_the_samples_of_its_own_tasks(tmp_path: Path) -> None:
+    run = store.typed(board_run(tmp_path, {"a": 0.62, "b": 0.5}))
+    (entry,) = run.benchmarks
+    for average in entry.averages:
+        key = FigureKey(entry.name, average.task, average.metric.name)
+        value = replace(RUN.figures[0].value, point=50.0)
+        found = Found(run, Figure("a", key, "percent", value))
+        tasks = set(tasks_below(average, entry.averages))
+        behind = records_behind(found, [run])
+        assert behind == [r for r in run.records_of("a", entry.name) if r.task in tasks]
 
 
 def test_differences_that_stand_in_no_run_are_computed_now() -> None:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from evalkit import catalogue
 from evalkit.benchmarks import open_llm_leaderboard as leaderboard
 from evalkit.benchmarks._lm_eval_scores import Aggregate
+from evalkit.compare.contests import same_averages
 from evalkit.compare.figures import average_comparisons, comparisons, figures
 from evalkit.core import Outcome, Record, Score, Status
 from evalkit.core.contests import Contest
@@ -435,6 +436,9 @@ def test_averages_that_are_declared_otherwise_are_left_out(first: Run) -> None:
     places = {(c.key.task, c.key.metric) for c in against([mine, other])}
     assert ("mmlu", "acc (mean of tasks)") in places
     assert (ENTRY, "average") not in places
+    # An average over averages is declared alike only if they are.
+    by_size = tuple(replace(a, by_size=a.task == "mmlu") for a in known.averages)
+    assert same_averages(known, known.model_copy(update={"averages": by_size})) == ()
 
 
 def test_groups_weight_by_size(first: Run) -> None:

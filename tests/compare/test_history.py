@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from evalkit.compare import contests, history
 from evalkit.compare.cautions import damages
 from evalkit.compare.figures import figures
 from evalkit.compare.history import Checkpoint, Options, Series, step_of
-from evalkit.core.figures import Figure, FigureKey, Interval
+from evalkit.core.figures import Average, Figure, FigureKey, Interval
 from evalkit.core.run import Run
 from evalkit.draw import MISSING, NOT_SIGNIFICANT, svg
 from evalkit.errors import DataError
@@ -313,18 +313,26 @@ def test_a_stored_average_with_an_interval_is_kept(tmp_path: Path) -> None:
         assert point.figure.value.low is not None
 
 
-def test_averages_over_other_tasks_are_not_joined(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("of_average", "change", "said"),
+    [
+        ("average", lambda a: replace(a, of=a.of[:-1]), "over other tasks here"),
+        ("acc (mean of tasks)", lambda a: replace(a, by_size=True), "declared otherwise here"),
+    ],
+)
+def test_averages_that_are_made_otherwise_are_not_joined(
+    tmp_path: Path, of_average: str, change: Callable[[Average], Average], said: str
+) -> None:
+    """As `compare` does not compare them, be it what an average of averages is made of."""
     runs = boards(tmp_path / "all")
     entry = runs[2].benchmark(ENTRY)
-    averages = tuple(
-        replace(a, of=a.of[:-1]) if a.metric.name == "average" else a for a in entry.averages
-    )
+    averages = tuple(change(a) if a.metric.name == of_average else a for a in entry.averages)
     changed = entry.model_copy(update={"averages": averages})
     manifest = runs[2].manifest.model_copy(update={"benchmarks": (changed,)})
     series = shown([*runs[:2], replace(runs[2], manifest=manifest)])
     last = series[AVERAGE].points[2]
     assert (last.segment, last.first) == (1, None)
-    assert "over other tasks here" in last.split
+    assert said in last.split
     assert series[FigureKey(ENTRY, "hellaswag", "acc_norm")].points[2].first is not None
 
 

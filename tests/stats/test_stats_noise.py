@@ -13,8 +13,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from evalkit.core.figures import Estimator, Measured, Method
-from evalkit.stats.means import mean, p_value
-from evalkit.stats.noise import Noise, run_noise, widened
+from evalkit.stats.means import Noise, mean, p_value, run_noise, widened
 
 
 def table(

@@ -21,8 +21,7 @@ from evalkit.stats.decisions import (
     units_for_margin,
 )
 from evalkit.stats.length_control import Games, Pair, length_controlled
-from evalkit.stats.means import Paired, mean, p_value, paired_difference, share
-from evalkit.stats.noise import run_noise, widened
+from evalkit.stats.means import Paired, mean, p_value, paired_difference, run_noise, share, widened
 from evalkit.stats.ppi import PredictionPowered, ppi_difference, ppi_mean
 from evalkit.stats.resampling import selection_optimism
 from evalkit.stats.strengths import Game, bradley_terry, strength_difference
