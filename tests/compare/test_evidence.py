@@ -90,7 +90,7 @@ def test_of_a_group_the_average_is_the_headline(tmp_path: Path) -> None:
 
 
 def test_an_average_rests_on_the_samples_of_its_own_tasks(tmp_path: Path) -> None:
-    run = store.typed(board_run(tmp_path, {"a": 0.62, "b": 0.5}))
+    run = board_run(tmp_path, {"a": 0.62, "b": 0.5})
     (entry,) = run.benchmarks
     for average in entry.averages:
         key = FigureKey(entry.name, average.task, average.metric.name)
