@@ -14,6 +14,8 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
+from tests.support.cli import evalkit as run
+
 pytestmark = pytest.mark.slow
 
 POLICY = """
@@ -46,16 +48,8 @@ def judged(model: str, losses: int) -> list[dict[str, Any]]:
 
 
 def evalkit(folder: Path, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EVALKIT", "GITHUB"))}
-    return subprocess.run(
-        [sys.executable, "-m", "evalkit", *arguments],
-        cwd=folder,
-        env={**kept, "HOME": str(folder), **given},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run(folder, *arguments, **given)
+    return subprocess.CompletedProcess(arguments, done.code, done.out, done.err)
 
 
 @pytest.fixture(scope="module")

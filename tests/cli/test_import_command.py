@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evalkit import store
+from tests.support.cli import evalkit as run
 
 
 def evalkit(folder: Path, *arguments: str, mirror: Path | None) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if k != "EVALKIT_DATA"}
     given = {"EVALKIT_DATA": str(mirror)} if mirror else {}
-    return subprocess.run(
-        [sys.executable, "-m", "evalkit", *arguments],
-        cwd=folder,
-        env={**kept, **given, "EVALKIT_OFFLINE": "1", "HOME": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = run(folder, *arguments, EVALKIT_OFFLINE="1", **given)
+    return subprocess.CompletedProcess(arguments, done.code, done.out, done.err)
 
 
 def rows(count: int) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cli import evalkit, start
+from tests.support.cli import evalkit, in_process, start
 
 pytestmark = [pytest.mark.vllm, pytest.mark.model, pytest.mark.timeout(1500)]
 
@@ -47,7 +47,7 @@ def assert_same_but_for_float_noise(first: dict[str, Any], second: dict[str, Any
 
 
 def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(workspace: Path) -> None:
-    whole = evalkit(workspace, *LIMIT, timeout=900)
+    whole = in_process(workspace, *LIMIT, timeout=900)
     assert whole.code == 0, whole.err
     expected = records(workspace)
     assert len(expected) == 2 * (3 + 3 + 9)
@@ -65,7 +65,7 @@ def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(workspace: Path) 
     process.kill()
     process.communicate(timeout=60)
 
-    again = evalkit(workspace, *LIMIT, timeout=900)
+    again = in_process(workspace, *LIMIT, timeout=900)
     assert again.code == 0, again.err
     assert f"{len(expected) - seen} samples to do" in again.err or "finished before" in again.err
     resumed = records(workspace)

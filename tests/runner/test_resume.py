@@ -35,7 +35,7 @@ def test_a_finished_run_is_not_asked_again(finished: Path) -> None:
     faults(finished, down=True)
     second = evalkit(finished, "run", "small.yaml")
     assert second.code == 0, second.err
-    assert "nothing had to be asked: no engine was started" in second.err
+    assert "nothing had to be sent: no engine was started" in second.err
     assert final_bytes(finished) == before
     assert len(sessions(finished)) == 1
 
@@ -73,7 +73,7 @@ def test_only_failed_samples_are_asked_again(workspace: Path, finished: Path) ->
     faults(workspace, fail_every=6)
     first = evalkit(workspace, "run", "small.yaml")
     assert first.code == 3, first.err
-    assert "the same command asks just those again" in first.err
+    assert "the same command sends just those again" in first.err
     results = json.loads((run_folder(workspace) / "results.json").read_text())
     missing = sum(e["n_missing"] for e in results["estimates"] if e["metric"] == "win_rate")
     assert missing > 0
@@ -122,14 +122,14 @@ def test_what_would_fail_again_is_not_asked_again(workspace: Path) -> None:
     faults(workspace, down=True)
     second = evalkit(workspace, "run", "small.yaml")
     assert second.code == 0, second.err
-    assert "nothing had to be asked: no engine was started" in second.err
+    assert "nothing had to be sent: no engine was started" in second.err
 
 
 def test_patience_and_price_do_not_make_another_run(workspace: Path) -> None:
     assert evalkit(workspace, "run", "small.yaml").code == 0
     again = evalkit(workspace, "run", "small.yaml", "--set", "engine.delay_s=0.5")
     assert again.code == 0, again.err
-    assert "nothing had to be asked" in again.err
+    assert "nothing had to be sent" in again.err
     other = evalkit(workspace, "run", "small.yaml", "--set", "engine.seed=7")
     assert other.code == 0, other.err
     assert len(list((workspace / "reports" / "small").iterdir())) == 2

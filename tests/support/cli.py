@@ -1,17 +1,21 @@
-"""Runs the command line as a user would: a process of its own."""
+"""Runs the command line as a user would: in this process, or in one of its own."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-__all__ = ["Command", "Outcome", "evalkit", "start"]
+__all__ = ["Command", "Outcome", "evalkit", "in_process", "start"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,8 @@ def start(workspace: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def evalkit(workspace: Path, *arguments: str, timeout: float = 120) -> Outcome:
-    """Run `evalkit ARGUMENTS` to its end."""
+def in_process(workspace: Path, *arguments: str, timeout: float = 120) -> Outcome:
+    """Run `evalkit ARGUMENTS` to its end in a process of its own, as a shell does."""
     process = start(workspace, *arguments)
     try:
         out, err = process.communicate(timeout=timeout)
@@ -55,3 +59,46 @@ def evalkit(workspace: Path, *arguments: str, timeout: float = 120) -> Outcome:
         process.kill()
         raise
     return Outcome(process.returncode, out, err)
+
+
+def evalkit(workspace: Path, *arguments: str, **environment: str) -> Outcome:
+    """Run `evalkit ARGUMENTS` to its end in this process: a second quicker, else the same.
+
+    `environment`: variables besides the test's own.  Folder, environment, streams, signal handlers,
+    warnings and loggers are as before afterwards.
+    """
+    from evalkit.cli import main
+
+    files = [io.BytesIO(), io.BytesIO()]
+    streams = [io.TextIOWrapper(file, encoding="utf-8", errors="replace") for file in files]
+    logger, kept = logging.getLogger("evalkit"), dict(os.environ)
+    handlers, propagates, level = list(logger.handlers), logger.propagate, logger.level
+    before = Path.cwd(), sys.argv, signal.getsignal(signal.SIGTERM)
+    try:
+        os.chdir(workspace)
+        given = {**_environment(workspace), **environment}
+        os.environ.clear()
+        os.environ.update(given)
+        sys.argv = ["evalkit", *arguments]
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(streams[0]),
+            contextlib.redirect_stderr(streams[1]),
+        ):
+            try:
+                main()
+                code = 0
+            except SystemExit as ended:
+                code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+            for stream in (sys.stdout, sys.stderr, *streams):
+                stream.flush()
+    finally:
+        os.chdir(before[0])
+        os.environ.clear()
+        os.environ.update(kept)
+        sys.argv = before[1]
+        signal.signal(signal.SIGTERM, before[2])
+        logger.handlers, logger.propagate = handlers, propagates
+        logger.setLevel(level)
+    out, err = (file.getvalue().decode(errors="replace") for file in files)
+    return Outcome(code, out, err)
