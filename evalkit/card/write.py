@@ -260,15 +260,14 @@ class Card:
     @property
     def _about(self) -> Markdown:
         """What the model is, in a sentence."""
-        model = self.model
-        if not (model.base or model.method):
-            return Markdown("")
-        base = escape_markdown(model.base or "its base model")
-        if model.base and re.fullmatch(r"[\w.-]+/[\w.-]+", model.base):
+        model, name = self.model, linked(self.material.candidate)
+        how = escape_markdown(f"made with {model.method}") if model.method else ""
+        if not model.base:
+            return Markdown(f"{name} was {how}." if how else "")
+        base = escape_markdown(model.base)
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", model.base):
             base = f"[{base}](https://huggingface.co/{model.base})"
-        how = f", made with {model.method}" if model.method else ""
-        name = linked(self.material.candidate)
-        return Markdown(f"{name} is a fine-tune of {base}{escape_markdown(how)}.")
+        return Markdown(f"{name} is a fine-tune of {base}{f', {how}' if how else ''}.")
 
     @property
     def _use(self) -> Markdown:

@@ -19,7 +19,7 @@ began, not when it was exported: the same run gives the same bytes, and the file
 them in the form of a random UUID.
 
 Read: of each result the task (`metric_id`'s part before the point, else `evaluation_name`), the
-metric, the score, its unit and error, and what it says of shots and judge.
+metric, the score, its unit, and what it says of shots and judge.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import datetime as dt
 import hashlib
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -36,12 +36,14 @@ from pydantic import Field
 
 from evalkit import catalogue
 from evalkit.compare.cautions import doubts
-from evalkit.core.figures import Estimator, Figure, FigureKey, Measured, Method, Unit
+from evalkit.core.evidence import Evidence, ImportOptions
+from evalkit.core.figures import Estimator, Figure, FigureKey, Method, Source, Unit
 from evalkit.core.protocols import Exported
 from evalkit.core.requests import Json
 from evalkit.core.run import BenchmarkEntry, Description, EngineIdentity, Run
 from evalkit.core.specs import ExportSpec
 from evalkit.errors import DataError, ExportError
+from evalkit.formats._reading import normal_interval
 from evalkit.formats._writing import (
     add,
     began,
@@ -52,8 +54,9 @@ from evalkit.formats._writing import (
     measured,
 )
 
-__all__ = ["EveryEvalEver", "EveryEvalEverSpec", "figures"]
+__all__ = ["EveryEvalEver", "EveryEvalEverSpec", "read"]
 
+_KIND = "every_eval_ever"
 _VERSION = "0.3.0"
 _SERVED = ("openai", "anthropic")
 _LOCAL = ("vllm", "transformers", "ray", "fake")
@@ -340,25 +343,50 @@ def _data(said: Description, task: str) -> dict[str, Json]:
 # --- reading ------------------------------------------------------------------------------------
 
 
-def figures(path: Path) -> Iterator[tuple[Figure, int | None, str | None]]:
-    """(figure, shots, judge) of each result; raises DataError where it is no such record."""
-    try:
-        log = json.loads(path.read_text(encoding="utf-8"))
-        model = str(log["model_info"]["name"] or log["model_info"]["id"])
-        results = list(log["evaluation_results"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(
-            f"{str(path)!r} is no record of Every Eval Ever ({type(error).__name__}: {error}); "
-            f"expected JSON with model_info and evaluation_results"
-        ) from error
-    for result in results:
-        if isinstance(result, Mapping):
-            found = _figure(model, result)
-            if found is not None:
-                yield found
+def read(files: Sequence[Path], options: ImportOptions) -> list[Evidence]:
+    """The evidence of each record, as far as the format says: figures, shots, who judged.
+
+    Raises:
+        DataError: a file is no such record.
+    """
+    found = []
+    for path in files:
+        try:
+            log = json.loads(path.read_text(encoding="utf-8"))
+            model = str(log["model_info"]["name"] or log["model_info"]["id"])
+            results = [r for r in log["evaluation_results"] if isinstance(r, Mapping)]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DataError(
+                f"{str(path)!r} is no record of Every Eval Ever ({type(error).__name__}: {error}); "
+                f"expected JSON with model_info and evaluation_results"
+            ) from error
+        entry = options.entry or _KIND
+        figures: list[Figure] = []
+        tasks: dict[str, Json] = {}
+        judges: dict[str, None] = {}
+        for result in results:
+            figure = _figure(model, entry, result, options.level, path.name)
+            if figure is None:
+                continue
+            figures.append(figure)
+            shots = _shots(result)
+            if shots is not None:
+                tasks[figure.key.task] = {"num_fewshot": shots}
+            scoring = _map(_map(result.get("metric_config")).get("llm_scoring"))
+            for judge in scoring.get("judges") or ():
+                name = _map(_map(judge).get("model_info")).get("name")
+                judges.update({str(name): None} if name else {})
+        about = Description(
+            type=_KIND, tasks=tasks, judge={"model": ", ".join(judges)} if judges else None
+        )
+        found.append(Evidence(model, entry, _KIND, about, {}, figures=tuple(figures)))
+    return found
 
 
-def _figure(model: str, result: Mapping[str, Json]) -> tuple[Figure, int | None, str | None] | None:
+def _figure(
+    model: str, entry: str, result: Mapping[str, Json], level: float, file: str
+) -> Figure | None:
+    """None where a result has no number."""
     config, score = _map(result.get("metric_config")), _map(result.get("score_details"))
     value = score.get("score")
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -374,22 +402,21 @@ def _figure(model: str, result: Mapping[str, Json]) -> tuple[Figure, int | None,
         unit = config["metric_unit"]
     if unit == "raw" and highest == 1 and config.get("min_score") in (0, None):
         value, unit = 100 * value, "percent"
-    error = _map(_map(score.get("uncertainty")).get("standard_error")).get("value")
-    measured = Measured(
-        float(value), error if isinstance(error, float) else None, None, None, 0.95, 0, 0, 0,
-        Method(Estimator.RECORDED),
-    )  # fmt: skip
-    parameters = _map(config.get("metric_parameters"))
-    shots = parameters.get("num_fewshot", parameters.get("shots"))
-    judges = _map(config.get("llm_scoring")).get("judges")
-    judge = _map(_map(judges[0]).get("model_info")).get("name") if isinstance(
-        judges, list) and judges else None  # fmt: skip
-    key = FigureKey(task.partition(".")[0] or name, task or name, metric, category)
-    return (
-        Figure(model, key, unit, measured),
-        shots if isinstance(shots, int) else None,
-        str(judge) if judge else None,
+    measured = normal_interval(
+        float(value), None, n=0, level=level, method=Method(Estimator.RECORDED)
     )
+    key = FigureKey(entry, task or name, metric, category)
+    return Figure(model, key, unit, measured, Source(file))
+
+
+def _shots(result: Mapping[str, Json]) -> int | None:
+    """As other tools write them, or as evalkit does."""
+    said = _map(_map(result.get("metric_config")).get("metric_parameters"))
+    own = _map(_map(result.get("generation_config")).get("additional_details"))
+    for known in (said.get("num_fewshot"), said.get("shots"), own.get("num_fewshot")):
+        if isinstance(known, int | str) and str(known).isdecimal():
+            return int(known)
+    return None
 
 
 def _map(value: Json) -> Mapping[str, Json]:

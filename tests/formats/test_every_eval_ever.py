@@ -16,10 +16,12 @@ import jsonschema
 import pytest
 
 from evalkit import formats
-from evalkit.core.protocols import Exported
+from evalkit.core.evidence import ImportOptions
+from evalkit.core.protocols import DataPlaces, Exported
 from evalkit.core.requests import Json
 from evalkit.core.run import JudgeEntry, Provenance, Run
 from evalkit.errors import ExportError
+from evalkit.formats import every_eval_ever
 from tests.support.exports import NEEDED, exportable
 from tests.support.runs import Plan
 
@@ -249,3 +251,20 @@ def test_only_published_figures_are_nothing_to_record() -> None:
     rows = tuple(f for f in run.figures if f.published)
     with pytest.raises(ExportError, match="theirs to record"):
         export(replace(run, records=(), figures=rows))
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    options = ImportOptions((), None, (), DataPlaces(), 0.95)
+    for name, log in export(exportable()).items():
+        file = tmp_path / Path(name).name
+        file.write_text(json.dumps(log), encoding="utf-8")
+        (found,) = every_eval_ever.read([file], options)
+        results = log["evaluation_results"]
+        wanted = [r["score_details"]["score"] for r in results]
+        assert [f.value.point for f in found.figures] == wanted
+        shots = [
+            r.get("generation_config", {}).get("additional_details", {}).get("num_fewshot")
+            for r in results
+        ]
+        read = [found.description.task(f.key.task).n_shots for f in found.figures]
+        assert [None if n is None else str(n) for n in read] == shots

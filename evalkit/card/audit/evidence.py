@@ -137,8 +137,6 @@ def gather(
             if load_suite is None:
                 raise DataError(f"{str(path)!r}: a suite is no evidence here; name a run")
             _add_suite(found, path, load_suite(str(path)))
-        elif kind == "every_eval_ever":
-            _add_record(found, path)
         elif kind == "lm_eval":
             loose.append(path)
         else:
@@ -314,23 +312,6 @@ def _as_run(
     model = ModelEntry(name=imported.model, role="baseline")
     manifest = manifest.model_copy(update={"evidence": (one,), "models": (model,)})
     return Run(path, manifest, imported.records, tuple(found), ())
-
-
-def _add_record(found: Evidence, path: Path) -> None:
-    from evalkit.formats import every_eval_ever
-
-    for figure_, shots, judge in every_eval_ever.figures(path):
-        info = catalogue.by_task(figure_.key.task)
-        found.names.setdefault(figure_.model, set())
-        found.facts.append(
-            Fact(
-                figure_.model, info.name if info else figure_.key.task, figure_.key.task,
-                catalogue.said_metric(figure_.key.task, figure_.key.metric), figure_.key.category,
-                figure_.unit, float(figure_.value.point or 0.0), path.name, measured=True,
-                shots=shots, judge=judge, edition=_EVALUATORS.get(judge or ""),
-            )
-        )  # fmt: skip
-    found.sources.append(f"record {path}")
 
 
 def _add_leaderboards(found: Evidence) -> None:
