@@ -233,15 +233,20 @@ def group_figures(group: Any, by_task: Mapping[str, Sequence[Aggregate]]) -> lis
     for wanted in group.aggregate_metric_list or ():
         names = {f.metric for leaf in leaves for f in by_task.get(leaf, ())}
         for name in sorted(names):
-            metric, _, filter_name = name.partition(",")
-            allowed = wanted.filter_list is None or (filter_name or "none") in wanted.filter_list
-            if metric != wanted.metric or not allowed:
+            if not _aggregates(wanted, name):
                 continue
             parts = [f for leaf in leaves for f in by_task.get(leaf, ()) if f.metric == name]
             made.append(combine(parts, name, by_size=wanted.weight_by_size))
             if wanted.weight_by_size:
                 made.append(combine(parts, f"{name} (mean of tasks)", by_size=False))
     return made
+
+
+def _aggregates(wanted: Any, name: str) -> bool:
+    """Whether an entry of a group's `aggregate_metric_list` is about the metric `name`."""
+    metric, _, filter_name = name.partition(",")
+    filters = wanted.filter_list
+    return metric == wanted.metric and (filters is None or (filter_name or "none") in filters)
 
 
 def group_averages(
@@ -259,11 +264,7 @@ def group_averages(
         known = {m.name: m for leaf in mine for m in metrics.get(leaf, ())}
         for wanted in group.aggregate_metric_list or ():
             for metric in known.values():
-                base, _, filter_name = metric.name.partition(",")
-                allowed = wanted.filter_list is None or (
-                    (filter_name or "none") in wanted.filter_list
-                )
-                if base != wanted.metric or not allowed:
+                if not _aggregates(wanted, metric.name):
                     continue
                 of = tuple((leaf, metric.name) for leaf in mine)
                 headline = replace(metric, primary=metric.primary and outer)

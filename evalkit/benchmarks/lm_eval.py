@@ -184,10 +184,14 @@ class LmEval:
         )
 
     @property
-    def _tasks(self) -> Mapping[str, LoadedTask]:
+    def _all(self) -> Loaded:
         self.load()
         assert self._loaded is not None
-        return self._loaded.tasks
+        return self._loaded
+
+    @property
+    def _tasks(self) -> Mapping[str, LoadedTask]:
+        return self._all.tasks
 
     def samples(self) -> Sequence[Sample]:
         """One per document, task by task, in document order."""
@@ -251,8 +255,6 @@ class LmEval:
         """Corpus metrics by lm-eval's own aggregation, and the groups' averages."""
         if not records:
             return ()
-        self.load()
-        assert self._loaded is not None
         by_task = self.figures(records)
         model = records[0].model
         rows = [
@@ -261,16 +263,14 @@ class LmEval:
             for aggregate in found
             if aggregate.corpus
         ]
-        for name, group in self._loaded.groups.items():
+        for name, group in self._all.groups.items():
             found = scoring.group_figures(group, by_task)
             rows += [scoring.figure(f, model, (self.name, name), level) for f in found]
         return rows
 
     def averages(self) -> Sequence[Average]:
         """The groups' averages, so that stored runs can compare them."""
-        self.load()
-        assert self._loaded is not None
-        return scoring.group_averages(self._loaded.groups, self._metrics)
+        return scoring.group_averages(self._all.groups, self._metrics)
 
     def figures(self, records: Sequence[Record]) -> dict[str, list[scoring.Aggregate]]:
         """Every metric of every task that has records, in lm-eval's own scale."""
@@ -292,8 +292,6 @@ class LmEval:
         """Versions, settings, and each task's data, prompts, filters and metrics."""
         from importlib.metadata import version
 
-        self.load()
-        assert self._loaded is not None
         spec = self._spec
         return {
             "type": spec.type,
@@ -306,7 +304,7 @@ class LmEval:
             "fewshot_draw": spec.fewshot_draw,
             "seed": self._context.seed,
             "tasks": {name: describe_task(item) for name, item in self._tasks.items()},
-            "groups": {n: describe_group(g) for n, g in self._loaded.groups.items()},
+            "groups": {n: describe_group(g) for n, g in self._all.groups.items()},
         }
 
     def nominal_requests(self) -> int | None:

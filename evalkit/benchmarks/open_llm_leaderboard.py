@@ -15,8 +15,8 @@ subtasks of a family are averaged with equal weights, then the six families.  MA
 level; IFEval is the mean of its prompt- and instruction-level strict accuracies.  Chance levels are
 the leaderboard's, by task, not counted from the documents of the run.
 
-`settings: "2023"` runs version 1 as the harness of 2023 did (`_lm_eval_requests.py` draws its
-worked examples); `describe` lists the difference by task.  The metrics lm-eval itself prints,
+`settings: "2023"` runs version 1 as the harness of 2023 did (`lm_eval.py` draws its worked
+examples); `describe` lists the difference by task.  The metrics lm-eval itself prints,
 size-weighted groups included, are reported in either case.
 
 Departures from the leaderboards:
@@ -41,8 +41,8 @@ from evalkit.benchmarks._lm_eval_scores import Aggregate
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
 from evalkit.catalogue import Column
 from evalkit.core import Flow, Json, Metric, Outcome, Record, Sample
-from evalkit.core.figures import Figure, Measured
-from evalkit.core.protocols import Average, BenchmarkContext
+from evalkit.core.figures import Average, Figure, Measured
+from evalkit.core.protocols import BenchmarkContext
 from evalkit.core.specs import BenchmarkSpec
 from evalkit.stats.averages import averages_of_records
 

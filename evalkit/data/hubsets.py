@@ -36,7 +36,7 @@ __all__ = [
     "task_data",
 ]
 
-_REVISIONS: dict[str, str | None] = {
+_REVISIONS: dict[str, str] = {
     "allenai/ai2_arc": "210d026faf9955653af8916fad021475a3f00453",
     "Rowan/hellaswag": "218ec52e09a7e7462a5400043bb9a69a41d06b76",
     "cais/mmlu": "c30699e8356da336a370243923dbaf21066bb9fe",
@@ -165,8 +165,7 @@ _LOCAL: dict[tuple[str, str | None], _LocalFiles] = {
 def _folder_of(path: str, places: DataPlaces) -> Path | None:
     """The pulled copy of a data set of the hub; None where there is none."""
     name = _canonical(path)
-    roots = [*places.mirrors, *([places.downloads] if places.downloads else [])]
-    for root in roots:
+    for root in public.folders(places):
         pinned = root / "hub" / f"{name}@{revision(name) or 'main'}"
         if pinned.is_dir():
             return pinned
@@ -322,10 +321,5 @@ def nltk_folder(places: DataPlaces) -> str | None:
     Raises:
         DataError: a file is not what its name says.
     """
-    mirrored = [
-        local(entry(f"{_PUNKT}/{name}"), DataPlaces(places.mirrors)) for name in _PUNKT_FILES
-    ]
-    whole = [one for one in mirrored if one is not None]
-    if len(whole) != len(mirrored):
-        return None
-    return str(whole[0].path.parents[3])
+    found = _all_of({name: f"{_PUNKT}/{name}" for name in _PUNKT_FILES}, places)
+    return None if found is None else str(found[_PUNKT_FILES[0]].path.parents[3])

@@ -19,7 +19,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
@@ -38,6 +38,7 @@ __all__ = [
     "entries",
     "entry",
     "evidence",
+    "folders",
     "hub_endpoint",
     "is_known",
     "is_offline",
@@ -153,12 +154,11 @@ def local(wanted: Entry, places: DataPlaces) -> Found | None:
 
     Raises DataError where it is there with other bytes.
     """
-    for folder in places.mirrors:
+    for folder in folders(places):
         for path in _candidates(wanted, folder):
-            return _found(wanted, path, folder, "mirror")
-    if places.downloads is not None:
-        for path in _candidates(wanted, places.downloads):
-            return _found(wanted, path, places.downloads, "download")
+            source: Literal["mirror", "download"]
+            source = "mirror" if folder in places.mirrors else "download"
+            return _found(wanted, path, folder, source)
     return None
 
 
@@ -217,7 +217,7 @@ def _is_available(name: str, places: DataPlaces) -> bool:
 
         return hubsets.is_available(name, places)
     wanted = entry(name)
-    if any(_candidates(wanted, folder) for folder in _folders(places)):
+    if any(_candidates(wanted, folder) for folder in folders(places)):
         return True
     return bool(places.downloads) and not is_offline() and _is_reachable(wanted)
 
@@ -243,10 +243,9 @@ def _origin(name: str) -> str:
     return "a data set of the hub" if name.startswith("hub:") else entry(name).origin
 
 
-def _folders(places: DataPlaces) -> Iterator[Path]:
-    yield from places.mirrors
-    if places.downloads is not None:
-        yield places.downloads
+def folders(places: DataPlaces) -> tuple[Path, ...]:
+    """Mirrors, then the downloads."""
+    return (*places.mirrors, *(() if places.downloads is None else (places.downloads,)))
 
 
 def _candidates(wanted: Entry, folder: Path) -> list[Path]:

@@ -66,24 +66,18 @@ class Base:
     fingerprint: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class BaseCheck:
     """What was found."""
 
-    verdict: Literal["same", "different", "unknown"]
-    text: str
-    """What was compared and what came out, in a sentence."""
-    not_checked: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass
-class _Findings:
     verdict: Literal["same", "different", "unknown"] = "unknown"
     text: str = ""
+    """What was compared and what came out, in a sentence."""
     not_checked: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
-    def decide(self, verdict: Literal["same", "different"], text: str) -> _Findings:
+    def decide(self, verdict: Literal["same", "different"], text: str) -> BaseCheck:
+        """Set both; returns itself."""
         self.verdict, self.text = verdict, text
         return self
 
@@ -98,19 +92,17 @@ def check_base(
     """
     found = _look(base, adapter, root, hashes)
     if found.verdict == "unknown":
-        warning = _unknown(base, adapter, found.text)
-        return BaseCheck("unknown", found.text, tuple(found.not_checked), (warning,))
-    if found.verdict == "same":
-        return BaseCheck("same", found.text, tuple(found.not_checked))
-    trained = adapter.base_name or ""
-    if allow is None or allow != trained:
-        raise MergeError(_refusal(base, adapter, found.text, allow))
-    text = f"{found.text}; accepted because the suite allows a base other than {trained!r}"
-    warning = (
-        f"adapter {adapter.source.reference} was trained on {trained}, not on "
-        f"{base.source.reference}: {text}"
-    )
-    return BaseCheck("different", text, tuple(found.not_checked), (warning,))
+        found.warnings.append(_unknown(base, adapter, found.text))
+    if found.verdict == "different":
+        trained = adapter.base_name or ""
+        if allow is None or allow != trained:
+            raise MergeError(_refusal(base, adapter, found.text, allow))
+        found.text += f"; accepted because the suite allows a base other than {trained!r}"
+        found.warnings.append(
+            f"adapter {adapter.source.reference} was trained on {trained}, not on "
+            f"{base.source.reference}: {found.text}"
+        )
+    return found
 
 
 def _unknown(base: Base, adapter: Adapter, text: str) -> str:
@@ -136,8 +128,8 @@ def _refusal(base: Base, adapter: Adapter, text: str, allow: str | None) -> str:
     )
 
 
-def _look(base: Base, adapter: Adapter, root: Path, hashes: FileHashes) -> _Findings:
-    found = _Findings()
+def _look(base: Base, adapter: Adapter, root: Path, hashes: FileHashes) -> BaseCheck:
+    found = BaseCheck()
     recorded = adapter.base_digests
     if set(recorded) & set(base.digests):
         return found.decide("same", "the base's weights have the digest recorded at training")
@@ -170,8 +162,8 @@ def _kind(digest_text: str) -> str:
 
 
 def _by_name(
-    base: Base, adapter: Adapter, root: Path, hashes: FileHashes, found: _Findings
-) -> _Findings:
+    base: Base, adapter: Adapter, root: Path, hashes: FileHashes, found: BaseCheck
+) -> BaseCheck:
     name = adapter.base_name
     if not name:
         found.text = "the adapter's config names no base"
@@ -207,7 +199,7 @@ def _is_model(path: Path) -> bool:
     return (path / "config.json").is_file() or (path.suffix == ".gguf" and path.is_file())
 
 
-def _by_revision(base: Base, adapter: Adapter, found: _Findings) -> _Findings:
+def _by_revision(base: Base, adapter: Adapter, found: BaseCheck) -> BaseCheck:
     text = "the adapter's config gives this base's name"
     trained, here = adapter.base_revision, base.source.commit
     if is_commit(trained) and here:
@@ -220,8 +212,8 @@ def _by_revision(base: Base, adapter: Adapter, found: _Findings) -> _Findings:
 
 
 def _by_place(
-    base: Base, adapter: Adapter, meant: list[Path], hashes: FileHashes, found: _Findings
-) -> _Findings:
+    base: Base, adapter: Adapter, meant: list[Path], hashes: FileHashes, found: BaseCheck
+) -> BaseCheck:
     """`meant` are the checkpoints here that the adapter's name for its base can stand for."""
     name = adapter.base_name or ""
     equal = [p for p in meant if p == base.source.path or _digest(p, hashes) in base.digests]

@@ -81,7 +81,7 @@ def prepare(
         fingerprint=digest([ready.fingerprint, template]),
         chat_template=template,
         template_source=source,
-        trust_remote_code=spec.trust_remote_code,
+        trust_remote_code=code,
         provenance=ready.provenance,
     )
 
@@ -217,7 +217,7 @@ def _write(out: Path, merge_plan: _Merge, place: _Place) -> None:
 
 
 def _base_words(check: BaseCheck) -> dict[str, Json]:
-    return {"base_check": check.text, "base_not_checked": list(check.not_checked)}
+    return {"base_check": check.text, "base_not_checked": check.not_checked}
 
 
 def _provenance(merge_plan: _Merge, proof: Mapping[str, Json]) -> dict[str, Json]:

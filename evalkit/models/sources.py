@@ -18,7 +18,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,6 @@ from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
 
 __all__ = [
-    "Download",
     "Source",
     "check_named",
     "download",
@@ -166,13 +165,13 @@ def _from_hub(reference: str, revision: str | None, local: Path, code: bool) -> 
         found = download(reference, revision, code=code)
     except ModelError as error:
         raise ModelError(f"{error} (there is no folder {str(local)!r} either)") from error
-    warnings = [found.warning] if found.warning else []
-    if not is_commit(revision):
-        written = f"revision {revision!r} can move" if revision else "the suite pins no revision"
-        warnings.append(
-            f"{reference}: {written}; write `revision: {found.commit}` to make the run repeatable"
-        )
-    return Source("hub", reference, found.path, reference, found.commit, tuple(warnings))
+    if is_commit(revision):
+        return found
+    written = f"revision {revision!r} can move" if revision else "the suite pins no revision"
+    unpinned = (
+        f"{reference}: {written}; write `revision: {found.commit}` to make the run repeatable"
+    )
+    return replace(found, warnings=(*found.warnings, unpinned))
 
 
 def _from_package(reference: str) -> Source:
@@ -239,21 +238,11 @@ def missing(spec: ModelSpec, root: Path) -> tuple[str, ...]:
 # --- The hub -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Download:
-    """A repository's files on this machine."""
-
-    path: Path
-    commit: str
-    """Full hash the revision stood for."""
-    warning: str | None = None
-
-
 def _endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
-def download(repo: str, revision: str | None, *, code: bool = False) -> Download:
+def download(repo: str, revision: str | None, *, code: bool = False) -> Source:
     """Fetch weights, config and tokenizer of `repo` at `revision` (default: its main branch).
 
     `code`: also its Python files.  Files already on this machine are not fetched again, and do
@@ -288,7 +277,7 @@ def download(repo: str, revision: str | None, *, code: bool = False) -> Download
             raise
         reason = f"{_endpoint()} cannot be reached ({type(error).__name__})"
         return _cached(repo, revision, reason, code)
-    return Download(path, commit)
+    return Source("hub", repo, path, repo, commit)
 
 
 def _wanted(files: Sequence[str], code: bool) -> list[str]:
@@ -320,7 +309,7 @@ def _snapshot(repo: str, revision: str | None, *, patterns: list[str], local: bo
     )
 
 
-def _cached(repo: str, revision: str | None, reason: str, code: bool) -> Download:
+def _cached(repo: str, revision: str | None, reason: str, code: bool) -> Source:
     """The copy on this machine, with a warning that says why it was used.  Raises ModelError."""
     from huggingface_hub.errors import HFValidationError, RevisionResolutionError
 
@@ -335,7 +324,8 @@ def _cached(repo: str, revision: str | None, reason: str, code: bool) -> Downloa
             f"cannot get {repo!r}{at}: {reason} and it is not in the local cache; connect to the "
             "network, set HF_ENDPOINT to a mirror, or download it elsewhere and name its folder"
         ) from error
-    return Download(path, path.name, f"{repo}: {reason}; the copy in the local cache was used")
+    used = f"{repo}: {reason}; the copy in the local cache was used"
+    return Source("hub", repo, path, repo, path.name, (used,))
 
 
 def _refusal(repo: str, revision: str | None, error: Exception) -> str:

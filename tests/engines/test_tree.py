@@ -420,7 +420,7 @@ def packed(passes: TreePass, pairs: list[Pair], limit: int) -> tuple[list[tuple[
 
 
 @pytest.mark.parametrize("make", [llama, eager, mistral, qwen3, gemma3, gpt2, mixtral])
-@pytest.mark.parametrize("limit", [7, 1000])
+@pytest.mark.parametrize("limit", [pytest.param(7, marks=pytest.mark.slow), 1000])
 def test_packs_give_the_numbers_of_plain_passes(make: Callable[[], Any], limit: int) -> None:
     model = make()
     passes, reason = sharing(model, "cpu", LENGTH)
