@@ -34,6 +34,7 @@ def rename_base(adapter: Path, name: str | None, revision: str | None = None) ->
     file.write_text(json.dumps(config))
 
 
+@pytest.mark.slow
 def test_same_shape_other_weights_is_refused_and_can_be_allowed_by_name_only(
     make_model: Make, make_adapter: Make, tmp_path: Path
 ) -> None:
@@ -51,6 +52,7 @@ def test_same_shape_other_weights_is_refused_and_can_be_allowed_by_name_only(
     assert "accepted" in found.provenance["merge_proof"]["base_check"]
 
 
+@pytest.mark.slow
 def test_allowing_a_wrong_base_once_does_not_allow_it_from_the_cache(
     make_model: Make, make_adapter: Make, tmp_path: Path
 ) -> None:
@@ -76,6 +78,7 @@ def checked(found: PreparedModel) -> str:
     return str(found.provenance["merge_proof"]["base_check"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_relative_name_of_a_folder_proves_nothing(
     seed: int, make_model: Make, make_adapter: Make, tmp_path: Path
@@ -113,6 +116,7 @@ def test_base_that_no_folder_of_the_relative_name_equals_is_refused(
         prepare(make_model(seed=1), adapter, tmp_path)
 
 
+@pytest.mark.slow
 def test_folder_that_changed_since_the_adapter_was_written_is_not_called_the_same(
     make_model: Make, make_adapter: Make, tmp_path: Path
 ) -> None:
@@ -139,6 +143,7 @@ def test_other_architecture_beside_the_adapter_is_another_base(
         prepare(base, adapter, tmp_path)
 
 
+@pytest.mark.slow
 def test_other_name_that_nothing_backs_is_refused(
     make_model: Make, make_adapter: Make, tmp_path: Path
 ) -> None:
