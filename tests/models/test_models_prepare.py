@@ -449,6 +449,7 @@ def test_unreachable_hub_is_one_clear_error(
         prepared(tmp_path, path=REPO)
 
 
+@pytest.mark.slow
 def test_adapter_and_base_from_the_hub(
     hub: StandIn, make_model: Make, make_adapter: Callable[..., Path], tmp_path: Path
 ) -> None:
