@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,7 +79,9 @@ def find(room: Room, name: str) -> Extension:
     """The extension called `name`.  Raises UnknownTypeError."""
     module = _MODULES.get(room, {}).get(name, name)
     module_name = name if "." in name else f"evalkit.{room}.{module}"
-    if "." not in name and name not in names(room):
+    # Only this module is imported: a run need not load the engines it does not use.
+    hidden = name.startswith("_") or name in _MODULES.get(room, {}).values()
+    if "." not in name and (hidden or not importlib.util.find_spec(module_name)):
         raise UnknownTypeError(room, name, names(room))
     try:
         extension = _read(module_name)

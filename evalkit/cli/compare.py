@@ -384,13 +384,14 @@ def power(
     from evalkit import suite as suites
     from evalkit.compare.power import power_table, power_warning
     from evalkit.draw import table_to_markdown, table_to_text
+    from evalkit.runner.powering import power as planned_power
 
     file = suites.locate(suite)
     loaded = suites.load(file, (), plugins)
     origin = runner.Origin(suite, file.parent, suites.find_workspace(suite), ("evalkit", "power"))
     past = _past(runs, origin, loaded.name)
     selection = runner.Selection(split(only), (), limit)
-    rows = runner.power(loaded, origin, selection, past, lambda line: click.echo(line, err=True))
+    rows = planned_power(loaded, origin, selection, past, lambda line: click.echo(line, err=True))
     if as_json:
         click.echo(json.dumps({"power": [row.to_json() for row in rows]}, indent=1))
         return

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from evalkit.core.protocols import DataPlaces
     from evalkit.core.specs import Suite
     from evalkit.data import Entry
-    from evalkit.runner import Origin, Plan, Result
+    from evalkit.runner import Origin, Result
+    from evalkit.runner.plan import Plan
 
 __all__ = ["check", "data", "list_", "merge", "run", "schema"]
 
@@ -69,7 +70,9 @@ def run(
     loaded, origin = _load(suite, overrides, base, adapter)
     chosen = runner.Selection(split(only), split((models,) if models else ()), limit)
     if dry_run:
-        made = runner.planned(loaded, origin, chosen, watch.step)
+        from evalkit.runner.plan import planned
+
+        made = planned(loaded, origin, chosen, watch.step)
         if as_json:
             click.echo(json.dumps(made.to_json(), indent=2))
         else:
@@ -265,10 +268,10 @@ def _pull(suite: str, folder: Path, as_json: bool) -> None:
 
     There, set EVALKIT_DATA=DIR, or write `data: {mirror: DIR}` in the suite.
     """
-    from evalkit import runner
+    from evalkit.runner.plan import pull
 
     rows = []
-    for row in runner.pull(suite, folder):
+    for row in pull(suite, folder):
         rows.append(row)
         if not as_json:
             size = f"{row['bytes']:,} bytes" if row["bytes"] is not None else ""
@@ -287,9 +290,9 @@ def _pull(suite: str, folder: Path, as_json: bool) -> None:
 def _list(suite: str | None, as_json: bool) -> None:
     """Every public data set (or those SUITE needs): where it is, and whether its hash is right."""
     from evalkit import data as sets
-    from evalkit import runner
+    from evalkit.runner.plan import data_needs
 
-    places, names = runner.data_needs(suite)
+    places, names = data_needs(suite)
     rows = [_row(name, places) for name in (names if names is not None else sets.entries())]
     if as_json:
         click.echo(json.dumps(rows, indent=2))

@@ -47,12 +47,13 @@ def import_(kind: str, files: tuple[Path, ...], **given: Any) -> int:
     from evalkit import report, runner
     from evalkit import suite as suites
     from evalkit.cli.progress import watcher
+    from evalkit.runner import importing
 
     watch = watcher(verbose=given["verbose"])
     workspace = suites.find_workspace()
     origin = runner.Origin(f"import {kind}", Path.cwd(), workspace, ("evalkit", *sys.argv[1:]))
-    source = runner.Source(kind, files, _companions(kind, given), given["models"])
-    result = runner.import_run(source, origin, given["out"], watch.step)
+    source = importing.Source(kind, files, _companions(kind, given), given["models"])
+    result = importing.import_run(source, origin, given["out"], watch.step)
     stored = result.run
     damaged = say_findings(stored)
     if given["as_json"]:

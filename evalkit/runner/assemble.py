@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from evalkit import data, models, plugins
+from evalkit import data, plugins
 from evalkit import suite as suites
 from evalkit.core import Flow, Json, Outcome, PreparedModel, Sample
 from evalkit.core.figures import Figure
@@ -302,6 +302,8 @@ def with_engines(
     """
 
     def prepare(name: str, spec: ModelSpec) -> PreparedModel:
+        from evalkit import models  # not for engines that load no weights
+
         say(f"preparing {name}")
         return models.prepare(name, spec, origin.root, origin.workspace, say)
 

@@ -291,8 +291,11 @@ def render(
         split: Put the page's samples into files beside it.
         more: Sections that a run alone cannot have, such as its history.
     """
-    from evalkit import card, report
+    from evalkit import report
 
     made = report.render(run, figures_only=figures_only, split=split, more=more)
-    formats = run.manifest.suite.report.formats
-    return {**made, **card.files(run)} if "card" in formats else made
+    if "card" not in run.manifest.suite.report.formats:
+        return made
+    from evalkit import card
+
+    return {**made, **card.files(run)}

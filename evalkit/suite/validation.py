@@ -97,26 +97,37 @@ class Types:
 
     def spec(self, room: Room, name: Json) -> type[Spec]:
         """Spec class of that type.  Raises EvalkitError, whose message is for the user."""
-        choices, base = self.choices(room), _BASES[room]
-        if name is None:
-            raise EvalkitError(f"missing; expected one of {', '.join(map(repr, choices))}")
-        if room == "judges" and name in self.resolve.names("engines") and name not in choices:
-            raise EvalkitError(
-                f"{name!r} serves models that have weights; list the judge under `models` and "
-                f"write {{type: engine, model: NAME}}"
-            )
-        if name not in choices and not (isinstance(name, str) and "." in name):
+        base, found = _BASES[room], self._named(room, name)
+        if found is None:
+            choices = self.choices(room)  # imports every module of the room
+            if name is None:
+                raise EvalkitError(f"missing; expected one of {', '.join(map(repr, choices))}")
+            if room == "judges" and name in self.resolve.names("engines"):
+                raise EvalkitError(
+                    f"{name!r} serves models that have weights; list the judge under `models` and "
+                    f"write {{type: engine, model: NAME}}"
+                )
             quoted = shown(name) if isinstance(name, str) else f"({shown(name)})"
             own = "" if room == "judges" else ", or a dotted path to a module of your own"
             raise EvalkitError(f"unknown type {quoted}{choices_hint(name, choices)}{own}")
-        if room == "judges":
-            spec: type[Spec] = self.resolve.judge_spec(name)
-        else:
-            spec = self.resolve.find(room, name).spec or base
-        if not issubclass(spec, base):
+        if not issubclass(found, base):
             wanted = f"evalkit.core.specs.{base.__name__}"
             raise EvalkitError(f"the spec of {name!r} must derive from {wanted}")
-        return spec
+        return found
+
+    def _named(self, room: Room, name: Json) -> type[Spec] | None:
+        """Of a type that there is; importing no other.  A dotted path's own error is raised."""
+        if not isinstance(name, str):
+            return None
+        try:
+            if room != "judges":
+                return self.resolve.find(room, name).spec or _BASES[room]
+            weighs = name != "engine" and "." not in name and self.needs_weights(name)
+            return None if weighs else self.resolve.judge_spec(name)
+        except EvalkitError:
+            if "." in name:
+                raise
+            return None
 
     def needs_weights(self, engine: str) -> bool:
         """Whether models of this engine need `path`, or `base` and `adapter`."""

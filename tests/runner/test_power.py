@@ -17,6 +17,7 @@ from evalkit.compare.power import ASSUMED_SHARE, Design, Power, power_of
 from evalkit.core.figures import FigureKey
 from evalkit.core.specs import GateSpec
 from evalkit.errors import SuiteError
+from evalkit.runner.powering import power
 from tests.support.runs import Plan, build_run
 
 SUITE = """
@@ -47,7 +48,7 @@ def rows_of(folder: Path, *past: Path, limit: int | None = None) -> list[Power]:
     suite = suites.load(folder / "small.yaml", (), plugins)
     origin = runner.Origin("small.yaml", folder, folder, ("evalkit", "power"))
     runs = [build_run(Plan(models=("a", "b")), place) for place in past]
-    return runner.power(suite, origin, runner.Selection(limit=limit), runs, lambda _: None)
+    return power(suite, origin, runner.Selection(limit=limit), runs, lambda _: None)
 
 
 def effect(n: int, alpha: float) -> float:
