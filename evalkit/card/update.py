@@ -35,7 +35,7 @@ from evalkit.draw.numbers import Printed, read_number
 from evalkit.errors import CardError, Problem
 from evalkit.formats.model_index import identity, is_ours
 
-__all__ = ["Measurement", "Settled", "Updated", "likeness", "measurements", "settle", "update"]
+__all__ = ["Updated", "update"]
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class Measurement:
     data: str
     """The data set by today's identifier, or what there is of a name."""
     is_known: bool
-    place: tuple[str | None, str | None, str | None]
+    place: tuple[str | None, ...]
     """Config, split and revision."""
     name: str
     """The data set's name for people, without its shots, letters and digits alone."""
@@ -264,11 +264,7 @@ def _meet(theirs: Json, ours: Mapping[str, Json]) -> bool:
     """Whether someone else's entry and evalkit's cannot both stand."""
     if is_ours(theirs):
         return False
-    try:
-        same = identity(theirs) == identity(ours)
-    except (KeyError, TypeError, AttributeError):
-        same = False
-    return same or bool(_pairs(theirs, ours))
+    return _identity_of(theirs) == identity(ours) or bool(_pairs(theirs, ours))
 
 
 def _pairs(theirs: Json, ours: Json) -> list[tuple[Measurement, Measurement]]:
@@ -341,7 +337,7 @@ def _measurement(data: Mapping[str, Json], metric: Mapping[str, Json]) -> Measur
     return Measurement(
         data=known_id or (plain if is_named else kind),
         is_known=known_id is not None,
-        place=cast("tuple[str | None, str | None, str | None]", place),
+        place=place,
         name=plain,
         shots=shots,
         metric=found,

@@ -45,7 +45,7 @@ _UNKNOWN = frozenset({"", "None", "unknown"})
 
 
 def reader(kind: str) -> Callable[[Sequence[Path], ImportOptions], list[Evidence]]:
-    """The reader of a format of this room: alpaca_eval, mt_bench or lm_eval."""
+    """The reader of a format of this room: one of KINDS, or every_eval_ever."""
     read: Callable[[Sequence[Path], ImportOptions], list[Evidence]]
     read = importlib.import_module(f"evalkit.formats.{kind}").read
     return read

@@ -104,8 +104,9 @@ class Evidence:
             named = [place.get("repo") for place in places if isinstance(place, Mapping)]
             self.names.setdefault(model, set()).update(n for n in named if isinstance(n, str))
         for f in run.figures:
+            # What others published of a model is not of its damaged files.
             if f.value.point is not None and (
-                f.source is not None or (f.model, f.key.benchmark) not in damaged
+                f.published or (f.model, f.key.benchmark) not in damaged
             ):
                 self.facts.append(_fact(run, f, source or f"{kind} {run.folder.name}"))
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from evalkit import plugins, suite
+from evalkit import plugins, store, suite
 from evalkit.card import audit
 from evalkit.card.audit import Evidence
+from evalkit.core.figures import Source
 from evalkit.core.protocols import DataPlaces
 from evalkit.core.specs import Suite
 from evalkit.errors import DataError, SuiteError
@@ -108,6 +110,11 @@ def test_damaged_evidence_says_nothing(tmp_path: Path) -> None:
     assert ("quick-lora", "mt_bench") not in known
     assert ("smollm2", "mt_bench") in known
     assert any("judged twice" in source for source in evidence.sources)
+    run = store.load(tmp_path / "run")  # as result files state figures: each with its source
+    read = tuple(replace(f, source=Source("results.json")) for f in run.figures)
+    evidence = audit.Evidence()
+    evidence.add(replace(run, figures=read))
+    assert known == {(f.model, f.bench) for f in evidence.facts if f.measured}
 
 
 def test_samples_decide_claims_and_names_may_be_told(tmp_path: Path) -> None:
