@@ -389,8 +389,6 @@ class Edition:
     """alpaca_eval's evaluator of its leaderboard."""
     hub_config: str
     """Configuration of the hub's data set that holds the reference's answers."""
-    against: tuple[str, ...]
-    """The reference model as people write it."""
 
 
 @dataclass(frozen=True)
@@ -494,12 +492,11 @@ BENCHMARKS: Mapping[str, BenchmarkInfo] = {
             samples=805, requests=805,
             editions={
                 "1": Edition(
-                    "reference_text_davinci_003", "alpaca_eval_gpt4", "alpaca_eval",
-                    ("text davinci 003", "davinci 003"),
+                    "reference_text_davinci_003", "alpaca_eval_gpt4", "alpaca_eval"
                 ),
                 "2": Edition(
                     "reference_gpt4_turbo", "weighted_alpaca_eval_gpt4_turbo",
-                    "alpaca_eval_gpt4_baseline", ("gpt 4 turbo", "gpt 4 1106 preview"),
+                    "alpaca_eval_gpt4_baseline",
                 ),
             },
             fault="Judges prefer long answers; the length-controlled win rate corrects for it "

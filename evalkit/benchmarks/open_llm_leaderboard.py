@@ -141,10 +141,10 @@ class OpenLlmLeaderboard:
     def metrics(self, task: str) -> Sequence[Metric]:
         """The task's metrics, the leaderboard's first."""
         found = self._inner.metrics(task)
-        column = self._spec.columns().get("mmlu" if task.startswith("mmlu_") else task)
+        family = "mmlu" if task.startswith("mmlu_") else task
         if self._spec.version == 2:
-            family = family_of(task)
-            column = None if family is None else self._spec.columns()[family]
+            family = family_of(task) or ""
+        column = self._spec.columns().get(family)
         if column is None or column.metric not in {m.name for m in found}:
             return found
         ordered = sorted(found, key=lambda m: m.name != column.metric)

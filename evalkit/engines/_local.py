@@ -74,7 +74,7 @@ def context_window(path: Path, asked: int | None) -> int:
     stated = next((int(config[f]) for f in _WINDOW_FIELDS if config.get(f)), None)
     if asked is None:
         return stated or _tokenizer_limit(path) or _DEFAULT_WINDOW
-    scaled = config.get("rope_scaling") or config.get("rope_parameters", {}).get("factor")
+    scaled = config.get("rope_scaling") or (config.get("rope_parameters") or {}).get("factor")
     if stated is not None and asked > stated and not scaled:
         raise ModelError(
             f"max_model_len {asked!r} is beyond the model's window; expected at most {stated} "

@@ -258,6 +258,7 @@ def _vocabulary(folder: Path) -> dict[str, int] | None:
         added = {t["content"]: t["id"] for t in raw.get("added_tokens") or ()}
         if isinstance(vocab, list):
             vocab = {piece[0]: i for i, piece in enumerate(vocab)}
+        found = {**vocab, **added}
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
-    return {**vocab, **added}
+    return found

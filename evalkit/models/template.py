@@ -26,6 +26,7 @@ from typing import Any, Literal
 from evalkit.core import Message
 from evalkit.errors import ModelError
 from evalkit.models.checkpoint import read_json
+from evalkit.models.sources import local_path
 
 __all__ = ["choose_template", "fastchat_template", "jinja_literal", "own_template", "render"]
 
@@ -79,7 +80,7 @@ def own_template(folder: Path) -> str | None:
 
 
 def _from_file(name: str, root: Path) -> str:
-    path = root / Path(name).expanduser()
+    path = local_path(name, root)
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

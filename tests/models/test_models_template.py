@@ -214,3 +214,8 @@ def test_template_from_a_file_is_relative_to_the_suite(make_model: Make, tmp_pat
     text = "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
     (tmp_path / "t.jinja").write_text(text)
     assert choose_template("t.jinja", make_model(), tmp_path) == (text, "file:t.jinja")
+
+
+def test_a_template_in_the_home_of_nobody_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot read the chat template"):
+        choose_template("~nobody-of-this-name/x.jinja", tmp_path, tmp_path)
