@@ -37,7 +37,6 @@ from evalkit.draw import (
     escape_markdown,
     fenced,
     figure,
-    method_text,
     one_line,
     visible,
 )
@@ -585,13 +584,13 @@ def _cell(heading: str, block: Block) -> Callable[[Item, _Notes], str]:
     def render(item: Item, notes: _Notes) -> str:
         model = item.figure.model
         if block.is_average(item.key):
-            how = item.where if item.published else method_text(item.figure.value)
+            how = item.where if item.published else item.figure.value.how
             notes.remark(f"Average: {how}", model)
             return _value(item)
         if item.key.metric == _LC and not item.published:
             # Without the penalty, which differs from model to model.
-            how = "; ".join(part.removesuffix(" at that C") for part in method_text(
-                item.figure.value).split("; ") if not part.startswith("C "))  # fmt: skip
+            parts = item.figure.value.how.split("; ")
+            how = "; ".join(p.removesuffix(" at that C") for p in parts if not p.startswith("C "))
             notes.remark(f"{heading}: {how}", model)
             capped = block.find(model, replace(item.key, metric=_CAPPED))
             if capped is not None:

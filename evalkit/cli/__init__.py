@@ -71,7 +71,8 @@ class _Commands(click.Group):
 
 @click.group("evalkit", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="evalkit")
-def _group() -> None:
+@click.option("-v", "--verbose", is_flag=True, help="Let libraries speak; details of each stage.")
+def _group(verbose: bool) -> None:  # progress.watcher asks for it
     """Whether a fine-tuned chat model is better, by how much, and on what evidence."""
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.console import commands_of, set_option, split, verbose_option
+from evalkit.cli.console import commands_of, set_option, split
 from evalkit.errors import ComparisonError, SuiteError
 
 if TYPE_CHECKING:
@@ -44,12 +44,11 @@ __all__ = ["claim", "compare", "gate", "history", "power", "watch"]
 @click.option("--repeats", is_flag=True, help="Several runs of a model repeat one measurement.")
 @click.option("--all", "everything", is_flag=True, help="Also metrics that are not headlines.")
 @click.option(
-    "--json",
+    "--json/--markdown",
     "as_json",
-    is_flag=True,
-    help='Print {"comparisons": [...], "uncompared": [...], "notes": [...]}.',
+    default=None,
+    help='Print {"comparisons": [...], "uncompared": [...], "notes": [...]}, or a Markdown table.',
 )
-@click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 @click.option(
     "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page side by side."
 )
@@ -59,12 +58,10 @@ def compare(
     baseline: tuple[str, ...],
     allow_different: tuple[str, ...],
     level: float,
-    html: Path | None,
-    *,
     repeats: bool,
     everything: bool,
-    as_json: bool,
-    markdown: bool,
+    as_json: bool | None,
+    html: Path | None,
 ) -> None:
     """Compare models of the RUNS on the samples they share.
 
@@ -87,17 +84,9 @@ def compare(
     if repeats:
         for note in room.unvaried(find(stored, name, repeats=True) for name in (ours, *theirs)):
             click.echo(f"warning: {draw.one_line(draw.visible(note))}", err=True)
-    if as_json:
-        out = {
-            "comparisons": [room.contest_json(one) for one in found],
-            "uncompared": [one.to_json() for one in left_out],
-            "notes": draw.caution_notes(found),
-        }
-        click.echo(json.dumps(out, indent=1, ensure_ascii=False))
-        return
     heads = {one.key for one in found if one.family == "headline"}
     shown = found if everything else [one for one in found if one.key.whole in heads]
-    table = draw.contest_table(shown, notes=[one.sentence for one in left_out])
+    notes = [one.sentence for one in left_out]
     if html is not None:
         sides = [find(stored, name, repeats=repeats) for name in (ours, *theirs)]
         figures = [
@@ -107,12 +96,21 @@ def compare(
             if (part := side.parts.get(key.benchmark)) is not None
             if (figure := part.run.figure(part.model, key)) is not None
         ]
-        notes = [one.sentence for one in left_out]
         # Of several runs no one figure is a side's.
         page = report.comparison_page(shown, figures=() if repeats else figures, notes=notes)
         store.write_file(html, page.encode("utf-8"))
         click.echo(f"page: {html}", err=True)
+    if as_json:
+        out = {
+            "comparisons": [room.contest_json(one) for one in found],
+            "uncompared": [one.to_json() for one in left_out],
+            "notes": draw.caution_notes(found),
+        }
+        click.echo(json.dumps(out, indent=1, ensure_ascii=False))
+    if as_json or (html is not None and as_json is None):
         return
+    markdown = as_json is False
+    table = draw.contest_table(shown, notes=notes)
     click.echo(draw.table_to_markdown(table) if markdown else draw.table_to_text(table))
     click.echo("")
     for sentence in _sentences(shown, left_out, markdown=markdown):
@@ -293,7 +291,7 @@ def _run_suite(suite: str) -> tuple[list[Run], int]:
     loaded = suites.load(file, (), plugins)
     command = ("evalkit", "run", suite)
     origin = runner.Origin(suite, file.parent, suites.find_workspace(suite), command)
-    result = runner.run_suite(loaded, origin, watcher(verbose=False))
+    result = runner.run_suite(loaded, origin, watcher())
     if result.unanswered:
         click.echo(f"incomplete: {result.unanswered} samples: {result.reasons}", err=True)
     click.echo(f"run: {result.run.folder}", err=True)
@@ -365,15 +363,15 @@ def _pin(path: Path, run: Run, result: GateResult) -> bool:
 @click.option("--runs", multiple=True, type=click.Path(path_type=Path), help="Past runs; several.")
 @click.option("--only", multiple=True, metavar="BENCH", help="Only these benchmarks.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="First N samples a task.")
-@click.option("--json", "as_json", is_flag=True, help='Print {"power": [...]}.')
-@click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
+@click.option(
+    "--json/--markdown", "as_json", default=None, help='Print {"power": [...]}, or Markdown.'
+)
 def power(
     suite: str,
     runs: tuple[Path, ...],
     only: tuple[str, ...],
     limit: int | None,
-    as_json: bool,
-    markdown: bool,
+    as_json: bool | None,
 ) -> None:
     """Say what differences each benchmark of SUITE can show with its number of samples.
 
@@ -396,7 +394,8 @@ def power(
         click.echo(json.dumps({"power": [row.to_json() for row in rows]}, indent=1))
         return
     table = power_table(rows)
-    click.echo(table_to_markdown(table) if markdown else f"{table_to_text(table)}\n{table.note}")
+    as_text = f"{table_to_text(table)}\n{table.note}"
+    click.echo(as_text if as_json is None else table_to_markdown(table))
     for row in rows:
         if row.underpowered:
             click.echo(f"warning: {power_warning(row)}")
@@ -534,7 +533,6 @@ _SPENDING = ("even", "pocock", "obrien_fleming")
 @click.option("--candidate", metavar="NAME", help="Model whose checkpoints they are.")
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="Print verdicts and figures as JSON.")
-@verbose_option
 def watch(
     place: Path,
     suite: str,
@@ -546,7 +544,6 @@ def watch(
     candidate: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
-    verbose: bool,
 ) -> int:
     """Evaluate the checkpoints of a training run as they appear, and gate each.
 
@@ -559,7 +556,7 @@ def watch(
 
     training = watch.training(place, suite, overrides, candidate)
     options = watch.Options(poll, once, stop_on_regression)
-    listener = _Listener(as_json=as_json, verbose=verbose)
+    listener = _Listener(as_json=as_json)
     summary = watch.follow(training, looks, spending, options, listener)
     if as_json:
         click.echo(json.dumps(watch.summary_json(summary), indent=1, ensure_ascii=False))
@@ -572,14 +569,14 @@ def watch(
 class _Listener:
     """Says on the terminal what happens."""
 
-    def __init__(self, *, as_json: bool, verbose: bool) -> None:
-        self._as_json, self._verbose = as_json, verbose
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
 
     def progress(self) -> Progress:
         """A display of its own for each checkpoint."""
         from evalkit.cli.progress import watcher
 
-        return watcher(verbose=self._verbose)
+        return watcher()
 
     def note(self, text: str) -> None:
         """On the error stream, as progress is."""

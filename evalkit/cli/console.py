@@ -31,14 +31,10 @@ __all__ = [
     "say_findings",
     "set_option",
     "split",
-    "verbose_option",
 ]
 
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="A.B=C", help="Change a field."
-)
-verbose_option = click.option(
-    "-v", "--verbose", is_flag=True, help="Show what libraries say, and details of each stage."
 )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.console import say_findings, set_option, split, verbose_option
+from evalkit.cli.console import say_findings, set_option, split
 from evalkit.cli.read import say_size
 from evalkit.errors import SuiteError
 
@@ -44,7 +44,6 @@ _NOT_PART_OF_THE_RESULT = ("--out", "--dry-run", "-v", "--verbose", "--json")
     help="Send samples again that failed in an earlier session.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print results.json, or the plan.")
-@verbose_option
 def run(
     suite: str | None,
     overrides: tuple[str, ...],
@@ -57,7 +56,6 @@ def run(
     adapter: str | None,
     retry_failed: bool,
     as_json: bool,
-    verbose: bool,
 ) -> int:
     """Run SUITE: a YAML file, or the name of a bundled suite (quickstart, chat, notus).
 
@@ -66,7 +64,7 @@ def run(
     from evalkit import runner, store
     from evalkit.cli.progress import watcher
 
-    watch = watcher(verbose=verbose)
+    watch = watcher()
     loaded, origin = _load(suite, overrides, base, adapter)
     chosen = runner.Selection(split(only), split((models,) if models else ()), limit)
     if dry_run:
@@ -339,7 +337,6 @@ def _state(entry: Entry, places: DataPlaces) -> dict[str, Any]:
 )
 @click.option("--allow-different-base", metavar="NAME", help="The base the adapter names.")
 @click.option("--json", "as_json", is_flag=True, help="Print the proof.")
-@verbose_option
 def merge(base: str, adapter: str, out: Path, as_json: bool, **settings: Any) -> None:
     """Merge ADAPTER into BASE, prove it, and write a plain transformers checkpoint to OUT.
 
@@ -350,10 +347,9 @@ def merge(base: str, adapter: str, out: Path, as_json: bool, **settings: Any) ->
     from evalkit.cli.progress import watcher
     from evalkit.core.specs import ModelSpec
 
-    watch = watcher(verbose=settings.pop("verbose"))
     spec = ModelSpec.model_validate({"base": base, "adapter": adapter, **settings})
     workspace = suites.find_workspace()
-    proof = models.merge(base, adapter, out, spec, workspace, watch.step)
+    proof = models.merge(base, adapter, out, spec, workspace, watcher().step)
     for warning in proof.get("warnings", ()):
         click.echo(f"warning: {warning}", err=True)
     if as_json:

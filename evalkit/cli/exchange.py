@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from evalkit.cli.console import say_findings, verbose_option
+from evalkit.cli.console import say_findings
 from evalkit.core.evidence import KINDS
 from evalkit.errors import ExportError, SuiteError
 
@@ -32,7 +32,6 @@ _FILE = click.Path(path_type=Path)
 @click.option("--out", type=_FILE, help="Run folder.")
 @click.option("--strict", is_flag=True, help="Exit with 1 where the evidence is damaged.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json.")
-@verbose_option
 def import_(kind: str, files: tuple[Path, ...], **given: Any) -> int:
     """Make an ordinary run of results that other tools wrote.
 
@@ -49,11 +48,10 @@ def import_(kind: str, files: tuple[Path, ...], **given: Any) -> int:
     from evalkit.cli.progress import watcher
     from evalkit.runner import importing
 
-    watch = watcher(verbose=given["verbose"])
     workspace = suites.find_workspace()
     origin = runner.Origin(f"import {kind}", Path.cwd(), workspace, ("evalkit", *sys.argv[1:]))
     source = importing.Source(kind, files, _companions(kind, given), given["models"])
-    result = importing.import_run(source, origin, given["out"], watch.step)
+    result = importing.import_run(source, origin, given["out"], watcher().step)
     stored = result.run
     damaged = say_findings(stored)
     if given["as_json"]:

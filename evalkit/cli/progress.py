@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import click
+
 from evalkit.core import Record, Reply, Request
 from evalkit.errors import RequestFailed
 
@@ -344,8 +346,10 @@ class _Stages(logging.Handler):
         self._watch.step(record.getMessage())
 
 
-def watcher(*, verbose: bool) -> Lines | Bars:
-    """The display that fits where standard error goes; `verbose` lets libraries speak too."""
+def watcher() -> Lines | Bars:
+    """The display that fits where standard error goes; `evalkit -v` lets libraries speak too."""
+    context = click.get_current_context(silent=True)
+    verbose = context is not None and bool(context.find_root().params.get("verbose"))
     watch: Lines | Bars = Bars() if sys.stderr.isatty() else Lines()
     ours = logging.getLogger("evalkit")
     ours.setLevel(logging.DEBUG if verbose else logging.INFO)

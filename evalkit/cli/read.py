@@ -219,7 +219,8 @@ def view(places: tuple[Path, ...], port: int, to_open: bool) -> None:
     single = len(entries) == 1 and not entries[0].error
     address = server.address_of(entries[0]) if single else server.address
     click.echo(address)
-    click.echo(f"{len(entries)} runs; Ctrl-C ends this", err=True)
+    runs = "1 run" if len(entries) == 1 else f"{len(entries)} runs"
+    click.echo(f"{runs}; Ctrl-C ends this", err=True)
     if to_open and not webbrowser.open(address):
         click.echo("no browser could be opened: open the address above yourself", err=True)
     try:

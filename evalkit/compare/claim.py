@@ -73,7 +73,6 @@ from evalkit.draw import (
     metric_label,
     p_value,
     sides_of,
-    source_text,
     task_label,
     unit_words,
 )
@@ -661,7 +660,7 @@ def _figures_known(
 
 
 def _figure_text(f: Figure) -> str:
-    where = "measured here" if f.source is None else source_text(f.source)
+    where = "measured here" if f.source is None else f.source.text
     label, metric = figure_label(f.key), metric_label(f.key.metric)
     return f"{f.model}, {label}, {metric}: {figure(f.value.point, f.unit)} ({where})"
 

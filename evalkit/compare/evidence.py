@@ -45,7 +45,6 @@ from evalkit.draw import (
     difference,
     figure,
     one_line,
-    source_text,
     unit_words,
     visible,
 )
@@ -467,7 +466,7 @@ def _published(found: Found) -> dict[str, Json] | None:
     ]
     here = "nothing was computed here" if found.is_published else "read from result files"
     return {
-        "source": source_text(row.source),
+        "source": row.source.text,
         "how": here,
         "stated_in_suite": stated[0] if stated else None,
     }

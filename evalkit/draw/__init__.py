@@ -3,7 +3,7 @@
     numbers.py  figure(57.3, "percent"), difference, size, interval, p_value, count, level, share,
                 significant; read_number("91.42%") and agreement(printed, 91.4179, "percent")
     words.py    benchmark_label, task_label, figure_label(key), contest_label(contest),
-                metric_label, unit_words; bounds(measured, unit), method_text(measured);
+                metric_label, unit_words; bounds(measured, unit), origin(figure);
                 contest_sentence(contest), pair_sentence(contests), verdict_words(contest),
                 caution_text, caution_notes, holm_text
     tables.py   Table, Column, Cell, Group; contest_table(contests or gate tests, COMPARE, ...),

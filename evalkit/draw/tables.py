@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from evalkit.core.contests import Contest, GateTest
-from evalkit.core.figures import Estimator, Figure, FigureKey, Measured
+from evalkit.core.figures import Figure, FigureKey, Measured
 from evalkit.core.requests import Json
 from evalkit.draw import words
 from evalkit.draw.numbers import (
@@ -437,7 +437,7 @@ class _Cells:
         if found is None or found.value.point is None:
             return Cell.missing("no score")
         shown = figure(found.value.point, found.unit)
-        return Cell(found.value.point, shown, words.method_text(found.value))
+        return Cell(found.value.point, shown, _stated(found))
 
 
 def _of_test(test: GateTest) -> dict[ColumnName, Cell]:
@@ -462,7 +462,7 @@ def _of_test(test: GateTest) -> dict[ColumnName, Cell]:
 def _interval_cell(value: Measured, unit: str, *, signed: bool = False, source: str = "") -> Cell:
     text = words.bounds(value, unit, signed=signed)
     shows = value.has_width and not words.is_too_wide(value, unit)
-    return Cell(text if shows else None, text, source or words.method_text(value))
+    return Cell(text if shows else None, text, source or value.how)
 
 
 def _of_contest(x: Contest) -> dict[ColumnName, Cell]:
@@ -475,7 +475,7 @@ def _of_contest(x: Contest) -> dict[ColumnName, Cell]:
     metric = words.metric_label(c.key.metric) + words.unit_and_direction(c)
     return {
         "metric": Cell.text(metric),
-        "difference": Cell(d.point, difference(d.point, c.unit), words.method_text(d)),
+        "difference": Cell(d.point, difference(d.point, c.unit), d.how),
         "interval": _interval_cell(d, c.unit, signed=True),
         "p": Cell(c.p, p_value(c.p)),
         "p_holm": Cell(x.p_adjusted, p_value(x.p_adjusted)),
@@ -493,13 +493,20 @@ def _of_contest(x: Contest) -> dict[ColumnName, Cell]:
 # --- figures and facts --------------------------------------------------------------------------
 
 
-def figure_table(figures: Sequence[Figure], *, caption: str = "", by_figure: bool = True) -> Table:
+def figure_table(
+    figures: Sequence[Figure],
+    *,
+    caption: str = "",
+    by_figure: bool = True,
+    expected: Mapping[FigureKey, Sequence[str]] | None = None,
+) -> Table:
     """Models' figures one below the other: figure, interval, n, missing.
 
     Args:
         figures: In order.
         caption: Above the table.
         by_figure: Grouped by benchmark, task and metric, a row a model; else every row names both.
+        expected: Models that should have a figure; without one, their row in its group is empty.
     """
     confidence = next((f.value.level for f in figures if f.value.has_width), 0.95)
     columns = [
@@ -510,14 +517,18 @@ def figure_table(figures: Sequence[Figure], *, caption: str = "", by_figure: boo
         Column("Missing", "right"),
     ]
     if by_figure:
-        keys = dict.fromkeys((f.key, f.unit) for f in figures)
-        groups = [
-            Group(_heading(key, unit), tuple(_figure_row(f) for f in figures if f.key == key))
-            for key, unit in keys
-        ]
+        groups = []
+        for key, unit in dict.fromkeys((f.key, f.unit) for f in figures):
+            mine = [f for f in figures if f.key == key]
+            lacking = dict.fromkeys((expected or {}).get(key, ()))
+            for f in mine:
+                lacking.pop(f.model, None)
+            rows = [_figure_row(f) for f in mine]
+            rows += [(Cell.text(m), *[Cell.missing("no figure")] * 4) for m in lacking]
+            groups.append(Group(_heading(key, unit), tuple(rows)))
     else:
         columns.insert(0, Column("Benchmark"))
-        rows = ((Cell.text(_heading(f.key, f.unit)), *_figure_row(f)) for f in figures)
+        rows = [(Cell.text(_heading(f.key, f.unit)), *_figure_row(f)) for f in figures]
         groups = [Group("", tuple(rows))]
     note = words.N_COUNTS if figures else ""
     if any(f.source is not None for f in figures):
@@ -531,20 +542,20 @@ def _heading(key: FigureKey, unit: str) -> str:
 
 def _figure_row(f: Figure) -> tuple[Cell, ...]:
     value, unknown = f.value, Cell.missing("not stated")
-    source = "" if f.source is None else f.source.where
-    stated = source or words.method_text(value)
-    aside = " (published)" if value.method.estimator is Estimator.PUBLISHED else " (recorded)"
+    tone: Tone = "warning" if value.n_missing else ""
+    missing = Cell(value.n_missing, count(value.n_missing), tone=tone)
     return (
-        Cell.text(f"{f.model}{aside}" if f.source is not None else f.model),
-        Cell(value.point, figure(value.point, f.unit), stated),
-        _interval_cell(value, f.unit, source=stated),
-        Cell(value.n, count(value.n)) if value.n or not value.point else unknown,
-        unknown
-        if f.source is not None
-        else Cell(
-            value.n_missing, count(value.n_missing), tone="warning" if value.n_missing else ""
-        ),
+        Cell.text(f"{f.model}{words.origin(f)}"),
+        Cell(value.point, figure(value.point, f.unit), _stated(f)),
+        _interval_cell(value, f.unit, source=_stated(f)),
+        Cell(value.n, count(value.n)) if value.n or f.source is None else unknown,
+        missing if f.source is None else unknown,
     )
+
+
+def _stated(f: Figure) -> str:
+    """Where a figure comes from, or how it was computed."""
+    return f.value.how if f.source is None else f.source.where
 
 
 def side_by_side(
@@ -582,11 +593,11 @@ def side_by_side(
 
 def _point_cell(f: Figure | None, with_interval: bool) -> Cell:
     if f is None or f.value.point is None:
-        return Cell.missing("no figure" if f is None else words.method_text(f.value))
+        return Cell.missing("no figure" if f is None else f.value.how)
     shown = figure(f.value.point, f.unit)
     if with_interval and f.value.has_width and not words.is_too_wide(f.value, f.unit):
         shown = f"{shown} ({words.bounds(f.value, f.unit)})"
-    return Cell(f.value.point, shown, f.source.where if f.source else words.method_text(f.value))
+    return Cell(f.value.point, shown, _stated(f))
 
 
 def facts_table(caption: str, items: Iterable[tuple[str, Json]], note: str = "") -> Table:

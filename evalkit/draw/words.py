@@ -1,7 +1,7 @@
 """Facts in words: names, verdicts, sentences, cautions, methods, the gate; one function per fact.
 
     labels     benchmark_label, task_label, figure_label, contest_label, metric_label, unit_words
-    intervals  ci, bounds, is_too_wide, method_text
+    intervals  ci, bounds, is_too_wide
     contests   contest_sentence, pair_sentence, contest_remarks, verdict_words, caution_text,
                caution_notes, holm_text, mde_text
     gate       gate_words; its sentences are in gate.py
@@ -29,7 +29,7 @@ from evalkit.core.contests import (
     StatedByOne,
     Verdict,
 )
-from evalkit.core.figures import Comparison, FigureKey, Measured, Source
+from evalkit.core.figures import Comparison, Figure, FigureKey, Measured
 from evalkit.draw.numbers import (
     MISSING,
     count,
@@ -69,13 +69,12 @@ __all__ = [
     "limit_text",
     "margin_words",
     "mde_text",
-    "method_text",
     "metric_label",
+    "origin",
     "pair_sentence",
     "pair_verdict",
     "settings_text",
     "sides_of",
-    "source_text",
     "task_label",
     "tone",
     "unit_and_direction",
@@ -215,14 +214,14 @@ def bounds(value: Measured, unit: str, *, signed: bool = False) -> str:
     return interval(value.low, value.high, unit, signed=signed)
 
 
-def method_text(value: Measured) -> str:
-    """How a number, its standard error and its interval were computed, in a few words."""
-    return value.how
+def origin(f: Figure) -> str:
+    """What a name needs behind it where others measured: ` (published)`, or ` (recorded)`.
 
-
-def source_text(source: Source) -> str:
-    """Where, when and with which settings someone else published a figure."""
-    return ", ".join(part for part in (source.where, source.date, source.settings) if part)
+    A recorded figure is read from result files, a published one from where someone states it.
+    """
+    if f.published:
+        return " (published)"
+    return "" if f.source is None else " (recorded)"
 
 
 # --- contests -----------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.requests import Json
 from evalkit.core.run import BenchmarkEntry, DatasetDescription, Description, Run, TaskDescription
 from evalkit.core.specs import PublishedFigure
-from evalkit.draw import benchmark_label, method_text, settings_text
+from evalkit.draw import benchmark_label, settings_text
 from evalkit.draw import figure as shown
 from evalkit.errors import CardError
 
@@ -551,7 +551,7 @@ def make_index(material: Material, published_at: str | None = None) -> Index:
 def _undefined(block: Block, model: str, key: FigureKey) -> Iterator[str]:
     for item in block.items:
         if item.figure.model == model and item.key == key:
-            why = method_text(item.figure.value)
+            why = item.figure.value.how
             yield f"{key.task} {key.metric} of {key.benchmark}: undefined ({why})"
 
 
@@ -663,7 +663,7 @@ def _computed(item: Item) -> dict[str, Json]:
     return {
         **_uncertainty(item),
         **({"n": f.value.n, "n_missing": f.value.n_missing} if f.value.n else {}),
-        "method": method_text(f.value),
+        "method": f.value.how,
         "benchmark_version": about.version,
         "leaderboard_settings": about.settings,
         "reference": about.reference,

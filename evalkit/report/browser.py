@@ -21,22 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
+from evalkit import draw
 from evalkit.core import Json, Judgment, Message, Record
 from evalkit.core.figures import Metric
-from evalkit.draw import (
-    MISSING,
-    benchmark_label,
-    count,
-    difference,
-    figure,
-    metric_label,
-    one_line,
-    share,
-    significant,
-    unit_words,
-    visible,
-)
-from evalkit.report.content import Pair, Report, samples_link
+from evalkit.report.content import Pair, Report, gap, samples_link, scores
 from evalkit.store.codec import canonical_json
 
 __all__ = ["Samples", "Way", "sample_files", "samples_of"]
@@ -127,8 +115,7 @@ def _packed(text: str) -> bytes:
 
 # --- samples, and how two models did on one -----------------------------------------------------
 #
-# A sample's difference is the mean over the parts that both models have a score for, candidate
-# minus baseline, as in comparisons; they count parts, a row counts once.
+# Comparisons count parts, a row counts once.
 
 
 @dataclass(frozen=True)
@@ -175,7 +162,7 @@ class _Row:
 
 _ABOUT = 110
 """Characters of a question that a row shows."""
-_NO_SCORE = _Compared("n", MISSING, 0.0)
+_NO_SCORE = _Compared("n", draw.MISSING, 0.0)
 
 
 def _tasks(report: Report) -> Iterator[_Task]:
@@ -206,38 +193,26 @@ def _rows(report: Report, place: int, task: _Task) -> Iterator[_Row]:
     for n, (sample, records) in enumerate(task.samples.items()):
         first = next(iter(records.values()))
         # Ids that only differ in what cannot be seen must not share an address.
-        name, again = visible(sample), 1
+        name, again = draw.visible(sample), 1
         while name in seen:
             again += 1
-            name = f"{visible(sample)} ({again})"
+            name = f"{draw.visible(sample)} ({again})"
         seen.add(name)
         yield _Row(
             task=place,
             id=name,
-            category=visible(first.category or ""),
-            about=one_line(visible(_question(records)), _ABOUT),
+            category=draw.visible(first.category or ""),
+            about=draw.one_line(draw.visible(_question(records)), _ABOUT),
             records=records,
             pairs=tuple(pairs[n] for pairs in compared),
         )
-
-
-def _scores(record: Record | None, metric: Metric | None) -> dict[str, float]:
-    """Scores of one metric by part, in the metric's unit; failed samples have none."""
-    if record is None or metric is None or record.outcome.status == "excluded":
-        return {}
-    found = record.outcome.scores
-    return {s.part: s.value * metric.scale for s in found if s.metric == metric.name}
 
 
 def _compared(task: _Task, pair: Pair) -> list[_Compared]:
     metric = task.primary
     if metric is None:
         return [_NO_SCORE for _ in task.samples]
-    gaps: list[float | None] = []
-    for records in task.samples.values():
-        ours, theirs = (_scores(records.get(name), metric) for name in pair)
-        both = [ours[part] - theirs[part] for part in ours if part in theirs]
-        gaps.append(fmean(both) if both else None)
+    gaps = [gap(records, pair, metric) for records in task.samples.values()]
     largest = max((abs(d) for d in gaps if d is not None), default=0.0) or 1.0
     sign = 1 if metric.higher_is_better else -1
     return [
@@ -245,7 +220,7 @@ def _compared(task: _Task, pair: Pair) -> list[_Compared]:
         if d is None
         else _Compared(
             "w" if sign * d > 0 else "l" if sign * d < 0 else "t",
-            difference(d, metric.unit),
+            draw.difference(d * metric.scale, metric.unit),
             sign * d / largest,
         )
         for d in gaps
@@ -285,7 +260,7 @@ def _ways(report: Report, rows: Sequence[_Row]) -> tuple[Way, ...]:
         ("An answer was cut by its token limit", truncated, samples_link(flag="truncated")),
         ("The judge's verdict flips with order", flipped, samples_link(flag="orders")),
     ]
-    return tuple(Way(shown, count(n), href) for shown, n, href in found if n)
+    return tuple(Way(shown, draw.count(n), href) for shown, n, href in found if n)
 
 
 # --- the list -----------------------------------------------------------------------------------
@@ -318,11 +293,13 @@ def _columns(
     by_model = [_of_model(name, tasks, rows, statuses) for name in models]
     return {
         "models": [
-            {"name": visible(name), "role": visible(report.run.role(name))} for name in models
+            {"name": draw.visible(name), "role": draw.visible(report.run.role(name))}
+            for name in models
         ],
         "pairs": [[models.index(name) for name in pair] for pair in report.pairs],
         "benchmarks": [
-            {"name": visible(name), "label": visible(benchmark_label(name))} for name in benchmarks
+            {"name": draw.visible(name), "label": draw.visible(draw.benchmark_label(name))}
+            for name in benchmarks
         ],
         "tasks": [_task(task, benchmarks.index(task.benchmark)) for task in tasks],
         "task": [row.task for row in rows],
@@ -339,22 +316,23 @@ def _task(task: _Task, benchmark: int) -> Json:
     metric = task.primary
     return {
         "benchmark": benchmark,
-        "name": visible(task.task),
-        "metric": visible(metric_label(metric.name)) if metric else "",
-        "unit": unit_words(metric.unit, of_difference=True) if metric else "",
+        "name": draw.visible(task.task),
+        "metric": draw.visible(draw.metric_label(metric.name)) if metric else "",
+        "unit": draw.unit_words(metric.unit, of_difference=True) if metric else "",
         "primary": None if metric is None else task.metrics.index(metric),
-        "metrics": [visible(metric_label(m.name)) for m in task.metrics],
+        "metrics": [draw.visible(draw.metric_label(m.name)) for m in task.metrics],
     }
 
 
 def _of_model(name: str, tasks: Sequence[_Task], rows: Sequence[_Row], statuses: _Column) -> Json:
-    scores = _Column()
+    column = _Column()
     status, truncated, disagree = [], [], []
     for row in rows:
         record = row.records.get(name)
         metric = tasks[row.task].primary
-        found = _scores(record, metric)
-        scores.add(figure(fmean(found.values()), metric.unit) if metric and found else MISSING)
+        found = scores(record, metric)
+        mean = fmean(found.values()) * metric.scale if metric and found else None
+        column.add(draw.MISSING if metric is None else draw.figure(mean, metric.unit))
         if record is None:
             status.append(-1)
         else:
@@ -362,7 +340,7 @@ def _of_model(name: str, tasks: Sequence[_Task], rows: Sequence[_Row], statuses:
         truncated.append("1" if record and record.outcome.truncated else "0")
         disagree.append("1" if record and _orders_disagree(record) else "0")
     return {
-        "score": scores.json(),
+        "score": column.json(),
         "status": status,
         "truncated": "".join(truncated),
         "orders": "".join(disagree),
@@ -470,11 +448,11 @@ class _Texts:
 
     def one(self, text: str) -> int:
         """Where `text` stands."""
-        return self.places.setdefault(visible(text), len(self.places))
+        return self.places.setdefault(draw.visible(text), len(self.places))
 
     def cut(self, text: str) -> Json:
         """Where `text`, or each of its pieces, stands."""
-        text = visible(text)
+        text = draw.visible(text)
         if len(text) < _LONG or text in self.places:
             return self.one(text)
         refs: list[int] = []
@@ -609,11 +587,17 @@ def _shown_scores(task: _Task, record: Record) -> Json:
     for score in record.outcome.scores:
         place = places.get(score.metric)
         if place is None:
-            found.append([visible(score.metric), visible(score.part), significant(score.value, 4)])
+            found.append(
+                [
+                    draw.visible(score.metric),
+                    draw.visible(score.part),
+                    draw.significant(score.value, 4),
+                ]
+            )
         else:
             metric = task.metrics[place]
-            shown = figure(score.value * metric.scale, metric.unit)
-            found.append([place, visible(score.part), shown])
+            shown = draw.figure(score.value * metric.scale, metric.unit)
+            found.append([place, draw.visible(score.part), shown])
     return found
 
 
@@ -621,14 +605,14 @@ def _judgment(task: _Task, judgment: Judgment, turns: int, texts: _Texts) -> Jso
     rating = task.primary is not None and task.primary.unit == "points"
 
     def shown(value: float | None) -> str:
-        return figure(value, "points") if rating else share(value)
+        return draw.figure(value, "points") if rating else draw.share(value)
 
     return {
-        "judge": visible(judgment.judge),
-        "protocol": visible(judgment.protocol),
+        "judge": draw.visible(judgment.judge),
+        "protocol": draw.visible(judgment.protocol),
         "status": judgment.status,
         "turn": _at_turn(judgment.part, turns),
-        "part": visible(judgment.part),
+        "part": draw.visible(judgment.part),
         "value": shown(judgment.value),
         "is_rating": rating,
         "votes": [shown(vote) for vote in judgment.votes],

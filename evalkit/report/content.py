@@ -6,9 +6,10 @@ and Markdown.  Every string of a block may be hostile: a renderer escapes all bu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import fmean
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from evalkit.compare.contests import stored
 from evalkit.compare.gate import gate
 from evalkit.core import Record
 from evalkit.core.contests import Contest, Damaged, GateResult, Verdict
-from evalkit.core.figures import Estimator, Figure, FigureKey, Metric
+from evalkit.core.figures import Figure, FigureKey, Metric
 from evalkit.core.run import BenchmarkEntry, Run
 from evalkit.draw import ColumnName, Item, Table, visible
 
@@ -40,10 +41,11 @@ __all__ = [
     "Text",
     "Turn",
     "first_few",
-    "is_published",
+    "gap",
     "pair_of",
     "sample_link",
     "samples_link",
+    "scores",
 ]
 
 Pair: TypeAlias = tuple[str, str]
@@ -213,14 +215,26 @@ class Report:
         return samples_link(**filters)
 
 
+def scores(record: Record | None, metric: Metric | None) -> dict[str, float]:
+    """Scores of one metric by part, not scaled to its unit; what is excluded has none."""
+    if record is None or metric is None or record.outcome.status == "excluded":
+        return {}
+    return {s.part: s.value for s in record.outcome.scores if s.metric == metric.name}
+
+
+def gap(records: Mapping[str, Record], pair: Pair, metric: Metric | None) -> float | None:
+    """Candidate minus baseline on one sample, not scaled; None where it is undefined.
+
+    The mean over the parts that both have a score for, as in comparisons.
+    """
+    ours, theirs = (scores(records.get(name), metric) for name in pair)
+    both = [ours[part] - theirs[part] for part in ours if part in theirs]
+    return fmean(both) if both else None
+
+
 def pair_of(contest: Contest) -> Pair:
     """Its candidate and baseline."""
     return contest.comparison.candidate, contest.comparison.baseline
-
-
-def is_published(figure: Figure) -> bool:
-    """Someone else measured it (as opposed to computed from records or from result files)."""
-    return figure.value.method.estimator is Estimator.PUBLISHED
 
 
 # --- addresses within the page ------------------------------------------------------------------

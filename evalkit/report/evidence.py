@@ -4,26 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from evalkit import draw
 from evalkit.compare.cautions import JudgeHealth, disagreements
 from evalkit.core import Json
 from evalkit.core.figures import Finding
 from evalkit.core.run import BenchmarkEntry, EvidenceEntry, ModelEntry
-from evalkit.draw import (
-    LOCAL_JUDGE,
-    MISSING,
-    Cell,
-    Column,
-    Group,
-    Table,
-    benchmark_label,
-    count,
-    difference,
-    facts_table,
-    figure,
-    flat,
-    percent,
-    share,
-)
+from evalkit.draw import Cell, Column, Group, Table
 from evalkit.report.content import Block, Code, Details, Note, Report, Section, Text
 
 __all__ = ["cost", "judges", "models", "recorded", "reproduce", "settings"]
@@ -37,7 +23,7 @@ def recorded(report: Report) -> Section | None:
     entries = report.run.manifest.evidence
     blocks: list[Block] = [_finding(e, f) for e in entries for f in e.findings]
     blocks += [
-        Note(f"{d.model}, {benchmark_label(d.benchmark)}: {d.message}.", "Damaged evidence.")
+        Note(f"{d.model}, {draw.benchmark_label(d.benchmark)}: {d.message}.", "Damaged evidence.")
         for d in disagreements(report.run)
     ]
     if entries:
@@ -46,7 +32,7 @@ def recorded(report: Report) -> Section | None:
 
 
 def _finding(entry: EvidenceEntry, finding: Finding) -> Note:
-    said = f"{entry.model}, {benchmark_label(entry.entry)}: {finding.message}."
+    said = f"{entry.model}, {draw.benchmark_label(entry.entry)}: {finding.message}."
     return Note(said, "Damaged evidence.") if finding.damaged else Note(said, "Remark.", "remark")
 
 
@@ -60,7 +46,7 @@ def _files(entries: Sequence[EvidenceEntry]) -> Table:
     groups = []
     for entry in entries:
         n = entry.n_records
-        size = Cell(n, count(n)) if n else Cell.missing("figures only")
+        size = Cell(n, draw.count(n)) if n else Cell.missing("figures only")
         rows = tuple(
             (
                 Cell.text(str(file.get("file"))),
@@ -70,7 +56,7 @@ def _files(entries: Sequence[EvidenceEntry]) -> Table:
             )
             for file in entry.files
         )
-        groups.append(Group(f"{entry.model}, {benchmark_label(entry.entry)}", rows))
+        groups.append(Group(f"{entry.model}, {draw.benchmark_label(entry.entry)}", rows))
     note = (
         "Figures of these models on these benchmarks were computed from these files; no request "
         "was sent."
@@ -134,23 +120,25 @@ def _about(report: Report, judge: str) -> Note | Text:
         f"{who}, a model of this suite; its verdict is read from {how}. Small local models judge "
         "poorly: they favour a position, a length or themselves, and agree little with people. "
         "Use such a judge to check that everything works; do not publish its scores.",
-        f"{LOCAL_JUDGE.capitalize()}.",
+        f"{draw.LOCAL_JUDGE.capitalize()}.",
     )
 
 
 def _health_row(row: JudgeHealth) -> tuple[Cell, ...]:
     bias, error = row.position_bias, row.position_bias_se
-    shown = difference(bias, "percent") + ("" if error is None else f" (SE {percent(error)})")
+    shown = draw.difference(bias, "percent") + (
+        "" if error is None else f" (SE {draw.percent(error)})"
+    )
     return (
         Cell.text(row.benchmark),
         Cell.text(row.protocol),
-        Cell(row.asked, count(row.asked)),
-        Cell(row.parsed, count(row.parsed)),
-        Cell(row.unparsable, count(row.unparsable), tone="warning" if row.unparsable else ""),
-        Cell(row.failed, count(row.failed), tone="warning" if row.failed else ""),
+        Cell(row.asked, draw.count(row.asked)),
+        Cell(row.parsed, draw.count(row.parsed)),
+        Cell(row.unparsable, draw.count(row.unparsable), tone="warning" if row.unparsable else ""),
+        Cell(row.failed, draw.count(row.failed), tone="warning" if row.failed else ""),
         Cell.missing("no answer was shown in both orders") if bias is None else Cell(bias, shown),
-        Cell(row.order_disagreement, share(row.order_disagreement)),
-        Cell(row.vote_margin, percent(row.vote_margin)),
+        Cell(row.order_disagreement, draw.share(row.order_disagreement)),
+        Cell(row.vote_margin, draw.percent(row.vote_margin)),
     )
 
 
@@ -183,7 +171,9 @@ def models(report: Report) -> Section:
         checks = run.manifest.checks.get(name)
         if isinstance(checks, Mapping) and checks:
             blocks.append(
-                facts_table("Checked when loaded", [(_words(k), v) for k, v in flat(checks)])
+                draw.facts_table(
+                    "Checked when loaded", [(_words(k), v) for k, v in draw.flat(checks)]
+                )
             )
         parts.append(Section(f"{name} ({run.role(name)})", tuple(blocks)))
     for name in report.published:
@@ -197,12 +187,12 @@ def _model(entry: ModelEntry) -> Iterator[Block]:
     if entry.trust_remote_code:
         yield Note("Code that came with this model was run (trust_remote_code).", "Remote code.")
     shown = {k: v for k, v in about.all.items() if k not in ("merge_proof", "warnings")}
-    yield facts_table(
+    yield draw.facts_table(
         "Origin",
         [
             ("fingerprint", entry.fingerprint),
             ("chat template from", entry.template_source),
-            *((k, v) for k, v in flat(shown) if not k.startswith("adapter.config.")),
+            *((k, v) for k, v in draw.flat(shown) if not k.startswith("adapter.config.")),
         ],
     )
     proof = about.merge_proof
@@ -212,14 +202,14 @@ def _model(entry: ModelEntry) -> Iterator[Block]:
             "must change the logits, and merging it must not."
         )
         known = [(k, proof[k]) for k in _PROOF if k in proof]
-        rest = flat({k: v for k, v in proof.items() if k not in _PROOF})
+        rest = draw.flat({k: v for k, v in proof.items() if k not in _PROOF})
         rows = [(_words(k), v) for k, v in (*known, *rest)]
-        yield facts_table("Proof of the merge", rows, note)
+        yield draw.facts_table("Proof of the merge", rows, note)
     config = (about.adapter or {}).get("config")
     if isinstance(config, Mapping) and config:
-        yield Details("Adapter configuration", (facts_table("", flat(config)),))
+        yield Details("Adapter configuration", (draw.facts_table("", draw.flat(config)),))
     if entry.engine.all:
-        yield Details("Engine", (facts_table("", flat(entry.engine.all)),))
+        yield Details("Engine", (draw.facts_table("", draw.flat(entry.engine.all)),))
     for prompt in entry.first_prompts:
         title = f"First prompt of {prompt.benchmark}"
         if prompt.text is None:
@@ -228,7 +218,7 @@ def _model(entry: ModelEntry) -> Iterator[Block]:
         bos = str(prompt.bos)
         if bos in ("doubled", "missing"):
             yield Note(_BOS[bos], f"{title}.")
-        tokens = "" if prompt.n_tokens is None else f"{count(prompt.n_tokens)} tokens, "
+        tokens = "" if prompt.n_tokens is None else f"{draw.count(prompt.n_tokens)} tokens, "
         yield Details(f"{title}: {tokens}{_BOS.get(bos, bos)}", (Code(prompt.text),))
     if entry.chat_template:
         yield Details("Chat template", (Code(entry.chat_template),))
@@ -248,7 +238,7 @@ def _published(report: Report, model: str) -> Iterator[Block]:
             (
                 Cell.text(" / ".join(text for text in (f.benchmark, f.task) if text)),
                 Cell.text(f.metric),
-                Cell(f.value, figure(f.value, "points")),
+                Cell(f.value, draw.figure(f.value, "points")),
                 *(Cell.missing("not given") if v is None else Cell.text(str(v)) for v in given),
             )
         )
@@ -275,7 +265,7 @@ def _words(key: str) -> str:
 def settings(report: Report) -> Section | None:
     """Versions, checksums and settings, as the benchmarks describe themselves."""
     parts = tuple(
-        Section(benchmark_label(entry.name), tuple(_settings(entry)))
+        Section(draw.benchmark_label(entry.name), tuple(_settings(entry)))
         for entry in report.run.benchmarks
         if entry.description.all
     )
@@ -285,11 +275,11 @@ def settings(report: Report) -> Section | None:
 def _settings(entry: BenchmarkEntry) -> Iterator[Block]:
     """Its own settings; those of many tasks are folded away."""
     about = entry.description.all
-    own = flat({k: v for k, v in about.items() if k != "tasks"})
-    yield facts_table("", [("entry", entry.name), ("samples", entry.n_samples or None), *own])
-    tasks = list(flat(entry.description.tasks))
+    own = draw.flat({k: v for k, v in about.items() if k != "tasks"})
+    yield draw.facts_table("", [("entry", entry.name), ("samples", entry.n_samples or None), *own])
+    tasks = list(draw.flat(entry.description.tasks))
     if tasks:
-        yield Details("Settings of each task", (facts_table("", tasks),))
+        yield Details("Settings of each task", (draw.facts_table("", tasks),))
 
 
 # --- cost ---------------------------------------------------------------------------------------
@@ -315,24 +305,24 @@ def _usage(report: Report) -> Iterator[Table]:
         ("prompt tokens", said.get("prompt_tokens")),
         ("of these reused from a shared prefix", said.get("reused_tokens")),
         ("generated tokens", said.get("completion_tokens")),
-        ("cost, in US dollars", figure(usage.cost_usd, "points") if usage.cost_usd else None),
+        ("cost, in US dollars", draw.figure(usage.cost_usd, "points") if usage.cost_usd else None),
     ]
     for name, spent in sorted(usage.spent.items()):
-        requests = count(int(spent.get("requests", 0)))
-        money = figure(spent.get("cost_usd"), "points")
+        requests = draw.count(int(spent.get("requests", 0)))
+        money = draw.figure(spent.get("cost_usd"), "points")
         rows.append((f"{name}, of its cap", f"{requests} requests, {money} US dollars"))
     note = (
         "Time is the sum over sessions, on whatever machine; a session that was killed counts up "
         "to its last note, at most half a minute before."
     )
-    yield facts_table("All sessions", rows, note)
+    yield draw.facts_table("All sessions", rows, note)
 
 
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{count(hours)} h {minutes} min"
+        return f"{draw.count(hours)} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
@@ -362,10 +352,10 @@ def _work_row(name: str, counts: Mapping[str, int]) -> tuple[Cell, ...]:
     ratios = (computed / of if of else None for of in (bound, floor))
     return (
         Cell.text(name),
-        *(Cell(n, count(n)) for n in (requests, naive, computed)),
-        Cell(saved, MISSING if saved is None else f"{percent(saved)}%"),
-        Cell(bound, count(bound)),
-        *(Cell(ratio, figure(ratio, "raw")) for ratio in ratios),
+        *(Cell(n, draw.count(n)) for n in (requests, naive, computed)),
+        Cell(saved, draw.MISSING if saved is None else f"{draw.percent(saved)}%"),
+        Cell(bound, draw.count(bound)),
+        *(Cell(ratio, draw.figure(ratio, "raw")) for ratio in ratios),
     )
 
 
@@ -385,7 +375,7 @@ def reproduce(report: Report) -> Section:
         ("limit", m.limit),
         ("Python", m.python),
         ("platform", m.platform),
-        *((f"{name} version", v) for name, v in flat(m.versions)),
+        *((f"{name} version", v) for name, v in draw.flat(m.versions)),
     ]
-    blocks.append(facts_table("This run", about))
+    blocks.append(draw.facts_table("This run", about))
     return Section("Reproduce", tuple(blocks))

@@ -18,25 +18,12 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from evalkit import store
+from evalkit import draw, store
 from evalkit.compare.cautions import damages
 from evalkit.core.contests import Contest
 from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.run import Run
-from evalkit.draw import (
-    COMPARE,
-    INDEX,
-    Cell,
-    Column,
-    Table,
-    contest_table,
-    count,
-    figure,
-    figure_label,
-    pair_sentence,
-    pair_verdict,
-    side_by_side,
-)
+from evalkit.draw import COMPARE, Cell, Column, Table
 from evalkit.draw.html import Assets, element, page_html, policy, table_to_html
 from evalkit.draw.svg import forest_plots
 from evalkit.errors import EvalkitError
@@ -48,7 +35,6 @@ from evalkit.report.content import (
     Section,
     Statements,
     Text,
-    is_published,
     pair_of,
 )
 from evalkit.report.render import sections_html
@@ -167,7 +153,7 @@ def _marks(run: Run) -> Iterator[str]:
     if not run.manifest.sealed:
         yield "not finished"
     if run.manifest.limit is not None:
-        yield f"limited to {count(run.manifest.limit)} samples per task"
+        yield f"limited to {draw.count(run.manifest.limit)} samples per task"
     damaged = any(damages(run))
     if damaged:
         yield "damaged evidence"
@@ -199,10 +185,10 @@ def index_page(found: Sequence[Entry], link: Callable[[Entry], str], places: Seq
         Column("Against"),
     )
     lead = Table.of("", columns, [_lead(e, line, link(e)) for e, line in readable])
-    shown = tuple(name for name in INDEX if name != "figure")
-    table = contest_table([line.contest for _, line in readable], shown, lead=lead)
+    shown = tuple(name for name in draw.INDEX if name != "figure")
+    table = draw.contest_table([line.contest for _, line in readable], shown, lead=lead)
     n = len(found)
-    what = "1 run" if n == 1 else f"{count(n)} runs"
+    what = "1 run" if n == 1 else f"{draw.count(n)} runs"
     table = replace(
         table,
         caption=f"{what}: headline figures of their candidates",
@@ -229,10 +215,10 @@ def index_page(found: Sequence[Entry], link: Callable[[Entry], str], places: Seq
 
 def _lead(entry: Entry, line: Line, href: str) -> tuple[Cell, ...]:
     value, found = Cell.missing("no figure"), line.figure
-    label = "" if line.key is None else figure_label(line.key)
+    label = "" if line.key is None else draw.figure_label(line.key)
     if found is not None and found.value.point is not None:
-        value = Cell(found.value.point, figure(found.value.point, found.unit))
-        label += " (published)" if is_published(found) else " (recorded)" if found.source else ""
+        value = Cell(found.value.point, draw.figure(found.value.point, found.unit))
+        label += draw.origin(found)
     contest = line.contest
     return (
         Cell(entry.run_id, entry.run_id, str(entry.folder), href=href),
@@ -250,10 +236,10 @@ def relative_link(folder: Path) -> Callable[[Entry], str]:
     """Links from an index in `folder` to the reports below it; empty where one is not there."""
 
     def link(entry: Entry) -> str:
-        page = entry.folder / "index.html"
-        if not page.is_file() or not page.is_relative_to(folder):
+        page, place = (entry.folder / "index.html").resolve(), folder.resolve()
+        if not page.is_file() or not page.is_relative_to(place):
             return ""
-        return quote(os.fsencode(page.relative_to(folder).as_posix()))
+        return quote(os.fsencode(page.relative_to(place).as_posix()))
 
     return link
 
@@ -297,17 +283,17 @@ def comparison_page(
         details = [c for c in mine if c.family == "detail"]
         blocks: list[Block] = []
         if headline:
-            blocks.append(Answer(pair_sentence(headline), pair_verdict(headline)))
+            blocks.append(Answer(draw.pair_sentence(headline), draw.pair_verdict(headline)))
             blocks += [Chart(d.title, d.svg, None, d.note) for d in forest_plots(headline)]
-            blocks.append(contest_table(headline, COMPARE, power=power, caption="Comparisons"))
+            blocks.append(draw.contest_table(headline, COMPARE, power=power, caption="Comparisons"))
         if len(headline) > 1:
             blocks.append(Statements(tuple(headline)))
         if details:
-            blocks.append(contest_table(details, COMPARE, power=power, caption="Details"))
+            blocks.append(draw.contest_table(details, COMPARE, power=power, caption="Details"))
         sections.append(Section(f"{pair[0]} against {pair[1]}", tuple(blocks)))
     rest: list[Block] = [Text(text) for text in notes]
     if figures:
-        rest.append(side_by_side(figures, caption="Figures side by side"))
+        rest.append(draw.side_by_side(figures, caption="Figures side by side"))
     if rest:
         sections.append(Section("Both sides", tuple(rest)))
     candidates = list(dict.fromkeys(a for a, _ in pairs))

@@ -11,43 +11,17 @@ from dataclasses import dataclass, replace
 from itertools import chain, pairwise, zip_longest
 from statistics import fmean
 
+from evalkit import draw
 from evalkit.compare.ranking import ELO, Pairing, Ranking, Strengths, floors, rankings, strengths
 from evalkit.core import Judgment, Record
 from evalkit.core.figures import (
     Comparison,
-    Estimator,
     Figure,
     FigureKey,
-    Measured,
-    Method,
     Metric,
 )
 from evalkit.core.run import BenchmarkEntry, tasks_below
-from evalkit.draw import (
-    DETAILS,
-    LOCAL_JUDGE,
-    N_COUNTS,
-    Cell,
-    Column,
-    Group,
-    Table,
-    benchmark_label,
-    bounds,
-    ci,
-    contest_table,
-    count,
-    difference,
-    figure,
-    figure_label,
-    figure_table,
-    interval,
-    method_text,
-    metric_label,
-    one_line,
-    p_value,
-    side_by_side,
-    unit_words,
-)
+from evalkit.draw import Cell, Column, Group, Table
 from evalkit.draw import level as draw_level
 from evalkit.draw.svg import MODELS_DRAWN, category_bars
 from evalkit.report.content import (
@@ -61,8 +35,9 @@ from evalkit.report.content import (
     Section,
     Text,
     Turn,
-    is_published,
+    gap,
     sample_link,
+    scores,
 )
 
 __all__ = ["answers", "leaderboard", "results"]
@@ -71,7 +46,7 @@ __all__ = ["answers", "leaderboard", "results"]
 def results(report: Report) -> Section | None:
     """One subsection per benchmark entry."""
     parts = tuple(
-        Section(benchmark_label(entry.name), blocks)
+        Section(draw.benchmark_label(entry.name), blocks)
         for entry in report.run.benchmarks
         if report.keys(entry) and (blocks := tuple(_blocks(report, entry)))
     )
@@ -83,16 +58,17 @@ def _blocks(report: Report, entry: BenchmarkEntry) -> Iterator[Block]:
     if report.run.figures:
         overview = tuple(_tasks(report, entry))
         yield from overview
-        every = _with_expected(report, entry, report.figures(keys, _models(report)))
-        table = figure_table(every, caption="Models side by side")
+        expected = dict.fromkeys(entry.headlines, report.measured)
+        every = report.figures(keys, _models(report))
+        table = draw.figure_table(every, caption="Models side by side", expected=expected)
         # What the overview shows of many tasks is not shown twice at first sight.
         yield Details("Every metric of every task", (table,)) if overview else table
     if report.pairs:
         contests = [c for c in report.contests if c.key in set(keys)]
         if contests:
-            yield contest_table(
+            yield draw.contest_table(
                 contests,
-                DETAILS,
+                draw.DETAILS,
                 caption="Candidate against baseline",
                 link=report.link,
                 notes=["Other metrics and tasks are corrected separately."],
@@ -116,31 +92,13 @@ def _models(report: Report) -> tuple[str, ...]:
     return (*report.measured, *report.published)
 
 
-def _with_expected(
-    report: Report, entry: BenchmarkEntry, figures: Sequence[Figure]
-) -> list[Figure]:
-    """With a row for each headline figure that a model should have and has not."""
-    found = list(figures)
-    with_some = {f.model for f in figures}
-    nothing = Method(Estimator.RECORDED, detail="no figure of this model")
-    for key in entry.headlines:
-        metric = entry.metric(key.task, key.metric)
-        places = [i for i, f in enumerate(found) if f.key == key]
-        if metric is None or not places:
-            continue
-        known = {found[i].model for i in places}
-        for model in report.measured:
-            if model not in known:
-                value = Measured(None, None, None, None, report.level, 0, 0, 0, nothing)
-                found.insert(places[-1] + 1, Figure(model, key, metric.unit, value))
-                places.append(places[-1] + 1)
-    return found if with_some else []
-
-
 def _tasks(report: Report, entry: BenchmarkEntry) -> Iterator[Block]:
     """A benchmark of several tasks as one table, tasks below an average folded away."""
     keys = report.keys(entry)
     below = {t for a in entry.averages if not a.columns for t in tasks_below(a, entry.averages)}
+    if not entry.averages:  # imported figures: lm-eval names a group's tasks after it
+        tasks = {key.task for key in keys}
+        below = {t for t in tasks if any(t.startswith(f"{other}_") for other in tasks)}
     shown = [k for k in keys if k in entry.primaries or k.metric in ("normalised", "average")]
     if len({k.task for k in keys}) < 2 or not shown:
         return
@@ -151,16 +109,16 @@ def _tasks(report: Report, entry: BenchmarkEntry) -> Iterator[Block]:
         yield _overview(over, models, "Tasks")
     if under:
         n = len({f.key.task for f in under})
-        summary = "1 subtask" if n == 1 else f"{count(n)} subtasks"
+        summary = "1 subtask" if n == 1 else f"{draw.count(n)} subtasks"
         yield Details(summary, (_overview(under, models, "Subtasks"),))
 
 
 def _overview(figures: Sequence[Figure], models: Sequence[str], caption: str) -> Table:
-    table = side_by_side(figures, models, caption=caption)
+    table = draw.side_by_side(figures, models, caption=caption)
     said = [table.note]
     if any(f.key.metric == "normalised" for f in figures):
         said.append("Normalised: 0 at chance, 100 where all is right.")
-    if any(is_published(f) for f in figures):
+    if any(f.published for f in figures):
         said.append("Some figures are published; “Models side by side” says which.")
     return replace(table, note=" ".join(text for text in said if text))
 
@@ -177,9 +135,9 @@ def _categories(report: Report, key: FigureKey) -> Iterator[Block]:
     figures = [f for f in figures if f.model in report.measured]
     if not figures:
         return
-    title = f"{figure_label(key)} by category: {metric_label(key.metric)}"
+    title = f"{draw.figure_label(key)} by category: {draw.metric_label(key.metric)}"
     models = [m for m in report.measured if any(f.model == m for f in figures)]
-    table = side_by_side(
+    table = draw.side_by_side(
         report.figures(dict.fromkeys(f.key for f in figures), models), models, caption=title
     )
     # Candidates, then baselines, then others: no more than there are fills.
@@ -198,7 +156,7 @@ def _categories(report: Report, key: FigureKey) -> Iterator[Block]:
         yield Chart(title, chart.svg, table, note)
     contests = [c for c in report.contests if c.key.category is not None and c.key.whole == key]
     if contests:
-        yield Details("Differences by category", (contest_table(contests, DETAILS),))
+        yield Details("Differences by category", (draw.contest_table(contests, draw.DETAILS),))
 
 
 # --- what is missing, and where published figures come from -------------------------------------
@@ -212,7 +170,7 @@ def _missing(report: Report, entry: BenchmarkEntry) -> Table:
             for record in (found[model] for found in by_sample.values() if model in found):
                 if record.outcome.status != "ok":
                     counts[model, task, record.outcome.status] += 1
-                if record.outcome.truncated:
+                elif record.outcome.truncated:
                     counts[model, task, "truncated, scored"] += 1
     columns = (
         Column("Model", header=True),
@@ -221,7 +179,7 @@ def _missing(report: Report, entry: BenchmarkEntry) -> Table:
         Column("Samples", "right"),
     )
     rows = [
-        (Cell.text(model), Cell.text(task), Cell.text(status), Cell(n, count(n)))
+        (Cell.text(model), Cell.text(task), Cell.text(status), Cell(n, draw.count(n)))
         for (model, task, status), n in counts.items()
     ]
     note = (
@@ -238,9 +196,7 @@ def _sources(report: Report, keys: Sequence[FigureKey]) -> Table:
         found: dict[str, list[str]] = {}
         for f in report.figures(keys, (model,)):
             if f.source is not None:
-                said = (f.source.where, f.source.date, f.source.settings)
-                source = ", ".join(text for text in said if text)
-                found.setdefault(source, []).append(f"{f.key.task} {f.key.metric}")
+                found.setdefault(f.source.text, []).append(f"{f.key.task} {f.key.metric}")
         rows = tuple((Cell.text(s), Cell.text(", ".join(names))) for s, names in found.items())
         if rows:
             groups.append(Group(model, rows))
@@ -288,7 +244,7 @@ def leaderboard(report: Report) -> Section | None:
             )
         ]
         if blocks:
-            parts.append(Section(benchmark_label(entry.name), tuple(blocks)))
+            parts.append(Section(draw.benchmark_label(entry.name), tuple(blocks)))
     if not parts:
         return None
     intro = Text(
@@ -323,7 +279,7 @@ def _board_blocks(
     if key.benchmark in report.run.local_judges and (ranking or by_strength):
         yield Note(
             "The order is what a model of the suite prefers, not what people would.",
-            f"{LOCAL_JUDGE.capitalize()}.",
+            f"{draw.LOCAL_JUDGE.capitalize()}.",
         )
     yield _board(report, key, figures, ranking)
     if by_strength:
@@ -350,7 +306,7 @@ def _board(
         (f for f in figures if f not in ours),
         key=lambda f: (f.value.point is None, sign * (f.value.point or 0.0)),
     )
-    table = figure_table([*ours, *rest])
+    table = draw.figure_table([*ours, *rest])
     roles = [report.run.role(f.model) for f in (*ours, *rest)]
     rows = [
         (_rank(f.model, ranking), *row, Cell.text(role))
@@ -364,12 +320,13 @@ def _board(
     groups = (Group("", tuple(rows[: len(ours)])), Group(label, tuple(rows[len(ours) :])))
     direction = ", lower is better" if sign == 1 else ""
     note = (
-        f"In {unit_words(figures[0].unit)}{direction}. The interval is of the figure alone: models "
-        f"whose intervals overlap may still differ significantly, because differences are paired. "
-        f"{N_COUNTS}"
+        f"In {draw.unit_words(figures[0].unit)}{direction}. The interval is of the figure alone: "
+        f"models whose intervals overlap may still differ significantly, because differences are "
+        f"paired. "
+        f"{draw.N_COUNTS}"
     )
     return Table(
-        f"{figure_label(key)}: {metric_label(key.metric)}",
+        f"{draw.figure_label(key)}: {draw.metric_label(key.metric)}",
         (Column("Rank", "right"), *table.columns, Column("Role")),
         tuple(g for g in groups if g.rows),
         note,
@@ -381,8 +338,8 @@ def _rank(model: str, ranking: Ranking | None) -> Cell:
     if place is None:
         return Cell.missing("not ranked")
     if place.first == place.last:
-        return Cell(place.first, count(place.first))
-    return Cell.text(f"{count(place.first)} to {count(place.last)}")
+        return Cell(place.first, draw.count(place.first))
+    return Cell.text(f"{draw.count(place.first)} to {draw.count(place.last)}")
 
 
 def _certain(ranking: Ranking) -> str:
@@ -395,7 +352,7 @@ def _certain(ranking: Ranking) -> str:
         text = f"{', above '.join(shown)}."
     else:
         some = [f"{p.above} above {p.below}" for p in ranking.pairings if p.separated]
-        rest = f" and {count(len(some) - 5)} more pairs" if len(some) > 5 else ""
+        rest = f" and {draw.count(len(some) - 5)} more pairs" if len(some) > 5 else ""
         text = f"only {', '.join(some[:5])}{rest}; no model is above all the others."
     if ranking.contradictory:
         text += (
@@ -413,7 +370,7 @@ def _pairs(key: FigureKey, ranking: Ranking, comparisons: Sequence[Comparison]) 
     columns = (
         Column("Pair", header=True),
         Column("Difference", "right"),
-        Column(ci(comparisons[0].difference.level), "right"),
+        Column(draw.ci(comparisons[0].difference.level), "right"),
         Column("p (Holm)", "right"),
         Column("n", "right"),
         Column("Order"),
@@ -430,7 +387,7 @@ def _pairs(key: FigureKey, ranking: Ranking, comparisons: Sequence[Comparison]) 
         "corrected. p: of this order, corrected for all pairs, or for the headline comparisons "
         "where that gives a larger p."
     )
-    return Table.of(f"{figure_label(key)}: pairs", columns, shown, note)
+    return Table.of(f"{draw.figure_label(key)}: pairs", columns, shown, note)
 
 
 def _pair_row(pairing: Pairing, c: Comparison) -> tuple[Cell, ...]:
@@ -440,10 +397,10 @@ def _pair_row(pairing: Pairing, c: Comparison) -> tuple[Cell, ...]:
     d = c.difference
     return (
         Cell.text(f"{pairing.above} minus {pairing.below}"),
-        Cell(d.point, difference(d.point, c.unit), method_text(d)),
-        Cell(d.low, bounds(d, c.unit, signed=True)),
-        Cell(pairing.p_adjusted, p_value(pairing.p_adjusted)),
-        Cell(d.n, count(d.n)),
+        Cell(d.point, draw.difference(d.point, c.unit), d.how),
+        Cell(d.low, draw.bounds(d, c.unit, signed=True)),
+        Cell(pairing.p_adjusted, draw.p_value(pairing.p_adjusted)),
+        Cell(d.n, draw.count(d.n)),
         Cell.text(word, tone="" if pairing.separated else "unclear"),
     )
 
@@ -455,7 +412,7 @@ def _strengths(played: Strengths, level: float) -> Details | Table:
         Column("Rank", "right"),
         Column("Player", header=True),
         Column("Strength", "right"),
-        Column(ci(level), "right"),
+        Column(draw.ci(level), "right"),
         Column("Games", "right"),
     )
     order = [p.model for p in ranking.places] if ranking else list(result.strengths)
@@ -466,12 +423,12 @@ def _strengths(played: Strengths, level: float) -> Details | Table:
             (
                 _rank(model, ranking),
                 Cell.text(model),
-                Cell(s.point, difference(s.point, "characters"), method_text(s)),
-                Cell(s.low, interval(s.low, s.high, "characters", signed=True)),
-                Cell(s.n, count(s.n)),
+                Cell(s.point, draw.difference(s.point, "characters"), s.how),
+                Cell(s.low, draw.interval(s.low, s.high, "characters", signed=True)),
+                Cell(s.n, draw.count(s.n)),
             )
         )
-    how = next((method_text(s) for s in result.strengths.values()), "undefined: no games")
+    how = next((s.how for s in result.strengths.values()), "undefined: no games")
     note = (
         f"{how[:1].upper()}{how[1:]}. In Elo points from the mean of all "
         "players: 100 points more win 64 games of 100."
@@ -507,7 +464,7 @@ def answers(report: Report) -> Section | None:
     if wanted <= 0:
         return None
     parts = tuple(
-        Section(benchmark_label(entry.name), tuple(_examples(report, entry, wanted)))
+        Section(draw.benchmark_label(entry.name), tuple(_examples(report, entry, wanted)))
         for entry in report.run.benchmarks
         if any((entry.name, key.task) in report.samples for key in report.keys(entry))
     )
@@ -558,20 +515,10 @@ def _differences(report: Report, entry: BenchmarkEntry) -> Iterator[_Found]:
         if metric is None:
             continue
         for sample, by_model in report.samples.get((entry.name, key.task), {}).items():
-            gap = 0.0
-            if report.pairs:
-                a, b = (_value(by_model.get(m), metric.name) for m in report.pairs[0])
-                gap = 0.0 if a is None or b is None else a - b
-            better = gap if metric.higher_is_better else -gap
-            yield _Found(key.task, sample, better, gap * metric.scale)
-
-
-def _value(record: Record | None, metric: str, part: str | None = None) -> float | None:
-    if record is None:
-        return None
-    scores = record.outcome.scores
-    values = [s.value for s in scores if s.metric == metric and part in (None, s.part)]
-    return fmean(values) if values else None
+            found = gap(by_model, report.pairs[0], metric) if report.pairs else None
+            gained = found or 0.0
+            better = gained if metric.higher_is_better else -gained
+            yield _Found(key.task, sample, better, gained * metric.scale)
 
 
 def _example(report: Report, entry: BenchmarkEntry, found: _Found) -> Example:
@@ -584,8 +531,8 @@ def _example(report: Report, entry: BenchmarkEntry, found: _Found) -> Example:
     of_one = len({key.task for key in report.keys(entry)}) == 1
     parts = [sample if of_one else f"{task} {sample}", first.category or ""]
     if found.difference:
-        unit = unit_words(metric.unit, of_difference=True)
-        parts.append(f"{difference(found.shown, metric.unit)} {unit}")
+        unit = draw.unit_words(metric.unit, of_difference=True)
+        parts.append(f"{draw.difference(found.shown, metric.unit)} {unit}")
     questions = _questions([by_model[name] for name in names], metric)
     turns = tuple(
         Turn(
@@ -622,13 +569,13 @@ def _reply(record: Record, metric: Metric, i: int, turns: int) -> Reply:
     outcome = record.outcome
     part = f"turn_{i + 1}" if turns > 1 else None
     judgments = [j for j in outcome.judgments if part is None or j.part in ("", part)]
-    value = _value(record, metric.name, part)
-    if value is None:
-        reason = f": {one_line(outcome.error, 300)}" if outcome.error else ""
+    values = [v for name, v in scores(record, metric).items() if part in (None, name)]
+    if not values:
+        reason = f": {draw.one_line(outcome.error, 300)}" if outcome.error else ""
         said = f"no score ({outcome.status}{reason})"
     else:
-        label = metric.name.replace("_", " ") if part else metric_label(metric.name)
-        said = f"{label} {figure(value * metric.scale, metric.unit)}"
+        label = metric.name.replace("_", " ") if part else draw.metric_label(metric.name)
+        said = f"{label} {draw.figure(fmean(values) * metric.scale, metric.unit)}"
     remarks = [remark for j in judgments if (remark := _remark(j))]
     if outcome.truncated:
         remarks.append("Cut by the token limit.")
@@ -644,11 +591,11 @@ def _reply(record: Record, metric: Metric, i: int, turns: int) -> Reply:
 def _remark(judgment: Judgment) -> str:
     """That the judge failed, or all it said where that is a word or a number."""
     if judgment.error:
-        return f"{judgment.judge}: {judgment.status}, {one_line(judgment.error, 300)}"
+        return f"{judgment.judge}: {judgment.status}, {draw.one_line(judgment.error, 300)}"
     replies = [e.reply for e in judgment.exchanges]
     if any(map(_is_text, replies)) or not any(replies):
         return ""
-    return f"{judgment.judge}: {' / '.join(one_line(reply) for reply in replies)}"
+    return f"{judgment.judge}: {' / '.join(draw.one_line(reply) for reply in replies)}"
 
 
 def _reasons(judgment: Judgment) -> Iterator[tuple[str, str]]:

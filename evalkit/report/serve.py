@@ -13,15 +13,13 @@ import logging
 import os
 import re
 import socketserver
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from html import unescape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any, BinaryIO, ClassVar
 from urllib.parse import unquote, urlsplit
 
@@ -32,7 +30,7 @@ from evalkit.report.index import Entry, entries, entry_of, index_page, index_pol
 from evalkit.report.page import render
 from evalkit.report.render import policies
 
-__all__ = ["Library", "Server", "is_ours", "report_policy", "serving"]
+__all__ = ["Library", "Server", "is_ours", "report_policy"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -172,19 +170,6 @@ class Server(ThreadingHTTPServer):
 
 def _link(entry: Entry) -> str:
     return f"runs/{entry.slug}/{_REPORT}"
-
-
-@contextmanager
-def serving(library: Library, port: int = 0) -> Iterator[Server]:
-    """A server that answers in the background until the block ends."""
-    with Server(library, port) as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 class _NoPage(Exception):

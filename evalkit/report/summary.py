@@ -10,44 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from evalkit import draw
 from evalkit.core.contests import Contest
 from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.run import Run
-from evalkit.draw import (
-    COMMENT,
-    COMMENT_LIMIT,
-    LOCAL_JUDGE,
-    REPORT,
-    Cell,
-    Column,
-    ColumnName,
-    Group,
-    Table,
-    benchmark_label,
-    bounds,
-    caution_text,
-    ci,
-    contest_label,
-    contest_table,
-    count,
-    difference,
-    escape_markdown,
-    figure,
-    figure_table,
-    gate_sentence,
-    judge_text,
-    limit_text,
-    method_text,
-    metric_label,
-    one_line,
-    pair_sentence,
-    pair_verdict,
-    percent,
-    size,
-    table_to_markdown,
-    table_to_text,
-    visible,
-)
+from evalkit.draw import Cell, Column, ColumnName, Group, Table
 from evalkit.draw.svg import forest_plots
 from evalkit.report.content import (
     Answer,
@@ -98,9 +65,9 @@ def _blocks(report: Report) -> Iterator[Block]:
     yield from first_few(drawn, "Charts of {} more pairs")
     if found:
         has_gate = any(not isinstance(i, Contest) for shown in items.values() for i in shown)
-        columns: tuple[ColumnName, ...] = (*REPORT, "gate") if has_gate else REPORT
+        columns: tuple[ColumnName, ...] = (*draw.REPORT, "gate") if has_gate else draw.REPORT
         rows = [item for shown in items.values() for item in shown]
-        yield contest_table(
+        yield draw.contest_table(
             rows, columns, caption="Headline figures", figures=run.figures, link=report.link
         )
     if any(len(contests) > 1 for contests in found.values()):
@@ -118,11 +85,11 @@ def _answers(report: Report) -> Iterator[Answer | Text]:
     for pair in report.pairs:
         contests = report.headline(pair)
         if contests:
-            yield Answer(pair_sentence(contests), pair_verdict(contests))
+            yield Answer(draw.pair_sentence(contests), draw.pair_verdict(contests))
             answered = True
         if gate is not None and (gate.candidate, gate.baseline) == pair:
             reasons = f" Not passed: {_listed(gate.reasons, '; ')}." if gate.reasons else ""
-            yield Text(f"{gate_sentence(gate)}{reasons}")
+            yield Text(f"{draw.gate_sentence(gate)}{reasons}")
     if not answered and report.run.manifest.sealed:
         yield Text("This run compares no candidate with a baseline.")
 
@@ -134,7 +101,7 @@ def _warnings(report: Report, *, alone: bool = False) -> Iterator[Note]:
     """What makes a figure unfit to be quoted, the worst first; `alone`: no report is around it."""
     run = report.run
     if run.manifest.limit is not None:
-        yield Note(f"{limit_text(run.manifest.limit).capitalize()}.", "Limited run.")
+        yield Note(f"{draw.limit_text(run.manifest.limit).capitalize()}.", "Limited run.")
     elif not run.manifest.publishable:
         yield Note("The run's manifest marks it so.", "Not publishable.")
     if not run.manifest.sealed:
@@ -143,7 +110,7 @@ def _warnings(report: Report, *, alone: bool = False) -> Iterator[Note]:
         yield Note(_damaged(report, alone=alone), "Damaged evidence.")
     for judge in sorted({h.judge for h in report.health} & _local_judges(report)):
         yield Note(
-            f"{LOCAL_JUDGE.capitalize()}: judged scores say what this model "
+            f"{draw.LOCAL_JUDGE.capitalize()}: judged scores say what this model "
             f"prefers, not what people would. Do not publish them.",
             f"Judge {judge}.",
         )
@@ -162,13 +129,13 @@ def _local_judges(report: Report) -> set[str]:
 def _damaged(report: Report, *, alone: bool) -> str:
     """Where each is named; without a report around it, the first few and how many are left."""
     found = len(report.damages)
-    what = "1 finding makes" if found == 1 else f"{count(found)} findings make"
+    what = "1 finding makes" if found == 1 else f"{draw.count(found)} findings make"
     said = f"{what} recorded figures unreliable"
     if not alone:
         return f"{said}; “Recorded evidence” below names each."
     start = "Damaged evidence: "
-    named = " ".join(caution_text(d).removeprefix(start) for d in report.damages[:_TOLD])
-    more = f" The run's report names {count(found - _TOLD)} more." if found > _TOLD else ""
+    named = " ".join(draw.caution_text(d).removeprefix(start) for d in report.damages[:_TOLD])
+    more = f" The run's report names {draw.count(found - _TOLD)} more." if found > _TOLD else ""
     return f"{said}: {named}{more}"
 
 
@@ -177,11 +144,11 @@ def _missing(report: Report, *, alone: bool = False) -> Iterator[Note]:
     records = report.run.records
     failed = Counter(r.model for r in records if r.outcome.status != "ok")
     if failed:
-        parts = ", ".join(f"{model} {count(n)}" for model, n in failed.items())
+        parts = ", ".join(f"{model} {draw.count(n)}" for model, n in failed.items())
         where = "The run's report gives" if alone else "Each benchmark's section gives"
         yield Note(
-            f"{count(failed.total())} of {count(len(records))} samples have no score; they are "
-            f"left out, never counted as zero ({parts}). {where} the reasons.",
+            f"{draw.count(failed.total())} of {draw.count(len(records))} samples have no score; "
+            f"they are left out, never counted as zero ({parts}). {where} the reasons.",
             "Missing samples.",
             "remark",
         )
@@ -193,7 +160,7 @@ def _missing(report: Report, *, alone: bool = False) -> Iterator[Note]:
 def _evidence(report: Report, found: Mapping[Pair, Sequence[Contest]]) -> Iterator[Text]:
     """On how many samples which figures rest, and which benchmarks have no difference."""
     sizes = {
-        pair: {c.key: (contest_label(c), c.comparison.difference.n_units) for c in contests}
+        pair: {c.key: (draw.contest_label(c), c.comparison.difference.n_units) for c in contests}
         for pair, contests in found.items()
     }
     if len(sizes) > 1 and len({tuple(keys) for keys in sizes.values()}) == 1:
@@ -201,12 +168,12 @@ def _evidence(report: Report, found: Mapping[Pair, Sequence[Contest]]) -> Iterat
         shown = []
         for key, (label, _) in next(iter(sizes.values())).items():
             units = [known[key][1] for known in sizes.values()]
-            low, high = count(min(units)), count(max(units))
+            low, high = draw.count(min(units)), draw.count(max(units))
             shown.append(f"{label} {low if low == high else f'{low} to {high}'}")
         yield _rests_on(report, shown, next(iter(sizes.values())), "both models of a pair", "")
         return
     for pair, known in sizes.items():
-        shown = [f"{label} {count(units)}" for label, units in known.values()]
+        shown = [f"{label} {draw.count(units)}" for label, units in known.values()]
         whose = "" if len(report.pairs) == 1 else f", {pair[0]} and {pair[1]}"
         yield _rests_on(report, shown, known, "both models", whose)
 
@@ -216,7 +183,7 @@ def _rests_on(
 ) -> Text:
     used = {key.benchmark for key in keys}
     rest = [
-        benchmark_label(entry.name)
+        draw.benchmark_label(entry.name)
         for entry in report.run.benchmarks
         if report.keys(entry) and entry.name not in used
     ]
@@ -235,10 +202,10 @@ def _judges(report: Report) -> Iterator[Text]:
     """How far the judges can be trusted, in a line."""
     said = []
     for h in report.health:
-        text = judge_text(h.parsed, h.asked, h.position_bias, h.order_disagreement)
+        text = draw.judge_text(h.parsed, h.asked, h.position_bias, h.order_disagreement)
         if h.vote_margin is not None and h.judge in _local_judges(report):
-            text += f", votes {percent(h.vote_margin)} points from a coin toss"
-        said.append(f"{h.judge} on {benchmark_label(h.benchmark)}, {text}")
+            text += f", votes {draw.percent(h.vote_margin)} points from a coin toss"
+        said.append(f"{h.judge} on {draw.benchmark_label(h.benchmark)}, {text}")
     if said:
         more = f"; {len(said) - _NAMED} more below" if len(said) > _NAMED else ""
         yield Text(f"{'; '.join(said[:_NAMED])}{more}.", "Judge.", small=True)
@@ -276,9 +243,9 @@ def _lengths(report: Report, pair: Pair) -> Iterator[Block]:
             Column("Figure", header=True),
             *(Column(name, "right") for name in pair),
             Column("Difference", "right"),
-            Column(ci(report.level), "right"),
+            Column(draw.ci(report.level), "right"),
         )
-        yield Table.of(f"{benchmark_label(entry.name)}: win rate and length", columns, rows)
+        yield Table.of(f"{draw.benchmark_label(entry.name)}: win rate and length", columns, rows)
         yield Text(" ".join([_longer(length), *_explained(rate, left)]))
 
 
@@ -286,24 +253,24 @@ def _length_row(
     report: Report, pair: Pair, key: FigureKey, figures: Sequence[Figure | None]
 ) -> tuple[Cell, ...]:
     unit = next(f.unit for f in figures if f is not None)
-    label = metric_label(key.metric) + (", %" if unit == "percent" else ", characters")
+    label = draw.metric_label(key.metric) + (", %" if unit == "percent" else ", characters")
     shown = (
         Cell.missing("no figure")
         if f is None or f.value.point is None
-        else Cell(f.value.point, figure(f.value.point, f.unit), method_text(f.value))
+        else Cell(f.value.point, draw.figure(f.value.point, f.unit), f.value.how)
         for f in figures
     )
     contest, gap = report.contest(pair, key), _minus(figures)
     if contest is not None:
         d = contest.comparison.difference
-        interval = bounds(d, unit, signed=True)
+        interval = draw.bounds(d, unit, signed=True)
         ends = (
-            Cell(d.point, difference(d.point, unit), method_text(d)),
-            Cell(interval if d.has_width else None, interval, method_text(d)),
+            Cell(d.point, draw.difference(d.point, unit), d.how),
+            Cell(interval if d.has_width else None, interval, d.how),
         )
     else:
         how = "difference of two figures, not paired on samples"
-        ends = (Cell(gap, difference(gap, unit), how), Cell.missing("not a mean over samples"))
+        ends = (Cell(gap, draw.difference(gap, unit), how), Cell.missing("not a mean over samples"))
     return (Cell.text(label), *shown, *ends)
 
 
@@ -319,7 +286,7 @@ def _longer(contest: Contest) -> str:
             f"Answers of {c.candidate} and {c.baseline} do not differ significantly in their "
             f"average length."
         )
-    by = size(abs(c.difference.point), c.unit)
+    by = draw.size(abs(c.difference.point), c.unit)
     return (
         f"Answers of {c.candidate} are {by} characters {contest.verdict} on average than those of "
         f"{c.baseline}."
@@ -333,8 +300,8 @@ def _explained(rate: Contest, left: float | None) -> Iterator[str]:
         yield "There is no length-controlled figure of both."
         return
     shown = (
-        f"{difference(left, 'percent')} percentage points with length controlled instead of "
-        f"{difference(raw, 'percent')}"
+        f"{draw.difference(left, 'percent')} percentage points with length controlled instead of "
+        f"{draw.difference(raw, 'percent')}"
     )
     if rate.verdict not in ("better", "worse"):
         yield (
@@ -362,17 +329,21 @@ def summary_lines(run: Run) -> list[str]:
     """
     report = Report(run)
     lines: list[str] = [] if run.manifest.sealed else [UNFINISHED]
-    columns: tuple[ColumnName, ...] = tuple("mde" if c == "missing" else c for c in COMMENT)
+    columns: tuple[ColumnName, ...] = tuple("mde" if c == "missing" else c for c in draw.COMMENT)
     contests = [c for pair in report.pairs for c in report.headline(pair)]
     if contests:
-        lines += table_to_text(contest_table(contests, columns, figures=run.figures)).split("\n")
+        lines += draw.table_to_text(
+            draw.contest_table(contests, columns, figures=run.figures)
+        ).split("\n")
     elif figures := report.figures(run.headlines):
-        lines += table_to_text(figure_table(figures, by_figure=False)).split("\n")
+        lines += draw.table_to_text(draw.figure_table(figures, by_figure=False)).split("\n")
     failed = sum(r.outcome.status != "ok" for r in run.records)
     if failed:
-        lines.append(f"{count(failed)} of {count(len(run.records))} samples have no score")
+        lines.append(
+            f"{draw.count(failed)} of {draw.count(len(run.records))} samples have no score"
+        )
     if run.manifest.limit is not None:
-        lines.append(f"limited run: {limit_text(run.manifest.limit)}")
+        lines.append(f"limited run: {draw.limit_text(run.manifest.limit)}")
     return lines
 
 
@@ -409,9 +380,11 @@ def comment(run: Run) -> str:
     first, then warnings, then sentences of the verdict, each from the end.
     """
     full = _whole(Report(run))
-    if len(_written(full)) <= COMMENT_LIMIT:
+    if len(_written(full)) <= draw.COMMENT_LIMIT:
         return _written(full)
-    fits = bisect(range(full.size), 0, key=lambda n: len(_written(_first(full, n))) > COMMENT_LIMIT)
+    fits = bisect(
+        range(full.size), 0, key=lambda n: len(_written(_first(full, n))) > draw.COMMENT_LIMIT
+    )
     return _written(_first(full, max(0, fits - 1)))
 
 
@@ -419,9 +392,9 @@ def _whole(report: Report) -> _Comment:
     run = report.run
     contests = [c for pair in report.pairs for c in report.headline(pair)]
     if contests:
-        table = contest_table(contests, COMMENT, figures=run.figures)
+        table = draw.contest_table(contests, draw.COMMENT, figures=run.figures)
     else:
-        table = figure_table(report.figures(run.headlines), by_figure=False)
+        table = draw.figure_table(report.figures(run.headlines), by_figure=False)
     caveats = [*_warnings(report, alone=True), *_missing(report, alone=True)]
     return _Comment(
         title=f"evalkit: {run.manifest.suite_name or ''}",
@@ -437,7 +410,7 @@ def _whole(report: Report) -> _Comment:
 
 def _with_short_names(table: Table) -> Table:
     def short(text: str) -> str:
-        return one_line(visible(text), _LONGEST_NAME)
+        return draw.one_line(draw.visible(text), _LONGEST_NAME)
 
     groups = tuple(
         Group(
@@ -446,7 +419,7 @@ def _with_short_names(table: Table) -> Table:
         )
         for group in table.groups
     )
-    return replace(table, groups=groups, note=one_line(visible(table.note), _LONGEST))
+    return replace(table, groups=groups, note=draw.one_line(draw.visible(table.note), _LONGEST))
 
 
 def _first(full: _Comment, n: int) -> _Comment:
@@ -478,12 +451,12 @@ def _written(made: _Comment) -> str:
         lines = ["> [!WARNING]", *(f"> - {_short(text)}" for text in made.warnings)]
         parts.append("\n".join(lines))
     if made.table.rows:
-        parts.append(table_to_markdown(made.table))
-    lost = [f"{count(n)} {what}" for n, what in made.left_out if n]
+        parts.append(draw.table_to_markdown(made.table))
+    lost = [f"{draw.count(n)} {what}" for n, what in made.left_out if n]
     if lost:
         parts.append(f"**Left out, because a comment holds no more: {', '.join(lost)}.**")
     return "\n\n".join([*parts, _short(made.run)]) + "\n"
 
 
 def _short(text: str) -> str:
-    return escape_markdown(one_line(visible(text), _LONGEST))
+    return draw.escape_markdown(draw.one_line(draw.visible(text), _LONGEST))

@@ -150,13 +150,11 @@ def test_holm_says_what_it_is_over() -> None:
 
 def test_a_method_has_its_degrees_of_freedom_or_why_it_is_undefined() -> None:
     clustered = Method(Estimator.MEAN, Interval.T, clustered=True)
-    said = draw.method_text(measured(1.0, 0.0, 2.0, n=80, method=clustered, df=79))
+    said = measured(1.0, 0.0, 2.0, n=80, method=clustered, df=79).how
     assert said == "mean; SE clustered (CR1, 80 clusters); t interval, 79 df"
-    assert draw.method_text(measured(1.0, None, None, method=Method(Estimator.PUBLISHED))) == (
-        "published"
-    )
+    assert measured(1.0, None, None, method=Method(Estimator.PUBLISHED)).how == ("published")
     undefined = measured(None, None, None, method=replace(clustered, detail="no tasks"))
-    assert draw.method_text(undefined) == "undefined: no tasks"
+    assert undefined.how == "undefined: no tasks"
 
 
 def test_the_gate_says_its_verdict_its_reasons_and_what_it_cannot_test() -> None:

@@ -13,8 +13,10 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -27,7 +29,7 @@ from evalkit import report, store
 from evalkit.cli.read import report as command
 from evalkit.compare.contests import Options, contests
 from evalkit.draw import contest_sentence
-from evalkit.report.serve import Library, Server, serving
+from evalkit.report.serve import Library, Server
 from tests.report.conftest import rows_of
 from tests.report.test_report_hostile import PAYLOADS
 from tests.support.properties import examples
@@ -35,6 +37,19 @@ from tests.support.runs import Plan, stored_run
 
 SMALL = Plan(samples=(3, 2, 2))
 DASH = "\N{EN DASH}"
+
+
+@contextmanager
+def serving(library: Library) -> Iterator[Server]:
+    """A server that answers in the background until the block ends."""
+    with Server(library) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from evalkit.core.figures import (
 from evalkit.core.run import BenchmarkEntry, Manifest, Run, TaskEntry
 from evalkit.draw import Table
 from evalkit.report import summary_lines
-from evalkit.report.content import Block, Details, Note, Report, Section
+from evalkit.report.content import Block, Details, Note, Report, Section, gap
 from evalkit.report.results import leaderboard
 from tests.report.conftest import captioned, cells, markdown, rows_of, soup
 from tests.support.runs import Plan, build_run, training_run, with_manifest
@@ -125,7 +125,7 @@ def test_what_is_missing_and_what_was_cut(run: Run) -> None:
 def test_a_model_without_a_headline_figure_is_visibly_missing(run: Run) -> None:
     kept = tuple(f for f in run.figures if (f.model, f.key.metric) != ("smollm2", "win_rate"))
     rows = list(rows_of(captioned(soup(replace(run, figures=kept)), "Models side by side")[0]))
-    assert ["smollm2", DASH, DASH, "0", "0"] in rows[1:4]
+    assert ["smollm2", DASH, DASH, DASH, DASH] in rows[1:4]
 
 
 def test_an_unknown_number_of_samples_is_missing_not_0(run: Run) -> None:
@@ -133,6 +133,9 @@ def test_an_unknown_number_of_samples_is_missing_not_0(run: Run) -> None:
     published = next(f for f in run.figures if f.source is not None)
     alone = Run(Path("run"), run.manifest, (), (published,), ())
     assert summary_lines(alone)[1].endswith(f"91.38       {DASH}  {DASH}        {DASH}")
+    zero = replace(published, value=replace(published.value, point=0.0))
+    alone = replace(alone, figures=(zero,))
+    assert summary_lines(alone)[1].endswith(f"0.00       {DASH}  {DASH}        {DASH}")
 
 
 def settled(candidate: float, baseline: float) -> Run:
@@ -379,6 +382,17 @@ def test_a_second_turn_that_failed_has_no_answer(run: Run) -> None:
     first, second = shown_example(run, "mt_bench", "81", outcome).split("```text\ntwo?\n```")
     assert "**quick-lora** (score 7.00)" in first
     assert "**quick-lora** (no score (over\\_long))" in second
+
+
+def test_a_difference_is_over_the_turns_that_both_have() -> None:
+    def rated(**by_turn: float) -> Record:
+        scores = tuple(Score("score", value, turn) for turn, value in by_turn.items())
+        return Record("m", "mt_bench", "mt_bench", "1", None, "", Outcome("ok", scores=scores))
+
+    metric = Metric("score", "points", primary=True, parts=("turn_1", "turn_2"))
+    both = {"tuned": rated(turn_1=7.0), "plain": rated(turn_1=6.0, turn_2=1.0)}
+    assert gap(both, ("tuned", "plain"), metric) == 1.0
+    assert gap({"tuned": rated(turn_1=7.0)}, ("tuned", "plain"), metric) is None
 
 
 # --- how the figures came about -----------------------------------------------------------------
