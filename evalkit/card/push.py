@@ -63,7 +63,7 @@ def push(text: str, repository: str, again: Callable[[str], str]) -> str:
         said = str(error).replace(token, "***").strip()
         raise CardError(
             f"--push {repository!r}: the hub did not take the card: {said}; nothing was written, "
-            f"so the same command does it all once that is mended"
+            f"so repeat the command once that is corrected"
         ) from None
     return str(done.commit_url)
 

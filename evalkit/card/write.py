@@ -160,13 +160,12 @@ class Card:
             entry = run.model(self.material.candidate)
             if entry is not None:
                 known = entry.provenance
-                places = [p if isinstance(p, Mapping) else {} for p in (known.source, known.base)]
-                adapter = known.adapter if known.adapter is not None else {}
-                config = adapter.get("config")
+                base = known.base.get("repo") if isinstance(known.base, Mapping) else None
+                config = (known.adapter or {}).get("config")
                 return _Model(
-                    base=self.said.base_model or _repository(places[1]),
+                    base=self.said.base_model or (str(base) if base else None),
                     method=_method(config if isinstance(config, Mapping) else {}),
-                    is_adapter=bool(adapter),
+                    is_adapter=bool(known.adapter),
                     is_local=entry.engine.type in ("vllm", "transformers", "fake", "ray"),
                     template=entry.template_source or "",
                 )
@@ -174,7 +173,7 @@ class Card:
 
     @property
     def front(self) -> dict[str, Json]:
-        """The front matter as data: what is known or was asked for, then the index."""
+        """The front matter as data: what is known or was given, then the index."""
         model, said = self.model, self.said
         library = "peft" if model.is_adapter else "transformers" if model.is_local else None
         found: dict[str, Json] = {
@@ -270,7 +269,7 @@ class Card:
 
     @property
     def _use(self) -> Markdown:
-        """Code that loads and asks the model; empty where it is not known how it is served."""
+        """Code that loads the model and generates; empty where how it is served is not known."""
         model = self.model
         if not model.is_local:
             return Markdown("")
@@ -431,11 +430,6 @@ class _Model:
     is_local: bool = False
     """Its weights were loaded, not a server or recorded answers."""
     template: str = ""
-
-
-def _repository(place: Mapping[str, Json]) -> str | None:
-    repo = place.get("repo")
-    return str(repo) if repo else None
 
 
 def _method(config: Mapping[str, Json]) -> str:

@@ -72,14 +72,14 @@ class EvalResults:
             else:
                 left.setdefault(catalogue.why_not_on_hub(task), []).append(task)
         taken: dict[str, str] = {}
-        for chosen in index.figures:
-            task = chosen.item.key.task
-            reason = _why_not(chosen.item, taken)
+        for item in index.figures:
+            task = item.key.task
+            reason = _why_not(item, taken)
             if reason:
                 left.setdefault(reason, []).append(task)
             else:
                 taken[catalogue.on_hub()[task][0]] = task
-                files[f".eval_results/{file_part(task)}.yaml"] = self._yaml(chosen.item)
+                files[f".eval_results/{file_part(task)}.yaml"] = self._yaml(item)
         notes = [f"left out: {', '.join(dict.fromkeys(t))}: {why}" for why, t in left.items()]
         if not files:
             raise ExportError(

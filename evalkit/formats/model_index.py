@@ -10,7 +10,7 @@
         source: {name, url}?
 
 Source: https://github.com/huggingface/hub-docs/blob/main/modelcard.md and huggingface_hub 2.4.  The
-hub tells entries apart by task, data set, config, split and revision alone: of two with the same of
+hub identifies entries by task, data set, config, split and revision alone: of two with the same of
 these the second's arguments and source are lost.  So there is one for each, the first in order of
 runs and benchmarks.  Figures of a local judge have none; what is left out is said.
 """
@@ -40,7 +40,6 @@ __all__ = [
     "LINK",
     "MARK",
     "Block",
-    "Chosen",
     "Index",
     "Item",
     "Judge",
@@ -465,14 +464,6 @@ def _difference(block: Block, new: Block) -> str:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A figure of the model, and the benchmark it is of."""
-
-    item: Item
-    block: Block
-
-
-@dataclass(frozen=True)
 class LeftOut:
     """A figure that the index does not hold."""
 
@@ -492,7 +483,7 @@ class Index:
     """The entries of one model."""
 
     results: tuple[dict[str, Json], ...]
-    figures: tuple[Chosen, ...]
+    figures: tuple[Item, ...]
     """What they are made from, in order of runs and benchmarks."""
     without: tuple[LeftOut, ...]
     undefined: tuple[str, ...]
@@ -522,7 +513,7 @@ def make_index(material: Material, published_at: str | None = None) -> Index:
         published_at: Where the runs can be seen; the source of figures computed in them.
     """
     results: dict[tuple[Any, ...], dict[str, Json]] = {}
-    chosen: list[Chosen] = []
+    chosen: list[Item] = []
     without: list[LeftOut] = []
     undefined: list[str] = []
     for block in material.blocks:
@@ -542,7 +533,7 @@ def make_index(material: Material, published_at: str | None = None) -> Index:
                 entry = _entry(item, block, material, published_at)
                 known = results.setdefault(identity(entry), entry)
                 if known is entry or _added(known, entry):
-                    chosen.append(Chosen(item, block))
+                    chosen.append(item)
                 else:
                     without.append(LeftOut(item, block, _HAS_ONE))
     return Index(tuple(results.values()), tuple(chosen), tuple(without), tuple(undefined))
@@ -556,7 +547,7 @@ def _undefined(block: Block, model: str, key: FigureKey) -> Iterator[str]:
 
 
 def identity(result: Mapping[str, Json]) -> tuple[Any, ...]:
-    """What the hub tells entries apart by."""
+    """What the hub identifies an entry by."""
     data = result["dataset"]
     parts = (data.get(key) for key in ("type", "config", "split", "revision"))
     return (result["task"]["type"], *parts)
@@ -588,7 +579,8 @@ def _added(known: dict[str, Json], entry: Mapping[str, Json]) -> bool:
 def _entry(
     item: Item, block: Block, material: Material, published_at: str | None
 ) -> dict[str, Json]:
-    f = item.figure
+    f, point = item.figure, item.figure.value.point
+    assert point is not None, "`Block.find` gives defined figures only"
     kind, name = catalogue.hub_metric(f.key.task, f.key.metric)
     args = _published(item) if item.published else _computed(item)
     if material.warnings:
@@ -599,7 +591,7 @@ def _entry(
         "task": {"type": "text-generation", "name": "Text Generation"},
         "dataset": _dataset(item, block),
         "metrics": [
-            {"type": kind, "name": name, "value": float(f.value.point or 0.0),
+            {"type": kind, "name": name, "value": float(point),
              "args": _known({**own, **args})}
         ],
     }  # fmt: skip
@@ -637,8 +629,8 @@ def _data(item: Item, kind: str, about: DatasetDescription) -> catalogue.HubData
     path = about.path or ""
     if "/" in path and not path.startswith(("/", ".")):
         return catalogue.HubData(task, path, about.name or None)
-    # The task stands for the config of a data set that is not on the hub: the hub tells
-    # entries apart by these fields alone.
+    # The task stands for the config of a data set that is not on the hub: the hub identifies
+    # entries by these fields alone.
     return catalogue.HubData(task, "unknown", task)
 
 

@@ -1,4 +1,4 @@
-"""Results that someone already has, as an ordinary run: the pipeline with nothing to ask."""
+"""Results that someone already has, as an ordinary run: the pipeline with nothing to generate."""
 
 from __future__ import annotations
 
