@@ -263,8 +263,10 @@ class Block:
         has = list(dict.fromkeys(item.key for item in self.items))
         entries = [item.entry for item in self.items]
         declared = [k for k in dict.fromkeys(k for e in entries for k in e.headlines) if k in has]
+        defined = {item.key for item in self.items if item.figure.value.point is not None}
         averages = sorted(
-            (k for k in has if self.is_average(k)), key=lambda k: (k not in declared, k.metric)
+            (k for k in has if self.is_average(k)),
+            key=lambda k: (k not in defined, k not in declared, k.metric),
         )
         board = {c.task: c for n in (1, 2) for c in catalogue.columns(n, drop=True)}
         is_board = self.kind == "open_llm_leaderboard"

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from evalkit import card, catalogue
 from evalkit.core import Figure, FigureKey, Json, Measured, Run
-from evalkit.core.figures import Estimator, Interval, Method
+from evalkit.core.figures import Estimator, Interval, Method, Metric
+from evalkit.core.run import TaskEntry
 from tests.support.runs import Plan, build_run
 
 MEAN = Method(Estimator.MEAN, Interval.T)
@@ -100,3 +101,43 @@ def test_version_2_shows_families_not_their_parts() -> None:
     )
     types = {r["metrics"][0]["type"] for r in written.index.results}
     assert types == {"normalized_score"}
+
+
+def test_imported_results_have_the_leaderboards_metrics_and_its_average() -> None:
+    """lm-eval's files declare `em` of DROP first; the leaderboard's column is `f1`."""
+    figures = [
+        figure("truthfulqa_mc1", "acc", 35.0),
+        figure("drop", "em", 0.0),
+        figure("drop", "f1", 0.98),
+        figure("gsm8k_cot", "exact_match,strict-match", 41.0),
+        figure("gsm8k", "exact_match,strict-match", 39.5),
+        figure("mmlu", "acc", 61.69),
+        figure("mmlu_anatomy", "acc", 50.0),
+        figure("open_llm_leaderboard", "average_without_drop", 63.09, None),
+        figure("open_llm_leaderboard", "average", 54.22, None),
+    ]
+    run = a_run(1, figures, {"mmlu_anatomy": {"num_fewshot": 5}, "mmlu": {"version": "N/A"}})
+    metrics = {
+        task: tuple(
+            Metric(f.key.metric, "percent", 100.0, True, primary=f.key.metric != "f1")
+            for f in figures
+            if f.key.task == task
+        )
+        for task in dict.fromkeys(f.key.task for f in figures[:7])
+    }
+    (entry,) = run.manifest.benchmarks
+    entry = entry.model_copy(
+        update={
+            "description": entry.description.model_copy(update={"type": "lm_eval"}),
+            "tasks": {t: TaskEntry(metrics=found) for t, found in metrics.items()},
+        }
+    )
+    run = replace(run, manifest=run.manifest.model_copy(update={"benchmarks": (entry,)}))
+    head, _, row = made(run).part("academic").splitlines()[2:5]
+    assert head == (
+        "| Model | Average | MMLU (5-shot) | GSM8K | DROP | TruthfulQA MC1 | gsm8k\\_cot |"
+    )
+    assert row == (
+        "| **mine** | 54.22 | 61.69 ± 1.00 | 39.50 ± 1.00 | 0.98 ± 1.00 | 35.00 ± 1.00 | "
+        "41.00 ± 1.00 |"
+    )
