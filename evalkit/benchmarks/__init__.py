@@ -1,6 +1,6 @@
-"""One file per benchmark: samples, flow, scores, figures; shared with results that others recorded.
+"""One file per benchmark: samples, flow, scores, figures; imports share the scores and figures.
 
-Files with an underscore are their parts: `_judged` is what the judged ones share; of lm-eval's
-tasks `_lm_eval_tasks` loads, configures and describes them, and `_lm_eval_scores` says what their
-numbers mean.
+Files with an underscore are parts: `_judged` is shared by the judged benchmarks; `_lm_eval_tasks`
+loads, configures and describes lm-eval's tasks, `_lm_eval_scores` turns their values into scores
+and figures.
 """

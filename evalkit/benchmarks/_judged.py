@@ -11,7 +11,7 @@ from evalkit.errors import BenchmarkError, RequestFailed
 
 
 def sampling_seed(seed: int, *what: str) -> int:
-    """Seed of one sampled answer: 31 bits of a hash of the suite's seed and what it is of.
+    """Seed of one sampled answer: 31 bits of a hash of the suite's seed and the answer's names.
 
     Does not depend on the order or number of samples, so `--limit` changes no answer.
     """
@@ -22,7 +22,7 @@ def sampling_seed(seed: int, *what: str) -> int:
 def judged(
     flow: Flow[Judgment], judge: PairwiseJudge | RatingJudge, part: str = ""
 ) -> Flow[Judgment]:
-    """`flow`, with a failed request made into a judgment that has its status and no value."""
+    """`flow`, where a failed request gives a judgment with its status and no value."""
     try:
         return (yield from flow)
     except RequestFailed as failure:

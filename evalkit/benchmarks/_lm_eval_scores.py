@@ -1,11 +1,10 @@
 """lm-eval's per-document values become scores, and its aggregations become figures.
 
-Here belongs what a number means: which metrics are means (those are scores, and the rest of
-evalkit does their statistics), which need all documents at once (their values travel in
-`Outcome.data`), how groups are averaged.
+Metrics that are means are scores, whose statistics the rest of evalkit computes.  The others need
+all documents at once: their values are kept in `Outcome.data`.  Groups are averaged here, too.
 
 Names are lm-eval's own, `exact_match,strict-match` where the filter is not `none`.  Accuracies
-and the like are printed in percent, everything else as lm-eval gives it.
+and similar metrics are printed in percent, all others as lm-eval gives them.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ class Aggregate:
     n_missing: int
     method: str
     corpus: bool
-    """Not the mean of per-sample scores, so that this is the only place it is computed."""
+    """Not the mean of per-sample scores; computed nowhere else."""
 
 
 def display(metric: str, filter_name: str) -> str:
@@ -79,7 +78,7 @@ def filters(task: Any) -> list[str]:
 
 
 def declared(task: Any) -> list[tuple[str, str]]:
-    """(metric, filter) of everything the task says it measures, in its order."""
+    """(metric, filter) of everything the task declares, in its order."""
     return [(metric, f) for metric in task.aggregation() for f in filters(task)]
 
 
@@ -90,7 +89,7 @@ def percent(metric: str) -> bool:
 
 
 def metrics(task: Any) -> tuple[Metric, ...]:
-    """The task's mean metrics; first acc_norm, else acc, else the one it names first."""
+    """The task's mean metrics; acc_norm first, else acc, else the first declared."""
     means = [(m, f) for m, f in declared(task) if is_mean(task, m)]
     order = sorted(means, key=lambda pair: {"acc_norm": 0, "acc": 1}.get(pair[0], 2))
     better = task.higher_is_better()
@@ -108,9 +107,9 @@ def metrics(task: Any) -> tuple[Metric, ...]:
 
 
 def passage_cluster(task: str, doc: Any) -> str:
-    """The unit of resampling of a document that asks about a passage; empty: the document itself.
+    """The unit of resampling of a document with a passage; empty: the document itself.
 
-    Questions about one passage are right or wrong together, so that they count as one unit.
+    Answers to questions about one passage are correlated, so these documents are one unit.
     """
     fields = doc if isinstance(doc, Mapping) else {}
     text = next((t for f in _PASSAGES if isinstance(t := fields.get(f), str) and t.strip()), None)
@@ -136,7 +135,7 @@ def jsonable(value: Any) -> Json:
 
 
 def number(value: Any) -> float | None:
-    """`value` as a finite float; None where it is not one number, or one beyond computing with."""
+    """`value` as a finite float; None where it is not one number, or too large to square."""
     value = jsonable(value)
     if not isinstance(value, bool | int | float) or abs(value) > _HUGE:
         return None
@@ -188,7 +187,7 @@ def _item(value: Json) -> Any:
 
 
 def _standard_error(aggregate: Any, metric: str, items: list[Any]) -> tuple[float | None, str]:
-    """lm-eval's standard error of an aggregation, and how it was found."""
+    """lm-eval's standard error of an aggregation, and its method."""
     from lm_eval.api.metrics import acc_all, mean, stderr_for_metric
 
     if len(items) < 2:
@@ -252,9 +251,9 @@ def _aggregates(wanted: Any, name: str) -> bool:
 def group_averages(
     groups: Mapping[str, Any], metrics: Mapping[str, Sequence[Metric]]
 ) -> list[Average]:
-    """What `group_figures` computes, declared, from the metrics that are means of documents.
+    """The averages that `group_figures` computes, for metrics that are means of documents.
 
-    Headline figures are those of groups within no other, by the metric that is their tasks' own.
+    Headline figures are those of groups within no other group, of their tasks' primary metric.
     """
     leaves = {name: [t.task_name for t in g.get_all_tasks()] for name, g in groups.items()}
     made = []

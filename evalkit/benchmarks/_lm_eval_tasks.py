@@ -1,9 +1,9 @@
 """Task names, YAML files and overrides become lm-eval's task objects.
 
-Here belongs everything that asks lm-eval for tasks.  Each selection has a task manager of its
-own, so lm-eval's global registries stay as they are.  lm-eval 0.4.13 reads a dict that holds
-only overrides as a whole new config; overrides are therefore merged into the full config just
-before lm-eval builds the task, which reaches tasks inside groups and tags as well.
+Each selection has a task manager of its own, so lm-eval's global registries do not change.
+lm-eval 0.4.13 reads a dict that holds only overrides as a whole new config; overrides are
+therefore merged into the full config just before lm-eval builds the task, which also reaches tasks
+inside groups and tags.
 
 Relative `data_files` of a task's YAML are taken from the folder of that YAML (upstream takes
 them from the working directory), those of an override from the suite's folder.  Local files are
@@ -11,10 +11,10 @@ read into memory through a cache folder that is removed at once, so nothing of t
 `datasets` cache.
 
 Some tasks shuffle with Python's global generator while they load.  lm-eval seeds it once per
-run; here it is seeded before each task and put back afterwards, so that a task's documents do
+run; here it is seeded before each task and restored afterwards, so that a task's documents do
 not depend on which tasks were loaded before it.
 
-How generation options map, after `lm_eval.models.utils.normalize_gen_kwargs` and `HFLM` of
+Generation options, after `lm_eval.models.utils.normalize_gen_kwargs` and `HFLM` of
 0.4.13: the limit is the first of max_gen_toks, max_new_tokens, max_tokens and
 max_completion_tokens that is given, else 256; `do_sample: false`, or neither sampling nor a
 temperature, is greedy; sampling without a temperature has temperature 1 (lm-eval's vllm backend
@@ -22,10 +22,10 @@ samples at 1 when a task gives neither; its hf backend is followed here).  The e
 which upstream adds to the stop strings, ends generation in every engine anyway.  Options no
 engine has (top_k, beams) are an error, not ignored.
 
-Tasks' own code uses tools that must be tamed.  IFEval's checkers call langdetect, whose detector
-draws from a global generator that nobody seeds: scores moved by one or two prompts from run to
-run.  They also want NLTK's punkt_tab, which they would download while lm-eval imports them.  Jinja
-templates are compiled anew for each use, which is nine tenths of the time prompts take.
+Three traps in tasks' own code.  IFEval's checkers call langdetect, whose detector draws from an
+unseeded global generator: scores moved by one or two prompts from run to run.  They also need
+NLTK's punkt_tab, which they would download while lm-eval imports them.  Jinja templates are
+compiled for each use, which takes nine tenths of the time to build prompts.
 
 What identifies a task is the same on every machine: no absolute paths, no addresses of functions;
 a function of a task's config is identified by its source text.
@@ -61,7 +61,7 @@ _RANDOM_SEED, _NUMPY_SEED = 0, 1234
 
 @dataclass(frozen=True)
 class Selection:
-    """Which tasks, and what is changed about them."""
+    """The tasks to load, and changes to their configs."""
 
     root: Path
     """Folder of the suite; relative paths start here."""
@@ -88,12 +88,12 @@ class Source:
     revision: str | None = None
     """Pinned commit of the hub's data set."""
     remarks: tuple[str, ...] = ()
-    """How local files depart from the official data set."""
+    """How local files differ from the official data set."""
 
 
 @dataclass(frozen=True)
 class LoadedTask:
-    """A task ready to be asked."""
+    """A task with its documents."""
 
     name: str
     task: Any
@@ -160,7 +160,7 @@ def needs(selection: Selection) -> list[str]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let lm-eval and datasets report errors only, without progress bars."""
+    """Make lm-eval and datasets report errors only, without progress bars."""
     import datasets
 
     loggers = [logging.getLogger(n) for n in ("lm_eval", "datasets", "huggingface_hub")]
@@ -180,7 +180,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def seeded() -> Iterator[None]:
-    """Seed the global generators as lm-eval does, and put them back."""
+    """Seed the global generators as lm-eval does; restore them afterwards."""
     import numpy as np
 
     state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
@@ -199,7 +199,7 @@ class _Configs:
     def __init__(self, selection: Selection, scratch: Path, *, build: bool = True) -> None:
         self.selection = selection
         self.build = build
-        """Whether tasks are built, or only their configs looked at."""
+        """Whether tasks are built; else only their configs are read."""
         self.sources: dict[str, Source] = {}
         self.files: dict[str, dict[str, Path]] = {}
         self.spec = ""
@@ -227,7 +227,7 @@ class _Configs:
         return manager
 
     def _is_enough(self, manager: Any) -> bool:
-        """Whether lm-eval's own 14,000 configs (five seconds) need not be read."""
+        """Whether reading lm-eval's own 14,000 configs (five seconds) is unnecessary."""
         from lm_eval.tasks._index import Kind
 
         names, seen = list(self.selection.tasks), set[str]()
@@ -245,7 +245,7 @@ class _Configs:
         return True
 
     def entry(self, manager: Any, name: str) -> Any:
-        """What lm-eval knows under `name`: a path or a name; None where it knows nothing."""
+        """lm-eval's index entry of a name or path; None: unknown to lm-eval."""
         from lm_eval.tasks._index import TaskIndex
 
         if not is_path(name):
@@ -304,7 +304,7 @@ class _Configs:
         return merge(config, found.config)
 
     def check_all_used(self) -> None:
-        """Raises SuiteError for overrides of tasks that are not there."""
+        """Raises SuiteError for overrides of tasks that were not loaded."""
         unused = sorted(set(self.selection.overrides) - self._used)
         if unused:
             known = sorted({*self.files, *self.selection.tasks})
@@ -497,7 +497,7 @@ _SEED = 0
 
 @contextmanager
 def langdetect_seeded() -> Iterator[None]:
-    """Seed langdetect where it is in use, and put its seed back."""
+    """Seed langdetect where it is loaded; restore its seed afterwards."""
     module = sys.modules.get("langdetect")
     if module is None:
         yield
@@ -512,10 +512,7 @@ def langdetect_seeded() -> Iterator[None]:
 
 
 def compile_templates_once() -> None:
-    """Let lm-eval's Jinja environment remember the templates it has compiled.
-
-    They hold no state, so what they render stays the same.
-    """
+    """Cache the compiled templates of lm-eval's Jinja environment; they hold no state."""
     from lm_eval.utils import env
 
     if not hasattr(env.from_string, "cache_info"):
@@ -526,16 +523,16 @@ def use_nltk(folder: str) -> None:
     """Look for NLTK's data in `folder` first, so that nothing is downloaded."""
     try:
         import nltk  # type: ignore[import-untyped]
-    except ImportError:  # only the tasks that need it bring it
+    except ImportError:  # installed only with the tasks that need it
         return
     if folder not in nltk.data.path:
         nltk.data.path.insert(0, folder)
 
 
-# --- what identifies a task: for the manifest, the run id and the comparability guard -------------
+# --- a task's identity: for the manifest, the run id and the comparability guard ------------------
 
 _NOT_IDENTITY = ("metadata", "dataset_kwargs", "dataset_path", "dataset_name", "task_alias", "tag")
-"""Config entries that are described on their own, or decide nothing."""
+"""Config entries that are described separately, or decide no score."""
 
 
 def digest(items: Iterable[Any]) -> str:

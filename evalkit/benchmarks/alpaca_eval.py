@@ -1,4 +1,4 @@
-"""AlpacaEval: one instruction, one answer, preferred or not over a reference output.
+"""AlpacaEval: one instruction, one answer, compared with a reference output.
 
 Source: Li et al. 2023, https://github.com/tatsu-lab/alpaca_eval (code Apache-2.0, data CC BY-NC
 4.0); 805 instructions.  Version 1 compares with text_davinci_003, version 2 with
@@ -20,7 +20,7 @@ alpaca_eval's rules that are kept:
 - The length-controlled win rate is its `length_controlled_v1`, in canonical row order, for both
   versions.  Its constants are public data: the baseline's games (`df_gamed.csv` of the hub data set
   tatsu-lab/alpaca_eval, with the instructions' difficulties), one row a game, and the canonical
-  order of instructions that `index` refers to:
+  order of instructions to which `index` refers:
 
       preference,index,std_delta_len,instruction_difficulty,not_gamed_baseline,model
       0.8048,0,-1.0693,-2e-10,False,gpt4_1106_preview_verbose
@@ -32,16 +32,15 @@ Departures:
 - Decoding is greedy by default, with up to 2048 new tokens; upstream has a configuration for
   each model, and several of them sample.
 - No system message by default; upstream takes each model's own prompt file.
-- Whether the win rate is AlpacaEval's published one depends on the judge: with a judge that is
-  read through its log-probabilities or asked with evalkit's own prompts it is not, and only
-  compares models within one suite.  What the original judge does otherwise than upstream is
-  said in its own file.
+- Whether the win rate is AlpacaEval's published one depends on the judge: with evalkit's own
+  prompts it is not, and compares models within one suite only.  The original judge's departures
+  are listed in its own file.
 - Length control (`alpaca_eval/metrics/glm_winrate.py`): a row's difficulty is found by its
   instruction; upstream goes by the row's position, which gives wrong difficulties when rows are
   missing or in another order.  The standard error is a bootstrap that refits the model; upstream
   prints the spread of the predictions.  `length_capped_win_rate` is not upstream's: see
-  `stats.length_control`.  Where the hub's file is not at hand, a stand-in is used if there is
-  one, and the method says so.
+  `stats.length_control`.  Where the hub's file is not available, a stand-in is used if there is
+  one, and the figure's method says so.
 """
 
 from __future__ import annotations
@@ -93,7 +92,7 @@ METRICS = (
     Metric("discrete_win_rate", "percent", scale=100.0),
     Metric("avg_length", "characters", whole=True),
 )
-"""The means over samples; `figures` makes the figures that are none."""
+"""The means over samples; `figures` computes the others."""
 EDITIONS = catalogue.BENCHMARKS[TASK].editions
 INSTRUCTIONS = "alpaca_eval/instructions"
 IN_ORDER = (
@@ -131,7 +130,7 @@ class AlpacaEvalSpec(BenchmarkSpec):
 
 
 class AlpacaEval:
-    """Asks each instruction once and has the answer compared with the reference."""
+    """One answer per instruction, compared by the judge with the reference."""
 
     judge_kind: ClassVar[Literal["pairwise", "rating"] | None] = "pairwise"
     original_judge: ClassVar[str | None] = "pairwise_alpaca_eval"
@@ -145,7 +144,7 @@ class AlpacaEval:
 
     @staticmethod
     def judge_options(spec: BenchmarkSpec) -> Mapping[str, Json]:
-        """The evaluator configuration to ask with."""
+        """The evaluator configuration."""
         assert isinstance(spec, AlpacaEvalSpec)
         return {"evaluator": spec.evaluator or EDITIONS[str(spec.version)].evaluator}
 
@@ -188,7 +187,7 @@ class AlpacaEval:
         return METRICS
 
     def flow(self, sample: Sample, model: str) -> Flow[Outcome]:
-        """Ask the model, then the judge.  Raises BenchmarkError where no judge was given."""
+        """The model's answer, then the judgment.  Raises BenchmarkError where there is no judge."""
         judge = self._context.judge
         if not isinstance(judge, PairwiseJudge):
             raise no_judge(self.name, "pairwise")
@@ -256,7 +255,7 @@ class AlpacaEval:
         }
 
     def nominal_requests(self) -> int | None:
-        """Requests to one model: 805 for the public data; for own data known once it is read."""
+        """Per model: 805 for the public data; for own data None until it is read."""
         if self._dataset is not None:
             return len(self._dataset.records)
         return catalogue.BENCHMARKS[TASK].requests if self._spec.data is None else None
@@ -274,7 +273,7 @@ class AlpacaEval:
         return data.read_jsonl(data.locate(self._spec.data, root, names, what=what))
 
 
-# --- scores of one answer, which recorded annotations share ---------------------------------------
+# --- scores of one answer, also for imported annotations ------------------------------------------
 
 
 def sample_id(index: int) -> str:
@@ -285,8 +284,8 @@ def sample_id(index: int) -> str:
 def preference(raw: Json) -> float | None:
     """alpaca_eval's `preference` of one annotation, for the answer, 0 to 1.
 
-    Upstream's: 1 the reference is better, 2 the answer is, weighted between the two; 1.5 a draw,
-    0 too in old annotations; null not judged.  Numbers may be written as text.  Null, an absent
+    Upstream's: 1 the reference is better, 2 the answer is better, weighted in between; 1.5 a draw,
+    in old annotations 0 too; null not judged.  Numbers may be written as text.  Null, an absent
     preference, text that is no number, and numbers that are neither 0 nor from 1 to 2 are None, a
     missing judgment, as in `alpaca_eval.metrics.helpers.describe_head2head`.
     """
@@ -302,10 +301,10 @@ def preference(raw: Json) -> float | None:
 
 
 def scores(answer: str, preferred: float | None) -> tuple[Score, ...]:
-    """Of one answer: preference for it (0 to 1), the same as win, loss or draw, its length.
+    """One answer's preference (0 to 1), discrete win and length.
 
-    Without a preference only the length: a pair that was not judged leaves the win rates.
-    A discrete win counts 1, a preference of exactly one half counts half.
+    Without a preference only the length: a pair that was not judged is in no win rate.  A discrete
+    win counts 1, a preference of exactly one half counts half.
     """
     length = Score("avg_length", float(len(answer)))
     if preferred is None:
@@ -314,7 +313,7 @@ def scores(answer: str, preferred: float | None) -> tuple[Score, ...]:
     return (Score("win_rate", preferred), Score("discrete_win_rate", discrete), length)
 
 
-# --- figures that are no means over samples, from records alone -----------------------------------
+# --- figures that are not means over samples, from records alone ----------------------------------
 
 
 @dataclass(frozen=True)
@@ -325,7 +324,7 @@ class _Constants:
     """Canonical position of each instruction."""
     games: Games
     note: str
-    """Where the games came from, if that must be known."""
+    """Added to the method, where the games are a stand-in."""
 
 
 def figures(
@@ -333,8 +332,8 @@ def figures(
 ) -> list[Figure]:
     """Draws, length-controlled and length-capped win rate of one model.
 
-    Of a record are read: the first user message (the instruction), the first answer and
-    reference, and the score `win_rate`.  Equal records give equal figures.
+    Reads of each record the first user message (the instruction), the first answer and reference,
+    and the score `win_rate`.  Equal records give equal figures.
 
     Args:
         records: one model's of one entry, at least one, in any order.
@@ -344,9 +343,9 @@ def figures(
             the length-controlled figures do not apply and are left out.
 
     Returns:
-        What cannot be computed has the point None, and its method says why.
+        A figure that cannot be computed has the point None, and its method says why.
     """
-    values = [v for r in records if (v := _won(r)) is not None]
+    values = [v for r in records if (v := _preferred(r)) is not None]
     n, point = len(values), float(values.count(0.5)) if values else None
     how = Method(
         Estimator.CORPUS, Interval.STATED, detail="count of preferences of exactly one half"
@@ -356,11 +355,11 @@ def figures(
     draws = Figure(model, FigureKey(entry, TASK, "draws"), "raw", counted)
 
     def controlled(name: str, share: Measured, note: str = "") -> Figure:
-        said = "; ".join(text for text in (share.method.detail, note) if text)
+        detail = "; ".join(text for text in (share.method.detail, note) if text)
         value = replace(
             share.times(100.0),
             n_missing=len(records) - share.n,
-            method=replace(share.method, detail=said),
+            method=replace(share.method, detail=detail),
         )
         return Figure(model, FigureKey(entry, TASK, name), "percent", value)
 
@@ -383,8 +382,8 @@ def figures(
 def constants(places: DataPlaces) -> _Constants | str:
     """The constants, or why there are none.
 
-    The hub's file first, be it downloaded now; the stand-in only where that is not to be had.
-    A file that is there but damaged is a reason, nothing is taken in its place.
+    The hub's file first, downloaded if need be; the stand-in only where that is unavailable.  A
+    damaged file is a reason: nothing is used in its place.
     """
     try:
         name = next((n for n in IN_ORDER if _path(n, places) is not None), INSTRUCTIONS)
@@ -401,7 +400,7 @@ def constants(places: DataPlaces) -> _Constants | str:
 
 
 def _path(name: str, places: DataPlaces) -> Path | None:
-    """Of the file, fetched if need be; None: not to be had.  Raises DataError: damaged."""
+    """The file, fetched if need be; None: unavailable.  Raises DataError: damaged."""
     found = data.local(data.entry(name), places)
     if found is not None:
         return found.path
@@ -413,25 +412,25 @@ def _path(name: str, places: DataPlaces) -> Path | None:
         return None
 
 
-def _won(record: Record) -> float | None:
+def _preferred(record: Record) -> float | None:
     if record.outcome.status == "excluded":
         return None
     return next((s.value for s in record.outcome.scores if s.metric == "win_rate"), None)
 
 
 def _pairs(records: Sequence[Record], order: Mapping[str, int]) -> tuple[list[Pair], int]:
-    """Those with an answer to one of AlpacaEval's instructions; how many have another."""
+    """Pairs for AlpacaEval's instructions, and the number of answers to other instructions."""
     pairs, unknown = [], 0
     for record in records:
         outcome = record.outcome
-        asked = next((m.content for m in outcome.conversation if m.role == "user"), "")
+        instruction = next((m.content for m in outcome.conversation if m.role == "user"), "")
         if not outcome.answers or not outcome.reference or outcome.status == "excluded":
             continue
-        if asked not in order:
+        if instruction not in order:
             unknown += 1
             continue
         answer, reference = outcome.answers[0], outcome.reference[0]
-        pairs.append(Pair(order[asked], len(answer), len(reference), _won(record)))
+        pairs.append(Pair(order[instruction], len(answer), len(reference), _preferred(record)))
     return pairs, unknown
 
 

@@ -101,7 +101,7 @@ class LmEvalSpec(BenchmarkSpec):
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Changed config entries, by the name of a task or of an entry of `tasks`."""
     apply_chat_template: bool = False
-    """Ask in the model's chat format."""
+    """Prompts in the model's chat format."""
     fewshot_as_multiturn: bool = False
     """With the chat format: each worked example is a turn of its own."""
     system_instruction: str | None = None
@@ -211,7 +211,7 @@ class LmEval:
     def metrics(self, task: str) -> Sequence[Metric]:
         """Those that are means; empty for a task with corpus metrics only (perplexity).
 
-        Raises BenchmarkError for a task that is not asked; so do `flow` and `choices`.
+        Raises BenchmarkError for an unknown task; so do `flow` and `choices`.
         """
         return self._metrics[self._task(task).name]
 
@@ -223,14 +223,14 @@ class LmEval:
         return self._tasks[name]
 
     def flow(self, sample: Sample, model: str) -> Flow[Outcome]:
-        """Ask all requests of a document, then let lm-eval filter and score the answers."""
+        """Send all requests of a document, then let lm-eval filter and score the answers."""
         item, spec = self._task(sample.task), self._spec
         instances = self._prompts[sample.task].instances(int(sample.id))
-        asked = [
+        groups = [
             requests_of(i, model, self._context.seed, chat=spec.apply_chat_template)
             for i in instances
         ]
-        requests = [request for group in asked for request in group]
+        requests = [request for group in groups for request in group]
         prompt = _messages_of(requests)
         try:
             completions = yield requests
@@ -240,7 +240,7 @@ class LmEval:
             nan = "the engine gave NaN as a log-probability"
             return Outcome("engine_error", prompt, reference=sample.reference, error=nan)
         replies = iter(completions)
-        for instance, group in zip(instances, asked, strict=True):
+        for instance, group in zip(instances, groups, strict=True):
             instance.resps = [response(instance, next(replies)) for _ in group]
         outcome = _score(item.task, instances)
         return replace(
@@ -381,7 +381,7 @@ def _answers(requests: Sequence[Request], completions: Sequence[Completion]) -> 
 
 
 def _label(request: Request, *, varied: bool) -> str:
-    """What a log-probability is of; with the end of the context where contexts differ."""
+    """The text whose log-probability it is; with the end of the context where contexts differ."""
     if request.kind == "rolling":
         return "text"
     label = request.continuation.strip()
@@ -460,7 +460,7 @@ class _Prompts:
 
 
 class _Drawn:
-    """Stands in for a task's sampler: the examples of every document are drawn already."""
+    """Replaces a task's sampler: the examples of every document are already drawn."""
 
     def __init__(self, examples: Sequence[Sequence[Any]], pool: Sequence[Any]) -> None:
         self._examples = examples
@@ -520,7 +520,7 @@ def _draw_as_2023(item: LoadedTask, seed: int) -> None:
 
 
 class _ChatPrompt(str):
-    """A conversation that travels through lm-eval as the string it expects."""
+    """A conversation that passes through lm-eval as the string it expects."""
 
     messages: tuple[Message, ...]
 
@@ -540,10 +540,10 @@ def chat_prompt(
     chat_history: Iterable[Mapping[str, Any]],
     add_generation_prompt: bool = True,
 ) -> _ChatPrompt:
-    """What lm-eval calls to render a conversation.
+    """The chat template function that lm-eval calls.
 
-    A conversation that ends with an assistant turn is continued by every engine, which is what
-    lm-eval means by `add_generation_prompt=False`.  Raises BenchmarkError where the two disagree.
+    Every engine continues a conversation that ends with an assistant turn, which is what lm-eval
+    means by `add_generation_prompt=False`.  Raises BenchmarkError where the two disagree.
     """
     messages = tuple(Message(m["role"], m["content"]) for m in chat_history)
     if add_generation_prompt == (messages[-1].role == "assistant"):
@@ -563,7 +563,7 @@ def seed_of(seed: int, task: str, doc: int, trial: int) -> int:
 def requests_of(instance: Any, engine: str, seed: int, *, chat: bool) -> list[Request]:
     """The requests of one lm-eval Instance, one per repeat.
 
-    Only generation is requested anew for each repeat; a log-likelihood is the same every time.
+    Only generation is repeated with a new trial; a log-likelihood is the same every time.
     Raises BenchmarkError for options no engine has, and for a prompt as text where `chat`.
     """
     args, kind = instance.args, instance.request_type

@@ -10,33 +10,33 @@ Format: FastChat's `question.jsonl` and answer files (here of the references):
 FastChat's rules that are kept:
 - Temperature by category: writing and roleplay 0.7, stem and humanities 0.1, the other known
   ones 0, an unknown one 0.7; up to 1024 new tokens a turn; answers are stripped.
-- The second question is asked after the model's own first answer, and the second rating sees
-  the whole conversation.
+- The second question follows the model's own first answer, and the second rating is of the whole
+  conversation.
 - Math, reasoning and coding are judged with reference answers, where the data has them.
 - A turn's score is the mean of that turn's ratings; the score pools the ratings of both turns (it
-  is not the mean of the turns' means); ratings that could not be read (-1) leave it, and are
-  counted here (`show_result.py`).
+  is not the mean of the turns' means); unreadable ratings (-1) are left out, and counted here
+  (`show_result.py`).
 - Pairs (`gen_judgment.py --mode`): every answer against that of a baseline
   (`pairwise-baseline`), or of each other model (`pairwise-all`), in both orders; verdicts that
-  differ are a tie, and a pair without verdict in either order leaves the rates
-  (`show_result.py`).  Win and loss rates are the shares of all a model's pairs that it wins and
-  loses; the adjusted win rate counts ties half.  FastChat's baseline is gpt-3.5-turbo unless
-  told; its answers are no public data set of ours, so the suite names them.
+  differ are a tie, and a pair without a verdict in either order is left out of the rates
+  (`show_result.py`).  Win and loss rates are the shares of a model's pairs that it wins and loses;
+  the adjusted win rate counts ties half.  FastChat's default baseline is gpt-3.5-turbo; its
+  answers are not in the catalogue, so the suite names a baseline.
 
 Departures:
 - Sampled turns are seeded by suite seed, question and turn; FastChat calls
   `torch.manual_seed(0)` once a question.
 - Sampling is plain: FastChat's local generation inherits transformers' top_k of 50.
 - No system message; FastChat's conversation templates bring their own.
-- Where the second question fails, the first answer is judged all the same, and the record has
+- Where the second request fails, the first answer is judged all the same, and the record has
   the failure's status; FastChat writes "ERROR" as the answer and has it rated.
 - With `pairwise-all` both models of a pair keep a record of their match, each as the one that
-  is shown first in the first of the two orders; the prompts are equal, so none is asked twice.
-- The only baseline, where it is a model of the suite, ties with itself without being judged: a
-  judge that is shown one answer twice says so, or prefers the same place in both orders, and
-  either is a tie.  So candidates can be compared with it; FastChat leaves its row out.
-- A judge with `protocol: original` is asked with FastChat's prompts; scores are FastChat's only
-  with these and with its judge.
+  is shown first in the first of the two orders; the prompts are equal, so none is sent twice.
+- A single baseline that is a model of the suite ties with itself without being judged: given one
+  answer twice, a judge calls it a tie or prefers the same position in both orders, which is a tie,
+  too.  So candidates can be compared with it; FastChat leaves its row out.
+- `protocol: original` uses FastChat's prompts; scores are FastChat's only with these and with its
+  judge.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class MtBenchSpec(BenchmarkSpec):
 
     @property
     def opponents(self) -> tuple[str, ...]:
-        """Models of the suite that every sample is asked of, whosever answers are judged."""
+        """Models of the suite that answer every sample, whichever model is judged."""
         return tuple(name for name in self.baseline if not _is_file(name))
 
     @model_validator(mode="after")
@@ -143,7 +143,7 @@ class MtBenchSpec(BenchmarkSpec):
 
 
 class MtBench:
-    """Asks both questions of a conversation and has both answers rated."""
+    """Two answers per conversation, each rated by the judge."""
 
     judge_kind: ClassVar[Literal["pairwise", "rating"] | None] = "rating"
     original_judge: ClassVar[str | None] = "rating_fastchat"
@@ -175,9 +175,9 @@ class MtBench:
     def load(self) -> None:
         """Read questions, reference answers, the judge's prompts and recorded baselines.
 
-        Raises DataError, also where the public references are not here: without them scores
-        would be other ones.  Data named in the suite may do without, wholly or in part;
-        `describe` counts what there is.  Raises BenchmarkError for a judge that cannot compare.
+        Raises DataError, also where the public references are missing: without them scores would
+        differ.  The suite's own data may lack some or all references; `describe` counts them.
+        Raises BenchmarkError for a judge that cannot compare.
         """
         if self._questions is not None:
             return
@@ -214,7 +214,7 @@ class MtBench:
         return pair_metrics() if self._spec.baseline else METRICS
 
     def flow(self, sample: Sample, model: str) -> Flow[Outcome]:
-        """Two turns, then a judgment of each.  Raises BenchmarkError where no judge was given."""
+        """Two turns, then a judgment of each.  Raises BenchmarkError where there is no judge."""
         judge = self._context.judge
         if not isinstance(judge, RatingJudge):
             raise no_judge(self.name, "rating")
@@ -246,7 +246,7 @@ class MtBench:
     def _talk(
         self, sample: Sample, model: str
     ) -> Flow[tuple[list[Message], list[Completion], RequestFailed | None]]:
-        """Both questions, each after the answers before it; and what ended it early."""
+        """Both turns, each after the answers before it; and the failure that ended it early."""
         system = self._spec.system
         said = [] if system is None else [Message("system", system)]
         completions: list[Completion] = []
@@ -288,7 +288,7 @@ class MtBench:
     def _answers_of(
         self, rival: str, sample: Sample
     ) -> Flow[tuple[Sequence[tuple[Message, ...]], RequestFailed]]:
-        """A baseline's conversations, recorded or asked of that model, and why one is missing."""
+        """A baseline's conversations, recorded or generated, and why one is missing."""
         gone = RequestFailed("excluded", f"{rival} has no answer to question {sample.id}")
         if rival not in self._answers:
             said, _, failure = yield from self._talk(sample, rival)
@@ -332,14 +332,14 @@ class MtBench:
         }
 
     def nominal_requests(self) -> int | None:
-        """Requests to one model: 160 for the public data; for own data known once it is read."""
+        """Per model: 160 for the public data; for own data None until it is read."""
         if self._questions is not None:
             return sum(len(sample.turns) for sample in self._samples)
         return catalogue.BENCHMARKS[TASK].requests if self._spec.data is None else None
 
     @property
     def requests_per_judgment(self) -> int:
-        """To FastChat's judge, about one answer: both orders against each baseline."""
+        """To FastChat's judge, per answer: both orders against each baseline."""
         return max(1, 2 * len(self._spec.baseline))
 
     def _request(self, sample: Sample, model: str, said: Sequence[Message], turn: int) -> Request:
@@ -359,7 +359,7 @@ class MtBench:
 def _judgments(
     judge: RatingJudge, sample: Sample, said: Sequence[Message]
 ) -> Flow[tuple[Judgment, ...]]:
-    """A judgment for each answer in `said`, which each sees the conversation up to itself."""
+    """A judgment for each answer in `said`, given the conversation up to it."""
     judgments: list[Judgment] = []
     for turn, talk in enumerate(_talks(said)):
         rating = judge.rate(talk, sample.reference[: turn + 1], PARTS[turn])
@@ -373,7 +373,7 @@ def _talks(said: Sequence[Message]) -> list[tuple[Message, ...]]:
 
 
 def _unmatched(judge: RatingJudge, part: str, failure: RequestFailed) -> Judgment:
-    """Of an answer that the baseline has none to hold against."""
+    """The judgment of an answer for which the baseline has none to compare."""
     return Judgment(
         judge.name, judge.protocol, failure.status, None, part, error=f"the baseline: {failure}"
     )
@@ -465,11 +465,11 @@ def _sample(record: Mapping[str, Json], answers: Answers) -> Sample:
     )
 
 
-# --- scores, which recorded judgments share -------------------------------------------------------
+# --- scores, also for imported judgments ----------------------------------------------------------
 
 
 def rating_scores(turn: int, value: float, repeat: int = 1) -> tuple[Score, ...]:
-    """Of one rating: the pooled score and its turn's.
+    """One rating's scores: the pooled one and its turn's.
 
     `repeat` numbers the judgments of one answer: FastChat's averages count each of them.
     """
@@ -481,7 +481,7 @@ def rating_scores(turn: int, value: float, repeat: int = 1) -> tuple[Score, ...]
 
 
 def pair_metrics() -> tuple[Metric, ...]:
-    """Of pairwise comparison: FastChat's three rates over both turns, then of each turn."""
+    """Pairwise comparison: FastChat's three rates over both turns, then of each turn."""
     rates = (("win_rate_adjusted", True), ("win_rate", True), ("loss_rate", False))
     pooled = tuple(
         Metric(
@@ -503,7 +503,7 @@ def pair_metrics() -> tuple[Metric, ...]:
 
 
 def pair_scores(rival: str, part: str, value: float) -> tuple[Score, ...]:
-    """Of one pair in both orders: `value` is 1 for a win, 0 for a loss, one half for a tie."""
+    """One pair's scores in both orders; `value`: 1 for a win, 0 for a loss, one half for a tie."""
     rates = ((PAIR_PRIMARY, value), ("win_rate", value == 1), ("loss_rate", value == 0))
     return tuple(
         score for name, rate in rates for score in _pair_score(rival, part, name, float(rate))
@@ -511,7 +511,7 @@ def pair_scores(rival: str, part: str, value: float) -> tuple[Score, ...]:
 
 
 def _pair_score(rival: str, part: str, name: str, value: float) -> tuple[Score, ...]:
-    """Pooled and of the turn; against several rivals, each is a repetition of the turn."""
+    """Pooled and by turn; of several rivals, each repeats the turn."""
     return (
         Score(name, value, part=pair_part(rival, part)),
         Score(f"{name}_{part}", value, part=f"#{rival}"),

@@ -3,8 +3,8 @@
 Source: Hugging Face's Open LLM Leaderboard (version 1: lm-eval b281b092; version 2: "Scores
 Normalization" of its documentation).  Version 1 is six lm-eval tasks with fixed shots (seven with
 DROP, which was there in November 2023 only); version 2 is lm-eval's group `leaderboard`, whose
-tasks state their shots themselves.  Tasks, shots, metrics and chance levels are the catalogue's.
-One raw document is whatever the task's is:
+tasks set their own shots.  Tasks, shots, metrics and chance levels are in the catalogue.
+A raw document is the task's, for example:
 
     {"id": "Mercury_7175875", "question": "An astronomer ...", "answerKey": "C",
      "choices": {"text": ["...", "..."], "label": ["A", "B", "C", "D"]}}
@@ -16,7 +16,7 @@ level; IFEval is the mean of its prompt- and instruction-level strict accuracies
 the leaderboard's, by task, not counted from the documents of the run.
 
 `settings: "2023"` runs version 1 as the harness of 2023 did (`lm_eval.py` draws its worked
-examples); `describe` lists the difference by task.  The metrics lm-eval itself prints,
+examples); `describe` lists the differences by task.  The metrics lm-eval itself prints,
 size-weighted groups included, are reported in either case.
 
 Departures from the leaderboards:
@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 TASK = "open_llm_leaderboard"
-"""What the leaderboards' averages go by beside the tasks."""
+"""The task name of the leaderboards' averages."""
 
 
 class OpenLlmLeaderboardSpec(BenchmarkSpec):
@@ -104,7 +104,7 @@ class OpenLlmLeaderboardSpec(BenchmarkSpec):
         return tuple(task.removeprefix("leaderboard_") for task in self.columns())
 
     def columns(self) -> dict[str, Column]:
-        """Its columns by task, or by what the names of a family's tasks begin with."""
+        """Its columns by task, or by the prefix of a family's tasks."""
         return _columns(self.version, drop=self.include_drop)
 
 
@@ -164,7 +164,7 @@ class OpenLlmLeaderboard:
         return {**found, self._spec.type: (_percent("average"),)}
 
     def extra_figures(self, records: Sequence[Record], level: float) -> Sequence[Figure]:
-        """Groups and corpus metrics as lm_eval prints them, and what the leaderboard computed."""
+        """Groups and corpus metrics as lm_eval prints them, and the leaderboard's own figures."""
         if not records:
             return ()
         figures = self._inner.figures(records)
@@ -235,9 +235,9 @@ _OVERRIDES_2023: dict[str, dict[str, Any]] = {
         "target_delimiter": "",
     },
 }
-"""What the harness of 2023 had otherwise in a task's config."""
+"""How a task's config differed in the harness of 2023."""
 _GROUPS = {"math": "leaderboard_math_hard", "ifeval": "leaderboard_instruction_following"}
-"""lm-eval's group of a family, where it is not called like it."""
+"""lm-eval's group of a family, where it has another name."""
 
 
 def _tasks(spec: OpenLlmLeaderboardSpec) -> LmEvalSpec:
@@ -266,7 +266,7 @@ def _columns(board: Literal[1, 2], *, drop: bool = False) -> dict[str, Column]:
 
 
 def family_of(task: str) -> str | None:
-    """Version 2's family of a task: what the names of its tasks begin with; else None."""
+    """Version 2's family of a task: the prefix of its name; None: no family."""
     return next((family for family in _columns(2) if task.startswith(family)), None)
 
 
@@ -337,9 +337,9 @@ def average_v2(figures: Mapping[str, Sequence[Aggregate]]) -> Aggregate:
 
 
 def with_error(figure: Aggregate, found: Measured | None) -> Aggregate:
-    """A figure of version 2 with the error of the same average over documents.
+    """A figure of version 2 with the standard error of the same average over documents.
 
-    None, and said, where it is 0: a score at or below chance is cut to 0, and does not vary.
+    An error of 0 becomes None: a score at or below chance is cut to 0, and does not vary.
     """
     error = found.standard_error if found is not None else None
     if figure.point is None:
@@ -371,9 +371,9 @@ def _normalised(figures: Mapping[str, Sequence[Aggregate]]) -> Iterator[tuple[st
 
 
 def averages_v1(tasks: Sequence[str], *, include_drop: bool) -> list[Average]:
-    """`average_v1` and MMLU's column, declared over the tasks that are there.
+    """`average_v1` and MMLU's column, declared over `tasks`.
 
-    A task that is not there stays in the average, which is then undefined.
+    A missing task stays in the average, which is then undefined.
     """
     subjects = [name for name in tasks if name.startswith("mmlu_")]
     mean = _percent("acc (mean of tasks)")

@@ -1,7 +1,7 @@
 """Data set names and files to verified, checksummed records.
 
-`public.py`: public data sets by name; `hubsets.py`: those of lm-eval's tasks; `files.py`: how files
-are read, and where a suite's own lie.
+`public.py`: public data sets by name; `hubsets.py`: those of lm-eval's tasks; `files.py`: reading
+files, and finding a suite's own.
 """
 
 from __future__ import annotations

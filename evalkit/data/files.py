@@ -1,7 +1,7 @@
 """Data files to checksummed records: JSON Lines or a JSON list, plain or gzipped.
 
-What reads a file says exactly where it is wrong.  `locate` finds a suite's own data, the file or
-folder that `data:` of a benchmark's entry names; public data sets are found by name (`public.py`).
+Errors give file and line.  `locate` finds a suite's own data: the file or folder that `data:` of a
+benchmark's entry names.  Public data sets are found by name (`public.py`).
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def read_jsonl(path: Path) -> Dataset:
     """Read a `.jsonl` or `.json` file (also with `.gz`) of objects.
 
     Raises:
-        DataError: the file is missing, unreadable, not UTF-8, or not what its name says; the
-            message has the place as `file:line`.
+        DataError: the file is missing, unreadable, not UTF-8, or not in the format of its name.
+            The message gives `file:line`.
     """
     if path.is_dir():
         raise DataError(f"{path} is a folder; name a file in it that ends in .jsonl or .json")
@@ -72,7 +72,7 @@ def require(
 ) -> None:
     """Check that every record has `fields` of these types.
 
-    Those of `optional` may be absent or null.  Raises DataError with the place.
+    Those of `optional` may be absent or null.  Raises DataError with file and line.
     """
     for place, record in zip(dataset.places, dataset.records, strict=True):
         for name, kind in fields.items():
@@ -108,10 +108,10 @@ def locate(named: str, root: Path, names: Sequence[str], *, what: str) -> Path:
         what: The data set's name for messages.
 
     Returns:
-        What is named where that is a file; else the first of `names` that is in that folder.
+        `named` where it is a file; else the first of `names` in that folder.
 
     Raises:
-        DataError: nothing there; says where was looked and what to correct.
+        DataError: nothing found.
     """
     place = root / named
     if place.is_file():
@@ -133,7 +133,7 @@ def locate(named: str, root: Path, names: Sequence[str], *, what: str) -> Path:
 
 
 def _missing(path: Path) -> str:
-    """Where was looked and what is there instead, as half a sentence."""
+    """The missing path and the nearest name there, as half a sentence."""
     folder = path.parent
     if not folder.is_dir():
         return f"{path} does not exist (there is no folder {folder})"

@@ -1,12 +1,11 @@
 """Where the documents of lm-eval's tasks come from: a pulled copy, a mirror's files, or the hub.
 
 A mirror may hold them in two ways: as `evalkit data pull` wrote them (`hub/OWNER/NAME@REVISION/`,
-loaded as the hub's own), or as converted JSON Lines files of the catalogue.  The converted ones do
-not always hold every split; what that changes is said in `TaskData.remarks`, which manifests and
-reports show.
+loaded as the hub's own), or as converted JSON Lines files of the catalogue.  Converted ones may
+lack splits; `TaskData.remarks` says what that changes, and manifests and reports show it.
 
-Revisions: the hub's main branch of each data set, as public repositories that pin them agree in
-2026; None where none could be established, and then the one that is found is recorded.
+Revisions: the hub's main branch of each data set, as pinned by public repositories in 2026; None
+where no pin is known: then the revision found is recorded.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _TODAY = {
     **{name: s.id for s in catalogue.HUB_SETS.values() for name in s.former},
     "google/IFEval": "wis-k/instruction-following-eval",  # the copy that lm-eval's leaderboard has
 }
-"""Id under which a data set is kept here, by others that tasks have for it."""
+"""By other ids of a data set in tasks, the id used here."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,9 @@ class _LocalFiles:
     splits: Mapping[str, str]
     """Catalogue name by split."""
     config: Mapping[str, Json] = field(default_factory=dict)
-    """What must change in a task's config because of splits that are not there."""
+    """Changes to a task's config because of missing splits."""
     remarks: tuple[str, ...] = ()
-    """How this departs from the official data set."""
+    """How this differs from the official data set."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class TaskData:
     """Local files by the label that is shown for them."""
     remarks: tuple[str, ...] = ()
     revision: str | None = None
-    """Commit of the hub's data set, where that is what is loaded."""
+    """Commit of the hub's data set, where it is loaded."""
 
 
 def _canonical(path: str) -> str:
@@ -90,7 +89,7 @@ def revision(path: str) -> str | None:
 
 
 def _local_files(path: str, config: str | None) -> _LocalFiles | None:
-    """What a mirror with converted files must hold for the data set; None: no such files."""
+    """The converted files of a data set in a mirror; None: there are none."""
     name = _canonical(path)
     if name == "cais/mmlu" and config is not None:
         where = "leaderboard_v1/mmlu"
@@ -194,7 +193,7 @@ def is_available(named: str, places: DataPlaces) -> bool:
 
 
 def _in_datasets_cache(path: str) -> bool:
-    """Whether the `datasets` library or the hub's client keep a copy of any revision."""
+    """Whether the `datasets` library or the hub's client have a copy of any revision."""
     home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
     kept = Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets"))
     hub = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
@@ -232,7 +231,7 @@ def pull(named: str, folder: Path) -> Path:
 
 
 def _patterns(files: list[str], config: str | None) -> list[str] | None:
-    """One config's folder where the data set has one, else everything."""
+    """The files of one config's folder where the data set has one; None: everything."""
     if config is None or not any(file.startswith(f"{config}/") for file in files):
         return None
     return [f"{config}/*", "README.md", "*.json", "*.yaml"]
@@ -247,8 +246,8 @@ def task_data(path: str, config: str | None, places: DataPlaces) -> TaskData | N
     A pulled copy comes before converted files: it is the official data set.
 
     Returns:
-        What to change in the task's config; with only `revision` where the hub is to be asked for
-        a pinned commit; None where nothing is known of this data set.
+        Changes to the task's config; only `revision` where a pinned commit of the hub is to be
+        loaded; None: unknown data set.
 
     Raises:
         DataError: a local file is not what its name says.
@@ -300,7 +299,7 @@ def copy_local(named: str, places: DataPlaces, folder: Path) -> list[Path]:
     found = None if files is None else _all_of(files.splits, places)
     if found is None:
         require_available([named], DataPlaces(places.mirrors))
-        raise DataError(f"{named}: no mirror has its files; fetch it where the hub answers")
+        raise DataError(f"{named}: no mirror has its files; fetch it where the hub can be reached")
     copied = []
     for one in found.values():
         target = folder / entry(one.name).mirror

@@ -1,14 +1,13 @@
 """A data set's name to a verified file: mirrors first, then earlier downloads, then the network.
 
-`catalogue.csv` says what public data sets there are (name, checksum, licence, and where each comes
-from); it holds facts only and is written by `scripts/make_catalogue.py`.  A data set's name is its
-path in a mirror without the ending.  A mirror (EVALKIT_DATA, or `data: {mirror: ...}` of the suite)
-holds files under these paths, or as `evalkit data pull` wrote them (`originals/...`).
+`catalogue.csv` lists the public data sets (name, checksum, licence, origin); it is written by
+`scripts/make_catalogue.py`.  A data set's name is its path in a mirror without the suffix.  Mirrors
+(EVALKIT_DATA, or `data: {mirror: ...}` of the suite) hold files under these paths, or as
+`evalkit data pull` wrote them (`originals/...`).
 
-Every file is hashed when it is used; a file that differs from what the catalogue says is an error,
-never silently taken.  Where the catalogue has no hash, the first one seen is written to
-`data.lock.json` beside the file, and holds from then on.  Files are fetched whole or not at all: a
-file is hashed before it gets its name.
+Every file is hashed when it is used; one that differs from the catalogue is an error.  Where the
+catalogue has no hash, the first one seen is written to `data.lock.json` beside the file, and later
+uses must match it.  Files are fetched whole or not at all: hashed before they get their name.
 """
 
 from __future__ import annotations
@@ -65,17 +64,17 @@ class Entry:
     mirror: str
     """Path in a mirror."""
     sha256: str
-    """Of the file in a mirror, hex; empty: not known, so recorded when it is first used."""
+    """Of the file in a mirror, hex; empty: unknown, and recorded at first use."""
     rows: int | None
     licence: str
     """As its source states it; empty: none stated."""
     url: str
-    """Where the original is, at a fixed commit; empty: nowhere evalkit could fetch it from."""
+    """Of the original, at a fixed commit; empty: it cannot be fetched."""
     url_sha256: str
     """Of the original, whose bytes may differ from the mirror's."""
     form: str
-    """How the original becomes the same records: empty (as they are), `instructions` (two fields
-    of them), `output_1` (the reference of annotations)."""
+    """How the original becomes the same records: empty (unchanged), `instructions` (two of the
+    fields), `output_1` (the reference outputs within annotations)."""
     hub: str
     """`OWNER/NAME:FILE` of a data set of the hub."""
 
@@ -124,7 +123,7 @@ class Found:
     name: str
     path: Path
     sha256: str
-    """Of the file as it lies there."""
+    """Of the file itself."""
     source: Literal["mirror", "download", "url", "hub", "file"]
     """`download`: fetched earlier; `url`, `hub`: just now; `file`: named by its path."""
     revision: str | None = None
@@ -137,7 +136,7 @@ def resolve(name: str, places: DataPlaces) -> Found:
     """The file of the catalogue called `name`.
 
     Raises:
-        DataError: no such name, nowhere to be had, or not the file it should be.
+        DataError: unknown name, unavailable, or with another checksum.
     """
     wanted = entry(name)
     found = local(wanted, places)
@@ -150,9 +149,9 @@ def resolve(name: str, places: DataPlaces) -> Found:
 
 
 def local(wanted: Entry, places: DataPlaces) -> Found | None:
-    """The file where a mirror or an earlier download holds it, verified; else None.
+    """The verified file in a mirror or an earlier download; None: in neither.
 
-    Raises DataError where it is there with other bytes.
+    Raises DataError where its checksum differs.
     """
     for folder in folders(places):
         for path in _candidates(wanted, folder):
@@ -184,7 +183,7 @@ def evidence(named: str, root: Path, places: DataPlaces) -> Found:
     """The file that a suite names: by path relative to `root`, or by its name in the catalogue.
 
     Raises:
-        DataError: neither; says both.
+        DataError: neither.
     """
     path = root / named
     if path.is_file():
@@ -207,7 +206,7 @@ def _names_beside(path: Path, root: Path) -> list[str]:
 
 
 def missing(names: Sequence[str], places: DataPlaces) -> list[str]:
-    """Those of `names` that cannot be had here, each as it was given."""
+    """Those of `names` that are unavailable here, each as it was given."""
     return [name for name in dict.fromkeys(names) if not _is_available(name, places)]
 
 
@@ -223,7 +222,7 @@ def _is_available(name: str, places: DataPlaces) -> bool:
 
 
 def require_available(names: Sequence[str], places: DataPlaces) -> None:
-    """Raises one DataError that names everything of `names` that cannot be had here."""
+    """Raises one DataError that lists all of `names` that are unavailable here."""
     gone = missing(names, places)
     if gone:
         raise DataError(_absent(gone))
@@ -249,7 +248,7 @@ def folders(places: DataPlaces) -> tuple[Path, ...]:
 
 
 def _candidates(wanted: Entry, folder: Path) -> list[Path]:
-    """Files that may be it: under its mirror path, or as it was fetched."""
+    """Existing files: under its mirror path, or as it was fetched."""
     paths = (folder / wanted.mirror, folder / original(wanted))
     return [path for path in paths if path.is_file()]
 
@@ -281,13 +280,13 @@ def _sha256(path: Path) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _hash(path: Path, size: int, changed: int) -> str:
-    """`size` and `changed` only make a changed file another call."""
+    """`size` and `changed` are part of the cache key, so that a changed file is hashed again."""
     del size, changed
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# --- how it gets here -----------------------------------------------------------------------------
+# --- downloads ------------------------------------------------------------------------------------
 
 
 def is_offline() -> bool:
@@ -311,7 +310,7 @@ def hub_endpoint() -> str:
 
 
 def _url(wanted: Entry) -> str:
-    """EVALKIT_RAW_URL stands in for raw.githubusercontent.com: a proxy inside a company, say."""
+    """EVALKIT_RAW_URL replaces raw.githubusercontent.com, with a company's proxy for example."""
     if wanted.hub:
         repository, _, file = wanted.hub.partition(":")
         return f"{hub_endpoint()}/datasets/{repository}/resolve/main/{file}"
@@ -320,12 +319,12 @@ def _url(wanted: Entry) -> str:
 
 
 def _is_reachable(wanted: Entry) -> bool:
-    """Whether the machine it comes from answers at all; tried once a process."""
+    """Whether its host answers at all; tried once per process."""
     if not wanted.url and not wanted.hub:
         return False
     try:
         parts = urlsplit(_url(wanted))
-    except ValueError:  # half a bracket: no address
+    except ValueError:  # an unmatched bracket: no address
         return False
     return answers(f"{parts.scheme}://{parts.netloc}")
 
@@ -346,12 +345,12 @@ def _fetch(wanted: Entry, folder: Path) -> Path:
     """Download one file below `folder`; returns its path.
 
     Raises:
-        DataError: not to be had, cut short, or other bytes than the catalogue says.
+        DataError: it cannot be fetched, or its checksum differs from the catalogue's.
     """
     url = _url(wanted) if wanted.url or wanted.hub else ""
     if not url:
         raise DataError(
-            f"the data set {wanted.name!r} is published nowhere that evalkit could fetch it from; "
+            f"the data set {wanted.name!r} is not published anywhere evalkit can fetch it from; "
             f"put the file {wanted.mirror!r} into the folder that EVALKIT_DATA names"
         )
     content = _download(url)
@@ -359,8 +358,8 @@ def _fetch(wanted: Entry, folder: Path) -> Path:
     actual = hashlib.sha256(content).hexdigest()
     if expected and actual != expected:
         raise DataError(
-            f"{url}: expected sha256 {expected}, found {actual}; it was changed or damaged on its "
-            f"way: try again, or use a mirror"
+            f"{url}: expected sha256 {expected}, found {actual}; it was changed or damaged in "
+            f"transfer: try again, or use a mirror"
         )
     path = folder / original(wanted)
     _write(path, content)
@@ -395,7 +394,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def locked(folder: Path, name: str, actual: str) -> str:
-    """The hash that `name` had when it was first used from `folder`; now `actual` if never.
+    """The hash of `name` when it was first used from `folder`; at first use, records `actual`.
 
     Raises DataError where the lock file is damaged.
     """
@@ -407,17 +406,17 @@ def locked(folder: Path, name: str, actual: str) -> str:
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read ({error}); it holds the checksums of earlier downloads: "
-            f"remove it only to accept the files beside it as they are now"
+            f"remove it only to accept the present files beside it"
         ) from error
     if not isinstance(known, dict):
         raise DataError(
             f"{path} holds {known!r:.40}, expected checksums by name; remove it only to accept the "
-            f"files beside it as they are now"
+            f"present files beside it"
         )
     if name not in known:
         known[name] = actual
         try:
             _write(path, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
         except OSError:
-            return actual  # A mirror that may not be written to: nothing to hold it to.
+            return actual  # a read-only mirror: no hash to compare with
     return str(known[name])

@@ -12,8 +12,8 @@ A configuration, shortened:
       fn_completion_parser: "logprob_parser"
       completion_parser_kwargs: {numerator_token: "m", denominator_tokens: ["m", "M"]}
 
-Prompts are in ChatML, in Claude's "Human:" form, or plain text.  What `alpaca_eval_gpt4` and this
-one reply:
+Prompts are in ChatML, in Claude's "Human:" form, or plain text.  Replies to `alpaca_eval_gpt4`, and
+to this one:
 
     [{'model': 'model_1', 'rank': 2}, {'model': 'model_2', 'rank': 1}]
     M          (with the log-probabilities of `m` and `M` as its first token)
@@ -26,13 +26,13 @@ Upstream's rules that are kept:
 
 Departures:
 - The judging model is the suite's, and is recorded beside the one the configuration names.
-- Texts are put into messages that were cut before, in one pass: upstream cuts afterwards, so an
+- The template is split into messages first, then filled in one pass.  Upstream fills first, so an
   answer with `<|im_end|>` ended its prompt, and an instruction with `{output_1}` swallowed the
-  answer.  In texts that hold ChatML's two border tokens, these are broken with a space, because
-  judges served locally would take them for real ones.  Other prompts equal upstream's.
-- A reply without exactly one verdict is unparsable.  Upstream takes a judge's token that is not
-  among the alternatives for one of probability 0, so a missing `m` scores 2.0; here both must be
-  there.  Of two scores one of which is NaN, upstream makes a tie; here there is no verdict.
+  answer.  ChatML's two border tokens within texts are broken with a space, because judges served
+  locally would read them as real ones.  Other prompts equal upstream's.
+- A reply without exactly one verdict is unparsable.  Upstream gives a token that is not among the
+  alternatives the probability 0, so a missing `m` scores 2.0; here both must be there.  Two scores
+  of which one is NaN are a tie upstream; here there is no verdict.
 - Position bias cannot be measured sample by sample, since one order is sent.
 """
 
@@ -93,20 +93,20 @@ class PairwiseAlpacaEval:
         )
         (reply,) = yield [self._request(config, prompt)]
         verdict = read_verdict(config.parser, config.parser_settings, reply)
-        asked = (Message("user", prompt),) if isinstance(prompt, str) else prompt
+        sent = (Message("user", prompt),) if isinstance(prompt, str) else prompt
         return Judgment(
             judge=self.name,
             protocol=self.protocol,
             status="unparsable" if verdict is None else "ok",
             value=None if verdict is None else _preference(verdict, answer_first=answer_first),
-            exchanges=(Exchange(asked, _shown(config, reply)),),
+            exchanges=(Exchange(sent, _shown(config, reply)),),
             error="the reply holds no verdict that the evaluator's parser reads"
             if verdict is None
             else None,
         )
 
     def describe(self) -> Mapping[str, Json]:
-        """Evaluator, prompt, parser, settings, and the model the evaluator was made for."""
+        """Evaluator, prompt, parser, settings, and the model that upstream uses with it."""
         config = self._loaded
         return {
             "protocol": self.protocol,
@@ -132,14 +132,14 @@ class PairwiseAlpacaEval:
     def _request(self, config: _Evaluator, prompt: tuple[Message, ...] | str) -> Request:
         temperature = self._temperature(config)
         reads_last = config.parser_settings.get("log_prob_index") == -1
-        asked = (Message("user", prompt),) if isinstance(prompt, str) else prompt
+        sent = (Message("user", prompt),) if isinstance(prompt, str) else prompt
         return Request(
             self._engine,
             "generate",
             prompt,
             max_tokens=self._max_tokens(config),
             temperature=temperature,
-            seed=sampling_seed(asked, temperature),
+            seed=sampling_seed(sent, temperature),
             top_logprobs=config.top_logprobs,
             top_logprobs_at="last" if reads_last else "first",
             tool=config.tool,
@@ -160,7 +160,7 @@ def _preference(verdict: float, *, answer_first: bool) -> float:
 
 
 def _shown(config: _Evaluator, reply: Completion) -> str:
-    """The reply as text; with its alternatives where these were read."""
+    """The reply as text, with the alternatives where log-probabilities were read."""
     if not config.top_logprobs:
         return reply.text
     tops = " ".join(f"{token}={value:.6f}" for token, value in reply.top_logprobs)
@@ -187,7 +187,7 @@ class _Evaluator:
 
     name: str
     template: tuple[Message, ...] | str
-    """Messages with placeholders, or plain text of a completion model."""
+    """Messages with placeholders, or plain text for a completion model."""
     parser: str
     parser_settings: Mapping[str, Json]
     model: str
@@ -223,7 +223,7 @@ class _Evaluator:
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
-    """Each placeholder's first occurrence, in one pass: what is put in is not looked at again."""
+    """Fill each placeholder's first occurrence, in one pass: inserted text is not searched."""
     seen: set[str] = set()
 
     def put(found: re.Match[str]) -> str:
@@ -240,8 +240,8 @@ def evaluator(name: str) -> _Evaluator:
     """The configuration called `name`.
 
     Raises:
-        SuiteError: no such configuration, one that needs what servers do not offer, or alpaca_eval
-            is not installed.
+        SuiteError: no such configuration, one that needs features servers lack, or alpaca_eval is
+            not installed.
     """
     known = evaluators()
     if name not in known:
@@ -250,41 +250,41 @@ def evaluator(name: str) -> _Evaluator:
             f"It ships {', '.join(sorted(known))}"
         )
     config = known[name]
-    asked = config.get("completions_kwargs") or {}
-    _refuse(name, config, asked)
+    settings = config.get("completions_kwargs") or {}
+    _refuse(name, config, settings)
     text = (_folder() / str(config["prompt_template"])).read_text(encoding="utf-8")
     unknown = sorted(set(_PLACEHOLDER.findall(text)) & _OTHER_COLUMNS)
     if unknown:
-        raise SuiteError(f"evaluator {name!r}: its prompt wants {unknown[0]!r}, which is not given")
-    tools = asked.get("tools") or []
+        raise SuiteError(f"evaluator {name!r}: its prompt needs {unknown[0]!r}, which is not given")
+    tools = settings.get("tools") or []
     return _Evaluator(
         name=name,
         template=_messages(text),
         parser=str(config.get("fn_completion_parser") or "regex_parser"),
         parser_settings=dict(config.get("completion_parser_kwargs") or {}),
-        model=str(asked.get("model_name", "")),
+        model=str(settings.get("model_name", "")),
         max_tokens=int(
-            asked.get("max_tokens")
-            or asked.get("max_tokens_to_sample")
-            or asked.get("max_new_tokens")
+            settings.get("max_tokens")
+            or settings.get("max_tokens_to_sample")
+            or settings.get("max_new_tokens")
             or 50
         ),
-        temperature=float(asked.get("temperature", 0.0)),
-        top_logprobs=int(asked.get("top_logprobs", 0)) if asked.get("logprobs") else 0,
+        temperature=float(settings.get("temperature", 0.0)),
+        top_logprobs=int(settings.get("top_logprobs", 0)) if settings.get("logprobs") else 0,
         tool=json.dumps(tools[0], sort_keys=True) if tools else "",
         is_order_drawn=bool(config.get("is_randomize_output_order", True)),
     )
 
 
-def _refuse(name: str, config: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Configurations whose judgments depend on what an OpenAI-compatible server does not offer."""
+def _refuse(name: str, config: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Raise SuiteError for configurations that OpenAI-compatible servers cannot reproduce."""
     if int(config.get("batch_size") or 1) != 1:
         raise SuiteError(
             f"evaluator {name!r} puts {config['batch_size']} pairs into one prompt, so that a "
             f"verdict depends on its neighbours; choose one with a pair a prompt, for example "
             f"'alpaca_eval_gpt4'"
         )
-    biased = next((key for key in _BIASED if asked.get(key)), None)
+    biased = next((key for key in _BIASED if settings.get(key)), None)
     if biased is not None:
         raise SuiteError(
             f"evaluator {name!r} biases the judge's tokens ({biased}), which is not supported; "
@@ -336,7 +336,7 @@ def evaluators() -> dict[str, dict[str, Any]]:
     return found
 
 
-# --- parsers: 1, what was shown first is better; 2, the second; between, weighted; 0, a tie -------
+# --- parsers; a verdict is 1: the answer shown first is better, 2: the second, 0: a tie -----------
 
 Settings = Mapping[str, Json]
 
@@ -368,7 +368,7 @@ def _ranking(settings: Settings, text: Any) -> float | None:
 
 
 def _regex(settings: Settings, text: str) -> float | None:
-    """The one match of the two patterns; no match and several are no verdict."""
+    """The one match of the two patterns; no match or several: no verdict."""
     patterns = settings.get("outputs_to_match") or {}
     matches = []
     left = text

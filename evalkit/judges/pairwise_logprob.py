@@ -1,7 +1,7 @@
 """Which of two answers is better, read from the probabilities of the letters A and B.
 
-Source: the protocol is evalkit's own; that letters' probabilities make a finer preference
-than a written letter is AlpacaEval 2's idea (Dubois et al. 2024, arXiv:2404.04475).
+Source: the protocol is evalkit's own; preferences from token probabilities instead of a written
+verdict are AlpacaEval 2's idea (Dubois et al. 2024, arXiv:2404.04475).
 Format: one chat turn with question and answers, a prefilled reply, and the log-probability of
 each letter as its next token.  Both orders are sent at once:
 
@@ -9,7 +9,7 @@ each letter as its next token.  Both orders are sent at once:
 
 Departures from alpaca_eval's weighted judge: the prompt is our own, letters are `A` and `B`,
 both orders are sent instead of one drawn at random (so position bias cancels and can be
-measured), and both letters always have a probability, where upstream scores a missing one.
+measured), and both letters always have a probability; upstream scores even a missing one.
 """
 
 from __future__ import annotations

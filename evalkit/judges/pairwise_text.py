@@ -2,11 +2,11 @@
 
 Source: evalkit's own protocol and prompt.
 Format: one chat turn; the reply may reason and must hold one verdict, `[[A]]`, `[[B]]` or
-`[[C]]` for a tie.  It is parsed here, where it is requested: two verdicts (even equal ones),
-none, or another letter make the judgment unparsable.  Both orders are sent at once; a vote is
-1, 0.5 or 0 for the answer, the value their mean.
+`[[C]]` for a tie.  Two verdicts (even equal ones), none, or another letter make the judgment
+unparsable.  Both orders are sent at once; a vote is 1, 0.5 or 0 for the answer, the value their
+mean.
 
-Departures from alpaca_eval's judges: own prompt and contract, both orders instead of one drawn
+Departures from alpaca_eval's judges: own prompt and reply format, both orders instead of one drawn
 at random, ties allowed.  Its own prompts are data of the alpaca_eval package.
 """
 
@@ -81,6 +81,6 @@ def _prompt(instruction: str, first: str, second: str) -> tuple[Message, ...]:
 
 
 def _read(reply: str) -> float | None:
-    """The share of A (1, 0.5, 0), or None where the reply breaks the contract."""
+    """The share of A (1, 0.5, 0); None where there is not exactly one verdict."""
     found = _VERDICT.findall(reply)
     return _SHARE_OF_A.get(found[0]) if len(found) == 1 else None

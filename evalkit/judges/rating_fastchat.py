@@ -10,8 +10,8 @@ Format: one of the eight prompts (shortened):
      "output_format": "[[rating]]"}
 
 FastChat's rules that are kept, byte for byte where texts are concerned:
-- Texts are inserted by one `str.format` of FastChat's own template: what stands in braces inside a
-  question or an answer is not looked at again.
+- Texts are inserted by one `str.format` of FastChat's own template: braces inside a question or an
+  answer have no effect.
 - `single-v1` for the first turn, `single-v1-multi-turn` for the second; the `math` prompts where
   a reference answer is given; `pair-v2` and `pair-math-v1` likewise for pairs; the prompt's
   system message, temperature 0, 2048 tokens.
@@ -20,14 +20,14 @@ FastChat's rules that are kept, byte for byte where texts are concerned:
 - A pair is judged in both orders, and is a tie where the two verdicts differ.
 
 Departures:
-- The judge is whatever model the suite names, and is recorded as that; FastChat refuses judges
-  whose names it does not know.  A judge of Anthropic's gets FastChat's OpenAI form: the system
-  prompt as system message and 2048 tokens, where FastChat puts it before the question, with 1024.
-- References are GPT-4's whoever judges; FastChat wants a file of them for each judge.
+- The judge is the suite's model, and is recorded as such; FastChat refuses judges whose names it
+  does not know.  A judge of Anthropic's gets FastChat's OpenAI form: the system prompt as system
+  message and 2048 tokens, where FastChat puts it before the question, with 1024.
+- References are GPT-4's for every judge; FastChat needs a file of them for each judge.
 - A reply without verdict is unparsable and counted; FastChat writes -1 or "error" and drops it.
-  A judge that could not be reached has a status of its own and is sent again by the next run;
-  FastChat has its error text parsed.
-- A rating outside 1 to 10 is unparsable; FastChat scores it as it stands.
+  A request that failed has a status of its own and is sent again by the next run; FastChat parses
+  the error text.
+- A rating outside 1 to 10 is unparsable; FastChat scores it unchanged.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class FastChatJudge:
         return self._read
 
     def describe(self) -> Mapping[str, Json]:
-        """Protocol, who judges, the prompts (as texts and as a file) and the reply's settings."""
+        """Protocol, judging model, prompts (hashes of texts and file) and the reply's settings."""
         named = {name: list(texts) for name, texts in sorted(self._templates.by_name.items())}
         return {
             "protocol": self.protocol,

@@ -4,12 +4,12 @@ Source: FastChat's MT-Bench judge (Zheng et al. 2023, arXiv:2306.05685;
 `fastchat.llm_judge.common.run_judge_single`).  The prompt here is evalkit's own; FastChat's
 prompts are data.
 Format: one chat turn; the reply explains and ends with `[[7]]` or `[[7.5]]`.
-Parsing is FastChat's: the first `[[number]]`, else the first `[number]`.  A reply with several
-ratings is therefore read by its first one, where evalkit's other protocols would call it
-unparsable: published MT-Bench scores were read so.
+Parsing is FastChat's, as for published MT-Bench scores: the first `[[number]]`, else the first
+`[number]`.  So the first of several ratings counts, where evalkit's other protocols would call the
+reply unparsable.
 
-Departures: a number outside 1 to 10, and one FastChat's parser would stop the run with
-(`[[08]]`), make the judgment unparsable; FastChat scores the former as it stands.
+Departures: a number outside 1 to 10, and one that stops FastChat's parser (`[[08]]`), make the
+judgment unparsable; FastChat scores the former unchanged.
 """
 
 from __future__ import annotations

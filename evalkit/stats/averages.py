@@ -1,13 +1,11 @@
 """Averages over tasks: a leaderboard's, a group's, a score against chance.
 
-A leaderboard average of fixed tasks says nothing about other tasks, so only documents (or their
-clusters) are sampled: a task's mean has an error, the choice of tasks has none.  What is averaged
-is declared by the benchmark (`core.figures.Average`) and stands in the manifest, so that stored
-runs are averaged without their benchmark.
+The tasks are fixed; only documents (or their clusters) are sampled.  So a task's mean has an error,
+the choice of tasks has none.  The benchmark declares its averages (`core.figures.Average`) and the
+manifest keeps them, so that stored runs are averaged without their benchmark.
 
-Figures that are no plain means of documents enter by their linear part (the delta method): a share
-over lists of values, and a score against chance, whose floor makes a task below chance contribute
-nothing.
+Figures that are not plain means of documents enter by their linear part (the delta method): a share
+over lists of values, and a score against chance, where a task below chance contributes 0.
 """
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ Documents: TypeAlias = dict[str, dict[str, Record]]
 def average_of_tasks(
     tasks: Mapping[str, Measured], level: float, *, by_size: bool = False
 ) -> Measured:
-    """Mean of estimates that share no documents, with its error; by default every task counts once.
+    """Mean over tasks that share no documents, with its error; equal weights by default.
 
     Point: Σ w_t x̄_t with w_t = 1/T, or n_t/n by size.  SE = √(Σ w_t² SE_t²): the variance of a
     stratified mean (Cochran 1977, "Sampling Techniques", eq. 5.7, without finite-population
@@ -106,9 +104,8 @@ def averages_of_records(
         level: confidence level, between 0 and 1.
 
     Returns:
-        In the order they are declared.  Where nothing varies (all that an average is made of is
-        at or below chance, say) there is no standard error and no interval: a width of 0 would
-        claim precision.
+        In the order declared.  Where nothing varies (all parts at or below chance, for example)
+        there is no standard error and no interval: a width of 0 would claim precision.
     """
     documents = _by_task(records)
 
@@ -149,10 +146,10 @@ class PairedAverage:
 def paired_averages(
     ours: Iterable[Record], theirs: Iterable[Record], averages: Sequence[Average], level: float
 ) -> dict[Place, PairedAverage]:
-    """Our minus their average of each that is declared; documents are paired task by task.
+    """Our minus their average, for each declared average; documents are paired task by task.
 
-    A task without a score on either side leaves the average undefined, since it would be over
-    other tasks than its name says.
+    A task without a score on either side leaves the average undefined: it would not be over the
+    tasks it names.
 
     Args:
         ours: one model's records of one benchmark.
@@ -210,7 +207,7 @@ def _nested(
 ) -> dict[Place, Measured]:
     """Every average from what it is made of, each after those it is made of.
 
-    `part`: (task, metrics, average) to one task's mean of these metrics, as the average has it.
+    `part`: (task, metrics, average) to one task's mean of these metrics, scaled for the average.
     """
     found: dict[Place, Measured] = {}
     for average in averages:
@@ -261,7 +258,7 @@ def _values_of(
 
 
 def _values(documents: Mapping[str, Record], metric: str, chance: float | None) -> dict[str, float]:
-    """Each document's value of one figure: its linear part where documents have several values."""
+    """Each document's value of one figure; the linear part where documents have several values."""
     raw = {key: _raw_values(record, metric) for key, record in documents.items()}
     n, total = len(raw), sum(len(values) for values in raw.values())
     if not n:
@@ -286,5 +283,5 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _unit(record: Record) -> Hashable:
-    """What is resampled: the document, or the passage that documents share."""
+    """Unit of resampling: the document, or the passage that documents share."""
     return ("cluster", record.cluster) if record.cluster else ("sample", record.sample)

@@ -1,7 +1,7 @@
-"""From estimates to decisions: p values that are read together, margins, power, several looks.
+"""From figures to decisions: multiple tests, margins, power, several looks.
 
-Effects and standard errors share one unit.  "Detected" always means: claimed on the side where
-the effect is.
+Effects and standard errors share one unit.  "Detected" means: significant in the direction of the
+true effect.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
 
     Holm (1979), "A simple sequentially rejective multiple test procedure"; in adjusted form
     (Wright 1992, "Adjusted p-values for simultaneous inference"): with p₍₁₎ ≤ ... ≤ p₍ₘ₎,
-    p̃₍ᵢ₎ = max over j ≤ i of min(1, (m - j + 1)·p₍ⱼ₎).  Valid however the tests depend on each
-    other.  Which tests form a family is the caller's to say, before the results are seen.
-    (statsmodels' `multipletests` gives the same, and takes a second to import.)
+    p̃₍ᵢ₎ = max over j ≤ i of min(1, (m - j + 1)·p₍ⱼ₎).  Valid under any dependence of the tests.
+    The caller decides which tests form a family, before the results are seen.
+    (statsmodels' `multipletests` gives the same, but takes a second to import.)
 
     Args:
         p_values: in any order; None is a test that could not be made, and does not count in m
@@ -82,15 +82,15 @@ def intersection_union(p_values: Sequence[float | None]) -> float | None:
 
     Berger (1982), "Multiparameter hypothesis testing and acceptance sampling", theorem 1: the
     null "at least one part fails" is rejected at alpha when every part is rejected at alpha.
-    No correction for the number of parts is needed, however they depend on each other; "at
-    least one part holds" is another claim, for which see `holm`.
+    No correction for the number of parts is needed, under any dependence; for the claim "at least
+    one part holds" see `holm`.
 
     Args:
         p_values: one-sided, of each part in its claimed direction (see `means.p_above`).
 
     Returns:
-        No parts, or a part without p: None, because a claim is not shown by leaving out the
-        part that could not be tested.
+        No parts, or a part without p: None, because a part that could not be tested cannot be left
+        out.
 
     Raises:
         ValueError: a p value outside 0 to 1.
@@ -112,16 +112,16 @@ class NonInferiority:
 
     verdict: Verdict
     bounds: Measured
-    """The difference between its one-sided bounds, each at confidence 1 - alpha = `level`."""
+    """The difference with its one-sided bounds, each at confidence 1 - alpha = `level`."""
     p: float | None
     """One-sided, of the null "worse by the margin or more"; below alpha exactly on a pass.
     None where there is no standard error, or it is 0."""
     p_regression: float | None
-    """One-sided, of the null "not worse at all"; below alpha exactly where the better bound is on
-    the worse side of 0.  For Holm over several regressions."""
+    """One-sided, of the null "not worse at all"; below alpha exactly where both bounds are on the
+    worse side of 0.  For Holm over several regressions."""
     resolvable: float | None
-    """Smallest margin at which an equal candidate passes with the wanted power: the minimum
-    detectable effect of this test.  None where it is not known."""
+    """Smallest margin at which an equal candidate passes with the target power: the minimum
+    detectable effect of this test.  None: unknown."""
 
 
 def non_inferiority(
@@ -143,24 +143,23 @@ def non_inferiority(
     - regression: no pass, and d + t·SE < 0;
     - inconclusive: anything else.
 
-    A candidate that is significantly worse but by less than the margin passes: that is what a
-    margin means.  "Every benchmark passes" needs no correction for their number
-    (`intersection_union`); "some benchmark regressed" does: use `holm` on `p_regression`.
+    A candidate that is significantly worse, but by less than the margin, passes.  "Every benchmark
+    passes" needs no correction for their number (`intersection_union`); "some benchmark regressed"
+    does: use `holm` on `p_regression`.
 
-    SE 0: every unit differs by the same amount d, most often because nothing changed.  The t
-    bound then has no width, which proves nothing about units not drawn.  With `span` the
-    bounds allow for them: with confidence 1 - alpha, at most a share q = 1 - alpha^(1/G) of
-    units differs otherwise (the exact binomial bound for none in G units, Clopper and Pearson
-    1934), each by at most `span`, so the bounds are (1 - q)·d ± q·span.  Without `span` they are
-    d itself.
+    SE 0: every unit differs by the same amount d, usually because nothing changed.  The t bound
+    then has no width, which proves nothing about units not drawn.  With `span` the bounds allow for
+    them: with confidence 1 - alpha, at most a share q = 1 - alpha^(1/G) of units has another
+    difference (the exact binomial bound for none in G units, Clopper and Pearson 1934), of at most
+    `span`, so the bounds are (1 - q)·d ± q·span.  Without `span` they are d itself.
 
     Args:
         difference: candidate minus baseline.
-        margin: largest loss that does not matter, from 0 up (0: must be significantly better).
+        margin: largest tolerated loss, from 0 up (0: must be significantly better).
         alpha: one-sided error level.
-        power: wanted probability that an equal candidate passes.
+        power: target probability that an equal candidate passes.
         span: largest possible absolute difference of one unit (100 for percentage points).
-        higher_is_better: else the bounds keep the difference's sign, and a loss is above 0.
+        higher_is_better: where False, bounds keep the difference's sign, and a loss is above 0.
 
     Returns:
         Without difference or standard error: inconclusive, bounds without low and high.
@@ -224,12 +223,12 @@ def minimum_detectable_effect(
     Args:
         standard_error: of the estimated difference.
         alpha: error level of the test, over both sides if there are two.
-        power: wanted probability of detection.
+        power: target probability of detection.
         sides: of the test.
         df: degrees of freedom of a t test; None: normal.
 
     Returns:
-        None without a standard error, or where it is 0 (no variation seen is no precision).
+        None without a standard error, or where it is 0 (no observed variation).
 
     Raises:
         ValueError: a probability outside 0 to 1, or a negative standard error.
@@ -275,16 +274,16 @@ def unit_variance(standard_error: float | None, n_units: int) -> float | None:
 def worst_case_variance(low: float, high: float, *, share_different: float = 1.0) -> float:
     """Largest variance of a paired difference of scores between two bounds.
 
-    It lies within ±(high - low): its variance is at most its mean square, share·(high - low)², with
-    the share of units on which the two sides differ at all (for right or wrong answers Connor
+    The difference is within ±(high - low), and its variance at most its mean square,
+    share·(high - low)², for the share of units on which the sides differ (for binary scores Connor
     1987, "Sample size for testing differences in proportions for the paired-sample design").
-    Scores that differ everywhere are an unlikely worst case: on AlpacaEval, Notus and
-    Zephyr-7B-beta differ on 70 of 802 prompts.
+    Scores that differ everywhere are an unlikely case: on AlpacaEval, Notus and Zephyr-7B-beta
+    differ on 70 of 802 prompts.
 
     Args:
         low: lower bound of a score.
         high: upper bound.
-        share_different: of units with another score on the other side, 0 to 1.
+        share_different: share of units on which the sides differ, 0 to 1.
 
     Raises:
         ValueError: bounds in the wrong order or not finite, or a share outside 0 to 1.
@@ -299,7 +298,7 @@ def worst_case_variance(low: float, high: float, *, share_different: float = 1.0
 def units_for_margin(
     variance: float, margin: float, *, alpha: float = 0.05, power: float = 0.8
 ) -> int | None:
-    """Least number of units at which an equal candidate passes a margin with that power.
+    """Smallest number of units at which an equal candidate passes a margin with that power.
 
     The least n with MDE(√(σ²/n), n - 1 df, one-sided) ≤ margin.
 
@@ -341,12 +340,12 @@ def units_for_margin(
 
 
 def spent(fraction: float, alpha: float, spending: Spending) -> float:
-    """Alpha spent when that share of the information is in, of a one-sided `alpha` in all.
+    """Alpha spent at information fraction t = `fraction`, of a total one-sided `alpha`.
 
     Lan and DeMets (1983), "Discrete sequential boundaries for clinical trials":
     O'Brien-Fleming type 2(1 - Φ(z_{1-alpha/2}/√t)), which keeps nearly all for the end; Pocock
-    type alpha·ln(1 + (e - 1)t), whose looks at a growing sample test at about one level.  Kim and
-    DeMets (1987), Biometrika 74:149, with exponent 1: `even`, alpha·t, as much for each look.
+    type alpha·ln(1 + (e - 1)t), with about the same level at each look at a growing sample.  Kim
+    and DeMets (1987), Biometrika 74:149, with exponent 1: `even`, alpha·t, equal for all looks.
 
     Returns:
         0 at fraction 0; alpha from fraction 1 on.
@@ -370,22 +369,22 @@ def spent(fraction: float, alpha: float, spending: Spending) -> float:
 
 @dataclass(frozen=True)
 class Looks:
-    """What each look may spend and the level it tests at; one number per look."""
+    """Alpha spent and level of each look; one number per look."""
 
     spent: tuple[float, ...]
     """Alpha spent up to and with each look."""
     levels: tuple[float, ...]
-    """Nominal one-sided level: claim at this look where its p is at most that."""
+    """Nominal one-sided level: significant at this look where p is at most this."""
 
 
 def alpha_spending(fractions: Sequence[float], alpha: float, spending: Spending) -> Looks:
-    """Nominal one-sided levels for looks at those fractions of the planned information.
+    """Nominal one-sided levels for looks at these fractions of the planned information.
 
-    The level of look k is what is spent there, spent(t_k) - spent(t_{k-1}): a Bonferroni split
-    with weights.  It holds whatever the looks share, checkpoints of one training run on one test
-    set included, and is conservative.  A look's level depends only on the looks before it, so
-    looks may be added as they come, but not chosen by what was seen, and `spending` and the plan
-    (what fraction 1 is) stay fixed.
+    The level of look k is the alpha spent there, spent(t_k) - spent(t_{k-1}): a weighted
+    Bonferroni split.  It is conservative, and valid under any dependence between looks, such as
+    checkpoints of one training run on one test set.  A look's level depends only on earlier looks,
+    so looks may be added as they come, but not because of results, and `spending` and the plan
+    (what fraction 1 is) must stay fixed.
 
     Args:
         fractions: ascending, above 0, at most 1.

@@ -1,4 +1,4 @@
-"""Win rates as they would be at equal length: alpaca_eval's model, with an honest error.
+"""Win rates at equal length: alpaca_eval's length-controlled model, with a bootstrap error.
 
 Source of the model: `alpaca_eval/metrics/glm_winrate.py`, version 0.6.6, `length_controlled_v1`:
 LogisticRegressionCV with penalty L1, solver liblinear, no intercept, random_state 123, its ten
@@ -36,7 +36,7 @@ SETTINGS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Games:
-    """The baseline against its own verbose and concise answers: what its length is worth.
+    """The baseline against its own verbose and concise answers: the effect of length alone.
 
     Sequences are of equal length, in the file's order, which decides the folds.
     """
@@ -86,21 +86,21 @@ def length_controlled(
 
     Capped: with `cap_quantile` lengths beyond that quantile of all answers and references, taken
     together, count as that quantile before Δ is formed.  A few runaway answers otherwise inflate
-    sd(Δ), every ordinary difference becomes small, and the model has nothing left to explain
-    by length.  (AlpacaEval 1, Notus-7B-v1: three answers of 18 to 33 thousand characters
+    sd(Δ), every ordinary difference becomes small, and length explains nothing any more.
+    (AlpacaEval 1, Notus-7B-v1: three answers of 18 to 33 thousand characters
     make sd(Δ) 2064 instead of 1275 and the figure 83.5 instead of 79.4; capped at the 0.99
     quantile it is 78.6.)  Quantiles are linear between order statistics.
 
     Standard error: instructions are resampled with replacement, and in each replicate the cap,
     sd(Δ), the coefficients and the mean prediction are computed anew; the interval is the
     replicates' percentile interval.  Two things are held fixed.  The strength of the penalty:
-    choosing it anew costs 35 times as much, and with the same 400 draws gives 2.48 instead of
-    2.47, 2.60 for 2.61, 1.43 for 1.43 and 1.68 for 1.68 points on four models' real annotations.
-    The baseline's games: they are constants of the metric; resampled along they change the error
-    by less than 0.02 points.  Upstream's own `lc_standard_error` is the spread of predictions
-    between instructions and ignores that the coefficients are estimated (0.04 to 0.75 where
-    this gives 1.4 to 2.6).  In simulations the 90% interval held the expected figure 90% of the
-    time with 805 and with 250 instructions, but only 79% with 120: there it is too narrow.
+    choosing it in each replicate costs 35 times as much, and with the same 400 draws gives 2.48
+    instead of 2.47, 2.60 for 2.61, 1.43 for 1.43 and 1.68 for 1.68 points on four models' real
+    annotations.  The baseline's games: they are constants of the metric; resampling them, too,
+    changes the error by less than 0.02 points.  Upstream's own `lc_standard_error` is the spread of
+    predictions between instructions and ignores that the coefficients are estimated (0.04 to 0.75
+    where this gives 1.4 to 2.6).  In simulations the 90% interval covered the expected figure 90%
+    of the time with 805 and with 250 instructions, but only 79% with 120: there it is too narrow.
 
     Args:
         pairs: at most one model's; several of one instruction are resampled together.
@@ -214,7 +214,7 @@ class _Rows:
 
 
 def _rows(arrays: _Arrays, weight: Any, cap_quantile: float | None) -> _Rows | None:
-    """What the model sees of pairs that each count `weight` times; None: Δ does not vary."""
+    """Features of pairs that each count `weight` times; None: Δ does not vary."""
     import numpy as np
 
     answer, reference = arrays.answer, arrays.reference
@@ -235,12 +235,12 @@ def _rows(arrays: _Arrays, weight: Any, cap_quantile: float | None) -> _Rows | N
 
 @dataclass(frozen=True)
 class _Design:
-    """Games and pairs as liblinear takes them: each row twice, label 1 first."""
+    """Games and pairs in liblinear's form: each row twice, label 1 first."""
 
     features: Any
     label: Any
     share: Any
-    """Of the preference that is for the label."""
+    """The label's share of the preference."""
     weight: Any
     """Of the row, without `share`."""
     group: Any
@@ -324,7 +324,7 @@ def _log_loss(label: Any, predicted: Any, share: Any, weight: Any) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the notices that `penalty` goes in scikit-learn 1.10 and that liblinear stopped."""
+    """Hide the warnings that `penalty` is deprecated and that liblinear did not converge."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", UserWarning)

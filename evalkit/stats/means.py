@@ -1,16 +1,16 @@
 """Means and shares of scores, the paired difference of two models, and the noise of whole runs.
 
 Scores may come in clusters (questions with two turns, passages with several questions); the
-cluster is the unit of resampling.  statsmodels has the same numbers (OLS on a constant with
-clustered errors, `proportion_confint`), but needs a second to import, and its sums depend on
-the order of the scores.  Quantiles and tails are from `scipy.special`, which loads in a quarter of
-a second; `scipy.stats` takes two thirds, which `gate` and `report` would pay on every call.
+cluster is the unit of resampling.  statsmodels gives the same numbers (OLS on a constant with
+clustered errors, `proportion_confint`), but takes a second to import, and its sums depend on the
+order of the scores.  Quantiles and tails are from `scipy.special`, which loads in a quarter of a
+second; `scipy.stats` takes two thirds, which `gate` and `report` would pay on every call.
 
-A score varies for three reasons: items differ, a judge or a sampler answers one item differently
-each time, and a whole run is off, all items alike (another server, build, judge version).  A
-standard error computed from the scores of items contains the first two, measured or not.  The
-third is in no interval made from one run, because all its items share it; only repeated runs
-(A/A) show it (`run_noise`), and `widened` adds it.
+Scores vary for three reasons: items differ; a judge or a sampler answers one item differently each
+time; and a whole run shifts all its items alike (another server, build, judge version).  A standard
+error computed from the scores of items contains the first two.  The third is in no interval from a
+single run, because all its items share it; only repeated runs (A/A) show it (`run_noise`), and
+`widened` adds it.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def mean(
         values: finite scores.
         clusters: one per value; values of one cluster are not independent.
         level: confidence level, between 0 and 1.
-        magnitude: size of the numbers `values` were computed from, to tell rounding noise
+        magnitude: size of the numbers `values` were computed from, to distinguish rounding noise
             from variation; default: the largest absolute value.
-        scale: least and most that a value can be; where all values keep to it, the interval is
+        scale: smallest and largest possible value; where all values are within, the interval is
             cut to it.
 
     Returns:
-        In the unit of the values; `n_missing` is 0, for the caller to say.  n = 0: all None.
+        In the unit of the values; `n_missing` is 0, for the caller to set.  n = 0: all None.
         One cluster: the point only.  No variation between clusters: SE 0 and an interval of no
         width (`Method.no_variation`).
 
@@ -143,7 +143,7 @@ class Paired:
     p: float | None
     """`p_value` of it."""
     wins: int
-    """Pairs on which a is better by whatever amount."""
+    """Pairs on which a is better, by any amount."""
     losses: int
     ties: int
 
@@ -167,7 +167,7 @@ def paired_difference(
         b: the same for the other side.
         clusters: unit of resampling of every common key.
         level: confidence level, between 0 and 1.
-        higher_is_better: says what a win is; the difference keeps its sign.
+        higher_is_better: defines a win; the difference keeps its sign.
 
     Returns:
         Nothing common: all None.  No variation between clusters: SE 0 and no p.
@@ -189,7 +189,7 @@ def paired_difference(
 
 
 def p_value(value: Measured) -> float | None:
-    """Two-sided p of the null that the true value (a difference, mostly) is 0.
+    """Two-sided p of the null that the true value (usually a difference) is 0.
 
     P(|T| ≥ |point|/SE) of Student's t with the value's degrees of freedom; of the normal
     distribution where it has none.
@@ -217,7 +217,7 @@ def p_above(value: Measured, amount: float = 0.0) -> float | None:
 
 @dataclass(frozen=True)
 class Noise:
-    """What runs of one model shift by; equal ones count as one estimate, used twice."""
+    """Between-run noise of one model; equal ones count as one estimate, used twice."""
 
     run: float
     """Variance of a run's shift, common to its items, in the squared unit of the scores."""
@@ -233,12 +233,12 @@ def run_noise(runs: Sequence[Mapping[K, float]]) -> Noise | None:
     Components", section 4.7): with n items, within = MS_rest and run = (MS_runs - MS_rest)/n,
     a negative estimate being 0.
 
-    Where items come in clusters, hand over one mean per cluster: noise that a cluster shares
-    would else pass for a shift of the run.
+    Where items come in clusters, pass one mean per cluster: noise that a cluster shares would
+    otherwise count as a shift of the run.
 
     Args:
-        runs: score by item, of each run; runs under different seeds, servers or days as the
-            claim is to hold over.
+        runs: score by item, of each run.  The runs must differ in what the claim should hold over:
+            seeds, servers or days.
 
     Returns:
         None for fewer than two runs, or fewer than two common items.
@@ -255,7 +255,7 @@ def run_noise(runs: Sequence[Mapping[K, float]]) -> Noise | None:
     if n < 2 or n_runs < 2:
         return None
     table = np.array([[run[key] for key in common] for run in runs])
-    # About the mean, so that large scores that hardly vary do not drown their variance.
+    # Centred, so that the variance of large scores that hardly vary is not lost to rounding.
     table = table - table.mean()
     of_run, of_item = table.mean(axis=1), table.mean(axis=0)
     rest = table - of_run[:, None] - of_item[None, :]
@@ -269,7 +269,7 @@ def widened(value: Measured, noises: Sequence[Noise], runs: Sequence[int]) -> Me
 
     SE² + Σ run/R, one term per model whose runs shift on their own: one for a mean, two
     for a difference (the same noise twice where only one of the models was repeated).  Noise
-    within items is not added: it is in the standard error already.  Student's t with
+    within items is not added, as the standard error contains it already.  Student's t with
     Satterthwaite's degrees of freedom, each run component having its runs less one; a component
     that enters twice is one estimate, not two.
 
@@ -279,7 +279,7 @@ def widened(value: Measured, noises: Sequence[Noise], runs: Sequence[int]) -> Me
         runs: of each model.
 
     Returns:
-        As it was where it has no standard error or degrees of freedom, or where nothing varies.
+        `value` itself where it has no standard error or degrees of freedom, or nothing varies.
 
     Raises:
         ValueError: `runs` under 1, or not one for each of `noises`.

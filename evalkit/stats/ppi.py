@@ -1,7 +1,7 @@
 """A few human labels and many judge labels: prediction-powered means.
 
-The judge alone is biased, the humans alone are few; together the mean is unbiased whatever the
-judge is worth, and the better the judge the narrower the interval.
+The judge alone is biased, the humans alone are few.  The combined mean is unbiased for any judge;
+a better judge makes the interval narrower.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class PredictionPowered:
-    """A mean by human standards."""
+    """A mean of human labels, estimated with a judge's."""
 
     measured: Measured
     """In the unit of the labels; `n`: samples with both labels; `n_units`: clusters of those."""
     p: float | None
     """`means.p_value` of it (for differences)."""
     judge_weight: float | None
-    """λ: 0 uses the human labels only, 1 takes the judge as equal to a human up to a shift."""
+    """λ: 0 uses the human labels only, 1 treats the judge as a human up to a shift."""
     n_judge: int
     """Samples with the judge's label only."""
 
@@ -57,9 +57,9 @@ def ppi_mean(
     Satterthwaite's degrees of freedom of the two parts instead of z.  In simulations with 30
     binary human labels 95% intervals cover 93.5 to 94%: choosing λ costs a little.
 
-    The samples humans labelled must be a random choice of all: then, and only then, the judge's
-    error on them is its error on the others.  A label the judge gave after seeing the human's,
-    or a judge tuned on these labels, breaks that.
+    The samples humans labelled must be a random choice of all: only then is the judge's error on
+    them its error on the others.  A judge that saw the human label, or was tuned on these labels,
+    violates that.
 
     Args:
         human: label by sample, of those a human labelled.
@@ -125,7 +125,7 @@ def ppi_difference(
 
     `ppi_mean` of the differences: humans' where they labelled both models' answers, the judge's
     where it did.  Where humans compared the two answers directly, their preferences are such
-    differences already: hand them to `ppi_mean`.
+    differences already: pass them to `ppi_mean`.
 
     Args:
         human: labels by sample, of model a and of model b.

@@ -1,8 +1,8 @@
-"""Drawing the units of a test set again: the best of several, and how much of its lead is luck.
+"""Bootstrap over units: the best of several models, and how much of its lead is selection.
 
-Resampling draws positions; with the units sorted by what they hold, equal data and seed give
-equal figures whatever the order of rows.  (`scipy.stats.bootstrap` draws in another order, takes no
-units of different sizes, and has no out-of-bag score.)
+Units are sorted by content before positions are drawn, so equal data and seed give equal figures
+whatever the order of rows.  (`scipy.stats.bootstrap` draws in another order, takes no units of
+different sizes, and has no out-of-bag score.)
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def drawn_weights(n: int, replicates: int, seed: int) -> Iterator[Floats]:
 
 @dataclass(frozen=True)
 class Selection:
-    """The winner's score and what to expect of it on new samples, in the unit of the scores."""
+    """The winner's score here and its expected score on new samples, in the unit of the scores."""
 
     winner: str | None
-    """Highest mean on the common samples; of equals the first by name."""
+    """Highest mean on the common samples; of equal ones the first by name."""
     point: float | None
     """The winner's mean, on the samples it was chosen by."""
     honest: float | None
@@ -69,7 +69,7 @@ class Selection:
     n_clusters: int
     """Units of resampling among them."""
     method: str
-    """In words, or why there is no honest score."""
+    """The method, or why there is no honest score."""
 
 
 def selection_optimism(

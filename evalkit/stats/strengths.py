@@ -1,7 +1,7 @@
 """Strengths of several models from games between pairs of them.
 
-Here belongs the model; which judgments are games, and on which scale strengths are shown
-(400/ln 10 times them are Elo points), is the caller's.
+The caller decides which judgments are games, and on which scale strengths are shown (times
+400/ln 10 they are Elo points).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Game:
     a: str
     b: str
     score: float
-    """For a, 0 to 1: 1 a win, 0.5 a tie, 0 a loss; between them a preference."""
+    """For a, 0 to 1: 1 a win, 0.5 a tie, 0 a loss; other values a preference."""
     cluster: Hashable
     """Unit of resampling: games on one question are not independent."""
 
@@ -43,9 +43,9 @@ class BradleyTerry:
     """Strengths of all models."""
 
     strengths: Mapping[str, Measured]
-    """Log strength by model, in alphabetical order: e to a difference of two is the odds that the
-    first wins.  Their mean is 0; errors and intervals are of the difference to it.  `n`: games it
-    was in; `n_units`: clusters of all games."""
+    """Log strength by model, in alphabetical order: exp of a difference is the odds that the first
+    wins.  Their mean is 0; errors and intervals are of the difference from the mean.  `n`: the
+    model's games; `n_units`: clusters of all games."""
     covariance: tuple[tuple[float, ...], ...] | None
     """Of the points, in the order of `strengths`; for errors of differences."""
 
@@ -53,20 +53,19 @@ class BradleyTerry:
 def bradley_terry(
     games: Sequence[Game], level: float, *, replicates: int = REPLICATES, seed: int = 0
 ) -> BradleyTerry:
-    """Maximum-likelihood strengths: P(a beats b) = 1/(1 + exp(s_b - s_a)), a tie is half a win.
+    """Maximum-likelihood strengths: P(a beats b) = 1/(1 + exp(s_b - s_a)); a tie is half a win.
 
     Bradley and Terry (1952), "Rank analysis of incomplete block designs"; Newton's method on
     the log-likelihood, which is concave (Hunter 2004, "MM algorithms for generalized
-    Bradley-Terry models", section 2).  They exist, and are unique, only if no group of models
-    has won nothing against the rest (Ford 1957): every group must take at least a tie off the
-    others.
+    Bradley-Terry models", section 2).  They exist, and are unique, only if every group of models
+    has won, or tied, at least one game against the rest (Ford 1957).
 
     Errors: a bootstrap resamples clusters, refits, and takes the replicates' covariance and
     percentile intervals; replicates in which strengths do not exist are left out, which
     understates the error of models that hardly lose or hardly win.
 
     Args:
-        games: in any order; each orientation alike.
+        games: in any order and orientation.
         level: confidence level, between 0 and 1.
         replicates: of the bootstrap.
         seed: of the bootstrap.
@@ -201,18 +200,18 @@ def _why_undefined(wins: Floats, models: Sequence[str]) -> str | None:
 
 
 def _exist(wins: Floats) -> bool:
-    """Whether strengths do: everyone has won something off everyone, at least by way of others."""
+    """Whether strengths exist: each model reaches each other one by a chain of wins or ties."""
     import numpy as np
 
     reached = (wins > 0) | np.eye(len(wins), dtype=bool)
-    # Each squaring doubles how many steps a way may have.
+    # Each squaring doubles the length of the chains.
     for _ in range(len(wins).bit_length()):
         reached = reached @ reached
     return bool(reached.all())
 
 
 def _fit(wins: Floats, start: Floats | None = None) -> Floats:
-    """Newton's method from `start` or equal strengths, halving steps that do not climb."""
+    """Newton's method from `start` or equal strengths; steps that do not climb are halved."""
     import numpy as np
 
     games = wins + wins.T
