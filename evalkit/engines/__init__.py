@@ -1,11 +1,11 @@
 """Engines answer requests; one file each (see `core.protocols.Engine`).
 
     vllm, transformers    load weights themselves
-    openai                sends to a server; `recorded` and `fake` send to nobody
+    openai                sends to a server; `recorded` and `fake` send nothing
 
-Files with an underscore are their parts.  Around every engine: `_drive` runs flows on engines,
+Files with an underscore are their parts.  For every engine: `_drive` runs flows on engines,
 `_cached` never sends the same request twice, `_order` puts long generations first.  `_keys`
 makes cache keys; `_local` makes token ids, for engines with a tokenizer.  Log-likelihoods:
-`_scoring` plans prompts for an engine with a prefix cache (vLLM), `_tree` packs for a model that
-takes any attention mask (transformers).  `_http` sends with retries and caps.
+`_scoring` plans prompts for an engine with a prefix cache (vLLM), `_tree` plans packs for a model
+that takes any attention mask (transformers).  `_http` sends with retries and caps.
 """

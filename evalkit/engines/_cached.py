@@ -23,8 +23,8 @@ class CachedEngine:
 
     An answer is stored before `poll` returns it; failures are never stored.  Identical
     requests in flight are sent to `inner` once; the first of them counts as sent, the others
-    as served from the cache.  Hits need no `open`.  `inner` is told how long the answers to its
-    questions were in earlier runs, whichever model gave them (`_order`).
+    as served from the cache.  Hits need no `open`.  Requests to `inner` carry the lengths of their
+    answers in earlier runs, of any model (`_order`).
     """
 
     needs_weights: ClassVar[bool] = False
@@ -37,10 +37,10 @@ class CachedEngine:
         self.inner = inner
         self._cache = cache
         self._hits: list[tuple[int, Reply]] = []
-        self._asked: dict[int, tuple[str, Request]] = {}
-        """Inner ticket to key and question."""
+        self._sent: dict[int, tuple[str, Request]] = {}
+        """Inner ticket to key and request."""
         self._waiting: dict[str, list[int]] = {}
-        """Key to the tickets that want its answer."""
+        """Key to the tickets that wait for its answer."""
         self._n_waiting = 0
         """Tickets in `_waiting`: `pending` is read after every poll and must not count them."""
         self._inner_tickets = count()
@@ -69,7 +69,7 @@ class CachedEngine:
         self._is_open = True
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Look jobs up, and put those that are not stored to the wrapped engine.
+        """Look jobs up, and submit those that are not stored to the wrapped engine.
 
         Raises StoreError.
         """
@@ -86,7 +86,7 @@ class CachedEngine:
             else:
                 self._waiting[key] = [ticket]
                 inner_ticket = next(self._inner_tickets)
-                self._asked[inner_ticket] = (key, request)
+                self._sent[inner_ticket] = (key, request)
                 misses.append((inner_ticket, request))
         if misses:
             self.inner.submit(self._expecting(misses))
@@ -104,22 +104,22 @@ class CachedEngine:
         return self._take(self.inner.poll(timeout))
 
     def close(self) -> None:
-        """Close the wrapped engine; what it has answered unasked is stored first."""
+        """Close the wrapped engine; answers that it has finished meanwhile are stored first."""
         try:
-            # An HTTP engine works on its own: what it has finished, and was paid for, is kept.
+            # An HTTP engine works in the background: answers it has finished are paid for.
             if self._is_open and not self.exclusive and self.inner.pending:
                 with suppress(EngineError):
                     self._take(self.inner.poll(0))
         finally:
             self._is_open = False
             self._hits.clear()
-            self._asked.clear()
+            self._sent.clear()
             self._waiting.clear()
             self._n_waiting = 0
             self.inner.close()
 
     def _expecting(self, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs with the lengths that earlier answers to the same questions had."""
+        """The jobs with the lengths of earlier answers to the same requests."""
         requests = [request for _, request in jobs]
         names = {name for r in requests if r.kind == "generate" for name in length_names(r)}
         if names:
@@ -127,11 +127,11 @@ class CachedEngine:
         return [(ticket, r) for (ticket, _), r in zip(jobs, requests, strict=True)]
 
     def _take(self, replies: Sequence[tuple[int, Reply]]) -> list[tuple[int, Reply]]:
-        """Store what the inner engine answered, then hand it to every ticket that wants it."""
+        """Store the inner engine's answers, then return them for every ticket that waits."""
         by_key: dict[str, Reply] = {}
         lengths: dict[str, int] = {}
         for inner_ticket, reply in replies:
-            key, request = self._asked.pop(inner_ticket, ("", None))
+            key, request = self._sent.pop(inner_ticket, ("", None))
             if request is None:
                 raise EngineError(
                     f"engine {self.identity.get('type')!r} returned ticket {inner_ticket} twice "

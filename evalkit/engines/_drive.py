@@ -7,8 +7,8 @@ engine can plan over all its requests, and resumes a flow the moment its own ans
     outbox ─ submit ─▶ engine ─ poll ─▶ deliver ─▶ flow.send / flow.throw ─▶ outbox
 
 Engines that need the device for themselves (`exclusive`) are open one at a time, in the order
-of `engines`: put a judge that is also a model last, so that it is loaded once.  All others are
-open as long as they have been of use, so judging by an API overlaps generation.
+of `engines`: put a judge that is also a model last, so that it is loaded once.  All others stay
+open from their first request on, so judging by an API overlaps generation.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 ALONE_S = 1.0
 """Longest wait in one poll while only one engine has work."""
 SHARED_S = 0.05
-"""The same while several have: the others' replies must not lie about."""
+"""The same while several have, so that the others' replies are not delayed."""
 
 
 def drive(
@@ -48,7 +48,7 @@ def drive(
     Args:
         flows: Flows by key; none of them started.
         engines: By the names requests use; several names may share one object.
-        observer: Told of each reply as it arrives, and whose it is.
+        observer: Called with each reply as it arrives, and the key of its flow.
 
     Raises:
         BenchmarkError: A flow raised anything but RequestFailed, or named no known engine.
@@ -70,14 +70,14 @@ class _Life(Generic[K, T]):
     key: K
     flow: Flow[T]
     replies: list[Reply | None] = field(default_factory=list)
-    """To the batch it waits for, in its order; None where not yet answered."""
+    """Of the current batch, in its order; None where not yet answered."""
     missing: int = 0
 
     def start(self) -> Sequence[Request]:
         return next(self.flow)
 
     def resume(self) -> Sequence[Request]:
-        """Hand the flow its replies; returns its next batch, or raises as the flow does."""
+        """Send the flow its replies; returns its next batch, or raises as the flow does."""
         answers: list[Completion] = []
         for reply in self.replies:
             if isinstance(reply, RequestFailed):
@@ -89,7 +89,7 @@ class _Life(Generic[K, T]):
 
 @dataclass(eq=False)
 class _Line:
-    """One engine object and what it still owes."""
+    """One engine object and its outstanding requests."""
 
     names: list[str]
     engine: Engine
@@ -109,7 +109,7 @@ class _Line:
         self.engine.close()
 
     def flush(self) -> bool:
-        """Submit what has gathered; False where there was nothing."""
+        """Submit the outbox; False where it was empty."""
         jobs, self.outbox = self.outbox, []
         if jobs:
             self.engine.submit(jobs)
@@ -166,7 +166,7 @@ class _Driver(Generic[K, T]):
                 yield from self._deliver(line, line.poll(timeout))
 
     def close(self) -> None:
-        """Close what is open, then the flows; one failing does not spare the others."""
+        """Close the engines, then the flows, even where one of them fails."""
         with ExitStack() as stack:
             for life in self._alive.values():
                 stack.callback(life.flow.close)
@@ -175,7 +175,7 @@ class _Driver(Generic[K, T]):
                     stack.callback(line.close)
 
     def _settle(self) -> Iterator[tuple[K, T | RequestFailed]]:
-        """Submit all there is, and take answers that need no open engine, until quiet."""
+        """Submit everything, and deliver answers that need no open engine, until none is left."""
         while fresh := [line for line in self._lines if line.flush()]:
             for line in fresh:
                 while not line.is_open and line.waiting and (replies := line.poll(0)):
@@ -186,8 +186,8 @@ class _Driver(Generic[K, T]):
         self._open_shared()
         if self._next_exclusive() is None:
             return
-        # Loading may take a minute, in which nothing else is polled: what is answered by now
-        # is taken first, since a cache stores it only then, and what it leads to is submitted.
+        # Loading may take a minute, in which nothing else is polled.  Finished answers are taken
+        # first, since a cache stores them only then, and the requests they lead to are submitted.
         for line in self._lines:
             if line.is_open and line.waiting and not line.engine.exclusive:
                 yield from self._deliver(line, line.poll(0))
@@ -214,7 +214,7 @@ class _Driver(Generic[K, T]):
     def _deliver(
         self, line: _Line, replies: Sequence[tuple[int, Reply]]
     ) -> Iterator[tuple[K, T | RequestFailed]]:
-        """Put replies in their places; resume the flows that are complete."""
+        """Put replies in their places; resume the flows whose batch is complete."""
         for ticket, reply in replies:
             life, place, request = line.waiting.pop(ticket)
             life.replies[place] = reply

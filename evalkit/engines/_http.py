@@ -1,18 +1,18 @@
 """Requests to an HTTP API: hard caps, retries, the circuit breaker, and the thread they run on.
 
-What happens                                       what follows
+Event                                              reaction
 ---------------------------------------------------------------------------------------------
-408, 409, 425, 429, 5xx, broken connection         again, after Retry-After or a growing pause
-no answer within timeout_s                         again, twice at most
-a reply that is not what the API promises          again; engine_error in the end
-still so after all retries                         transport_error
+408, 409, 425, 429, 5xx, broken connection         retry, after Retry-After or a growing pause
+no answer within timeout_s                         retry, at most twice
+a reply that does not conform to the API           retry; engine_error in the end
+the same after all retries                         transport_error
 BREAKER of these in a row                          the rest fails at once: the server is gone
 401, or 429 without credit left                    engine_error, and the rest fails at once
 400 that names the context length                  over_long
 400 that names a content filter                    refused
 any other 4xx                                      engine_error with the server's message
 
-UTF-8 cannot say half a surrogate pair: what is sent has U+FFFD in its place.
+UTF-8 cannot encode half a surrogate pair: U+FFFD is sent in its place.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     import httpx
 
 BREAKER = 5
-"""Questions in a row that failed after all their retries."""
+"""Requests in a row that failed after all their retries."""
 LONGEST_WAIT_S = 300.0
-"""A server that asks for more patience than this counts as unreachable."""
+"""A server that asks for a longer pause counts as unreachable."""
 SLOW_RETRIES = 2
 AGAIN = frozenset({408, 409, 425, 429})
 MAYBE_BILLED = frozenset({408, 502, 504, 524})
@@ -56,14 +56,14 @@ FILTERED = re.compile(
 
 
 class Budget:
-    """Reserves the most a question can cost before it is sent, and settles afterwards.
+    """Reserves a request's highest possible cost before it is sent, and settles afterwards.
 
-    What is spent plus what is in flight never passes a cap.  Used from one event loop.
+    Spending plus reservations never exceed a cap.  Used from one event loop.
     """
 
     def __init__(self, max_requests: int | None, max_cost_usd: float | None) -> None:
         self.spent_requests = 0
-        """Questions sent and answered, or sent with an unknown fate."""
+        """Requests that were answered, or may have been."""
         self.spent_usd = 0.0
         self._max_requests = max_requests
         self._max_cost_usd = max_cost_usd
@@ -78,10 +78,10 @@ class Budget:
         self._changed = asyncio.Event()
 
     async def reserve(self, worst_usd: float) -> None:
-        """Wait until the question surely fits.
+        """Wait until the request fits under the caps.
 
         Raises:
-            RequestFailed: It does not fit beside what is already spent.
+            RequestFailed: It does not fit, given what is already spent.
         """
         while True:
             self._refuse_if_spent(worst_usd)
@@ -100,7 +100,7 @@ class Budget:
         self._reserved_usd += worst_usd
 
     def settle(self, worst_usd: float, cost_usd: float | None) -> None:
-        """Turn a reservation into what it was; None: the server did not do the work."""
+        """Replace a reservation by its true cost; None: the server did not do the work."""
         self._reserved_requests -= 1
         # A sum of floats need not come back to zero; with nothing in flight it is zero.
         self._reserved_usd = self._reserved_usd - worst_usd if self._reserved_requests else 0.0
@@ -128,22 +128,22 @@ class Budget:
 
 @dataclass(frozen=True)
 class Parsed:
-    """A 200 reply, understood."""
+    """A parsed 200 reply."""
 
     reply: Reply
     cost_usd: float | None
-    """None: the server did not say how much it used."""
+    """None: the server did not give its token counts."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is posted, and how to read the answer."""
+    """What is posted, and how to parse the answer."""
 
     path: str
     payload: Mapping[str, Json]
     worst_usd: float
     parse: Callable[[Json], Parsed]
-    """Whatever it raises: the reply is not what the API promises."""
+    """Anything it raises means that the reply does not conform to the API."""
 
 
 class _Trouble(Exception):
@@ -162,7 +162,7 @@ class _Trouble(Exception):
         self.billed = billed
         """The server may have done the work."""
         self.status: FailureStatus = status
-        """What the request ends as where no attempt succeeds."""
+        """The request's status where no attempt succeeds."""
         self.wait_s = wait_s
         self.slow = slow
 
@@ -172,7 +172,7 @@ class _UseNewName(Exception):
 
 
 class Sender:
-    """Posts questions to one server.  Lives on one event loop."""
+    """Posts requests to one server.  Used from one event loop."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class Sender:
         await self._client.aclose()
 
     async def send(self, question: Question) -> Reply:
-        """The reply, after as many attempts as it takes.  Raises RequestFailed."""
+        """The reply, after retries where needed.  Raises RequestFailed."""
         attempt = 0
         while True:
             if self._stopped is not None:
@@ -254,8 +254,8 @@ class Sender:
     async def _attempt(self, question: Question) -> Reply:
         """One HTTP request, within the caps.  Raises _Trouble, _UseNewName, RequestFailed."""
         await self._budget.reserve(question.worst_usd)
-        # Until the server says otherwise it may have done all the work: cancelled while
-        # waiting, timed out, cut off.
+        # Without a status from the server (cancelled, timed out, cut off) it may have done all
+        # the work.
         cost: float | None = question.worst_usd
         try:
             response = await self._post(question)
@@ -341,12 +341,12 @@ class Sender:
 
 
 def _body(payload: Mapping[str, Json]) -> bytes:
-    """JSON in UTF-8, with U+FFFD for what UTF-8 cannot say."""
+    """JSON in UTF-8, with U+FFFD for what UTF-8 cannot encode."""
     return sayable(json.dumps(payload, ensure_ascii=False, allow_nan=False)).encode()
 
 
 def _text_of(response: httpx.Response) -> str:
-    # Not `response.text`: that decodes as the server says, which may be no text encoding.
+    # Not `response.text`, which uses the server's charset: that may be no text encoding.
     return response.content.decode("utf-8", "replace")
 
 
@@ -389,8 +389,8 @@ class Background:
     ) -> None:
         """`finish` is awaited on the loop when it stops.
 
-        What `answer` raises is the failure of its own request: a RequestFailed as it is, anything
-        else as an `engine_error` that asks for a report.
+        An exception of `answer` fails its own request only: a RequestFailed as such, any other as
+        an `engine_error` with the advice to report it.
         """
         self._answer = answer
         self._finish = finish
@@ -403,17 +403,17 @@ class Background:
         self._thread = threading.Thread(target=self._run, name="evalkit-http", daemon=True)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the thread."""
         self._thread.start()
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Hand over jobs; any thread."""
+        """Queue jobs; callable from any thread."""
         # A loop that died is closed and refuses calls; the next poll says why.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._accept, list(jobs))
 
     def poll(self, timeout: float) -> list[tuple[int, Reply]]:
-        """All that is done, waiting at most `timeout` seconds for the first.
+        """All finished replies, waiting at most `timeout` seconds for the first.
 
         Raises:
             EngineError: The loop died (a bug).
@@ -435,7 +435,7 @@ class Background:
             got.append(item)
 
     def stop(self) -> None:
-        """Drop what is not answered and end the thread."""
+        """Drop unanswered jobs and end the thread."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(timeout=10)
@@ -480,6 +480,5 @@ class Background:
             # The type only: the text may quote a key.
             return RequestFailed(
                 "engine_error",
-                f"this request failed in an unforeseen way ({type(error).__name__}); "
-                f"please report this",
+                f"this request failed unexpectedly ({type(error).__name__}); please report this",
             )

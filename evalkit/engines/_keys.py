@@ -1,13 +1,13 @@
-r"""What every engine does with a request's text and fields: cache keys, seeds, stop strings.
+r"""Shared by all engines: cache keys, seeds, stop strings.
 
 A key is the digest of everything that decides an answer, and of nothing else.  Two requests that
-must get the same answer share a key: a seed means nothing at temperature 0, token limits mean
-nothing to a log-likelihood.  The engine's name in the suite never enters, its identity (weights,
-version, dtype, ...) does.  Engines with a tokenizer hash token ids (`_local`): two prompts that
-render alike then share a key.  Others hash the text (`request_digest`).
+must get the same answer share a key: a seed has no effect at temperature 0, nor a token limit on a
+log-likelihood.  The engine's name in the suite is not part of it, its identity (weights, version,
+dtype, ...) is.  Engines with a tokenizer hash token ids (`_local`): two prompts that render to the
+same ids then share a key.  Others hash the text (`request_digest`).
 
 JSON may spell one half of a surrogate pair (`"\ud83d"`), and Python then holds a string that
-UTF-8 cannot say.  What sends text to a model replaces such halves; what stores text keeps them.
+UTF-8 cannot encode.  Code that sends text replaces such halves; code that stores text keeps them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import asdict
 from evalkit.core import Json, Request
 
 _LATER_FIELDS = {"top_logprobs_at": "first", "tool": ""}
-"""Left out where they are not used: what was stored before they existed stays valid."""
+"""Left out where they have these values: keys from before they existed stay valid."""
 
 
 HALF = re.compile("[\ud800-\udfff]")
@@ -37,7 +37,7 @@ def sampling_seed(request: Request, engine_seed: int) -> int | None:
     """Seed of a sampled request, below 2**63; None for a greedy one.
 
     The request's own seed in its first trial.  Without one, or in later trials, a number
-    derived from the prompt and the trial: the same whatever else is in the batch.
+    derived from the prompt and the trial, so that it does not depend on the rest of the batch.
     """
     if request.temperature == 0:
         return None
@@ -45,15 +45,15 @@ def sampling_seed(request: Request, engine_seed: int) -> int | None:
         return request.seed
     base = engine_seed if request.seed is None else request.seed
     prompt = request.prompt
-    asked = prompt if isinstance(prompt, str) else [[m.role, m.content] for m in prompt]
-    return int(digest([base, request.trial, asked])[:16], 16) >> 1
+    text = prompt if isinstance(prompt, str) else [[m.role, m.content] for m in prompt]
+    return int(digest([base, request.trial, text])[:16], 16) >> 1
 
 
 def request_digest(identity: Mapping[str, Json], request: Request) -> str:
     """Hex SHA-256 of the engine's identity and every field of the request that decides answers.
 
-    `engine` is only a name in a suite: a judge that is also a model shares its answers.
-    `expected_tokens` is only a guess.
+    Without `engine`, a name in the suite: a judge that is also a model shares its answers.
+    Without `expected_tokens`, a guess.
     """
     fields = asdict(request)
     del fields["engine"], fields["expected_tokens"]

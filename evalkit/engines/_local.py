@@ -1,8 +1,8 @@
-"""What engines that load weights themselves have in common: token ids, keys, small helpers.
+"""Shared by engines that load weights themselves: token ids, keys, small helpers.
 
-`Renderer` makes token ids of requests: chat template, context and continuation, BOS, the model's
-window.  It needs the tokenizer and `config.json` only; no weights are loaded, so that cache
-keys, plans and the manifest's first prompts cost nothing more.
+`Renderer` turns requests into token ids: chat template, context and continuation, BOS, the model's
+window.  It needs the tokenizer and `config.json` only, so cache keys, plans and the manifest's
+first prompts load no weights.
 
 Chat prompts are rendered with the prepared model's template and encoded without further
 special tokens (the template spells them out).  Raw text follows lm-eval's local backends
@@ -12,14 +12,14 @@ special tokens (the template spells them out).  Raw text follows lm-eval's local
   continuation; the continuation is what the joint encoding has beyond the context's length;
 - an empty context becomes the prefix token (BOS, else EOS), unless the continuation begins
   with it, which then is the context;
-- no BOS is added to text that already spells it;
-- what does not fit is cut on the left: log-likelihoods to `max_len - 1` tokens of context and
-  continuation together, generation prompts to `max_len - max_tokens`.
+- no BOS is added to text that already begins with it;
+- longer prompts are truncated from the left: log-likelihoods to `max_len - 1` tokens of context
+  and continuation together, generation prompts to `max_len - max_tokens`.
 
-Departures: the BOS rule is applied to each text, not read off the first of a batch; a context
-of spaces alone counts as empty (upstream fails); a conversation is never cut, since half a
-template is another question: it is `over_long`.  Lone surrogates (half a character, which JSON
-can spell and UTF-8 cannot) become U+FFFD before templates and tokenizer, which refuse them.
+Departures: the BOS rule is applied to each text, not taken from the first of a batch; a context
+of spaces alone counts as empty (upstream fails); a conversation is never truncated, since half a
+template is another prompt: it is `over_long`.  Lone surrogates (half a character, which JSON can
+spell and UTF-8 cannot) become U+FFFD before templates and tokenizer, which refuse them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _DEFAULT_WINDOW = 2048
 _BATCH = 256
 """Texts per call of the tokenizer: its results take a hundred times the ids' memory."""
 _NO_LIMIT = 10**9
-"""Tokenizers without a limit state a number far above this as `model_max_length`."""
+"""Tokenizers without a limit have a far larger `model_max_length`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +65,22 @@ class Tokens:
     failure: RequestFailed | None = None
 
 
-def context_window(path: Path, asked: int | None) -> int:
-    """Most tokens of prompt and answer together: `asked`, else what config.json says.
+def context_window(path: Path, wanted: int | None) -> int:
+    """Most tokens of prompt and answer together: `wanted`, else what config.json says.
 
-    Raises ModelError where `asked` exceeds a window that no rope scaling extends.
+    Raises ModelError where `wanted` exceeds a window that no rope scaling extends.
     """
     config = _config(path)
     stated = next((int(config[f]) for f in _WINDOW_FIELDS if config.get(f)), None)
-    if asked is None:
+    if wanted is None:
         return stated or _tokenizer_limit(path) or _DEFAULT_WINDOW
     scaled = config.get("rope_scaling") or (config.get("rope_parameters") or {}).get("factor")
-    if stated is not None and asked > stated and not scaled:
+    if stated is not None and wanted > stated and not scaled:
         raise ModelError(
-            f"max_model_len {asked!r} is beyond the model's window; expected at most {stated} "
+            f"max_model_len {wanted!r} is beyond the model's window; expected at most {stated} "
             f"({path / 'config.json'}); lower max_model_len in the suite's engine section"
         )
-    return asked
+    return wanted
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Renderer:
 
     def __init__(self, model: PreparedModel, max_model_len: int | None) -> None:
         self._model = model
-        self._asked_len = max_model_len
+        self._max_model_len = max_model_len
         self._memo: dict[tuple[object, ...], Tokens] = {}
 
     @property
@@ -124,7 +124,7 @@ class Renderer:
     @cached_property
     def max_len(self) -> int:
         """Tokens of prompt and answer together."""
-        return context_window(self.path, self._asked_len)
+        return context_window(self.path, self._max_model_len)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -147,7 +147,7 @@ class Renderer:
 
     @cached_property
     def prefix_id(self) -> int:
-        """Stands for an empty context: BOS, else EOS.  Raises ModelError where there is neither."""
+        """Replaces an empty context: BOS, else EOS.  Raises ModelError where there is neither."""
         tokenizer = self.tokenizer
         found = tokenizer.bos_token_id
         found = tokenizer.eos_token_id if found is None else found
@@ -195,12 +195,12 @@ class Renderer:
         return str(self.tokenizer.decode([token], skip_special_tokens=False))
 
     def drop(self, requests: Iterable[Request]) -> None:
-        """Forget these requests: another copy of their tokens is kept elsewhere."""
+        """Forget these requests, whose tokens are kept elsewhere."""
         for request in requests:
             self._memo.pop(_memo_key(request), None)
 
     def forget(self) -> None:
-        """Drop what was remembered."""
+        """Forget all requests."""
         self._memo.clear()
 
     # --- rendering -------------------------------------------------------------------------
@@ -348,7 +348,7 @@ _NONE: Ids = array("i")
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What of a request goes to the tokenizer."""
+    """The texts of a request for the tokenizer."""
 
     context: str
     whole: str
@@ -362,7 +362,7 @@ class _Prepared:
 
 
 def _unsupported(request: Request) -> str:
-    """What it wants that only servers of OpenAI's API can do; empty: nothing."""
+    """What it needs that only servers of OpenAI's API can do; empty: nothing."""
     if request.tool:
         return "call functions"
     wants_last = request.top_logprobs and request.top_logprobs_at != "first"
@@ -389,7 +389,7 @@ def request_key(
     identity: Mapping[str, Json], request: Request, tokens: Tokens, engine_seed: int
 ) -> str:
     """Key of `request`, rendered as `tokens`, for the engine of that identity."""
-    asked: dict[str, Json] = {
+    decisive: dict[str, Json] = {
         "engine": dict(identity),
         "kind": request.kind,
         "prompt": list(tokens.prompt),
@@ -397,22 +397,22 @@ def request_key(
     }
     if tokens.failure is not None:
         # Requests that cannot be sent may have the same ids, so the reason is part of it.
-        asked["failure"] = [tokens.failure.status, str(tokens.failure)]
+        decisive["failure"] = [tokens.failure.status, str(tokens.failure)]
     if request.kind == "loglikelihood":
-        asked["continuation"] = list(tokens.continuation)
+        decisive["continuation"] = list(tokens.continuation)
     if request.kind == "generate":
-        asked |= {
+        decisive |= {
             "max_tokens": request.max_tokens,
             "stop": list(request.stop),
             "top_logprobs": request.top_logprobs,
             "temperature": float(request.temperature),
         }
         if request.temperature > 0:
-            asked |= {
+            decisive |= {
                 "top_p": float(request.top_p),
                 "seed": sampling_seed(request, engine_seed),
             }
-    return digest(asked)
+    return digest(decisive)
 
 
 class LocalEngine:
@@ -445,11 +445,11 @@ class LocalEngine:
         return self._renderer.render(request)
 
     def _pairs(self, request: Request) -> list[Pair]:
-        """The (context, continuation) pairs a log-likelihood request is the sum of."""
+        """The (context, continuation) pairs whose sum a log-likelihood request is."""
         tokens = self._renderer.tokens([request])[0]
         if request.kind == "loglikelihood":
             return [(tokens.prompt, tokens.continuation)]
-        # One token of the window stays free for the one vLLM must generate, as in lm-eval.
+        # One token of the window stays free, since vLLM must generate one; as in lm-eval.
         return rolling_windows(tokens.prompt, self._renderer.prefix_id, self._renderer.max_len - 2)
 
 
@@ -462,7 +462,7 @@ def package_version(names: Sequence[str]) -> str | None:
 
 
 def cuda_present() -> bool:
-    """Whether torch would find a CUDA device; answered without importing it."""
+    """Whether torch would find a CUDA device, without importing it."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return False
     if "+cpu" in (package_version(["torch"]) or ""):

@@ -1,15 +1,15 @@
 """Log-likelihoods for an engine with a prefix cache: each shared prefix computed once.
 
-Items in, prompts out; answers in, scores out; nothing here knows an engine.  An item is what one
-request wants: one (context, continuation) pair, or the windows of a rolling log-likelihood.
-Equal pairs are scored once, all continuations of one context together, whatever benchmark they
-come from.  Prompts are sent in lexicographic token order, which is the depth-first order of the
-prefix trie: neighbours share cache blocks, and a block is needed no more when its subtree is
-done, so that a cache smaller than a subtree costs time but changes no number.
+Items in, prompts out; answers in, scores out; independent of any engine.  An item belongs to one
+request: one (context, continuation) pair, or the windows of a rolling log-likelihood.  Equal pairs
+are scored once, and all continuations of one context together, across benchmarks.  Prompts are sent
+in lexicographic token order, which is the depth-first order of the prefix trie: neighbours share
+cache blocks, and a block is not needed any more when its subtree is done.  A cache smaller than a
+subtree costs time but changes no number.
 
 The plan of one context (`ContextPlan`).  Its continuations form a trie.  Each edge of it, one
-token after one prefix, is wanted once, however many continuations run through it, and there are
-two ways to learn it:
+token after one prefix, is computed once, however many continuations run through it, in one of two
+ways:
 
     label  send the prefix; the log-probability of the next token comes with the answer.
            All one-token continuations of a context share this one request.
@@ -21,13 +21,13 @@ leaf is a row of the first prompt that runs through it.  A last request warms th
 context, without rows, where that saves computing them for all of it.
 
 Trap: an engine with a prefix cache computes no rows for positions it reads from the cache.
-Prompts that part at a whole number of blocks would hide the row at which they part, so there
-the common part is sent too, before both, and its labels give the edges that leave it: it is
-computed anyway, so this costs a request and no tokens.
+Prompts that diverge at a whole number of blocks would hide the row at which they diverge, so there
+the common part is sent first, and its labels give the edges that leave it: it is computed anyway,
+so this costs a request and no tokens.
 
-The plan is made while it is used (`Scoring`): a context is planned when its turn comes and
-forgotten when its answers are in, so that memory holds the items (four bytes a token, each
-context once) and what is in flight.  `ScoringQueue` makes replies of the scores.
+Planning is lazy (`Scoring`): a context is planned when its turn comes and forgotten when its
+answers are in, so that memory holds the items (four bytes per token, each context once) and the
+requests in flight.  `ScoringQueue` turns scores into replies.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the engine says to one ask."""
+    """The engine's result for one ask."""
 
     computed: int
     """Prompt tokens that went through the model, not read from the prefix cache."""
@@ -146,11 +146,11 @@ class _Node:
 
     key: bytes
     start: int
-    """Tokens whose edges are known from the nodes before: the rest is learnt here."""
+    """Tokens whose edges earlier nodes give; this node gives the others."""
     first_row: int | None = None
     labels: set[int] = field(default_factory=set)
     ends: list[tuple[bytes, bool]] = field(default_factory=list)
-    """Continuations added up here, and whether their last token is a label."""
+    """Continuations that end here, and whether their last token is a label."""
     answer: Answer | None = None
 
 
@@ -173,7 +173,7 @@ class ContextPlan:
         self._open = len(self.asks)
 
     def warm(self, tokens: int) -> None:
-        """Compute the first `tokens` of the context before anything that wants rows."""
+        """Compute the first `tokens` of the context before any ask with rows."""
         first = self.asks[0]
         if first.first_row is not None:
             node = _Node(self.context[: tokens * WIDTH], self._width // WIDTH)
@@ -232,7 +232,7 @@ class ContextPlan:
                 node.first_row = by_label - 1
 
     def _attach(self, ordered: Sequence[bytes]) -> None:
-        """Hand each continuation to the prompt that knows its last edge."""
+        """Assign each continuation to the prompt that gives its last edge."""
         keys = list(self._nodes)
         for continuation in ordered:
             whole = self.context + continuation
@@ -245,7 +245,7 @@ class ContextPlan:
                 parent.ends.append((continuation, True))
 
     def _edges(self, node: _Node) -> list[tuple[float, bool]]:
-        """What `node` adds to the path: its edges from `start` on."""
+        """The edges that `node` adds to the path: those from `start` on."""
         end = length(node.key)
         first = end if node.first_row is None else node.first_row + 1
         found = [
@@ -271,7 +271,7 @@ def _split(node: _Node) -> Iterator[Ask]:
 
 
 def _joined(old: Answer, new: Answer) -> Answer:
-    """Two answers about one prompt."""
+    """Two answers to one prompt."""
     rows = old if old.rows else new
     return Answer(
         old.computed + new.computed,
@@ -297,26 +297,26 @@ class Score:
     logprob: float
     is_greedy: bool
     computed: int
-    """Tokens that went through the model on this item's behalf."""
+    """Tokens computed for this item."""
 
 
 @dataclass(slots=True)
 class Cost:
-    """Prompt tokens of a plan, counted while it is asked."""
+    """Prompt tokens of a plan, counted while it is sent."""
 
     requests: int = 0
     """Items planned."""
     asks: int = 0
     naive: int = 0
-    """Context and continuation of every request, as a harness sends that shares nothing."""
+    """Context and continuation of every request, as sent without any sharing."""
     trie: int = 0
     """The bound: each distinct prefix that must pass through the model, once."""
     floor: int = 0
-    """The same where only whole blocks can be shared: what perfect reuse of them costs."""
+    """The same where only whole blocks can be shared: the cost with perfect reuse."""
     planned: int = 0
-    """What this plan costs with a cache that forgets nothing."""
+    """Cost of this plan with a cache that evicts nothing."""
     computed: int = 0
-    """What went through the model, by the engine's own account."""
+    """Tokens that went through the model, as the engine counts."""
     redone: int = 0
     """Asks repeated because the cache hid rows."""
 
@@ -342,7 +342,7 @@ def rolling_windows(ids: Sequence[int], prefix: int, size: int) -> list[Pair]:
 
 @dataclass(slots=True)
 class _Open:
-    """A context whose answers are coming in."""
+    """A context with asks in flight."""
 
     plan: ContextPlan
     owners: dict[bytes, list[int]]
@@ -361,7 +361,7 @@ class _Shared:
 
 @dataclass(slots=True)
 class _Item:
-    """What an item still waits for, and what it has."""
+    """An item's sums so far, and the number of pairs still missing."""
 
     missing: int
     logprob: float = 0.0
@@ -374,7 +374,7 @@ class Scoring:
     """One batch of items on its way through an engine."""
 
     def __init__(self, items: Iterable[Sequence[Pair]], block_size: int) -> None:
-        """Take the items in.
+        """Register the items; each context is planned when its turn comes.
 
         Args:
             items: (context, continuation) pairs whose sum each item is; numbered from 0.
@@ -395,13 +395,13 @@ class Scoring:
         self._stream = self._numbered()
 
     def next(self) -> tuple[int, Ask] | None:
-        """The next ask and its number, in depth-first order; None: that was all."""
+        """The next ask and its number, in depth-first order; None: no more."""
         return next(self._stream, None)
 
     def hidden(self, number: int, cached: int) -> bool:
-        """Whether an answer must be asked for again: `cached` positions have no rows.
+        """Whether an ask must be sent again, because `cached` positions have no rows.
 
-        Counts what went through the model in vain.
+        Counts the wasted tokens.
         """
         ask = self._open[number].ask
         if ask.first_row is None or cached <= ask.first_row:
@@ -422,7 +422,7 @@ class Scoring:
         return finished
 
     def _finished(self, group: _Open) -> Iterator[Score]:
-        """Items that a context's answers complete."""
+        """The items that a context's answers complete."""
         for continuation, logprob, is_greedy in group.plan.scores():
             tokens = length(group.plan.context) + length(continuation)
             for item in group.owners[continuation]:
@@ -431,7 +431,7 @@ class Scoring:
                 yield from self._add(item, logprob, is_greedy=is_greedy, computed=share)
 
     def fail(self, number: int) -> list[int]:
-        """An ask cannot be answered: the items that fail with it, each named once."""
+        """An ask failed: the items that fail with it, each once."""
         groups = [group for group, _ in self._open.pop(number).parts]
         for group in groups:
             group.failed = True
@@ -460,7 +460,7 @@ class Scoring:
         counter.end()
 
     def _ordered(self) -> Iterator[tuple[_Open, Ask]]:
-        """Asks of all contexts in order; one context's may lie among those of a longer one."""
+        """Asks of all contexts in order; one context's may be among those of a longer one."""
         ready: list[tuple[bytes, int, _Open, Ask]] = []
         arrival, before = 0, b""
         for context in sorted(self._waiting):
@@ -476,7 +476,7 @@ class Scoring:
             yield group, ask
 
     def _begin(self, context: bytes, before: bytes) -> _Open:
-        """Plan a context, of whose blocks the prompt `before` has computed some."""
+        """Plan a context; the prompt `before` has computed some of its blocks."""
         owners = self._waiting.pop(context)
         plan = ContextPlan(context, owners, self._block)
         border = (length(context) - 1) // self._block * self._block
@@ -486,7 +486,7 @@ class Scoring:
 
 
 def _shared(asks: Iterable[tuple[_Open, Ask]]) -> Iterator[_Shared]:
-    """Asks of one prompt by several contexts as one; in order they follow each other."""
+    """Asks of several contexts with one prompt as one; in this order they are adjacent."""
     waiting: list[_Shared] = []
     for group, ask in asks:
         if waiting and waiting[0].ask.key != ask.key:
@@ -512,13 +512,13 @@ def _merged(a: Ask, b: Ask) -> Ask | None:
     return Ask(a.key, labels, min(rows, default=None))
 
 
-def _part(answer: Answer, asked: Ask, wanted: Ask) -> Answer:
-    """What one context reads of an answer; labels it did not ask for do no harm."""
-    if asked.first_row == wanted.first_row:
+def _part(answer: Answer, sent: Ask, wanted: Ask) -> Answer:
+    """One context's part of an answer; further labels do no harm."""
+    if sent.first_row == wanted.first_row:
         return answer
-    if wanted.first_row is None or asked.first_row is None:
+    if wanted.first_row is None or sent.first_row is None:
         return replace(answer, rows=(), rows_greedy=())
-    skip = wanted.first_row - asked.first_row
+    skip = wanted.first_row - sent.first_row
     return replace(answer, rows=answer.rows[skip:], rows_greedy=answer.rows_greedy[skip:])
 
 
@@ -563,7 +563,7 @@ class Part:
     number: int
     ask: Ask
     uncached: bool = False
-    """Asked again without reading the prefix cache."""
+    """Sent again without reading the prefix cache."""
 
 
 @dataclass(slots=True)
@@ -575,7 +575,7 @@ class _Batch:
 
 
 class ScoringQueue:
-    """Feeds an engine the asks of its log-likelihood jobs, and makes replies of the answers."""
+    """The asks of an engine's log-likelihood jobs, and replies from their answers."""
 
     def __init__(self) -> None:
         self._batches: deque[_Batch] = deque()
@@ -597,7 +597,7 @@ class ScoringQueue:
         self._costs.append(batch.scoring.cost)
 
     def next(self) -> Part | None:
-        """The next ask; None: none is left."""
+        """The next ask; None: no more."""
         while self._batches:
             found = self._batches[0].scoring.next()
             if found is not None:
@@ -607,9 +607,9 @@ class ScoringQueue:
 
     @staticmethod
     def again(part: Part, cached: int) -> Part | None:
-        """The part to ask instead, where `cached` positions hid rows it needs; None: all is there.
+        """The part to send instead, where `cached` positions hid rows; None: all rows are there.
 
-        Raises RequestFailed where it was already asked without the cache.
+        Raises RequestFailed where it was already sent without the cache.
         """
         if not part.batch.scoring.hidden(part.number, cached):
             return None
@@ -640,11 +640,11 @@ class ScoringQueue:
 
     @staticmethod
     def fail(part: Part, failure: RequestFailed) -> list[tuple[int, Reply]]:
-        """Give an ask up; returns the failures of all that needed it."""
+        """Give up an ask; returns the failures of all jobs that needed it."""
         return [(part.batch.tickets[n], failure) for n in part.batch.scoring.fail(part.number)]
 
     def work(self) -> dict[str, int]:
-        """What has been planned and done so far: the sums of `Cost`, by its field names."""
+        """Tokens planned and computed so far: the sums of `Cost`, by its field names."""
         total: dict[str, int] = {}
         for cost in self._costs:
             for name, value in asdict(cost).items():
@@ -652,5 +652,5 @@ class ScoringQueue:
         return total
 
     def clear(self) -> None:
-        """Forget what is queued; what was done stays counted."""
+        """Forget the queue; the counts stay."""
         self._batches.clear()

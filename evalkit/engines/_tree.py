@@ -4,23 +4,22 @@ Every pair (context, continuation) is a path through the trie of tokens, and wha
 are the log-probabilities of its last edges.  Three parts, in this order:
 
 The plan (`Forest`; pure, knows no model).  Pairs in, packs out; log-probabilities in, scores
-out.  The trie is walked depth-first and cut into packs of bounded size, wherever that cut falls;
-the model keeps the keys and values of the path to the last token of a pack, which is all that
-the next pack can build on.  So each token of the trie goes through the model once, whatever the
-size of the packs, and equal pairs are scored once.  Depth-first order is the lexicographic order
-of prompts (a pair without its last token).  A context is unfolded when the walk reaches it: a
-continuation wants an edge out of a token only if its context is a prefix of the path there, and
-a prefix sorts before all it is a prefix of, so what is wanted of a token is known when the
-token's turn comes.  Memory holds the waiting pairs (four bytes a token, each context once) and
-one path.
+out.  The trie is walked depth-first and cut into packs of bounded size, at any place; the model
+keeps the keys and values of the path to the last token of a pack, and the next pack builds on
+them.  So each token of the trie goes through the model once, whatever the size of the packs, and
+equal pairs are scored once.  Depth-first order is the lexicographic order of prompts (a pair
+without its last token).  A context is unfolded when the walk reaches it: a continuation wants an
+edge out of a token only if its context is a prefix of the path there, and a prefix sorts before
+everything it is a prefix of, so all wanted edges of a token are known when its turn comes.  Memory
+holds the waiting pairs (four bytes per token, each context once) and one path.
 
 The pass (`TreePass`).  One pass computes a pack on top of the keys and values of one path.  A
-four-dimensional attention mask lets each token see its ancestors alone, and explicit positions
-put it where it stands in its own sequence, so that every token gets the logits it would get in a
-pass of its own, up to rounding.  That is true of models that take such a mask as it is, compute
-positions from `position_ids` alone and keep plain keys and values; sliding windows become part
-of the mask.  `sharing` names what is known to stand in the way, and compares with plain passes
-for whatever else there is.
+four-dimensional attention mask lets each token see its ancestors only, and explicit positions give
+its place in its own sequence, so that every token gets the logits of a pass of its own, up to
+rounding.  That holds for models that use such a mask unchanged, compute positions from
+`position_ids` alone and keep plain keys and values; sliding windows become part of the mask.
+`sharing` knows the obstacles that configurations state, and compares with plain passes to find
+others.
 
 The reference (`score_items`): plain passes over padded batches, each pair in a row of its own.
 """
@@ -53,26 +52,26 @@ _Waiting: TypeAlias = dict[bytes, dict[bytes, list[int]]]
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """What goes through the model at once: tokens of the trie, each after its parent.
+    """The tokens of one forward pass, each after its parent in the trie.
 
-    The parent of token n is the last one before it that is one less deep, or, where the pack has
-    none, the token of that depth on the path to the last token of the pack before.
+    The parent of token n is the last one before it with a depth of one less or, where the pack has
+    none, the token of that depth on the path to the last token of the previous pack.
     """
 
     tokens: array[int]
     depths: array[int]
-    """Position of each token in its sequence, from 0; never more than one above its forerunner."""
+    """Position of each token in its sequence, from 0; at most one above the token before."""
     nodes: array[int]
-    """For each wanted edge the number of the token it leaves; ascending."""
+    """For each wanted edge, the number of the token it leaves; ascending."""
     labels: array[int]
-    """For each wanted edge the token it leads to: its log-probability after the path is wanted."""
+    """For each wanted edge, the token it leads to, whose log-probability is wanted."""
     branches: tuple[_Branch, ...]
-    """For each wanted edge who wants it."""
+    """For each wanted edge, the continuations that need it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A job that has all its log-probabilities."""
+    """A finished job."""
 
     ticket: int
     logprob: float
@@ -80,14 +79,14 @@ class Scored:
     tokens: int
     """Of its contexts and continuations."""
     computed: int
-    """Tokens put through the model on its behalf; over all jobs, each of them once."""
+    """Tokens computed for it; over all jobs, each token counts once."""
 
 
 class Forest:
     """Log-likelihood jobs on their way through a model."""
 
     def __init__(self, cost: Cost | None = None) -> None:
-        """`cost`: go on counting there."""
+        """`cost`: counts from before, to be continued."""
         self.cost = Cost() if cost is None else cost
         self._waiting: _Waiting = {}
         self._jobs: dict[int, _Job] = {}
@@ -103,9 +102,9 @@ class Forest:
         return len(self._jobs)
 
     def add(self, ticket: int, pairs: Sequence[Pair]) -> None:
-        """Take a job in: the sum over `pairs`, of which there is at least one.
+        """Add a job: the sum over `pairs`, at least one.
 
-        It is planned together with all that is added before the current walk ends.
+        It is planned together with all jobs that are added before the current walk ends.
         """
         size = sum(len(context) + len(continuation) for context, continuation in pairs)
         self._jobs[ticket] = _Job(missing=len(pairs), size=size)
@@ -119,8 +118,8 @@ class Forest:
         """The next pack; None: nothing is left.
 
         Args:
-            limit: Tokens of the pack at most.
-            rows: Tokens of which something is wanted, at most.
+            limit: Most tokens of the pack.
+            rows: Most tokens with wanted edges.
         """
         pack = _Draft()
         while len(pack.tokens) < limit and pack.rows < rows:
@@ -146,10 +145,10 @@ class Forest:
     def receive(
         self, pack: Pack, logprobs: Sequence[float], greedy: Sequence[bool]
     ) -> list[Scored]:
-        """Take a pack's answers, by wanted edge; returns the jobs they complete.
+        """Take a pack's results, by wanted edge; returns the jobs they complete.
 
         Args:
-            pack: The one `next` gave last.
+            pack: The one that `next` returned last.
             logprobs: Natural log-probabilities.
             greedy: Whether the label is the most likely token there.
         """
@@ -165,9 +164,9 @@ class Forest:
         return finished
 
     def fail(self, pack: Pack) -> list[int]:
-        """The pack `next` gave last cannot be answered: the jobs it was for, at least one.
+        """The pack that `next` returned last failed; returns its jobs, at least one.
 
-        They leave the forest.  The path before counts as forgotten, and is computed again.
+        They leave the forest.  The path counts as forgotten, and is computed again.
         """
         self.cost.redone += 1
         self.forget()
@@ -198,13 +197,13 @@ class Forest:
         job.missing -= 1
         if not job.missing:
             del self._jobs[ticket]
-            # Who comes first pays: a later one has at least the tokens still unpaid.
+            # The first to finish is charged: a later job has at least the tokens still unclaimed.
             share = min(job.size, self._unclaimed)
             self._unclaimed -= share
             yield Scored(ticket, job.logprob, job.is_greedy, job.size, share)
 
     def _next_run(self) -> _Run | None:
-        """The next tokens, after those of the path to them that the model does not hold."""
+        """The next tokens, preceded by those of their path that the model does not hold."""
         while not self._ahead:
             run = next(self._walk, None) or self._first_run()
             if run is None:
@@ -217,18 +216,18 @@ class Forest:
         return _Run(gap, self._held, ()) if gap else self._ahead.popleft()
 
     def _first_run(self) -> _Run | None:
-        """Begin the next walk."""
+        """Start the next walk."""
         waiting, self._waiting = self._waiting, {}
         del self._path[self._held :]
         self._walk = _walk(waiting, encode(self._path), self.cost)
         return next(self._walk, None)
 
     def _wanted(self, run: _Run) -> bool:
-        """Whether a job that has not failed wants something of it."""
+        """Whether a job that has not failed needs it."""
         return any(t in self._jobs for branch in run.branches() for t in branch.tickets())
 
     def _pass_by(self, run: _Run) -> None:
-        """Walk over tokens without computing them; `_next_run` does that for whom it concerns."""
+        """Walk over tokens without computing them; `_next_run` computes them where needed."""
         del self._path[run.depth :]
         self._path.extend(run.tokens)
         self._held = min(self._held, run.depth)
@@ -239,7 +238,7 @@ class Forest:
 
 @dataclass(slots=True)
 class _Job:
-    """What a job still waits for, and what it has."""
+    """A job's sums so far, and the number of pairs still missing."""
 
     missing: int
     size: int
@@ -248,7 +247,7 @@ class _Job:
 
 
 class _Group:
-    """A context with its continuations and what is known of them."""
+    """A context with its continuations and their scores so far."""
 
     def __init__(self, context: bytes, owners: dict[bytes, list[int]]) -> None:
         self.context = context
@@ -271,7 +270,7 @@ class _Branch:
     low: int
     high: int
     size: int
-    """How many tokens that are."""
+    """Number of these tokens."""
 
     def split(self) -> dict[int, _Branch]:
         """Branches one longer, by their last token."""
@@ -287,7 +286,7 @@ class _Branch:
         return found
 
     def add(self, logprob: float, *, is_greedy: bool) -> int | None:
-        """Add the last token's to all; returns the continuation that ends with it."""
+        """Add the last token's log-probability to all; returns the one that ends with it."""
         group = self.group
         for number in range(self.low, self.high):
             group.logprobs[number] += logprob
@@ -295,18 +294,18 @@ class _Branch:
         return self.low if length(group.continuations[self.low]) == self.size else None
 
     def tickets(self) -> Iterator[int]:
-        """Who wants them."""
+        """The jobs of these continuations."""
         for number in range(self.low, self.high):
             yield from self.group.owners[number]
 
 
 _Wanted: TypeAlias = Sequence[dict[int, _Branch]]
-"""What is wanted after a token: branches by the next token, from each context there."""
+"""Wanted edges after a token: branches by the next token, from each context there."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Tokens that follow each other; something is wanted of the last one alone."""
+    """Consecutive tokens of which only the last has wanted edges."""
 
     tokens: array[int]
     depth: int
@@ -314,7 +313,7 @@ class _Run:
     wanted: _Wanted
 
     def branches(self) -> Iterator[_Branch]:
-        """Who wants it."""
+        """The branches of its wanted edges."""
         for split in self.wanted:
             yield from split.values()
 
@@ -343,12 +342,12 @@ class _Draft:
 
 
 def _walk(waiting: _Waiting, before: bytes, cost: Cost) -> Iterator[_Run]:
-    """The trie of `waiting` depth-first, but for what it shares with the path `before`."""
+    """The trie of `waiting` depth-first, without the part it shares with the path `before`."""
     wanted: list[_Wanted] = [()] * length(before)
     shared = 0
     for prompt, groups in _prompts(waiting):
         roots = {group.depth: group for group in groups}
-        # Of a path from an earlier walk, a context's last token is wanted anew.
+        # A context's last token must be computed again where the path is from an earlier walk.
         first = min([common(before, prompt), *roots])
         before = prompt
         del wanted[first:]
@@ -400,7 +399,7 @@ def _push(
 # --- The pass --------------------------------------------------------------------------------
 
 TOLERANCE = {"float32": 1e-4, "float16": 1e-1, "bfloat16": 1.0}
-"""How far a log-likelihood of up to five tokens may lie from the plain pass's, by dtype.
+"""Largest difference of a log-likelihood of up to five tokens from the plain pass's, by dtype.
 
 A few times what rounding does (SmolLM2: 2e-5, 3e-2 and 3e-1 nats); a wrong mask or wrong
 positions move them by several nats.
@@ -423,7 +422,7 @@ Windows: TypeAlias = Mapping[str, int | None]
 class TreePass:
     """A model, and the keys and values of the path that its last pack ended with.
 
-    `most_rows`: of how many tokens a pack may want something, so that the logits fit in memory.
+    `most_rows`: most tokens of a pack with wanted edges, so that the logits fit in memory.
     """
 
     def __init__(self, lm: Any, device: str, windows: Windows) -> None:
@@ -438,8 +437,8 @@ class TreePass:
     def run(self, pack: Pack) -> tuple[list[float], list[bool]]:
         """Log-probability and is-most-likely of each edge the pack wants.
 
-        Raises RuntimeError where the model does something else than told, and whatever it
-        raises itself; `forget` before the next pack then.
+        Raises RuntimeError where the model's output has another shape, and whatever the model
+        raises; call `forget` before the next pack then.
         """
         import torch
 

@@ -69,7 +69,7 @@ class FakeSpec(EngineSpec):
 
 
 class FakeEngine:
-    """Answers at once, or after `delay_s` a request."""
+    """Answers at once, or after `delay_s` per request."""
 
     needs_weights: ClassVar[bool] = False
 
@@ -112,7 +112,7 @@ class FakeEngine:
         return [len(_text(request).split()) for request in requests]
 
     def render(self, request: Request) -> Rendered | None:
-        """Messages one a line; the "ids" are word lengths."""
+        """One message per line; the "ids" are word lengths."""
         text = _text(request)
         return Rendered(text=text, prompt_ids=tuple(len(word) for word in text.split()))
 
@@ -160,7 +160,7 @@ class FakeEngine:
         limit = self._spec.max_prompt_words
         if limit is not None and n_words > limit:
             return RequestFailed("over_long", f"prompt has {n_words} words, at most {limit} fit")
-        # Other digits than the replies use: failures must not depend on what would be said.
+        # Digits that the replies do not use, so that failures do not depend on them.
         if self._now.fail_every and int(key[-8:], 16) % self._now.fail_every == 0:
             return RequestFailed("engine_error", "the fake engine failed, as 'fail_every' says")
         if request.kind == "generate":
@@ -207,7 +207,7 @@ def _generated(request: Request, key: str, prompt_tokens: int) -> Completion:
 
 
 def _verdict(prompt: str, key: str) -> str | None:
-    """What a judge's prompt asks for; the table at the top of this file."""
+    """The verdict that a judge's prompt requests; see the table at the top of this file."""
     if "[[A]]" in prompt:
         letters = "ABC" if "[[C]]" in prompt else "AB"
         return f"[[{letters[int(_unit(key, 3) * len(letters))]}]]"

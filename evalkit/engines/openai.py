@@ -6,13 +6,13 @@ to `/completions` (https://platform.openai.com/docs/api-reference).  Departures:
 - Log-likelihoods are refused: the API gives probabilities of generated tokens only, and where a
   server can echo the prompt it does not say where a continuation's tokens begin.
 - A final assistant message is continued only where `continues_answers` says the server can
-  (vLLM); others would open a new turn without a word.
+  (vLLM); others would silently open a new turn.
 - At most four stop strings are sent (OpenAI's limit); the text is cut at all of them here.
-- `max_tokens` becomes `max_completion_tokens` once a server says it wants that.
+- `max_tokens` becomes `max_completion_tokens` once a server demands it.
 - Lone surrogates (half a character, which JSON can spell and UTF-8 cannot) are sent as U+FFFD.
-- A server may send anything.  An answer that cannot be read is an error that says where it
-  departs from the API; token counts that cannot be right (negative, no number) are as if they
-  had not been sent, and such an answer is kept and counts with the most it can have cost.
+- A server may send anything.  An unreadable answer is an error that names the departure from the
+  API; impossible token counts (negative, no number) are ignored, and the answer is kept and counts
+  with its highest possible cost.
 
 The key is read from the environment when the engine opens.  It is in no message, key,
 identity or record.
@@ -43,7 +43,7 @@ OURS = frozenset(
     {"model", "messages", "prompt", "stream", "n", "best_of", "echo", "seed", "stop", "top_p"}
     | {"temperature", "logprobs", "top_logprobs", "max_tokens", "max_completion_tokens"}
 )
-"""Fields of the body that evalkit sets itself; caps and scores rest on them."""
+"""Fields of the body that evalkit sets itself; caps and scores depend on them."""
 PRICES: dict[str, tuple[float, float]] = {
     "gpt-3.5-turbo-0125": (0.5, 1.5),
     "gpt-3.5-turbo-1106": (1.0, 2.0),
@@ -59,14 +59,14 @@ PRICES: dict[str, tuple[float, float]] = {
     "gpt-4o-2024-11-20": (2.5, 10.0),
     "gpt-4o-mini-2024-07-18": (0.15, 0.6),
 }
-"""USD per million (input, output) tokens, OpenAI's list prices.  Dated names only: what an
-undated name costs changes without notice."""
+"""USD per million (input, output) tokens, OpenAI's list prices.  Dated names only: the price of an
+undated name changes without notice."""
 STOPS = 4
 """OpenAI takes no more."""
 TOKENS_PER_MESSAGE = 16
 """More than any chat format adds around a message."""
 MOST_TOKENS = 10**9
-"""A server that says it used more in one answer is wrong."""
+"""A larger count of one answer is taken for an error of the server."""
 
 
 class OpenAISpec(EngineSpec):
@@ -187,11 +187,11 @@ class OpenAISpec(EngineSpec):
 
 
 class OpenAIEngine:
-    """Asks over HTTP, `concurrency` at a time, on a thread of its own.
+    """Sends requests over HTTP, `concurrency` at a time, from a thread of its own.
 
-    `open` never fails: a server that is away makes requests fail as `transport_error`, so a run
-    keeps what it has.  `spent_usd` and `spent_requests` may be set before `open` so that a
-    resumed run keeps its caps.
+    `open` never fails: requests to an unreachable server fail as `transport_error`, so a run keeps
+    its answers.  `spent_usd` and `spent_requests` may be set before `open` so that a resumed run
+    keeps its caps.
     """
 
     needs_weights: ClassVar[bool] = False
@@ -299,7 +299,7 @@ class OpenAIEngine:
         self._pending = 0
 
     def _read_key(self) -> str | None:
-        """The key; what is wrong with it, so that nothing can be sent, is noted."""
+        """The key; where it is missing or unusable, the reason goes to `_no_key`."""
         name = self._spec.api_key_env
         key = os.environ.get(name, "").strip()
         self._no_key = None
@@ -318,7 +318,7 @@ class OpenAIEngine:
         return await self._sender.send(_question(request, self._spec))
 
 
-# --- Requests as the API writes them, and its replies as completions ----------------------------
+# --- Requests in the API's form, and its replies as completions -----------------------------------
 
 
 def _question(request: Request, spec: OpenAISpec) -> Question:
@@ -407,8 +407,8 @@ def _parse(body: Any, request: Request, prices: tuple[float, float] | None) -> P
     message = _object(choice.get("message"), "'choices[0].message'") if chat else {}
     refusal = message.get("refusal")
     if reason == "content_filter" or refusal:
-        said = f": {refusal}"[:300] if refusal else " (content filter)"
-        return Parsed(RequestFailed("refused", f"the server refused{said}"), cost)
+        reason = f": {refusal}"[:300] if refusal else " (content filter)"
+        return Parsed(RequestFailed("refused", f"the server refused{reason}"), cost)
     text = _text(message, request) if chat else choice.get("text")
     if not isinstance(text, str):
         raise TypeError("the answer is not text")
@@ -445,7 +445,7 @@ def _object(value: Any, name: str) -> dict[str, Any]:
 
 
 def _usage(usage: Any) -> tuple[int, int] | None:
-    """Tokens of prompt and answer; None where the server did not say, or not credibly."""
+    """Tokens of prompt and answer; None where the server gave none, or impossible ones."""
     if not isinstance(usage, dict):
         return None
     counts = [_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens")]

@@ -1,8 +1,8 @@
 """Answers that someone already has, instead of a model: nothing is loaded and nothing is sent.
 
-Which file holds a model's answers (or its figures) stands here; reading it is a format's
-business, and the runner puts the recorded answers in place of the model's (`runner/recorded.py`).
-What reaches this engine all the same has no recorded answer and is excluded.
+The settings name the files of a model's answers (or figures).  Formats read them, and the runner
+replays recorded answers in the model's place (`runner/known.py`).  A request that still reaches
+this engine has no recorded answer and is excluded.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Recorded:
         return [None] * len(requests)
 
     def render(self, request: Request) -> Rendered | None:
-        """None: someone else sent the prompts."""
+        """None: the prompts were sent elsewhere."""
         del request
         return None
 

