@@ -13,8 +13,9 @@ from evalkit import formats, plugins, runner, store
 from evalkit import suite as suites
 from evalkit.compare import gate
 from evalkit.compare.claim import ClaimResult, claim
-from evalkit.compare.contests import Options, contests, pick
+from evalkit.compare.contests import Options, contests
 from evalkit.compare.guard import allowed_fields
+from evalkit.compare.resolve import pick
 from evalkit.core import Json
 from evalkit.core.contests import Contest, GateResult
 from evalkit.core.run import Run

@@ -547,9 +547,7 @@ def _scored(runs: Sequence[Run], said: Scored, names: Names) -> _Part:
     value = f"{said.value:.{said.decimals}f}"
     found = [
         (run, f)
-        for run in runs
-        for f in run.figures
-        if f.model == name_in(run, model) and f.value.point is not None
+        for run, f in _figures(runs, model)
         if f.key in place.keys(run.benchmark(place.benchmark))
     ]
     if not found:
@@ -618,14 +616,15 @@ def _missing(
 def _has_figures(runs: Sequence[Run], models: Sequence[str], benchmark: str) -> bool:
     """Whether of each some figure is known, be it without samples."""
     return all(
-        any(
-            f.model == name_in(run, model) and f.key.benchmark == benchmark
-            for run in runs
-            for f in run.figures
-            if f.value.point is not None
-        )
-        for model in models
+        any(f.key.benchmark == benchmark for _, f in _figures(runs, model)) for model in models
     )
+
+
+def _figures(runs: Sequence[Run], model: str) -> Iterator[tuple[Run, Figure]]:
+    """A model's figures that are defined, with the runs that have them."""
+    for run in runs:
+        name = name_in(run, model)
+        yield from ((run, f) for f in run.figures if f.model == name and f.value.point is not None)
 
 
 def _damaged(runs: Sequence[Run], models: Iterable[str]) -> Iterator[str]:
@@ -644,9 +643,7 @@ def _figures_known(
     found = [
         (run, f)
         for model in models
-        for run in runs
-        for f in run.figures
-        if f.model == name_in(run, model) and f.value.point is not None
+        for run, f in _figures(runs, model)
         if any(_covers(place, f.key) for place in places or (Place(f.key.benchmark),))
     ]
     speaking = [

@@ -21,7 +21,7 @@ from evalkit import catalogue
 from evalkit.compare.cautions import Cautions
 from evalkit.compare.figures import comparisons, scores_of
 from evalkit.compare.guard import check, differences, same_model
-from evalkit.compare.resolve import Part, Side, find, pick, run_names
+from evalkit.compare.resolve import Part, Side, find, run_names
 from evalkit.core import Json, Record, Score
 from evalkit.core.contests import Caution, Contest, Family, FewUnits, Verdict
 from evalkit.core.figures import Average, Comparison, Estimator, FigureKey, Measured, Method, Metric
@@ -44,7 +44,6 @@ __all__ = [
     "corrected",
     "judged",
     "mde",
-    "pick",
     "same_averages",
     "shown",
     "stored",
@@ -78,7 +77,7 @@ def contests(
 
     Args:
         runs: Sealed or not: only records are read.
-        candidate: `MODEL` or `RUN:MODEL`; see `pick` for what a suite says.
+        candidate: `MODEL` or `RUN:MODEL`; see `resolve.pick` for what a suite says.
         baselines: The same.
         options: Level, power, allowed differences.
 
@@ -598,14 +597,8 @@ def _between(ours: Side, theirs: Side) -> Iterator[Uncompared]:
             yield made(benchmark, "baseline")
         else:
             shared = [task for task in mine[benchmark] if task in other[benchmark]]
-            names = [
-                {
-                    t: {m.name for m in held}
-                    for t, held in side.parts[benchmark].entry.metrics.items()
-                }
-                for side in (ours, theirs)
-            ]
-            apart = [t for t in shared if not names[0].get(t, set()) & names[1].get(t, set())]
+            common = _common(*(side.parts[benchmark].entry for side in (ours, theirs))).metrics
+            apart = [task for task in shared if not common.get(task)]
             kinds: tuple[tuple[Has, list[str]], ...] = (
                 ("candidate", [t for t in mine[benchmark] if t not in shared]),
                 ("baseline", [t for t in other[benchmark] if t not in shared]),

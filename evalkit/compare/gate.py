@@ -31,7 +31,7 @@ from evalkit.compare.contests import (
 )
 from evalkit.compare.figures import scores_of
 from evalkit.compare.guard import allowed_fields
-from evalkit.compare.resolve import Side, by_role, find, margin_of, names_of, pick, recorded
+from evalkit.compare.resolve import Side, find, margin_of, names_of, pick, recorded, the_candidate
 from evalkit.core import UNANSWERED, Json, Outcome, Record, Score, Status
 from evalkit.core.contests import Contest, GateAnswer, GateResult, GateTest, LocalJudge
 from evalkit.core.figures import FigureKey
@@ -339,14 +339,7 @@ def _sides(
             f"{baseline[0].folder}: has no model {spec.baseline!r}, which the policy names; it has "
             f"{', '.join(known) or 'none'}"
         )
-    if candidate is None:
-        candidates = by_role(mine, "candidate")
-        if len(candidates) != 1:
-            raise ComparisonError(
-                f"{mine[0].folder}: {len(candidates)} candidates ({', '.join(candidates) or 'none'}"
-                f"); say which with --candidate (models: {', '.join(recorded(mine)) or 'none'})"
-            )
-        (candidate,) = candidates
+    candidate = candidate or the_candidate(mine)
     where = mine if candidate in recorded(mine) else [*mine, *baseline]
     ours = find(where, candidate, repeats=True)
     theirs = find(baseline, name, repeats=True)

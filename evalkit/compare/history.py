@@ -726,7 +726,7 @@ CSV_COLUMNS: Mapping[str, str] = {
     "flags": "What speaks against it: local judge, limited run, damaged evidence.",
 }
 """Columns of the CSV and what they hold.  Numbers are unrounded, an empty cell is undefined."""
-_OF_SERIES = frozenset({"benchmark", "task", "metric", "unit", "higher_is_better"})
+_OF_SERIES = ("benchmark", "task", "metric", "unit", "higher_is_better")
 
 
 def history_csv(every: Sequence[Series], *, spreadsheet: bool = False) -> str:
@@ -754,8 +754,7 @@ def _csv_rows(every: Sequence[Series]) -> Iterator[dict[str, Json]]:
     for series in every:
         for position, point in enumerate(series.points):
             row = _fields(series, position, point)
-            shown = {k: visible(v) if isinstance(v, str) else v for k, v in row.items()}
-            yield {name: shown[name] for name in CSV_COLUMNS}
+            yield {k: visible(v) if isinstance(v, str) else v for k, v in row.items()}
 
 
 def _csv_cell(value: object) -> str:
@@ -808,19 +807,15 @@ def history_json(every: Sequence[Series], notes: Sequence[str]) -> dict[str, Jso
     found = []
     for series in every:
         best = best_of(series)
-        points = []
-        for position, point in enumerate(series.points):
-            row = _fields(series, position, point)
-            own = {k: v for k, v in row.items() if k not in _OF_SERIES}
-            points.append({**own, "split": point.split or None})
+        rows = [_fields(series, position, point) for position, point in enumerate(series.points)]
         found.append(
             {
-                "benchmark": series.key.benchmark,
-                "task": series.key.task,
-                "metric": series.key.metric,
-                "unit": series.metric.unit,
-                "higher_is_better": series.metric.higher_is_better,
-                "points": points,
+                **{name: rows[0][name] for name in _OF_SERIES},
+                "points": [
+                    {k: v for k, v in row.items() if k not in _OF_SERIES}
+                    | {"split": point.split or None}
+                    for row, point in zip(rows, series.points, strict=True)
+                ],
                 "best": None if best is None else asdict(best),
                 "notes": list(series.notes),
             }

@@ -40,6 +40,7 @@ __all__ = [
     "published",
     "recorded",
     "run_names",
+    "the_candidate",
 ]
 
 T = TypeVar("T")
@@ -136,15 +137,8 @@ def pick(
         ComparisonError: no candidate or no baseline is named, and the suites name none or several
             candidates.
     """
+    candidate = candidate or the_candidate(runs, baselines)
     where = ", ".join(str(run.folder) for run in runs)
-    if candidate is None:
-        found = [name for name in by_role(runs, "candidate") if name not in baselines]
-        if len(found) != 1:
-            raise ComparisonError(
-                f"{len(found)} candidates in {where}: {', '.join(found) or 'none'}; say which with "
-                f"--candidate (models: {', '.join(recorded(runs)) or 'none'})"
-            )
-        candidate = found[0]
     chosen = list(baselines) or [n for n in by_role(runs, "baseline") if n != candidate]
     if not chosen:
         others = [name for name in recorded(runs) if name != candidate]
@@ -153,6 +147,18 @@ def pick(
             f"{', '.join(others) or 'no other'})"
         )
     return candidate, chosen
+
+
+def the_candidate(runs: Sequence[Run], besides: Sequence[str] = ()) -> str:
+    """The one candidate that the runs' suites name.  Raises ComparisonError: none, or several."""
+    found = [name for name in by_role(runs, "candidate") if name not in besides]
+    if len(found) != 1:
+        where = ", ".join(str(run.folder) for run in runs)
+        raise ComparisonError(
+            f"{len(found)} candidates in {where}: {', '.join(found) or 'none'}; say which with "
+            f"--candidate (models: {', '.join(recorded(runs)) or 'none'})"
+        )
+    return found[0]
 
 
 def find(runs: Sequence[Run], wanted: str, *, repeats: bool = False) -> Side:

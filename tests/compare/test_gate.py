@@ -7,6 +7,8 @@ records by hand.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -399,6 +401,23 @@ def test_a_run_given_twice_counts_once(runs: list[Run]) -> None:
     copy = replace(runs[0], folder=runs[0].folder.parent / "copy")
     notes = gate(runs[0], SPEC, repeats=[copy]).notes
     assert any("do not differ in any answer or score of AlpacaEval" in note for note in notes)
+
+
+def test_the_gate_of_a_stored_run_loads_few_modules(tmp_path: Path) -> None:
+    """It runs after every checkpoint, so it must start fast."""
+    run = with_suite(build_run(Plan(models=("a", "b")), tmp_path / "r"), gate=SPEC)
+    stored = write_run(run, tmp_path / "stored")
+    code = (
+        "import sys; from evalkit.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code)\n"
+        "print(sum(name.partition('.')[0] == 'evalkit' for name in sys.modules))"
+    )
+    command = [sys.executable, "-c", code, "gate", str(stored.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    exit_code, loaded = map(int, done.stdout.splitlines()[-2:])
+    assert exit_code in (0, 1, 3), done.stdout
+    assert loaded <= 40
 
 
 def test_the_command_and_the_library_take_several(tmp_path: Path) -> None:
