@@ -263,7 +263,8 @@ def _missing(
             keys |= dict.fromkeys(known or [FigureKey(benchmark, task, "")])
     for key in keys:
         contest = _empty(key, policy, ours, theirs)
-        unknown = "no benchmark, task or average of these runs has that name"
+        is_known = contest is not None or not key.task or key.benchmark not in policy.entries
+        unknown = "the runs have this benchmark, but no task or average of that name"
         yield GateTest(
             key=key,
             required=policy.requires(key),
@@ -275,7 +276,7 @@ def _missing(
             p_regression=None,
             resolvable=None,
             needed=None,
-            note=unknown if contest is None else "no samples that both have",
+            note="no samples that both have" if is_known else unknown,
         )
 
 
