@@ -7,8 +7,8 @@ data files are in `data`.  Three tables, each by the name that everything else u
     METRICS     what records and figures name: "win_rate", "acc_norm", "exact_match,strict-match"
     UNITS       "percent", "points", "characters", "raw"
 
-A `BenchmarkInfo` holds its `Task`s (lm-eval's, or evalkit's own type), its `Column` on the Open LLM
-Leaderboard, and AlpacaEval's its `Edition`s.  Look-ups:
+A `BenchmarkInfo` holds its `Task`s (lm-eval's, or evalkit's own type), its `BoardColumn` on the
+Open LLM Leaderboard, and AlpacaEval's its `Edition`s.  Look-ups:
 
     by_name("MT Bench"), by_name("AlpacaEval 2.0")    a benchmark as people write it, else None
     edition_of("AlpacaEval 2.0")                      "2"
@@ -46,10 +46,10 @@ __all__ = [
     "METRICS",
     "UNITS",
     "BenchmarkInfo",
-    "Column",
     "Edition",
     "HubData",
     "HubSet",
+    "BoardColumn",
     "MetricInfo",
     "Task",
     "Term",
@@ -354,7 +354,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Column:
+class BoardColumn:
     """A column of the Open LLM Leaderboard."""
 
     board: Literal[1, 2]
@@ -407,7 +407,7 @@ class BenchmarkInfo:
     """The first is the one by convention; a name of a task is a name of the benchmark, too."""
     data: HubData | None = None
     unit: Unit = "percent"
-    column: Column | None = None
+    column: BoardColumn | None = None
     samples: int | None = None
     """In the full data set."""
     requests: int | None = None
@@ -521,7 +521,7 @@ BENCHMARKS: Mapping[str, BenchmarkInfo] = {
         BenchmarkInfo(
             "arc_challenge", "ARC", ("arc c", "ai2 reasoning challenge", "ai2 arc"), _ACC,
             data=HubData("AI2 Reasoning Challenge", "allenai/ai2_arc", "ARC-Challenge", "test"),
-            column=Column(1, "arc_challenge", "acc_norm", 25, differences_2023=(_SHUFFLED,)),
+            column=BoardColumn(1, "arc_challenge", "acc_norm", 25, differences_2023=(_SHUFFLED,)),
             samples=1_172, requests=4_687, floor=10,
         ),
         BenchmarkInfo(
@@ -532,13 +532,13 @@ BENCHMARKS: Mapping[str, BenchmarkInfo] = {
         BenchmarkInfo(
             "hellaswag", "HellaSwag", metrics=_ACC,
             data=HubData("HellaSwag", "Rowan/hellaswag", None, "validation"),
-            column=Column(1, "hellaswag", "acc_norm", 10, differences_2023=(_SHUFFLED,)),
+            column=BoardColumn(1, "hellaswag", "acc_norm", 10, differences_2023=(_SHUFFLED,)),
             samples=10_042, requests=40_168, floor=10,
         ),
         BenchmarkInfo(
             "mmlu", "MMLU", ("massive multitask language understanding", "hendryckstest"),
             data=HubData("MMLU", "cais/mmlu", "all", "test"),
-            column=Column(1, "mmlu", "acc", 5, differences_2023=(_MACRO,)),
+            column=BoardColumn(1, "mmlu", "acc", 5, differences_2023=(_MACRO,)),
             samples=14_042, requests=56_168, floor=10,
             fault="About 6.5% of its questions have errors (Gema et al. 2024, arXiv:2406.04127).",
         ),
@@ -550,7 +550,7 @@ BENCHMARKS: Mapping[str, BenchmarkInfo] = {
                 # lm-eval's tag of all three tasks: both configurations.
                 Task("truthfulqa", data=replace(_TRUTHFULQA, config=None)),
             ),
-            _TRUTHFULQA, column=Column(1, "truthfulqa_mc2", "acc", 0, formerly=("mc2",)),
+            _TRUTHFULQA, column=BoardColumn(1, "truthfulqa_mc2", "acc", 0, formerly=("mc2",)),
             samples=817, requests=6_204, floor=5,
         ),
         BenchmarkInfo(
@@ -561,7 +561,7 @@ BENCHMARKS: Mapping[str, BenchmarkInfo] = {
         BenchmarkInfo(
             "winogrande", "Winogrande",
             data=HubData("Winogrande", "allenai/winogrande", "winogrande_xl", "validation"),
-            column=Column(1, "winogrande", "acc", 5, differences_2023=(_SHUFFLED,)),
+            column=BoardColumn(1, "winogrande", "acc", 5, differences_2023=(_SHUFFLED,)),
             samples=1_267, requests=2_534, floor=20,
         ),
         BenchmarkInfo(
@@ -571,7 +571,7 @@ BENCHMARKS: Mapping[str, BenchmarkInfo] = {
                 for how in ("", "_cot", "_cot_llama", "_cot_self_consistency", "_cot_zeroshot")
             ),
             data=HubData("GSM8K", "openai/gsm8k", "main", "test"),
-            column=Column(
+            column=BoardColumn(
                 1, "gsm8k", "exact_match,strict-match", 5,
                 formerly=("exact_match,get-answer", "acc"), differences_2023=(_SHUFFLED, _STOPS),
             ),
@@ -582,7 +582,7 @@ BENCHMARKS: Mapping[str, BenchmarkInfo] = {
         BenchmarkInfo(
             "drop", "DROP", metrics=("f1", "em"),
             data=HubData("DROP", "ucinlp/drop", None, "validation"),
-            column=Column(1, "drop", "f1", 3, differences_2023=(_SHUFFLED, _DROP_PROMPT)),
+            column=BoardColumn(1, "drop", "f1", 3, differences_2023=(_SHUFFLED, _DROP_PROMPT)),
             samples=9_536, requests=9_536, is_common_word=True,
             fault="The leaderboard withdrew it in December 2023: answers were cut at the first "
             "full stop, and a number before a line break counted as wrong "
@@ -592,13 +592,13 @@ BENCHMARKS: Mapping[str, BenchmarkInfo] = {
             "ifeval", "IFEval", metrics=("normalised", *_IFEVAL),
             tasks=(Task("leaderboard_ifeval"),),
             data=HubData("IFEval", "google/IFEval", None, "train"),
-            column=Column(2, "leaderboard_ifeval", "prompt_level_strict_acc", 0),
+            column=BoardColumn(2, "leaderboard_ifeval", "prompt_level_strict_acc", 0),
             samples=541, requests=541,
         ),
         BenchmarkInfo(
             "bbh", "BBH", ("big bench hard",), _V2, (Task("leaderboard_bbh"),),
             HubData("BBH", "SaylorTwift/bbh", None, "test"),
-            column=Column(
+            column=BoardColumn(
                 2, "leaderboard_bbh", "acc_norm", 3,
                 choices={f"leaderboard_bbh_{name}": c for name, c in _BBH.items()},
             ),
@@ -609,7 +609,7 @@ BENCHMARKS: Mapping[str, BenchmarkInfo] = {
             ("normalised", "exact_match"),
             (Task("leaderboard_math"), Task("leaderboard_math_hard")),
             HubData("MATH Lvl 5", "DigitalLearningGmbH/MATH-lighteval", None, "test"),
-            column=Column(2, "leaderboard_math", "exact_match", 4),
+            column=BoardColumn(2, "leaderboard_math", "exact_match", 4),
             samples=1_324, requests=1_324,
         ),
         BenchmarkInfo(
@@ -622,20 +622,22 @@ BENCHMARKS: Mapping[str, BenchmarkInfo] = {
                 ),
             ),
             data=HubData("GPQA", "Idavidrein/gpqa", None, "train"),
-            column=Column(2, "leaderboard_gpqa", "acc_norm", 0, choices=dict.fromkeys(_GPQA, 4)),
+            column=BoardColumn(
+                2, "leaderboard_gpqa", "acc_norm", 0, choices=dict.fromkeys(_GPQA, 4)
+            ),
             samples=1_192, requests=4_768,
         ),
         BenchmarkInfo(
             "musr", "MuSR", metrics=_V2, tasks=(Task("leaderboard_musr"),),
             data=HubData("MuSR", "TAUR-Lab/MuSR"),
-            column=Column(2, "leaderboard_musr", "acc_norm", 0, choices=_MUSR),
+            column=BoardColumn(2, "leaderboard_musr", "acc_norm", 0, choices=_MUSR),
             samples=756, requests=2_530,
         ),
         BenchmarkInfo(
             "mmlu_pro", "MMLU-Pro", metrics=_V2,
             tasks=(Task("leaderboard_mmlu_pro"), Task("mmlu_pro", hub_task="mmlu_pro")),
             data=HubData("MMLU-Pro", "TIGER-Lab/MMLU-Pro", None, "test"),
-            column=Column(
+            column=BoardColumn(
                 2, "leaderboard_mmlu_pro", "acc", 5, choices={"leaderboard_mmlu_pro": 10}
             ),
             samples=12_032, requests=113_966,
@@ -712,7 +714,7 @@ def said_metric(task: str, name: str) -> str:
     return _tasks()[task][1].said.get(name, name) if task in _tasks() else name
 
 
-def columns(board: Literal[1, 2], *, drop: bool = False) -> tuple[Column, ...]:
+def columns(board: Literal[1, 2], *, drop: bool = False) -> tuple[BoardColumn, ...]:
     """Columns of a version of the Open LLM Leaderboard; `drop`: with DROP, as in November 2023."""
     found = (b.column for b in BENCHMARKS.values() if b.column is not None)
     return tuple(c for c in found if c.board == board and (drop or c.task != "drop"))

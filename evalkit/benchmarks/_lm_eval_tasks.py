@@ -78,7 +78,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Source:
+class TaskSource:
     """Where a task's documents come from."""
 
     path: str
@@ -102,7 +102,7 @@ class LoadedTask:
     """Its documents, in order; the index is the document's id."""
     files: Mapping[str, Path]
     """Local data files by the label that is shown for them."""
-    source: Source | None = None
+    source: TaskSource | None = None
     """None: the task's own code provides the documents."""
 
 
@@ -200,7 +200,7 @@ class _Configs:
         self.selection = selection
         self.build = build
         """Whether tasks are built; else only their configs are read."""
-        self.sources: dict[str, Source] = {}
+        self.sources: dict[str, TaskSource] = {}
         self.files: dict[str, dict[str, Path]] = {}
         self.spec = ""
         """The entry of `tasks` being built; its overrides reach all tasks below it."""
@@ -296,10 +296,10 @@ class _Configs:
         if not isinstance(path, str) or path in _LOCAL_READERS:
             return config
         found = data.task_data(path, part, self.selection.places)
-        self.sources[name] = Source(path, part)
+        self.sources[name] = TaskSource(path, part)
         if found is None:
             return config
-        self.sources[name] = Source(path, part, found.revision, found.remarks)
+        self.sources[name] = TaskSource(path, part, found.revision, found.remarks)
         files.update(found.files)
         return merge(config, found.config)
 

@@ -39,7 +39,7 @@ from evalkit import catalogue
 from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks._lm_eval_scores import Aggregate
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
-from evalkit.catalogue import Column
+from evalkit.catalogue import BoardColumn
 from evalkit.core import Flow, Json, Metric, Outcome, Record, Sample
 from evalkit.core.figures import Average, Figure, Measured
 from evalkit.core.protocols import BenchmarkContext
@@ -103,7 +103,7 @@ class OpenLlmLeaderboardSpec(BenchmarkSpec):
         """Tasks or families that `only` may name."""
         return tuple(task.removeprefix("leaderboard_") for task in self.columns())
 
-    def columns(self) -> dict[str, Column]:
+    def columns(self) -> dict[str, BoardColumn]:
         """Its columns by task, or by the prefix of a family's tasks."""
         return _columns(self.version, drop=self.include_drop)
 
@@ -261,7 +261,7 @@ def _tasks(spec: OpenLlmLeaderboardSpec) -> LmEvalSpec:
 # --- the leaderboards' own figures, from lm-eval's: shared with results of lm-eval's files --------
 
 
-def _columns(board: Literal[1, 2], *, drop: bool = False) -> dict[str, Column]:
+def _columns(board: Literal[1, 2], *, drop: bool = False) -> dict[str, BoardColumn]:
     return {column.task: column for column in catalogue.columns(board, drop=drop)}
 
 

@@ -50,7 +50,7 @@ def import_(kind: str, files: tuple[Path, ...], **given: Any) -> int:
 
     workspace = suites.find_workspace()
     origin = runner.Origin(f"import {kind}", Path.cwd(), workspace, ("evalkit", *sys.argv[1:]))
-    source = importing.Source(kind, files, _companions(kind, given), given["models"])
+    source = importing.ImportSource(kind, files, _companions(kind, given), given["models"])
     result = importing.import_run(source, origin, given["out"], watcher().step)
     stored = result.run
     damaged = say_findings(stored)

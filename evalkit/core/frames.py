@@ -23,7 +23,7 @@ from evalkit.errors import ExportError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["TABLES", "Column", "Row", "columns_of", "encodable", "frame", "rows"]
+__all__ = ["TABLES", "FrameColumn", "Row", "columns_of", "encodable", "frame", "rows"]
 
 Value: TypeAlias = str | float | int | bool | None
 Row: TypeAlias = dict[str, Value]
@@ -35,7 +35,7 @@ _TYPES = {"text": "str", "number": "float64", "whole": "int64", "flag": "bool"}
 
 
 @dataclass(frozen=True)
-class Column:
+class FrameColumn:
     """One column."""
 
     kind: Literal["text", "number", "whole", "flag"]
@@ -44,10 +44,10 @@ class Column:
     """It holds text of the benchmark, a model or a judge, which may not be free to pass on."""
 
 
-_text = partial(Column, "text")
-_number = partial(Column, "number")
-_whole = partial(Column, "whole")
-_flag = partial(Column, "flag")
+_text = partial(FrameColumn, "text")
+_number = partial(FrameColumn, "number")
+_whole = partial(FrameColumn, "whole")
+_flag = partial(FrameColumn, "flag")
 
 _RUN_ID = _text("Run it was measured in: 12 hex digits.")
 _MODEL = _text("Name in the suite.")
@@ -55,7 +55,7 @@ _CATEGORY = _text("Category; missing: none, or (of a figure) all together.")
 _UNIT = _text("percent (0 to 100), points (1 to 10), characters or raw.")
 _PRIMARY = _flag("The headline metric of its task.")
 
-_SAMPLE: Mapping[str, Column] = {
+_SAMPLE: Mapping[str, FrameColumn] = {
     "run_id": _RUN_ID,
     "model": _MODEL,
     "benchmark": _text("Benchmark entry of the suite."),
@@ -64,7 +64,7 @@ _SAMPLE: Mapping[str, Column] = {
     "category": _CATEGORY,
     "cluster": _text("Unit of resampling; missing: the sample itself."),
 }
-_FIGURE: Mapping[str, Column] = {
+_FIGURE: Mapping[str, FrameColumn] = {
     "benchmark": _SAMPLE["benchmark"],
     "task": _SAMPLE["task"],
     "metric": _text("Metric."),
@@ -73,7 +73,7 @@ _FIGURE: Mapping[str, Column] = {
     "unit": _UNIT,
 }
 
-TABLES: Mapping[str, Mapping[str, Column]] = {
+TABLES: Mapping[str, Mapping[str, FrameColumn]] = {
     "samples": {
         **_SAMPLE,
         "role": _text("candidate or baseline."),
@@ -182,7 +182,7 @@ def frame(runs: Iterable[Run], what: str, *, figures_only: bool = False) -> Data
     )
 
 
-def columns_of(what: str, *, figures_only: bool = False) -> dict[str, Column]:
+def columns_of(what: str, *, figures_only: bool = False) -> dict[str, FrameColumn]:
     """Columns of a table in order.  Raises ExportError."""
     if what not in TABLES:
         raise ExportError(f"no table {what!r} of a run; expected one of {', '.join(TABLES)}")

@@ -35,7 +35,7 @@ from evalkit.models.checkpoint import (
     weight_files,
     weights_digest,
 )
-from evalkit.models.sources import Source, is_commit, is_local, local_path
+from evalkit.models.sources import WeightsSource, is_commit, is_local, local_path
 
 __all__ = ["Base", "BaseCheck", "check_base"]
 
@@ -58,7 +58,7 @@ _ARCHITECTURE = (
 class Base:
     """The base a suite names, ready to be merged into."""
 
-    source: Source
+    source: WeightsSource
     folder: Path
     """Checkpoint; for a GGUF file what it was converted to."""
     digests: tuple[str, ...]
@@ -180,7 +180,7 @@ def _by_name(
     return found.decide("different", "the names differ and nothing else shows they are the same")
 
 
-def _published_names(source: Source) -> set[str]:
+def _published_names(source: WeightsSource) -> set[str]:
     """Names that mean the same everywhere; a folder's own name is none."""
     names = {source.repo} if source.repo else set()
     return names | ({source.reference} if source.kind in ("hub", "package") else set())

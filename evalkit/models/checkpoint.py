@@ -36,7 +36,7 @@ from pathlib import Path
 
 from evalkit.core import Json
 from evalkit.errors import ModelError
-from evalkit.models.sources import Source
+from evalkit.models.sources import WeightsSource
 
 __all__ = [
     "BASE_RECORD",
@@ -359,7 +359,7 @@ _SHOWN = (
 class Adapter:
     """An adapter's files, read but not loaded."""
 
-    source: Source
+    source: WeightsSource
     config: Mapping[str, Json]
     """adapter_config.json."""
     weights: Path
@@ -397,7 +397,7 @@ class Adapter:
         return {**self.source.describe(), "config": shown}
 
 
-def read_adapter(source: Source) -> Adapter:
+def read_adapter(source: WeightsSource) -> Adapter:
     """The adapter in `source`.  Raises ModelError when there is none that can be merged."""
     folder, reference = source.path, source.reference
     if not folder.is_dir() or not (folder / "adapter_config.json").is_file():
@@ -443,7 +443,9 @@ def unfinished(folder: Path, *, adapter: bool) -> str:
     """What a checkpoint, or an adapter, still lacks, in words; empty where it is whole."""
     try:
         if adapter:
-            check_file(read_adapter(Source("folder", folder.name, folder)).weights, folder.name)
+            check_file(
+                read_adapter(WeightsSource("folder", folder.name, folder)).weights, folder.name
+            )
         else:
             check_checkpoint(folder, folder.name)
             _check_shards(folder)

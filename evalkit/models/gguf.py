@@ -20,7 +20,7 @@ from evalkit.core import Json
 from evalkit.errors import EvalkitError, ModelError
 from evalkit.models.cache import Progress, build_once, cache_folder, write_stamp
 from evalkit.models.checkpoint import FileHashes, digest
-from evalkit.models.sources import Source
+from evalkit.models.sources import WeightsSource
 
 __all__ = ["convert", "gguf_digest", "gguf_fingerprint", "quiet_transformers"]
 
@@ -60,7 +60,7 @@ def _no_bar_in_a_pipe() -> Iterator[None]:
         yield
 
 
-def gguf_digest(source: Source, hashes: FileHashes) -> str:
+def gguf_digest(source: WeightsSource, hashes: FileHashes) -> str:
     """`gguf:` and the hex digest of the file."""
     return "gguf:" + hashes.sha256(source.path)
 
@@ -69,7 +69,7 @@ def _made_by() -> dict[str, Json]:
     return {"converter": CONVERTER, "transformers": version("transformers")}
 
 
-def gguf_fingerprint(source: Source, dtype: str, hashes: FileHashes) -> str:
+def gguf_fingerprint(source: WeightsSource, dtype: str, hashes: FileHashes) -> str:
     """Hex digest of the file's own hash, what converts it, and the type it converts to."""
     return digest([gguf_digest(source, hashes), _made_by(), _wanted(dtype)])
 
@@ -79,7 +79,7 @@ def _wanted(dtype: str) -> str:
 
 
 def convert(
-    source: Source, dtype: str, workspace: Path, hashes: FileHashes, progress: Progress
+    source: WeightsSource, dtype: str, workspace: Path, hashes: FileHashes, progress: Progress
 ) -> Path:
     """The checkpoint folder of a GGUF file; converts it where that has not been done.
 
@@ -100,7 +100,7 @@ def convert(
     return build_once(folder, STAMP, key, build, hashes)
 
 
-def _convert(source: Source, dtype: str, out: Path) -> None:
+def _convert(source: WeightsSource, dtype: str, out: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 

@@ -30,7 +30,7 @@ from evalkit.models.checkpoint import (
 )
 from evalkit.models.gguf import convert, gguf_digest, gguf_fingerprint
 from evalkit.models.merging import MERGER, MergeJob, merge_into, merged_dtype
-from evalkit.models.sources import Source, check_named, resolve
+from evalkit.models.sources import WeightsSource, check_named, resolve
 from evalkit.models.template import choose_template
 
 __all__ = ["merge", "prepare", "prepare_base", "record_base"]
@@ -110,7 +110,7 @@ def _silent(_line: str) -> None:
     """Nobody listens."""
 
 
-def _resolve(reference: str, revision: str | None, place: _Place, *, code: bool) -> Source:
+def _resolve(reference: str, revision: str | None, place: _Place, *, code: bool) -> WeightsSource:
     if "/" in reference and not (place.root / reference).exists() and "://" not in reference:
         place.progress(f"looking for {reference}")
     return resolve(reference, revision, place.root, code=code)
@@ -130,7 +130,7 @@ def _plain(spec: ModelSpec, place: _Place) -> _Ready:
     return _Ready(folder, mark, provenance | {"warnings": list(source.warnings)})
 
 
-def _checkpoint(source: Source, spec: ModelSpec, place: _Place) -> tuple[Path, str]:
+def _checkpoint(source: WeightsSource, spec: ModelSpec, place: _Place) -> tuple[Path, str]:
     """Folder and fingerprint of a source, converted where it is a GGUF file."""
     if source.is_gguf:
         # A base is kept in its own type: `dtype` is what the merge is saved in.

@@ -27,7 +27,7 @@ from evalkit.core.specs import ModelSpec
 from evalkit.errors import ModelError
 
 __all__ = [
-    "Source",
+    "WeightsSource",
     "check_named",
     "download",
     "is_commit",
@@ -54,7 +54,7 @@ _TRUE = frozenset({"1", "on", "yes", "true"})
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightsSource:
     """A reference and the files it stands for."""
 
     kind: Literal["folder", "file", "hub", "package"]
@@ -129,7 +129,9 @@ def _near(missing: Path) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def resolve(reference: str, revision: str | None, root: Path, *, code: bool = False) -> Source:
+def resolve(
+    reference: str, revision: str | None, root: Path, *, code: bool = False
+) -> WeightsSource:
     """The files of `reference`; relative paths start at `root`, the suite's folder.
 
     `code`: also fetch Python files of a hub repository.  Raises ModelError when there is no
@@ -144,14 +146,14 @@ def resolve(reference: str, revision: str | None, root: Path, *, code: bool = Fa
     return _from_hub(reference, revision, local, code)
 
 
-def _from_disk(reference: str, path: Path) -> Source:
+def _from_disk(reference: str, path: Path) -> WeightsSource:
     if path.is_file() and path.suffix.lower() != ".gguf":
         raise ModelError(
             f"{reference!r} is a file; expected a folder with a checkpoint, or a .gguf file"
         )
     # A folder of the hub's own cache says what it is a copy of.
     match = _HUB_CACHE.search(path.as_posix())
-    return Source(
+    return WeightsSource(
         kind="file" if path.is_file() else "folder",
         reference=reference,
         path=path,
@@ -160,7 +162,7 @@ def _from_disk(reference: str, path: Path) -> Source:
     )
 
 
-def _from_hub(reference: str, revision: str | None, local: Path, code: bool) -> Source:
+def _from_hub(reference: str, revision: str | None, local: Path, code: bool) -> WeightsSource:
     try:
         found = download(reference, revision, code=code)
     except ModelError as error:
@@ -174,7 +176,7 @@ def _from_hub(reference: str, revision: str | None, local: Path, code: bool) -> 
     return replace(found, warnings=(*found.warnings, unpinned))
 
 
-def _from_package(reference: str) -> Source:
+def _from_package(reference: str) -> WeightsSource:
     module, _, inside = reference[len(_PACKAGE) :].partition("/")
     if not module or not inside:
         raise ModelError(
@@ -188,7 +190,7 @@ def _from_package(reference: str) -> Source:
         there = sorted(p.name for p in folder.iterdir() if p.suffix == ".gguf")
         choices = f"its GGUF files are {', '.join(there)}" if there else "it holds no GGUF file"
         raise ModelError(f"no file {inside!r} in the package {module!r}; {choices}")
-    return Source("package", reference, path)
+    return WeightsSource("package", reference, path)
 
 
 def _package_folder(module: str, reference: str) -> Path:
@@ -242,7 +244,7 @@ def _endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
-def download(repo: str, revision: str | None, *, code: bool = False) -> Source:
+def download(repo: str, revision: str | None, *, code: bool = False) -> WeightsSource:
     """Fetch weights, config and tokenizer of `repo` at `revision` (default: its main branch).
 
     `code`: also its Python files.  Files already on this machine are not fetched again, and do
@@ -277,7 +279,7 @@ def download(repo: str, revision: str | None, *, code: bool = False) -> Source:
             raise
         reason = f"{_endpoint()} cannot be reached ({type(error).__name__})"
         return _cached(repo, revision, reason, code)
-    return Source("hub", repo, path, repo, commit)
+    return WeightsSource("hub", repo, path, repo, commit)
 
 
 def _wanted(files: Sequence[str], code: bool) -> list[str]:
@@ -309,7 +311,7 @@ def _snapshot(repo: str, revision: str | None, *, patterns: list[str], local: bo
     )
 
 
-def _cached(repo: str, revision: str | None, reason: str, code: bool) -> Source:
+def _cached(repo: str, revision: str | None, reason: str, code: bool) -> WeightsSource:
     """The copy on this machine, with a warning that says why it was used.  Raises ModelError."""
     from huggingface_hub.errors import HFValidationError, RevisionResolutionError
 
@@ -325,7 +327,7 @@ def _cached(repo: str, revision: str | None, reason: str, code: bool) -> Source:
             "network, set HF_ENDPOINT to a mirror, or download it elsewhere and name its folder"
         ) from error
     used = f"{repo}: {reason}; the copy in the local cache was used"
-    return Source("hub", repo, path, repo, path.name, (used,))
+    return WeightsSource("hub", repo, path, repo, path.name, (used,))
 
 
 def _refusal(repo: str, revision: str | None, error: Exception) -> str:

@@ -17,7 +17,7 @@ from evalkit.runner.assemble import Origin, Selection, build_benchmarks, mirrors
 from evalkit.runner.known import Known
 from evalkit.runner.pipeline import Result, Silent, run
 
-__all__ = ["Source", "import_run"]
+__all__ = ["ImportSource", "import_run"]
 
 _LEVEL = 0.95
 _LATEST = 2
@@ -25,7 +25,7 @@ _LATEST = 2
 
 
 @dataclass(frozen=True)
-class Source:
+class ImportSource:
     """What is imported."""
 
     kind: str
@@ -38,7 +38,7 @@ class Source:
 
 
 def import_run(
-    source: Source,
+    source: ImportSource,
     origin: Origin,
     out: Path | None,
     say: Callable[[str], None] = lambda _: None,
@@ -69,7 +69,7 @@ def import_run(
         return run(job, out, retry_failed=False, progress=Silent())
 
 
-def _suite(source: Source, found: Sequence[Evidence]) -> Suite:
+def _suite(source: ImportSource, found: Sequence[Evidence]) -> Suite:
     """The suite that these files would be recorded evidence of."""
     entries = list(dict.fromkeys(e.entry for e in found))
     models = list(dict.fromkeys(e.model for e in found))
@@ -88,7 +88,7 @@ def _suite(source: Source, found: Sequence[Evidence]) -> Suite:
     )
 
 
-def _engine(source: Source, found: Sequence[Evidence]) -> Any:
+def _engine(source: ImportSource, found: Sequence[Evidence]) -> Any:
     spec = plugins.find("engines", "recorded").spec
     assert spec is not None
     if source.kind != "lm_eval":
@@ -98,7 +98,7 @@ def _engine(source: Source, found: Sequence[Evidence]) -> Any:
 
 
 def _judge(
-    evidence: Evidence, found: Sequence[Evidence], source: Source
+    evidence: Evidence, found: Sequence[Evidence], source: ImportSource
 ) -> Mapping[str, RecordedJudgeSpec]:
     """The judge by the name its judgments give it; nothing for benchmarks without one."""
     if source.kind == "lm_eval":
@@ -114,7 +114,7 @@ def _judge(
 
 
 def _benchmark(
-    source: Source, found: Sequence[Evidence], entry: str, judge: str | None
+    source: ImportSource, found: Sequence[Evidence], entry: str, judge: str | None
 ) -> BenchmarkSpec:
     spec = plugins.find("benchmarks", source.kind).spec
     assert spec is not None

@@ -23,7 +23,7 @@ from evalkit.core.specs import (
     RecordedJudgeSpec,
 )
 from evalkit.errors import did_you_mean
-from evalkit.suite.reading import FieldPath, Source, choices_hint
+from evalkit.suite.reading import FieldPath, SuiteText, choices_hint
 from evalkit.suite.validation import Parts, Types
 
 __all__ = ["problems", "warnings"]
@@ -36,7 +36,7 @@ _REVISIONS = {"revision": "path", "base_revision": "base", "adapter_revision": "
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def problems(source: Source, parts: Parts, types: Types, root: Path) -> Found:
+def problems(source: SuiteText, parts: Parts, types: Types, root: Path) -> Found:
     """Every breach; relative paths start at `root`."""
     entries = _entries(parts)
     roles = []
@@ -171,7 +171,7 @@ def _benchmark(n: int, spec: BenchmarkSpec, parts: Parts, types: Types, root: Pa
         yield (*at, "include"), wrong
 
 
-def _same_names(source: Source, parts: Parts) -> Found:
+def _same_names(source: SuiteText, parts: Parts) -> Found:
     first: dict[str, int] = {}
     for n, spec in enumerate(parts.benchmarks):
         if spec is not None and _entry_known(parts, n):

@@ -12,7 +12,7 @@ from evalkit.core import Json
 from evalkit.core.specs import BenchmarkSpec, LocalJudgeSpec, ModelSpec, Suite
 from evalkit.errors import Problem, SuiteError
 from evalkit.suite import checks, reading
-from evalkit.suite.reading import FieldPath, Source, choices_hint
+from evalkit.suite.reading import FieldPath, SuiteText, choices_hint
 from evalkit.suite.validation import Resolver, Types, validate, without_struck
 
 __all__ = [
@@ -97,7 +97,7 @@ def load_stored(mapping: Mapping[str, Any], origin: str, resolve: Resolver) -> S
 
 
 def checked(
-    source: Source, resolve: Resolver, root: Path, names: Names | None = None
+    source: SuiteText, resolve: Resolver, root: Path, names: Names | None = None
 ) -> CheckResult:
     """As `check`, for what has been read; relative paths start at `root`.  Raises SuiteError."""
     types = Types(resolve)

@@ -27,8 +27,8 @@ from evalkit.errors import Problem, SuiteError, did_you_mean
 __all__ = [
     "Blank",
     "FieldPath",
-    "Place",
-    "Source",
+    "Position",
+    "SuiteText",
     "apply_overrides",
     "choices_hint",
     "from_mapping",
@@ -53,7 +53,7 @@ class Blank(str):
     __slots__ = ()
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where a value was written."""
 
     shown: str
@@ -63,13 +63,13 @@ class Place(NamedTuple):
 
 
 @dataclass
-class Source:
+class SuiteText:
     """A suite before validation: plain values, where each was written, what is wrong so far."""
 
     origin: str
     """File name as the user gave it, or what stands for it."""
     tree: dict[str, Json] = field(default_factory=dict)
-    places: dict[FieldPath, Place] = field(default_factory=dict)
+    places: dict[FieldPath, Position] = field(default_factory=dict)
     found: list[tuple[int, Problem]] = field(default_factory=list)
     """Problems so far, each with the order of its place."""
 
@@ -78,17 +78,17 @@ class Source:
         """Each problem once, in the order of the file."""
         return list(dict.fromkeys(p for _, p in sorted(self.found, key=lambda pair: pair[0])))
 
-    def place(self, path: FieldPath) -> Place:
+    def place(self, path: FieldPath) -> Position:
         """Where `path` was written, else the nearest value around it."""
         around = (path[:n] for n in range(len(path), -1, -1))
-        return next((self.places[p] for p in around if p in self.places), Place(self.origin, 0))
+        return next((self.places[p] for p in around if p in self.places), Position(self.origin, 0))
 
-    def where(self, path: FieldPath, place: Place | None = None) -> str:
+    def where(self, path: FieldPath, place: Position | None = None) -> str:
         """`file:line: field.path`."""
         at = (place or self.place(path)).shown
         return f"{at}: {_dotted(path)}" if path else at
 
-    def report(self, path: FieldPath, message: str, place: Place | None = None) -> None:
+    def report(self, path: FieldPath, message: str, place: Position | None = None) -> None:
         """Note one problem; `place`: elsewhere than where `path` was written."""
         problem = Problem(self.where(path, place), message)
         self.found.append(((place or self.place(path)).order, problem))
@@ -152,7 +152,7 @@ _NO_KEYS = (
 )
 
 
-def refuse_secrets(source: Source, value: Json = None, path: FieldPath = ()) -> None:
+def refuse_secrets(source: SuiteText, value: Json = None, path: FieldPath = ()) -> None:
     """Report keys and passwords and blank them, so that nothing later prints one."""
     value = value if path else source.tree
     items = value.items() if isinstance(value, dict) else enumerate(value)
@@ -171,8 +171,8 @@ def refuse_secrets(source: Source, value: Json = None, path: FieldPath = ()) -> 
 # Reading
 
 
-def read(path: Path) -> Source:
-    """The file as a Source.
+def read(path: Path) -> SuiteText:
+    """The file as a SuiteText.
 
     Raises:
         SuiteError: it cannot be read, is no YAML, or is not a mapping.
@@ -197,9 +197,9 @@ def read(path: Path) -> Source:
     return from_text(text, origin)
 
 
-def from_text(text: str, origin: str) -> Source:
+def from_text(text: str, origin: str) -> SuiteText:
     """As `read`, for the text of a file."""
-    source = Source(origin)
+    source = SuiteText(origin)
     node = _compose(text, origin)
     if node is None:
         raise _refused(
@@ -209,18 +209,18 @@ def from_text(text: str, origin: str) -> Source:
         )
     if not isinstance(node, MappingNode):
         raise _refused(f"{origin}:{_line(node)}", "expected a mapping (name: value)")
-    source.places[()] = Place(f"{origin}:1", 1)
+    source.places[()] = Position(f"{origin}:1", 1)
     source.tree = _Reader(source).mapping(node, ())
     return source
 
 
-def from_mapping(mapping: Mapping[str, Any], origin: str) -> Source:
+def from_mapping(mapping: Mapping[str, Any], origin: str) -> SuiteText:
     """A suite given as values that JSON can hold.  Raises SuiteError for any other value."""
     try:
         tree = json.loads(json.dumps(dict(mapping), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise _refused(origin, f"not plain values, as JSON has them: {error}") from None
-    return Source(origin, tree)
+    return SuiteText(origin, tree)
 
 
 def _refused(where: str, message: str) -> SuiteError:
@@ -271,7 +271,7 @@ _SCALARS = frozenset(_CORE + name for name in ("str", "int", "float", "bool", "n
 class _Reader:
     """Unfolds nodes into values; notes places and problems in the source."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SuiteText) -> None:
         self.source = source
         self.left = _MAX_VALUES
         self.yaml = YAML(typ="safe", pure=True)
@@ -338,8 +338,8 @@ class _Reader:
             return self._refuse(node, path, f"{node.value!r:.80} is not a finite number")
         return value
 
-    def _place(self, node: Node) -> Place:
-        return Place(f"{self.source.origin}:{_line(node)}", _line(node))
+    def _place(self, node: Node) -> Position:
+        return Position(f"{self.source.origin}:{_line(node)}", _line(node))
 
     def _refuse(self, node: Node, path: FieldPath, message: str) -> Blank:
         self.source.report(path, message, self._place(node))
@@ -349,7 +349,7 @@ class _Reader:
 # Overrides
 
 
-def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
+def apply_overrides(source: SuiteText, overrides: Sequence[str]) -> None:
     """Apply `a.b=c` changes in place; one that cannot be applied becomes a problem of `source`.
 
     A path names mapping keys, list positions (`benchmarks.0.limit`) or list entries by their
@@ -358,7 +358,7 @@ def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
     """
     for override in overrides:
         path, equals, text = override.partition("=")
-        place = Place(f"--set {path}", 1 << 30)
+        place = Position(f"--set {path}", 1 << 30)
         if not equals or not path:
             source.report((), "expected PATH=VALUE, as in engine.dtype=float32", place)
             continue
@@ -370,7 +370,7 @@ def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
 
 def _parsed(text: str) -> Json:
     """The value after `--set a.b=`, typed as YAML types it.  Raises SuiteError."""
-    source = Source("value")
+    source = SuiteText("value")
     try:
         node = _compose(text, "value")
         value = None if node is None else _Reader(source).value(node, ())
@@ -381,7 +381,7 @@ def _parsed(text: str) -> Json:
     return value
 
 
-def _set(source: Source, segments: list[str], value: Json, place: Place) -> None:
+def _set(source: SuiteText, segments: list[str], value: Json, place: Position) -> None:
     node: Json = source.tree
     path: FieldPath = ()
     while True:

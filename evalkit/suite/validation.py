@@ -26,7 +26,7 @@ from evalkit.core.specs import (
     Suite,
 )
 from evalkit.errors import EvalkitError, did_you_mean
-from evalkit.suite.reading import Blank, FieldPath, Source, choices_hint, shown
+from evalkit.suite.reading import Blank, FieldPath, SuiteText, choices_hint, shown
 
 __all__ = [
     "STRUCK",
@@ -173,7 +173,7 @@ STRUCK = (
 )
 
 
-def without_struck(source: Source, *, stored: bool) -> None:
+def without_struck(source: SuiteText, *, stored: bool) -> None:
     """Replace every struck value in place; in a suite that is not `stored`, report it, too."""
     for struck in STRUCK:
         for path in _matching(source.tree, struck.at, ()):
@@ -230,7 +230,7 @@ class Parts:
         return all(wrong[: len(path)] != path for wrong in self.lost)
 
 
-def validate(source: Source, types: Types) -> Parts:
+def validate(source: SuiteText, types: Types) -> Parts:
     """The sections that are right; everything that is wrong becomes a problem of `source`."""
     tree = source.tree
     tree.setdefault("engine", {})

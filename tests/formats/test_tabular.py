@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import formats, store
-from evalkit.core.frames import TABLES, Column, frame
+from evalkit.core.frames import TABLES, FrameColumn, frame
 from evalkit.core.requests import Message
 from evalkit.core.run import Run
 from evalkit.core.samples import Outcome, Record, Score
@@ -82,7 +82,7 @@ def small_runs(draw: st.DrawFn) -> Run:
     return replace(base, records=tuple(records))
 
 
-def arrow_type(column: Column) -> pa.DataType:
+def arrow_type(column: FrameColumn) -> pa.DataType:
     types = {"text": pa.string(), "number": pa.float64(), "whole": pa.int64(), "flag": pa.bool_()}
     return types[column.kind]
 

@@ -16,7 +16,7 @@ from evalkit.core.specs import ModelSpec
 from evalkit.errors import MergeError
 from evalkit.models.base_check import Base, BaseCheck, check_base
 from evalkit.models.checkpoint import FileHashes, read_adapter, weights_digest
-from evalkit.models.sources import Source, resolve
+from evalkit.models.sources import WeightsSource, resolve
 
 Make = Callable[..., Path]
 ONE, TWO = "1" * 40, "2" * 40
@@ -199,7 +199,7 @@ def hub_check(
 ) -> BaseCheck:
     folder = make_model()
     hashes = FileHashes(tmp_path)
-    source = Source("hub", "org/base", folder, "org/base", commit)
+    source = WeightsSource("hub", "org/base", folder, "org/base", commit)
     base = Base(source, folder, (weights_digest(folder, hashes),), "f")
     found = read_adapter(resolve(str(adapter), None, tmp_path))
     return check_base(base, found, tmp_path, allow, hashes)

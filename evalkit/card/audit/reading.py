@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-__all__ = ["Cell", "Row", "Sentence", "Table", "Text", "parse_card", "read_text"]
+__all__ = ["CardCell", "CardTable", "Row", "Sentence", "Text", "parse_card", "read_text"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class CardCell:
     """One cell as a reader sees it."""
 
     text: str = ""
@@ -45,11 +45,11 @@ class Row:
 
     line: int
     """Of the card; 1 is the first."""
-    cells: tuple[Cell, ...]
+    cells: tuple[CardCell, ...]
 
 
 @dataclass(frozen=True)
-class Table:
+class CardTable:
     """A table and the text around it."""
 
     number: int
@@ -94,7 +94,7 @@ class Text:
     """Line of each `value:` below `model-index`, in order."""
     title: str = ""
     """First heading."""
-    tables: tuple[Table, ...] = ()
+    tables: tuple[CardTable, ...] = ()
     sentences: tuple[Sentence, ...] = ()
 
 
@@ -241,7 +241,7 @@ class _Reader:
     def _table(self, tokens: Sequence[Token], start: int, line: int, *, fenced: bool) -> None:
         """A GFM table: its heading, the line of dashes, its rows."""
         table = _Piece("table", line, fenced=fenced)
-        row: list[Cell] = []
+        row: list[CardCell] = []
         in_head = True
         for token in tokens[start:]:
             if token.type == "tr_open":
@@ -289,7 +289,7 @@ class _Reader:
     def _sorted(self) -> list[_Piece]:
         return sorted(self._pieces, key=lambda p: p.line)
 
-    def finished(self) -> Iterator[Table]:
+    def finished(self) -> Iterator[CardTable]:
         """The tables, with the text around them."""
         number = 0
         pieces = [p for p in self._sorted() if p.text or p.rows]
@@ -306,7 +306,9 @@ class _Reader:
             below = pieces[n + 1] if n + 1 < len(pieces) else None
             after = below.text if below is not None and below.kind == "text" else ""
             own = piece.line in self._own
-            yield Table(number, head, rows, headings, "\n".join(before), after, own, piece.fenced)
+            yield CardTable(
+                number, head, rows, headings, "\n".join(before), after, own, piece.fenced
+            )
 
     def sentences(self) -> Iterator[Sentence]:
         """The sentences of the prose that evalkit did not write."""
@@ -344,7 +346,7 @@ def _sentences(text: str) -> Iterator[tuple[int, str]]:
         start = end
 
 
-def _cell(tokens: Sequence[Token], *, keep_lines: bool = False) -> Cell:
+def _cell(tokens: Sequence[Token], *, keep_lines: bool = False) -> CardCell:
     text: list[str] = []
     bold = struck = 0
     plain_size = 0
@@ -374,14 +376,14 @@ def _cell(tokens: Sequence[Token], *, keep_lines: bool = False) -> Cell:
             plain_size += 0 if bold else len(said.strip(" |*\u2020\u2021"))
     whole = visible("".join(text))
     shown = whole.strip() if keep_lines else one_line(whole)
-    return Cell(shown, bool(shown) and not plain_size, tuple(links))
+    return CardCell(shown, bool(shown) and not plain_size, tuple(links))
 
 
 def _parted(rows: Sequence[tuple[bool, Row]]) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """Head and rows, all of one width; a first row without numbers may be a second heading."""
     width = max((len(row.cells) for _, row in rows), default=0)
     even = [
-        (h, Row(row.line, (*row.cells, *(Cell() for _ in range(width - len(row.cells))))))
+        (h, Row(row.line, (*row.cells, *(CardCell() for _ in range(width - len(row.cells))))))
         for h, row in rows
     ]
     top = next((n for n, (h, _) in enumerate(even) if not h), len(even))
@@ -413,9 +415,9 @@ class _Open:
     plain: int = 0
     links: list[str] = field(default_factory=list)
 
-    def cell(self, *, copy: bool = False) -> Cell:
+    def cell(self, *, copy: bool = False) -> CardCell:
         text = one_line(visible("".join(self.text)))
-        return Cell(text, bool(text) and not self.plain, tuple(self.links), copy)
+        return CardCell(text, bool(text) and not self.plain, tuple(self.links), copy)
 
 
 class _HtmlTable(HTMLParser):
@@ -478,7 +480,7 @@ class _HtmlTable(HTMLParser):
         reaching: dict[int, tuple[_Open, int]] = {}
         still_head = True
         for in_head, line, opened in filled:
-            cells: list[Cell] = []
+            cells: list[CardCell] = []
             waiting = list(opened)
             while (waiting or len(cells) in reaching) and len(cells) < _MOST_COLUMNS:
                 if len(cells) in reaching:

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, cast
 
 from evalkit import catalogue
-from evalkit.card.audit.reading import Cell, Row, Table, Text
+from evalkit.card.audit.reading import CardCell, CardTable, Row, Text
 from evalkit.compare.model_names import Key, model_key
 from evalkit.core.requests import Json
 from evalkit.draw import one_line, visible
 from evalkit.draw.numbers import Printed, read_number
 
 __all__ = [
-    "Column",
+    "CardColumn",
     "Grid",
     "Label",
     "Stated",
@@ -259,7 +259,7 @@ _Role: TypeAlias = Literal["measure", "named", "value", "skip", "text", "model",
 
 
 @dataclass(frozen=True)
-class Column:
+class CardColumn:
     """One column of a table."""
 
     role: _Role
@@ -273,8 +273,8 @@ class Column:
 class Grid:
     """A table, understood."""
 
-    table: Table
-    columns: tuple[Column, ...]
+    table: CardTable
+    columns: tuple[CardColumn, ...]
     stated: tuple[Stated, ...]
     context: Label
     why: str = ""
@@ -288,7 +288,7 @@ _NAMES_MODEL = re.compile(r"\b(?:\d+x)?\d+(?:\.\d+)?b\b|\bbase(?:line)?\b|\bteac
                           re.I)  # fmt: skip
 
 
-def read_grid(table: Table, words: Vocabulary, own: Key = ()) -> Grid:
+def read_grid(table: CardTable, words: Vocabulary, own: Key = ()) -> Grid:
     """Find the figures of a table.
 
     Args:
@@ -315,7 +315,7 @@ def read_grid(table: Table, words: Vocabulary, own: Key = ()) -> Grid:
     return Grid(table, columns, found, context, why, by_row=task_at is None)
 
 
-def _context(table: Table, words: Vocabulary) -> Label:
+def _context(table: CardTable, words: Vocabulary) -> Label:
     """The one benchmark, version and number of shots that the nearest text above names."""
     found = Label()
     for text in (*table.before.split("\n"), *reversed(table.headings)):
@@ -339,7 +339,7 @@ _OWN_WORDS = re.compile(
 """What evalkit's own headings say besides names and shots."""
 
 
-def _heading(table: Table, column: int) -> str:
+def _heading(table: CardTable, column: int) -> str:
     """The heading of a column, of several rows of headings in one; a gap goes on to the left."""
     parts: list[str] = []
     for row in table.head:
@@ -355,7 +355,7 @@ def _heading(table: Table, column: int) -> str:
     return _OWN_WORDS.sub("", found) if table.own else found
 
 
-def _columns(table: Table, heads: Sequence[str], words: Vocabulary) -> tuple[Column, ...]:
+def _columns(table: CardTable, heads: Sequence[str], words: Vocabulary) -> tuple[CardColumn, ...]:
     """What each column holds."""
     labels = [words.read(head) for head in heads]
     cells = [[row.cells[j].text for row in table.rows] for j in range(len(heads))]
@@ -369,7 +369,7 @@ def _columns(table: Table, heads: Sequence[str], words: Vocabulary) -> tuple[Col
     ]  # fmt: skip
     is_long = any(label.kind == "value" for label in labels)
     task_at = _task_column(filled, labels, numeric, words, is_across=bool(measures))
-    columns: list[Column] = []
+    columns: list[CardColumn] = []
     for j, (head, label) in enumerate(zip(heads, labels, strict=True)):
         role: str = label.kind
         if j == task_at:
@@ -383,7 +383,7 @@ def _columns(table: Table, heads: Sequence[str], words: Vocabulary) -> tuple[Col
             role = "skip" if not head else role
         elif not role:
             role = "text" if filled[j] and head else "plain"
-        columns.append(Column(cast("_Role", role), head, label))
+        columns.append(CardColumn(cast("_Role", role), head, label))
     if task_at is None and not any(c.role == "model" for c in columns):
         for j, column in enumerate(columns):
             if column.role in ("text", "plain") and filled[j] and not numeric[j]:
@@ -420,14 +420,14 @@ _HUB = re.compile(
 
 @dataclass(frozen=True)
 class _Sheet:
-    table: Table
-    columns: tuple[Column, ...]
+    table: CardTable
+    columns: tuple[CardColumn, ...]
     context: Label
     own: Key
 
 
 def _figures(sheet: _Sheet, words: Vocabulary) -> Iterator[Stated]:
-    above: dict[int, Cell] = {}
+    above: dict[int, CardCell] = {}
     headings = sheet.table.headings
     near = sheet.table.before.split("\n")[-1]
     named = [word for word in near.split() if _SIZED.search(word)]
@@ -451,7 +451,7 @@ def _row(
     if label is None:
         return
     named = next((c for c, k in zip(row.cells, sheet.columns, strict=True) if k.role == "model"),
-                 Cell())  # fmt: skip
+                 CardCell())  # fmt: skip
     name = named.text
     linked = next((m["name"] for link in named.links if (m := _HUB.match(link))), "")
     has_models = any(k.role == "model" for k in sheet.columns)
