@@ -132,7 +132,7 @@ def _show_plan(made: Plan) -> None:
         tokens = "unknown" if row.prompt_tokens is None else f"{row.prompt_tokens:,}"
         if row.lower_bound and row.prompt_tokens is not None:
             tokens = f"at least {tokens}"
-        numbers = (row.samples, row.requests, row.cached, row.to_ask)
+        numbers = (row.samples, row.requests, row.cached, row.to_send)
         shown = ["unknown" if n is None else f"{n:,}" for n in numbers]
         table.add_row(row.engine, row.model, row.benchmark, *shown, tokens)
     console = Console(width=None if sys.stdout.isatty() else 160)

@@ -1,6 +1,6 @@
 """The straight pipeline.  Read `pipeline.py` first; `assemble.py` builds what it uses.
 
-    assemble, known     what is run, and what need not be (recorded, published, `replay`)
+    assemble, known     what is run, and what is known without (recorded, published, `replay`)
     importing           results that someone already has, as an ordinary run
     manifest, usage     what a run is, what a session cost and may cost
     plan, powering      before a run: requests, data, the effect it can detect

@@ -1,6 +1,6 @@
 """From a suite to the parts that run it: models on disk, engines, judges, benchmarks.
 
-Nothing is asked here and no engine is opened; preparing a model may convert or merge weights.
+No request is sent and no engine is opened; preparing a model may convert or merge weights.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from evalkit.core.specs import (
 )
 from evalkit.engines._cached import CachedEngine
 from evalkit.errors import DataError, SuiteError, did_you_mean
-from evalkit.runner.known import Known, gather, is_asked, needed_files, replay
+from evalkit.runner.known import Known, gather, is_run, needed_files, replay
 
 __all__ = [
     "Job",
@@ -70,7 +70,7 @@ class Selection:
     def entries(self, suite: Suite) -> Suite:
         """`suite` with the chosen benchmarks only.
 
-        Models stay, since one that is not compared may still be the judge.
+        All models stay, since one that is not compared may still be the judge.
 
         Raises:
             SuiteError: a name is not in the suite, or the limit is below 1.
@@ -113,7 +113,7 @@ class Origin:
     workspace: Path
     """Folder that holds `.evalkit` and `reports`."""
     command: tuple[str, ...]
-    """The command line, for the manifest; without what does not change the result."""
+    """The command line, for the manifest, without options that do not change the result."""
 
     @property
     def state(self) -> Path:
@@ -136,25 +136,25 @@ class Job:
     judges: Mapping[str, Json]
     """Description of each judge in use, for the manifest."""
     benchmarks: tuple[Benchmark, ...]
-    """In suite order; those that are asked of nobody are not loaded."""
+    """In suite order; those that no model runs are not loaded."""
     known: Known = field(default_factory=Known)
-    """What is recorded or published and need not be asked."""
+    """What is recorded or published."""
 
-    def asks(self, model: str, entry: str) -> bool:
+    def runs(self, model: str, entry: str) -> bool:
         """Whether flows run for `model` and the benchmark entry."""
         (spec,) = (s for s in self.suite.benchmarks if s.entry == entry)
-        return is_asked(self.suite, model, spec)
+        return is_run(self.suite, model, spec)
 
     @property
-    def asked(self) -> tuple[Benchmark, ...]:
-        """Benchmarks that at least one model is asked."""
-        return tuple(b for b in self.benchmarks if any(self.asks(m, b.name) for m in self.models))
+    def benchmarks_run(self) -> tuple[Benchmark, ...]:
+        """Benchmarks that at least one model runs."""
+        return tuple(b for b in self.benchmarks if any(self.runs(m, b.name) for m in self.models))
 
     def flow(self, benchmark: Benchmark, sample: Sample, model: str) -> Flow[Outcome]:
-        """A sample's life, with recorded answers in place of models' where there are some."""
+        """The sample's flow, with recorded answers in place of models' where there are some."""
         flow = benchmark.flow(sample, model)
         for (name, entry), answers in self.known.answers.items():
-            if entry == benchmark.name:  # also of models that this one is compared with
+            if entry == benchmark.name:  # also of the benchmark's opponents
                 flow = replay(flow, name, answers.of(sample))
         return flow
 
@@ -170,7 +170,7 @@ class Job:
 
 
 class _Assembler:
-    """Makes engines, each once however many models and judges share it."""
+    """Makes engines, one for all models and judges that share it."""
 
     def __init__(
         self, suite: Suite, origin: Origin, cache: CompletionCache, prepare: Prepare
@@ -219,15 +219,15 @@ class _Assembler:
 
 
 def _judge_key(name: str) -> str:
-    """`Request.engine` of a judge, also where it is a model of the suite.
+    """`Request.engine` of a judge, even where it is a model of the suite.
 
-    So plans and usage tell judging from answering.
+    So plans and usage distinguish judging from answering.
     """
     return f"judge:{name}"
 
 
 def _judge_style(spec: JudgeSpec) -> str:
-    """How a judge is read: `logprob` for a local model unless the suite says otherwise."""
+    """The judge's protocol: `logprob` for a local model unless the suite says otherwise."""
     if spec.protocol != "auto":
         return spec.protocol
     return "logprob" if isinstance(spec, LocalJudgeSpec) else "original"
@@ -263,29 +263,23 @@ def assemble(
     compared = selection.compared(chosen)
     places = data_places(chosen, origin)
     benchmarks = build_benchmarks(chosen, origin)
-    asked = [
+    run = [
         benchmark
         for benchmark, spec in zip(benchmarks, chosen.benchmarks, strict=True)
-        if any(is_asked(chosen, model, spec) for model in compared)
+        if any(is_run(chosen, model, spec) for model in compared)
     ]
-    _require_data(chosen, origin, asked)
-    say("reading recorded evidence") if needed_files(chosen) else None
+    needs = [name for benchmark in run for name in benchmark.data_needs()]
+    data.require_available(list(dict.fromkeys(needs)), places)
+    if needed_files(chosen):
+        say("reading recorded evidence")
+    # Evidence that is unavailable is no error: its cells stay empty.
     known = gather(chosen, origin.root, places, compared)
-    for benchmark in asked:
+    for benchmark in run:
         say(f"reading {benchmark.name}")
         benchmark.load()
     job = with_engines(chosen, origin, selection, benchmarks, cache, say)
     job.known = known
     return job
-
-
-def _require_data(suite: Suite, origin: Origin, asked: Sequence[Benchmark]) -> None:
-    """Raises one DataError that names every public data set that is not here.
-
-    Recorded evidence that is not here is no error: its cells stay empty (`known.py`).
-    """
-    needs = [name for benchmark in asked for name in benchmark.data_needs()]
-    data.require_available(list(dict.fromkeys(needs)), data_places(suite, origin))
 
 
 def with_engines(
@@ -298,7 +292,7 @@ def with_engines(
 ) -> Job:
     """The second half of `assemble`: models prepared, engines and judges built.
 
-    Raises SuiteError where no model is left to ask, and what preparing a model raises.
+    Raises SuiteError where no model is left to run, and what preparing a model raises.
     """
 
     def prepare(name: str, spec: ModelSpec) -> PreparedModel:
@@ -309,7 +303,7 @@ def with_engines(
 
     compared = selection.compared(suite)
     if not compared:
-        raise SuiteError("no model to ask: every model of the suite is published or deselected")
+        raise SuiteError("no model to run: every model of the suite is published or deselected")
     parts = _Assembler(suite, origin, cache, prepare)
     for name in compared:
         parts.model(name)
@@ -349,7 +343,7 @@ def _benchmark(spec: BenchmarkSpec, suite: Suite, origin: Origin, places: DataPl
 def _protocol(
     cls: type[Benchmark], spec: BenchmarkSpec, suite: Suite, places: DataPlaces
 ) -> PairwiseJudge | RatingJudge | None:
-    """How the benchmark's judge is asked; None for judgments that are read from files."""
+    """The benchmark's judge; None for judgments that are read from files."""
     assert spec.judge is not None, "the suite room checks that judged benchmarks name a judge"
     settings = suite.judges[spec.judge]
     if isinstance(settings, RecordedJudgeSpec):
@@ -388,14 +382,14 @@ def mirrors(named: str | None, origin: Origin) -> DataPlaces:
 
 
 def _warn_of_missing_key(name: str, spec: JudgeSpec, say: Callable[[str], None]) -> None:
-    """Said before hours of generation; the run goes on, since stored judgments need no key."""
+    """Warn before hours of generation; no error, since stored judgments need no key."""
     variable = spec.missing_key() if isinstance(spec, Keyed) else None
     if variable is not None:
         say(f"warning: judge {name} will not answer: the environment variable {variable} is unset")
 
 
 def _describe_judge(spec: JudgeSpec) -> Json:
-    """For the manifest: engine, how it is read, caps; no key."""
+    """For the manifest: engine, protocol, caps; never a key."""
     local = isinstance(spec, LocalJudgeSpec)
     settings = spec.model_dump(mode="json")
     return {
@@ -411,8 +405,7 @@ def _describe_judge(spec: JudgeSpec) -> Json:
 def _judging_last(engines: Mapping[str, Engine], suite: Suite) -> dict[str, Engine]:
     """Engines in opening order.
 
-    A model that also judges comes last: by then every answer it must read is there, and it is
-    loaded once.
+    A model that also judges comes last: then all answers are there, and it is loaded once.
     """
     judging = {s.model for s in suite.judges.values() if isinstance(s, LocalJudgeSpec)}
     late = {id(engine) for name, engine in engines.items() if name in judging}
@@ -420,10 +413,10 @@ def _judging_last(engines: Mapping[str, Engine], suite: Suite) -> dict[str, Engi
 
 
 def extra_figures(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
-    """Figures that are no means over samples, computed again from a stored run.
+    """Figures that are not means over samples, recomputed from a stored run.
 
-    They are their benchmark's affair, so the benchmark is built again from the run's suite; data
-    it needs is found as a run would find it.  At the level of the run's own figures.
+    Their benchmark computes them, so it is built from the run's suite; data is found as for a run.
+    At the level of the run's own figures.
 
     Raises:
         SuiteError: the stored suite cannot be read any more (a plugin that is not installed).

@@ -21,7 +21,7 @@ __all__ = ["ImportSource", "import_run"]
 
 _LEVEL = 0.95
 _LATEST = 2
-"""AlpacaEval's version where the reference is neither version's."""
+"""AlpacaEval's version where the reference belongs to neither."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def import_run(
         source: what is imported.
         origin: folder that file names are relative to, workspace and command.
         out: Run folder; None: reports/import/<run id> in the workspace.
-        say: told what happens.
+        say: called with what happens.
 
     Raises:
         DataError: files that are missing or are not of that format.
@@ -100,7 +100,7 @@ def _engine(source: ImportSource, found: Sequence[Evidence]) -> Any:
 def _judge(
     evidence: Evidence, found: Sequence[Evidence], source: ImportSource
 ) -> Mapping[str, RecordedJudgeSpec]:
-    """The judge by the name its judgments give it; nothing for benchmarks without one."""
+    """The judge, by the name in its judgments; empty for benchmarks without one."""
     if source.kind == "lm_eval":
         return {}
     said = evidence.description.judge or {}

@@ -1,11 +1,11 @@
-"""What need not be asked: recorded answers, judgments and results, and published figures.
+"""What is known without running: recorded answers, judgments and results, and published figures.
 
 For each model and benchmark entry exactly one of these holds:
 
-    asked      a live engine answers and a live judge (if any) judges
-    replayed   recorded answers stand in for the model's, a live judge (if any) judges them
-    evidence   an importer makes the records, or the figures, from files
-    silent     nothing is known: its cells stay empty and are shown as missing
+    live       an engine generates the answers, a live judge (if any) judges them
+    replayed   recorded answers replace the model's, a live judge (if any) judges them
+    evidence   a format's reader makes the records, or the figures, from files
+    missing    nothing is known: its cells stay empty and are shown as missing
 
 Published models have figures only.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from evalkit import data
-from evalkit.core import Completion, Finding, Flow, Outcome, Record, Request
+from evalkit.core import Completion, Finding, Flow, Outcome, Record
 from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.figures import Figure
 from evalkit.core.protocols import DataPlaces
@@ -28,22 +28,22 @@ from evalkit.engines.recorded import RecordedSpec
 from evalkit.errors import RequestFailed, did_you_mean
 from evalkit.formats import Answers, cross_findings, few, read_answers, reader
 
-__all__ = ["Known", "gather", "has_samples", "is_asked", "needed_files"]
+__all__ = ["Known", "gather", "has_samples", "is_run", "needed_files"]
 
 _JUDGED = frozenset({"alpaca_eval", "mt_bench"})
-"""Types of benchmarks whose judgments can be imported; readers are called like them."""
+"""Types of benchmarks whose judgments can be imported; their readers have the same names."""
 Cell: TypeAlias = tuple[str, str]
 """(model, benchmark entry)."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """Everything a run has without asking."""
+    """Everything a run has without sending requests."""
 
     evidence: tuple[Evidence, ...] = ()
     """In suite order: by benchmark entry, then model."""
     answers: Mapping[Cell, Answers] = field(default_factory=dict)
-    """Recorded answers that a live judge is asked about."""
+    """Recorded answers that a live judge judges."""
     published: tuple[Figure, ...] = ()
 
     def records(self, limit: int | None) -> list[Record]:
@@ -63,7 +63,7 @@ class Known:
 
 
 def _recorded_engine(suite: Suite, model: str) -> RecordedSpec | None:
-    """The model's recorded answers and results; None for a model that can be asked."""
+    """The model's recorded answers and results; None for a live model."""
     spec = suite.models[model].engine or suite.engine
     return spec if isinstance(spec, RecordedSpec) else None
 
@@ -73,8 +73,8 @@ def _recorded_judge(suite: Suite, spec: BenchmarkSpec) -> RecordedJudgeSpec | No
     return judge if isinstance(judge, RecordedJudgeSpec) else None
 
 
-def is_asked(suite: Suite, model: str, spec: BenchmarkSpec) -> bool:
-    """Whether flows run for this model and entry (asked or replayed)."""
+def is_run(suite: Suite, model: str, spec: BenchmarkSpec) -> bool:
+    """Whether flows run for this model and entry (live or replayed)."""
     if _recorded_judge(suite, spec) is not None:
         return False
     engine = _recorded_engine(suite, model)
@@ -82,11 +82,11 @@ def is_asked(suite: Suite, model: str, spec: BenchmarkSpec) -> bool:
 
 
 def has_samples(suite: Suite, model: str, spec: BenchmarkSpec) -> bool:
-    """Whether single samples of this model and entry will be there, as far as the suite tells.
+    """Whether this model and entry will have samples, as far as the suite tells.
 
     Files of results may hold some; published figures never do.
     """
-    if is_asked(suite, model, spec):
+    if is_run(suite, model, spec):
         return True
     judge = _recorded_judge(suite, spec)
     engine = _recorded_engine(suite, model)
@@ -118,7 +118,7 @@ def gather(suite: Suite, root: Path, places: DataPlaces, models: Collection[str]
         found = []
         for model in models:
             engine = _recorded_engine(suite, model)
-            if is_asked(suite, model, spec):
+            if is_run(suite, model, spec):
                 if engine is not None:
                     file = reader.path(engine.answers[spec.entry])
                     answers[model, spec.entry] = read_answers(file)
@@ -129,7 +129,7 @@ def gather(suite: Suite, root: Path, places: DataPlaces, models: Collection[str]
 
 
 def _checked_together(found: list[Evidence]) -> list[Evidence]:
-    """With what only shows when the models of an entry are looked at side by side."""
+    """With findings from comparing the models of an entry."""
     if len(found) < 2:
         return found
     extra = cross_findings(found)
@@ -171,7 +171,7 @@ class _Reader:
                 yield _only_tasks(evidence, spec)
 
     def _absent(self, named: Sequence[str]) -> list[str]:
-        """Public data sets that cannot be had where this runs; a wrong path is an error."""
+        """Public data sets that are unavailable here; a wrong path is an error."""
         public = [n for n in named if not (self._root / n).is_file() and data.is_known(n)]
         return data.missing(public, self._places)
 
@@ -182,7 +182,7 @@ class _Reader:
 
 
 def _not_here(model: str, spec: BenchmarkSpec, absent: Sequence[str]) -> Evidence:
-    """Evidence that stays empty, and says why."""
+    """Empty evidence, with the reason."""
     message = (
         f"{', '.join(absent)} cannot be had where this ran, so these cells are empty: "
         f"`evalkit data pull SUITE --to DIR` where the network is, then EVALKIT_DATA=DIR"
@@ -198,30 +198,33 @@ def _not_here(model: str, spec: BenchmarkSpec, absent: Sequence[str]) -> Evidenc
 
 
 def _as_named(evidence: Evidence, spec: BenchmarkSpec) -> Evidence:
-    """Says where judgments are of another version or evaluator than the entry's name promises."""
-    said = evidence.description
-    stated = str(said.version or "").partition(".")[0]
-    wanted = str(getattr(spec, "version", ""))
-    judged_by = said.judging.evaluator or ""
-    evaluator = getattr(spec, "evaluator", None)
+    """With findings where the judgments' version, evaluator or mode is not the entry's."""
+    from evalkit.benchmarks.alpaca_eval import AlpacaEvalSpec
+    from evalkit.benchmarks.mt_bench import MtBenchSpec
+
+    stated = evidence.description
     wrong = []
-    if spec.type == "alpaca_eval" and stated.isdigit() and stated != wanted:
-        wrong.append(f"of AlpacaEval {stated}, the suite says version {wanted}")
-    if evaluator and judged_by not in ("", "unknown", evaluator):
-        wrong.append(f"by {judged_by}, the suite says evaluator {evaluator}")
-    mode, modes = said.mode, getattr(spec, "mode", None)
-    if mode is not None and modes is not None and mode != modes:
-        wrong.append(f"of mode {mode}, the suite says {modes}")
+    if isinstance(spec, AlpacaEvalSpec):
+        version = str(stated.version or "").partition(".")[0]
+        if version.isdigit() and version != str(spec.version):
+            wrong.append(f"of AlpacaEval {version}, the suite says version {spec.version}")
+        judged_by = stated.judging.evaluator
+        if spec.evaluator and judged_by not in (None, "", "unknown", spec.evaluator):
+            wrong.append(f"by {judged_by}, the suite says evaluator {spec.evaluator}")
+    if isinstance(spec, MtBenchSpec) and stated.mode not in (None, spec.mode):
+        wrong.append(f"of mode {stated.mode}, the suite says {spec.mode}")
     added = [Finding("other_settings", f"the recorded judgments are {w}") for w in wrong]
     return replace(evidence, findings=(*evidence.findings, *added))
 
 
 def _only_tasks(evidence: Evidence, spec: BenchmarkSpec) -> Evidence:
     """The tasks that an `lm_eval` entry names, of files that may hold more; and their average."""
-    if spec.type != "lm_eval":
+    from evalkit.benchmarks.lm_eval import LmEvalSpec
+
+    if not isinstance(spec, LmEvalSpec):
         return evidence
-    kept = {*getattr(spec, "tasks", ()), "open_llm_leaderboard"}
-    lacking = [task for task in getattr(spec, "tasks", ()) if task not in evidence.metrics]
+    kept = {*spec.tasks, "open_llm_leaderboard"}
+    lacking = [task for task in spec.tasks if task not in evidence.metrics]
     return replace(
         evidence,
         findings=(*evidence.findings, *(_no_task(task, evidence) for task in lacking)),
@@ -238,7 +241,7 @@ def _no_task(task: str, evidence: Evidence) -> Finding:
 
 
 def _published(suite: Suite, level: float) -> Iterator[Figure]:
-    """Figures of the suite first: what is written down by hand and sourced is meant to be shown."""
+    """Published figures; the suite's own replace those of the shipped leaderboards."""
     for model, spec in suite.models.items():
         if not spec.leaderboard and not spec.figures:
             continue
@@ -277,17 +280,13 @@ def replay(flow: Flow[Outcome], model: str, answers: Sequence[Completion]) -> Fl
             return outcome
         failure = None
         try:
-            others = yield from _pass_on(requests, model)
+            forwarded = [request for request in requests if request.engine != model]
+            others = iter((yield forwarded) if forwarded else ())
             replies = [
                 _recorded(left) if request.engine == model else next(others) for request in requests
             ]
         except RequestFailed as error:
             failure = error
-
-
-def _pass_on(requests: Sequence[Request], model: str) -> Flow[Iterator[Completion]]:
-    asked = [request for request in requests if request.engine != model]
-    return iter((yield asked) if asked else ())
 
 
 def _recorded(left: Iterator[Completion]) -> Completion:

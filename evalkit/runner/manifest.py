@@ -51,7 +51,7 @@ _DISTRIBUTIONS = (
 def describe(job: Job, samples: Mapping[str, list[Sample]]) -> Manifest:
     """The manifest of `job`, whose benchmarks are loaded; `samples` by benchmark entry.
 
-    Deterministic: nothing in it depends on the time or on what was answered.
+    Deterministic: independent of the time and of the answers.
     """
     models = [_model(job, model, samples) for model in job.models.values()]
     judges = []
@@ -126,8 +126,8 @@ def _first_prompts(
 ) -> Iterator[FirstPrompt]:
     if job.engines[model].identity.get("type") == "recorded":
         return
-    for benchmark in job.asked:
-        if not samples[benchmark.name] or not job.asks(model, benchmark.name):
+    for benchmark in job.benchmarks_run:
+        if not samples[benchmark.name] or not job.runs(model, benchmark.name):
             continue
         flow = benchmark.flow(samples[benchmark.name][0], model)
         request = next(flow)[0]
@@ -171,7 +171,7 @@ def _where_any(**fields: Json) -> dict[str, Json]:
 
 
 def _not_run(benchmark: Benchmark, job: Job) -> BenchmarkEntry:
-    """A benchmark whose figures all come from evidence or were published."""
+    """A benchmark whose figures are all from evidence or published."""
     evidence = job.known.of(benchmark.name)
     spec = next(s for s in job.suite.benchmarks if s.entry == benchmark.name)
     metrics: dict[str, tuple[Metric, ...]] = {}

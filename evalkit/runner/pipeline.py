@@ -2,8 +2,8 @@
 
     suite ─ assemble ─▶ job ─ flows ─▶ drive ─▶ records.jsonl ─ seal ─▶ results.json, report
 
-Whatever ends a run early, what was answered stays: records are appended as samples finish,
-completions are in the cache, and the same command resumes.
+However a run ends, its answers are kept: records are appended as samples finish, completions are in
+the cache, and the same command resumes.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ __all__ = ["Progress", "Result", "Silent", "render", "run", "run_suite"]
 
 Key = tuple[str, str, str, str]
 _NOTE_S = 30.0
-"""How often a session's line is written anew: what a killed one loses of its account."""
+"""Seconds between a session's lines: as much of its account may be lost when it is killed."""
 
 
 class Progress(Protocol):
-    """Told what the pipeline does.  Every call returns at once and never raises."""
+    """Receives what the pipeline does.  Every call returns at once and never raises."""
 
     def step(self, text: str) -> None:
-        """A stage begins, or a slow stage has something to say."""
+        """A stage begins, or a slow stage has progressed."""
         ...
 
     def start(self, totals: Mapping[tuple[str, str], int], done: int) -> None:
@@ -67,7 +67,7 @@ class Progress(Protocol):
         ...
 
     def stop(self) -> None:
-        """Requests are over, however that came about."""
+        """Requests have ended, successfully or not."""
         ...
 
 
@@ -96,7 +96,7 @@ class Result:
 
     run: Run
     fresh: int
-    """Samples finished by this call; 0: everything was there before."""
+    """Samples finished by this call; 0: all were there before."""
     usage: Usage
     unanswered: int
     """Samples whose engine or judge could not be reached or failed: sent again next time."""
@@ -145,20 +145,20 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
         job: From `assemble`.
         out: Run folder; None: reports/<suite>/<run id> in the workspace.
         retry_failed: Send samples again that failed in an earlier session of this run.
-        progress: Told what happens.
+        progress: Receives what happens.
 
     Raises:
-        EvalkitError: The run cannot go on; everything finished so far is stored.
+        EvalkitError: The run cannot continue; everything finished so far is stored.
     """
-    samples = {benchmark.name: job.samples(benchmark) for benchmark in job.asked}
+    samples = {benchmark.name: job.samples(benchmark) for benchmark in job.benchmarks_run}
     manifest = describe(job, samples)
     folder = out or job.origin.workspace / "reports" / job.suite.name / manifest.run_id
     with store.RunStore.open(folder, manifest) as run_store:
         items = {
             (model, benchmark.name, sample.task, sample.id): (benchmark, sample)
             for model in job.models
-            for benchmark in job.asked
-            if job.asks(model, benchmark.name)
+            for benchmark in job.benchmarks_run
+            if job.runs(model, benchmark.name)
             for sample in samples[benchmark.name]
         }
         recorded = job.known.records(job.limit)
@@ -181,7 +181,7 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
 
 
 def _failed(record: Record) -> bool:
-    """Whether another try can mend it; a failed judgment of one turn is a failure too."""
+    """Whether a retry may fix it; a failed judgment of one turn is a failure, too."""
     outcome = record.outcome
     return not UNANSWERED.isdisjoint({outcome.status, *(j.status for j in outcome.judgments)})
 
@@ -264,14 +264,14 @@ def _seal(job: Job, manifest: Manifest, order: list[Key], run_store: store.RunSt
 
 
 def _extra_figures(job: Job, records: Sequence[Record]) -> Iterator[Figure]:
-    """Figures that are no means over records: of evidence, and of benchmarks."""
+    """Figures that are not means over records: of evidence, and of benchmarks."""
     for model in job.models:
         for benchmark in job.benchmarks:
             mine = [r for r in records if (r.model, r.benchmark) == (model, benchmark.name)]
             found = [e for e in job.known.of(benchmark.name) if e.model == model]
             for evidence in found:
                 yield from evidence.figures
-            # Groups of lm-eval tasks need the tasks, which are not loaded for mere evidence.
+            # Groups of lm-eval tasks need the tasks, which are not loaded for evidence alone.
             if mine and (not found or benchmark.judge_kind is not None):
                 yield from benchmark.extra_figures(mine, job.suite.report.level)
 

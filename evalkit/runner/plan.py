@@ -1,8 +1,8 @@
-"""What a run would ask, before anything is spent: `evalkit run --dry-run`.
+"""The requests of a run, before anything is spent: `evalkit run --dry-run`.
 
-The plan drives the real flows against the cache: a stored answer is used, a missing one is
-counted and replaced by an empty answer so that the flow goes on to its next question.  Prompt
-tokens are therefore a lower bound where a question contains an earlier answer.
+The plan drives the real flows against the cache: a stored answer is used, a missing one is counted
+and replaced by an empty answer, so that the flow yields its next request.  Prompt tokens are
+therefore a lower bound where a prompt contains an earlier answer.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from evalkit.runner.assemble import (
     mirrors,
     with_engines,
 )
-from evalkit.runner.known import is_asked, needed_files
+from evalkit.runner.known import is_run, needed_files
 
 __all__ = ["Plan", "PlanRow", "data_needs", "plan", "planned", "pull"]
 
 
 @dataclass
 class PlanRow:
-    """What one engine would be asked for one model's answers to one benchmark."""
+    """One engine's requests for one model's answers to one benchmark."""
 
     engine: str
     """`Request.engine`."""
     model: str
-    """Whose answers are asked for or judged."""
+    """The model that answers, or whose answers are judged."""
     benchmark: str
     samples: int | None = None
     requests: int | None = None
@@ -56,8 +56,8 @@ class PlanRow:
     """Some prompts contain an answer that is not known yet."""
 
     @property
-    def to_ask(self) -> int | None:
-        """Requests that would really be sent."""
+    def to_send(self) -> int | None:
+        """Requests that would be sent."""
         return None if self.requests is None else self.requests - self.cached
 
 
@@ -73,7 +73,7 @@ class Plan:
 
     def to_json(self) -> Json:
         """For `--dry-run --json`."""
-        rows = [{**vars(row), "to_ask": row.to_ask} for row in self.rows]
+        rows = [{**vars(row), "to_ask": row.to_send} for row in self.rows]
         return {"rows": rows, "judge_caps": dict(self.caps), "notes": list(self.notes)}
 
 
@@ -84,12 +84,12 @@ class _Progress:
     rows: dict[str, PlanRow]
     """By `Request.engine`."""
     guessed: bool = False
-    """An empty answer stood in for a missing one: later prompts may be too short."""
+    """An empty answer replaced a missing one: later prompts may be too short."""
 
 
 @dataclass
 class _Planner:
-    """Stands in for an engine: answers from the cache, counts the rest."""
+    """Replaces an engine: answers from the cache, counts the rest."""
 
     inner: Engine | None
     """None: the model is not here, so neither tokens nor stored answers are known."""
@@ -149,11 +149,11 @@ def _placeholder(request: Request) -> Completion:
 
 
 def planned(suite: Suite, origin: Origin, selection: Selection, say: Callable[[str], None]) -> Plan:
-    """The plan of the selected part of `suite`; downloads no weights and asks nothing.
+    """The plan of the selected part of `suite`; downloads no weights and sends nothing.
 
     Models that would have to be downloaded are planned without their tokenizer: their prompt
     tokens and stored answers are unknown, and the notes say so.  Local ones are converted and
-    merged as a run would, which `say` is told of.
+    merged as for a run, and reported through `say`.
     """
     chosen = selection.entries(suite)
     absent = {
@@ -190,7 +190,7 @@ def _without_weights(suite: Suite, absent: Collection[str]) -> Suite:
 def plan(
     job: Job, cache: CompletionCache, absent: Collection[str] = (), notes: Sequence[str] = ()
 ) -> Plan:
-    """Count what `job` would ask.
+    """Count the requests of `job`.
 
     Args:
         job: From `assemble`; its benchmarks need not be loaded.
@@ -203,21 +203,21 @@ def plan(
     rows: list[PlanRow] = []
     found = list(notes)
     for benchmark, spec in zip(job.benchmarks, job.suite.benchmarks, strict=True):
-        asked = [model for model in job.models if job.asks(model, benchmark.name)]
+        running = [model for model in job.models if job.runs(model, benchmark.name)]
         found += [
-            f"{model}: not asked {benchmark.name}; what is recorded is used"
+            f"{model}: no requests for {benchmark.name}; its recorded results are used"
             for model in job.models
-            if model not in asked
+            if model not in running
         ]
-        if not asked:
+        if not running:
             continue
         try:
             benchmark.load()
         except (DataError, BenchmarkError) as error:
             found.append(f"{benchmark.name}: {error}")
-            rows.extend(_nominal(benchmark, spec, job, asked))
+            rows.extend(_nominal(benchmark, spec, job, running))
             continue
-        for model in asked:
+        for model in running:
             rows.extend(_count(job, cache, benchmark, model, absent))
     caps = {name: judge["caps"] for name, judge in job.judges.items() if not judge["local"]}
     return Plan(tuple(rows), caps, tuple(found))
@@ -230,16 +230,16 @@ def _nominal(
     answers = benchmark.nominal_requests()
     rows = [PlanRow(m, m, benchmark.name, requests=answers) for m in models]
     if spec.judge is not None and answers is not None:
-        asked = answers * _requests_per_judgment(benchmark, job.judges[spec.judge]["protocol"])
+        requests = answers * _requests_per_judgment(benchmark, job.judges[spec.judge]["protocol"])
         key = f"judge:{spec.judge}"
-        rows += [PlanRow(key, m, benchmark.name, requests=asked) for m in models]
+        rows += [PlanRow(key, m, benchmark.name, requests=requests) for m in models]
     return rows
 
 
 def _requests_per_judgment(benchmark: Benchmark, style: str) -> int:
     if style == "original":
         if benchmark.original_judge is not None:
-            # Its prompts may be data that is not here; one request, unless the benchmark says more.
+            # Its prompts may be unavailable data: one request, unless the benchmark says more.
             return benchmark.requests_per_judgment if isinstance(benchmark, JudgedOften) else 1
         style = "text"
     protocol = plugins.find("judges", f"{benchmark.judge_kind}_{style}").cls
@@ -292,7 +292,7 @@ def _needs(suite: Suite, origin: Origin) -> list[str]:
     models = Selection().compared(suite)
     found: list[str] = []
     for benchmark, spec in zip(build_benchmarks(suite, origin), suite.benchmarks, strict=True):
-        if any(is_asked(suite, model, spec) for model in models):
+        if any(is_run(suite, model, spec) for model in models):
             found += benchmark.data_needs()
     found += [name for name in needed_files(suite) if not (origin.root / name).is_file()]
     return list(dict.fromkeys(found))
@@ -301,11 +301,11 @@ def _needs(suite: Suite, origin: Origin) -> list[str]:
 def pull(named: str, folder: Path) -> Iterator[dict[str, Json]]:
     """Copy what suite `named` needs into `folder`; yields name, from, bytes, licence of each.
 
-    What is there already is verified and kept.
+    Existing files are verified and kept.
 
     Raises:
         SuiteError: the suite is wrong.
-        DataError: something cannot be had, or is not what its name says.
+        DataError: a data set is unavailable, or its checksum differs.
     """
     suites.locate(named)
     folder.mkdir(parents=True, exist_ok=True)  # EVALKIT_DATA may name it already
@@ -333,7 +333,7 @@ def pull(named: str, folder: Path) -> Iterator[dict[str, Json]]:
 
 
 def _pull_hub(name: str, folder: Path, places: DataPlaces) -> dict[str, Json]:
-    """The official copy where the hub answers, else the converted files of a mirror."""
+    """The official copy where the hub can be reached, else a mirror's converted files."""
     kept = data.pulled(name, folder)
     source = "mirror"
     if kept is None and data.missing([name], DataPlaces()) == []:

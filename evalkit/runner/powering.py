@@ -37,7 +37,7 @@ def power(
         origin: Where it came from.
         selection: Benchmarks and limit.
         past: Runs whose comparisons tell how much a sample's difference varies.
-        say: Told of data that is not here.
+        say: called with data that is unavailable.
     """
     chosen = selection.entries(suite)
     gate = chosen.gate or GateSpec(baseline="")

@@ -1,4 +1,4 @@
-"""What a session asked and what it cost; and the caps that hold over all sessions of a run."""
+"""What a session sent and what it cost, and caps that hold over all sessions of a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Usage:
     """One session's requests, tokens and money; a line of sessions.jsonl."""
 
     started: float = field(default_factory=time.time)
-    """Unix time; also what tells the sessions of a run apart."""
+    """Unix time; identifies the session within its run."""
     asked: int = 0
     """Requests engines answered; cache hits left out."""
     from_cache: int = 0
@@ -83,10 +83,9 @@ def spent(capped: Mapping[str, Metered]) -> Spent:
 
 
 def carry_over(capped: Mapping[str, Metered], sessions: Sequence[Mapping[str, Json]]) -> None:
-    """Tell capped engines what earlier sessions of this run spent.
+    """Set on capped engines what earlier sessions of this run spent.
 
-    A session writes a line whenever something was spent, so that a cap also holds over a
-    session that was killed.
+    A session writes a line whenever something was spent, so that caps count killed sessions, too.
     """
     for line in sessions:
         for name, before in line.get("spent", {}).items():
@@ -96,7 +95,7 @@ def carry_over(capped: Mapping[str, Metered], sessions: Sequence[Mapping[str, Js
 
 
 def work(engines: Mapping[str, Engine]) -> Work:
-    """What engines that plan have planned and computed; each under the first of its names."""
+    """Tokens that engines planned and computed; each engine under the first of its names."""
     found: Work = {}
     seen: set[int] = set()
     for name, inner in _inner(engines).items():
@@ -115,12 +114,12 @@ def checks(engines: Mapping[str, Engine]) -> dict[str, Json]:
 
 
 def last_checks(sessions: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
-    """By engine, as the last session that verified it found it."""
+    """By engine, the checks of the last session that made any."""
     return {name: found for line in sessions for name, found in line.get("checks", {}).items()}
 
 
 def total_work(sessions: Sequence[Mapping[str, Json]]) -> Work:
-    """Sums over sessions, each by its last line."""
+    """Sums over sessions; the last line of each counts."""
     last = {line["started"]: line.get("work", {}) for line in sessions}
     total: Work = {}
     for found in last.values():
@@ -147,10 +146,10 @@ _FREE = frozenset({"fake", "recorded"})
 def total_usage(
     sessions: Sequence[Mapping[str, Json]], engines: Mapping[str, Engine]
 ) -> dict[str, Json]:
-    """What a run cost over all sessions, each by its last line; empty where nothing costs.
+    """A run's cost over all sessions, of which the last line counts; empty where nothing costs.
 
-    Fake and recorded engines cost nothing worth telling, and a run with them alone is the same
-    byte for byte however often it was interrupted: so it has no times.
+    Runs with fake and recorded engines alone have no cost and no times, so that they are the same
+    byte for byte however often they were interrupted.
     """
     kinds = {engine.identity.get("type") for engine in engines.values()}
     last = {line["started"]: line for line in sessions}
@@ -161,6 +160,6 @@ def total_usage(
         total[name] = math.fsum(line.get(name, 0) for line in last.values())
         if name not in ("cost_usd", "seconds"):
             total[name] = int(total[name])
-    # A capped engine goes on counting from what earlier sessions spent.
+    # A capped engine's count includes what earlier sessions spent.
     spent = {name: row for line in last.values() for name, row in line.get("spent", {}).items()}
     return {**total, "spent": spent} if spent else total

@@ -98,7 +98,7 @@ def test_the_plan_counts_nothing_for_what_is_recorded(workspace: Path) -> None:
     assert done.code == 0, done.err
     plan = json.loads(done.out)
     assert plan["rows"] == []
-    assert any("theirs: not asked alpaca_eval" in note for note in plan["notes"])
+    assert any("theirs: no requests for alpaca_eval" in note for note in plan["notes"])
 
 
 @pytest.mark.parametrize(
