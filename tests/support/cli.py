@@ -92,6 +92,8 @@ def evalkit(workspace: Path, *arguments: str, **environment: str) -> Outcome:
                 code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
             for stream in (sys.stdout, sys.stderr, *streams):
                 stream.flush()
+            # Read here: a guarded stream closes what it writes to once nobody holds it.
+            out, err = (file.getvalue().decode(errors="replace") for file in files)
     finally:
         os.chdir(before[0])
         os.environ.clear()
@@ -100,5 +102,4 @@ def evalkit(workspace: Path, *arguments: str, **environment: str) -> Outcome:
         signal.signal(signal.SIGTERM, before[2])
         logger.handlers, logger.propagate = handlers, propagates
         logger.setLevel(level)
-    out, err = (file.getvalue().decode(errors="replace") for file in files)
     return Outcome(code, out, err)
