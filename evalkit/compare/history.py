@@ -29,7 +29,7 @@ from evalkit.compare.figures import average_comparisons, average_figures, compar
 from evalkit.compare.guard import check
 from evalkit.compare.resolve import Part
 from evalkit.core import Json
-from evalkit.core.contests import Caution, Contest, FewUnits, StatedByOne
+from evalkit.core.contests import Caution, Contest, Damaged, FewUnits, LocalJudge, StatedByOne
 from evalkit.core.figures import Comparison, Figure, FigureKey, Metric
 from evalkit.core.run import BenchmarkEntry, ModelEntry, Run, TaskEntry, tasks_below
 from evalkit.draw import (
@@ -427,6 +427,10 @@ def _series(
         limit = point.checkpoint.run.manifest.limit
         if limit is not None:
             notes.append(f"{point.checkpoint.label}: {limit_text(limit)}")
+    # What speaks against a step stands under the table of steps.
+    said = {c for point in points if point.previous for c in point.previous.cautions}
+    alone = dict.fromkeys(c for point in points for c in point.cautions if c not in said)
+    notes += [caution_text(c) for c in alone if isinstance(c, LocalJudge | Damaged)]
     return Series(key, metric, tuple(points), tuple(notes))
 
 

@@ -227,6 +227,8 @@ def test_damage_is_said_once(tmp_path: Path) -> None:
     assert table.note.count(damage.message) == 1
     shown = [row[-1].shown.endswith("(damaged evidence)") for row in table.rows]
     assert shown == [False, True, True]
+    (only, *_) = checkpoints_of([second])
+    assert [damage.message in note for note in only.notes] == [True]
 
 
 # --- averages: oracle is what `contests` says of the same two models within one run -------------
