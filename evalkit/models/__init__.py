@@ -1,8 +1,8 @@
 """Models: from a `ModelSpec` to weights on disk, converted or merged, proved and fingerprinted.
 
-`preparing.py` is the entrance.  `sources` finds files, here or on the hub; `checkpoint` says what
-they are; `gguf` converts; `merging` merges and proves; `base_check` asks whether the base is the
-right one; `template` chooses the chat template; `cache` keeps what was made.
+Start with `preparing.py`.  `sources` finds files, here or on the hub; `checkpoint` describes and
+hashes them; `gguf` converts; `merging` merges and proves; `base_check` checks that the base is the
+right one; `template` chooses the chat template; `cache` keeps derived checkpoints.
 """
 
 from __future__ import annotations

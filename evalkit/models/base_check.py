@@ -1,22 +1,23 @@
-"""Is this the base the adapter was trained on?
+"""Checks that the base is the one the adapter was trained on.
 
-PEFT does not ask: an adapter fits any model of the same shapes.  Here the evidence is looked at
-in order of strength, and the first that decides does:
+PEFT does not: an adapter fits any model of the same shapes.  The evidence is examined in order of
+strength, and the first conclusive one decides:
 
 1. digests of the base's weights recorded beside the adapter (`evalkit_base.json`);
-2. tokenizers: the adapter's own and the base's give most tokens other ids -> another base;
-3. the architecture in a config.json beside the adapter, where its training left one;
+2. tokenizers: if the adapter's own gives other ids to more than 1% of the base's tokens, the base
+   is another one;
+3. the architecture in a config.json beside the adapter, where training left one;
 4. the hub or package name in adapter_config.json (and its revision, where both are known);
 5. where that name is a folder or file on this machine, the weights in it.
 
 A folder's name proves nothing: every project has its `./base`.  A relative one may start at the
-suite's folder, at the adapter's, or above it.  If the base is none of the folders it can mean,
-it is another one; if it is one of them, that it is the right one is not known, and a warning
-says so.  An absolute name that still holds what it held when the adapter was written is enough.
+suite's folder, at the adapter's, or above it.  If the base is none of these folders, it is another
+one; if it is one of them, whether it is the right one remains unknown, and there is a warning.  An
+absolute path whose weights are unchanged since the adapter was written is enough.
 
 Shapes and layers are checked by the merge itself, which uses every adapter weight or fails.
-A base found to be another one is an error, unless the suite writes out the name the adapter
-gives (`allow_different_base`); then it is a warning that the report shows.
+A different base is an error, unless the suite states the name the adapter gives
+(`allow_different_base`); then it is a warning in the report.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from evalkit.models.sources import WeightsSource, is_commit, is_local, local_pat
 __all__ = ["Base", "BaseCheck", "check_base"]
 
 _SAME_TOKENS = 0.99
-"""Share of base tokens that must keep their id; a few are renamed where reserved ones are used."""
+"""Share of base tokens that must keep their id; fine-tunes may rename a few reserved ones."""
 _ARCHITECTURE = (
     "model_type",
     "hidden_size",
@@ -51,7 +52,7 @@ _ARCHITECTURE = (
     "rms_norm_eps",
     "rope_theta",
 )
-"""Of config.json: what fine-tuning with an adapter never changes."""
+"""Fields of config.json that fine-tuning with an adapter never changes."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Base:
 
     source: WeightsSource
     folder: Path
-    """Checkpoint; for a GGUF file what it was converted to."""
+    """Checkpoint; of a GGUF file, the converted one."""
     digests: tuple[str, ...]
     """Of its weights; of a GGUF file also the file's own."""
     fingerprint: str
@@ -72,7 +73,7 @@ class BaseCheck:
 
     verdict: Literal["same", "different", "unknown"] = "unknown"
     text: str = ""
-    """What was compared and what came out, in a sentence."""
+    """What was compared, and the result, in a sentence."""
     not_checked: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -85,7 +86,7 @@ class BaseCheck:
 def check_base(
     base: Base, adapter: Adapter, root: Path, allow: str | None, hashes: FileHashes
 ) -> BaseCheck:
-    """Compare `base` with what `adapter` says it was trained on.
+    """Compare `base` with the base that `adapter` names.
 
     `root`: relative folder names in the adapter's config start there.  `allow`: the suite's
     `allow_different_base`.  Raises MergeError on another base that the suite does not allow.
@@ -149,7 +150,7 @@ def _look(base: Base, adapter: Adapter, root: Path, hashes: FileHashes) -> BaseC
 
 
 def _other_config(base: Path, adapter: Path) -> str | None:
-    """Where config.json beside the adapter gives another architecture, in words."""
+    """How the architecture in config.json beside the adapter differs; None: it does not."""
     file = adapter / "config.json"
     ours, theirs = read_json(base / "config.json"), read_json(file) if file.is_file() else {}
     both = [f for f in _ARCHITECTURE if ours.get(f) is not None and theirs.get(f) is not None]
@@ -181,13 +182,13 @@ def _by_name(
 
 
 def _published_names(source: WeightsSource) -> set[str]:
-    """Names that mean the same everywhere; a folder's own name is none."""
+    """Names that mean the same on every machine; a folder's name does not."""
     names = {source.repo} if source.repo else set()
     return names | ({source.reference} if source.kind in ("hub", "package") else set())
 
 
 def _meant(name: str, adapter: Adapter, root: Path) -> list[Path]:
-    """Checkpoints on this machine that `name` can stand for."""
+    """Checkpoints on this machine that `name` may refer to."""
     if "://" in name:
         return []
     starts = (root, adapter.path, *adapter.path.parents)
@@ -214,7 +215,7 @@ def _by_revision(base: Base, adapter: Adapter, found: BaseCheck) -> BaseCheck:
 def _by_place(
     base: Base, adapter: Adapter, meant: list[Path], hashes: FileHashes, found: BaseCheck
 ) -> BaseCheck:
-    """`meant` are the checkpoints here that the adapter's name for its base can stand for."""
+    """`meant`: the checkpoints here that the adapter's name for its base may refer to."""
     name = adapter.base_name or ""
     equal = [p for p in meant if p == base.source.path or _digest(p, hashes) in base.digests]
     if not equal:

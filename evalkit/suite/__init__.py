@@ -1,8 +1,8 @@
 """A YAML file to a Suite, or everything that is wrong with it.
 
-In the order a suite goes through them: `reading` (YAML to values that know their lines, `--set`,
-secrets), `validation` (values to specs, and what pydantic finds in words), `checks` (between
-sections, files, warnings); `loading` calls them.  Beside it `schema`, the JSON Schema.
+In order: `reading` (YAML to values with their lines, `--set`, secrets), `validation` (values to
+specs; pydantic's errors as messages), `checks` (between sections, files, warnings); `loading` calls
+them.  `schema` is the JSON Schema.
 """
 
 from __future__ import annotations

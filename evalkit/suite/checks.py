@@ -1,9 +1,9 @@
-"""What must hold between the sections of a suite, which files must exist, and what is unwise.
+"""Checks between the sections of a suite, of files that must exist, and warnings.
 
-Each check looks only at sections that are right by themselves and yields every breach, so that
-one reading of the file finds all there is to correct.  Files are looked for, never opened, and
-only those that are plainly on this machine: a name like OWNER/NAME may be a hub repository, and
-the names of tasks and FastChat templates are known to those libraries alone.
+Each check uses valid sections only and yields every problem, so that one reading of the file finds
+everything to correct.  Files are looked up, never opened, and only where the name can only be a
+path: OWNER/NAME may be a hub repository, and the names of tasks and FastChat templates are known to
+those libraries alone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def problems(source: SuiteText, parts: Parts, types: Types, root: Path) -> Found:
-    """Every breach; relative paths start at `root`."""
+    """Every problem; relative paths start at `root`."""
     entries = _entries(parts)
     roles = []
     for name, model in parts.models.items():
@@ -69,7 +69,7 @@ def problems(source: SuiteText, parts: Parts, types: Types, root: Path) -> Found
 
 
 def _entries(parts: Parts) -> list[str] | None:
-    """Names of the benchmarks; None where one is not known."""
+    """Names of the benchmarks; None where one is unknown."""
     known = [s.entry for n, s in enumerate(parts.benchmarks) if s and _entry_known(parts, n)]
     return known if len(known) == len(parts.benchmarks) else None
 
@@ -84,7 +84,7 @@ def _generating(parts: Parts) -> list[str]:
 
 
 def _served(name: str, model: ModelSpec, parts: Parts, types: Types) -> bool | None:
-    """Whether its engine needs no weights; None where its engine is not known."""
+    """Whether its engine needs no weights; None: unknown engine."""
     engine = model.engine or parts.engine
     if engine is None or not parts.knows("models", name, "engine"):
         return None
@@ -240,7 +240,7 @@ def _model_files(name: str, model: ModelSpec, root: Path, *, served: bool | None
 
 
 def _weights(value: str, root: Path) -> str:
-    """What is wrong with a reference to a model or adapter; empty where nothing is known."""
+    """The problem with a reference to a model or adapter; empty where none is known."""
     if value.startswith("package://"):
         return _packaged(value)
     # A GGUF file may lie in a folder: OWNER/NAME.gguf is no repository.
@@ -254,10 +254,10 @@ _TESTS = {"file or folder": "exists", "folder": "is_dir", "Jinja file": "is_file
 
 
 def _missing(value: str, root: Path, what: str, others: str = "", test: str = "") -> str:
-    """What to say where `value` is no such thing on disk; empty where it is."""
+    """The problem where `value` is not `what` on disk; empty where it is."""
     try:
         place = root / Path(value).expanduser()
-    except RuntimeError:  # ~ of a user there is not
+    except RuntimeError:  # ~ of an unknown user
         place = root / value
     if _is(place, test or _TESTS[what]):
         return ""
@@ -270,7 +270,7 @@ def _packaged(value: str) -> str:
     if not module or not inside or "." in module:
         return f"{value!r} names no file of a package; expected package://MODULE/FILE.gguf"
     try:
-        # Only a name with a dot would be imported (its parent) to be found.
+        # A name without a dot is found without importing anything.
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         spec = None
@@ -292,7 +292,7 @@ def _is(place: Path, test: str) -> bool:
 
 
 def _near(place: Path) -> str:
-    """The neighbour that was probably meant."""
+    """A hint with the most similar name in the folder; empty where there is none."""
     try:
         names = sorted(p.name for p in place.parent.iterdir() if not p.name.startswith("."))
     except (OSError, ValueError):
@@ -304,7 +304,7 @@ def _near(place: Path) -> str:
 
 
 def warnings(parts: Parts, types: Types, root: Path) -> Found:
-    """What is allowed but makes a run hard to repeat or a section useless."""
+    """Settings that make a run hard to repeat, or a section useless."""
     for name, model in parts.models.items():
         if model is not None and not _served(name, model, parts, types):
             yield from _unpinned(name, model, root)

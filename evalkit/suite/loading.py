@@ -34,14 +34,14 @@ __all__ = [
 Names: TypeAlias = Callable[
     [Mapping[str, ModelSpec], Sequence[BenchmarkSpec | None]], Iterable[tuple[FieldPath, str]]
 ]
-"""Looks for names that only rooms above this one know (metrics, rows of leaderboards): from the
-models that are right by themselves and the benchmarks (None: one that is not) to what is wrong,
-each with the path of its field."""
+"""Checks names that only rooms above this one know (metrics, rows of leaderboards): from the valid
+models and the benchmarks (None: an invalid one) to the problems, each with the path of its field.
+"""
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """A suite that would run, and what is unwise about it."""
+    """A valid suite, with warnings."""
 
     suite: Suite
     warnings: tuple[Problem, ...]
@@ -56,7 +56,7 @@ def check(
         path: The YAML file.
         changes: `a.b=c` overrides, in order; values are typed as in YAML.
         resolve: Knows the types of engines, benchmarks and judges (`evalkit.plugins`).
-        names: Knows further names; None: those are left to the run.
+        names: Checks further names; None: left to the run.
 
     Raises:
         SuiteError: with every problem at once.
@@ -83,7 +83,7 @@ def load_mapping(
 
 
 def load_stored(mapping: Mapping[str, Any], origin: str, resolve: Resolver) -> Suite:
-    """The suite of a stored run.  Struck values are read; its files need not be there any more.
+    """The suite of a stored run.  Removed values are accepted; its files may be gone.
 
     Raises:
         SuiteError: it cannot be read (a module of the suite's author that is not installed).
@@ -150,9 +150,8 @@ def locate(name_or_path: str) -> Path:
 def find_workspace(suite: str | None = None) -> Path:
     """The folder that `.evalkit` and `reports` belong to.
 
-    The nearest folder above the suite's file that has `.evalkit`, else the current one.  A suite
-    named without a path (a bundled one), and None, belong to where the command runs: its own
-    file may lie in an installation.
+    The nearest folder above the suite's file that has `.evalkit`, else the current one.  For a
+    bundled suite, and None, the current folder counts: the suite's file may be in an installation.
     """
     start = Path(suite).resolve() if suite is not None and Path(suite).exists() else Path.cwd()
     for folder in (start, *start.parents):
@@ -198,7 +197,7 @@ def _name(reference: str) -> str:
 
 @dataclass(frozen=True)
 class Template:
-    """A checked suite and which of its models is filled in, for one checkpoint each time."""
+    """A checked suite with the model that each checkpoint replaces."""
 
     suite: Suite
     candidate: str
@@ -212,9 +211,7 @@ class Template:
         Raises SuiteError where another model of the suite has that name.
         """
         if name != self.candidate and name in self.suite.models:
-            raise SuiteError(
-                f"models: {name!r} is what the checkpoint would be called; rename that model"
-            )
+            raise SuiteError(f"models: {name!r} is also the checkpoint's name; rename that model")
         models = dict(self.suite.models)
         update = {"adapter" if self.adapter else "path": weights}
         models[self.candidate] = models[self.candidate].model_copy(update=update)
@@ -231,8 +228,7 @@ def load_template(
 ) -> Template:
     """The suite of a file, as `load` reads it, with the candidate's weights left open.
 
-    What the file gives as the candidate's `path` (or `adapter`, where it has a `base`) need not
-    be there.
+    The candidate's own `path` (or `adapter`, where it has a `base`) need not exist.
 
     Args:
         path: The YAML file.
@@ -243,8 +239,8 @@ def load_template(
         candidate: Which model; None: the suite's only candidate.
 
     Raises:
-        SuiteError: everything wrong with the suite, or no such candidate, or one that the suite
-            uses for more than its own score.
+        SuiteError: everything wrong with the suite, no such candidate, or one that is also a judge
+            or an opponent.
     """
     source = reading.read(path)
     reading.apply_overrides(source, changes)
@@ -259,8 +255,8 @@ def load_template(
         raise SuiteError(f"{path}: no candidate {candidate!r}{choices_hint(candidate, found)}")
     if candidate is None and len(found) > 1:
         raise SuiteError(
-            f"{path}: {len(found)} candidates ({', '.join(found)}); say with --candidate which "
-            f"one the checkpoints are of"
+            f"{path}: {len(found)} candidates ({', '.join(found)}); name the one that the "
+            f"checkpoints replace with --candidate"
         )
     name = candidate or next(iter(found), "")
     spec = models.get(name, {})
@@ -275,8 +271,8 @@ def load_template(
 def _check_alone(suite: Suite, name: str, path: Path) -> None:
     """Refuse a candidate that is also judge or opponent, or whose answers are recorded.
 
-    A judge or an opponent that changed with every checkpoint would leave nothing to compare, and
-    a checkpoint that is yet to come has no recorded answers.
+    With a judge or an opponent that changes, checkpoints could not be compared, and a future
+    checkpoint has no recorded answers.
     """
     if (suite.models[name].engine or suite.engine).type == "recorded":
         raise SuiteError(
@@ -291,6 +287,6 @@ def _check_alone(suite: Suite, name: str, path: Path) -> None:
     also += [f"baseline of benchmark {b.entry!r}" for b in suite.benchmarks if name in b.opponents]
     if also:
         raise SuiteError(
-            f"{path}: {name!r} is also {also[0]}, which would change with every checkpoint; name a "
-            f"model that stays"
+            f"{path}: {name!r} is also {also[0]}, which would change with every checkpoint; name "
+            f"another model there"
         )

@@ -1,10 +1,9 @@
-"""A YAML file, or a mapping, to plain values that know their lines; and `--set a.b=c` on top.
+"""A YAML file, or a mapping, to plain values with their lines; then `--set a.b=c`.
 
-The text is composed into ruamel's nodes and read from them rather than loaded: nodes carry their
-positions, every repeated key can be named (a loader stops at the first), only YAML's own tags
-are accepted, and aliases are counted as they unfold, so that a few nested ones cannot fill
-memory.  Also here, because messages quote values: how a value appears in a message, and how keys
-and passwords are kept out of it.
+The text is composed into ruamel's nodes and read from them, not loaded: nodes have positions, every
+repeated key can be reported (a loader stops at the first), only YAML's own tags are accepted, and
+aliases are counted as they expand, so that a few nested ones cannot fill memory.  Also here: how
+values appear in messages, and how keys and passwords are kept out of them.
 """
 
 from __future__ import annotations
@@ -64,10 +63,10 @@ class Position(NamedTuple):
 
 @dataclass
 class SuiteText:
-    """A suite before validation: plain values, where each was written, what is wrong so far."""
+    """A suite before validation: plain values, the place of each, the problems so far."""
 
     origin: str
-    """File name as the user gave it, or what stands for it."""
+    """File name as the user gave it, or a replacement for messages."""
     tree: dict[str, Json] = field(default_factory=dict)
     places: dict[FieldPath, Position] = field(default_factory=dict)
     found: list[tuple[int, Problem]] = field(default_factory=list)
@@ -137,7 +136,7 @@ def shown(value: Json) -> str:
 
 
 def choices_hint(wrong: Json, choices: Sequence[str]) -> str:
-    """`; did you mean 'x'? expected one of 'x', 'y'` (a guess only where one is near)."""
+    """`; did you mean 'x'? expected one of 'x', 'y'` (a guess only where one is similar)."""
     unique = list(dict.fromkeys(choices))
     guess = did_you_mean(str(wrong), unique, cutoff=0.5) or ";"
     one_of = "one of " if len(unique) > 1 else ""
@@ -153,7 +152,7 @@ _NO_KEYS = (
 
 
 def refuse_secrets(source: SuiteText, value: Json = None, path: FieldPath = ()) -> None:
-    """Report keys and passwords and blank them, so that nothing later prints one."""
+    """Report keys and passwords and blank them, so that no later message shows one."""
     value = value if path else source.tree
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in list(items):
@@ -237,7 +236,7 @@ def _compose(text: str, origin: str) -> Node | None:
     except RecursionError:
         raise _refused(origin, f"nested too deeply; at most {_MAX_DEPTH} levels") from None
     except (YAMLError, ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
-        # ruamel's scanner lets more out than its own errors on some malformed text.
+        # On some malformed text ruamel's scanner raises other errors than its own.
         line = text[: getattr(error, "position", 0)].count("\n") + 1
         reason = getattr(error, "reason", f"the parser gave up: {type(error).__name__}")
         raise _refused(f"{origin}:{line}", f"not YAML: {reason}") from None
@@ -245,7 +244,7 @@ def _compose(text: str, origin: str) -> Node | None:
 
 
 def _syntax(error: MarkedYAMLError) -> str:
-    # The mark's snippet stays out: the line may hold a key.
+    # Without the mark's snippet, since the line may hold a key.
     problem = str(error.problem or "cannot be parsed")
     if r"'\t'" in problem:
         return "a tab; YAML is indented with spaces"
@@ -269,7 +268,7 @@ _SCALARS = frozenset(_CORE + name for name in ("str", "int", "float", "bool", "n
 
 
 class _Reader:
-    """Unfolds nodes into values; notes places and problems in the source."""
+    """Turns nodes into values; records places and problems in the source."""
 
     def __init__(self, source: SuiteText) -> None:
         self.source = source
@@ -281,8 +280,8 @@ class _Reader:
         if self.left < 0 or len(path) > _MAX_DEPTH:
             raise _refused(
                 self._place(node).shown,
-                f"more than {_MAX_VALUES} values or {_MAX_DEPTH} levels once aliases unfold; "
-                f"write the suite out",
+                f"more than {_MAX_VALUES} values or {_MAX_DEPTH} levels once aliases expand; "
+                f"write the suite without them",
             )
         if isinstance(node, MappingNode) and node.tag == _CORE + "map":
             return self.mapping(node, path)
@@ -314,7 +313,7 @@ class _Reader:
                 lines[key] = _line(key_node)
                 self.source.places[(*path, key)] = self._place(key_node)
                 found[key] = self.value(value_node, (*path, key))
-        # `<<: *anchor`: keys written out win, then the first of several anchors.
+        # `<<: *anchor`: the mapping's own keys win, then the first of several anchors.
         for part in merged:
             if not isinstance(part, MappingNode):
                 self._refuse(part, path, "`<<` takes a mapping or a list of mappings")
@@ -353,8 +352,8 @@ def apply_overrides(source: SuiteText, overrides: Sequence[str]) -> None:
     """Apply `a.b=c` changes in place; one that cannot be applied becomes a problem of `source`.
 
     A path names mapping keys, list positions (`benchmarks.0.limit`) or list entries by their
-    name or type (`benchmarks.alpaca_eval.max_tokens`).  Names may contain dots: the longest key
-    that fits is taken.  Fields that do not exist are left to validation, which knows the names.
+    name or type (`benchmarks.alpaca_eval.max_tokens`).  Names may contain dots: the longest
+    matching key is used.  Unknown fields are left to validation, which knows the names.
     """
     for override in overrides:
         path, equals, text = override.partition("=")
@@ -393,7 +392,7 @@ def _set(source: SuiteText, segments: list[str], value: Json, place: Position) -
             node[key] = {}
             source.places[path] = place
         node = node[key]
-    # The lines of what was there are not where the new value was written.
+    # Drop the lines of the old value.
     source.places = {p: at for p, at in source.places.items() if p[: len(path)] != path}
     node[key] = value
     source.places[path] = place
@@ -422,7 +421,7 @@ def _step(node: Json, segments: list[str], path: FieldPath) -> tuple[str | int, 
     if isinstance(node, dict):
         if path[-1:] == ("margins",):
             return ".".join(segments), []
-        # Keys of models and judges are the user's own names: a typo must not make a new one.
+        # Keys of models and judges are the user's own names: a typo must not add one.
         if path not in (("models",), ("judges",)) or len(segments) == 1:
             return segments[0], segments[1:]
     known = [name for names in labels.values() for name in names]
@@ -430,7 +429,7 @@ def _step(node: Json, segments: list[str], path: FieldPath) -> tuple[str | int, 
 
 
 def _labels(item: Json) -> list[str]:
-    """What an entry may be called: its name, or its type with and without the version."""
+    """Names that select an entry: its name, or its type with and without the version."""
     if not isinstance(item, dict):
         return []
     if isinstance(item.get("name"), str):

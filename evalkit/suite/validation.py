@@ -1,7 +1,7 @@
-"""Plain values to a Suite, in one pass; what pydantic finds wrong, in words, each with its line.
+"""Plain values to a Suite, in one pass; pydantic's errors as messages, each with its line.
 
-Engines, judges and benchmarks are unions discriminated by `type`, made of the specs that the
-suite's types stand for.  The specs come from a Resolver that is handed in.
+Engines, judges and benchmarks are unions discriminated by `type`, of the specs of the suite's
+types.  The caller passes a Resolver that finds the specs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _BASES: dict[Room, type[Spec]] = {
 
 
 class Offer(Protocol):
-    """What a type name stands for."""
+    """The class and spec of a type name."""
 
     @property
     def cls(self) -> type[Any]:
@@ -59,15 +59,15 @@ class Offer(Protocol):
 
     @property
     def spec(self) -> type[Spec] | None:
-        """Its settings; None: those every one of its room has."""
+        """Its settings; None: the room's base spec."""
         ...
 
 
 class Resolver(Protocol):
-    """Knows the types there are (`evalkit.plugins` does).
+    """Finds types (`evalkit.plugins` does).
 
-    Handed in, because the rooms it looks into lie above this one.  Both lookups raise an
-    EvalkitError where there is no such type.
+    A parameter, because it imports rooms above this one.  Both lookups raise an EvalkitError where
+    there is no such type.
     """
 
     def find(self, room: Literal["benchmarks", "engines"], name: str) -> Offer:
@@ -85,7 +85,7 @@ class Resolver(Protocol):
 
 @dataclass(frozen=True)
 class Types:
-    """The three kinds of `type` a suite has, read from a Resolver."""
+    """The types of a suite's three rooms, from a Resolver."""
 
     resolve: Resolver
 
@@ -144,16 +144,16 @@ class Types:
 class Struck(NamedTuple):
     """A value that suites could once have.
 
-    In a suite file it is an error that says what to write; a stored run that has it still reads.
+    In a suite file it is an error that says what to write; in a stored run it is accepted.
     """
 
     at: tuple[str, ...]
     """Its field; `*` is any name or position."""
     value: Json
     instead: Json
-    """What a stored suite is read as; None: without the field."""
+    """Its replacement in a stored suite; None: the field is removed."""
     message: str
-    """For a file that has it; empty: it never changed anything, and a file may have it, too."""
+    """For a suite file; empty: it never had an effect, and a suite file may have it, too."""
 
 
 _NO_LORA = (
@@ -213,7 +213,7 @@ def _at(value: Json, path: FieldPath) -> Json:
 
 @dataclass
 class Parts:
-    """The sections of a suite; None stands for one too wrong to say anything about."""
+    """The sections of a suite; None: an invalid one."""
 
     engine: EngineSpec | None = None
     models: dict[str, ModelSpec | None] = field(default_factory=dict)
@@ -221,17 +221,17 @@ class Parts:
     benchmarks: list[BenchmarkSpec | None] = field(default_factory=list)
     gate: GateSpec | None = None
     suite: Suite | None = None
-    """All of it, where nothing is wrong."""
+    """The whole suite, where it is valid."""
     lost: set[FieldPath] = field(default_factory=set)
-    """Where something is wrong; what is wrong is left out of the sections above."""
+    """Invalid fields, which the sections above lack."""
 
     def knows(self, *path: str | int) -> bool:
-        """Whether the field has the value that was written: nothing in it was wrong."""
+        """Whether the field has the value that was written: it, and all in it, is valid."""
         return all(wrong[: len(path)] != path for wrong in self.lost)
 
 
 def validate(source: SuiteText, types: Types) -> Parts:
-    """The sections that are right; everything that is wrong becomes a problem of `source`."""
+    """The valid sections; everything else becomes a problem of `source`."""
     tree = source.tree
     tree.setdefault("engine", {})
     sections = _Sections(tree, types)
@@ -244,7 +244,7 @@ def validate(source: SuiteText, types: Types) -> Parts:
             parts.lost.add(path)
 
     def part(*path: str | int) -> Any:
-        """The section without the fields that are wrong; None where it cannot be without them."""
+        """The section without its invalid fields; None where it needs them."""
         value, cls = _at(tree, path), sections.classes.get(path)
         if cls is None or not isinstance(value, dict):
             return None
@@ -297,7 +297,7 @@ def suite_model(specs: Mapping[Room, Mapping[str, type[Spec]]]) -> type[Suite]:
 
 
 def _entries(tree: dict[str, Json], section: str) -> list[Any]:
-    """Keys or positions of a section's entries; none where it is of a wrong kind."""
+    """Keys or positions of a section's entries; none where the section is of a wrong type."""
     value = tree.get(section)
     if section == "benchmarks":
         return list(range(len(value))) if isinstance(value, list) else []
@@ -305,7 +305,7 @@ def _entries(tree: dict[str, Json], section: str) -> list[Any]:
 
 
 class _Sections:
-    """Which class each section of a suite must be, and what pydantic found wrong, in words."""
+    """The class of each section of a suite, and pydantic's errors as messages."""
 
     def __init__(self, tree: dict[str, Json], types: Types) -> None:
         self.tree = tree
@@ -331,7 +331,7 @@ class _Sections:
         self.classes |= {("models", name): model for name in _entries(tree, "models")}
 
     def explained(self, error: ValidationError) -> Iterator[tuple[FieldPath, str]]:
-        """Each place that is wrong, once, with everything that could be there."""
+        """Each invalid place once, with everything that would be valid there."""
         grouped: dict[FieldPath, tuple[Json, list[str]]] = {}
         for detail in error.errors(include_url=False):
             path, value = _path(detail, self.tree), detail["input"]
@@ -350,7 +350,7 @@ class _Sections:
             yield path, f"{shown(value)}; expected {' or '.join(dict.fromkeys(expectations))}"
 
     def _special(self, detail: Any, path: FieldPath) -> str | None:
-        """Messages that do not begin with the value; None: not one of these."""
+        """Messages that do not begin with the value; None: another kind of error."""
         kind = detail["type"]
         if kind == "missing":
             return f"missing; write `{path[-1]}` ({self._about(path)})"
@@ -358,7 +358,7 @@ class _Sections:
             fields = list(self._owner(path).model_fields)
             return f"unknown field {str(path[-1])!r}{choices_hint(path[-1], fields)}"
         if kind in ("too_short", "string_too_short"):
-            # Where all entries are wrong, pydantic says that there are none, too.
+            # Where all entries are invalid, pydantic also reports that there are none.
             return "" if detail["input"] else f"is empty; expected {self._about(path)}"
         if kind in ("value_error", "assertion_error"):
             return str(detail["msg"]).split(", ", maxsplit=1)[-1]
@@ -387,7 +387,7 @@ def _default_type(room: Room) -> Any:
 
 
 def _named(benchmarks: list[BenchmarkSpec | None]) -> list[BenchmarkSpec | None]:
-    """With unnamed entries of one type named by their versions, where there are several."""
+    """The benchmarks, with several unnamed entries of one type named by their versions."""
     unnamed = Counter(spec.type for spec in benchmarks if spec is not None and spec.name is None)
     named = list(benchmarks)
     for n, spec in enumerate(benchmarks):
@@ -398,7 +398,7 @@ def _named(benchmarks: list[BenchmarkSpec | None]) -> list[BenchmarkSpec | None]
 
 
 def _path(detail: Any, value: Json) -> FieldPath:
-    """Pydantic's location without what is not in the file: branches of unions, `[key]`."""
+    """Pydantic's location without steps that are not in the file: branches of unions, `[key]`."""
     path: FieldPath = ()
     for step in detail["loc"]:
         in_list = isinstance(value, list) and isinstance(step, int) and step < len(value)

@@ -97,8 +97,8 @@ def test_limits(problems: Finder) -> None:
     assert "a suite has at most" in only(problems("#" * (1 << 20) + "\nname: a\n"))
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
-    assert "once aliases unfold" in only(problems("\n".join(lines)))
-    assert "once aliases unfold" in only(problems("name: &a [*a]\n"))
+    assert "once aliases expand" in only(problems("\n".join(lines)))
+    assert "once aliases expand" in only(problems("name: &a [*a]\n"))
     assert "levels" in only(problems("name: " + "[" * 60 + "]" * 60))
     assert "nested too deeply" in only(problems("name: " + "[" * 1000))
 
