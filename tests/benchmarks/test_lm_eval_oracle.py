@@ -25,6 +25,8 @@ from evalkit.engines._drive import drive
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.errors import BenchmarkError, RequestFailed
 
+pytestmark = pytest.mark.slow
+
 _WAIT_S = 1.0
 
 

@@ -227,6 +227,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     return [made(folder / str(n), replace(plan, seed=n)) for n in range(1, 4)]
 
 
+@pytest.mark.slow
 def test_the_correction_is_that_of_the_report(runs: Sequence[Run]) -> None:
     """Holm, as statsmodels computes it over all headline contests of the run."""
     for run in runs:

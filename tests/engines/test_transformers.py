@@ -19,6 +19,8 @@ from evalkit.errors import EngineError, RequestFailed
 
 from .conftest import QUESTION, WINDOW, MakeModel, answers, ask, completions, rolling, score
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def engine(tiny_model: MakeModel) -> Iterator[TransformersEngine]:

@@ -18,6 +18,8 @@ from evalkit.models.base_check import Base, BaseCheck, check_base
 from evalkit.models.checkpoint import FileHashes, read_adapter, weights_digest
 from evalkit.models.sources import WeightsSource, resolve
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Path]
 ONE, TWO = "1" * 40, "2" * 40
 

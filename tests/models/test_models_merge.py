@@ -23,6 +23,8 @@ from evalkit.core.specs import ModelSpec
 from evalkit.errors import MergeError, ModelError, StoreError
 from evalkit.models.checkpoint import stored_dtype
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Path]
 Edit = Callable[[Path, Callable[[dict[str, Any]], None]], None]
 

@@ -17,6 +17,8 @@ from benchmarks.scoring import Measured
 from evalkit.core import Request
 from evalkit.engines._local import Tokens
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = sorted(
     path.stem
     for path in (Path(__file__).resolve().parents[2] / "benchmarks").glob("*.py")

@@ -13,6 +13,8 @@ from benchmarks import overhead, startup
 from benchmarks.overhead import CASES, COLUMNS, Measured
 from evalkit import api
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_case_is_a_suite_that_runs(tmp_path: Path, case: str) -> None:

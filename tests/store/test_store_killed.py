@@ -20,6 +20,8 @@ from evalkit.errors import StoreError
 from evalkit.store import RunStore, load, results, write_file
 from evalkit.store.files import LineFile
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., "subprocess.Popen[str]"]
 MakeRecord = Callable[..., Record]
 

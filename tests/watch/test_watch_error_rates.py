@@ -13,6 +13,8 @@ from evalkit.core.specs import GateSpec
 from evalkit.runner.watch_ledger import level_of
 from evalkit.stats.decisions import Spending
 
+pytestmark = pytest.mark.slow
+
 ALPHA, LOOKS, UNITS, RUNS = 0.1, 5, 60, 400
 TASKS = ("one", "two")
 

@@ -15,6 +15,8 @@ from evalkit.errors import DataError, SuiteError
 from evalkit.runner import watch, watch_ledger
 from tests.watch.conftest import SUITE, break_weights, faults, remove, save, save_adapter, trained
 
+pytestmark = pytest.mark.slow
+
 LOOKS = 5
 
 
