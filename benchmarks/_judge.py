@@ -26,9 +26,9 @@ def serve(delay_s: float) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             time.sleep(delay_s)
-            body = json.dumps(_reply(str(asked["messages"][-1]["content"]))).encode()
+            body = json.dumps(_reply(str(sent["messages"][-1]["content"]))).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -49,8 +49,8 @@ def serve(delay_s: float) -> Iterator[str]:
         thread.join()
 
 
-def _reply(asked: str) -> dict[str, Any]:
-    text = RANKING if "rank the models" in asked else RATING
+def _reply(sent: str) -> dict[str, Any]:
+    text = RANKING if "rank the models" in sent else RATING
     return {
         "id": "judgment",
         "object": "chat.completion",

@@ -25,7 +25,7 @@ _SHOTS = {"arc": 25, "hellaswag": 10, "mmlu": 5, "winogrande": 5}
 
 
 def shots(name: str) -> int | None:
-    """Worked examples of a task; None: what the task itself says."""
+    """Worked examples of a task; None: the task's own number."""
     return _SHOTS.get(name.partition("_")[0])
 
 
@@ -56,4 +56,4 @@ def documents(benchmark: LmEval, limit: int | None) -> Iterator[Sequence[Request
 
 def requests(benchmark: LmEval, limit: int | None) -> list[Request]:
     """Those of all documents in one list."""
-    return [request for asked in documents(benchmark, limit) for request in asked]
+    return [request for sent in documents(benchmark, limit) for request in sent]

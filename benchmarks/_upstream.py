@@ -39,7 +39,7 @@ VLLM_SETTINGS: dict[str, Any] = {
     "enable_chunked_prefill": False,
     "max_num_batched_tokens": 8192,
 }
-"""What evalkit's own engine asks of vLLM on CPU, for the tools that start vLLM themselves."""
+"""vLLM's settings of evalkit's own engine on CPU, for the tools that start vLLM themselves."""
 
 
 def prepare() -> None:
@@ -120,12 +120,12 @@ def fastchat_judgments(data: Path, answers: list[dict[str, Any]], out: Path, url
 
     by_question = {a["question_id"]: a for a in answers}
     questions = tool.load_questions(str(data / "mt_bench/question.jsonl"), None, None)
-    asked = [q for q in questions if q["question_id"] in by_question]
+    sent = [q for q in questions if q["question_id"] in by_question]
     references = tool.load_model_answers(str(data / "mt_bench/reference_answer"))["gpt-4"]
     prompts = tool.load_judge_prompts(str(data / "mt_bench/judge_prompts.jsonl"))
     matches = []
     for multi_turn in (False, True):
-        for question in asked:
+        for question in sent:
             based = question["category"] in tool.NEED_REF_CATS
             name = (
                 "single" + ("-math" if based else "") + ("-v1-multi-turn" if multi_turn else "-v1")

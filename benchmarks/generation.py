@@ -33,12 +33,12 @@ from evalkit.engines._drive import drive
 from evalkit.engines.vllm import VllmEngine, VllmSpec
 
 GREEDY = ("math", "reasoning", "coding", "extraction")
-"""MT-Bench categories that FastChat asks at temperature 0."""
+"""MT-Bench categories that FastChat answers at temperature 0."""
 
 
 @dataclass
 class Mix:
-    """What is asked."""
+    """The requests."""
 
     alpaca: list[str]
     mt: list[dict[str, Any]]
@@ -48,7 +48,7 @@ class Mix:
 
     @property
     def first_turns(self) -> list[Request]:
-        """Every request that can be asked at once: AlpacaEval, MT-Bench, GSM8K."""
+        """Every request that can be sent at once: AlpacaEval, MT-Bench, GSM8K."""
         chats = [*self.alpaca, *(q["turns"][0] for q in self.mt)]
         return [*(self.chat(Message("user", text)) for text in chats), *self.gsm]
 
@@ -71,7 +71,7 @@ class Measured:
     name: str
     clock: Clock = field(default_factory=Clock)
     in_steps_s: float = 0.0
-    """Wall seconds inside vLLM's own steps; 0 where vLLM is not asked."""
+    """Wall seconds inside vLLM's own steps; 0 where vLLM is not used."""
     steps: int = 0
     """Calls of the model, prefills included."""
     tokens: int = 0

@@ -118,9 +118,9 @@ def agreement(options: argparse.Namespace) -> Table:
         for request in _questions.requests(_questions.load(task, public_data()), 10)
     ]
     mix = generation.questions(public_data(), (12, 0, 4), 48)
-    asked = [*requests, *mix.first_turns]
+    sent = [*requests, *mix.first_turns]
     plain = {"type": "transformers", "shared_prefixes": False}
-    reference = _answers(plain | {"dtype": "float32"}, model, asked)
+    reference = _answers(plain | {"dtype": "float32"}, model, sent)
     rows: list[tuple[Cell, ...]] = []
     for kind in ("transformers", "vllm"):
         for dtype in ("float32", "bfloat16"):
@@ -129,7 +129,7 @@ def agreement(options: argparse.Namespace) -> Table:
                 spec |= {"max_model_len": 4096, "enforce_eager": True}
                 spec |= {"gpu_memory_utilization": 0.6} if _cuda() else {}
             try:
-                found = _answers(spec, model, asked)
+                found = _answers(spec, model, sent)
             except Exception as error:  # noqa: BLE001 - one engine's failure is a finding
                 say(f"{kind} {dtype}: {error}")
                 continue
@@ -141,7 +141,7 @@ def agreement(options: argparse.Namespace) -> Table:
     return Table(f"Against plain float32 passes, {options.small} model", columns, rows)
 
 
-def _answers(spec: dict[str, Any], model: Any, asked: Sequence[Request]) -> list[Completion]:
+def _answers(spec: dict[str, Any], model: Any, sent: Sequence[Request]) -> list[Completion]:
     from evalkit.engines.transformers import TransformersEngine, TransformersSpec
     from evalkit.engines.vllm import VllmEngine, VllmSpec
 
@@ -155,16 +155,16 @@ def _answers(spec: dict[str, Any], model: Any, asked: Sequence[Request]) -> list
         engine.open()
     try:
         with Clock() as clock:
-            engine.submit(list(enumerate(asked)))
+            engine.submit(list(enumerate(sent)))
             while engine.pending:
                 found.update(engine.poll(1.0))
     finally:
         engine.close()
-    say(f"{spec}: load {loading}; {len(asked)} requests {clock}; {_free()}; {engine.checks()}")
+    say(f"{spec}: load {loading}; {len(sent)} requests {clock}; {_free()}; {engine.checks()}")
     failed = [reply for reply in found.values() if not isinstance(reply, Completion)]
     if failed:
         raise RuntimeError(f"{len(failed)} requests failed, the first: {failed[0]!r}")
-    return [found[n] for n in range(len(asked))]
+    return [found[n] for n in range(len(sent))]
 
 
 def _differences(
@@ -206,13 +206,13 @@ def score(options: argparse.Namespace, loaded: Loaded) -> Table:
     engine.open()
     with _upstream.lm_eval_on_vllm(str(loaded.model.path), bench.llm) as lm:
         for name, limit in TASKS.items():
-            asked = _questions.requests(
+            sent = _questions.requests(
                 _questions.load(name, public_data()), max(1, limit // options.divide)
             )
             bench.llm.reset_prefix_cache()
-            ours = scoring.asked_of_engine(engine, asked)
+            ours = scoring.run_on_engine(engine, sent)
             bench.llm.reset_prefix_cache()
-            theirs = scoring.asked_of_lm_eval(lm, asked)
+            theirs = scoring.run_on_lm_eval(lm, sent)
             say(f"{name}: evalkit {ours.clock}; lm-eval {theirs.clock}")
             rows.append((*scoring.compared(name, theirs, ours), ours.clock.wall_s))
     title = f"evalkit against lm-eval's vllm backend, {options.large} model in bfloat16"

@@ -173,7 +173,7 @@ def measure(case: str, requests: int, profile: Path | None = None) -> Measured:
 
     Args:
         case: A key of CASES.
-        requests: How many to ask, rounded up to whole documents.
+        requests: How many to send, rounded up to whole documents.
         profile: Where the profile of the run (without replay) is to be written, for `pstats`.
     """
     from evalkit import runner

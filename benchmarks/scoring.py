@@ -44,8 +44,8 @@ __all__ = [
     "COLUMNS",
     "Measured",
     "Side",
-    "asked_of_engine",
-    "asked_of_lm_eval",
+    "run_on_engine",
+    "run_on_lm_eval",
     "compared",
     "evalkit_side",
     "main",
@@ -84,7 +84,7 @@ def evalkit_side(model: PreparedModel) -> Iterator[Side]:
     engine = VllmEngine(spec, model)
 
     def score(requests: Sequence[Request]) -> Measured:
-        return asked_of_engine(engine, requests)
+        return run_on_engine(engine, requests)
 
     with Clock() as loading:
         engine.open()
@@ -105,7 +105,7 @@ def vllm_side(model: PreparedModel) -> Iterator[Side]:
             lm = stack.enter_context(_upstream.lm_eval_on_vllm(str(model.path)))
 
         def score(requests: Sequence[Request]) -> Measured:
-            return asked_of_lm_eval(lm, requests)
+            return run_on_lm_eval(lm, requests)
 
         try:
             yield _warm(score, "lm-eval + vLLM", loading)
@@ -129,13 +129,13 @@ def hf_side(model: PreparedModel, batch: int) -> Iterator[Side]:
 
     def score(requests: Sequence[Request]) -> Measured:
         passed.clear()
-        done = asked_of_lm_eval(lm, requests)
+        done = run_on_lm_eval(lm, requests)
         return Measured(done.clock, done.scores, {"computed": sum(passed)})
 
     yield _warm(score, "lm-eval + hf", loading)
 
 
-def asked_of_engine(engine: VllmEngine, requests: Sequence[Request]) -> Measured:
+def run_on_engine(engine: VllmEngine, requests: Sequence[Request]) -> Measured:
     """Through evalkit's engine, which is open."""
     before = engine.work()
     found: dict[int, Any] = {}
@@ -147,7 +147,7 @@ def asked_of_engine(engine: VllmEngine, requests: Sequence[Request]) -> Measured
     return Measured(clock, tuple(_score(found[n]) for n in range(len(requests))), work)
 
 
-def asked_of_lm_eval(lm: Any, requests: Sequence[Request]) -> Measured:
+def run_on_lm_eval(lm: Any, requests: Sequence[Request]) -> Measured:
     """Through the interface of one of lm-eval's models."""
     from lm_eval.api.instance import Instance
 

@@ -46,20 +46,20 @@ PHASES = ("load tasks", "build requests", "tokenise", "cache keys", "plan and as
 
 @dataclass
 class Host:
-    """What is asked, and the clocks of what the host does for it."""
+    """What is sent, and the clocks of what the host does for it."""
 
     clocks: dict[str, Clock] = field(default_factory=lambda: {name: Clock() for name in PHASES})
-    asked: dict[str, list[Request]] = field(default_factory=dict)
+    sent: dict[str, list[Request]] = field(default_factory=dict)
     """By task."""
     tokens: list[Tokens] = field(default_factory=list)
     """Of all requests, in order."""
 
     def pairs(self) -> Iterator[tuple[str, list[Pair]]]:
-        """Task by task, what can be asked."""
+        """Task by task, what can be sent."""
         at = 0
-        for name, asked in self.asked.items():
-            tokens = self.tokens[at : at + len(asked)]
-            at += len(asked)
+        for name, sent in self.sent.items():
+            tokens = self.tokens[at : at + len(sent)]
+            at += len(sent)
             yield name, [(t.prompt, t.continuation) for t in tokens if t.failure is None]
 
 
@@ -72,9 +72,9 @@ def prepare(model: PreparedModel, tasks: Sequence[str], limit: int | None) -> Ho
         with host.clocks["load tasks"]:
             benchmark = _questions.load(name, data)
         with host.clocks["build requests"]:
-            host.asked[name] = _questions.requests(benchmark, limit)
-        say(f"{name}: {len(host.asked[name]):,} requests")
-    flat = [request for asked in host.asked.values() for request in asked]
+            host.sent[name] = _questions.requests(benchmark, limit)
+        say(f"{name}: {len(host.sent[name]):,} requests")
+    flat = [request for sent in host.sent.values() for request in sent]
     renderer = Renderer(model, None)
     with host.clocks["tokenise"]:
         host.tokens = renderer.tokens(flat)
@@ -142,9 +142,9 @@ def _model_cpu_s(
     data, total = public_data(), 0.0
     planned = {row[0]: row[COLUMNS.index("evalkit")] for row in rows}
     with evalkit_side(model) as side:
-        for name in host.asked:
-            asked = islice(_questions.documents(_questions.load(name, data), None), n)
-            done = side([request for document in asked for request in document])
+        for name in host.sent:
+            sent = islice(_questions.documents(_questions.load(name, data), None), n)
+            done = side([request for document in sent for request in document])
             tokens = planned[name]
             assert isinstance(tokens, int)
             total += done.clock.cpu_s * tokens / done.tokens["computed"]

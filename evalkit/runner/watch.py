@@ -1,11 +1,11 @@
-"""A training run followed: each new checkpoint is measured and gated, and alpha is kept over all.
+"""Follows a training run: each new checkpoint is evaluated and gated, within one alpha for all.
 
     folder ─ whole, at rest ─▶ run of the suite ─ whole? ─▶ look (alpha is spent) ─ gate ─▶ verdict
 
-All that must outlast the process is in the ledger (`watch_ledger.py`) and in the runs; what this
-file remembers (how folders looked a poll ago, what failed in this process) may be lost at any
-moment.  Whatever stops a checkpoint before its look spends nothing: one that does not load, or
-whose run lacks answers, is a `Failure`, and is tried again.
+All that must outlast the process is in the ledger (`watch_ledger.py`) and in the runs; the state
+here (how folders looked a poll ago, what failed in this process) may be lost at any moment.  A
+checkpoint that fails before its look spends nothing: one that does not load, or whose run lacks
+answers, is a `Failure`, and is tried again.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def find_folders(place: Path) -> list[Folder]:
 
 @dataclass(frozen=True)
 class Polled:
-    """What one look at the folder found of the checkpoints it was asked about."""
+    """What one poll of the folder found of the given checkpoints."""
 
     ready: tuple[Folder, ...] = ()
     """Whole and at rest."""
@@ -120,7 +120,7 @@ class Polled:
     lacking: Mapping[str, str] = field(default_factory=dict)
     """What each of the others lacks."""
     stuck: tuple[str, ...] = ()
-    """Those of the others at which nobody seems to write any more."""
+    """Those of the others that do not change any more."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class _Known:
 
 
 class Settling:
-    """Remembers what folders looked like, and since when."""
+    """Remembers the files of folders, and since when they are unchanged."""
 
     def __init__(self, rest_s: float, *, adapter: bool) -> None:
         """`rest_s`: how long files stay as they are before they are taken for written.
@@ -160,7 +160,7 @@ class Settling:
         state, before = state_of(folder, adapter=self._adapter), self._known.get(folder.name)
         if before is not None and before.state == state:
             return before
-        # What it lacks follows from its files, so it need not be read anew at every poll.
+        # What it lacks depends on its files alone, so unchanged files are not read again.
         return _Known(state, now, models.unfinished(folder.path, adapter=self._adapter))
 
 
@@ -175,7 +175,7 @@ def state_of(folder: Folder, *, adapter: bool) -> State:
 
 
 def training_ended(found: Sequence[Folder]) -> bool:
-    """Whether the last checkpoint says that training has reached its last step.
+    """Whether training has reached its last step, according to the last checkpoint.
 
     As the transformers Trainer writes it: `global_step` and `max_steps` of trainer_state.json.
     """
@@ -230,7 +230,7 @@ class Training:
         return self.reports / f"watch-{Path(self.place).resolve().name}-{key}"
 
     def model(self, folder: Folder) -> str:
-        """What a checkpoint is called in its run: it tells the step."""
+        """A checkpoint's model name in its run; contains the step."""
         plain = "".join("-" if c in ":/\\," or not c.isprintable() else c for c in folder.name)
         return f"{self.template.candidate}-{plain}"
 
@@ -257,7 +257,7 @@ class Training:
         )
 
     def suggested_looks(self) -> int | None:
-        """How many checkpoints the trainer's own state lets expect; None where it says nothing."""
+        """Number of checkpoints to expect from the trainer's own state; None: unknown."""
         for folder in find_folders(self.place):
             state = trainer_state(folder.path)
             last, every = state.get("max_steps"), state.get("save_steps")
@@ -295,7 +295,7 @@ def training(
 
 
 def _reference(place: Path, root: Path) -> str:
-    """`place` as a suite in `root` names it; never to be taken for a hub repository."""
+    """`place` as a suite in `root` names it; never in the form of a hub repository."""
     if place.is_absolute():
         return str(place)
     found = Path(os.path.relpath(place.resolve(), root.resolve())).as_posix()
@@ -322,10 +322,10 @@ def fingerprint(found: Mapping[str, str]) -> str:
 def evaluate(
     folder: Folder, training: Training, ledger: Ledger, progress: pipeline.Progress
 ) -> Look | Failure:
-    """Measure a checkpoint; where that is whole, spend a look on it.
+    """Evaluate a checkpoint; spend a look on it where its run is complete.
 
     Raises:
-        EvalkitError: What is not the checkpoint's fault: the suite, data, a judge, the disk.
+        EvalkitError: A fault of something else: the suite, data, a judge, the disk.
     """
     before = contents(folder, training)
     mark = fingerprint(before)
@@ -338,7 +338,7 @@ def evaluate(
         failure = Failure(folder.name, mark, str(error))
     else:
         after = contents(folder, training)
-        # What is gone by now was deleted; the model was in memory.
+        # Files that are gone by now were deleted; the model was in memory.
         if any(before.get(name) != found for name, found in after.items()):
             failure = Failure(folder.name, mark, "its files changed while it was evaluated")
         elif result.unanswered:
@@ -402,7 +402,7 @@ class Options:
 
 
 class Listener(Protocol):
-    """Told what happens, as it happens."""
+    """Receives what happens, as it happens."""
 
     def progress(self) -> pipeline.Progress:
         """For one checkpoint's run."""
@@ -418,10 +418,10 @@ class Listener(Protocol):
 
 
 class Silent:
-    """Listens and says nothing."""
+    """A listener that does nothing."""
 
     def progress(self) -> pipeline.Progress:
-        """One that says nothing either."""
+        """A silent one, too."""
         return pipeline.Silent()
 
     def note(self, text: str) -> None:
@@ -438,13 +438,13 @@ class Standing:
     present: frozenset[str] = frozenset()
     """Checkpoints that are there."""
     lacking: Mapping[str, str] = field(default_factory=dict)
-    """Those that are not whole yet, and what each lacks."""
+    """Incomplete ones, and what each lacks."""
     changed: tuple[str, ...] = ()
-    """Those that are not any more what their look was at."""
+    """Those that have changed since their look."""
     beyond: tuple[str, ...] = ()
-    """Whole ones for which the plan has no look left."""
+    """Complete ones for which the plan has no look left."""
     ended: str = ""
-    """Why there is nothing more to wait for."""
+    """Why the watch ended."""
 
 
 def watch(training: Training, ledger: Ledger, options: Options, listener: Listener) -> Standing:
@@ -454,7 +454,7 @@ def watch(training: Training, ledger: Ledger, options: Options, listener: Listen
     step, the first regression where that ends it, or, with `once`, what is there was measured.
 
     Raises:
-        EvalkitError: What is nobody's but the user's to mend; the same call goes on from there.
+        EvalkitError: What only the user can fix; the same call then resumes.
     """
     watching = _Watch(training, ledger, options, listener)
     for look in ledger.open_looks:
@@ -473,9 +473,9 @@ class _Watch:
         self.tried: Counter[str] = Counter()
         """How often a checkpoint has failed in this process."""
         self.resting: set[str] = set()
-        """Failed since the last verdict, which showed that others could be measured."""
+        """Failed since the last verdict; retried after the next one."""
         self.unchanged: dict[str, State] = {}
-        """Files of a checkpoint when they were last what its look was at."""
+        """Files of a checkpoint when they were last seen unchanged since its look."""
         self.said: set[str] = set()
 
     def follow(self) -> Standing:
@@ -488,7 +488,7 @@ class _Watch:
             ready = [f for f in polled.ready if self._may_be_tried(f)]
             ended = self._over()
             if not ended and ready:
-                # One, then look again: what is there may change while it is measured.
+                # One, then poll again: the folder may change while it is evaluated.
                 self._measure(ready[0])
                 continue
             if not ended and not polled.settling:
@@ -547,7 +547,7 @@ class _Watch:
         )
 
     def _say(self, found: Sequence[Folder], polled: Polled) -> None:
-        """What a user should see to, once."""
+        """Note what the user should fix, each once."""
         notes = {name: f"not whole: {polled.lacking[name]}" for name in polled.stuck}
         notes |= {f.name: changed_text(f.name) for f in found if self._changed(f)}
         for note in notes.values():
@@ -572,10 +572,10 @@ class _Watch:
 
 
 def changed_text(name: str) -> str:
-    """What it means that a checkpoint is not what it was."""
+    """What a changed checkpoint means."""
     return (
-        f"{name} is not what it was when it was evaluated: its verdict is not of what is there "
-        f"now, which has none; give new checkpoints a folder of their own"
+        f"{name} has changed since it was evaluated: its verdict is not of the present files, "
+        f"which have none; give new checkpoints a folder of their own"
     )
 
 
@@ -617,8 +617,8 @@ class Summary:
     def exit_code(self) -> int:
         """1: a regression; 3: undecided where that fails, or a checkpoint has no verdict; else 0.
 
-        What is half written, and what the plan has no look for, does not count; no verdict at all
-        does.
+        Incomplete checkpoints, and those the plan has no look for, do not count; having no verdict
+        at all does.
         """
         codes = {verdict.exit_code for _, verdict in self.looks}
         if 1 in codes:
@@ -769,18 +769,18 @@ def follow(
     options: Options,
     listener: Listener,
 ) -> Summary:
-    """Watch a training run, or go on with it.
+    """Watch a training run, or resume watching it.
 
     Args:
         training: What is watched.
         looks: Planned in all; None: as many as the first call said.
-        spending: How alpha is spread; None: as the first call said, which is `even` by default.
+        spending: How alpha is spread; None: as in the first call, `even` by default.
         options: How to watch.
-        listener: Told what happens.
+        listener: Receives what happens.
 
     Raises:
         SuiteError: no plan, or another one than the first call's.
-        EvalkitError: What ended the watch early; the same call goes on from there.
+        EvalkitError: What ended the watch early; the same call resumes it.
     """
     with Ledger(training.ledger_folder) as ledger:
         ledger.begin(_plan(training, ledger.plan, looks, spending))
@@ -796,10 +796,10 @@ def _plan(
         looks = before.looks
     if looks is None:
         suggested = training.suggested_looks()
-        hint = f"; the trainer's state lets expect {suggested}" if suggested else ""
+        hint = f"; the trainer's state suggests {suggested}" if suggested else ""
         raise SuiteError(
             f"the number of looks is missing: alpha is spread over a planned number of "
-            f"checkpoints, which must be said (--looks N) before the first of them is seen{hint}"
+            f"checkpoints, which must be given (--looks N) before the first of them{hint}"
         )
     if spending is None:
         spending = "even" if before is None else before.spending

@@ -5,15 +5,14 @@
     {"entry": "verdict", ...}   what the gate said at that look
     {"entry": "failure", ...}   a checkpoint that could not be measured; nothing is spent
 
-A look is written after its run is whole and before its scores are compared.  Its verdict follows
-from the run and the level alone, so that a watch that is killed between the two, or at any other
-moment, comes to the same verdict at the same look.  No line has a time in it: an interrupted watch
-leaves the same bytes as one that was not.
+A look is written after its run is complete and before its scores are compared.  Its verdict depends
+on the run and the level alone, so a watch that is killed at any moment comes to the same verdict at
+the same look.  No line has a time, so an interrupted watch leaves the same bytes as another one.
 
-A look is one checkpoint's gate.  Look k of a plan of N tests at the level that alpha spending gives
-it (`stats.decisions.alpha_spending`): exactly what is spent there, so that the
-levels of all looks add up to the policy's alpha at most.  By the union bound (a weighted
-Bonferroni split), whatever the checkpoints, which answer the same questions, have in common:
+A look is one checkpoint's gate.  Look k of N planned ones tests at the level of alpha spending
+(`stats.decisions.alpha_spending`): the alpha spent there, so that the levels of all looks add up to
+at most the policy's alpha.  By the union bound (a weighted Bonferroni split), under any dependence
+between checkpoints, which answer the same questions:
 
 - the probability that any test of any checkpoint is called a regression although that
   checkpoint is not worse there is at most alpha over the whole training run.  Within a look
@@ -23,10 +22,10 @@ Bonferroni split), whatever the checkpoints, which answer the same questions, ha
   (intersection-union; Berger 1982, "Multiparameter hypothesis testing and acceptance sampling").
 
 Each of the two is kept at alpha; the probability of either error is at most twice that.  Both
-hold if watching stops early, and no matter which checkpoints fail to load, since a look's level
-depends on its number alone.  They do not hold for a training that is steered by the verdicts: what
-learns from the answers to the test questions makes these no test any more (Dwork et al. 2015,
-"The reusable holdout").  Nor is the plan to be changed once there was a look; the ledger keeps it.
+hold if watching stops early, and whichever checkpoints fail to load, since a look's level depends
+on its number alone.  They do not hold where the verdicts steer the training: a model that is chosen
+by its answers to the test questions overfits them (Dwork et al. 2015, "The reusable holdout").  Nor
+may the plan change after the first look; the ledger keeps it.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ __all__ = ["LEAST_LEVEL", "LEDGER_NAME", "Failure", "Ledger", "Look", "Plan", "V
 # --- what a look may spend -------------------------------------------------------------------
 
 LEAST_LEVEL = 1e-9
-"""A look that may spend less cannot decide anything: its bounds would have no finite width."""
+"""A look that may spend less cannot decide: its bounds would be infinite."""
 
 
 def level_of(look: int, planned: int, alpha: float, spending: Spending) -> tuple[float, float]:
@@ -96,7 +95,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Look:
-    """A checkpoint whose gate was opened: its alpha is spent."""
+    """A checkpoint at the gate: its alpha is spent."""
 
     look: int
     """From 1."""
@@ -105,7 +104,7 @@ class Look:
     fingerprint: str
     """Of its contents."""
     model: str
-    """What it is called in its run."""
+    """Its name in its run."""
     run: str
     """Run id."""
     level: float
@@ -197,7 +196,7 @@ class Ledger(Closing):
         return next((look for look in self.looks if look.checkpoint == checkpoint), None)
 
     def begin(self, plan: Plan) -> None:
-        """Write the plan, or find that it is the one that is being followed.
+        """Write the plan, or check that it is the same as before.
 
         Raises:
             SuiteError: another plan; names what differs.
@@ -211,9 +210,9 @@ class Ledger(Closing):
         if changed:
             listed = "; ".join(f"{n}: {before.get(n)!r}, now {now.get(n)!r}" for n in changed)
             raise SuiteError(
-                f"{self.path} was begun with another plan ({listed}). What may be spent was fixed "
-                f"with it: change that back, or move the ledger away to begin a new one, whose "
-                f"verdicts do not share the old one's error rate"
+                f"{self.path} was begun with another plan ({listed}). It fixed what may be spent: "
+                f"change that back, or move the ledger away to begin a new one, whose verdicts do "
+                f"not share the old one's error rate"
             )
 
     def open_look(self, checkpoint: str, fingerprint: str, model: str, run: str) -> Look:

@@ -98,7 +98,7 @@ class Plan:
     """How much likelier the candidate is to do well."""
     published: bool = False
     local_judge: bool = True
-    """The judge is a model of the suite, and so a weak one, whose figures are not published."""
+    """The judge is a model of the suite: not validated, so its figures are not published."""
     say: Callable[[str], str] = field(default=str)
 
 

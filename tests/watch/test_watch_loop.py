@@ -245,7 +245,7 @@ def test_changed_contents_are_said_and_have_no_verdict(workspace: Path) -> None:
     assert summary.looks == before.looks
     assert summary.standing.changed == ("checkpoint-10",)
     assert summary.exit_code == 3
-    assert any("is not what it was" in note for note in listener.notes)
+    assert any("has changed since it was evaluated" in note for note in listener.notes)
     assert any("changed: checkpoint-10" in line for line in watch.summary_lines(summary))
 
 
