@@ -44,11 +44,11 @@ __all__ = [
     "COLUMNS",
     "Measured",
     "Side",
-    "run_on_engine",
-    "run_on_lm_eval",
     "compared",
     "evalkit_side",
     "main",
+    "run_on_engine",
+    "run_on_lm_eval",
 ]
 
 DEFAULT = ("arc_challenge", "truthfulqa", "winogrande", "mmlu_astronomy", "hellaswag")

@@ -67,7 +67,7 @@ def test_a_row_for_each_task_and_for_all_together() -> None:
         return Tokens(array("i", ids), array("i", [9]))
 
     host = tokens.Host(
-        asked={"a": [request] * 2, "b": [request]},
+        sent={"a": [request] * 2, "b": [request]},
         tokens=[rendered(1, 2), rendered(1, 3), rendered(1, 2)],
     )
     rows = tokens.cost_rows(host, [1, 16])
@@ -81,9 +81,9 @@ def test_a_row_for_each_task_and_for_all_together() -> None:
     assert named["a", 16]["floor"] == 4
 
 
-def test_a_task_that_asks_nothing_has_no_ratios() -> None:
+def test_a_task_without_requests_has_no_ratios() -> None:
     row = dict(
-        zip(tokens.COLUMNS, tokens.cost_rows(tokens.Host(asked={"a": []}), [16])[0], strict=True)
+        zip(tokens.COLUMNS, tokens.cost_rows(tokens.Host(sent={"a": []}), [16])[0], strict=True)
     )
     assert row["requests"] == 0
     assert row["evalkit / trie"] is None
