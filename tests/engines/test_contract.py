@@ -104,6 +104,7 @@ def test_offers_one_class_and_a_spec_that_names_its_type(name: str) -> None:
     assert plugins.judge_spec(name).model_fields["type"].default == name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_constructing_is_cheap_and_says_what_decides_answers(name: str, tmp_path: Path) -> None:
     start = time.monotonic()

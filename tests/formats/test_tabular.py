@@ -123,6 +123,7 @@ def test_json_gives_the_frame_back(run: Run, what: str) -> None:
 
 
 @given(small_runs(), st.sampled_from(["samples", "scores"]))
+@pytest.mark.slow
 def test_parquet_gives_the_frame_back(run: Run, what: str) -> None:
     content = exported(run, "parquet")[f"{what}.parquet"]
     found = pd.read_parquet(io.BytesIO(content))
