@@ -89,7 +89,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     guard_output()
     try:
-        code = _group(standalone_mode=False)
+        # -v may stand behind the command, too.
+        order = sorted(sys.argv[1:], key=lambda a: a not in ("-v", "--verbose"))
+        code = _group(order, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()

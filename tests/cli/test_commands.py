@@ -25,6 +25,11 @@ def test_help_is_quick() -> None:
     assert min(cpu_of("--help") for _ in range(3)) < 0.3
 
 
+def test_verbose_may_stand_before_or_behind_the_command(tmp_path: Path) -> None:
+    for arguments in (("-v", "list"), ("list", "-v"), ("list", "--verbose")):
+        assert evalkit(tmp_path, *arguments).code == 0
+
+
 @pytest.mark.parametrize("command", ["run", "check", "schema", "list", "merge", "report"])
 def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
     done = evalkit(tmp_path, command, "--help")
