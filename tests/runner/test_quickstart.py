@@ -77,7 +77,7 @@ def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(workspace: Path) 
 def test_a_second_run_loads_nothing(workspace: Path) -> None:
     done = evalkit(workspace, *LIMIT)
     assert done.code == 0, done.err
-    assert "nothing had to be asked: no engine was started" in done.err
+    assert "nothing had to be sent: no engine was started" in done.err
 
 
 def test_the_manifest_says_what_was_run(workspace: Path) -> None:
@@ -96,8 +96,8 @@ def test_the_manifest_says_what_was_run(workspace: Path) -> None:
     assert manifest["publishable"] is False
 
 
-def test_the_report_says_how_weak_the_judge_is(workspace: Path) -> None:
+def test_the_report_says_that_the_judge_is_local(workspace: Path) -> None:
     (path,) = workspace.glob("reports/quickstart/*/report.md")
     text = path.read_text()
-    assert "Weak judge: base-model" in text.replace("\u2060", "")
-    assert "points of 50 to the answer shown" in text
+    assert "Judge base-model.** Local judge, not validated against people" in text
+    assert "position bias" in text
