@@ -23,7 +23,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # An example's time is the machine's affair: a busy one must not fail a property.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("full", _PATIENT)
-settings.register_profile("quick", _PATIENT, max_examples=20)  # `make check`
+settings.register_profile("quick", _PATIENT, max_examples=8)  # `make check`
 settings.load_profile("full")  # unless --hypothesis-profile names another
 
 REPOSITORY = Path(__file__).resolve().parents[1]

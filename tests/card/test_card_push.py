@@ -19,6 +19,8 @@ from evalkit.errors import CardError
 from tests.support.hub_server import COMMIT, HubServer
 from tests.support.runs import Plan, build_run, stored_run
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "hf_" + "secret" * 5
 CARD = "---\nlicense: mit # kept\n---\n# A model\n"
 

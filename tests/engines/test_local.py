@@ -22,6 +22,8 @@ from evalkit.errors import ModelError, RequestFailed
 
 from .conftest import WINDOW, MakeModel, score
 
+pytestmark = pytest.mark.slow
+
 CHAT = (Message("system", "Be short."), Message("user", "What is the capital of France?"))
 
 

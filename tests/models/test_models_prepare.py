@@ -34,6 +34,8 @@ from evalkit.models.checkpoint import FileHashes, digest, stored_dtype
 from evalkit.models.sources import download
 from evalkit.models.template import render
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Path]
 
 

@@ -246,6 +246,7 @@ PUT_FOREVER = """
 """
 
 
+@pytest.mark.slow
 def test_kill_9_loses_nothing_acknowledged(path: Path, start: Start) -> None:
     rng = random.Random(11)
     for attempt in range(5):
@@ -331,6 +332,7 @@ CREATE_TOGETHER = """
 """
 
 
+@pytest.mark.slow
 def test_processes_create_the_file_at_the_same_moment(tmp_path: Path, start: Start) -> None:
     soon = time.time() + 0.5
     for child in [start(CREATE_TOGETHER, tmp_path, soon, name) for name in "abc"]:

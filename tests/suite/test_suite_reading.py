@@ -260,11 +260,13 @@ def outcome(mapping: dict[Any, Any], *changes: str) -> Suite | SuiteError:
     return found
 
 
+@pytest.mark.slow
 @given(st.dictionaries(SECTIONS | st.integers(), TREES))
 def test_any_mapping(mapping: dict[Any, Any]) -> None:
     outcome(mapping)
 
 
+@pytest.mark.slow
 @given(SECTIONS, TREES)
 def test_a_good_suite_with_one_section_replaced(section: str, value: object) -> None:
     mapping = {**reading.from_text(GOOD, "good").tree, section: value}
@@ -274,6 +276,7 @@ def test_a_good_suite_with_one_section_replaced(section: str, value: object) -> 
         assert suite.load_mapping(dump, "dump", [], CATALOGUE) == made
 
 
+@pytest.mark.slow
 @given(st.dictionaries(WORDS, TREES, max_size=4))
 def test_any_model(model: dict[str, Any]) -> None:
     tree = reading.from_text(GOOD, "good").tree
@@ -312,6 +315,7 @@ PLANTED = [
 ]
 
 
+@pytest.mark.slow
 @given(st.sets(st.sampled_from(PLANTED)), st.lists(st.integers(0, 16), max_size=6))
 def test_each_mistake_has_its_own_line(planted: set[tuple[str, str]], gaps: list[int]) -> None:
     text = GOOD
@@ -329,6 +333,7 @@ def test_each_mistake_has_its_own_line(planted: set[tuple[str, str]], gaps: list
     assert sorted(found) == sorted(line for _, w in planted for line in lines if w in line)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_damaged_file_names_lines_it_has(data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(GOOD)))
@@ -344,6 +349,7 @@ def test_a_damaged_file_names_lines_it_has(data: st.DataObject) -> None:
             assert found is None or 1 <= int(found[1]) <= lines + 1
 
 
+@pytest.mark.slow
 @given(st.lists(WORDS | st.integers(0, 3).map(str) | st.text(max_size=5), max_size=4), TREES)
 def test_any_override(segments: list[str], value: object) -> None:
     outcome(reading.from_text(GOOD, "good").tree, f"{'.'.join(segments)}={json.dumps(value)}")
@@ -357,6 +363,7 @@ def test_an_override_says_what_json_says(value: object) -> None:
     assert source.tree["seed"] == value
 
 
+@pytest.mark.slow
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_any_preset_is_well_formed(base: str, adapter: str) -> None:
     """Benchmarks and judges are real ones, which this catalogue lacks; the rest must be right."""
