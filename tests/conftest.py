@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -32,6 +33,17 @@ _FAST_S = 2.0
 """What a test may take that no mark calls slow: seconds of CPU, its children's included."""
 _PATIENCE = 5
 """Times as long by the clock: a busy machine must not fail a test, a sleeping one should."""
+_HEAVY = {
+    "alpaca_eval",
+    "lm_eval",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+    "torch",
+    "transformers",
+}
+"""Libraries whose import takes seconds; the first test that needs one is not to blame."""
 _SLOW = {"slow", "vllm", "model", "browser", "data", "gpu", "ray"}
 
 
@@ -41,12 +53,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
     Only there, where properties have few examples.
     """
-    began, cpu = time.monotonic(), sum(os.times()[:4])
+    began, cpu, loaded = time.monotonic(), sum(os.times()[:4]), _HEAVY & {*sys.modules}
     found = yield
     taken, used = time.monotonic() - began, sum(os.times()[:4]) - cpu
     marks = {mark.name for mark in item.iter_markers()}
     is_check = item.config.getoption("hypothesis_profile", None) == "quick"
-    if is_check and not marks & _SLOW and (used > _FAST_S or taken > _PATIENCE * _FAST_S):
+    excused = bool(marks & _SLOW) or _HEAVY & {*sys.modules} != loaded
+    if is_check and not excused and (used > _FAST_S or taken > _PATIENCE * _FAST_S):
         pytest.fail(
             f"{item.nodeid} took {used:.1f} s of CPU in {taken:.1f} s and is not marked `slow`; "
             f"expected at most {_FAST_S:g} s: make it quicker, or mark it",
