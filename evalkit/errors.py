@@ -45,7 +45,13 @@ __all__ = [
 ]
 
 FailureStatus = Literal[
-    "engine_error", "transport_error", "unparsable", "refused", "over_long", "excluded"
+    "engine_error",
+    "transport_error",
+    "unparsable",
+    "refused",
+    "over_long",
+    "unfinished",
+    "excluded",
 ]
 
 

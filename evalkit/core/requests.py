@@ -87,7 +87,7 @@ class Completion:
     __pydantic_config__ = STORED
 
     text: str = ""
-    """Generated text (`generate`), without stop string and special tokens."""
+    """Generated text (`generate`): the answer, without thought, stop string and special tokens."""
     logprob: float | None = None
     """Natural log-probability of the continuation (`loglikelihood`) or the prompt (`rolling`)."""
     is_greedy: bool | None = None
@@ -104,6 +104,17 @@ class Completion:
     """Of the prompt tokens, how many came from a shared prefix already computed."""
     cost_usd: float = 0.0
     """0 for engines that cost nothing per request."""
+    thought: str = ""
+    """What the model wrote before its answer, between the marks of a thought or in the server's own
+    field for it.  Never scored, judged, measured or sent back."""
+    thought_tokens: int = 0
+    """Of the new tokens, those of the thought; 0 where nobody counts them."""
+    unfinished: bool = False
+    """The thought did not end within the limit (`truncated` then holds, too): there is no
+    answer."""
+    changed: tuple[str, ...] = ()
+    """Settings of the request that the server refuses, so that they were left out or renamed, as
+    `temperature: left out`."""
     from_cache: bool = False
     """True where a stored answer was used; never stored itself."""
 

@@ -204,6 +204,8 @@ class JudgeEntry(Open):
     """max_cost_usd and max_requests, where set."""
     local: bool = False
     """A model of the suite judges."""
+    changed: tuple[str, ...] = ()
+    """Once sealed: settings that the server refuses, so that its replies were made without them."""
 
 
 class TaskEntry(Stored):

@@ -20,7 +20,14 @@ __all__ = [
 ]
 
 Status: TypeAlias = Literal[
-    "ok", "engine_error", "transport_error", "unparsable", "refused", "over_long", "excluded"
+    "ok",
+    "engine_error",
+    "transport_error",
+    "unparsable",
+    "refused",
+    "over_long",
+    "unfinished",
+    "excluded",
 ]
 UNANSWERED: frozenset[Status] = frozenset({"engine_error", "transport_error"})
 """Failures that a retry may fix; the others would fail the same way again."""
@@ -55,6 +62,8 @@ class Exchange:
     prompt: tuple[Message, ...]
     reply: str
     """Text, or `choice=log-probability` pairs where log-probabilities were read."""
+    thought: str = ""
+    """What the judge wrote before its reply; no verdict is read from it."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,9 @@ class Judgment:
     """Pairwise: the preference for the answer when it was shown first, then when second."""
     exchanges: tuple[Exchange, ...] = ()
     """Requests and replies it rests on, in the order sent."""
+    repeats: tuple[tuple[float, ...], ...] = ()
+    """The same judgment made again, to see whether the judge agrees with itself: each time its
+    votes, or its one value.  They enter no score."""
     error: str | None = None
     """Why there is no value; None where there is one."""
 
@@ -115,6 +127,10 @@ class Outcome:
     data: Mapping[str, Json] = field(default_factory=dict)
     """By metric, the values that corpus metrics (perplexity, F1, BLEU) are computed from and that
     are not one number; empty for most samples."""
+    thoughts: tuple[str, ...] = ()
+    """What the model wrote before each answer; empty, or one per answer."""
+    thought_tokens: int = 0
+    """Of all thoughts together; 0 where nobody counts them."""
 
 
 @dataclass(frozen=True)

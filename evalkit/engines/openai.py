@@ -32,7 +32,8 @@ from pydantic import Field, field_validator, model_validator
 
 from evalkit.core import Completion, Job, Json, Message, PreparedModel, Rendered, Reply, Request
 from evalkit.core.specs import EngineSpec
-from evalkit.engines._http import Background, Budget, Parsed, Question, Sender
+from evalkit.engines._budget import Budget
+from evalkit.engines._http import Background, Parsed, Question, Sender
 from evalkit.engines._keys import cut, request_digest
 from evalkit.errors import RequestFailed, SuiteError
 
