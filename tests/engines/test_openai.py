@@ -27,9 +27,9 @@ from pydantic import ValidationError
 from evalkit import models, plugins
 from evalkit.core import Completion, Flow, Message, PreparedModel, Reply, Request
 from evalkit.core.specs import ModelSpec
+from evalkit.engines._budget import Budget
 from evalkit.engines._cached import CachedEngine
 from evalkit.engines._drive import drive
-from evalkit.engines._budget import Budget
 from evalkit.engines._http import Background, _retry_after
 from evalkit.engines.openai import OpenAIEngine, OpenAISpec
 from evalkit.errors import RequestFailed
