@@ -116,6 +116,8 @@ class Estimator(Enum):
     """Bradley and Terry 1952."""
     PREDICTION_POWERED = "prediction_powered"
     """Angelopoulos et al. 2023."""
+    KAPPA = "kappa"
+    """Cohen 1960; error: jackknife over units."""
     NON_INFERIORITY = "non_inferiority"
     """Difference between one-sided t bounds."""
     RECORDED = "recorded"
@@ -236,6 +238,7 @@ _NAMES = {
     Estimator.LENGTH_CONTROLLED: "alpaca_eval's length_controlled_v1",
     Estimator.STRENGTH: "Bradley-Terry, ties half a win",
     Estimator.PREDICTION_POWERED: "prediction-powered mean (PPI++)",
+    Estimator.KAPPA: "Cohen's kappa, jackknife over units",
     Estimator.NON_INFERIORITY: "non-inferiority",
     Estimator.RECORDED: "recorded",
     Estimator.PUBLISHED: "published",

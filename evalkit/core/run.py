@@ -19,6 +19,7 @@ from evalkit.core.figures import Average, Comparison, Figure, FigureKey, Finding
 from evalkit.core.requests import Json
 from evalkit.core.samples import Record
 from evalkit.core.specs import CardSpec, GateSpec, PublishedFigure
+from evalkit.core.votes import Vote
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -513,6 +514,8 @@ class Run:
     """As stored; empty where the run is not sealed."""
     comparisons: tuple[Comparison, ...]
     """As stored, likewise."""
+    votes: tuple[Vote, ...] = ()
+    """What people said of pairs of its answers, in the order imported."""
 
     @cached_property
     def benchmarks(self) -> tuple[BenchmarkEntry, ...]:

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 from evalkit.core import Json, Record
 from evalkit.core.figures import Comparison, Figure
 from evalkit.core.run import FORMAT, Manifest, Run
+from evalkit.core.votes import Vote
 from evalkit.errors import DataError, StoreError
 from evalkit.store.codec import CodecError, decode, encode, parse_json, read
 from evalkit.store.upgrade import upgraded_manifest, upgraded_row
@@ -38,6 +39,7 @@ MANIFEST_NAME = "manifest.json"
 RECORDS_NAME = "records.jsonl"
 RESULTS_NAME = "results.json"
 SESSIONS_NAME = "sessions.jsonl"
+VOTES_NAME = "votes.jsonl"
 NaturalKey: TypeAlias = tuple[tuple[tuple[int, int, str], ...], str]
 _DIGITS = re.compile("([0-9]+)")
 _KEY = ("benchmark", "task", "metric", "category")
@@ -67,7 +69,8 @@ def load(folder: Path) -> Run:
         ) from error
     except CodecError as error:
         raise DataError(f"{path}: {error}; run the suite again to rewrite it") from error
-    return Run(place, manifest, tuple(records.values()), figures, comparisons)
+    votes = _read_votes(place / VOTES_NAME)
+    return Run(place, manifest, tuple(records.values()), figures, comparisons, votes)
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -283,6 +286,18 @@ def _read_record(line: bytes, where: str) -> Record:
         raise DataError(
             f"{where}: {error}; delete that line and run the suite again: "
             f"stored answers come from the cache"
+        ) from error
+
+
+def _read_votes(path: Path) -> tuple[Vote, ...]:
+    """What people voted; none where nobody did."""
+    if not path.exists():
+        return ()
+    try:
+        return tuple(read(Vote, line) for line in path.read_bytes().splitlines())
+    except CodecError as error:
+        raise DataError(
+            f"{path}: {error}; delete it and import the votes again (`evalkit import votes`)"
         ) from error
 
 

@@ -3,6 +3,7 @@
     manifest.json    what was run (`core.run.Manifest`); `sealed`: whether it is complete
     records.jsonl    one record per line: as samples finish; once sealed, in canonical order
     results.json     figures and comparisons (`reading.results`)
+    votes.jsonl      people's votes on pairs of its answers, if any were imported
     sessions.jsonl   one line per command that worked on the run: times, tokens, retries
     index.html, ...  reports rendered from the above
 
@@ -28,6 +29,7 @@ from evalkit.store.reading import (
     RECORDS_NAME,
     RESULTS_NAME,
     SESSIONS_NAME,
+    VOTES_NAME,
     load_manifest,
     manifest_json,
     read_records,
@@ -36,7 +38,7 @@ from evalkit.store.reading import (
 
 __all__ = ["RunStore", "pretty_json", "run_id"]
 
-_OURS = frozenset({MANIFEST_NAME, RECORDS_NAME, RESULTS_NAME, SESSIONS_NAME})
+_OURS = frozenset({MANIFEST_NAME, RECORDS_NAME, RESULTS_NAME, SESSIONS_NAME, VOTES_NAME})
 
 Key: TypeAlias = tuple[str, str, str, str]
 """`Record.key`: model, benchmark, task, sample."""

@@ -1,0 +1,90 @@
+"""Agreement of judges with people, against FastChat's published counts and scikit-learn's kappa."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evalkit.compare.votes import people
+from evalkit.core.run import Run
+from evalkit.core.samples import Judgment, Outcome, Record
+from evalkit.core.votes import Vote
+from tests.support.runs import Plan, build_run
+
+PREFERENCE = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5, "tie (inconsistent)": 0.5}
+CHOICE = {"model_a": "first", "model_b": "second", "tie": "tie", "tie (inconsistent)": "tie"}
+
+
+def rows(file: Path, turn: int) -> Iterator[dict[str, str]]:
+    for line in file.read_text().splitlines():
+        row = json.loads(line)
+        if row["turn"] == turn:
+            yield row
+
+
+def mt_bench(human: Path, turn: int) -> Run:
+    """The pairs GPT-4 judged in both orders, and the votes of FastChat's human judges on them."""
+    judged: dict[tuple[str, str], list[Judgment]] = {}
+    for row in rows(human / "mt_bench_gpt4_pair.jsonl", turn):
+        value = PREFERENCE[row["winner"]]
+        part = f"turn_{turn}#{row['model_b']}"
+        verdict = Judgment("gpt-4", "rating_fastchat", "ok", value, part)
+        judged.setdefault((row["model_a"], str(row["question_id"])), []).append(verdict)
+    records = tuple(
+        Record(model, "mt_bench", "mt_bench", question, None, question, Outcome("ok", judgments=j))
+        for (model, question), found in judged.items()
+        if (j := tuple(found))
+    )
+    votes = tuple(
+        Vote(
+            benchmark="mt_bench",
+            task="mt_bench",
+            sample=str(row["question_id"]),
+            first=row["model_a"],
+            second=row["model_b"],
+            choice=CHOICE[row["winner"]],  # type: ignore[arg-type]
+            voter=row["annotator"],
+            part=f"turn_{turn}",
+        )
+        for row in rows(human / "mt_bench_human_votes.jsonl", turn)
+        if row["kind"] == "expert"
+    )
+    return replace(build_run(Plan()), records=records, comparisons=(), votes=votes)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("turn", [1, 2])
+def test_agreement_is_what_fastchats_compute_agreement_gives(public_data: Path, turn: int) -> None:
+    human = public_data / "judging" / "human"
+    expected = json.loads((human / "expected.json").read_text())["mt_bench"]
+    (found,) = people(mt_bench(human, turn))
+    assert (found.judge, found.benchmark) == ("gpt-4", "mt_bench")
+    for name, one in (
+        ("gpt4_vs_expert", found.with_judge),
+        ("expert_vs_expert", found.among_people),
+    ):
+        for setup, measured in (("with", one.alike), ("without", one.without_ties)):
+            known = expected[f"turn{turn}_{setup}_ties"][name]
+            assert measured.n == known["total"]
+            assert measured.point == pytest.approx(100 * known["ratio"], abs=1e-12)
+            assert measured.low is not None
+            assert measured.high is not None
+            assert measured.low < 100 * known["ratio"] < measured.high
+
+
+def test_what_was_skipped_is_no_vote() -> None:
+    run = build_run(Plan(samples=(6, 2, 2)))
+    pair = next(r for r in run.records if r.outcome.judgments)
+    place = {"benchmark": pair.benchmark, "task": pair.task, "sample": pair.sample}
+    both = {"first": "reference", "second": pair.model, "voter": "a1"}
+    votes = [Vote(**place, **both, choice=choice) for choice in ("skip", "first")]
+    (found,) = people(replace(run, votes=tuple(votes)))
+    assert (found.n_votes, found.n_pairs, found.n_voters) == (1, 1, 1)
+    value = pair.outcome.judgments[0].value
+    assert value is not None
+    assert found.with_judge.alike.point == (100.0 if value < 0.5 else 0.0)
+    assert found.among_people.alike.point is None
