@@ -140,11 +140,28 @@ class ExportError(EvalkitError):
 
 
 class RequestFailed(EvalkitError):
-    """One request was not answered.  Thrown into the flow that sent it; never ends a run."""
+    """One request was not answered.  Thrown into the flow that sent it; never ends a run.
 
-    def __init__(self, status: FailureStatus, message: str) -> None:
+    The status says whether the same request would fail again.  `engine_error` and
+    `transport_error` may pass, so their samples are incomplete and sent again.  A failure that
+    would repeat has the status that names it (`refused`, `over_long`, `unfinished`, ...) or, where
+    none does (a template or a server that refuses the request), `excluded`: it is counted with its
+    reason, and not sent again.
+    """
+
+    def __init__(self, status: FailureStatus, message: str, *, input_error: bool = False) -> None:
+        """`input_error`: the user has to correct a key or a model's name first.
+
+        With status `engine_error`, since the request is then sent again; the run's exit code is 2.
+        """
         super().__init__(message)
         self.status: FailureStatus = status
+        self.input_error = input_error
+
+    @property
+    def final(self) -> bool:
+        """Whether the same request would fail the same way, so that it is not sent again."""
+        return self.status not in ("engine_error", "transport_error")
 
 
 def did_you_mean(wrong: str, choices: Collection[str], most: int = 1, cutoff: float = 0.6) -> str:

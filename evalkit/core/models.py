@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalkit.core.requests import Json
+from evalkit.core.specs import ThinkingSpec
 
 __all__ = ["PreparedModel"]
 
@@ -30,3 +31,7 @@ class PreparedModel:
     trust_remote_code: bool = False
     provenance: Mapping[str, Json] = field(default_factory=dict)
     """Source, revision, base, adapter, merge proof, warnings: shown in the report."""
+    chat_template_kwargs: Mapping[str, Json] = field(default_factory=dict)
+    """More variables for the chat template."""
+    thinking: ThinkingSpec | None = None
+    """As the suite has it; None: known marks are found in template, tokenizer and replies."""

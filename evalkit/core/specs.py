@@ -7,9 +7,20 @@ here in their own file; `plugins.py` finds them by `type`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from evalkit.core.requests import Json
+from evalkit.core.thoughts import Marks
 
 __all__ = [
     "BenchmarkSpec",
@@ -26,6 +37,7 @@ __all__ = [
     "ReportSpec",
     "Spec",
     "Suite",
+    "ThinkingSpec",
 ]
 
 Name = Annotated[
@@ -79,6 +91,29 @@ class PublishedFigure(Spec):
     """Shots, judge, template, as far as the source says."""
 
 
+class ThinkingSpec(Spec):
+    """How a model thinks before it answers."""
+
+    start: str | None = Field(default=None, min_length=1)
+    """What begins a thought; default: the known mark in the chat template or the tokenizer."""
+    end: str | None = Field(default=None, min_length=1)
+    """What ends a thought; given together with `start`."""
+    budget: int | None = Field(default=None, ge=1)
+    """Most tokens of a thought, beside those of the answer, where the engine can tell them apart
+    (vllm, transformers); default: both share the answer's limit, as in lm-eval."""
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.start is None) != (self.end is None) or (self.end and self.start == self.end):
+            raise ValueError("`start` and `end` are two different marks; write both, or neither")
+        return self
+
+    @property
+    def marks(self) -> Marks | None:
+        """As written; None: the model's own."""
+        return Marks(self.start, self.end) if self.start and self.end else None
+
+
 class ModelSpec(Spec):
     """One model of the comparison."""
 
@@ -100,6 +135,12 @@ class ModelSpec(Spec):
     """Name of the base the adapter was trained on, written out to accept another base."""
     chat_template: str | None = None
     """A Jinja file, or `fastchat:NAME`; default: the tokenizer's own."""
+    chat_template_kwargs: dict[str, Json] = Field(default_factory=dict)
+    """More variables for the chat template, such as `enable_thinking: false`; also sent to servers
+    that take them (vLLM, SGLang)."""
+    thinking: ThinkingSpec | None = None
+    """Marks and limit of the model's thoughts, which are kept apart: never scored, judged, measured
+    or sent back.  Default: known marks of its template or tokenizer, and of a server's replies."""
     dtype: Dtype = "auto"
     """Type of the merged checkpoint's weights; auto: the base's own."""
     trust_remote_code: bool = False
@@ -111,6 +152,13 @@ class ModelSpec(Spec):
     the model's name, or the row's name."""
     figures: tuple[PublishedFigure, ...] = ()
     """Figures with their sources, for `published` models and those on a `recorded` engine."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Later fields only where set: runs and fingerprints from before them stay valid."""
+        fields: dict[str, Any] = dump(self)
+        later = ("chat_template_kwargs", "thinking")
+        return {name: value for name, value in fields.items() if value or name not in later}
 
 
 class JudgeSpec(Spec):

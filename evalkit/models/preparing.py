@@ -83,6 +83,8 @@ def prepare(
         template_source=source,
         trust_remote_code=code,
         provenance=ready.provenance,
+        chat_template_kwargs=spec.chat_template_kwargs,
+        thinking=spec.thinking,
     )
 
 

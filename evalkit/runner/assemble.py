@@ -6,6 +6,7 @@ No request is sent and no engine is opened; preparing a model may convert or mer
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -178,7 +179,7 @@ class _Assembler:
         self.suite, self.origin, self.cache, self.prepare = suite, origin, cache, prepare
         self.prepared: dict[str, PreparedModel] = {}
         self.engines: dict[str, Engine] = {}
-        self.by_identity: dict[tuple[str, str], Engine] = {}
+        self.by_identity: dict[tuple[str, str, str], Engine] = {}
 
     def model(self, name: str) -> str:
         """Make the engine that answers as model `name`; returns its `Request.engine`."""
@@ -194,7 +195,8 @@ class _Assembler:
         return name
 
     def _engine(self, spec: EngineSpec, model: PreparedModel) -> Engine:
-        identity = (model.fingerprint, spec.model_dump_json())
+        settings = [model.chat_template_kwargs, model.thinking and model.thinking.model_dump()]
+        identity = (model.fingerprint, spec.model_dump_json(), json.dumps(settings))
         if identity not in self.by_identity:
             inner: Engine = plugins.find("engines", spec.type).cls(spec, model)
             self.by_identity[identity] = CachedEngine(inner, self.cache)
@@ -243,6 +245,8 @@ def _served_elsewhere(name: str, spec: ModelSpec) -> PreparedModel:
         chat_template=None,
         template_source="none",
         provenance={"source": {"kind": "served", "name": spec.path or name}},
+        chat_template_kwargs=spec.chat_template_kwargs,
+        thinking=spec.thinking,
     )
 
 
