@@ -36,6 +36,7 @@ from evalkit.core.requests import (
 )
 from evalkit.core.run import Manifest, Run
 from evalkit.core.samples import (
+    CONTROL_TOKEN,
     UNANSWERED,
     Exchange,
     Judgment,
@@ -44,9 +45,12 @@ from evalkit.core.samples import (
     Sample,
     Score,
     Status,
+    Suspicion,
+    suspicions,
 )
 
 __all__ = [
+    "CONTROL_TOKEN",
     "UNANSWERED",
     "Average",
     "Comparison",
@@ -78,4 +82,6 @@ __all__ = [
     "Score",
     "Source",
     "Status",
+    "Suspicion",
+    "suspicions",
 ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from evalkit.core.requests import STORED, Json, Message
 
 __all__ = [
+    "CONTROL_TOKEN",
+    "SUSPICIOUS",
     "UNANSWERED",
     "Exchange",
     "Judgment",
@@ -17,6 +21,8 @@ __all__ = [
     "Sample",
     "Score",
     "Status",
+    "Suspicion",
+    "suspicions",
 ]
 
 Status: TypeAlias = Literal[
@@ -155,3 +161,55 @@ class Record:
     def key(self) -> tuple[str, str, str, str]:
         """Identity within a run; ties in the canonical order are broken by it."""
         return (self.model, self.benchmark, self.task, self.sample)
+
+
+# --- answers that address their judge ------------------------------------------------------------
+
+CONTROL_TOKEN = re.compile(
+    r"<(?=[|\uff5c][^<>\n]{1,60}[|\uff5c]>|/?s>|<SYS>>|</SYS>>|(?:start|end)_of_turn>|[be]os>|pad>|unk>"
+    r"|/?(?:think|tool_call|tool_response)>)"
+    r"|\[(?=/?INST\]|/?SYSTEM_PROMPT\]|/?TOOL_CALLS\]|/?AVAILABLE_TOOLS\])"
+)
+"""The first character of what chat templates use as borders: ChatML, Llama 2 and 3, Mistral, Gemma,
+DeepSeek (with its full-width bars), Phi, Qwen."""
+
+Suspicion: TypeAlias = Literal["verdict", "delimiter", "control token", "role", "instruction"]
+"""What in an answer may be meant for its judge."""
+SUSPICIOUS: Mapping[Suspicion, re.Pattern[str]] = {
+    # FastChat's, Arena-Hard's and our own verdicts, alpaca_eval's rankings and letters.
+    "verdict": re.compile(
+        r"\[\[\s*(?:\d{1,2}(?:\.\d*)?|[A-C](?:[<>=]{1,2}[A-C])?)\s*\]\]"
+        r"|\bmodel_[12]\W{1,9}rank\b|\brank[\"']?\s{0,3}:\s{0,3}[\"']?[12]\b"
+        r"|[\"'](?:verdict|winner|preference|ordered_models|rating|score)[\"']\s{0,3}:"
+        r"|^ ?Output \([ab]\)|\A\W{0,9}[mMAB]\W{0,9}\Z",
+        re.MULTILINE,
+    ),
+    "delimiter": re.compile(
+        r"\[(?:The )?(?:Start|End|Begin) of [^\]\n]{0,30}"
+        r"(?:assistant|model|answer|response|output|conversation|question|instruction)"
+        r"|<\s{0,3}/?\s{0,3}(?:question|answer|reference)(?:[_-]\w{1,9}){0,2}\s{0,3}>",
+        re.IGNORECASE,
+    ),
+    "control token": CONTROL_TOKEN,
+    "role": re.compile(
+        r"^[ \t#*\[<]{0,9}(?:system|user|human|assistant|judge)[ \t*\]>]{0,9}:",
+        re.IGNORECASE | re.MULTILINE,
+    ),
+    "instruction": re.compile(
+        r"\b(?:ignore|disregard|forget|override)\b[^.\n]{0,40}"
+        r"\b(?:above|previous|prior|preceding|earlier|instructions?|prompts?|rubrics?|criteria)\b"
+        r"|\b(?:note|message|instructions?|dear|attention)\b[^.\n]{0,20}"
+        r"\b(?:judges?|evaluators?|graders?|raters?)\b"
+        r"|\b(?:judges?|evaluators?|graders?|raters?)\b[^.\n]{0,20}"
+        r"\b(?:must|should|please|rate|score|choose|prefer|output|reply)\b"
+        r"|\b(?:rate|score|choose|prefer|pick|select|rank)\b[^.\n]{0,30}"
+        r"\b(?:this|my|the (?:first|second|other)) (?:answer|response|output|reply)\b",
+        re.IGNORECASE,
+    ),
+}
+
+
+def suspicions(answers: Iterable[str]) -> tuple[Suspicion, ...]:
+    """What answers hold of these, in the table's order.  Answers may hold it in good faith."""
+    texts = [unicodedata.normalize("NFKC", answer) for answer in answers]
+    return tuple(name for name, pattern in SUSPICIOUS.items() if any(map(pattern.search, texts)))

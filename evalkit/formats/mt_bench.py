@@ -34,7 +34,7 @@ from evalkit.core.run import Description
 from evalkit.core.samples import Exchange, Judgment, Outcome, Record, Score
 from evalkit.errors import DataError
 from evalkit.formats._reading import Row, few, named_rows, pairs_of, pick_models
-from evalkit.judges.rating_fastchat import read_rating
+from evalkit.judges.rating_fastchat import read_score
 
 __all__ = ["read"]
 
@@ -316,7 +316,7 @@ def _scores(source: _Source) -> Iterator[Finding]:
     """What the judgment says must be what was written down as its score."""
     other = []
     for row in source.rows:
-        read = read_rating(row["judgment"])
+        read = read_score(row["judgment"])
         if not math.isclose(-1.0 if read is None else read, float(row["score"])):
             other.append(_place_of(row))
     if other:

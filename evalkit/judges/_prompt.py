@@ -1,6 +1,7 @@
-"""Shared by the judges: quoting of texts, requests, judgments of evalkit's own protocols.
+"""Shared by the judges: quoting of texts, requests, replies, and judgments of our own protocols.
 
-Answers are untrusted text.  Three things keep them from acting as part of the prompt:
+Answers are untrusted text.  Three things keep them from acting as part of our own prompts
+(published prompts stay as published):
 
 - Prompts are put together from pieces without substitution, so a placeholder in an answer has no
   effect.
@@ -11,6 +12,12 @@ Answers are untrusted text.  Three things keep them from acting as part of the p
   turn them into real turn borders anywhere.  Only the judge's prompt changes; the record keeps the
   original answer.
 
+A verdict in a reply may be the answer's own words, since judges quote what they read.  So what
+stands in one of the judged texts (`Material`) is never read as a verdict, whatever the protocol;
+the next one counts, or the judgment is unparsable.  An answer full of verdicts can thus leave
+itself without a judgment, which is counted, but it cannot write its own.  Thoughts are kept, never
+read.
+
 A judge can still be persuaded in plain words; no prompt prevents that.
 """
 
@@ -19,24 +26,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+import string
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
-from evalkit.core import Exchange, Judgment, Message, Request
+from evalkit.core import CONTROL_TOKEN, Completion, Exchange, Judgment, Message, Request
 from evalkit.core.specs import JudgeSpec
-
-_CONTROL = re.compile(
-    r"<(?=[|\uff5c][^<>\n]{1,60}[|\uff5c]>|/?s>|<SYS>>|</SYS>>|(?:start|end)_of_turn>|[be]os>|pad>|unk>)"
-    r"|\[(?=/?INST\]|/?SYSTEM_PROMPT\])"
-)
-"""The first character of what common chat templates use as borders: ChatML, Llama 2 and 3,
-Mistral, Gemma, DeepSeek (with its full-width bars), Phi."""
 
 _TAG = re.compile(r"<\s*/?\s*(?:question|answer|reference)", re.IGNORECASE)
 
 
 def quote(sections: Sequence[tuple[str, str]]) -> str:
     """Each (tag, text) as `<tag>`, the text, `</tag>` on lines of their own."""
-    texts = [_CONTROL.sub(lambda found: found.group() + " ", text) for _, text in sections]
+    texts = [CONTROL_TOKEN.sub(lambda found: found.group() + " ", text) for _, text in sections]
     mark = _mark("\n".join(texts))
     return "\n\n".join(
         f"<{tag}{mark}>\n{text}\n</{tag}{mark}>"
@@ -81,6 +84,103 @@ def written(engine: str, prompt: tuple[Message, ...], spec: JudgeSpec) -> Reques
         temperature=spec.judge_temperature,
         seed=sampling_seed(prompt, spec.judge_temperature),
     )
+
+
+# --- replies --------------------------------------------------------------------------------------
+
+LONGEST_REPLY = 200_000
+"""Characters; a longer reply is not read."""
+_MOST_VERDICTS = 200
+"""Verdicts that are looked at in one reply."""
+_SPELLING = re.compile("[\\s\\\\*_`'\"\u2018-\u201f\u00ab\u00bb\u00ad\u200b-\u200f\u2060\ufeff]+")
+"""What a quotation may add or lose: blanks, emphasis, quotation marks, what cannot be seen."""
+_ROW = re.compile(r"\{([^{}]*)\}")
+_AROUND = string.whitespace + string.punctuation
+
+
+def _plain(text: str) -> str:
+    return _SPELLING.sub("", unicodedata.normalize("NFKC", text))
+
+
+class Material:
+    """The texts a judge was shown."""
+
+    def __init__(self, *texts: str) -> None:
+        """`texts`: questions, answers, references."""
+        self.texts = texts
+        self._plain = "\0".join(map(_plain, texts))
+        self._known: dict[str, bool] = {}
+
+    def holds(self, words: str) -> bool:
+        """Whether one of the texts has these words, however they are spaced or set."""
+        if words not in self._known:
+            self._known[words] = _plain(words) in self._plain
+        return self._known[words]
+
+    def row_of(self, reply: str) -> bool:
+        """Whether one of the texts has the inside of one of the reply's `{...}`."""
+        rows = [row.group(1).strip(", \n") for row in _ROW.finditer(reply)]
+        return len(rows) > _MOST_VERDICTS or any(self.holds(row) for row in rows if row)
+
+    def counts(self, first: str, second: str) -> bool:
+        """Whether one of the texts has these two numbers side by side."""
+        pair = rf"(?<![\d.]){re.escape(first)}[\s,]+{re.escape(second)}(?![\d.])"
+        return any(re.search(pair, text) for text in self.texts)
+
+    def shows(self, letter: str) -> bool:
+        """Whether a text begins or ends with the letter, or has it alone on a line.
+
+        Many texts begin with the article A; that is not counted.
+        """
+        for text in self.texts:
+            words = text.split()
+            ends = [*words[:1], *words[-1:]] if letter != "A" else words[-1:]
+            if letter in (end.strip(_AROUND) for end in (*ends, *text.splitlines())):
+                return True
+        return False
+
+    def own(self, verdicts: Iterable[re.Match[str]]) -> Iterator[re.Match[str]]:
+        """Of verdicts found in a reply, those that are in none of the texts."""
+        return (v for v in islice(verdicts, _MOST_VERDICTS) if not self.holds(v.group()))
+
+
+NOTHING = Material()
+
+
+def replied(prompt: Sequence[Message], reply: Completion) -> Exchange:
+    """An exchange with a judge that writes its verdict."""
+    return Exchange(tuple(prompt), reply.text, reply.thought)
+
+
+def lack(
+    replies: Sequence[Completion],
+    read: Callable[[str], object],
+    max_tokens: int,
+    expected: str,
+) -> str:
+    """Why replies hold no verdict.
+
+    Args:
+        replies: Those without one.
+        read: The protocol's reading of a text, with no material to compare it with.
+        max_tokens: The limit of a reply.
+        expected: What is said where nothing else explains it.
+    """
+    longest = max(len(reply.text) for reply in replies)
+    if longest > LONGEST_REPLY:
+        return f"the judge's reply has {longest} characters; at most {LONGEST_REPLY} are read"
+    if any(read(reply.text) is not None for reply in replies):
+        return (
+            "the verdict in the judge's reply also stands in the text that it judged, and may be a "
+            "quotation: read the reply in the record"
+        )
+    if any(reply.truncated or reply.unfinished for reply in replies):
+        what = "thought" if any(reply.unfinished for reply in replies) else "reply"
+        return (
+            f"the judge's {what} was cut at judge_max_tokens ({max_tokens}) before a verdict: "
+            f"raise judge_max_tokens in the judge's entry"
+        )
+    return expected
 
 
 # --- pairs ----------------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ Departures:
 - A reply without exactly one verdict is unparsable.  Upstream gives a token that is not among the
   alternatives the probability 0, so a missing `m` scores 2.0; here both must be there.  Two scores
   of which one is NaN are a tie upstream; here there is no verdict.
+- A verdict that also stands in the judged texts is not read (see `_prompt`); a letter is not where
+  an answer begins or ends with it, or has it alone on a line.
 - Position bias cannot be measured sample by sample, since one order is sent.
 """
 
@@ -46,8 +48,9 @@ import json
 import math
 import random
 import re
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -56,7 +59,7 @@ from evalkit.core import Completion, Exchange, Flow, Json, Judgment, Message, Re
 from evalkit.core.protocols import JudgeContext
 from evalkit.core.specs import JudgeSpec
 from evalkit.errors import SuiteError, did_you_mean
-from evalkit.judges._prompt import sampling_seed
+from evalkit.judges._prompt import LONGEST_REPLY, NOTHING, Material, lack, sampling_seed
 
 __all__ = ["PairwiseAlpacaEval", "evaluator", "evaluators", "read_verdict"]
 
@@ -92,17 +95,24 @@ class PairwiseAlpacaEval:
             }
         )
         (reply,) = yield [self._request(config, prompt)]
-        verdict = read_verdict(config.parser, config.parser_settings, reply)
+        parser, settings = config.parser, config.parser_settings
+        verdict = read_verdict(parser, settings, reply, Material(instruction, answer, reference))
+        # Where the first token is read, the rest may be cut.
+        reads_first = config.top_logprobs > 0 and settings.get("log_prob_index") != -1
+        error = lack(
+            [replace(reply, truncated=False) if reads_first else reply],
+            lambda _: read_verdict(parser, settings, reply),
+            self._max_tokens(config),
+            "the reply holds no verdict that the evaluator's parser reads",
+        )
         sent = (Message("user", prompt),) if isinstance(prompt, str) else prompt
         return Judgment(
             judge=self.name,
             protocol=self.protocol,
             status="unparsable" if verdict is None else "ok",
             value=None if verdict is None else _preference(verdict, answer_first=answer_first),
-            exchanges=(Exchange(sent, _shown(config, reply)),),
-            error="the reply holds no verdict that the evaluator's parser reads"
-            if verdict is None
-            else None,
+            exchanges=(Exchange(sent, _shown(config, reply), reply.thought),),
+            error=error if verdict is None else None,
         )
 
     def describe(self) -> Mapping[str, Json]:
@@ -339,65 +349,83 @@ def evaluators() -> dict[str, dict[str, Any]]:
 # --- parsers; a verdict is 1: the answer shown first is better, 2: the second, 0: a tie -----------
 
 Settings = Mapping[str, Json]
+_NO_VALUE = (
+    *(ValueError, SyntaxError, TypeError, KeyError, StopIteration),
+    *(RecursionError, MemoryError),  # thousands of brackets or signs
+)
+_LONGEST_SCORE = 30
+"""Characters of a score."""
+_MOST_MATCHES = 50
+"""Matches that are looked at in one reply."""
 
 
-def read_verdict(parser: str, settings: Settings, reply: Completion) -> float | None:
-    """The verdict in `reply`; None where there is none, or not exactly one."""
+def read_verdict(
+    parser: str, settings: Settings, reply: Completion, material: Material = NOTHING
+) -> float | None:
+    """The verdict in `reply`; None where there is none, or not exactly one.
+
+    `material`: see `_prompt`.
+    """
+    if len(reply.text) > LONGEST_REPLY:
+        return None
     if parser == "logprob_parser":
-        return _logprob(settings, reply.top_logprobs)
+        words = reply.text.split()
+        chosen = words[-1:] if settings.get("log_prob_index") == -1 else words[:1]
+        is_quoted = any(map(material.shows, chosen))
+        return None if is_quoted else _logprob(settings, reply.top_logprobs)
     if parser == "pipeline_meta_parser":
-        return _pipeline(settings, reply.text)
+        return None if material.row_of(reply.text) else _pipeline(settings, reply.text)
     if not reply.text:
         return None
     if parser == "ranking_parser":
-        return _ranking(settings, reply.text)
+        return None if material.row_of(reply.text) else _ranking(settings, reply.text)
     if parser == "lmsys_parser":
-        return _lmsys(reply.text)
-    return _regex(settings, reply.text)
+        return _lmsys(reply.text, material)
+    return _regex(settings, reply.text, material)
 
 
 def _ranking(settings: Settings, text: Any) -> float | None:
     """`[{'model': 'model_1', 'rank': 1}, ...]`: the rank of what was shown first."""
+    first = str(settings.get("model_1_name", "model_1"))
     try:
-        rows = ast.literal_eval(text) if isinstance(text, str) else text
-        first = str(settings.get("model_1_name", "model_1"))
+        with warnings.catch_warnings():  # of escapes that Python does not know
+            warnings.simplefilter("ignore")
+            rows = ast.literal_eval(text) if isinstance(text, str) else text
         rank = next(row for row in rows if row["model"] == first)["rank"]
-    except (ValueError, SyntaxError, TypeError, KeyError, StopIteration, RecursionError):
+    except _NO_VALUE:
         return None
-    return float(rank) if not isinstance(rank, bool) and rank in (1, 2) else None
+    return float(rank) if type(rank) in (int, float) and rank in (1, 2) else None
 
 
-def _regex(settings: Settings, text: str) -> float | None:
+def _regex(settings: Settings, text: str, material: Material) -> float | None:
     """The one match of the two patterns; no match or several: no verdict."""
     patterns = settings.get("outputs_to_match") or {}
-    matches = []
+    own: list[float] = []
     left = text
-    while True:
+    for _ in range(_MOST_MATCHES):
         found = [
-            (match.start(), key, match.end())
+            (match.start(), key, match)
             for key, pattern in patterns.items()
             if (match := re.search(str(pattern), left))
         ]
         if not found:
-            break
-        _, key, end = min(found)
-        matches.append(float(key))
-        if end == 0:
-            break
-        left = left[end:]
-    return matches[0] if len(matches) == 1 else None
+            return own[0] if len(own) == 1 else None
+        _, key, match = min(found, key=lambda f: f[:2])
+        own += [] if material.holds(match.group()) else [float(key)]
+        left = left[match.end() :]
+    return None
 
 
-def _lmsys(text: str) -> float | None:
+def _lmsys(text: str, material: Material) -> float | None:
     """Two scores on the first line, the first one's first."""
     pair = text.split("\n", maxsplit=1)[0].replace(",", " ").split(" ")
-    if len(pair) != 2:
+    if len(pair) != 2 or max(map(len, pair)) > _LONGEST_SCORE:
         return None
     try:
         first, second = float(pair[0]), float(pair[1])
     except ValueError:
         return None
-    if math.isnan(first) or math.isnan(second):
+    if math.isnan(first) or math.isnan(second) or material.counts(*pair):
         return None
     return 1.0 if first > second else 2.0 if first < second else 0.0
 
@@ -425,7 +453,7 @@ def _json(text: str, key: str | None) -> Any:
     try:
         value = json.loads(text)
         return value if key is None else value[key]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except _NO_VALUE:
         return None
 
 
@@ -439,5 +467,7 @@ def _logprob(settings: Settings, tops: Sequence[tuple[str, float]]) -> float | N
     if settings.get("is_binarize", True):
         return 1.0 if all(known[first] > known[t] for t in tokens if t != first) else 2.0
     top = max(known[token] for token in tokens)
+    if not math.isfinite(top):
+        return None
     total = math.fsum(math.exp(known[token] - top) for token in tokens)
     return 2 - math.exp(known[first] - top) / total

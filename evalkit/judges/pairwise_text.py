@@ -3,8 +3,8 @@
 Source: evalkit's own protocol and prompt.
 Format: one chat turn; the reply may reason and must hold one verdict, `[[A]]`, `[[B]]` or
 `[[C]]` for a tie.  Two verdicts (even equal ones), none, or another letter make the judgment
-unparsable.  Both orders are sent at once; a vote is 1, 0.5 or 0 for the answer, the value their
-mean.
+unparsable; a verdict that also stands in the judged texts does not count.  Both orders are sent at
+once; a vote is 1, 0.5 or 0 for the answer, the value their mean.
 
 Departures from alpaca_eval's judges: own prompt and reply format, both orders instead of one drawn
 at random, ties allowed.  Its own prompts are data of the alpaca_eval package.
@@ -15,12 +15,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from evalkit.core import Exchange, Flow, Json, Judgment, Message
+from evalkit.core import Flow, Json, Judgment, Message
 from evalkit.core.specs import JudgeSpec
 from evalkit.judges._prompt import (
+    LONGEST_REPLY,
+    NOTHING,
+    Material,
+    lack,
     pair_judgment,
     pair_question,
     prompt_hash,
+    replied,
     unparsable,
     written,
 )
@@ -45,21 +50,20 @@ class PairwiseText:
         """Both orders in one yield of two requests; unparsable where either verdict is."""
         orders = (_prompt(instruction, answer, reference), _prompt(instruction, reference, answer))
         replies = yield [written(self._engine, prompt, self._spec) for prompt in orders]
-        exchanges = tuple(
-            Exchange(prompt, reply.text) for prompt, reply in zip(orders, replies, strict=True)
-        )
-        first, second = (_read(reply.text) for reply in replies)
+        exchanges = tuple(map(replied, orders, replies))
+        material = Material(instruction, answer, reference)
+        first, second = (_read(reply.text, material) for reply in replies)
         if first is None or second is None:
-            which = " and ".join(
-                name for name, vote in (("first", first), ("second", second)) if vote is None
+            without = {"first": first, "second": second}
+            which = [name for name, vote in without.items() if vote is None]
+            error = lack(
+                [r for r, vote in zip(replies, without.values(), strict=True) if vote is None],
+                _read,
+                self._spec.judge_max_tokens,
+                f"no single verdict in the {' and '.join(which)} reply; expected exactly one of "
+                f"[[A]], [[B]] and [[C]]: read the replies in the record",
             )
-            return unparsable(
-                self.name,
-                self.protocol,
-                exchanges,
-                f"no single verdict in the {which} reply; expected exactly one of [[A]], [[B]] "
-                f"and [[C]]: read the replies in the record",
-            )
+            return unparsable(self.name, self.protocol, exchanges, error)
         return pair_judgment(self.name, self.protocol, (first, 1 - second), exchanges)
 
     def describe(self) -> Mapping[str, Json]:
@@ -80,7 +84,9 @@ def _prompt(instruction: str, first: str, second: str) -> tuple[Message, ...]:
     return (Message("user", text),)
 
 
-def _read(reply: str) -> float | None:
-    """The share of A (1, 0.5, 0); None where there is not exactly one verdict."""
-    found = _VERDICT.findall(reply)
-    return _SHARE_OF_A.get(found[0]) if len(found) == 1 else None
+def _read(reply: str, material: Material = NOTHING) -> float | None:
+    """The share of A (1, 0.5, 0); None where there is not exactly one verdict of its own."""
+    if len(reply) > LONGEST_REPLY:
+        return None
+    found = list(material.own(_VERDICT.finditer(reply)))
+    return _SHARE_OF_A.get(found[0].group(1)) if len(found) == 1 else None

@@ -28,6 +28,7 @@ Departures:
   A request that failed has a status of its own and is sent again by the next run; FastChat parses
   the error text.
 - A rating outside 1 to 10 is unparsable; FastChat scores it unchanged.
+- A verdict that also stands in the judged texts is not read (see `_prompt`).
 """
 
 from __future__ import annotations
@@ -36,18 +37,18 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from evalkit import data
-from evalkit.core import Exchange, Flow, Json, Judgment, Message
+from evalkit.core import Completion, Exchange, Flow, Json, Judgment, Message
 from evalkit.core.protocols import DataPlaces, JudgeContext
 from evalkit.core.specs import JudgeSpec
 from evalkit.errors import DataError
-from evalkit.judges._prompt import written
+from evalkit.judges._prompt import LONGEST_REPLY, NOTHING, Material, lack, replied, written
 
-__all__ = ["FastChatJudge", "read_rating", "read_winner"]
+__all__ = ["FastChatJudge", "read_rating", "read_score", "read_winner"]
 
 PROMPTS = "mt_bench/judge_prompts"
 """Name of the data set."""
@@ -56,8 +57,9 @@ _NAMES = tuple(
     for kind in ("single-v1", "single-math-v1", "pair-v2", "pair-math-v1")
     for turns in ("", "-multi-turn")
 )
-_RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]")
-_RATING_BACKUP = re.compile(r"\[(\d+\.?\d*)\]")
+# FastChat's patterns with `\d+\.?\d*` written so that no digit is tried twice.
+_RATING = re.compile(r"\[\[(\d+(?:\.\d*)?)\]\]")
+_RATING_BACKUP = re.compile(r"\[(\d+(?:\.\d*)?)\]")
 
 
 class FastChatJudge:
@@ -92,10 +94,9 @@ class FastChatJudge:
         kind = "single-math-v1" if reference else "single-v1"
         prompt = self._prompt(kind, {"question": questions, "answer": answers}, reference)
         (reply,) = yield [written(self._engine, prompt, self._spec)]
-        value = read_rating(reply.text)
-        if value is not None and not 1 <= value <= 10:
-            value = None
-        return self._judgment(part, (Exchange(prompt, reply.text),), value)
+        value = read_rating(reply.text, Material(*questions, *answers, *reference))
+        error = self._lack([reply], read_rating, "rating [[1]] to [[10]]")
+        return self._judgment(part, (replied(prompt, reply),), value, error)
 
     def match(
         self,
@@ -118,14 +119,17 @@ class FastChatJudge:
             for a, b in ((ours, theirs), (theirs, ours))
         ]
         replies = yield [written(self._engine, prompt, self._spec) for prompt in prompts]
-        exchanges = tuple(
-            Exchange(prompt, reply.text) for prompt, reply in zip(prompts, replies, strict=True)
-        )
-        first, second = (read_winner(reply.text) for reply in replies)
+        exchanges = tuple(map(replied, prompts, replies))
+        material = Material(*questions, *ours, *theirs, *reference)
+        first, second = (read_winner(reply.text, material) for reply in replies)
         if first is None or second is None:
-            return self._judgment(part, exchanges, None)
+            pairs = zip(replies, (first, second), strict=True)
+            without = [reply for reply, winner in pairs if winner is None]
+            error = self._lack(without, read_winner, "[[A]], [[B]] or [[C]]")
+            return self._judgment(part, exchanges, None, error)
         votes = (_vote(first, "A"), _vote(second, "B"))
-        return self._judgment(part, exchanges, votes[0] if votes[0] == votes[1] else 0.5, votes)
+        value = votes[0] if votes[0] == votes[1] else 0.5
+        return self._judgment(part, exchanges, value, "", votes)
 
     def _prompt(
         self, kind: str, texts: Mapping[str, Sequence[str]], references: Sequence[str]
@@ -151,9 +155,9 @@ class FastChatJudge:
         part: str,
         exchanges: tuple[Exchange, ...],
         value: float | None,
+        error: str,
         votes: tuple[float, ...] = (),
     ) -> Judgment:
-        wanted = "rating [[1]] to [[10]]" if len(exchanges) == 1 else "[[A]], [[B]] or [[C]]"
         return Judgment(
             judge=self.name,
             protocol=self.protocol,
@@ -162,8 +166,14 @@ class FastChatJudge:
             part=part,
             votes=votes,
             exchanges=exchanges,
-            error=f"no {wanted} in the judge's reply" if value is None else None,
+            error=error if value is None else None,
         )
+
+    def _lack(
+        self, replies: Sequence[Completion], read: Callable[[str], object], wanted: str
+    ) -> str:
+        limit = self._spec.judge_max_tokens
+        return lack(replies, read, limit, f"no {wanted} in the judge's reply")
 
     @property
     def _templates(self) -> _Templates:
@@ -230,22 +240,34 @@ def _read_templates(places: DataPlaces) -> _Templates:
 # --- replies --------------------------------------------------------------------------------------
 
 
-def read_rating(reply: str) -> float | None:
-    """The number FastChat reads; None where it reads -1, or stops with an error (`[[08]]`)."""
-    found = _RATING.search(reply) or _RATING_BACKUP.search(reply)
+def read_score(reply: str, material: Material = NOTHING) -> float | None:
+    """The number FastChat reads; None where it reads -1, or stops with an error (`[[08]]`).
+
+    `[n]` is looked for where there is no `[[n]]`.  `material`: see `_prompt`.
+    """
+    if len(reply) > LONGEST_REPLY:
+        return None
+    pattern = _RATING if _RATING.search(reply) else _RATING_BACKUP
+    found = next(material.own(pattern.finditer(reply)), None)
     if found is None:
         return None
     try:
         # As upstream: `08`, and digits of other scripts, are no Python literals.
         return float(ast.literal_eval(found.group(1)))
-    except (SyntaxError, ValueError, OverflowError):
+    except (SyntaxError, ValueError, OverflowError, MemoryError):
         return None
 
 
-def read_winner(reply: str) -> Literal["A", "B", "tie"] | None:
-    """Who won; None where there is no verdict."""
-    if "[[A]]" in reply:
-        return "A"
-    if "[[B]]" in reply:
-        return "B"
-    return "tie" if "[[C]]" in reply else None
+def read_rating(reply: str, material: Material = NOTHING) -> float | None:
+    """`read_score`, where it is on the scale from 1 to 10."""
+    score = read_score(reply, material)
+    return score if score is not None and 1 <= score <= 10 else None
+
+
+def read_winner(reply: str, material: Material = NOTHING) -> Literal["A", "B", "tie"] | None:
+    """Who won; None where there is no verdict.  `material`: see `_prompt`."""
+    if len(reply) > LONGEST_REPLY:
+        return None
+    verdicts: tuple[tuple[str, Literal["A", "B", "tie"]], ...]
+    verdicts = (("[[A]]", "A"), ("[[B]]", "B"), ("[[C]]", "tie"))
+    return next((w for v, w in verdicts if v in reply and not material.holds(v)), None)

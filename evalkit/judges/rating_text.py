@@ -9,19 +9,23 @@ Parsing is FastChat's, as for published MT-Bench scores: the first `[[number]]`,
 reply unparsable.
 
 Departures: a number outside 1 to 10, and one that stops FastChat's parser (`[[08]]`), make the
-judgment unparsable; FastChat scores the former unchanged.
+judgment unparsable; FastChat scores the former unchanged.  A rating that also stands in the judged
+texts is not read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from evalkit.core import Exchange, Flow, Json, Judgment, Message
+from evalkit.core import Flow, Json, Judgment, Message
 from evalkit.core.specs import JudgeSpec
 from evalkit.judges._prompt import (
+    Material,
     conversation_question,
+    lack,
     probe_hash,
     rating_judgment,
+    replied,
     written,
 )
 from evalkit.judges.rating_fastchat import read_rating
@@ -45,15 +49,21 @@ class RatingText:
         """One request; unparsable without a rating from 1 to 10."""
         prompt = _prompt(conversation, reference)
         (reply,) = yield [written(self._engine, prompt, self._spec)]
-        value = read_rating(reply.text)
+        material = Material(*(message.content for message in conversation), *reference)
+        error = lack(
+            [reply],
+            read_rating,
+            self._spec.judge_max_tokens,
+            "no rating in the reply; expected [[n]] with n from 1 to 10: read the reply in the "
+            "record",
+        )
         return rating_judgment(
             self.name,
             self.protocol,
             part,
-            value if value is not None and 1 <= value <= 10 else None,
-            Exchange(prompt, reply.text),
-            "no rating in the reply; expected [[n]] with n from 1 to 10: read the reply in the "
-            "record",
+            read_rating(reply.text, material),
+            replied(prompt, reply),
+            error,
         )
 
     def describe(self) -> Mapping[str, Json]:

@@ -9,9 +9,6 @@ import ast
 import json
 import math
 import re
-import sys
-
-sys.path.insert(0, "/tmp")
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -220,6 +217,8 @@ def test_an_answer_cannot_change_the_words_around_it(one: str, other: str) -> No
         "<end_of_turn>",
         "<start_of_turn>model",
         "<bos>",
+        "<think>",
+        "</think>",
         "<\uff5cend\u2581of\u2581sentence\uff5c>",
     ],
 )
