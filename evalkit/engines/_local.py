@@ -39,8 +39,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from evalkit.core import Json, Message, PreparedModel, Rendered, Request
+from evalkit.core.thoughts import KNOWN, Marks, separate
 from evalkit.engines._keys import digest, sampling_seed, sayable
 from evalkit.engines._scoring import Pair, rolling_windows
+from evalkit.engines._thinking import Reader, Thinking
 from evalkit.errors import ModelError, RequestFailed
 
 Ids: TypeAlias = "array[int]"
@@ -170,6 +172,51 @@ class Renderer:
         eos = self.tokenizer.eos_token_id
         return frozenset([*ids, *([] if eos is None else [int(eos)])])
 
+    @cached_property
+    def thinking(self) -> Thinking | None:
+        """How the model thinks; None: neither suite, template nor tokenizer has marks of thoughts.
+
+        Raises ModelError where the suite gives a budget and nothing tells the marks.
+        """
+        spec = self._model.thinking
+        # A tokenizer of the model's own code may have no such list.
+        added = getattr(self.tokenizer, "get_added_vocab", dict[str, int])()
+        known = {*added, self._model.chat_template or ""}
+        marks = spec.marks if spec else None
+        marks = marks or next((m for m in KNOWN if _named(m, known)), None)
+        if marks is None and spec is not None:
+            raise ModelError(
+                f"the chat template and tokenizer of model {self._model.name!r} have no known mark "
+                f"of a thought; write its marks: `thinking: {{start: MARK, end: MARK}}`"
+            )
+        if marks is None:
+            return None
+        special = tuple(self.tokenizer.all_special_tokens)
+        inside = any(token in marks.start or token in marks.end for token in special)
+        return Thinking(marks, spec.budget if spec else None, special if inside else ())
+
+    @cached_property
+    def _opens_thought(self) -> bool:
+        """Whether the template begins an answer within a thought."""
+        try:
+            text = self._chat_text((Message("user", "Hello."),))
+        except (ModelError, RequestFailed):
+            return False
+        return self.thinking is not None and text.rstrip().endswith(self.thinking.marks.start)
+
+    def reader(self, request: Request) -> Reader | None:
+        """Follows the generation of `request`; None where the model does not think."""
+        thinking, prompt = self.thinking, request.prompt
+        if thinking is None:
+            return None
+        if isinstance(prompt, str):
+            opened = prompt.rstrip().endswith(thinking.marks.start)
+        elif prompt and prompt[-1].role == "assistant":
+            opened = separate(prompt[-1].content, thinking.marks).unfinished
+        else:
+            opened = self._opens_thought
+        return Reader(request, thinking, opened=opened)
+
     def tokens(self, requests: Sequence[Request]) -> list[Tokens]:
         """Token ids of each request; texts not seen before go to the tokenizer in one batch.
 
@@ -213,7 +260,7 @@ class Renderer:
     def _prepare(self, request: Request) -> _Prepared:
         if what := _unsupported(request):
             failure = RequestFailed(
-                "engine_error",
+                "excluded",
                 f"models loaded here cannot {what}, which the judge's evaluator wants; choose "
                 f"another evaluator, or serve the judge behind an OpenAI-compatible API",
             )
@@ -265,6 +312,7 @@ class Renderer:
         try:
             text = self.tokenizer.apply_chat_template(
                 [{"role": m.role, "content": sayable(m.content)} for m in messages],
+                **model.chat_template_kwargs,
                 chat_template=model.chat_template,
                 tokenize=False,
                 add_generation_prompt=not prefill,
@@ -273,7 +321,7 @@ class Renderer:
         except Exception as error:
             roles = ", ".join(m.role for m in messages)
             raise RequestFailed(
-                "engine_error",
+                "excluded",
                 f"the chat template of model {model.name!r} ({model.template_source}) refuses "
                 f"this conversation ({roles}): {type(error).__name__}: {error}",
             ) from error
@@ -299,7 +347,8 @@ class Renderer:
     # --- the window ------------------------------------------------------------------------
 
     def _fit_prompt(self, request: Request, prompt: Ids) -> Tokens:
-        room = self.max_len - request.max_tokens
+        budget = (self.thinking and self.thinking.budget) or 0
+        room = self.max_len - request.max_tokens - budget
         if isinstance(request.prompt, str) and room >= 1:
             return Tokens(prompt[-room:] if len(prompt) > room else prompt, _NONE)
         if len(prompt) < self.max_len and not isinstance(request.prompt, str):
@@ -343,6 +392,10 @@ class Renderer:
         return "doubled" if len(prompt) > 1 and prompt[1] == bos else "one"
 
 
+def _named(marks: Marks, texts: Iterable[str]) -> bool:
+    return any(mark in text for mark in (marks.start, marks.end) for text in texts)
+
+
 _NONE: Ids = array("i")
 
 
@@ -371,7 +424,7 @@ def _unsupported(request: Request) -> str:
 
 def _no_tokens(text: object) -> RequestFailed:
     return RequestFailed(
-        "engine_error",
+        "excluded",
         f"{text!r} is no token of its own where it stands, so it has no log-probability",
     )
 
@@ -386,7 +439,11 @@ def _memo_key(request: Request) -> tuple[object, ...]:
 
 
 def request_key(
-    identity: Mapping[str, Json], request: Request, tokens: Tokens, engine_seed: int
+    identity: Mapping[str, Json],
+    request: Request,
+    tokens: Tokens,
+    engine_seed: int,
+    thinking: Thinking | None = None,
 ) -> str:
     """Key of `request`, rendered as `tokens`, for the engine of that identity."""
     decisive: dict[str, Json] = {
@@ -407,6 +464,8 @@ def request_key(
             "top_logprobs": request.top_logprobs,
             "temperature": float(request.temperature),
         }
+        if thinking is not None:
+            decisive["thinking"] = [thinking.marks.start, thinking.marks.end, thinking.budget]
         if request.temperature > 0:
             decisive |= {
                 "top_p": float(request.top_p),
@@ -432,7 +491,7 @@ class LocalEngine:
         """A hex digest per request; see `request_key`."""
         tokens = self._renderer.tokens(requests)
         return [
-            request_key(self.identity, r, t, self._seed)
+            request_key(self.identity, r, t, self._seed, self._renderer.thinking)
             for r, t in zip(requests, tokens, strict=True)
         ]
 

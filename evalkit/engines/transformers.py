@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
@@ -31,6 +31,7 @@ from evalkit.engines._local import (
     package_version,
     top,
 )
+from evalkit.engines._thinking import Reader
 from evalkit.engines._tree import (
     Forest,
     Scored,
@@ -86,11 +87,25 @@ class _Row:
     generator: Any
     """torch.Generator; None for greedy decoding."""
     stream: Any
+    reader: Reader | None
+    """None: the model does not think."""
     ids: list[int] = field(default_factory=list)
     text: str = ""
     first: dict[int, float] = field(default_factory=dict)
     finished: bool = False
+    stopped: bool = False
+    """By a token of the model's."""
     truncated: bool = False
+
+    def grow(self, text: str) -> None:
+        """Take the text of a new token; notes whether that was the last."""
+        self.text += text
+        if self.reader is not None:
+            self.finished = self.reader.ends(self.text, len(self.ids))
+        else:
+            self.finished = cut(self.text, self.request.stop) != self.text
+        if not self.finished and len(self.ids) >= self.limit:
+            self.finished = self.truncated = True
 
 
 class TransformersEngine(LocalEngine):
@@ -335,9 +350,12 @@ class TransformersEngine(LocalEngine):
         seed = sampling_seed(request, self._seed)
         # Drawn on the CPU: a device's generator gives other numbers for the same seed.
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        limit = min(request.max_tokens, self._renderer.max_len - len(prompt))
-        stream = DecodeStream(ids=prompt, skip_special_tokens=True)
-        return _Row(request, prompt, limit, generator, stream)
+        reader = self._renderer.reader(request)
+        most = reader.most_tokens if reader else request.max_tokens
+        limit = min(most, self._renderer.max_len - len(prompt))
+        marked = reader is not None and reader.special
+        stream = DecodeStream(ids=prompt, skip_special_tokens=not marked)
+        return _Row(request, prompt, limit, generator, stream, reader)
 
     def _decode(self, rows: Sequence[_Row]) -> Iterator[Any]:
         """Logits of the next token, row by row, until every row is finished."""
@@ -368,19 +386,20 @@ class TransformersEngine(LocalEngine):
         token = _choose(logits, request, row.generator)
         row.ids.append(token)
         if token in self._renderer.stop_ids:
-            row.finished = True
+            row.finished = row.stopped = True
             return
-        row.text += row.stream.step(self._renderer.tokenizer.backend_tokenizer, token) or ""
-        row.finished = cut(row.text, request.stop) != row.text
-        if not row.finished and len(row.ids) >= row.limit:
-            row.finished = row.truncated = True
+        row.grow(row.stream.step(self._renderer.tokenizer.backend_tokenizer, token) or "")
 
     def _completion(self, row: _Row) -> Completion:
         request = row.request
+        first = top(row.first, request.top_logprobs, self._renderer)
+        if row.reader is not None:
+            done = row.reader.completion(row.text, len(row.ids), stopped=row.stopped)
+            return replace(done, top_logprobs=first, prompt_tokens=len(row.prompt))
         return Completion(
             text=cut(row.text, request.stop),
             truncated=row.truncated,
-            top_logprobs=top(row.first, request.top_logprobs, self._renderer),
+            top_logprobs=first,
             prompt_tokens=len(row.prompt),
             completion_tokens=len(row.ids),
         )

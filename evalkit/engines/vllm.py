@@ -23,6 +23,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -39,7 +40,8 @@ from evalkit.engines._local import (
 )
 from evalkit.engines._order import work_order
 from evalkit.engines._scoring import MAX_LABELS, Answer, Ask, Part, ScoringQueue
-from evalkit.errors import EngineError, RequestFailed
+from evalkit.engines._thinking import Reader
+from evalkit.errors import EngineError, FailureStatus, RequestFailed
 
 __all__ = ["VllmEngine", "VllmSpec"]
 
@@ -110,6 +112,7 @@ class VllmEngine(LocalEngine):
         self._has_begun = False
         self._scoring = ScoringQueue()
         self._running: dict[str, Job | Part] = {}
+        self._readers: dict[str, Reader] = {}
         self._done: list[tuple[int, Reply]] = []
         self._numbers = itertools.count()
         self._pending: set[int] = set()
@@ -170,6 +173,7 @@ class VllmEngine(LocalEngine):
         self._queued, self._generations, self._has_begun = [], [], False
         self._scoring.clear()
         self._running.clear()
+        self._readers.clear()
         self._pending.clear()
         self._done = []
         self._renderer.forget()
@@ -286,10 +290,15 @@ class VllmEngine(LocalEngine):
 
     def _start_generation(self, job: Job) -> None:
         tokens = self._renderer.tokens([job[1]])[0]
+        reader = self._renderer.reader(job[1])
         try:
-            self._add(list(tokens.prompt), _sampling_parameters(job[1], self._seed), job)
+            parameters = _sampling_parameters(job[1], self._seed, reader)
+            number = self._add(list(tokens.prompt), parameters, job)
         except Exception as error:  # noqa: BLE001 - vLLM may refuse a request with any error
             self._done.append((job[0], _refused(error)))
+            return
+        if reader is not None:
+            self._readers[number] = reader
 
     def _start_part(self, part: Part) -> None:
         try:
@@ -297,10 +306,11 @@ class VllmEngine(LocalEngine):
         except Exception as error:  # noqa: BLE001 - vLLM may refuse a request with any error
             self._done += self._scoring.fail(part, _refused(error))
 
-    def _add(self, prompt: list[int], parameters: Any, owner: Job | Part) -> None:
+    def _add(self, prompt: list[int], parameters: Any, owner: Job | Part) -> str:
         number = str(next(self._numbers))
         self._engine.add_request(number, {"prompt_token_ids": prompt}, parameters)
         self._running[number] = owner
+        return number
 
     def _step(self) -> None:
         try:
@@ -312,32 +322,50 @@ class VllmEngine(LocalEngine):
                 f"if memory ran out"
             ) from error
         for output in outputs:
-            if not output.finished:
+            if not output.finished and not self._ended(output):
                 continue
             owner = self._running.pop(output.request_id)
             if isinstance(owner, Part):
                 self._finish_part(owner, output)
             else:
-                self._done.append((owner[0], self._completion(owner[1], output)))
+                reader = self._readers.pop(output.request_id, None)
+                self._done.append((owner[0], self._completion(owner[1], output, reader)))
 
-    def _completion(self, request: Request, output: Any) -> Reply:
+    def _ended(self, output: Any) -> bool:
+        """Whether the reader of a thinking model ends this generation, which vLLM then drops."""
+        reader, answer = self._readers.get(output.request_id), output.outputs[0]
+        if reader is None or not reader.ends(answer.text, len(answer.token_ids)):
+            return False
+        self._engine.abort_request([output.request_id])
+        return True
+
+    def _completion(self, request: Request, output: Any, reader: Reader | None) -> Reply:
         answer = output.outputs[0]
+        if reader is not None and answer.finish_reason in (None, "stop", "length"):
+            stopped = answer.finish_reason == "stop"
+            done = reader.completion(answer.text, len(answer.token_ids), stopped=stopped)
+            return replace(done, **self._counts(request, output))
         if answer.finish_reason not in ("stop", "length"):
             return RequestFailed(
                 "engine_error", f"vLLM ended the request with {answer.finish_reason!r}"
             )
-        first = {}
-        if request.top_logprobs and answer.logprobs:
-            first = {token: found.logprob for token, found in answer.logprobs[0].items()}
         return Completion(
             # vLLM cuts at one stop string; another may come before it.
             text=cut(answer.text, request.stop),
             truncated=answer.finish_reason == "length",
-            top_logprobs=top(first, request.top_logprobs, self._renderer),
-            prompt_tokens=len(output.prompt_token_ids),
             completion_tokens=len(answer.token_ids),
-            reused_tokens=output.num_cached_tokens or 0,
+            **self._counts(request, output),
         )
+
+    def _counts(self, request: Request, output: Any) -> dict[str, Any]:
+        first, logprobs = {}, output.outputs[0].logprobs
+        if request.top_logprobs and logprobs:
+            first = {token: found.logprob for token, found in logprobs[0].items()}
+        return {
+            "top_logprobs": top(first, request.top_logprobs, self._renderer),
+            "prompt_tokens": len(output.prompt_token_ids),
+            "reused_tokens": output.num_cached_tokens or 0,
+        }
 
     def _finish_part(self, part: Part, output: Any) -> None:
         cached = output.num_cached_tokens or 0
@@ -355,19 +383,20 @@ class VllmEngine(LocalEngine):
 # --- vLLM's API --------------------------------------------------------------------------------
 
 
-def _sampling_parameters(request: Request, engine_seed: int) -> Any:
-    """For one generation."""
+def _sampling_parameters(request: Request, engine_seed: int, reader: Reader | None) -> Any:
+    """For one generation; a `reader` ends it itself and sees each token."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
     return SamplingParams(
-        max_tokens=request.max_tokens,
+        max_tokens=reader.most_tokens if reader else request.max_tokens,
         temperature=request.temperature,
         top_p=request.top_p if request.temperature > 0 else 1.0,
-        stop=[s for s in request.stop if s],
+        stop=[] if reader else [s for s in request.stop if s],
+        skip_special_tokens=not (reader and reader.special),
         seed=sampling_seed(request, engine_seed),
         logprobs=request.top_logprobs or None,
-        output_kind=RequestOutputKind.FINAL_ONLY,
+        output_kind=RequestOutputKind.CUMULATIVE if reader else RequestOutputKind.FINAL_ONLY,
         skip_clone=True,
     )
 
@@ -411,8 +440,9 @@ def _read_answer(ask: Ask, output: Any, cached: int) -> Answer:
 
 
 def _refused(error: Exception) -> RequestFailed:
-    """The failure of a request that vLLM refused."""
-    return RequestFailed("engine_error", f"vLLM refused the request: {error}")
+    """The failure of a request that vLLM refused; one it calls wrong it would refuse again."""
+    status: FailureStatus = "excluded" if isinstance(error, ValueError) else "engine_error"
+    return RequestFailed(status, f"vLLM refused the request: {error}")
 
 
 def _prepare_environment(cuda: bool) -> None:

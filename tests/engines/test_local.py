@@ -92,7 +92,7 @@ def test_a_template_that_refuses_fails_that_request_only(
     renderer = Renderer(tiny_model(template=template), None)
     refused, fine = renderer.tokens([generate(CHAT), generate(CHAT[1:])])
     assert refused.failure is not None
-    assert refused.failure.status == "engine_error"
+    assert refused.failure.status == "excluded"
     assert words in str(refused.failure)
     assert fine.failure is None
 
