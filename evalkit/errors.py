@@ -23,7 +23,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 __all__ = [
     "BenchmarkError",
@@ -157,6 +157,9 @@ class RequestFailed(EvalkitError):
         super().__init__(message)
         self.status: FailureStatus = status
         self.input_error = input_error
+        self.replies: Sequence[Any] = ()
+        """Replies to the whole batch it was part of, in its order, where `drive` threw it: a flow
+        that sent several flows' requests together gives each its own."""
 
     @property
     def final(self) -> bool:

@@ -1,13 +1,20 @@
-"""What the judged benchmarks share: seeds, judgments of failed requests, statuses."""
+"""What the judged benchmarks share: seeds, and what one or several judges make of an answer."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
+from typing import TypeAlias, TypeVar
 
-from evalkit.core import Flow, Judgment, Status
+from evalkit.core import Flow, Judgment, Reply, Request, Status
 from evalkit.core.protocols import PairwiseJudge, RatingJudge
 from evalkit.errors import BenchmarkError, RequestFailed
+
+T = TypeVar("T")
+Judge: TypeAlias = PairwiseJudge | RatingJudge
 
 
 def sampling_seed(seed: int, *what: str) -> int:
@@ -19,9 +26,54 @@ def sampling_seed(seed: int, *what: str) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What the judges make of one answer."""
+
+    judgments: tuple[Judgment, ...]
+    """One of each judge, in the suite's order."""
+    value: float | None
+    """Mean of the valid judgments' values; None where there are fewer than the minimum."""
+
+    @property
+    def status(self) -> Status:
+        """`ok` with a value, else that of the first judgment that failed."""
+        return "ok" if self.value is not None else self._failed.status
+
+    @property
+    def error(self) -> str | None:
+        """Why there is no value; None with one."""
+        return None if self.value is not None else self._failed.error
+
+    @property
+    def _failed(self) -> Judgment:
+        return next(j for j in self.judgments if j.status != "ok")
+
+
 def judged(
-    flow: Flow[Judgment], judge: PairwiseJudge | RatingJudge, part: str = ""
-) -> Flow[Judgment]:
+    flows: Sequence[tuple[Judge, Flow[Judgment]]], minimum: int, part: str = ""
+) -> Flow[Verdict]:
+    """Every judge's judgment of one answer; requests to several go out together.
+
+    A failed request gives its own judge's judgment that status and no value.
+
+    Args:
+        flows: Each judge with its flow: one, or the members of a panel.
+        minimum: Valid judgments that give the answer a value; 1 to the number of judges.
+        part: Names the judgment of a failed request.
+    """
+    judgments = yield from _together([_guarded(flow, judge, part) for judge, flow in flows])
+    values = [j.value for j in judgments if j.status == "ok" and j.value is not None]
+    return Verdict(tuple(judgments), fmean(values) if len(values) >= minimum else None)
+
+
+def worst(verdicts: Sequence[Verdict]) -> tuple[Status, str | None]:
+    """Status and error of the first answer that has no value, else `ok`."""
+    found = next((v for v in verdicts if v.value is None), None)
+    return ("ok", None) if found is None else (found.status, found.error)
+
+
+def _guarded(flow: Flow[Judgment], judge: Judge, part: str) -> Flow[Judgment]:
     """`flow`, where a failed request gives a judgment with its status and no value."""
     try:
         return (yield from flow)
@@ -36,12 +88,41 @@ def judged(
         )
 
 
-def worst(judgments: Sequence[Judgment]) -> tuple[Status, str | None]:
-    """Status and error of the first judgment that is not ok, else `ok`."""
-    for judgment in judgments:
-        if judgment.status != "ok":
-            return judgment.status, judgment.error
-    return "ok", None
+def _together(flows: Sequence[Flow[T]]) -> Flow[list[T]]:
+    """The values of `flows`, run side by side: a batch holds what each of them sends next.
+
+    A failed request is thrown into its own flow, and the others get their replies; where the
+    replies are not known (`RequestFailed.replies`), into all that are waiting.
+    """
+    values: dict[int, T] = {}
+    waiting: dict[int, Sequence[Request]] = {}
+
+    def resume(n: int, step: Callable[[], Sequence[Request]]) -> None:
+        waiting.pop(n, None)
+        try:
+            waiting[n] = step()
+        except StopIteration as ended:
+            values[n] = ended.value
+
+    for n, flow in enumerate(flows):
+        resume(n, partial(next, flow))
+    while waiting:
+        batch = [request for requests in waiting.values() for request in requests]
+        replies: Sequence[Reply]
+        try:
+            replies = (yield batch) if batch else ()
+        except RequestFailed as failure:
+            replies = failure.replies or [failure] * len(batch)
+        left = iter(replies)
+        for n, requests in list(waiting.items()):
+            mine = [next(left) for _ in requests]
+            failures = [r for r in mine if isinstance(r, RequestFailed)]
+            answers = [r for r in mine if not isinstance(r, RequestFailed)]
+            if failures:
+                resume(n, partial(flows[n].throw, failures[0]))
+            else:
+                resume(n, partial(flows[n].send, answers))
+    return [values[n] for n in range(len(flows))]
 
 
 def no_judge(benchmark: str, kind: str) -> BenchmarkError:

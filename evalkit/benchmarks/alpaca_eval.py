@@ -55,7 +55,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from evalkit import catalogue, data
-from evalkit.benchmarks._judged import judged, no_judge, sampling_seed, worst
+from evalkit.benchmarks._judged import judged, no_judge, sampling_seed
 from evalkit.core import (
     Flow,
     Json,
@@ -188,8 +188,8 @@ class AlpacaEval:
 
     def flow(self, sample: Sample, model: str) -> Flow[Outcome]:
         """The model's answer, then the judgment.  Raises BenchmarkError where there is no judge."""
-        judge = self._context.judge
-        if not isinstance(judge, PairwiseJudge):
+        judges = [j for j in self._context.judges if isinstance(j, PairwiseJudge)]
+        if not judges:
             raise no_judge(self.name, "pairwise")
         spec, (reference,) = self._spec, sample.reference
         system = () if spec.system is None else (Message("system", spec.system),)
@@ -208,21 +208,23 @@ class AlpacaEval:
         except RequestFailed as failure:
             return Outcome(failure.status, prompt, reference=sample.reference, error=str(failure))
         answer = completion.text.strip()
-        if answer == reference:
-            judgment = Judgment(judge.name, judge.protocol, "ok", 0.5)
-        else:
-            compared = judge.compare(sample.turns[0], answer, reference)
-            judgment = yield from judged(compared, judge)
-        status, error = worst([judgment])
+
+        def compare(judge: PairwiseJudge) -> Flow[Judgment]:
+            if answer == reference:
+                return Judgment(judge.name, judge.protocol, "ok", 0.5)
+            return (yield from judge.compare(sample.turns[0], answer, reference))
+
+        flows = [(judge, compare(judge)) for judge in judges]
+        verdict = yield from judged(flows, self._context.judge_minimum)
         return Outcome(
-            status=status,
+            status=verdict.status,
             conversation=(*prompt, Message("assistant", answer)),
             answers=(answer,),
             reference=sample.reference,
-            scores=scores(answer, judgment.value if judgment.status == "ok" else None),
-            judgments=(judgment,),
+            scores=scores(answer, verdict.value),
+            judgments=verdict.judgments,
             truncated=completion.truncated,
-            error=error,
+            error=verdict.error,
         )
 
     def extra_figures(self, records: Sequence[Record], level: float) -> Sequence[Figure]:

@@ -48,7 +48,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from evalkit import catalogue, data
-from evalkit.benchmarks._judged import judged, no_judge, sampling_seed, worst
+from evalkit.benchmarks._judged import Verdict, judged, no_judge, sampling_seed, worst
 from evalkit.core import (
     Completion,
     Flow,
@@ -63,7 +63,13 @@ from evalkit.core import (
     Score,
 )
 from evalkit.core.figures import Figure
-from evalkit.core.protocols import BenchmarkContext, MatchJudge, RatingJudge, StoredPrompts
+from evalkit.core.protocols import (
+    BenchmarkContext,
+    MatchJudge,
+    PairwiseJudge,
+    RatingJudge,
+    StoredPrompts,
+)
 from evalkit.core.specs import BenchmarkSpec
 from evalkit.errors import BenchmarkError, DataError, RequestFailed
 
@@ -168,8 +174,8 @@ class MtBench:
     def data_needs(self) -> Sequence[str]:
         """Questions and references, unless the suite has its own; prompts, baselines."""
         own = () if self._spec.data is not None else (QUESTIONS, REFERENCES)
-        judge: object = self._context.judge
-        prompts = judge.data_needs() if isinstance(judge, StoredPrompts) else ()
+        stored = [j for j in self._context.judges if isinstance(j, StoredPrompts)]
+        prompts = dict.fromkeys(name for judge in stored for name in judge.data_needs())
         return (*own, *prompts, *filter(data.is_known, self._spec.baseline))
 
     def load(self) -> None:
@@ -181,16 +187,16 @@ class MtBench:
         """
         if self._questions is not None:
             return
-        judge = self._context.judge
-        prompts: object = judge
-        if isinstance(prompts, StoredPrompts):
-            prompts.load()
-        if self._spec.mode == "pairwise" and not isinstance(judge, MatchJudge | None):
-            raise BenchmarkError(
-                f"{self.name}: `mode: pairwise` with judge {judge.name!r} and its protocol "
-                f"{judge.protocol!r}; expected `protocol: original`, since only FastChat's own "
-                f"prompts compare conversations: write it in the judge's entry"
-            )
+        for judge in self._context.judges:
+            prompts: object = judge
+            if isinstance(prompts, StoredPrompts):
+                prompts.load()
+            if self._spec.mode == "pairwise" and not isinstance(judge, MatchJudge):
+                raise BenchmarkError(
+                    f"{self.name}: `mode: pairwise` with judge {judge.name!r} and its protocol "
+                    f"{judge.protocol!r}; expected `protocol: original`, since only FastChat's own "
+                    f"prompts compare conversations: write it in the judge's entry"
+                )
         root, places, own = self._context.root, self._context.places, self._spec.data
         if own is None:
             questions = data.records(QUESTIONS, places)
@@ -215,21 +221,20 @@ class MtBench:
 
     def flow(self, sample: Sample, model: str) -> Flow[Outcome]:
         """Two turns, then a judgment of each.  Raises BenchmarkError where there is no judge."""
-        judge = self._context.judge
-        if not isinstance(judge, RatingJudge):
+        if not any(isinstance(judge, RatingJudge) for judge in self._context.judges):
             raise no_judge(self.name, "rating")
         said, completions, failure = yield from self._talk(sample, model)
         if self._spec.baseline:
-            judgments, scores = yield from self._matches(judge, sample, model, said)
+            verdicts, scores = yield from self._matches(sample, model, said)
         else:
-            judgments = yield from _judgments(judge, sample, said)
+            verdicts = yield from self._ratings(sample, said)
             scores = tuple(
                 score
-                for turn, judgment in enumerate(judgments, start=1)
-                if judgment.status == "ok" and judgment.value is not None
-                for score in rating_scores(turn, judgment.value)
+                for turn, verdict in enumerate(verdicts, start=1)
+                if verdict.value is not None
+                for score in rating_scores(turn, verdict.value)
             )
-        status, error_text = worst(judgments)
+        status, error_text = worst(verdicts)
         if failure is not None:
             status, error_text = failure.status, str(failure)
         return Outcome(
@@ -238,7 +243,7 @@ class MtBench:
             answers=tuple(completion.text.strip() for completion in completions),
             reference=sample.reference,
             scores=scores,
-            judgments=judgments,
+            judgments=tuple(j for verdict in verdicts for j in verdict.judgments),
             truncated=any(completion.truncated for completion in completions),
             error=error_text,
         )
@@ -260,30 +265,38 @@ class MtBench:
             said.append(Message("assistant", completion.text.strip()))
         return said, completions, None
 
+    def _ratings(self, sample: Sample, said: Sequence[Message]) -> Flow[list[Verdict]]:
+        """What the judges make of each answer in `said`, given the conversation up to it."""
+        judges = [j for j in self._context.judges if isinstance(j, RatingJudge)]
+        verdicts: list[Verdict] = []
+        for turn, talk in enumerate(_talks(said)):
+            reference, part = sample.reference[: turn + 1], PARTS[turn]
+            flows = [(j, j.rate(talk, reference, part)) for j in judges]
+            verdicts.append((yield from judged(flows, self._context.judge_minimum, part)))
+        return verdicts
+
     def _matches(
-        self, judge: RatingJudge, sample: Sample, model: str, said: Sequence[Message]
-    ) -> Flow[tuple[tuple[Judgment, ...], tuple[Score, ...]]]:
+        self, sample: Sample, model: str, said: Sequence[Message]
+    ) -> Flow[tuple[list[Verdict], tuple[Score, ...]]]:
         """Each answer against each baseline's, turn by turn."""
+        judges = self._context.judges
         ours = _talks(said)
         if self._spec.baseline == (model,):
             parts = PARTS[: len(ours)]
-            return (), tuple(s for part in parts for s in pair_scores(model, part, 0.5))
-        judgments: list[Judgment] = []
+            return [], tuple(s for part in parts for s in pair_scores(model, part, 0.5))
+        verdicts: list[Verdict] = []
         scores: list[Score] = []
         for rival in (name for name in self._spec.baseline if ours and name != model):
             theirs, lack = yield from self._answers_of(rival, sample)
             for turn, (mine, part) in enumerate(zip(ours, PARTS, strict=False)):
                 name, reference = pair_part(rival, part), sample.reference[: turn + 1]
-                if turn < len(theirs):
-                    assert isinstance(judge, MatchJudge), "`load` refuses any other"
-                    match = judge.match(mine, theirs[turn], reference, name)
-                    judgment = yield from judged(match, judge, name)
-                else:
-                    judgment = _unmatched(judge, name, lack)
-                judgments.append(judgment)
-                if judgment.value is not None:
-                    scores += pair_scores(rival, part, judgment.value)
-        return tuple(judgments), tuple(scores)
+                other = theirs[turn] if turn < len(theirs) else lack
+                flows = [(j, _match(j, mine, other, reference, name)) for j in judges]
+                verdict = yield from judged(flows, self._context.judge_minimum, name)
+                verdicts.append(verdict)
+                if verdict.value is not None:
+                    scores += pair_scores(rival, part, verdict.value)
+        return verdicts, tuple(scores)
 
     def _answers_of(
         self, rival: str, sample: Sample
@@ -356,27 +369,23 @@ class MtBench:
         )
 
 
-def _judgments(
-    judge: RatingJudge, sample: Sample, said: Sequence[Message]
-) -> Flow[tuple[Judgment, ...]]:
-    """A judgment for each answer in `said`, given the conversation up to it."""
-    judgments: list[Judgment] = []
-    for turn, talk in enumerate(_talks(said)):
-        rating = judge.rate(talk, sample.reference[: turn + 1], PARTS[turn])
-        judgments.append((yield from judged(rating, judge, PARTS[turn])))
-    return tuple(judgments)
-
-
 def _talks(said: Sequence[Message]) -> list[tuple[Message, ...]]:
     """The conversation up to each of its answers."""
     return [tuple(said[:end]) for end, m in enumerate(said, start=1) if m.role == "assistant"]
 
 
-def _unmatched(judge: RatingJudge, part: str, failure: RequestFailed) -> Judgment:
-    """The judgment of an answer for which the baseline has none to compare."""
-    return Judgment(
-        judge.name, judge.protocol, failure.status, None, part, error=f"the baseline: {failure}"
-    )
+def _match(
+    judge: PairwiseJudge | RatingJudge,
+    mine: Sequence[Message],
+    other: Sequence[Message] | RequestFailed,
+    reference: Sequence[str],
+    part: str,
+) -> Flow[Judgment]:
+    """`judge`'s comparison with the baseline's conversation, or with why there is none."""
+    if isinstance(other, RequestFailed):
+        raise RequestFailed(other.status, f"the baseline: {other}")
+    assert isinstance(judge, MatchJudge), "`load` refuses any other"
+    return (yield from judge.match(mine, other, reference, part))
 
 
 # --- files ----------------------------------------------------------------------------------------

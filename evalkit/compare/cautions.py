@@ -18,7 +18,14 @@ from evalkit.core.run import Run
 from evalkit.draw import count, figure
 from evalkit.stats.means import mean
 
-__all__ = ["Cautions", "JudgeHealth", "damages", "disagreements", "doubts", "judge_health"]
+__all__ = [
+    "Cautions",
+    "JudgeHealth",
+    "damages",
+    "disagreements",
+    "doubts",
+    "judge_health",
+]
 
 _TOLERANCE = 1e-9
 """Relative: another machine may add in another order."""

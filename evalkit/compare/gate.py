@@ -32,7 +32,7 @@ from evalkit.compare.contests import (
 from evalkit.compare.figures import scores_of
 from evalkit.compare.guard import allowed_fields
 from evalkit.compare.resolve import Side, find, margin_of, names_of, pick, recorded, the_candidate
-from evalkit.core import UNANSWERED, Json, Outcome, Record, Score, Status
+from evalkit.core import Json, Outcome, Record, Score, Status
 from evalkit.core.contests import Contest, GateAnswer, GateResult, GateTest, LocalJudge
 from evalkit.core.figures import FigureKey
 from evalkit.core.run import BenchmarkEntry, Run, TaskEntry
@@ -354,7 +354,7 @@ def _sides(
 
 
 def _never_answered(run: Run) -> int:
-    return sum(record.outcome.status in UNANSWERED for record in run.records)
+    return sum(bool(record.outcome.unanswered) for record in run.records)
 
 
 def _notes(run: Run) -> Iterator[str]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from evalkit.core.run import Run
-from evalkit.core.samples import Record
+from evalkit.core.samples import Judgment, Outcome, Record
 
 __all__ = ["Pair", "Place", "judged_pairs", "model_pairs"]
 
@@ -61,16 +61,14 @@ class Pair:
 def judged_pairs(run: Run, judge: str | None = None) -> list[Pair]:
     """What a judge compared (None: any), in the run's order; also what it gave no verdict on.
 
-    Once each: where both models of a match keep a record of it, or several judges judged it, the
-    first counts.
+    Once each: where both models of a match keep a record of it, the first counts; of any judges,
+    a panel's judgments of one answer are one, with their mean.
     """
     by_key = {r.key: r for r in run.records}
     found: dict[Place, Pair] = {}
     for record in run.records:
         said = run.benchmark(record.benchmark).description
-        for judgment in record.outcome.judgments:
-            if judge not in (None, judgment.judge):
-                continue
+        for judgment in _judgments(record.outcome, judge):
             part, _, rival = judgment.part.partition("#")
             if said.type == "alpaca_eval":
                 other = said.reference if isinstance(said.reference, str) else "reference"
@@ -98,6 +96,21 @@ def judged_pairs(run: Run, judge: str | None = None) -> list[Pair]:
             )
             found.setdefault(pair.place, pair)
     return list(found.values())
+
+
+def _judgments(outcome: Outcome, judge: str | None) -> Iterator[Judgment]:
+    """A judge's; of any (None), those of several judges of one answer as one, without votes."""
+    by_part: dict[str, list[Judgment]] = {}
+    for judgment in outcome.judgments:
+        by_part.setdefault(judgment.part, []).append(judgment)
+    for found in by_part.values():
+        names = dict.fromkeys(j.judge for j in found)
+        if judge is not None or len(names) == 1:
+            yield from (j for j in found if judge in (None, j.judge))
+            continue
+        values = [j.value for j in found if j.value is not None]
+        mean = math.fsum(values) / len(values) if values else None
+        yield replace(found[0], judge=", ".join(names), protocol="panel", value=mean, votes=())
 
 
 def model_pairs(run: Run) -> Iterator[Pair]:

@@ -1,4 +1,4 @@
-"""What people say of the answers that judges compared, and how far judges agree with them.
+"""What people say of the answers that judges compared, and how far judges agree, with them or not.
 
     run.votes ─┬─ agreement with each judge, and of people among themselves
                └─ the figure that people would give, from few votes and all judgments
@@ -10,16 +10,22 @@ counts them: each vote with the judge's verdict, and each two votes with each ot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from statistics import correlation
+from typing import TypeAlias
 
 from evalkit.compare.pairs import Pair, Place, judged_pairs, model_pairs
+from evalkit.core import Record
 from evalkit.core.run import Run
 from evalkit.core.votes import Vote
 from evalkit.stats.agreement import Agreement, Choices, agreement
 
-__all__ = ["People", "people"]
+__all__ = ["JudgeAgreement", "People", "judge_agreement", "judge_agreements", "people"]
+
+Answer: TypeAlias = tuple[str, Hashable, str]
+"""Unit of resampling, its record's key, and the part of it that was judged."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ def _pairs(run: Run) -> Iterator[Pair]:
     for judge in judges:
         yield from judged_pairs(run, judge)
     for pair in model_pairs(run):
-        named = run.benchmark(pair.record.benchmark).judge
+        named = ", ".join(run.benchmark(pair.record.benchmark).judges)
         yield replace(pair, judge=named or pair.judge)
 
 
@@ -98,3 +104,57 @@ def _for(vote: Vote, model: str) -> float:
     preference = vote.preference_for(model)
     assert preference is not None, "skipped votes are left out"
     return preference
+
+
+# --- judges with one another ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class JudgeAgreement:
+    """Two judges of the same answers of one benchmark."""
+
+    benchmark: str
+    judges: tuple[str, str]
+    n: int
+    """Answers that both gave a valid judgment."""
+    verdicts: Agreement | None
+    """How often both preferred the same answer, or neither; None: they rate."""
+    correlation: float | None
+    """Pearson's, of the judgments' values; None where a judge gave one value only."""
+
+
+def judge_agreements(records: Sequence[Record], level: float) -> list[JudgeAgreement]:
+    """A row per benchmark and two judges that judged the same answers, in order."""
+    found: dict[str, dict[str, dict[Answer, float]]] = {}
+    for record in records:
+        for j in record.outcome.judgments:
+            if j.status == "ok" and j.value is not None:
+                of = found.setdefault(record.benchmark, {}).setdefault(j.judge, {})
+                of[record.cluster, record.key, j.part] = j.value
+    return [
+        judge_agreement(benchmark, (first, second), judges[first], judges[second], level)
+        for benchmark, judges in found.items()
+        for first, second in combinations(judges, 2)
+        if not judges[first].keys().isdisjoint(judges[second])
+    ]
+
+
+def judge_agreement(
+    benchmark: str,
+    judges: tuple[str, str],
+    first: Mapping[Answer, float],
+    second: Mapping[Answer, float],
+    level: float,
+) -> JudgeAgreement:
+    """Of two judges' values by answer, at least one answer common to both."""
+    common = [(of[0], value, second[of]) for of, value in first.items() if of in second]
+    ours, theirs = [a for _, a, _ in common], [b for _, _, b in common]
+    preferences = max(*ours, *theirs) <= 1
+    varied = len(set(ours)) > 1 and len(set(theirs)) > 1
+    return JudgeAgreement(
+        benchmark,
+        judges,
+        len(common),
+        agreement(common, level) if preferences else None,
+        correlation(ours, theirs) if varied else None,
+    )

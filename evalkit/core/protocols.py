@@ -32,6 +32,7 @@ __all__ = [
     "MatchJudge",
     "Metered",
     "PairwiseJudge",
+    "Panel",
     "Planned",
     "RatingJudge",
     "StoredPrompts",
@@ -212,6 +213,21 @@ class RatingJudge(Protocol):
     def describe(self) -> Mapping[str, Json]:
         """What decides its judgments besides its engine: protocol, prompt_sha256, settings."""
         ...
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Several judges, each of which judges every answer; an answer's score is their mean."""
+
+    members: tuple[PairwiseJudge | RatingJudge, ...]
+    """In the suite's order."""
+    minimum: int
+    """Valid judgments that an answer needs to have a score."""
+
+    def describe(self) -> Mapping[str, Json]:
+        """The minimum, and each member's own description by its name."""
+        members = {judge.name: dict(judge.describe()) for judge in self.members}
+        return {"protocol": "panel", "minimum": self.minimum, "panel": members}
 
 
 @runtime_checkable
@@ -395,7 +411,20 @@ class BenchmarkContext:
     root: Path
     """Folder of the suite file; `spec.data` is relative to it."""
     places: DataPlaces
-    judge: PairwiseJudge | RatingJudge | None
-    """Of the kind the class's `judge_kind` names; None for benchmarks without a judge."""
+    judge: PairwiseJudge | RatingJudge | Panel | None
+    """Of the kind the class's `judge_kind` names, a panel's members, too; None for benchmarks
+    without a judge."""
     seed: int
     """The suite's seed."""
+
+    @property
+    def judges(self) -> tuple[PairwiseJudge | RatingJudge, ...]:
+        """The judge, or the panel's members; empty where there is none."""
+        if isinstance(self.judge, Panel):
+            return self.judge.members
+        return () if self.judge is None else (self.judge,)
+
+    @property
+    def judge_minimum(self) -> int:
+        """Valid judgments that an answer needs to have a score."""
+        return self.judge.minimum if isinstance(self.judge, Panel) else 1

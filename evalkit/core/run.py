@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from evalkit.core.figures import Average, Comparison, Figure, FigureKey, Finding, Metric
 from evalkit.core.requests import Json
 from evalkit.core.samples import Record
-from evalkit.core.specs import CardSpec, GateSpec, PublishedFigure
+from evalkit.core.specs import CardSpec, GateSpec, PublishedFigure, judge_names
 from evalkit.core.votes import Vote
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class StoredBenchmark(Open):
 
     type: str
     name: str | None = None
-    judge: str | None = None
+    judge: str | tuple[str, ...] | None = None
     data: Json = None
     """The suite's own data in place of the benchmark's public set."""
 
@@ -310,8 +310,19 @@ class Description(Open):
 
     @property
     def judging(self) -> JudgeDescription:
-        """Who judges; nothing where nobody does, or nobody says."""
-        return JudgeDescription.model_validate(self.judge or {})
+        """Who judges; nothing where nobody does, or nobody says.
+
+        Of a panel: what its members say, each value once, separated by commas.
+        """
+        said = self.judge or {}
+        if not isinstance(panel := said.get("panel"), Mapping):
+            return JudgeDescription.model_validate(said)
+        members = [JudgeDescription.model_validate(member) for member in panel.values()]
+        values = {
+            name: dict.fromkeys(value for m in members if (value := getattr(m, name)))
+            for name in JudgeDescription.model_fields
+        }
+        return JudgeDescription(**{name: ", ".join(v) or None for name, v in values.items()})
 
     @property
     def n_questions(self) -> int | None:
@@ -340,8 +351,14 @@ class BenchmarkEntry(Stored):
     """By name, in report order."""
     averages: tuple[Average, ...] = ()
     """Each after those it is made of."""
-    judge: str | None = None
-    """Name of the judge in the suite; None: nothing is judged, or the judge is unknown."""
+    judge: str | tuple[str, ...] | None = None
+    """Name of the judge in the suite, or of a panel's members; None: nothing is judged, or the
+    judge is unknown."""
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """Names of its judges; empty: none, or unknown."""
+        return judge_names(self.judge)
 
     @property
     def kind(self) -> str:
@@ -585,8 +602,8 @@ class Run:
         local = {judge.name for judge in self.manifest.judges if judge.local}
         found: dict[str, dict[str, None]] = {}
         for entry in self.manifest.benchmarks if local else ():
-            if entry.judge in local:
-                found.setdefault(entry.name, {})[str(entry.judge)] = None
+            for name in local.intersection(entry.judges):
+                found.setdefault(entry.name, {})[name] = None
         for record in self.records if local else ():
             for judgment in record.outcome.judgments:
                 if judgment.judge in local:

@@ -138,6 +138,12 @@ class Outcome:
     thought_tokens: int = 0
     """Of all thoughts together; 0 where nobody counts them."""
 
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """Why a model or a judge did not answer, where a retry may fix it; each reason once."""
+        of: tuple[Outcome | Judgment, ...] = (self, *self.judgments)
+        return tuple({one.error or one.status: 0 for one in of if one.status in UNANSWERED})
+
 
 @dataclass(frozen=True)
 class Record:

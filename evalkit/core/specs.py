@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     SerializeAsAny,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "Spec",
     "Suite",
     "ThinkingSpec",
+    "judge_names",
 ]
 
 Name = Annotated[
@@ -52,6 +54,11 @@ Name = Annotated[
 control character, no dot at the start, no space at either end."""
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def judge_names(judge: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The names in a benchmark's `judge`: one, several, or none."""
+    return (judge,) if isinstance(judge, str) else judge or ()
 
 
 class Spec(BaseModel):
@@ -209,8 +216,12 @@ class BenchmarkSpec(Spec):
     """Module of the benchmarks room (alpaca_eval, mt_bench, lm_eval, ...) or a dotted path."""
     name: Name | None = None
     """Unique in the suite; default: the type, with the version where there are several."""
-    judge: str | None = None
-    """Name of a judge in `judges`; only for judged benchmarks."""
+    judge: str | tuple[str, ...] | None = None
+    """Name of a judge in `judges`, or a list of several: then each judges every answer, and its
+    score is the mean of their judgments.  Only for judged benchmarks."""
+    judge_minimum: int | None = Field(default=None, ge=1)
+    """Of several judges, how many must give a valid judgment for an answer to have a score;
+    default: more than half."""
     data: str | None = None
     """A folder or file relative to the suite; default: the benchmark's public data set."""
 
@@ -218,6 +229,22 @@ class BenchmarkSpec(Spec):
     def entry(self) -> str:
         """The name rows, margins and claims use."""
         return self.name or self.type
+
+    @field_validator("judge")
+    @classmethod
+    def _several(cls, judge: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        """A list of one is that one.  Raises ValueError: empty, or one named twice."""
+        names = judge_names(judge)
+        if judge is not None and len(set(names)) < max(len(names), 1):
+            raise ValueError(
+                f"{list(names)!r}; expected the name of a judge, or several different ones"
+            )
+        return names[0] if len(names) == 1 else judge
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """Names of its judges; empty: none."""
+        return judge_names(self.judge)
 
     @property
     def opponents(self) -> tuple[str, ...]:

@@ -40,10 +40,10 @@ def drive(
     """Run all flows to their end; yield each one's key and value as it ends.
 
     A flow is resumed when its whole batch is answered; the first failure of a batch is thrown
-    into it.  A flow that ends with `RequestFailed` has that as its value.  An engine whose
-    jobs are all answered without opening it (from a cache) is never opened.  Every opened
-    engine is closed when the generator ends, however it ends: consumers that may stop early
-    should hold it in `contextlib.closing`.
+    into it, with all of the batch's replies.  A flow that ends with `RequestFailed` has that as
+    its value.  An engine whose jobs are all answered without opening it (from a cache) is never
+    opened.  Every opened engine is closed when the generator ends, however it ends: consumers that
+    may stop early should hold it in `contextlib.closing`.
 
     Args:
         flows: Flows by key; none of them started.
@@ -81,6 +81,7 @@ class _Life(Generic[K, T]):
         answers: list[Completion] = []
         for reply in self.replies:
             if isinstance(reply, RequestFailed):
+                reply.replies = tuple(self.replies)
                 return self.flow.throw(reply)
             assert reply is not None
             answers.append(reply)

@@ -267,7 +267,7 @@ def _result(entry: BenchmarkEntry, figure: Figure, judges: Sequence[str]) -> dic
         low, high = _BOUNDS[figure.unit]
         metric |= {"score_type": "continuous", "min_score": low, "max_score": high}
     if judges and figure.unit != "characters":
-        metric["llm_scoring"] = _judging(said.judge or {}, judges)
+        metric["llm_scoring"] = _judging(said, judges)
     generation: dict[str, Json] = {}
     if isinstance(said.max_tokens, int):
         generation["generation_args"] = {"max_tokens": said.max_tokens}
@@ -283,9 +283,9 @@ def _result(entry: BenchmarkEntry, figure: Figure, judges: Sequence[str]) -> dic
     }
 
 
-def _judging(said: Mapping[str, Json], judges: Sequence[str]) -> dict[str, Json]:
+def _judging(described: Description, judges: Sequence[str]) -> dict[str, Json]:
     """Who judged; the prompts are named by their hash, since they hold a benchmark's words."""
-    sha256 = said.get("prompt_sha256")
+    said, sha256 = described.judge or {}, described.judging.prompt_sha256
     unknown = {"deployment_type": "unknown", "model_availability": "unknown"}
     return {
         "judges": [

@@ -128,14 +128,19 @@ class Item:
     @property
     def judge(self) -> Judge | None:
         """Who judged and by whose prompts; None where nobody is known."""
-        said, name = self.described.judging, self.entry.judge
-        entry = next((j for j in self.run.manifest.judges if j.name == name), None)
-        served = (entry.model, entry.engine.model) if entry is not None else ()
+        said, names = self.described.judging, self.entry.judges
+        entries = [j for j in self.run.manifest.judges if j.name in names]
+        served: list[list[str | None]] = [
+            [j.model for j in entries],
+            [j.engine.model for j in entries],
+            [*names],
+        ]
         # An import that does not know who judged calls the judge by what it is.
         who = [said.evaluator] if said.evaluator else []
-        models = (said.model, *served, name)
+        models = (said.model, *(", ".join(map(str, of)) for of in served if all(of)))
         who += [m for m in models if m and m not in ("recorded", *who)][:1]
-        protocol = said.protocol or (entry.protocol if entry is not None else "") or ""
+        said_by = dict.fromkeys(j.protocol for j in entries if j.protocol)
+        protocol = said.protocol or ", ".join(said_by)
         if not who and not protocol:
             return None
         return Judge(", ".join(who) or "not stated", protocol, said.prompt_sha256 or "")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from evalkit import draw
 from evalkit.compare.cautions import JudgeHealth, disagreements
+from evalkit.compare.votes import JudgeAgreement, judge_agreements
 from evalkit.core import Json
 from evalkit.core.figures import Finding
 from evalkit.core.run import BenchmarkEntry, EvidenceEntry, ModelEntry
@@ -98,6 +99,43 @@ def _judge_blocks(report: Report) -> Iterator[Block]:
         Group(judge, tuple(_health_row(r) for r in rows if r.judge == judge)) for judge in names
     )
     yield Table("Judgments", columns, groups, note)
+    if between := judge_agreements(report.run.records, report.level):
+        yield _agreement(between)
+
+
+def _agreement(between: Sequence[JudgeAgreement]) -> Table:
+    columns = (
+        Column("Benchmark", header=True),
+        Column("Judges"),
+        Column("Answers", "right"),
+        Column("Same verdict", "right"),
+        Column("Kappa", "right"),
+        Column("Correlation", "right"),
+    )
+    note = (
+        "Over answers that both judges judged. Same verdict: the same answer preferred, or none. "
+        "Kappa: Cohen's, of these verdicts; 0 is chance, 1 always the same. Correlation: "
+        "Pearson's, of preferences or ratings. A panel's score is the mean of its judges' valid "
+        "judgments."
+    )
+    rows = tuple(_agreement_row(one) for one in between)
+    return Table("Agreement between judges", columns, (Group("", rows),), note)
+
+
+def _agreement_row(one: JudgeAgreement) -> tuple[Cell, ...]:
+    alike, kappa = Cell.missing("ratings"), Cell.missing("ratings")
+    if one.verdicts is not None:
+        share, beyond = one.verdicts.alike.point, one.verdicts.kappa.point
+        alike = Cell(share, draw.figure(share, "percent"))
+        kappa = Cell(beyond, draw.significant(beyond))
+    return (
+        Cell.text(one.benchmark),
+        Cell.text(" and ".join(one.judges)),
+        Cell(one.n, draw.count(one.n)),
+        alike,
+        kappa,
+        Cell(one.correlation, draw.significant(one.correlation)),
+    )
 
 
 def _about(report: Report, judge: str) -> Note | Text:

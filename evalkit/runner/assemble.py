@@ -26,6 +26,7 @@ from evalkit.core.protocols import (
     JudgeContext,
     Keyed,
     PairwiseJudge,
+    Panel,
     RatingJudge,
 )
 from evalkit.core.run import Run
@@ -311,7 +312,7 @@ def with_engines(
     parts = _Assembler(suite, origin, cache, prepare)
     for name in compared:
         parts.model(name)
-    judging = dict.fromkeys(spec.judge for spec in suite.benchmarks if spec.judge is not None)
+    judging = dict.fromkeys(name for spec in suite.benchmarks for name in spec.judges)
     for name in judging:
         if isinstance(suite.judges[name], RecordedJudgeSpec):
             continue
@@ -336,31 +337,35 @@ def build_benchmarks(suite: Suite, origin: Origin) -> tuple[Benchmark, ...]:
 
 def _benchmark(spec: BenchmarkSpec, suite: Suite, origin: Origin, places: DataPlaces) -> Benchmark:
     cls = plugins.find("benchmarks", spec.type).cls
-    judge: PairwiseJudge | RatingJudge | None = None
-    if cls.judge_kind is not None:
-        judge = _protocol(cls, spec, suite, places)
+    judge: PairwiseJudge | RatingJudge | Panel | None = None
+    # Judgments that are read from files need no judge; the suite room checks that there is a name.
+    if cls.judge_kind is not None and not _is_recorded(spec, suite):
+        members = tuple(_protocol(cls, spec, name, suite, places) for name in spec.judges)
+        minimum = spec.judge_minimum or len(members) // 2 + 1
+        judge = members[0] if len(members) == 1 else Panel(members, minimum)
     context = BenchmarkContext(origin.root, places, judge, suite.seed)
     benchmark: Benchmark = cls(spec, context)
     return benchmark
 
 
+def _is_recorded(spec: BenchmarkSpec, suite: Suite) -> bool:
+    return any(isinstance(suite.judges[name], RecordedJudgeSpec) for name in spec.judges)
+
+
 def _protocol(
-    cls: type[Benchmark], spec: BenchmarkSpec, suite: Suite, places: DataPlaces
-) -> PairwiseJudge | RatingJudge | None:
-    """The benchmark's judge; None for judgments that are read from files."""
-    assert spec.judge is not None, "the suite room checks that judged benchmarks name a judge"
-    settings = suite.judges[spec.judge]
-    if isinstance(settings, RecordedJudgeSpec):
-        return None
-    style, key = _judge_style(settings), _judge_key(spec.judge)
+    cls: type[Benchmark], spec: BenchmarkSpec, name: str, suite: Suite, places: DataPlaces
+) -> PairwiseJudge | RatingJudge:
+    """How the suite's judge `name` judges the benchmark."""
+    settings = suite.judges[name]
+    style, key = _judge_style(settings), _judge_key(name)
     judge: PairwiseJudge | RatingJudge
     if style == "original" and cls.original_judge is not None:
         context = JudgeContext(places, cls.judge_options(spec))
         original = plugins.find("judges", cls.original_judge).cls
-        judge = original(spec.judge, key, settings, context)
+        judge = original(name, key, settings, context)
         return judge
     written = "text" if style == "original" else style
-    judge = plugins.find("judges", f"{cls.judge_kind}_{written}").cls(spec.judge, key, settings)
+    judge = plugins.find("judges", f"{cls.judge_kind}_{written}").cls(name, key, settings)
     return judge
 
 

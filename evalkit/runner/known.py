@@ -69,7 +69,7 @@ def _recorded_engine(suite: Suite, model: str) -> RecordedSpec | None:
 
 
 def _recorded_judge(suite: Suite, spec: BenchmarkSpec) -> RecordedJudgeSpec | None:
-    judge = suite.judges.get(spec.judge) if spec.judge is not None else None
+    judge = suite.judges.get(spec.judges[0]) if spec.judges else None  # a panel has none
     return judge if isinstance(judge, RecordedJudgeSpec) else None
 
 
@@ -287,6 +287,8 @@ def replay(flow: Flow[Outcome], model: str, answers: Sequence[Completion]) -> Fl
             ]
         except RequestFailed as error:
             failure = error
+            if len(forwarded) < len(requests):
+                failure.replies = ()  # they are those of the forwarded requests alone
 
 
 def _recorded(left: Iterator[Completion]) -> Completion:

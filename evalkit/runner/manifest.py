@@ -161,7 +161,7 @@ def _benchmark(benchmark: Benchmark, job: Job, samples: list[Sample]) -> Benchma
     )
 
 
-def _judge(benchmark: Benchmark, job: Job) -> str | None:
+def _judge(benchmark: Benchmark, job: Job) -> str | tuple[str, ...] | None:
     return next(s.judge for s in job.suite.benchmarks if s.entry == benchmark.name)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from evalkit import store
 from evalkit.compare.figures import comparisons, figures
-from evalkit.core import UNANSWERED, Outcome, PreparedModel, Record, Reply, Request, Sample
+from evalkit.core import Outcome, PreparedModel, Record, Reply, Request, Sample
 from evalkit.core.figures import Figure
 from evalkit.core.protocols import Benchmark
 from evalkit.core.run import Manifest, Run, UsageTotals
@@ -106,11 +106,7 @@ class Result:
     @property
     def reasons(self) -> str:
         """Why samples are unanswered: each distinct message once, most frequent first."""
-        found = Counter(
-            r.outcome.error or r.outcome.status
-            for r in self.run.records
-            if r.outcome.status in UNANSWERED
-        )
+        found = Counter(reason for r in self.run.records for reason in r.outcome.unanswered)
         return "; ".join(f"{n} times: {reason}" for reason, n in found.most_common(3))
 
 
@@ -165,10 +161,11 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
         for record in recorded:
             if record.key not in run_store.records:
                 run_store.append(record)
+        there = run_store.records
         todo = {
             key: item
             for key, item in items.items()
-            if key not in run_store.records or (retry_failed and _failed(run_store.records[key]))
+            if key not in there or (retry_failed and there[key].outcome.unanswered)
         }
         usage = Usage()
         if todo:
@@ -176,14 +173,8 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
         if todo or not run_store.sealed:
             _seal(job, manifest, _order(job, [*items, *(r.key for r in recorded)]), run_store)
     stored = store.load(folder)
-    unanswered = sum(r.outcome.status in UNANSWERED for r in stored.records)
+    unanswered = sum(bool(record.outcome.unanswered) for record in stored.records)
     return Result(stored, len(todo), usage, unanswered, job.models)
-
-
-def _failed(record: Record) -> bool:
-    """Whether a retry may fix it; a failed judgment of one turn is a failure, too."""
-    outcome = record.outcome
-    return not UNANSWERED.isdisjoint({outcome.status, *(j.status for j in outcome.judgments)})
 
 
 def _order(job: Job, keys: list[Key]) -> list[Key]:

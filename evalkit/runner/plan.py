@@ -229,10 +229,11 @@ def _nominal(
     """Rows from the size of the complete data set; every answer is judged once."""
     answers = benchmark.nominal_requests()
     rows = [PlanRow(m, m, benchmark.name, requests=answers) for m in models]
-    if spec.judge is not None and answers is not None:
-        requests = answers * _requests_per_judgment(benchmark, job.judges[spec.judge]["protocol"])
-        key = f"judge:{spec.judge}"
-        rows += [PlanRow(key, m, benchmark.name, requests=requests) for m in models]
+    for name in spec.judges:
+        if answers is not None:
+            each = _requests_per_judgment(benchmark, job.judges[name]["protocol"])
+            key, requests = f"judge:{name}", answers * each
+            rows += [PlanRow(key, m, benchmark.name, requests=requests) for m in models]
     return rows
 
 

@@ -151,15 +151,16 @@ def _benchmark(n: int, spec: BenchmarkSpec, parts: Parts, types: Types, root: Pa
     judges, models = list(parts.judges), _generating(parts)
     if parts.knows(*at, "judge"):
         judged = types.judged(spec.type)
-        if judged and spec.judge is None:
+        if judged and not spec.judges:
             listed = ", ".join(map(repr, judges)) or "nothing yet: add one under `judges`"
             message = f"missing; {spec.type} answers are judged; expected one of {listed}"
             yield (*at, "judge"), message
-        elif not judged and spec.judge is not None:
-            message = f"{spec.judge!r} is not needed: {spec.type} has no judge; remove it"
+        elif not judged and spec.judges:
+            named = ", ".join(map(repr, spec.judges))
+            message = f"{named} is not needed: {spec.type} has no judge; remove it"
             yield (*at, "judge"), message
-        elif spec.judge is not None and spec.judge not in judges:
-            yield (*at, "judge"), _no("judge", spec.judge, judges)
+        else:
+            yield from _judges(at, spec, parts)
     for name in spec.opponents if parts.knows(*at, "baseline") else ():
         if name not in models:
             message = f"no model {name!r} to compare with{choices_hint(name, models)}"
@@ -169,6 +170,20 @@ def _benchmark(n: int, spec: BenchmarkSpec, parts: Parts, types: Types, root: Pa
     include = getattr(spec, "include", None)
     if isinstance(include, str) and (wrong := _missing(include, root, "folder")):
         yield (*at, "include"), wrong
+
+
+def _judges(at: FieldPath, spec: BenchmarkSpec, parts: Parts) -> Found:
+    """The names of one judge or of a panel's members, and how many must be valid."""
+    for n, name in enumerate(spec.judges):
+        path = (*at, "judge") if len(spec.judges) == 1 else (*at, "judge", n)
+        if name not in parts.judges:
+            yield path, _no("judge", name, list(parts.judges))
+        elif len(spec.judges) > 1 and isinstance(parts.judges[name], RecordedJudgeSpec):
+            only = "expected judges that answer: give recorded judgments an entry of their own"
+            yield path, f"{name!r} is recorded; {only}"
+    if (spec.judge_minimum or 1) > max(len(spec.judges), 1):
+        few = f"{len(spec.judges)} judge{'s' if len(spec.judges) > 1 else ''}"
+        yield (*at, "judge_minimum"), f"{spec.judge_minimum}; the benchmark has {few}"
 
 
 def _same_names(source: SuiteText, parts: Parts) -> Found:
@@ -308,7 +323,7 @@ def warnings(parts: Parts, types: Types, root: Path) -> Found:
     for name, model in parts.models.items():
         if model is not None and not _served(name, model, parts, types):
             yield from _unpinned(name, model, root)
-    used = {spec.judge for spec in parts.benchmarks if spec is not None}
+    used = {name for spec in parts.benchmarks if spec is not None for name in spec.judges}
     for name in [j for j in parts.judges if j not in used]:
         yield ("judges", name), "is used by no benchmark"
     margins = parts.gate.margins if parts.gate else {"default": 0.0}

@@ -42,8 +42,10 @@ from evalkit.core import (
     Request,
 )
 from evalkit.core.figures import Figure, Measured
-from evalkit.core.protocols import BenchmarkContext, DataPlaces
+from evalkit.core.protocols import BenchmarkContext, DataPlaces, Panel
+from evalkit.core.specs import JudgeSpec
 from evalkit.errors import DataError
+from evalkit.judges.pairwise_text import PairwiseText
 from evalkit.stats.length_control import Games
 from tests.support.compared import entry
 from tests.support.flows import play
@@ -90,6 +92,27 @@ def run(folder: Path, rows: Sequence[Judged], **settings: Any) -> list[Outcome]:
         return Completion(text=answers[request.prompt[-1].content])
 
     return [play(benchmark.flow(sample, "m"), reply)[0] for sample in benchmark.samples()]
+
+
+def test_the_judges_of_a_panel_are_sent_their_requests_together(tmp_path: Path) -> None:
+    """Evalkit's own pairwise protocol sends both orders: four requests in one batch."""
+    (tmp_path / "reference.jsonl").write_text('{"instruction": "i", "output": "r"}\n')
+    judges = tuple(PairwiseText(name, f"judge:{name}", JudgeSpec()) for name in ("a", "b"))
+    context = BenchmarkContext(tmp_path, DataPlaces(), Panel(judges, minimum=2), seed=0)
+    benchmark = AlpacaEval(AlpacaEvalSpec(data="reference.jsonl"), context)
+
+    def reply(request: Request) -> Completion:
+        return Completion(
+            text={"m": "answer", "judge:a": "[[A]]", "judge:b": "[[C]]"}[request.engine]
+        )
+
+    outcome, waves = play(benchmark.flow(benchmark.samples()[0], "m"), reply)
+    assert [[request.engine for request in wave] for wave in waves] == [
+        ["m"],
+        ["judge:a", "judge:a", "judge:b", "judge:b"],
+    ]
+    assert [(j.judge, j.votes) for j in outcome.judgments] == [("a", (1, 0)), ("b", (0.5, 0.5))]
+    assert benchmark.describe()["judge"]["minimum"] == 2
 
 
 def mean_and_error(outcomes: Sequence[Outcome], metric: str) -> tuple[float, float, int]:

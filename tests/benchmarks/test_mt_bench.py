@@ -32,7 +32,7 @@ from evalkit.core import (
     Request,
 )
 from evalkit.core.figures import Figure, FigureKey
-from evalkit.core.protocols import BenchmarkContext, DataPlaces
+from evalkit.core.protocols import BenchmarkContext, DataPlaces, Panel
 from evalkit.core.specs import JudgeSpec
 from evalkit.data import require_available
 from evalkit.errors import BenchmarkError, DataError, RequestFailed
@@ -378,6 +378,29 @@ def test_a_model_of_the_suite_is_asked_the_same_questions(tmp_path: Path) -> Non
         ("loss_rate_turn_1", "#base"): 0.0,
         ("loss_rate_turn_2", "#base"): 0.0,
     }
+
+
+@pytest.mark.parametrize(("minimum", "turn_2"), [(2, [2 / 3]), (3, [])])
+def test_pairs_judged_by_a_panel(tmp_path: Path, minimum: int, turn_2: list[float]) -> None:
+    """The mean of a win, a tie and, in the first turn, a loss; in the second nothing readable."""
+
+    def judge(name: str, first: float, second: float | None) -> Referee:
+        made = Referee(lambda ours, theirs, part: first if part.startswith("turn_1") else second)
+        made.name = name
+        return made
+
+    judges = (judge("a", 1.0, 1.0), judge("b", 0.5, 1 / 3), judge("c", 0.0, None))
+    benchmark = build_pairs(tmp_path, Panel(judges, minimum), "base")
+    outcome, waves = play(benchmark.flow(benchmark.samples()[0], "mine"), says)
+    assert [len(wave) for wave in waves if wave[0].engine == "judge"] == [3, 3]
+    found = score_values(outcome)
+    assert found["win_rate_adjusted", "turn_1#base"] == 0.5
+    assert [v for of, v in found.items() if of == ("win_rate_adjusted", "turn_2#base")] == (
+        pytest.approx(turn_2)
+    )
+    assert outcome.status == ("ok" if turn_2 else "unparsable")
+    named = [(j.judge, j.part) for j in outcome.judgments]
+    assert named == [(n, f"turn_{t}#base") for t in (1, 2) for n in "abc"]
 
 
 def answers_file(folder: Path, *questions: int) -> str:

@@ -23,6 +23,7 @@ def play(flow: Flow[T], answer: Callable[[Request], Reply]) -> tuple[T, list[lis
             replies = [answer(request) for request in asked]
             failed = next((r for r in replies if isinstance(r, RequestFailed)), None)
             if failed is not None:
+                failed.replies = replies
                 asked = flow.throw(failed)
             else:
                 asked = flow.send([r for r in replies if not isinstance(r, RequestFailed)])
