@@ -154,9 +154,13 @@ def _benchmark(
 ) -> Iterator[Contest]:
     mine, other = ours.parts[name], theirs.parts[name]
     entry = _common(mine.entry, other.entry)
-    found: dict[str, list[Caution]] = {
-        **check(mine, other, list(entry.tasks), options.allow_different)
-    }
+    across = None
+    if mine.entry.bridge or other.entry.bridge:
+        from evalkit.compare.bridge import across_judges  # not for most comparisons
+
+        across = across_judges(mine, other)
+    alike = across.alike if across else (mine, other)
+    found: dict[str, list[Caution]] = {**check(*alike, list(entry.tasks), options.allow_different)}
     for average in entry.averages:
         below = tasks_below(average, entry.averages)
         all_below = [c for task in below for c in found.get(task, ())]
@@ -170,6 +174,8 @@ def _benchmark(
     records = [record for each in runs for record in _mean_of(each)]
     roles = {ours.label: "candidate", theirs.label: "baseline"}
     rows = comparisons(records, [entry], roles, options.level)
+    if across is not None:
+        rows = across.rows(rows, records, entry, labels[across.earlier is other])
     for row in _with_noise(rows, runs[0], runs[1], entry):
         parts = (*ours.repeats[name], *theirs.repeats[name])
         cautions = (*known.of(parts, row.unit), *found[row.key.task])
@@ -215,6 +221,8 @@ def uncorrected(
     c: Comparison, entry: BenchmarkEntry, cautions: tuple[Caution, ...], power: float
 ) -> Contest:
     """Before the correction."""
+    if c.difference.method.bridged is not None:
+        cautions = (*cautions, c.difference.method.bridged)
     if c.difference.standard_error and c.difference.hardly_known:
         cautions = (*cautions, FewUnits(c.difference.df))
     return Contest(

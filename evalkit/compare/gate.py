@@ -34,7 +34,7 @@ from evalkit.compare.guard import allowed_fields
 from evalkit.compare.resolve import Side, find, margin_of, names_of, pick, recorded, the_candidate
 from evalkit.core import Json, Outcome, Record, Score, Status
 from evalkit.core.contests import Contest, GateAnswer, GateResult, GateTest, LocalJudge
-from evalkit.core.figures import FigureKey
+from evalkit.core.figures import Bridged, FigureKey
 from evalkit.core.run import BenchmarkEntry, Run, TaskEntry
 from evalkit.core.specs import GateSpec
 from evalkit.draw import caution_notes, caution_text, gate_reason
@@ -134,7 +134,7 @@ def gate(
     expected = [key for one in mine for key in one.headlines]
     tests += _missing(tests, expected, policy, ours, theirs)
     judged = (
-        replace(one, cautions=tuple(c for c in one.cautions if isinstance(c, LocalJudge)))
+        replace(one, cautions=tuple(c for c in one.cautions if isinstance(c, LocalJudge | Bridged)))
         for one in found
     )
     notes = [*(note for one in behind.values() for note in _notes(one)), *caution_notes(judged)]
@@ -209,8 +209,8 @@ def gate_test(contest: Contest, policy: Policy, *, repeated: bool = False) -> Ga
     Args:
         contest: At a level of 1 - 2 alpha, if its interval is to be the bounds.
         policy: Margin, alpha, power.
-        repeated: The noise of repeated runs is in the error, which more samples do not lessen: no
-            number of them is said to do.
+        repeated: The noise of repeated runs is in the error, which more samples do not lessen (nor
+            that of a bridge between judges): no number of them is said to do.
     """
     key, c, d, spec = contest.key, contest.comparison, contest.comparison.difference, policy.spec
     margin, unit = policy.margin(key), catalogue.unit(c.unit)
@@ -225,7 +225,8 @@ def gate_test(contest: Contest, policy: Policy, *, repeated: bool = False) -> Ga
     )
     resolvable = None if d.hardly_known else found.resolvable
     variance, needed = unit_variance(d.standard_error, d.n_units), None
-    if variance and resolvable is not None and margin < resolvable and not repeated:
+    fixed = repeated or d.method.bridged is not None
+    if variance and resolvable is not None and margin < resolvable and not fixed:
         needed = units_for_margin(variance, margin, alpha=spec.alpha, power=spec.power)
     missing = d.point is None
     note = "" if found.bounds.low is not None else found.bounds.how
@@ -428,8 +429,9 @@ def _test_json(test: GateTest) -> dict[str, Json]:
 #      "records": {BENCHMARK: [[task, sample, category, cluster, status, [[metric, part, value]]]]}}
 #
 # A record has a seventh entry, {metric: values}, where an average needs values that are no score
-# (`core.Average`; IFEval's instructions).  No question and no answer is in it.  `benchmarks` and
-# `evidence` are the manifest's entries, so that the guard reads a pinned baseline like a run.
+# (`core.Average`; IFEval's instructions), and an eighth like the sixth where the second judge of a
+# bridge scored it, too.  No question and no answer is in it.  `benchmarks` and `evidence` are the
+# manifest's entries, so that the guard reads a pinned baseline like a run.
 
 _KIND = "evalkit baseline"
 _FORMAT = 2
@@ -448,15 +450,18 @@ def pin(run: Run, model: str) -> bytes:
         averages = run.benchmark(record.benchmark).averages
         averaged = {metric for average in averages for _, metric in average.of}
         values = {name: v for name, v in record.outcome.data.items() if name in averaged}
-        row = [
+        row: list[Json] = [
             record.task,
             record.sample,
             record.category,
             record.cluster,
             record.outcome.status,
-            [[s.metric, s.part, s.value] for s in record.outcome.scores],
-            *([values] if values else []),
+            _rows(record.outcome.scores),
         ]
+        if values or record.outcome.rejudged:
+            row.append(values)
+        if record.outcome.rejudged:
+            row.append(_rows(record.outcome.rejudged))
         records.setdefault(record.benchmark, []).append(row)
     manifest = store.manifest_json(run.manifest)
     head: dict[str, Json] = {
@@ -480,6 +485,10 @@ def pin(run: Run, model: str) -> bytes:
         lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
         parts.append(f"{json.dumps(name, ensure_ascii=False)}: [\n{lines}\n]")
     return (text[:-2] + ',\n "records": {' + ",\n".join(parts) + "}\n}\n").encode()
+
+
+def _rows(scores: Sequence[Score]) -> list[Json]:
+    return [[s.metric, s.part, s.value] for s in scores]
 
 
 def read_baseline(path: Path) -> Run:
@@ -541,8 +550,12 @@ def _pinned(path: Path, found: dict[str, Json]) -> Run:
 
 def _record(model: str, benchmark: str, row: Json) -> Record:
     task, sample, category, cluster, status, scores, *more = row
+    values, rejudged = (more[0] if more else {}), (more[1] if len(more) > 1 else ())
     if status not in get_args(Status):
         raise ValueError(f"status {status!r} of sample {sample!r}")
-    made = tuple(Score(str(metric), float(value), str(part)) for metric, part, value in scores)
-    outcome = Outcome(status, (), scores=made, data=dict(*more))
+    made, again = (
+        tuple(Score(str(metric), float(value), str(part)) for metric, part, value in each)
+        for each in (scores, rejudged)
+    )
+    outcome = Outcome(status, scores=made, rejudged=again, data=dict(values))
     return Record(model, benchmark, str(task), str(sample), category, cluster, outcome)

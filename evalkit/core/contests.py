@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from evalkit.core.figures import Comparison, FigureKey, Measured
+from evalkit.core.figures import Bridged, Comparison, FigureKey, Measured
 from evalkit.core.requests import Json
 
 __all__ = [
@@ -80,7 +80,9 @@ class FewUnits:
     """Degrees of freedom."""
 
 
-Caution: TypeAlias = LocalJudge | Limited | Damaged | SettingsDiffer | StatedByOne | FewUnits
+Caution: TypeAlias = (
+    LocalJudge | Limited | Damaged | SettingsDiffer | StatedByOne | FewUnits | Bridged
+)
 """A caveat of a contest; its text is made in `draw`."""
 
 Verdict: TypeAlias = Literal["better", "worse", "longer", "shorter", "not_significant", "undefined"]

@@ -17,6 +17,7 @@ from evalkit.core.requests import STORED
 
 __all__ = [
     "Average",
+    "Bridged",
     "Comparison",
     "Estimator",
     "Figure",
@@ -116,6 +117,8 @@ class Estimator(Enum):
     """Bradley and Terry 1952."""
     PREDICTION_POWERED = "prediction_powered"
     """Angelopoulos et al. 2023."""
+    BRIDGED = "bridged"
+    """On the scale of an earlier judge: a prediction-powered mean or difference."""
     KAPPA = "kappa"
     """Cohen 1960; error: jackknife over units."""
     NON_INFERIORITY = "non_inferiority"
@@ -136,6 +139,40 @@ class Interval(Enum):
     NORMAL = "normal"
     STATED = "stated"
     """As stated where the figure comes from; `Method.detail` alone says how it was computed."""
+
+
+@dataclass(frozen=True)
+class Bridged:
+    """What was scored by one judge stands on the scale of the judge before it."""
+
+    __pydantic_config__ = STORED
+
+    scored_by: str
+    """The judge that scored the answers."""
+    scale_of: str
+    """The earlier judge."""
+    n: int
+    """Scores that both judges gave."""
+    correlation: float
+    """Pearson's, of the two judges' scores of an answer, within models."""
+    answers_of: tuple[str, ...]
+    """Whose answers those are."""
+    own: bool
+    """They are answers of the model itself: the interval is for the earlier judge's mean over the
+    model's answers of this run.  Else it is for such questions in general, and holds as far as
+    the judges differ on the model's answers as they do on those."""
+
+    @property
+    def text(self) -> str:
+        """All of it, and which population the interval covers."""
+        models = ", ".join(self.answers_of)
+        population = f"covers {self.scale_of}'s mean over the answers of this run"
+        if not self.own:
+            population = f"covers such questions, if the judges differ as on {models}'s answers"
+        return (
+            f"scored by {self.scored_by}, on the scale of {self.scale_of}: {self.n} scores by both "
+            f"on answers of {models}, item correlation {self.correlation:.2f}; {population}"
+        )
 
 
 @dataclass(frozen=True)
@@ -166,6 +203,8 @@ class Method:
     """Lengths beyond this quantile count as it."""
     penalty: float | None = None
     """C, the inverse strength of an L1 penalty, chosen by cross-validation."""
+    bridged: Bridged | None = None
+    """With `Estimator.BRIDGED`: between which judges."""
     detail: str = ""
     """Why something is undefined, or how a source says it was computed."""
 
@@ -238,6 +277,7 @@ _NAMES = {
     Estimator.LENGTH_CONTROLLED: "alpaca_eval's length_controlled_v1",
     Estimator.STRENGTH: "Bradley-Terry, ties half a win",
     Estimator.PREDICTION_POWERED: "prediction-powered mean (PPI++)",
+    Estimator.BRIDGED: "bridged between judges, prediction-powered",
     Estimator.KAPPA: "Cohen's kappa, jackknife over units",
     Estimator.NON_INFERIORITY: "non-inferiority",
     Estimator.RECORDED: "recorded",
@@ -280,6 +320,7 @@ def _facts(value: Measured) -> tuple[tuple[str, object], ...]:
         ("cut to the scale", method.cut_to_scale),
         (f"lengths capped at their {cap or 0:g} quantile", cap is not None),
         (f"C {penalty or 0:.4g} by cross-validation", penalty is not None),
+        (method.bridged.text if method.bridged else "", True),
         (method.detail, True),
     )
 

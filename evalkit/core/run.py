@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMAT",
     "BenchmarkEntry",
+    "Bridge",
     "DatasetDescription",
     "Description",
     "EngineIdentity",
@@ -341,6 +342,18 @@ class Description(Open):
         return GroupDescription.model_validate(found if isinstance(found, Mapping) else {})
 
 
+class Bridge(Stored):
+    """A sample of a benchmark's answers, judged by a second judge, too (`Outcome.rejudged`)."""
+
+    judge: str
+    """The second judge's name."""
+    description: Description
+    """The benchmark as runs that this judge judges describe it."""
+    sample: int
+    """Answers drawn per model and task, by a random choice with the seed."""
+    seed: int
+
+
 class BenchmarkEntry(Stored):
     """One benchmark entry of the suite."""
 
@@ -354,6 +367,8 @@ class BenchmarkEntry(Stored):
     judge: str | tuple[str, ...] | None = None
     """Name of the judge in the suite, or of a panel's members; None: nothing is judged, or the
     judge is unknown."""
+    bridge: Bridge | None = None
+    """What makes runs of a second judge comparable with this one; None: nothing does."""
 
     @property
     def judges(self) -> tuple[str, ...]:

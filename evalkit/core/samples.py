@@ -126,6 +126,9 @@ class Outcome:
     """As in the sample."""
     scores: tuple[Score, ...] = ()
     judgments: tuple[Judgment, ...] = ()
+    rejudged: tuple[Score, ...] = ()
+    """Scores of the same answers by the judge of the benchmark's bridge; they enter no figure of
+    this model, and its judgments stand among the others."""
     truncated: bool = False
     """An answer was cut by its token limit; it is scored all the same, and counted."""
     error: str | None = None

@@ -29,7 +29,7 @@ from evalkit.core.contests import (
     StatedByOne,
     Verdict,
 )
-from evalkit.core.figures import Comparison, Figure, FigureKey, Measured
+from evalkit.core.figures import Bridged, Comparison, Estimator, Figure, FigureKey, Measured
 from evalkit.draw.numbers import (
     MISSING,
     count,
@@ -221,6 +221,8 @@ def origin(f: Figure) -> str:
     """
     if f.published:
         return " (published)"
+    if f.value.method.estimator is Estimator.BRIDGED:
+        return " (bridged)"
     return "" if f.source is None else " (recorded)"
 
 
@@ -245,6 +247,7 @@ def _marks(cautions: Iterable[Caution]) -> str:
         LocalJudge: "local judge",
         Limited: "limited run",
         Damaged: "damaged evidence",
+        Bridged: "bridged",
     }
     kinds = {type(c) for c in cautions}
     found = [text for kind, text in marks.items() if kind in kinds]
@@ -270,6 +273,8 @@ def caution_text(caution: Caution) -> str:
             return f"Settings differ: {settings_text(caution)}."
         case StatedByOne():
             return f"Only one side states {caution.field}: whether it is the same is not known."
+        case Bridged():
+            return f"Bridged: {caution.text}."
         case FewUnits():
             df = "" if caution.df is None else f" ({significant(caution.df, 3)} degrees of freedom)"
             return f"The standard error rests on few independent units{df} and is uncertain."

@@ -1,7 +1,8 @@
-"""A few human labels and many judge labels: prediction-powered means.
+"""A few labels of one kind and many of another: prediction-powered means.
 
-The judge alone is biased, the humans alone are few.  The combined mean is unbiased for any judge;
-a better judge makes the interval narrower.
+People's labels and a judge's, or an earlier judge's and its successor's: the many alone are biased,
+the few alone are few.  The combined mean is unbiased for any judge; a better judge makes the
+interval narrower.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TypeVar
 from evalkit.core.figures import Estimator, Interval, Measured, Method
 from evalkit.stats.means import check_finite, check_probability, p_value, t_quantile
 
-__all__ = ["PredictionPowered", "ppi_difference", "ppi_mean"]
+__all__ = ["PredictionPowered", "control_variate_mean", "ppi_difference", "ppi_mean"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -139,6 +140,62 @@ def ppi_difference(
     """
     ours, theirs = ({key: a[key] - b[key] for key in a if key in b} for a, b in (human, judge))
     return ppi_mean(ours, theirs, clusters, level)
+
+
+def control_variate_mean(
+    few: Mapping[K, float], many: Mapping[K, float], clusters: Mapping[K, Hashable], level: float
+) -> Measured:
+    """Mean label of exactly these samples, known for a random few, from a covariate of all.
+
+    The linear regression estimator of survey sampling (Cochran 1977, "Sampling Techniques",
+    section 7.3), which is the prediction-powered mean of a finite population: with labels y of n
+    of N samples, the covariate x of all and β the least-squares slope,
+
+        θ = mean(y) + β·(mean of all x - mean of these x) = Σ w_i·y_i,
+        SE² = (1 - n/N)·Σ_g(Σ_{i∈g} w_i·e_i)², with residuals e, CR1 over clusters g.
+
+    Without clusters the sum is that of statsmodels' OLS prediction with HC1 errors.  Unlike
+    `ppi_mean`, whose interval is for the questions these are a sample of, it says how far the mean
+    of all N labels may be from θ, and nothing of other samples.
+
+    Args:
+        few: label by sample; each has a covariate.
+        many: covariate by sample, of all.
+        clusters: unit of resampling of every labelled sample.
+        level: confidence level, between 0 and 1.
+
+    Returns:
+        In the unit of the labels; `n`: labelled samples.  Undefined for fewer than three clusters,
+        and where the covariate never varies.
+
+    Raises:
+        KeyError: a sample has no cluster or covariate.
+        ValueError: a label is not finite, or a bad level.
+    """
+    check_probability("confidence level", level)
+    check_finite("label", [*few.values(), *many.values()])
+    n, units = len(few), len({clusters[key] for key in few})
+    method = Method(Estimator.PREDICTION_POWERED, clustered=units < n)
+    x_few = {key: many[key] for key in few}
+    spread = math.fsum((x - _mean(x_few)) ** 2 for x in x_few.values()) if few else 0.0
+    if units < 3 or spread == 0:
+        why = "no slope from fewer than three units" if spread else "the covariate never varies"
+        method = replace(method, detail=why)
+        return Measured(None, None, None, None, level, n, units, 0, method)
+    x_mean, y_mean = _mean(x_few), _mean(few)
+    slope = math.fsum((x_few[key] - x_mean) * (y - y_mean) for key, y in few.items()) / spread
+    ahead = _mean(many) - x_mean
+    sums: dict[Hashable, list[float]] = {}
+    for key, y in few.items():
+        weight = 1 / n + ahead * (x_few[key] - x_mean) / spread
+        residual = y - y_mean - slope * (x_few[key] - x_mean)
+        sums.setdefault(clusters[key], []).append(weight * residual)
+    squares = math.fsum(math.fsum(parts) ** 2 for parts in sums.values())
+    correction = units / (units - 1) * (n - 1) / (n - 2) * (1 - n / len(many))
+    point, error, df = y_mean + slope * ahead, math.sqrt(correction * squares), float(units - 2)
+    half = t_quantile(0.5 + level / 2, df) * error
+    method = replace(method, interval=Interval.T)
+    return Measured(point, error, point - half, point + half, level, n, units, 0, method, df)
 
 
 def _mean(values: Mapping[K, float]) -> float:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.stats.means import mean, paired_difference
-from evalkit.stats.ppi import ppi_difference, ppi_mean
+from evalkit.stats.ppi import control_variate_mean, ppi_difference, ppi_mean
 
 Labels = dict[int, float]
 label = st.floats(-5, 5).map(lambda x: round(x, 2))
@@ -212,3 +212,45 @@ def test_intervals_cover_as_often_as_they_say(quality: float) -> None:
         assert got.measured.high is not None
         hits += got.measured.low <= 0.6 <= got.measured.high
     assert abs(hits / runs - 0.95) < 4 * math.sqrt(0.95 * 0.05 / runs)
+
+
+# --- a finite population, from a covariate of all of it -------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_the_control_variate_mean_is_statsmodels_prediction_and_ppi_pythons_point(
+    size: int,
+) -> None:
+    """OLS at the mean covariate, errors by cluster; n of N labelled leave 1 - n/N of the variance.
+
+    PPI's point with the least-squares slope as its weight is the same.
+    """
+    import ppi_py
+    import statsmodels.api as sm
+
+    human, judge = drawn(60, 400, 7)
+    clusters = {i: i // size for i in human}
+    got = control_variate_mean(human, judge, clusters, 0.9)
+    y, x, every = list(human.values()), [judge[i] for i in human], list(judge.values())
+    fit = sm.OLS(y, sm.add_constant(x)).fit(
+        cov_type="cluster", cov_kwds={"groups": list(clusters.values())}
+    )
+    predicted = fit.get_prediction([[1.0, float(np.mean(every))]])
+    assert got.point == pytest.approx(float(predicted.predicted_mean[0]), abs=1e-12)
+    finite = math.sqrt(1 - 60 / 460)
+    assert got.standard_error == pytest.approx(finite * float(predicted.se_mean[0]), abs=1e-12)
+    theirs = ppi_py.ppi_mean_pointestimate(
+        np.array(y), np.array(x), np.array(every), lam=fit.params[1]
+    )
+    assert got.point == pytest.approx(float(np.squeeze(theirs)), abs=1e-12)
+
+
+def test_all_labels_leave_no_error_and_few_no_estimate() -> None:
+    human, judge = drawn(30, 0, 8)
+    whole = control_variate_mean(human, judge, ITSELF, 0.95)
+    assert whole.point == pytest.approx(sum(human.values()) / 30)
+    assert whole.standard_error == pytest.approx(0, abs=1e-12)
+    two = control_variate_mean({0: 1.0, 1: 2.0}, judge, ITSELF, 0.95)
+    assert (two.point, two.how) == (None, "undefined: no slope from fewer than three units")
+    flat = control_variate_mean(human, dict.fromkeys(judge, 1.0), ITSELF, 0.95)
+    assert (flat.point, flat.how) == (None, "undefined: the covariate never varies")
