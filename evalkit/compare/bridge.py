@@ -65,7 +65,7 @@ class Across:
         assert after is not None
         return (
             after.description.judging.who or after.judge,
-            entry.description.judging.who or entry.judge or "the earlier judge",
+            entry.description.judging.who or ", ".join(entry.judges) or "the earlier judge",
         )
 
     def rows(
