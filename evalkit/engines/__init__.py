@@ -7,6 +7,7 @@ Files with an underscore are their parts.  For every engine: `_drive` runs flows
 `_cached` never sends the same request twice, `_order` puts long generations first.  `_keys`
 makes cache keys; `_local` makes token ids, for engines with a tokenizer.  Log-likelihoods:
 `_scoring` plans prompts for an engine with a prefix cache (vLLM), `_tree` plans packs for a model
-that takes any attention mask (transformers).  `_http` sends with retries, `_budget` holds the
-caps.
+that takes any attention mask (transformers).  `_remote` is the one policy of engines that send:
+retries, what a server refuses, deadlines; `_pace` sets how fast, `_budget` holds the caps,
+`_errors` reads refusals, `_wire` is the HTTP client, `_background` the thread.
 """

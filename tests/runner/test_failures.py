@@ -20,7 +20,7 @@ def records(workspace: Path) -> list[dict[str, object]]:
 def test_an_unreachable_judge_keeps_the_answers(workspace: Path) -> None:
     suite = (workspace / "small.yaml").read_text()
     at = "base_url: 'http://127.0.0.1:9/v1'"
-    closed = f"{{type: openai, protocol: text, model: gpt-x, {at}, max_retries: 1}}"
+    closed = f"{{type: openai, protocol: text, model: gpt-x, {at}, max_retries: 1, wait_s: 0}}"
     suite = suite.replace("{type: engine, model: plain, protocol: text}", closed)
     (workspace / "small.yaml").write_text(suite)
     done = evalkit(workspace, "run", "small.yaml")

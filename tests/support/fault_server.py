@@ -191,7 +191,9 @@ class FaultServer:
             def do_POST(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
                 body = json.loads(self.rfile.read(length))
-                step = outer._next(Received(self.path, dict(self.headers.items()), body))
+                step = outer._next(
+                    Received(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+                )
                 try:
                     self._play(step)
                 finally:

@@ -1,0 +1,985 @@
+"""One policy for every API: retries, rates, deadlines, what a server refuses, keys, money.
+
+A vendor's engine (`openai`, `anthropic`, `google`) is a subclass of `RemoteEngine` that says only
+how its API is spoken:
+
+    connect(http, key)        the vendor's own client, its retries off, on our HTTP client
+    parameters(request, n)    a request, of n new tokens at most, as the API's fields
+    send(parameters)          one call; the reply's body as JSON
+    read(body, request)       a reply's body as `Parsed`; raises where it departs from the API
+
+`prepare(request)` and `reply(parsed, prepared)` put what was learned of the server around them, so
+that a batch is the same requests sent another way: `prepare`, then `read` and `reply`.
+
+Event                                            reaction
+------------------------------------------------------------------------------------------------
+429, 503, 529, no connection                     all wait: as long as the server asks, else 0.5, 1,
+                                                 2, ... 60 s
+408, 409, 425, other 5xx, broken connection      this request waits and is sent again
+  the server answers others                      given up after max_retries
+  it answers none                                given up after max_retries and wait_s
+no answer within timeout_s, reply of an unknown  sent again, at most twice
+form or too long
+400, 422 that names a setting                    learned: left out, renamed, or (where the request
+                                                 is nothing without it) `excluded`
+400 that names the context length                `over_long`
+400, 403 that names a content filter             `refused`
+401, 402, no credit left                         `engine_error`, to correct; the rest fails so at
+                                                 once
+302, 403, 404, unknown model                     the same; once the server has answered others,
+                                                 only this request (403: `refused`)
+any other 4xx                                    `engine_error` with the server's message
+BREAKER requests in a row given up               the rest fails at once
+
+The first request of each form (set of fields) goes alone, so that one request pays for what is
+learned, and one for a key or a model that is wrong.
+
+UTF-8 cannot encode half a surrogate pair: U+FFFD is sent in its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import queue
+import random
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from evalkit.core import Completion, Job, Json, Message, PreparedModel, Rendered, Reply, Request
+from evalkit.core.specs import EngineSpec
+from evalkit.core.thoughts import Separated, marks_in
+from evalkit.engines._background import Background
+from evalkit.engines._budget import Budget
+from evalkit.engines._errors import (
+    BAD_KEY,
+    FILTERED,
+    NO_CREDIT,
+    NO_MODEL,
+    NO_SYSTEM,
+    OVER_LONG,
+    Said,
+)
+from evalkit.engines._keys import cut, masked, request_digest, sayable, secret_parts
+from evalkit.engines._pace import Pace, retry_after
+from evalkit.engines._thinking import Thinking, divided
+from evalkit.errors import FailureStatus, RequestFailed, SuiteError
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from evalkit.engines._wire import Seen
+
+BREAKER = 5
+"""Requests in a row that were given up."""
+FEW_RETRIES = 2
+"""Of what the server may have been paid for."""
+MOST_ATTEMPTS = 100
+LONGEST_PAUSE_S = 60.0
+TOKENS_PER_MESSAGE = 16
+"""More than any chat format adds around a message."""
+MOST_TOKENS = 10**9
+"""A larger count of one answer is taken for an error of the server."""
+
+_AGAIN = frozenset({408, 409, 425, 429})
+_BUSY = frozenset({429, 503, 529})
+_MAYBE_BILLED = frozenset({408, 502, 504, 524})
+"""A gateway gave up; the server behind it may have done the work."""
+# --- Settings -------------------------------------------------------------------------------------
+
+
+class RemoteSpec(EngineSpec):
+    """Settings of a model behind an API."""
+
+    # What decides answers of the last two is in the engine's identity where it is set.
+    operational = frozenset(
+        {"api_key_env", "concurrency", "timeout_s", "max_retries", "retry_pause_s", "wait_s"}
+        | {"max_requests", "max_cost_usd"}
+        | {"usd_per_million_input_tokens", "usd_per_million_output_tokens"}
+        | {"reasoning_effort", "thought_tokens"}
+    )
+    home: ClassVar[str]
+    """The vendor's own address."""
+    url_env: ClassVar[str]
+    """Environment variable that names another."""
+    ours: ClassVar[frozenset[str]]
+    """Fields of a request that evalkit sets itself; caps and scores depend on them."""
+    listed: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    """USD per million (input, output) tokens at the vendor's own address."""
+
+    model: str = Field(min_length=1)
+    """Name of the model on the server; a dated name keeps its meaning."""
+    base_url: str
+    """Where the server is."""
+    api_key_env: str = Field(pattern=r"^[A-Z_][A-Z0-9_]{0,63}$")
+    """Name (in capitals) of the environment variable that holds the key; never the key itself."""
+    concurrency: int = Field(default=16, ge=1, le=1024)
+    """Requests in flight at most.  Fewer at first and while the server is busy."""
+    timeout_s: float = Field(default=300.0, gt=0)
+    """Seconds for one whole answer."""
+    max_retries: int = Field(default=5, ge=0, le=20)
+    """New attempts after a failure that may pass (5xx, broken connection)."""
+    retry_pause_s: float = Field(default=0.5, ge=0)
+    """Seconds before the first new attempt; doubles with each."""
+    wait_s: float = Field(default=300.0, ge=0)
+    """Seconds to wait for a server that answers no request: it is down, or its limit is reached."""
+    max_requests: int | None = Field(default=None, ge=0)
+    """Never send more requests than this."""
+    max_cost_usd: float | None = Field(default=None, ge=0)
+    """Never spend more than this; needs prices."""
+    usd_per_million_input_tokens: float | None = Field(default=None, ge=0)
+    """Price of prompt tokens; known for dated models of the vendor."""
+    usd_per_million_output_tokens: float | None = Field(default=None, ge=0)
+    """Price of generated tokens; known for dated models of the vendor."""
+    reasoning_effort: str | None = Field(default=None, min_length=1, max_length=40)
+    """How much the model thinks before it answers, in the words of its API (`low`, `medium`,
+    `high`, ...); unset: as the API decides."""
+    thought_tokens: int = Field(default=8192, ge=0)
+    """New tokens for the thought of a model that thinks, added to the limit of its reply."""
+    extra_body: dict[str, Json] = Field(default_factory=dict)
+    """More fields for the body of each request, as the server documents them."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_url(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            # No half bracket, no port beyond 65535.
+            has_address = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            has_address = False
+        if not has_address or not re.match(r"https?://[^/?#\s]+[^?#\s]*$", value):
+            # The value is not quoted: it may hold a key.
+            raise ValueError(
+                "expected a URL like https://HOST:PORT/v1, without '?' and '#': write where the "
+                "server's API begins"
+            )
+        if "@" in value:
+            raise ValueError(
+                "a URL must not hold a password: write the name of an environment variable in "
+                "api_key_env"
+            )
+        return value.rstrip("/")
+
+    @field_validator("extra_body")
+    @classmethod
+    def _extra_only(cls, value: dict[str, Json]) -> dict[str, Json]:
+        taken = sorted(cls.ours & value.keys())
+        if taken:
+            raise ValueError(
+                f"extra_body may not set {taken[0]!r}: evalkit sets it itself; remove it"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _cap_needs_prices(self) -> Self:
+        if self.max_cost_usd is not None and self.prices is None:
+            known = ", ".join(sorted(self.listed)) or "none"
+            raise ValueError(
+                f"max_cost_usd needs the prices of model {self.model!r}, which are known only for "
+                f"{known}: write usd_per_million_input_tokens and usd_per_million_output_tokens"
+            )
+        return self
+
+    @property
+    def url(self) -> str:
+        """`base_url`, else that of the environment.
+
+        Raises:
+            SuiteError: The environment variable is no URL, or holds a password.
+        """
+        named = os.environ.get(self.url_env, "").strip()
+        if "base_url" in self.model_fields_set or not named:
+            return self.base_url
+        try:
+            return self._plain_url(named)
+        except ValueError as error:
+            raise SuiteError(
+                f"the environment variable {self.url_env} is not a usable URL: expected "
+                f"https://HOST/v1 without a password, '?' or '#'; correct or unset it"
+            ) from error
+
+    def missing_key(self) -> str | None:
+        """Name of the variable without a key, where the suite names one or the vendor is asked."""
+        if os.environ.get(self.api_key_env, "").strip():
+            return None
+        needed = "api_key_env" in self.model_fields_set or self.url == self.home
+        return self.api_key_env if needed else None
+
+    @property
+    def prices(self) -> tuple[float, float] | None:
+        """USD per million (input, output) tokens: as written, else as listed; None: unknown."""
+        listed = self.listed.get(self.model, (None, None))
+        given = (self.usd_per_million_input_tokens, self.usd_per_million_output_tokens)
+        price_in, price_out = (
+            g if g is not None else p for g, p in zip(given, listed, strict=True)
+        )
+        return None if price_in is None or price_out is None else (price_in, price_out)
+
+    def cost(self, tokens_in: int, tokens_out: int) -> float:
+        """USD; 0 where prices are unknown."""
+        price_in, price_out = self.prices or (0.0, 0.0)
+        return (tokens_in * price_in + tokens_out * price_out) / 1e6
+
+
+# --- Requests and replies between this file and the vendors' --------------------------------------
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request as it is sent to this server."""
+
+    request: Request
+    parameters: Mapping[str, Json]
+    """The API's fields."""
+    changed: tuple[str, ...]
+    """What was left out or renamed (see `Completion.changed`)."""
+    room: int
+    """New tokens that were added for the thought."""
+    most_tokens: tuple[int, int]
+    """(Prompt tokens, new tokens) at most."""
+
+    @property
+    def form(self) -> frozenset[str]:
+        """The fields without their values."""
+        return frozenset(self.parameters)
+
+    @property
+    def tokens(self) -> int:
+        """To expect of a limit a minute: about four bytes of prompt each, and all new ones."""
+        return self.most_tokens[0] // 4 + self.most_tokens[1]
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a reply says."""
+
+    text: str
+    """May begin with a thought between marks."""
+    cut: bool = False
+    """It ended because a limit of tokens was reached."""
+    refused: str | None = None
+    """Why there is no answer; None where there is one."""
+    thought: str = ""
+    """What the server returned apart from the text."""
+    top_logprobs: tuple[tuple[str, float], ...] = ()
+    usage: tuple[int, int] | None = None
+    """(Prompt tokens, new tokens); None where the server gave none, or impossible ones."""
+    thought_tokens: int = 0
+    reused_tokens: int = 0
+
+
+@dataclass
+class Dialect:
+    """What one server refuses of one model, learned from its errors."""
+
+    left_out: set[str] = field(default_factory=set)
+    renamed: dict[str, str] = field(default_factory=dict)
+    needed: dict[str, RequestFailed] = field(default_factory=dict)
+    """Fields that no request can do without, and how those that have them fail."""
+    folds_system: bool = False
+    """A system message is sent at the head of the first user message."""
+    thinks: bool = False
+    """New tokens are spent on a thought before the answer."""
+    room: int = 0
+    """How many may be, where it thinks."""
+    aloud: bool = False
+    """The thought is in the text, where stop strings would end it: they are applied here only."""
+
+
+class _Learned(Exception):
+    """The request may be sent at once, in another form."""
+
+    def __init__(self, room: int | None = None) -> None:
+        super().__init__()
+        self.room = room
+        """For the thought of this request; None: as for all."""
+
+
+class _Trouble(Exception):
+    """One attempt failed and another may succeed."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        billed: bool,
+        most: int | None = None,
+        busy: bool = False,
+        limited: bool = False,
+        wait_s: float | None = None,
+        status: FailureStatus = "transport_error",
+    ) -> None:
+        super().__init__(message)
+        self.billed = billed
+        """The server may have done the work."""
+        self.most = most
+        """New attempts at most, however long the server is waited for; None: as the suite says."""
+        self.busy = busy or limited
+        """No request would be answered now."""
+        self.limited = limited
+        """Because a limit a minute is reached."""
+        self.wait_s = wait_s
+        """As the server asks."""
+        self.status: FailureStatus = status
+        """The request's status where no attempt succeeds."""
+
+
+# --- The engine -----------------------------------------------------------------------------------
+
+
+class RemoteEngine(ABC):
+    """Sends requests to an API, `concurrency` at a time at most, from a thread of its own.
+
+    `open` never fails: requests to an unreachable server fail as `transport_error`, so a run keeps
+    its answers.  `spent_usd` and `spent_requests` may be set before `open` so that a resumed run
+    keeps its caps.
+    """
+
+    needs_weights: ClassVar[bool] = False
+    droppable: ClassVar[tuple[str, ...]]
+    """Fields a request can do without; of several that an error names, the first goes."""
+    needed: ClassVar[tuple[str, ...]] = ()
+    """Fields, like those of `extra_body`, that a request is nothing without."""
+    thinking_names: ClassVar[Mapping[str, str]] = {}
+    """Fields that models which think want under another name."""
+
+    def __init__(self, spec: RemoteSpec, model: PreparedModel) -> None:
+        self.spec = spec
+        self.url = spec.url
+        identity: dict[str, Json] = {
+            "type": spec.type,
+            "base_url": self.url,
+            "model": spec.model,
+            "extra_body": dict(spec.extra_body),
+        }
+        if spec.reasoning_effort is not None:
+            identity["reasoning_effort"] = spec.reasoning_effort
+        if spec.thought_tokens != type(spec).model_fields["thought_tokens"].default:
+            identity["thought_tokens"] = spec.thought_tokens
+        thinking = model.thinking
+        if thinking is not None:
+            identity["thinking"] = thinking.model_dump(exclude_none=True)
+        self.identity: Mapping[str, Json] = identity
+        self.exclusive = False
+        self._marks = thinking.marks if thinking else None
+        self.dialect = Dialect(
+            thinks=spec.reasoning_effort is not None or thinking is not None,
+            room=(thinking and thinking.budget) or spec.thought_tokens,
+        )
+        self.say: Callable[[str], None] = lambda _: None
+        """Called by `poll` with what is learned of the server, and what is waited for."""
+        self._budget = Budget(spec.max_requests, spec.max_cost_usd)
+        self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._early: list[Job] = []
+        self._pending = 0
+        self._background: Background | None = None
+        self._key: str | None = None
+        self._no_key: RequestFailed | None = None
+        self._random = random.SystemRandom()
+        self._restart()
+
+    def _restart(self) -> None:
+        self._budget.restart()
+        self._pace = Pace(self.spec.concurrency)
+        self._proven: set[frozenset[str]] = set()
+        self._first: dict[frozenset[str], asyncio.Lock] = {}
+        self._stopped: RequestFailed | None = None
+        self._answered = 0
+        self._given_up = self._refused_in_a_row = 0
+        self._silent_since: float | None = None
+        self._holds = 0
+
+    # What a vendor's file defines.
+
+    @abstractmethod
+    def connect(self, http: httpx2.AsyncClient, key: str) -> None:
+        """Make the vendor's client.  `key` is not empty; without one `http` sends none."""
+
+    @abstractmethod
+    def parameters(self, request: Request, max_tokens: int) -> dict[str, Json]:
+        """The API's fields.  Raises RequestFailed where it cannot answer such a request."""
+
+    @abstractmethod
+    async def send(self, parameters: Mapping[str, Json]) -> Json:
+        """One call; the body of a reply that reports no error, as JSON."""
+
+    @abstractmethod
+    def read(self, body: Any, request: Request) -> Parsed:
+        """A reply; anything it raises means that the reply does not conform to the API."""
+
+    # The contract of an engine.
+
+    @property
+    def pending(self) -> int:
+        """Jobs not yet returned."""
+        return self._pending
+
+    @property
+    def capped(self) -> bool:
+        """Whether the suite sets a cap on requests or cost."""
+        return self.spec.max_requests is not None or self.spec.max_cost_usd is not None
+
+    @property
+    def spent_usd(self) -> float:
+        """What was spent, from the server's own token counts where it gave them."""
+        return self._budget.spent_usd
+
+    @spent_usd.setter
+    def spent_usd(self, value: float) -> None:
+        self._budget.spent_usd = value
+
+    @property
+    def spent_requests(self) -> int:
+        """Requests the server answered, or may have."""
+        return self._budget.spent_requests
+
+    @spent_requests.setter
+    def spent_requests(self, value: int) -> None:
+        self._budget.spent_requests = value
+
+    def keys(self, requests: Sequence[Request]) -> list[str]:
+        """Hash of messages and settings, server and served model."""
+        return [request_digest(self.identity, request) for request in requests]
+
+    def prompt_tokens(self, requests: Sequence[Request]) -> list[int | None]:
+        """Unknown: the server tokenises."""
+        return [None for _ in requests]
+
+    def render(self, request: Request) -> Rendered | None:
+        """Unknown: the server applies the chat template."""
+        return None
+
+    def open(self) -> None:
+        """Start the thread.  Sends nothing and never fails."""
+        if self._background is not None:
+            return
+        from evalkit.engines._wire import http_client
+
+        self._key = self._read_key()
+        self._restart()
+        http = http_client(has_key=self._key is not None)
+        self.connect(http, self._key or "none")
+        self._background = Background(self._answer, http.aclose, self.spec.concurrency)
+        self._background.start()
+        early, self._early = self._early, []
+        self._background.submit(early)
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Accept jobs; they are sent once the engine is open."""
+        self._pending += len(jobs)
+        if self._background is None:
+            self._early.extend(jobs)
+        else:
+            self._background.submit(jobs)
+
+    def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
+        """Replies since the last call.  Raises EngineError if the thread died."""
+        while not self._said.empty():
+            self.say(self._said.get())
+        if self._background is None or self._pending == 0:
+            return []
+        replies = self._background.poll(timeout)
+        self._pending -= len(replies)
+        return replies
+
+    def close(self) -> None:
+        """Drop what is unanswered, close connections, end the thread."""
+        background, self._background = self._background, None
+        if background is not None:
+            background.stop()
+        self._early.clear()
+        self._pending = 0
+
+    def _read_key(self) -> str | None:
+        """The key; where it is missing or unusable, the reason goes to `_no_key`."""
+        name = self.spec.api_key_env
+        key = os.environ.get(name, "").strip()
+        reason = None
+        if self.spec.missing_key() is not None:
+            reason = f"no API key: environment variable {name!r} is not set; set it to the key"
+        elif not (key.isascii() and key.isprintable()):
+            reason = f"environment variable {name!r} holds no usable key; set it to the key"
+        self._no_key = (
+            None if reason is None else RequestFailed("engine_error", reason, input_error=True)
+        )
+        return None if reason else key or None
+
+    # Before and after a request.
+
+    def prepare(self, request: Request, room: int | None = None) -> Prepared:
+        """`request` in the form this server is known to take.
+
+        `room`: new tokens for the thought; None: as for all.
+
+        Raises:
+            RequestFailed: The API, or this server, cannot answer such a request.
+        """
+        dialect, changed = self.dialect, []
+        if dialect.folds_system and _has_system(request):
+            request = _folded(request)
+            changed.append("system message: sent at the head of the first user message")
+        if room is None:
+            room = dialect.room if dialect.thinks else 0
+        limit = request.max_tokens + room
+        sent = replace(request, stop=()) if dialect.aloud else request
+        parameters: dict[str, Json] = {}
+        for name, value in self.parameters(sent, limit).items():
+            if name in dialect.needed:
+                raise dialect.needed[name]
+            if name in dialect.left_out:
+                changed.append(f"{name}: left out")
+                continue
+            renamed = dialect.renamed.get(name, name)
+            if renamed != name:
+                changed.append(f"{name}: sent as {renamed}")
+            parameters[renamed] = value
+        # A round trip, so that every client can encode it in UTF-8.
+        encoded = sayable(json.dumps(parameters, ensure_ascii=False, allow_nan=False))
+        most = (_most_prompt_tokens(request), limit)
+        return Prepared(request, json.loads(encoded), tuple(changed), room, most)
+
+    def reply(self, parsed: Parsed, prepared: Prepared) -> Completion:
+        """The completion of a reply.
+
+        Raises:
+            RequestFailed: The server refused, or the reply lacks what the request is for.
+        """
+        request = prepared.request
+        if parsed.refused is not None:
+            raise RequestFailed("refused", f"the server refused: {parsed.refused}"[:300])
+        if request.top_logprobs and not request.tool and parsed.text and not parsed.top_logprobs:
+            raise self._without("logprobs", "its reply has none")
+        marks = None if parsed.thought else self._marks or marks_in(parsed.text)
+        if marks is not None:
+            found = divided(parsed.text, request.stop, Thinking(marks))
+            whole = divided(parsed.text, (), Thinking(marks)).answer
+        else:
+            found = Separated(parsed.thought, cut(parsed.text, request.stop))
+            whole = parsed.text
+        # Cut without a word: all went into a thought that the server keeps to itself.
+        wordless = not (found.answer or parsed.top_logprobs or isinstance(request.prompt, str))
+        unfinished = found.unfinished or (parsed.cut and wordless)
+        tokens_in, tokens_out = parsed.usage or (0, 0)
+        return Completion(
+            text=found.answer,
+            truncated=unfinished or (parsed.cut and found.answer == whole),
+            top_logprobs=parsed.top_logprobs,
+            prompt_tokens=tokens_in,
+            completion_tokens=tokens_out,
+            reused_tokens=min(parsed.reused_tokens, tokens_in),
+            cost_usd=self.spec.cost(*(parsed.usage or prepared.most_tokens)),
+            thought=found.thought,
+            thought_tokens=min(parsed.thought_tokens, tokens_out),
+            unfinished=unfinished,
+            changed=prepared.changed,
+        )
+
+    def _without(self, what: str, why: str) -> RequestFailed:
+        """The failure of requests that are nothing without what this server does not give."""
+        mends = {
+            "reasoning_effort": "; remove it, or write what the server takes",
+            **dict.fromkeys(self.spec.extra_body, "; remove it from extra_body"),
+        }.get(what, "")
+        advice = mends
+        if "logprob" in what:
+            advice = (
+                "; use a judge that reads the written reply (protocol: text, or an evaluator "
+                "without log-probabilities), or a model that gives them"
+            )
+        status: FailureStatus = "engine_error" if mends else "excluded"
+        return RequestFailed(
+            status,
+            f"{self.spec.model} at {self._shown_url} gives no {what} ({why}){advice}",
+            input_error=bool(mends),
+        )
+
+    # Sending.
+
+    async def _answer(self, request: Request) -> Reply:
+        """The reply, after retries where needed.  Raises RequestFailed."""
+        if self._no_key is not None:
+            raise self._no_key
+        attempts = failures = 0
+        room: int | None = None
+        while True:
+            if self._stopped is not None:
+                because = self._stopped
+                raise RequestFailed(
+                    because.status, f"not sent: {because}", input_error=because.input_error
+                )
+            answered = self._answered
+            try:
+                return await self._turn(request, room)
+            except _Learned as learned:
+                room = learned.room
+                continue
+            except _Trouble as trouble:
+                attempts += 1
+                failures += not trouble.limited or self.spec.wait_s == 0
+                if self._is_hopeless(trouble, attempts, failures, self._answered > answered):
+                    raise self._gave_up(trouble, attempts) from None
+                if not trouble.busy:
+                    await asyncio.sleep(self._pause(failures, trouble))
+
+    def _is_hopeless(
+        self, trouble: _Trouble, attempts: int, failures: int, others_answered: bool
+    ) -> bool:
+        most, wait_s = self.spec.max_retries, self.spec.wait_s
+        if attempts >= MOST_ATTEMPTS or (trouble.wait_s or 0) > max(wait_s, LONGEST_PAUSE_S):
+            return True
+        if trouble.most is not None:
+            return failures > min(most, trouble.most)
+        if failures > most and (others_answered or wait_s == 0):
+            return True
+        return self._silent_for() >= wait_s > 0
+
+    def _silent_for(self) -> float:
+        """Seconds since the first failure that no answer followed."""
+        return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
+
+    def _pause(self, failures: int, trouble: _Trouble) -> float:
+        """Seconds: what the server asks for, else 1, 2, 4, ... times the pause, with jitter."""
+        grown = self.spec.retry_pause_s * 2.0 ** min(max(failures - 1, 0), 30)
+        pause: float = min(grown, LONGEST_PAUSE_S) * self._random.uniform(0.5, 1.0)
+        return pause if trouble.wait_s is None else trouble.wait_s + pause / 8
+
+    def _gave_up(self, trouble: _Trouble, attempts: int) -> RequestFailed:
+        self._given_up += 1
+        tries = "once" if attempts == 1 else f"{attempts} times"
+        what = "did not answer" if trouble.status == "transport_error" else "sent no usable reply"
+        silent = self._silent_for()
+        if trouble.busy and (silent >= self.spec.wait_s > 0 or trouble.wait_s is not None):
+            advice = "its limit is reached" if trouble.limited else "check that the server runs"
+            self._stop(
+                trouble.status,
+                f"has answered no request for {silent:.0f} s, the last with: {trouble}; {advice}; "
+                f"raise wait_s ({self.spec.wait_s:g}) to wait longer, or run again later: answered "
+                f"requests are kept",
+            )
+        elif self._given_up >= BREAKER:
+            self._stop(
+                trouble.status,
+                f"failed {self._given_up} requests in a row, the last with: {trouble}; check that "
+                f"the server runs and run again: answered requests are kept",
+            )
+        return RequestFailed(trouble.status, f"{self._shown_url} {what} (tried {tries}): {trouble}")
+
+    async def _turn(self, request: Request, room: int | None) -> Reply:
+        """Send once; alone where the server has not yet accepted requests of this form."""
+        prepared = self.prepare(request, room)
+        if prepared.form in self._proven:
+            return await self._paced(prepared)
+        async with self._first.setdefault(prepared.form, asyncio.Lock()):
+            # What was learned while this request waited may have changed its form.
+            again = self.prepare(request, room)
+            if {again.form} - self._proven == {prepared.form}:
+                return await self._paced(again)
+        raise _Learned(room)
+
+    async def _paced(self, prepared: Prepared) -> Reply:
+        entered_at = await self._pace.enter(prepared.tokens)
+        try:
+            if self._stopped is not None:
+                raise _Learned
+            return await self._attempt(prepared)
+        except _Trouble as trouble:
+            if self._silent_since is None:
+                self._silent_since = time.monotonic()
+            if trouble.busy:
+                self._hold(trouble, entered_at)
+            raise
+        finally:
+            self._pace.leave(prepared.tokens)
+
+    def _hold(self, trouble: _Trouble, entered_at: float) -> None:
+        """Let all requests wait for a busy server, once for all that it turned away together."""
+        if not self._pace.slow_down(entered_at, to_one=not trouble.limited):
+            return
+        self._holds += 1
+        left = max(self.spec.wait_s - self._silent_for(), self.spec.retry_pause_s)
+        pause = min(self._pause(self._holds, trouble), left)
+        self._pace.hold(pause)
+        if pause >= 1:
+            self._said.put(
+                f"waiting {pause:.0f} s for {self.spec.model} at {self._shown_url}, silent for "
+                f"{self._silent_for():.0f} s of {self.spec.wait_s:g} (wait_s): {trouble}"
+            )
+
+    async def _attempt(self, prepared: Prepared) -> Completion:
+        """One call, within the caps.  Raises _Trouble, _Learned, RequestFailed."""
+        from evalkit.engines._wire import watching
+
+        worst = self.spec.cost(*prepared.most_tokens)
+        await self._budget.reserve(worst)
+        # Without a word from the server (cancelled, timed out, cut off) it may have done all the
+        # work.
+        cost: float | None = worst
+        try:
+            with watching() as seen:
+                try:
+                    async with asyncio.timeout(self.spec.timeout_s):
+                        body = await self.send(prepared.parameters)
+                    self._refuse_error(body, prepared)
+                    parsed = self.read(body, prepared.request)
+                except (_Learned, _Trouble, RequestFailed):
+                    cost = None
+                    raise
+                except Exception as error:  # noqa: BLE001 - a server may send anything
+                    meant = self._meaning(error, seen, prepared)
+                    cost = worst if isinstance(meant, _Trouble) and meant.billed else None
+                    raise meant from None
+                finally:
+                    if seen.response is not None:
+                        self._pace.note(seen.response.headers)
+            cost = self.spec.cost(*(parsed.usage or prepared.most_tokens))
+            self._heard(prepared)
+            completion = self.reply(parsed, prepared)
+            self._learn_thought(completion, prepared)
+            return completion
+        finally:
+            self._budget.settle(worst, cost)
+
+    def _heard(self, prepared: Prepared) -> None:
+        """The server has answered."""
+        self._answered += 1
+        self._proven.add(prepared.form)
+        self._pace.answered()
+        self._alive()
+        if prepared.room and prepared.room < self.dialect.room:
+            self.dialect.room = prepared.room
+            self._said.put(
+                f"{self.spec.model} at {self._shown_url}: {prepared.room} tokens for its thought, "
+                f"no more fit its context"
+            )
+
+    def _alive(self) -> None:
+        self._silent_since = None
+        self._holds = self._given_up = 0
+
+    # What is learned.
+
+    def _learn_thought(self, completion: Completion, prepared: Prepared) -> None:
+        """Note that the model thinks; raises _Learned where the thought took the answer's room."""
+        if not (completion.thought or completion.thought_tokens or completion.unfinished):
+            return
+        self.dialect.aloud |= prepared.request.stop != () and bool(completion.thought)
+        if not self.dialect.thinks:
+            self.dialect.thinks = True
+            self._said.put(
+                f"{self.spec.model} at {self._shown_url} thinks: {self.dialect.room} tokens more "
+                f"for each reply (thought_tokens)"
+            )
+        if completion.truncated and self.prepare(prepared.request) != prepared:
+            raise _Learned
+
+    def _lesson(self, said: Said, prepared: Prepared) -> Exception | None:
+        """What the refusal of a request teaches; None: nothing."""
+        sent = prepared.parameters
+        for name, wanted in self.thinking_names.items():
+            if name in sent and said.mentions(wanted):
+                self.dialect.renamed[name] = wanted
+                self.dialect.thinks = True
+                return self._learned(f"{name} is sent as {wanted}")
+        named = [n for n in sent if n == said.param] or [n for n in sent if said.mentions(n)]
+        if _has_system(prepared.request) and NO_SYSTEM.search(said.message):
+            self.dialect.folds_system = True
+            return self._learned("the system message is sent in the first user message")
+        for name in self.droppable:
+            if name in named:
+                self.dialect.left_out.add(name)
+                return self._learned(f"{name} is left out")
+        for name in (*self.needed, *self.spec.extra_body):
+            if name in named:
+                failed = self._without(name, self._tidy(said.message))
+                self.dialect.needed[name] = failed
+                return failed
+        return None
+
+    def _learned(self, what: str) -> _Learned:
+        self._said.put(f"{self.spec.model} at {self._shown_url}: {what}, as it refuses it")
+        return _Learned()
+
+    # What failures mean.
+
+    def _refuse_error(self, body: Any, prepared: Prepared) -> None:
+        """Some servers report an error with status 200."""
+        error = body.get("error") if isinstance(body, dict) else None
+        if not error or body.get("choices"):
+            return
+        said = Said.of(body)
+        code = error.get("code") if isinstance(error, dict) else None
+        status = code if isinstance(code, int) and 400 <= code < 600 else 400
+        meant = self._refusal(status, said, {}, prepared)
+        if (
+            isinstance(meant, RequestFailed)
+            and meant.status == "engine_error"
+            and not meant.input_error
+        ):
+            meant = _Trouble(str(meant), billed=False, most=FEW_RETRIES, status="engine_error")
+        raise meant
+
+    def _meaning(self, error: Exception, seen: Seen, prepared: Prepared) -> Exception:
+        """What an error of the vendor's client means."""
+        from evalkit.engines._wire import TooLongError, broken, never_sent
+
+        if isinstance(error, TimeoutError):
+            what = f"no answer within timeout_s {self.spec.timeout_s:g}"
+            return _Trouble(what, billed=True, most=FEW_RETRIES)
+        cause = broken(error)
+        if isinstance(cause, TooLongError):
+            return _Trouble(str(cause), billed=True, most=FEW_RETRIES, status="engine_error")
+        if cause is not None:
+            unsent = never_sent(cause)
+            return _Trouble(self._named(cause), billed=not unsent, busy=unsent)
+        response = seen.response
+        if response is None:
+            return error
+        text = seen.content.decode("utf-8", "replace")
+        if response.status_code == 200:
+            return _Trouble(
+                f"a reply of unknown form ({self._named(error)}): {self._tidy(text)}; check that "
+                f"base_url names an API of type {self.spec.type}",
+                billed=True,
+                most=FEW_RETRIES,
+                status="engine_error",
+            )
+        return self._refusal(response.status_code, Said.read(text), response.headers, prepared)
+
+    def _refusal(
+        self, status: int, said: Said, headers: Mapping[str, str], prepared: Prepared
+    ) -> Exception:
+        """What an error reply means (see the table above)."""
+        text = f"HTTP {status}: {self._tidy(said.message)}"
+        if advice := self._users_to_mend(status, said.all, headers):
+            return self._stop("engine_error", f"answered {text}; {advice}", input_error=True)
+        over_long = status < 500 and OVER_LONG.search(said.all)
+        if not over_long and (status in _AGAIN or status >= 500):
+            wait_s = retry_after(headers, said.body)
+            limited = status in (429, 529)
+            busy, billed = status in _BUSY, status in _MAYBE_BILLED
+            return _Trouble(text, billed=billed, busy=busy, limited=limited, wait_s=wait_s)
+        self._alive()
+        if over_long:
+            # The reply's own limit may still fit.
+            fits = RequestFailed("over_long", text)
+            return _Learned(prepared.room // 2) if prepared.room else fits
+        if FILTERED.search(said.all):
+            return RequestFailed("refused", text)
+        lesson = self._lesson(said, prepared) if status in (400, 422) else None
+        return lesson or self._not_answered(status, said, text)
+
+    def _not_answered(self, status: int, said: Said, text: str) -> RequestFailed:
+        """Where only this request, or none at all, will be answered."""
+        if self._answered:
+            return RequestFailed("refused" if status == 403 else "engine_error", text)
+        if status < 400 or status in (403, 404) or NO_MODEL.search(said.all):
+            return self._stop(
+                "engine_error",
+                f"answered {text}; check base_url, model {self.spec.model!r} and the key in "
+                f"{self.spec.api_key_env}",
+                input_error=True,
+            )
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row >= BREAKER:
+            why = f"answered {text}, {BREAKER} times and nothing else"
+            return self._stop("engine_error", why, input_error=True)
+        return RequestFailed("engine_error", text)
+
+    def _users_to_mend(self, status: int, text: str, headers: Mapping[str, str]) -> str:
+        """What the user must do before any request can be answered; empty: nothing."""
+        if status == 402 or NO_CREDIT.search(text):
+            return "no credit is left: add some and run again, answered requests are kept"
+        if status == 401 or (status < 500 and BAD_KEY.search(text)):
+            return f"check the key in {self.spec.api_key_env}"
+        if 300 <= status < 400:
+            to = self._tidy(headers.get("location", "").partition("?")[0]) or "another address"
+            return f"it redirects to {to}: write the API's own address in base_url"
+        return ""
+
+    def _stop(self, status: FailureStatus, why: str, *, input_error: bool = False) -> RequestFailed:
+        """The failure of this request, and of all after it."""
+        self._stopped = RequestFailed(status, f"{self._shown_url} {why}", input_error=input_error)
+        self._pace.release()
+        return self._stopped
+
+    @property
+    def _secrets(self) -> list[str]:
+        return [*([self._key] if self._key else []), *secret_parts(self.url)]
+
+    @property
+    def _shown_url(self) -> str:
+        return masked(self.url, self._secrets)
+
+    def _named(self, error: Exception) -> str:
+        return self._tidy(f"{type(error).__name__}: {error}")
+
+    def _tidy(self, text: str) -> str:
+        """One line, not too long, without the key."""
+        plain = masked(sayable(text), self._secrets)
+        return re.sub(r"[\s\x00-\x1f\x7f]+", " ", plain[:5000])[:500].strip()
+
+
+# --- Requests -------------------------------------------------------------------------------------
+
+
+def _has_system(request: Request) -> bool:
+    return not isinstance(request.prompt, str) and any(m.role == "system" for m in request.prompt)
+
+
+def _folded(request: Request) -> Request:
+    """With its system messages at the head of the first user message."""
+    assert not isinstance(request.prompt, str)
+    system = "\n\n".join(m.content for m in request.prompt if m.role == "system")
+    rest = [m for m in request.prompt if m.role != "system"]
+    at = next((n for n, m in enumerate(rest) if m.role == "user"), None)
+    if at is None:
+        return replace(request, prompt=(Message("user", system), *rest))
+    rest[at] = Message("user", f"{system}\n\n{rest[at].content}")
+    return replace(request, prompt=tuple(rest))
+
+
+def _most_prompt_tokens(request: Request) -> int:
+    """No byte-level tokenizer makes more tokens than there are bytes."""
+    if isinstance(request.prompt, str):
+        return _size(request.prompt) + TOKENS_PER_MESSAGE
+    texts = [m.content for m in request.prompt]
+    return sum(_size(text) + TOKENS_PER_MESSAGE for text in texts) + TOKENS_PER_MESSAGE
+
+
+def _size(text: str) -> int:
+    """Bytes; half a surrogate pair has three, as the U+FFFD that is sent for it."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+# --- For the vendors' `read` ----------------------------------------------------------------------
+
+
+def an_object(value: Any, name: str) -> dict[str, Any]:
+    """`value`, an object of the reply.  Raises TypeError."""
+    if not isinstance(value, dict):
+        raise TypeError(f"{name} is no object")
+    return value
+
+
+def tokens(usage: Any, *names: str) -> int | None:
+    """Sum of the counts of these names; None where one is missing or no number of tokens."""
+    counts = [_count(usage.get(name)) for name in names] if isinstance(usage, dict) else [None]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; None for what cannot be one (NaN and infinity compare as such)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return math.ceil(value) if 0 <= value <= MOST_TOKENS else None
