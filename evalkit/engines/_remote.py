@@ -558,7 +558,9 @@ class RemoteEngine(ABC):
         if parsed.refused is not None:
             raise RequestFailed("refused", f"the server refused: {parsed.refused}"[:300])
         if request.top_logprobs and not request.tool and parsed.text and not parsed.top_logprobs:
-            raise self._without("logprobs", "its reply has none")
+            failed = self._without("logprobs", "its reply has none")
+            self.dialect.needed["logprobs"] = failed
+            raise failed
         marks = None if parsed.thought else self._marks or marks_in(parsed.text)
         if marks is not None:
             found = divided(parsed.text, request.stop, Thinking(marks))
