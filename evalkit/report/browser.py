@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import fmean
 
 from evalkit import draw
-from evalkit.core import Json, Judgment, Message, Record
+from evalkit.core import Json, Judgment, Message, Record, Suspicion
 from evalkit.core.figures import Metric
 from evalkit.report.content import Pair, Report, gap, samples_link, scores
 from evalkit.store.codec import canonical_json
@@ -157,6 +157,8 @@ class _Row:
     about: str
     """How the question begins."""
     records: Mapping[str, Record]
+    suspicious: Mapping[str, tuple[Suspicion, ...]]
+    """By model."""
     pairs: tuple[_Compared, ...]
 
 
@@ -204,6 +206,11 @@ def _rows(report: Report, place: int, task: _Task) -> Iterator[_Row]:
             category=draw.visible(first.category or ""),
             about=draw.one_line(draw.visible(_question(records)), _ABOUT),
             records=records,
+            suspicious={
+                name: kinds
+                for name, record in records.items()
+                if (kinds := report.suspicious.get(record.key))
+            },
             pairs=tuple(pairs[n] for pairs in compared),
         )
 
@@ -255,10 +262,12 @@ def _ways(report: Report, rows: Sequence[_Row]) -> tuple[Way, ...]:
     failed = having(lambda r: r.outcome.status != "ok")
     truncated = having(lambda r: r.outcome.truncated)
     flipped = having(_orders_disagree)
+    suspicious = sum(bool(row.suspicious) for row in rows)
     found += [
         ("A model failed", failed, samples_link(status="failed")),
         ("An answer was cut by its token limit", truncated, samples_link(flag="truncated")),
         ("The judge's verdict flips with order", flipped, samples_link(flag="orders")),
+        ("An answer may be meant for the judge", suspicious, samples_link(flag="suspicious")),
     ]
     return tuple(Way(shown, draw.count(n), href) for shown, n, href in found if n)
 
@@ -344,6 +353,7 @@ def _of_model(name: str, tasks: Sequence[_Task], rows: Sequence[_Row], statuses:
         "status": status,
         "truncated": "".join(truncated),
         "orders": "".join(disagree),
+        "suspicious": "".join("1" if name in row.suspicious else "0" for row in rows),
     }
 
 
@@ -530,6 +540,8 @@ def _sample(task: _Task, row: _Row, models: Sequence[str], texts: _Texts) -> Jso
     found = {
         name: _answer(task, row.records[name], talk, sent, texts) for name, talk in talks.items()
     }
+    for name, kinds in row.suspicious.items():
+        found[name]["suspicious"] = list(kinds)
     for name, answer in found.items():
         own = row.records[name].outcome.reference
         if own not in ((), reference):

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from evalkit.compare.cautions import JudgeHealth, damages, judge_health
 from evalkit.compare.contests import stored
 from evalkit.compare.gate import gate
-from evalkit.core import Record
+from evalkit.core import Record, Suspicion, suspicions
 from evalkit.core.contests import Contest, Damaged, GateResult, Verdict
 from evalkit.core.figures import Figure, FigureKey, Metric
 from evalkit.core.run import BenchmarkEntry, Run
@@ -140,6 +140,13 @@ class Report:
         """What makes stored figures unreliable."""
         return tuple(damages(self.run))
 
+    @cached_property
+    def suspicious(self) -> Mapping[tuple[str, str, str, str], tuple[Suspicion, ...]]:
+        """By key of a judged record: what in its answers may be meant for the judge."""
+        judged = (r for r in self.run.records if r.outcome.judgments)
+        found = ((r.key, suspicions(r.outcome.answers)) for r in judged)
+        return {key: kinds for key, kinds in found if kinds}
+
     def keys(self, entry: BenchmarkEntry) -> tuple[FigureKey, ...]:
         """Figures of a benchmark, task by task, the primary metric first; no categories.
 
@@ -254,7 +261,8 @@ def samples_link(**filters: str) -> str:
     Args:
         filters: `benchmark`, `task`, `category` by name; `pair` by its place among the run's;
             `verdict` (`win`, `loss`, `tie`, `none`); `status` (a status, or `failed` for any but
-            `ok`); `flag` (`truncated`, `orders`); `sort` (`worst`, `best`, `largest`, `run`); `q`.
+            `ok`); `flag` (`truncated`, `orders`,
+            `suspicious`); `sort` (`worst`, `best`, `largest`, `run`); `q`.
     """
     return "#samples" + "".join(f"&{name}={_quoted(text)}" for name, text in filters.items())
 

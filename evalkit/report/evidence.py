@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
 
 from evalkit import draw
 from evalkit.compare.cautions import JudgeHealth, disagreements
 from evalkit.compare.votes import JudgeAgreement, judge_agreements
-from evalkit.core import Json
+from evalkit.core import Json, Suspicion
 from evalkit.core.figures import Finding
 from evalkit.core.run import BenchmarkEntry, EvidenceEntry, ModelEntry
 from evalkit.draw import Cell, Column, Group, Table
@@ -101,6 +103,8 @@ def _judge_blocks(report: Report) -> Iterator[Block]:
     yield Table("Judgments", columns, groups, note)
     if between := judge_agreements(report.run.records, report.level):
         yield _agreement(between)
+    if report.suspicious:
+        yield _suspicious(report)
 
 
 def _agreement(between: Sequence[JudgeAgreement]) -> Table:
@@ -136,6 +140,38 @@ def _agreement_row(one: JudgeAgreement) -> tuple[Cell, ...]:
         kappa,
         Cell(one.correlation, draw.significant(one.correlation)),
     )
+
+
+def _suspicious(report: Report) -> Table:
+    """Answers that may be meant for their judge, by model and benchmark."""
+    judged = [r for r in report.run.records if r.outcome.judgments]
+    n_judged = Counter((r.model, r.benchmark) for r in judged)
+    found: dict[tuple[str, str], Counter[str]] = {}
+    for record in judged:
+        if kinds := report.suspicious.get(record.key):
+            lost = any(j.status == "unparsable" for j in record.outcome.judgments)
+            told = (*kinds, "suspicious", *["unparsable"] * lost)
+            found.setdefault((record.model, record.benchmark), Counter()).update(told)
+    counted = ("suspicious", *get_args(Suspicion), "unparsable")
+    heads = ("Model", "Benchmark", "Judged", *(name.capitalize() for name in counted))
+    columns = (
+        Column(heads[0], header=True),
+        Column(heads[1]),
+        *(Column(head, "right") for head in heads[2:]),
+    )
+    rows = [
+        (*map(Cell.text, place), *(Cell(n, draw.count(n)) for n in (n_judged[place], *counts)))
+        for place, told in found.items()
+        if (counts := [told[name] for name in counted])
+    ]
+    note = (
+        "Samples whose answers hold text that looks like a verdict, a judge prompt's delimiter, a "
+        "chat template's control token, a role, or an instruction to the judge; they may hold it "
+        "in good faith. Published judge prompts show it as it is, evalkit's own break control "
+        "tokens. A verdict that also stands in the judged texts is not read: such a judgment is "
+        "unparsable."
+    )
+    return Table.of("Answers that may be meant for the judge", columns, rows, note)
 
 
 def _about(report: Report, judge: str) -> Note | Text:

@@ -62,7 +62,7 @@ class Rows {
         : (found) => found >= 0 && found === wanted;
       tests.push((row) => this.by_model.some((model) => fits(model.status[row])));
     }
-    if (flag === "truncated" || flag === "orders") {
+    if (CHOICES.flag.includes(flag)) {
       tests.push((row) => this.by_model.some((model) => model[flag][row] === "1"));
     }
     return tests;

@@ -136,6 +136,7 @@ class List {
     for (const status of failed) facts.push(make("em", "", rows.statuses[status]));
     if (rows.by_model.some((m) => m.truncated[row] === "1")) facts.push(make("em", "", "cut"));
     if (rows.by_model.some((m) => m.orders[row] === "1")) facts.push(make("em", "", "orders disagree"));
+    if (rows.by_model.some((m) => m.suspicious[row] === "1")) facts.push(make("em", "", "suspicious"));
     return facts.flatMap((fact, i) => (i ? [" · ", fact] : [fact]));
   }
 

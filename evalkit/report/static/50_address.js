@@ -3,7 +3,7 @@
 const FILTERS = ["benchmark", "task", "category", "pair", "verdict", "status", "flag", "sort", "q"];
 const CHOICES = {
   verdict: ["win", "loss", "tie", "none"],
-  flag: ["truncated", "orders"],
+  flag: ["truncated", "orders", "suspicious"],
   sort: ["worst", "best", "largest", "run"],
 };
 

@@ -160,7 +160,9 @@ class SampleView {
       ...judged.map((judgment) => this.judgment(judgment)),
       ...(given.length ? given.map((ref, i) => this.answer(model, turn, i, this.text(ref)))
         : [make("p", "words empty", "(no answer)")]),
-      cut ? make("p", "aside", "Cut by the token limit.") : null);
+      cut ? make("p", "aside", "Cut by the token limit.") : null,
+      turn === 0 && answer.suspicious !== undefined ? make("p", "aside b-error",
+        `Suspicious, may be meant for the judge: ${answer.suspicious.join(", ")}.`) : null);
   }
 
   answer(model, turn, i, text) {

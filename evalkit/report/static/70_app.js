@@ -2,7 +2,8 @@
 
 const LABELS = {
   verdict: { win: "candidate better", loss: "candidate worse", tie: "tie", none: "not known" },
-  flag: { truncated: "cut by the token limit", orders: "judge’s orders disagree" },
+  flag: { truncated: "cut by the token limit", orders: "judge’s orders disagree",
+    suspicious: "may be meant for the judge" },
   sort: { worst: "worst for the candidate first", best: "best for the candidate first",
     largest: "largest difference first", run: "as in the run" },
 };
