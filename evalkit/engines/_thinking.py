@@ -75,12 +75,11 @@ class Reader:
         start, end = self._thinking.marks.start, self._thinking.marks.end
         budget, most = self._thinking.budget, self._request.max_tokens
         while True:
-            if self._thinks:
-                at = text.find(end, self._from)
-                if at < 0:
-                    self._from = max(self._from, len(text) - len(end) + 1)
-                    return tokens >= (budget or most)
+            if (at := text.rfind(end, self._from)) >= 0:
                 self._thinks, self._from, self._thought_tokens = False, at + len(end), tokens
+            elif self._thinks:
+                self._from = max(self._from, len(text) - len(end) + 1)
+                return tokens >= (budget or most)
             answer = text[self._from :]
             found = self._opening.search(answer) if start in answer else None
             if found is None:
