@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,14 @@ class Dataset:
     """Where each record stands, for messages: `file:line`, or `file: item N` of a JSON list."""
 
 
-def read_jsonl(path: Path) -> Dataset:
+def read_jsonl(path: Path, *, nan: bool = False) -> Dataset:
     """Read a `.jsonl` or `.json` file (also with `.gz`) of objects.
+
+    A `.jsonl` file may hold one JSON list, too, as lm-eval 0.4.0 wrote it.
+
+    Args:
+        path: The file.
+        nan: NaN and Infinity, which are no JSON, are read as Python writes them.
 
     Raises:
         DataError: the file is missing, unreadable, not UTF-8, or not in the format of its name.
@@ -53,7 +59,9 @@ def read_jsonl(path: Path) -> Dataset:
         )
     stored = _bytes(path)
     text = _text(path, stored)
-    rows = list(_lines(path, text) if name.endswith(".jsonl") else _items(path, text))
+    by_line = name.endswith(".jsonl") and not text.lstrip().startswith("[")
+    constant = float if nan else _refuse_constant
+    rows = list(_lines(path, text, constant) if by_line else _items(path, text, constant))
     for place, row in rows:
         if not isinstance(row, dict):
             raise DataError(
@@ -174,13 +182,13 @@ def _text(path: Path, stored: bytes) -> str:
         ) from error
 
 
-def _lines(path: Path, text: str) -> Iterator[tuple[str, Json]]:
+def _lines(path: Path, text: str, constant: Callable[[str], Json]) -> Iterator[tuple[str, Json]]:
     # Only \n ends a line here: str.splitlines would also cut at U+2028, legal inside a string.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             place = f"{path}:{number}"
             try:
-                yield place, json.loads(line, parse_constant=_refuse_constant)
+                yield place, json.loads(line, parse_constant=constant)
             except (ValueError, RecursionError) as error:
                 raise DataError(
                     f"{place}: not JSON ({error}): {_shown(line.strip())}; "
@@ -188,9 +196,9 @@ def _lines(path: Path, text: str) -> Iterator[tuple[str, Json]]:
                 ) from error
 
 
-def _items(path: Path, text: str) -> Iterator[tuple[str, Json]]:
+def _items(path: Path, text: str, constant: Callable[[str], Json]) -> Iterator[tuple[str, Json]]:
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=constant)
     except json.JSONDecodeError as error:
         if not text.strip():
             raise DataError(f"{path}: the file is empty; copy or download it again") from error

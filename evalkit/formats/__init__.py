@@ -17,7 +17,7 @@ share (which runs and models, what may be published) in `_writing.py`.
 
 from __future__ import annotations
 
-from evalkit.formats._reading import Answers, cross_findings, few, read_answers, reader
+from evalkit.formats._reading import Answers, cross_findings, few, last_part, read_answers, reader
 from evalkit.formats._writing import export, settings, write
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "cross_findings",
     "export",
     "few",
+    "last_part",
     "read_answers",
     "reader",
     "settings",

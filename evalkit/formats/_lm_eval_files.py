@@ -8,6 +8,11 @@ Formats:
     the leaderboard's {"results": {"harness|arc:challenge|25": {"acc": 0.60, ...}, "all": {...}}}
     samples           {"doc_id": 0, "doc": {...}, "target": "...", "arguments": ..., "resps": [...],
                        "filtered_resps": [...], "filter": "none", "metrics": ["acc"], "acc": 1.0}
+                      in samples_TASK_DATE.jsonl; of 0.4.0 to 0.4.2 as one JSON list in
+                      MODEL_ARGS_TASK.jsonl, without `filter` and `metrics`
+
+What is among a task's metrics and is none (labels, sizes, whatever newer versions add) is neither a
+figure nor a fault: today's metrics have a filter behind a comma, and older ones are numbers.
 """
 
 from __future__ import annotations
@@ -24,12 +29,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from evalkit import data
-from evalkit.benchmarks._lm_eval_scores import display, number
+from evalkit import catalogue, data
+from evalkit.benchmarks._lm_eval_scores import display, number, percent
 from evalkit.core.figures import Finding
 from evalkit.core.requests import Json
 from evalkit.errors import DataError
-from evalkit.formats._reading import few, remark
+from evalkit.formats._reading import expanded, few, last_part, not_read, remark
 
 __all__ = [
     "Files",
@@ -42,18 +47,23 @@ __all__ = [
 ]
 
 _SAMPLES = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d\d-\d\dT[\d.:-]+)?\.jsonl?(\.gz)?")
-_RESULTS = ("*.json", "*.json.gz")
+_JSON = re.compile(r".*\.json(\.gz)?")
+_LINES = re.compile(r"\.jsonl(\.gz)?$")
 _NOT_METRICS = frozenset(
     {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"}
     | {"doc_hash", "prompt_hash", "target_hash"}
 )
-_LABELS = frozenset({"alias", "name", "sample_len"})
+_LABELS = frozenset({"alias", "name", "sample_len", "sample_count"})
 """What stands among a task's metrics and is none."""
+_NO_SCORE = "bypass"
+"""The metric of `lm_eval --predict_only`: answers, and 999 in place of a score."""
 _NO_ERROR = (None, "N/A")
 """How lm-eval writes that a metric has no standard error."""
 _MODEL_KEYS = ("pretrained", "model", "path")
 _ODD = re.compile(r"[^0-9a-z]+")
 _OLD_NAMES = {"arc:challenge": "arc_challenge", "arc:easy": "arc_easy"}
+_TWO_IN_ONE = frozenset({"truthfulqa:mc", "truthfulqa_mc"})
+"""Old names of a task with two metrics that today is two tasks."""
 
 
 @dataclass(frozen=True)
@@ -109,32 +119,61 @@ def read_files(paths: Sequence[Path]) -> Files:
         DataError: a file is missing, or is neither.
     """
     found = Files()
-    for path in _expanded(paths):
-        if _SAMPLES.fullmatch(path.name):
-            found.samples.append(_samples(path))
-            continue
-        content, sha256 = _json(path)
-        if isinstance(content, Mapping) and isinstance(content.get("results"), Mapping):
-            found.results.append(_results(path, sha256, content, found.findings))
+    others: list[Path] = []
+    # Results first: they know the tasks that old sample files are named after.
+    for path, named in sorted(expanded(paths), key=lambda one: _is_lines(one[0])):
+        if _is_lines(path):
+            task = _task_of(path, found.results)
+            known = task is not None and (named or _has_samples(path))
+            if task is not None and known:
+                found.samples.append(_samples(path, task))
         else:
+            content, sha256 = _json(path) if named or _JSON.fullmatch(path.name) else (None, "")
+            known = False
+            if isinstance(content, Mapping) and isinstance(content.get("results"), Mapping):
+                known = True
+                found.results.append(_results(path, sha256, content, found.findings))
+        if named and not known:
             raise DataError(
                 f"{path}: neither results of lm-eval (an object with `results`) nor samples "
-                f"(samples_TASK_DATE.jsonl); name files that lm-eval wrote"
+                f"(samples_TASK_DATE.jsonl, or MODEL_ARGS_TASK.jsonl of lm-eval 0.4.0 to 0.4.2 "
+                f"beside its results); name files that lm-eval wrote"
             )
+        if not known:
+            others.append(path)
     if not found.results and not found.samples:
-        raise DataError(f"{', '.join(map(str, paths))}: no results_*.json and no samples_*.jsonl")
+        seen = f"; found {few([p.name for p in others])}" if others else ""
+        raise DataError(
+            f"{', '.join(map(str, paths))}: no results_*.json and no samples_*.jsonl of lm-eval"
+            f"{seen}"
+        )
+    if others:
+        found.findings.append(not_read(others, "neither results nor samples of lm-eval"))
     return found
 
 
-def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        inside = sorted(p for p in path.rglob("*") if p.is_file())
-        for file in inside:
-            if _SAMPLES.fullmatch(file.name) or any(file.match(p) for p in _RESULTS):
-                yield file
+def _is_lines(path: Path) -> bool:
+    return _SAMPLES.fullmatch(path.name) is not None or _LINES.search(path.name) is not None
+
+
+def _task_of(path: Path, results: Sequence[ResultFile]) -> str | None:
+    """The task in the name of a sample file; of 0.4.0 to 0.4.2 the longest that it ends with."""
+    named = _SAMPLES.fullmatch(path.name)
+    if named is not None:
+        return named["task"]
+    parts = path.name.removesuffix(".gz").removesuffix(".jsonl").split("_")
+    ends = ["_".join(parts[n:]) for n in range(len(parts))]
+    tasks = {task for file in results for task in file.figures}
+    return next((t for t in ends if t in tasks or catalogue.by_task(t) is not None), None)
+
+
+def _has_samples(path: Path) -> bool:
+    """Whether its records are samples, by the fields that all of them have."""
+    try:
+        records = data.read_jsonl(path, nan=True).records
+    except DataError:
+        return False
+    return bool(records) and {"doc_id", "resps"} <= records[0].keys()
 
 
 def _json(path: Path) -> tuple[Json, str]:
@@ -152,12 +191,10 @@ def _json(path: Path) -> tuple[Json, str]:
         ) from error
 
 
-def _samples(path: Path) -> SampleFile:
-    named = _SAMPLES.fullmatch(path.name)
-    assert named is not None
-    dataset = data.read_jsonl(path)
+def _samples(path: Path, task: str) -> SampleFile:
+    dataset = data.read_jsonl(path, nan=True)
     data.require(dataset, {"doc_id": int})
-    return SampleFile(path, dataset.sha256, named["task"], dataset.records)
+    return SampleFile(path, dataset.sha256, task, dataset.records)
 
 
 def _results(
@@ -199,8 +236,13 @@ def _settings(name: str, content: Mapping[str, Json], shots: Mapping[str, Json])
     return {
         "version": of("versions"),
         "num_fewshot": shots.get(name, config.get("num_fewshot")),
-        "n": size.get("effective"),
+        "n": size.get("effective", _mapping(of("results")).get("sample_len")),
         "n_original": size.get("original"),
+        "sample_count": {
+            display(*_parted(key)): n
+            for key, n in _mapping(_mapping(of("results")).get("sample_count")).items()
+        }
+        or None,
         "higher_is_better": of("higher_is_better"),
         "generation_kwargs": config.get("generation_kwargs"),
     }
@@ -230,38 +272,57 @@ def _name(key: str) -> tuple[str, int | None]:
 def _figures(
     task: str, values: Mapping[str, Json], path: Path, findings: list[Finding]
 ) -> Iterator[Stated]:
+    with_filters = any("," in str(key) for key in values)
     for key, value in values.items():
-        metric, _, chosen = str(key).partition(",")
+        metric, chosen = _parted(key)
+        comma = "," in str(key)
         if not metric.strip() or metric in _LABELS or metric.endswith("_stderr"):
+            continue
+        if with_filters and not comma:
+            continue
+        error_key = f"{metric}_stderr,{chosen}" if comma else f"{metric}_stderr"
+        if not isinstance(value, int | float | None) and not (
+            percent(metric) or error_key in values
+        ):
+            continue
+        if metric == _NO_SCORE:
+            message = f"{path.name}: {task} has answers only (lm_eval --predict_only), no scores"
+            findings.append(remark("no_scores", message))
             continue
         point = None if isinstance(value, bool) else number(value)
         if point is None:
             findings.append(_not_a_number(task, key, value, path))
-        error_key = f"{metric}_stderr,{chosen}" if chosen else f"{metric}_stderr"
         stated = values.get(error_key)
         error = number(stated)
         if error is None or error < 0:
             error = None
-            if stated not in _NO_ERROR and not _is_nan(stated):
+            if stated not in _NO_ERROR and not is_nan(stated):
                 findings.append(_not_a_number(task, error_key, stated, path))
-        yield Stated(display(metric, chosen or "none"), point, error)
+        yield Stated(display(metric, chosen), point, error)
 
 
-def _is_nan(value: Json) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+def _parted(key: str) -> tuple[str, str]:
+    """Metric and filter of `acc,none`; files without filters mean `none`."""
+    metric, _, chosen = str(key).partition(",")
+    return metric, chosen or "none"
+
+
+def is_nan(value: Json) -> bool:
+    """NaN or an infinity: a value that is undefined, and no fault of the file."""
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _not_a_number(task: str, key: str, value: Json, path: Path) -> Finding:
-    kind = "NaN" if _is_nan(value) else repr(value)[:40]
     return Finding(
         "not_a_number",
-        f"{path.name}: {task} {key} is {kind}, expected a number; it is left undefined",
+        f"{path.name}: {task} {key} is {value!r:.40}, expected a number; it is left undefined",
+        damaged=not is_nan(value),
     )
 
 
 def _renamed(name: str, found: tuple[Stated, ...]) -> dict[str, tuple[Stated, ...]]:
-    """The old task `truthfulqa:mc` is today's two tasks, each with one accuracy."""
-    if name != "truthfulqa:mc":
+    """The old task `truthfulqa_mc` is today's two tasks, each with one accuracy."""
+    if name not in _TWO_IN_ONE:
         return {name: found}
     return {
         f"truthfulqa_{f.metric}": (Stated("acc", f.point, f.standard_error),)
@@ -326,7 +387,9 @@ def scores_of(row: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:
     named = row.get("metrics")
     metrics = named if isinstance(named, list) else [k for k in row if k not in _NOT_METRICS]
     for metric in map(str, metrics):
-        yield display(metric, str(row.get("filter") or "none")), row.get(metric)
+        if metric == _NO_SCORE:
+            continue
+        yield display(metric, str(row.get("filter") or "none")), row.get(metric, "absent")
 
 
 # --- whose they are -----------------------------------------------------------------------------
@@ -337,8 +400,8 @@ def _model_name(file: ResultFile) -> str:
     for part in file.model.split(","):
         key, _, value = part.partition("=")
         if key.strip() in _MODEL_KEYS and value:
-            return value.strip().rstrip("/").rsplit("/", 1)[-1]
-    return file.model.rstrip("/").rsplit("/", 1)[-1]
+            return last_part(value.strip())
+    return last_part(file.model)
 
 
 def by_model(found: Files, wanted: Sequence[str]) -> list[tuple[str, Files]]:

@@ -77,7 +77,10 @@ def _broken(file: SampleFile, records: tuple[Record, ...]) -> Iterator[Finding]:
         yield Finding(
             "not_a_number",
             f"{file.path.name}: {_values(found)} no number, for example {metric} "
-            f"{value!r:.40} of document {document}; they are left out and counted as missing",
+            f"{'undefined' if value is None else repr(value)[:40]} of document {document}; "
+            f"{'it is' if len(found) == 1 else 'they are'} left out and counted as missing",
+            # NaN, an infinity and null are read as None: undefined, and no fault of the file.
+            damaged=any(value is not None for _, _, value in found),
         )
 
 

@@ -24,9 +24,12 @@ __all__ = [
     "Answers",
     "Row",
     "cross_findings",
+    "expanded",
     "few",
+    "last_part",
     "named_rows",
     "normal_interval",
+    "not_read",
     "pairs_of",
     "pick_models",
     "read_answers",
@@ -57,16 +60,28 @@ def reader(kind: str) -> Callable[[Sequence[Path], ImportOptions], list[Evidence
 def pick_models(stored: Sequence[str], wanted: Sequence[str]) -> list[tuple[int, str]]:
     """(index into `stored`, name to give it) of the models that are meant.
 
-    Without `wanted` all, as they are called; names of the files pick, in the order wanted; else as
-    many names as there are models rename them in order.
+    Without `wanted` all, as they are called; names of the files pick, in the order wanted, and
+    NEW=OLD renames one of them; else as many names as there are models rename them in order.  Of
+    names with a slash, a repository's or a path, the last part is taken.
 
     Raises:
         DataError: neither, or a name that cannot be a model's.
     """
-    picked = _picked(list(stored), wanted)
-    for _, name in picked:
+    picked = [(index, last_part(name)) for index, name in _picked(list(stored), wanted)]
+    for index, name in picked:
         require_name(name)
+        same = next((i for i, other in picked if other == name and i != index), None)
+        if same is not None:
+            raise DataError(
+                f"{stored[index]!r} and {stored[same]!r} would both be called {name!r}; give each "
+                f"a name of its own with --model NEW=OLD"
+            )
     return picked
+
+
+def last_part(name: str) -> str:
+    """`model` of `org/model` and `/folder/model/`."""
+    return name.rstrip("/").rsplit("/", 1)[-1]
 
 
 def require_name(name: str) -> None:
@@ -97,16 +112,25 @@ def _picked(stored: list[str], wanted: Sequence[str]) -> list[tuple[int, str]]:
                 f"its own with --model, in the order of the files"
             )
         return list(enumerate(stored))
-    if all(stored.count(name) == 1 for name in wanted):
-        return [(stored.index(name), name) for name in wanted]
+    found = [_meant(name, stored) for name in wanted]
+    if all(stored.count(old) == 1 for _, old in found):
+        return [(stored.index(old), new) for new, old in found]
     if len(wanted) == len(stored):
         return list(enumerate(wanted))
     unknown = next((name for name in wanted if name not in stored), wanted[0])
     raise DataError(
         f"no model {unknown!r} in the evidence, which has {', '.join(map(repr, stored))}"
         f"{did_you_mean(unknown, stored)}  Pick by these names, or rename all by giving as many "
-        f"names as there are models ({len(stored)})"
+        f"names as there are models ({len(stored)}), or one with NEW=OLD"
     )
+
+
+def _meant(wanted: str, stored: list[str]) -> tuple[str, str]:
+    """New and old name of NEW=OLD where OLD is a model of the files, else twice the whole text."""
+    places = [place for place, character in enumerate(wanted) if character == "="]
+    split = [(wanted[:place], wanted[place + 1 :]) for place in places]
+    whole = (wanted, wanted)
+    return whole if wanted in stored else next((s for s in split if s[1] in stored), whole)
 
 
 def pairs_of(
@@ -134,6 +158,23 @@ def pairs_of(
     for index, companion in zip(open_places, left, strict=False):
         found[index] = companion
     return found
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def expanded(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
+    """Each file, and whether it was named itself; a folder stands for all files in it."""
+    for path in paths:
+        if path.is_dir():
+            yield from ((file, False) for file in sorted(path.rglob("*")) if file.is_file())
+        else:
+            yield path, True
+
+
+def not_read(files: Sequence[Path], why: str) -> Finding:
+    """The remark on files of a folder that were left out."""
+    return remark("not_read", f"not read, {why}: {few([path.name for path in files], 5)}")
 
 
 # --- words and numbers --------------------------------------------------------------------------

@@ -11,7 +11,7 @@ leaderboard's shots.  Departures from the files:
 - A group's standard error is computed from its tasks' (stratified by size).  lm-eval of late 2023
   printed the spread of the tasks instead (MMLU: 0.127 where the error is 0.004).
 - Sizes that a file does not state follow from a share of right answers and its standard error,
-  n = p(1-p)/se² + 1; other means say nothing of their size.
+  n = p(1-p)/se² + 1, where one n fits within their rounding; other means say nothing of their size.
 - Old task names are written as today's (`hendrycksTest-anatomy` as `mmlu_anatomy`).
 
 Writing.  For what was measured by lm-eval's tasks, run here or imported: benchmark entries of type
@@ -36,6 +36,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -87,6 +88,8 @@ KIND = "lm_eval"
 _BOARD = "open_llm_leaderboard"
 _AGREE = 1e-6
 _FAR = 2.0
+_MANY = 100_000
+"""Sizes that a rounded standard error leaves open; of so many, more than one fits."""
 _SUBJECTS = 57
 """Of MMLU."""
 _MMLU_GROUPS = frozenset({"mmlu_humanities", "mmlu_social_sciences", "mmlu_stem", "mmlu_other"})
@@ -152,6 +155,7 @@ class _Import:
                 f"{', '.join(str(file.path) for file in self.found.results)}: no figure of any "
                 f"task in it; expected numbers under results, such as "
                 f"{{'arc_challenge': {{'acc,none': 0.6}}}}"
+                f"{''.join(f'; {f.message}' for f in self.found.findings)}"
             )
         files: list[ResultFile | SampleFile] = [*self.found.results, *self.found.samples]
         return Evidence(
@@ -184,15 +188,15 @@ class _Import:
                 if task in self.samples and metric in self.samples[task].means:
                     continue
                 error, how = figure.standard_error, "as the file has it"
-                if task in self.groups:
-                    error, how = self._group_error(task, metric)
+                own = self._group_error(task, metric) if task in self.groups else None
+                error, how = (error, how) if own is None else own
                 shots = file.settings.get(task, {}).get("num_fewshot")
                 is_percent = scoring.percent(metric) and 0 <= (figure.point or 0) <= 1
                 scale = 100.0 if is_percent else 1.0
                 value = normal_interval(
                     None if figure.point is None else scale * figure.point,
                     None if error is None else scale * error,
-                    n=self.sizes.get(task, 0),
+                    n=self._n(task, metric),
                     level=self.level,
                     method=_recorded(f"standard error {how}"),
                 )
@@ -207,6 +211,8 @@ class _Import:
         """Documents by task: as stated, else from an accuracy and its standard error."""
         sizes: dict[str, int] = {}
         for task, metrics in self.stated.items():
+            if task in self.groups:
+                continue
             n = self.settings.get(task, {}).get("n")
             if isinstance(n, int) and n > 0:
                 sizes[task] = n
@@ -215,24 +221,29 @@ class _Import:
             size = next((n for n in known if n is not None), None)
             if size is not None:
                 sizes[task] = size
-        for group, below in ((g, b) for f in self.found.results for g, b in f.groups.items()):
-            if below and all(task in sizes for task in below):
-                sizes[group] = sum(sizes[task] for task in below)
-            else:
-                sizes.pop(group, None)
         return sizes
 
-    def _group_error(self, group: str, metric: str) -> tuple[float | None, str]:
-        """Of the mean over all documents: sqrt(Σ (n_i/N)² se_i²)."""
-        parts = []
-        for task in self.groups[group]:
-            figure, _ = self.stated.get(task, {}).get(metric, (None, None))
-            n, error = self.sizes.get(task), figure.standard_error if figure else None
-            if n is None or error is None:
-                return None, "not known for this group"
-            parts.append((n, error))
-        if not parts:
-            return None, "not known for this group"
+    def _entering(self, group: str, metric: str) -> list[tuple[int | None, float | None]]:
+        """Size and standard error of each task below `group` that has the metric."""
+        found = [(task, self.stated.get(task, {}).get(metric)) for task in self.groups[group]]
+        return [(self.sizes.get(task), one[0].standard_error) for task, one in found if one]
+
+    def _n(self, task: str, metric: str) -> int:
+        """Documents in a figure, of a group those of the tasks that enter; 0: not known."""
+        counted = self.settings.get(task, {}).get("sample_count")
+        stated = counted.get(metric) if isinstance(counted, Mapping) else None
+        if isinstance(stated, int):
+            return stated
+        if task not in self.groups:
+            return self.sizes.get(task, 0)
+        sizes = [n for n, _ in self._entering(task, metric)]
+        return sum(n for n in sizes if n is not None) if None not in sizes else 0
+
+    def _group_error(self, group: str, metric: str) -> tuple[float, str] | None:
+        """Of the mean over all documents: sqrt(Σ (n_i/N)² se_i²); None: it cannot be computed."""
+        parts = [(n, e) for n, e in self._entering(group, metric) if n and e is not None]
+        if not parts or len(parts) < len(self._entering(group, metric)):
+            return None
         total = sum(n for n, _ in parts)
         variance = math.fsum((n / total * error) ** 2 for n, error in parts)
         return math.sqrt(variance), f"stratified over {len(parts)} tasks"
@@ -411,7 +422,7 @@ class _Import:
         for file in self.found.results:
             for group, below in file.groups.items():
                 for metric, (figure, _) in self.stated.get(group, {}).items():
-                    error, _ = self._group_error(group, metric)
+                    error, _ = self._group_error(group, metric) or (None, "")
                     said = figure.standard_error
                     if error and said and not 1 / _FAR < said / error < _FAR:
                         yield remark(
@@ -431,13 +442,26 @@ def _aggregate(figure: Stated, metric: str) -> scoring.Aggregate:
 
 
 def _size(figure: Stated) -> int | None:
-    """From the sample standard error of a share, se² = p(1-p)/(n-1)."""
+    """From the sample standard error of a share, se² = p(1-p)/(n-1); None where not one n fits.
+
+    Both numbers may be rounded, and right answers are counted whole: a mean of anything else (mc2)
+    gives no whole number.
+    """
     p, error = figure.point, figure.standard_error
     if p is None or error is None or not 0 < p < 1 or error <= 0:
         return None
-    n = round(p * (1 - p) / error**2) + 1
-    # Right answers are counted whole; a mean of anything else (mc2) gives no whole number.
-    return n if math.isclose(p * n, round(p * n), abs_tol=1e-6 * n) else None
+    # Half of the last digit; a writer rounds both alike, and 0.5 may be exact.
+    digits = max(-int(Decimal(repr(value)).as_tuple().exponent) for value in (p, error))
+    off_p, off_error = (max(0.5 * 10.0**-digits, 1e-9 * value) for value in (p, error))
+    if off_error >= error:
+        return None
+    spread = p * (1 - p) + off_p
+    first = math.ceil((p * (1 - p) - off_p) / (error + off_error) ** 2 + 1)
+    last = math.floor(spread / (error - off_error) ** 2 + 1)
+    if last - first > _MANY:
+        return None
+    fits = [n for n in range(max(2, first), last + 1) if abs(round(p * n) - p * n) <= off_p * n]
+    return fits[0] if len(fits) == 1 else None
 
 
 def _is_better(known: Json, metric: str) -> bool:
@@ -560,6 +584,7 @@ def _results(
 def _figures(task: str, figures: Sequence[Figure]) -> dict[str, Json]:
     """In lm-eval's own scale, by `metric,filter`; `N/A` is how it writes an unknown error."""
     found: dict[str, Json] = {"alias": task}
+    counted: dict[str, Json] = {}
     for figure in figures:
         if figure.key.category is not None or figure.value.point is None:
             continue
@@ -567,8 +592,9 @@ def _figures(task: str, figures: Sequence[Figure]) -> dict[str, Json]:
         metric, _, chosen = figure.key.metric.partition(",")
         error = figure.value.standard_error
         found[f"{metric},{chosen or 'none'}"] = figure.value.point / scale
+        counted[f"{metric},{chosen or 'none'}"] = figure.value.n
         found[f"{metric}_stderr,{chosen or 'none'}"] = "N/A" if error is None else error / scale
-    return found
+    return found if len(set(counted.values())) < 2 else {**found, "sample_count": counted}
 
 
 def _config(task: str, said: TaskDescription, better: Mapping[str, bool]) -> dict[str, Json]:

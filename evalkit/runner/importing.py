@@ -12,7 +12,7 @@ from evalkit.core import Json
 from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.specs import BenchmarkSpec, JudgeSpec, ModelSpec, RecordedJudgeSpec, Suite
 from evalkit.errors import DataError
-from evalkit.formats import cross_findings, reader
+from evalkit.formats import cross_findings, last_part, reader
 from evalkit.runner.assemble import Origin, Selection, build_benchmarks, mirrors, with_engines
 from evalkit.runner.known import Known
 from evalkit.runner.pipeline import Result, Silent, run
@@ -124,6 +124,11 @@ def _benchmark(
         fields["tasks"] = sorted({task for e in mine for task in e.metrics})
     else:
         fields["judge"] = judge
+    if mine[0].description.mode == "pairwise":
+        named = {e.description.model_in_file: e.model for e in mine}
+        rivals = [str(e.description.reference or e.description.model_in_file) for e in mine]
+        baseline = [named.get(rival) or last_part(rival) for rival in rivals]
+        fields |= {"mode": "pairwise", "baseline": list(dict.fromkeys(baseline))}
     if source.kind == "alpaca_eval":
         stated = str(mine[0].description.version or "")[:1]
         fields["version"] = int(stated) if stated.isdigit() else _LATEST

@@ -285,11 +285,106 @@ def said(evidence: Evidence) -> set[str]:
     return {f.code for f in evidence.findings if f.damaged}
 
 
-@pytest.mark.parametrize("value", ["0.6", None, True, [0.5], {}, 10**400, 1e308, math.nan])
+@pytest.mark.parametrize("value", ["0.6", None, True, [0.5], {}, 10**400, 1e308])
 def test_a_figure_that_is_no_number_is_undefined_and_named(tmp_path: Path, value: Json) -> None:
     found = lm_results(tmp_path, {"arc_challenge": {"acc,none": value}})
     assert [f.value.point for f in found.figures] == [None]
     assert said(found) == {"not_a_number"}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_nan_and_infinity_are_undefined_and_no_damage(tmp_path: Path, value: float) -> None:
+    found = lm_results(tmp_path, {"arc_challenge": {"acc,none": value, "acc_stderr,none": value}})
+    assert [f.value.point for f in found.figures] == [None]
+    assert (said(found), codes(found)) == (set(), {"not_a_number"})
+
+
+def test_one_undefined_score_is_missing_and_its_document_named(tmp_path: Path) -> None:
+    rows = [sample(n, acc) for n, acc in enumerate([1.0, math.nan, 0.0, -math.inf])]
+    (found,) = lm_eval.read([put(tmp_path, "samples_t.jsonl", rows)], OPTIONS)
+    assert [len(r.outcome.scores) for r in found.records] == [1, 0, 1, 0]
+    (finding,) = found.findings
+    assert not finding.damaged
+    assert "document 1" in finding.message
+
+
+def test_what_newer_versions_add_is_neither_a_figure_nor_damage(tmp_path: Path) -> None:
+    """`sample_count` as lm-eval 0.4.13 writes it into groups (`aggregate_subtask_metrics`)."""
+    more = {"sample_len": 6, "sample_count": {"acc,none": 6}, "details": [{"x": 1}], "note": "n/a"}
+    values = {"alias": "t", "acc,none": 0.5, "acc_stderr,none": 0.22}
+    old = {"acc": 0.5, "acc_stderr": 0.22}
+    for task in (values, old):
+        found = lm_results(tmp_path, {"t": {**task, **more}})
+        assert set(figures(found)) == {("t", "acc")}
+        assert found.findings == ()
+        assert figures(found)["t", "acc"].n == 6
+
+
+def test_answers_without_scores_are_no_figures(tmp_path: Path) -> None:
+    """`lm_eval --predict_only` writes the metric bypass with the value 999."""
+    bypassed: Json = {"bypass,none": 999, "bypass_stderr,none": "N/A"}
+    found = lm_results(tmp_path, {"gsm8k": bypassed, "t": {"acc,none": 0.5}})
+    assert set(figures(found)) == {("t", "acc")}
+    assert (said(found), codes(found)) == (set(), {"no_scores"})
+    with pytest.raises(DataError, match="--predict_only"):
+        lm_results(tmp_path, {"gsm8k": bypassed})
+
+
+def test_samples_of_early_versions_are_found_beside_their_results(tmp_path: Path) -> None:
+    """Of 0.4.0 to 0.4.2: MODEL_ARGS_TASK.jsonl, which holds one JSON list."""
+    put(tmp_path, "results.json", results({"my_task": {"acc,none": 0.5}}))
+    rows = [
+        {"doc_id": n, "doc": {}, "target": "x", "arguments": ["q", " x"], "resps": [], "acc": acc}
+        for n, acc in enumerate([1.0, 0.0])
+    ]
+    (tmp_path / "pretrained__org__a_task_my_task.jsonl").write_text(json.dumps(rows))
+    (tmp_path / "notes.md").write_text("mine")
+    (found,) = lm_eval.read([tmp_path], OPTIONS)
+    assert [r.task for r in found.records] == ["my_task", "my_task"]
+    assert (said(found), codes(found)) == (set(), {"not_read"})
+    assert "notes.md" in found.findings[0].message
+
+
+def test_both_metrics_of_the_old_truthfulqa_are_todays_tasks(tmp_path: Path) -> None:
+    """Named `truthfulqa_mc` by lm-eval 0.3, `truthfulqa:mc` by the leaderboard."""
+    for name in ("truthfulqa_mc", "harness|truthfulqa:mc|0"):
+        found = lm_results(tmp_path, {name: {"mc1": 0.3, "mc2": 0.45, "mc2_stderr": 0.01}})
+        made = figures(found)
+        assert made["truthfulqa_mc1", "acc"].point == 30.0
+        assert made["truthfulqa_mc2", "acc"].point == 45.0
+
+
+def test_a_groups_n_is_of_the_tasks_that_enter(tmp_path: Path) -> None:
+    tasks: dict[str, Json] = {
+        "a": {"acc,none": 0.5, "acc_stderr,none": 0.1},
+        "b": {"acc,none": 0.5, "acc_stderr,none": 0.1},
+        "other": {"f1,none": 0.5},
+        "g": {"acc,none": 0.5, "acc_stderr,none": 0.07, "f1,none": 0.5, "f1_stderr,none": 0.04},
+    }
+    sizes = {name: {"original": n, "effective": n} for name, n in (("a", 30), ("b", 10))}
+    more: dict[str, Json] = {"group_subtasks": {"g": ["a", "b", "other"]}, "n-samples": sizes}
+    made = figures(lm_results(tmp_path, tasks, **more))
+    assert made["g", "acc"].n == 40
+    error = made["g", "acc"].standard_error
+    assert error == pytest.approx(100 * math.sqrt((0.75 * 0.1) ** 2 + (0.25 * 0.1) ** 2))
+    assert made["g", "f1"].n == 0, "the size of its one task is not known"
+    assert made["g", "f1"].standard_error == pytest.approx(4.0), "kept, as it cannot be recomputed"
+
+
+@pytest.mark.parametrize(
+    ("p", "error", "n"),
+    [
+        (0.57, 0.049756985195624284, 100),  # exact, of 57 in 100
+        (0.6, 0.01, None),  # rounded: many sizes fit
+        (0.333, 0.211, 6),  # rounded: only 2 of 6 fits
+        (0.4567, 0.0123456789, None),  # no share of whole answers
+    ],
+)
+def test_a_size_is_inferred_only_where_one_fits(
+    tmp_path: Path, p: float, error: float, n: int | None
+) -> None:
+    made = figures(lm_results(tmp_path, {"t": {"acc,none": p, "acc_stderr,none": error}}))
+    assert made["t", "acc"].n == (n or 0)
 
 
 @pytest.mark.parametrize("error", ["0.01", -0.5, [1], 10**400, 1e308])
@@ -352,7 +447,6 @@ def test_a_damaged_gzip_file_is_said(tmp_path: Path) -> None:
     ("more", "code"),
     [
         ({"acc": "1.0"}, "not_a_number"),
-        ({"acc": None}, "not_a_number"),
         ({"acc": 1e308}, "not_a_number"),
         ({"metrics": ["acc", "f1"]}, "not_a_number"),
         ({"metrics": [["acc"]]}, "not_a_number"),

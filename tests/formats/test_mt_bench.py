@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -146,15 +147,149 @@ def test_a_score_that_is_not_in_its_text_is_named(write: Write) -> None:
     assert "score_not_in_text" in codes(found)
 
 
-def test_pairs_are_refused_with_a_way_on(write: Write) -> None:
-    rows = [{"model_1": "a", "model_2": "b", "g1_winner": "tie", "g2_winner": "tie"}]
-    with pytest.raises(DataError, match="mode: pairwise"):
+# --- pairs ----------------------------------------------------------------------------------------
+
+
+def match(question: Json, turn: int, models: str, winners: str, **more: Json) -> dict[str, Json]:
+    """A row of two games: `models` and `winners` as "a b" and "model_1 tie"."""
+    (one, two), (first, second) = models.split(), winners.split()
+    verdict = {"model_1": ("A", "B"), "model_2": ("B", "A"), "tie": ("C", "C"), "error": ("", "")}
+    return {
+        "question_id": question,
+        "model_1": one,
+        "model_2": two,
+        "g1_winner": first,
+        "g2_winner": second,
+        "judge": ["gpt-4", "pair-v2"],
+        "g1_user_prompt": f"question {question}",
+        "g1_judgment": f"Because. [[{verdict[first][0]}]]",
+        "g2_user_prompt": f"question {question}",
+        "g2_judgment": f"Because. [[{verdict[second][1]}]]",
+        "turn": turn,
+        **more,
+    }
+
+
+def show_result(rows: Sequence[dict[str, Json]]) -> dict[str, tuple[int, int, int]]:
+    """Wins, losses, ties by model, as FastChat's `display_result_pairwise` counts them."""
+    counts: dict[str, list[int]] = {}
+    for one in rows:
+        games = one["g1_winner"], one["g2_winner"]
+        if "error" in games:
+            continue
+        ours = counts.setdefault(one["model_1"], [0, 0, 0])
+        theirs = counts.setdefault(one["model_2"], [0, 0, 0])
+        if games[0] == "tie" or games[0] != games[1]:
+            ours[2] += 1
+            theirs[2] += 1
+        else:
+            (ours if games[0] == "model_1" else theirs)[0] += 1
+            (theirs if games[0] == "model_1" else ours)[1] += 1
+    return {model: (w, lost, t) for model, (w, lost, t) in counts.items()}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(81, 99),
+            st.integers(1, 2),
+            st.sampled_from(["a b", "b a", "a c", "c b"]),
+            st.lists(
+                st.sampled_from(["model_1", "model_2", "tie", "error"]), min_size=2, max_size=2
+            ),
+        ),
+        min_size=1,
+    )
+)
+def test_rates_of_pairs_are_fastchats(rows: list[tuple[int, int, str, list[str]]]) -> None:
+    written = [match(q, turn, models, " ".join(winners)) for q, turn, models, winners in rows]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "gpt-4_pair.jsonl"
+        path.write_text("".join(json.dumps(one) + "\n" for one in written))
+        found = {e.model: e for e in mt_bench.read([path], options())}
+    expected = show_result(written)
+    for model, evidence in found.items():
+        made = figures(evidence)
+        wins, losses, ties = expected.get(model, (0, 0, 0))
+        n = wins + losses + ties
+        assert made["win_rate_adjusted"].n == n
+        if n:
+            assert made["win_rate_adjusted"].point == pytest.approx(100 * (wins + ties / 2) / n)
+            assert made["win_rate"].point == pytest.approx(100 * wins / n)
+            assert made["loss_rate"].point == pytest.approx(100 * losses / n)
+
+
+def test_a_pair_is_seen_from_both_sides(write: Write) -> None:
+    rows = [
+        match(81, 1, "a b", "model_1 model_1"),
+        match(82, 1, "b a", "model_1 tie"),
+        match(83, 1, "a b", "error tie"),
+    ]
+    ours, theirs = mt_bench.read([write("j.jsonl", rows)], options())
+    assert [j.votes for r in ours.records for j in r.outcome.judgments] == [(1, 1), (0.5, 0), ()]
+    assert [j.votes for r in theirs.records for j in r.outcome.judgments] == [(0, 0), (1, 0.5), ()]
+    assert [r.outcome.status for r in ours.records] == ["ok", "ok", "unparsable"]
+    parts = {s.part for e in (ours, theirs) for r in e.records for s in r.outcome.scores}
+    assert {p for p in parts if p.startswith("turn")} == {"turn_1#b"}, "one name, so they compare"
+    assert ours.description.reference == theirs.description.reference == "b"
+
+
+def test_what_is_wrong_with_pairs_is_named(write: Write) -> None:
+    rows = [match(81, 1, "a b", "model_1 model_1", g2_judgment="Because. [[A]]")]
+    (found, _) = mt_bench.read([write("j.jsonl", rows)], options())
+    assert "score_not_in_text" in codes(found)
+    rows = [match(81, 1, "a b", "model_1 tie", g2_winner="model_3")]
+    with pytest.raises(DataError, match="model_3"):
+        mt_bench.read([write("j.jsonl", rows)], options())
+
+
+@pytest.mark.data
+def test_the_public_pairs_give_what_show_result_prints(public_data: Path) -> None:
+    file = "gpt-4_pair_alpaca_vs_llama-adapter.jsonl.gz"
+    path = public_data / "mt_bench" / "model_judgment" / file
+    found = mt_bench.read([path], options(mirror=public_data))
+    made = {e.model: figures(e)["win_rate_adjusted"] for e in found}
+    rates = {model: round((value.point or 0) / 100, 6) for model, value in made.items()}
+    assert rates == {"alpaca_mt": 0.631579, "llama-adapter-question-mt": 0.368421}
+    assert {value.n for value in made.values()} == {76}
+    assert [codes(e) for e in found] == [set(), set()]
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def test_ids_may_be_texts_and_names_repositories(write: Write) -> None:
+    rows = [row(0, turn, 7, question_id="logic-1", model="org/mine") for turn in (1, 2)]
+    (found,) = mt_bench.read([write("j.jsonl", rows)], options())
+    assert (found.model, [r.sample for r in found.records]) == ("mine", ["logic-1"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        (("new=a",), ["new"]),
+        (("b", "new=a"), ["b", "new"]),
+        (("x=y", "z"), ["x=y", "z"]),
+        (("k=v=a",), ["k=v"]),
+    ],
+)
+def test_one_of_several_models_can_be_renamed(
+    write: Write, wanted: tuple[str, ...], names: list[str]
+) -> None:
+    rows = [row(81, turn, 7, model=model) for model in "ab" for turn in (1, 2)]
+    found = mt_bench.read([write("j.jsonl", rows)], options(*wanted))
+    assert [e.model for e in found] == names
+
+
+def test_two_models_of_one_name_are_refused(write: Write) -> None:
+    rows = [row(81, turn, 7, model=model) for model in ("x/a", "y/a") for turn in (1, 2)]
+    with pytest.raises(DataError, match="NEW=OLD"):
         mt_bench.read([write("j.jsonl", rows)], options())
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"score": "7"}, "score is '7'"), ({"turn": 3}, "turn is 3"), ({"question_id": "x"}, "'x'")],
+    [({"score": "7"}, "score is '7'"), ({"turn": 3}, "turn is 3"), ({"question_id": 1.5}, "1.5")],
 )
 def test_odd_rows_are_refused_with_their_place(
     write: Write, change: dict[str, Json], said: str
