@@ -12,6 +12,7 @@ import click
 
 from evalkit.cli.console import say_findings
 from evalkit.core.evidence import KINDS
+from evalkit.core.run import Run
 from evalkit.errors import ExportError, SuiteError
 
 __all__ = ["export", "import_"]
@@ -36,12 +37,16 @@ def import_(kind: str, files: tuple[Path, ...], **given: Any) -> int:
     """Make an ordinary run of results that other tools wrote.
 
     \b
-    alpaca_eval  annotations.json: which answer the judge preferred
-    mt_bench     FastChat's judgments (gpt-4_single.jsonl)
-    lm_eval      results_*.json and samples_*.jsonl, or a folder of them
+    alpaca_eval      annotations.json: which answer the judge preferred
+    mt_bench         FastChat's judgments (gpt-4_single.jsonl, gpt-4_pair.jsonl)
+    lm_eval          results_*.json and samples_*.jsonl
+    ifeval           eval_results_*.jsonl; or responses, which are checked here
+    inspect          logs of Inspect (.eval, .json)
+    every_eval_ever  records of the Every Eval Ever datastore
 
-    Files may be .json or .jsonl, each also with .gz.  What is wrong with the evidence is said,
-    and shown in the report.
+    A folder stands for the files in it; files may be .json or .jsonl, each also with .gz.  --model
+    NEW=OLD renames one of several models.  What was read, what was not, and what is wrong with the
+    evidence is said, and shown in the report.
     """  # noqa: D301 - click reads a backspace as: leave these lines as they stand
     from evalkit import report, runner
     from evalkit import suite as suites
@@ -54,6 +59,7 @@ def import_(kind: str, files: tuple[Path, ...], **given: Any) -> int:
     result = importing.import_run(source, origin, given["out"], watcher().step)
     stored = result.run
     damaged = say_findings(stored)
+    click.echo(_read_in(stored), err=given["as_json"])
     if given["as_json"]:
         click.echo((stored.folder / "results.json").read_text(encoding="utf-8"))
     else:
@@ -61,6 +67,15 @@ def import_(kind: str, files: tuple[Path, ...], **given: Any) -> int:
             click.echo(line)
     click.echo(f"report: {stored.folder / 'index.html'}", err=given["as_json"])
     return 1 if damaged and given["strict"] else 0
+
+
+def _read_in(run: Run) -> str:
+    """`read 2 files: 1 model, 160 samples, 12 figures`."""
+    files = {str(f.get("file")) for e in run.manifest.evidence for f in e.files} or {""}
+    counts = ((len(run.manifest.models), "model"), (len(run.records), "sample"))
+    found = (*counts, (len(run.figures), "figure"))
+    said = ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in found)
+    return f"read {len(files)} file{'' if len(files) == 1 else 's'}: {said}"
 
 
 def _companions(kind: str, given: dict[str, Any]) -> tuple[Path, ...]:

@@ -13,7 +13,7 @@ from evalkit.core.samples import Record
 
 __all__ = ["KINDS", "Evidence", "ImportOptions"]
 
-KINDS = ("alpaca_eval", "mt_bench", "lm_eval")
+KINDS = ("alpaca_eval", "mt_bench", "lm_eval", "ifeval", "inspect", "every_eval_ever")
 """Formats that a run can be made of."""
 
 
@@ -25,7 +25,7 @@ class Evidence:
     entry: str
     """Benchmark entry its records and figures belong to."""
     kind: str
-    """The format: one of KINDS, or another that only the audit of cards reads."""
+    """The format: one of KINDS."""
     description: Description
     """Like `Benchmark.describe()`, as far as the files say; `files` has name and sha256."""
     metrics: Mapping[str, tuple[Metric, ...]]

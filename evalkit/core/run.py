@@ -284,6 +284,8 @@ class Description(Open):
     version: Json = None
     mode: str | None = None
     """MT-Bench: `single` or `pairwise`."""
+    format: str | None = None
+    """Recorded results: the tool whose files they are from."""
     data: Json = None
     reference: Json = None
     """AlpacaEval: the model that answers are compared with."""

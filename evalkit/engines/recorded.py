@@ -26,10 +26,11 @@ class RecordedSpec(EngineSpec):
     type: Literal["recorded"] = "recorded"
     """`recorded`: answers and figures are read from files."""
     answers: dict[str, str] = Field(default_factory=dict)
-    """By benchmark entry: a file of answers (alpaca_eval outputs, FastChat answers), relative to
-    the suite, or the name of a data set."""
+    """By benchmark entry: a file of answers (alpaca_eval outputs, FastChat answers, IFEval
+    responses), relative to the suite, or the name of a data set."""
     results: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """By benchmark entry: result files of lm-eval, with or without samples, likewise."""
+    """By benchmark entry: result files of lm-eval, with or without samples, or of the tool that a
+    `recorded` benchmark names, likewise."""
 
 
 class Recorded:

@@ -7,6 +7,8 @@ share (which runs and models, what may be published) in `_writing.py`.
     alpaca_eval      annotations and outputs; the leaderboards that the package ships
     mt_bench         FastChat's judgments and answers
     lm_eval          results and samples of lm-eval, in and out
+    ifeval           verdicts of IFEval's own script
+    inspect          logs of Inspect
     published        figures that others published, as suites and leaderboards state them
     model_index      what runs publish of a model, and its entries of a card's `model-index`
     hub              `.eval_results` of a model repository
@@ -17,7 +19,15 @@ share (which runs and models, what may be published) in `_writing.py`.
 
 from __future__ import annotations
 
-from evalkit.formats._reading import Answers, cross_findings, few, last_part, read_answers, reader
+from evalkit.formats._reading import (
+    Answers,
+    cross_findings,
+    few,
+    last_part,
+    read_answers,
+    reader,
+    require_name,
+)
 from evalkit.formats._writing import export, settings, write
 
 __all__ = [
@@ -28,6 +38,7 @@ __all__ = [
     "last_part",
     "read_answers",
     "reader",
+    "require_name",
     "settings",
     "write",
 ]

@@ -34,7 +34,7 @@ from evalkit.benchmarks._lm_eval_scores import display, number, percent
 from evalkit.core.figures import Finding
 from evalkit.core.requests import Json
 from evalkit.errors import DataError
-from evalkit.formats._reading import expanded, few, last_part, not_read, remark
+from evalkit.formats._reading import expanded, few, last_part, no_files, not_read, remark
 
 __all__ = [
     "Files",
@@ -142,11 +142,7 @@ def read_files(paths: Sequence[Path]) -> Files:
         if not known:
             others.append(path)
     if not found.results and not found.samples:
-        seen = f"; found {few([p.name for p in others])}" if others else ""
-        raise DataError(
-            f"{', '.join(map(str, paths))}: no results_*.json and no samples_*.jsonl of lm-eval"
-            f"{seen}"
-        )
+        raise no_files(paths, others, "results_*.json and no samples_*.jsonl of lm-eval")
     if others:
         found.findings.append(not_read(others, "neither results nor samples of lm-eval"))
     return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,7 @@ __all__ = [
     "few",
     "last_part",
     "named_rows",
+    "no_files",
     "normal_interval",
     "not_read",
     "pairs_of",
@@ -36,6 +39,7 @@ __all__ = [
     "reader",
     "remark",
     "require_name",
+    "sorted_out",
 ]
 
 Row: TypeAlias = Mapping[str, Json]
@@ -48,7 +52,7 @@ _UNKNOWN = frozenset({"", "None", "unknown"})
 
 
 def reader(kind: str) -> Callable[[Sequence[Path], ImportOptions], list[Evidence]]:
-    """The reader of a format of this room: one of KINDS, or every_eval_ever."""
+    """The reader of a format of this room, one of KINDS."""
     read: Callable[[Sequence[Path], ImportOptions], list[Evidence]]
     read = importlib.import_module(f"evalkit.formats.{kind}").read
     return read
@@ -134,14 +138,23 @@ def _meant(wanted: str, stored: list[str]) -> tuple[str, str]:
 
 
 def pairs_of(
-    stored: Sequence[str], companions: Sequence[data.Dataset], name_field: str
+    stored: Sequence[str], named: Sequence[Path], beside: Sequence[Path], name_field: str
 ) -> list[data.Dataset | None]:
     """The companion file of each model: the one that names it, else by position if as many.
 
+    Args:
+        stored: the models' names in their files.
+        named: companions that the user named.
+        beside: those of a folder, which count where they name one of the models.
+        name_field: of a companion's records.
+
     Raises:
-        DataError: a companion belongs to none of the models.
+        DataError: a named companion belongs to none of the models.
     """
-    left = list(companions)
+    left = [data.read_jsonl(path) for path in named]
+    for companion in map(data.read_jsonl, beside):
+        if any(str(row.get(name_field)) in stored for row in companion.records[:1]):
+            left.append(companion)
     found: list[data.Dataset | None] = [None] * len(stored)
     for index, name in enumerate(stored):
         for companion in left:
@@ -172,9 +185,35 @@ def expanded(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
             yield path, True
 
 
+def sorted_out(
+    paths: Sequence[Path], kinds: Mapping[str, frozenset[str]]
+) -> tuple[dict[str, list[Path]], list[Path]]:
+    """Files by kind, and those of none.
+
+    Files that were named are of the first kind; those of a folder go by the fields of their first
+    record.
+    """
+    found: dict[str, list[Path]] = {kind: [] for kind in kinds}
+    others: list[Path] = []
+    for path, named in expanded(paths):
+        kind: str | None = next(iter(kinds)) if named else None
+        if not named and re.search(r"\.jsonl?(\.gz)?$", path.name):
+            with contextlib.suppress(DataError):
+                first = next(iter(data.read_jsonl(path).records), {})
+                kind = next((k for k, fields in kinds.items() if fields <= first.keys()), None)
+        (others if kind is None else found[kind]).append(path)
+    return found, others
+
+
 def not_read(files: Sequence[Path], why: str) -> Finding:
     """The remark on files of a folder that were left out."""
     return remark("not_read", f"not read, {why}: {few([path.name for path in files], 5)}")
+
+
+def no_files(paths: Sequence[Path], others: Sequence[Path], of: str) -> DataError:
+    """The error of paths that hold nothing of this format."""
+    seen = f"; found {few([path.name for path in others], 5)}" if others else ""
+    return DataError(f"{', '.join(map(str, paths))}: no {of} there{seen}")
 
 
 # --- words and numbers --------------------------------------------------------------------------
@@ -236,8 +275,9 @@ def read_answers(path: Path) -> Answers:
         alpaca_eval outputs      {"instruction": "...", "output": "...", "generator": "..."}
         alpaca_eval annotations  {"instruction": "...", "output_2": "...", "generator_2": "..."}
         FastChat model answers   {"question_id": 81, "choices": [{"turns": ["...", "..."]}]}
+        IFEval responses         {"prompt": "...", "response": "..."}
 
-    An answer of FastChat's is found by question_id, one of alpaca_eval's by its instruction.
+    An answer of FastChat's is found by question_id, the others by their prompt.
 
     Raises:
         DataError: unreadable, of none of the formats, or two different answers to one question.
@@ -284,9 +324,12 @@ def _format(path: Path, row: Row) -> _Format:
             (lambda r: list(r["choices"][0]["turns"])),
             (lambda s: s.id),
         )
+    if "prompt" in row and "response" in row:
+        return (lambda r: str(r["prompt"])), (lambda r: [r["response"]]), (lambda s: s.turns[0])
     raise DataError(
         f"{path}: its records have {', '.join(map(str, row))}; expected alpaca_eval outputs "
-        f"(instruction, output) or FastChat answers (question_id, choices)"
+        f"(instruction, output), FastChat answers (question_id, choices) or IFEval responses "
+        f"(prompt, response)"
     )
 
 

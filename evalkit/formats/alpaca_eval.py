@@ -10,7 +10,8 @@ its `evaluate` writes them.  One raw row of each (texts shortened):
 
 `output_1` is the reference, `output_2` the model's answer; `preference` is 1 where the reference
 was better, 2 where the answer was, between them where the judge was weighted, 1.5 (0 in old
-files) for a draw and null where the judgment failed.
+files) for a draw and null where the judgment failed.  From 0.6.5 on, the judge's reply is called
+`preference_raw_completion`.
 
 Departures from upstream's leaderboard:
 - A failed judgment leaves the win rate, as upstream, and is counted as missing.
@@ -26,6 +27,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,14 +43,18 @@ from evalkit.core.requests import Message
 from evalkit.core.run import Description
 from evalkit.core.samples import Exchange, Judgment, Outcome, Record, Score
 from evalkit.errors import DataError
+from evalkit.formats import published
 from evalkit.formats._reading import (
     EDITIONS,
     Row,
     few,
     named_rows,
+    no_files,
+    not_read,
     pairs_of,
     pick_models,
     remark,
+    sorted_out,
 )
 
 __all__ = ["read"]
@@ -56,6 +62,7 @@ __all__ = ["read"]
 KIND = "alpaca_eval"
 RULES = 1
 _FIELDS = {"instruction": str, "output_1": str, "output_2": str}
+_OUTPUT = frozenset({"instruction", "output"})
 _INSTRUCTIONS = "alpaca_eval/instructions"
 _MOSTLY = 0.5
 _CONTROL = re.compile(r"<\|im_(?:start|end)\|>")
@@ -106,7 +113,10 @@ def read(files: Sequence[Path], options: ImportOptions) -> list[Evidence]:
         DataError: a file is not what alpaca_eval writes, or names do not fit.
     """
     found: list[tuple[data.Dataset, str, tuple[Row, ...]]] = []
-    for path in files:
+    kinds, others = sorted_out(files, {"annotations": frozenset(_FIELDS), "outputs": _OUTPUT})
+    if not kinds["annotations"]:
+        raise no_files(files, [*kinds["outputs"], *others], "annotations of alpaca_eval")
+    for path in kinds["annotations"]:
         dataset = data.read_jsonl(path)
         data.require(dataset, _FIELDS)
         by_model: dict[str, list[Row]] = {}
@@ -115,20 +125,21 @@ def read(files: Sequence[Path], options: ImportOptions) -> list[Evidence]:
             by_model.setdefault(name if isinstance(name, str) else "", []).append(row)
         found += [(dataset, name, tuple(rows)) for name, rows in by_model.items()]
     named = pick_models([name for _, name, _ in found], options.models)
-    outputs = [data.read_jsonl(path) for path in options.companion]
-    matched = pairs_of([found[i][1] for i, _ in named], outputs, "generator")
+    names = [found[i][1] for i, _ in named]
+    matched = pairs_of(names, options.companion, kinds["outputs"], "generator")
+    left = (not_read(others, "neither annotations nor outputs of alpaca_eval"),) if others else ()
     public = _Public()
     if not data.missing([_INSTRUCTIONS], DataPlaces(options.places.mirrors)):
         rows = data.records(_INSTRUCTIONS, options.places).records
         public.order = {row["instruction"]: index for index, row in enumerate(rows)}
         public.categories = {row["instruction"]: str(row.get("dataset", "")) for row in rows}
     return [
-        _evidence(_Source(name, *found[i][1:], found[i][0], companion, public), options)
+        _evidence(_Source(name, *found[i][1:], found[i][0], companion, public), options, left)
         for (i, name), companion in zip(named, matched, strict=True)
     ]
 
 
-def _evidence(source: _Source, options: ImportOptions) -> Evidence:
+def _evidence(source: _Source, options: ImportOptions, left: Sequence[Finding]) -> Evidence:
     entry, order = options.entry or KIND, source.public.order
     rows: dict[str, Row] = {}
     for row in source.rows:
@@ -136,7 +147,7 @@ def _evidence(source: _Source, options: ImportOptions) -> Evidence:
     outputs = None if source.outputs is None else _texts(source.outputs)
     unknown = [text for text in rows if text not in order]
     is_canonical = bool(order) and len(unknown) < len(rows)
-    findings = [finding for check in _CHECKS for finding in check(source)]
+    findings = [*left, *(finding for check in _CHECKS for finding in check(source))]
     findings += _other_reference(source, options.places)
     if not is_canonical:
         findings.append(
@@ -197,7 +208,7 @@ def _unjudged(instruction: str, outputs: Mapping[str, str] | None) -> Outcome:
 
 def _outcome(row: Row, instruction: str, outputs: Mapping[str, str] | None) -> Outcome:
     answer, preferred = row["output_2"], rules.preference(row.get("preference"))
-    raw = row.get("raw_completion")
+    raw = row.get("raw_completion", row.get("preference_raw_completion"))
     reply = raw if isinstance(raw, str) else json.dumps(raw, sort_keys=True)
     # The length is the outputs file's, and there is none without that file.
     scores = [s for s in rules.scores(answer, preferred) if s.metric != "avg_length"]
@@ -250,17 +261,47 @@ def _count(source: _Source) -> Iterator[Finding]:
             f"are judgments of another set, and no AlpacaEval figures",
         )
     elif len(distinct) != expected:
+        same = _published_row(source)
         yield Finding(
             "count",
-            f"{len(distinct)} instructions were judged, AlpacaEval has {expected}: the win rate "
-            f"is not comparable with published ones",
+            f"{len(distinct)} instructions were judged, AlpacaEval has {expected}: "
+            + (
+                f"the win rate is that of the published row {same!r}, as it stands"
+                if same
+                else "the win rate is not comparable with published ones"
+            ),
+            damaged=not same,
         )
+        if order:
+            yield remark(
+                "length_control_by_position",
+                f"a length-controlled win rate published of these {len(distinct)} rows takes the "
+                f"difficulty of an instruction from its row number, so that each row behind a gap "
+                f"got another instruction's; the one computed here goes by the instruction",
+            )
     elif foreign:
         yield Finding(
             "foreign_instructions",
             f"{named_rows(len(foreign))} with instructions that are not AlpacaEval's, for example "
             f"{foreign[0][:80]!r}",
         )
+
+
+def _published_row(source: _Source) -> str | None:
+    """The row of alpaca-eval's own leaderboard with this name, win rate and n; None: there is none.
+
+    The win rate is 100 times the mean preference - 1 over all rows that have one.
+    """
+    if source.edition is None:
+        return None
+    known = {f.key.metric: f.value for f in published.row_of(source.edition, source.stored)}
+    values = [rules.preference(row.get("preference")) for row in source.rows]
+    judged = [value for value in values if value is not None]
+    stated = known.get("win_rate")
+    if stated is None or stated.point is None or not judged or stated.n != len(judged):
+        return None
+    rate = 100 * math.fsum(judged) / len(judged)
+    return source.stored if math.isclose(rate, stated.point, abs_tol=1e-6) else None
 
 
 def _repeats(source: _Source) -> Iterator[Finding]:

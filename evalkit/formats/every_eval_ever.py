@@ -29,6 +29,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -37,13 +38,22 @@ from pydantic import Field
 from evalkit import catalogue
 from evalkit.compare.cautions import doubts
 from evalkit.core.evidence import Evidence, ImportOptions
-from evalkit.core.figures import Estimator, Figure, FigureKey, Method, Source, Unit
+from evalkit.core.figures import (
+    Estimator,
+    Figure,
+    FigureKey,
+    Finding,
+    Method,
+    Metric,
+    Source,
+    Unit,
+)
 from evalkit.core.protocols import Exported
 from evalkit.core.requests import Json
 from evalkit.core.run import BenchmarkEntry, Description, EngineIdentity, Run
 from evalkit.core.specs import ExportSpec
 from evalkit.errors import DataError, ExportError
-from evalkit.formats._reading import normal_interval
+from evalkit.formats._reading import expanded, no_files, normal_interval, not_read, pick_models
 from evalkit.formats._writing import (
     add,
     began,
@@ -56,7 +66,7 @@ from evalkit.formats._writing import (
 
 __all__ = ["EveryEvalEver", "EveryEvalEverSpec", "read"]
 
-_KIND = "every_eval_ever"
+KIND = "every_eval_ever"
 _VERSION = "0.3.0"
 _SERVED = ("openai", "anthropic")
 _LOCAL = ("vllm", "transformers", "ray", "fake")
@@ -344,43 +354,82 @@ def _data(said: Description, task: str) -> dict[str, Json]:
 
 
 def read(files: Sequence[Path], options: ImportOptions) -> list[Evidence]:
-    """The evidence of each record, as far as the format says: figures, shots, who judged.
+    """The evidence of each model, as far as the format says: figures, shots, who judged.
+
+    A folder stands for the records in it.
 
     Raises:
         DataError: a file is no such record.
     """
-    found = []
-    for path in files:
+    by_model: dict[str, list[tuple[Path, list[Mapping[str, Json]]]]] = {}
+    others: list[Path] = []
+    for path, named in expanded(files):
         try:
             log = json.loads(path.read_text(encoding="utf-8"))
             model = str(log["model_info"]["name"] or log["model_info"]["id"])
             results = [r for r in log["evaluation_results"] if isinstance(r, Mapping)]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            if not named:
+                others.append(path)
+                continue
             raise DataError(
                 f"{str(path)!r} is no record of Every Eval Ever ({type(error).__name__}: {error}); "
                 f"expected JSON with model_info and evaluation_results"
             ) from error
-        entry = options.entry or _KIND
-        figures: list[Figure] = []
-        tasks: dict[str, Json] = {}
-        judges: dict[str, None] = {}
+        by_model.setdefault(model, []).append((path, results))
+    if not by_model:
+        raise no_files(files, others, "records of Every Eval Ever")
+    stored = list(by_model)
+    left = (not_read(others, "no records of Every Eval Ever"),) if others else ()
+    return [
+        _evidence(name, stored[index], by_model[stored[index]], options, left)
+        for index, name in pick_models(stored, options.models)
+    ]
+
+
+def _evidence(
+    model: str,
+    stored: str,
+    logs: Sequence[tuple[Path, list[Mapping[str, Json]]]],
+    options: ImportOptions,
+    findings: tuple[Finding, ...],
+) -> Evidence:
+    entry = options.entry or KIND
+    figures: list[Figure] = []
+    metrics: dict[str, dict[str, Metric]] = {}
+    tasks: dict[str, Json] = {}
+    judges: dict[str, None] = {}
+    for path, results in logs:
         for result in results:
             figure = _figure(model, entry, result, options.level, path.name)
             if figure is None:
                 continue
             figures.append(figure)
+            config = _map(result.get("metric_config"))
+            known = metrics.setdefault(figure.key.task, {})
+            better = config.get("lower_is_better") is not True
+            metric = Metric(figure.key.metric, figure.unit, 1.0, better, primary=not known)
+            known.setdefault(metric.name, metric)
             shots = _shots(result)
             if shots is not None:
                 tasks[figure.key.task] = {"num_fewshot": shots}
-            scoring = _map(_map(result.get("metric_config")).get("llm_scoring"))
-            for judge in scoring.get("judges") or ():
+            for judge in _map(config.get("llm_scoring")).get("judges") or ():
                 name = _map(_map(judge).get("model_info")).get("name")
                 judges.update({str(name): None} if name else {})
-        about = Description(
-            type=_KIND, tasks=tasks, judge={"model": ", ".join(judges)} if judges else None
-        )
-        found.append(Evidence(model, entry, _KIND, about, {}, figures=tuple(figures)))
-    return found
+    about = Description(
+        type="recorded",
+        version="1",
+        format=KIND,
+        tasks=tasks,
+        judge={"model": ", ".join(judges)} if judges else None,
+        model_in_file=stored,
+        files=tuple(
+            {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            for path, _ in logs
+        ),
+    )
+    declared = {task: tuple(known.values()) for task, known in metrics.items()}
+    return Evidence(model, entry, KIND, about, declared, figures=tuple(figures), findings=findings)
 
 
 def _figure(
@@ -400,11 +449,24 @@ def _figure(
     unit: Unit = "percent" if config.get("metric_unit") in ("percent", "%") else "raw"
     if config.get("metric_unit") in ("points", "characters"):
         unit = config["metric_unit"]
+    scale = 1.0
     if unit == "raw" and highest == 1 and config.get("min_score") in (0, None):
-        value, unit = 100 * value, "percent"
+        scale, unit = 100.0, "percent"
+    known = _map(score.get("uncertainty"))
+    error, n = _map(known.get("standard_error")).get("value"), known.get("num_samples")
     measured = normal_interval(
-        float(value), None, n=0, level=level, method=Method(Estimator.RECORDED)
+        float(value),
+        float(error) if isinstance(error, int | float) else None,
+        n=n if isinstance(n, int) else 0,
+        level=level,
+        method=Method(Estimator.RECORDED),
     )
+    stated = _map(known.get("confidence_interval"))
+    if stated.get("confidence_level") == level:
+        low, high = stated.get("lower"), stated.get("upper")
+        if isinstance(low, int | float) and isinstance(high, int | float):
+            measured = replace(measured, low=float(low), high=float(high))
+    measured = measured.times(scale)
     key = FigureKey(entry, task or name, metric, category)
     return Figure(model, key, unit, measured, Source(file))
 

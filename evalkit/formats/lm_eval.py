@@ -420,7 +420,7 @@ class _Import:
 
     def _group_errors(self) -> Iterator[Finding]:
         for file in self.found.results:
-            for group, below in file.groups.items():
+            for group in file.groups:
                 for metric, (figure, _) in self.stated.get(group, {}).items():
                     error, _ = self._group_error(group, metric) or (None, "")
                     said = figure.standard_error
@@ -428,8 +428,8 @@ class _Import:
                         yield remark(
                             "group_standard_error",
                             f"{file.path.name}: the standard error of {group} {metric} is written "
-                            f"as {said:.4f}, its {len(below)} tasks' give {error:.4f}, which is "
-                            f"used",
+                            f"as {said:.4f}, of its {len(self._entering(group, metric))} tasks it "
+                            f"is {error:.4f}, which is used",
                         )
 
 

@@ -43,7 +43,17 @@ from evalkit.core.requests import Json, Message
 from evalkit.core.run import Description
 from evalkit.core.samples import Exchange, Judgment, Outcome, Record, Score
 from evalkit.errors import DataError
-from evalkit.formats._reading import Row, few, named_rows, pairs_of, pick_models, remark
+from evalkit.formats._reading import (
+    Row,
+    few,
+    named_rows,
+    no_files,
+    not_read,
+    pairs_of,
+    pick_models,
+    remark,
+    sorted_out,
+)
 from evalkit.judges.rating_fastchat import read_score, read_winner
 
 __all__ = ["read"]
@@ -52,6 +62,11 @@ KIND = "mt_bench"
 RULES = 1
 _FIELDS = {"model": str, "turn": int, "judgment": str}
 _PAIR_FIELDS = {"model_1": str, "model_2": str, "g1_winner": str, "g2_winner": str, "turn": int}
+_KINDS = {
+    "judgments": frozenset({"question_id", "model", "judgment"}),
+    "pairs": frozenset(_PAIR_FIELDS),
+    "answers": frozenset({"question_id", "choices"}),
+}
 _WINNERS = ("model_1", "model_2", "tie", "error")
 _QUESTIONS = "mt_bench/question"
 _HUGE = 1e6
@@ -125,15 +140,20 @@ def read(files: Sequence[Path], options: ImportOptions) -> list[Evidence]:
         DataError: a file is not what FastChat writes, or names do not fit.
     """
     found: list[tuple[data.Dataset, str, tuple[Row, ...]]] = []
-    for path in files:
+    kinds, others = sorted_out(files, _KINDS)
+    judgments = [*kinds["judgments"], *kinds["pairs"]]
+    if not judgments:
+        raise no_files(files, [*kinds["answers"], *others], "judgments of FastChat")
+    for path in judgments:
         dataset = data.read_jsonl(path)
         columns = _columns(dataset)
         for name in dict.fromkeys(str(row[c]) for c in columns for row in dataset.records):
             mine = tuple(row for row in dataset.records if name in (row[c] for c in columns))
             found.append((dataset, name, mine))
     named = pick_models([name for _, name, _ in found], options.models)
-    files_of = [data.read_jsonl(path) for path in options.companion]
-    matched = pairs_of([found[i][1] for i, _ in named], files_of, "model_id")
+    left = (not_read(others, "neither judgments nor answers of FastChat"),) if others else ()
+    names = [found[i][1] for i, _ in named]
+    matched = pairs_of(names, options.companion, kinds["answers"], "model_id")
     questions: Mapping[str, Row] = {}
     if not data.missing([_QUESTIONS], options.places):
         known = data.records(_QUESTIONS, options.places).records
@@ -144,7 +164,7 @@ def read(files: Sequence[Path], options: ImportOptions) -> list[Evidence]:
         rivals = tuple(dict.fromkeys(_rival(row, stored) for row in rows if "model_1" in row))
         answers = {} if file is None else _answers(file)
         source = _Source(name, stored, rows, dataset, file, answers, questions, rivals)
-        made.append(_evidence(source, options.entry or KIND))
+        made.append(_evidence(source, options.entry or KIND, left))
     return made
 
 
@@ -188,7 +208,7 @@ def _require_scores(dataset: data.Dataset) -> None:
             )
 
 
-def _evidence(source: _Source, entry: str) -> Evidence:
+def _evidence(source: _Source, entry: str, left: Sequence[Finding]) -> Evidence:
     by_question: dict[str, list[Row]] = {}
     for row in source.rows:
         by_question.setdefault(str(row["question_id"]), []).append(row)
@@ -202,7 +222,7 @@ def _evidence(source: _Source, entry: str) -> Evidence:
         description=_description(source),
         metrics={rules.TASK: _metrics(source)},
         records=tuple(_record(source, entry, n, by_question.get(n, [])) for n in order),
-        findings=tuple(finding for check in _CHECKS for finding in check(source)),
+        findings=(*left, *(finding for check in _CHECKS for finding in check(source))),
     )
 
 

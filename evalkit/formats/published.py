@@ -39,7 +39,7 @@ from evalkit.errors import DataError, EvalkitError, did_you_mean
 from evalkit.formats._reading import normal_interval
 from evalkit.judges.pairwise_alpaca_eval import evaluator
 
-__all__ = ["board_figures", "row_figures", "suite_figures", "tables", "unknown_names"]
+__all__ = ["board_figures", "row_figures", "row_of", "suite_figures", "tables", "unknown_names"]
 
 Wrong: TypeAlias = tuple[tuple[str | int, ...], str]
 """Path of a field, and what is wrong with it."""
@@ -97,6 +97,13 @@ def board_figures(edition: str, level: float) -> list[Figure]:
     if not path.is_file():
         raise DataError(f"{path} is missing; install evalkit with its dependencies")
     return [figure for row in _rows(path) for figure in _of_row(row, TASK, path, row, level)]
+
+
+def row_of(edition: str, row: str) -> list[Figure]:
+    """One row of that leaderboard; empty where it has none of that name.  Raises DataError."""
+    path = _table(edition, None)
+    found = path.is_file() and row in _rows(path)
+    return list(_of_row(row, TASK, path, row, level=0.95)) if found else []
 
 
 def tables() -> list[Path]:

@@ -11,14 +11,24 @@ from evalkit import plugins, store
 from evalkit.core import Json
 from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.specs import BenchmarkSpec, JudgeSpec, ModelSpec, RecordedJudgeSpec, Suite
+from evalkit.engines.recorded import RecordedSpec
 from evalkit.errors import DataError
-from evalkit.formats import cross_findings, last_part, reader
-from evalkit.runner.assemble import Origin, Selection, build_benchmarks, mirrors, with_engines
+from evalkit.formats import cross_findings, last_part, reader, require_name
+from evalkit.formats.ifeval import model_of_responses
+from evalkit.runner.assemble import (
+    Origin,
+    Selection,
+    assemble,
+    build_benchmarks,
+    mirrors,
+    with_engines,
+)
 from evalkit.runner.known import Known
 from evalkit.runner.pipeline import Result, Silent, run
 
 __all__ = ["ImportSource", "import_run"]
 
+_JUDGED = ("alpaca_eval", "mt_bench")
 _LEVEL = 0.95
 _LATEST = 2
 """AlpacaEval's version where the reference belongs to neither."""
@@ -55,6 +65,9 @@ def import_run(
         DataError: files that are missing or are not of that format.
     """
     places = mirrors(None, origin)
+    named = model_of_responses(source.files) if source.kind == "ifeval" else None
+    if named is not None:
+        return _checked_here(source, source.models[0] if source.models else named, origin, out, say)
     options = ImportOptions(source.models, None, source.companions, places, _LEVEL)
     found = reader(source.kind)(source.files, options)
     if not found:
@@ -66,6 +79,27 @@ def import_run(
     with store.CompletionStore(origin.state / "cache.sqlite") as cache:
         job = with_engines(suite, origin, Selection(), benchmarks, cache, say)
         job.known = Known(tuple(found))
+        return run(job, out, retry_failed=False, progress=Silent())
+
+
+def _checked_here(
+    source: ImportSource,
+    model: str,
+    origin: Origin,
+    out: Path | None,
+    say: Callable[[str], None],
+) -> Result:
+    """A run of lm-eval's task, which checks recorded responses."""
+    require_name(model)
+    from evalkit.benchmarks.lm_eval import LmEvalSpec
+
+    suite = Suite(
+        name="import",
+        models={model: ModelSpec(engine=RecordedSpec(answers={"ifeval": str(source.files[0])}))},
+        benchmarks=(LmEvalSpec(name="ifeval", tasks=("ifeval",)),),
+    )
+    with store.CompletionStore(origin.state / "cache.sqlite") as cache:
+        job = assemble(suite, origin, Selection(), cache, say)
         return run(job, out, retry_failed=False, progress=Silent())
 
 
@@ -91,7 +125,7 @@ def _suite(source: ImportSource, found: Sequence[Evidence]) -> Suite:
 def _engine(source: ImportSource, found: Sequence[Evidence]) -> Any:
     spec = plugins.find("engines", "recorded").spec
     assert spec is not None
-    if source.kind != "lm_eval":
+    if source.kind in _JUDGED:
         return spec()
     files = [str(path) for path in source.files]
     return spec.model_validate({"results": {e.entry: files for e in found}})
@@ -101,7 +135,7 @@ def _judge(
     evidence: Evidence, found: Sequence[Evidence], source: ImportSource
 ) -> Mapping[str, RecordedJudgeSpec]:
     """The judge, by the name in its judgments; empty for benchmarks without one."""
-    if source.kind == "lm_eval":
+    if source.kind not in _JUDGED:
         return {}
     said = evidence.description.judge or {}
     name = str(said.get("model") or said.get("annotator") or said.get("name") or "recorded")
@@ -116,12 +150,15 @@ def _judge(
 def _benchmark(
     source: ImportSource, found: Sequence[Evidence], entry: str, judge: str | None
 ) -> BenchmarkSpec:
-    spec = plugins.find("benchmarks", source.kind).spec
+    kind = source.kind if source.kind in (*_JUDGED, "lm_eval") else "recorded"
+    spec = plugins.find("benchmarks", kind).spec
     assert spec is not None
     mine = [e for e in found if e.entry == entry]
-    fields: dict[str, Json] = {"type": source.kind, "name": entry}
-    if source.kind == "lm_eval":
+    fields: dict[str, Json] = {"type": kind, "name": entry}
+    if kind == "lm_eval":
         fields["tasks"] = sorted({task for e in mine for task in e.metrics})
+    elif kind == "recorded":
+        fields["format"] = source.kind
     else:
         fields["judge"] = judge
     if mine[0].description.mode == "pairwise":

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from evalkit import data
+from evalkit.benchmarks.recorded import RecordedResultsSpec
 from evalkit.core import Completion, Finding, Flow, Outcome, Record
 from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.figures import Figure
@@ -168,7 +169,8 @@ class _Reader:
                 yield _as_named(evidence, spec)
         elif engine is not None and engine.results.get(spec.entry):
             files = [self.path(file) for file in engine.results[spec.entry]]
-            for evidence in reader("lm_eval")(files, self._options(model, spec, ())):
+            kind = spec.format if isinstance(spec, RecordedResultsSpec) else "lm_eval"
+            for evidence in reader(kind)(files, self._options(model, spec, ())):
                 yield _only_tasks(evidence, spec)
 
     def _absent(self, named: Sequence[str]) -> list[str]:

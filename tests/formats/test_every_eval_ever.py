@@ -15,13 +15,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from evalkit import formats
+from evalkit import formats, store
 from evalkit.core.evidence import ImportOptions
 from evalkit.core.protocols import DataPlaces, Exported
 from evalkit.core.requests import Json
 from evalkit.core.run import JudgeEntry, Provenance, Run
 from evalkit.errors import ExportError
 from evalkit.formats import every_eval_ever
+from tests.support.cli import evalkit
 from tests.support.exports import NEEDED, exportable
 from tests.support.runs import Plan
 
@@ -268,3 +269,25 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         ]
         read = [found.description.task(f.key.task).n_shots for f in found.figures]
         assert [None if n is None else str(n) for n in read] == shots
+
+
+def test_an_import_has_every_figure_with_its_uncertainty(tmp_path: Path) -> None:
+    """A folder of records, of several models, as one run; beside a file of something else."""
+    run = exportable()
+    for name, content in exported(run, allow_unpublishable=True).files.items():
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_bytes(content)
+    (tmp_path / "data" / "notes.json").write_text("{}")
+    done = evalkit(tmp_path, "import", "every_eval_ever", "data", "--out", "run", "--strict")
+    assert done.code == 0, done.err
+    assert "notes.json" in done.err
+    found = store.load(tmp_path / "run")
+    read = {
+        (f.model, f.unit, f.value.point, f.value.standard_error, f.value.n) for f in found.figures
+    }
+    wanted = {
+        (f.model, f.unit, f.value.point, f.value.standard_error, f.value.n)
+        for f in run.figures
+        if not f.published and f.value.point is not None
+    }
+    assert read == wanted

@@ -12,12 +12,15 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import evalkit
 from evalkit import formats
@@ -628,3 +631,53 @@ def test_notus_recorded_results_come_back(public_data: Path, tmp_path: Path) -> 
     (again,) = lm_eval.read([tmp_path / "out" / "lm_eval" / "mine"], OPTIONS)
     assert assert_equal_figures(recorded, "lm_eval", "mine", again) == 99
     assert figures(again)["gsm8k", "exact_match,get-answer"].n == 1319
+
+
+@st.composite
+def clean_files(draw: st.DrawFn) -> tuple[dict[str, Any], dict[tuple[str, str], float]]:
+    """A result file as some version writes it, and its figures in percent by task and metric."""
+    version = draw(st.sampled_from(["0.3", "leaderboard", "0.4.0", "0.4.13"]))
+    tasks = ["arc_challenge", "hellaswag", "winogrande"]
+    results: dict[str, Any] = {}
+    expected: dict[tuple[str, str], float] = {}
+    for task in tasks:
+        n = draw(st.integers(20, 2000))
+        p = draw(st.integers(0, n)) / n
+        error = math.sqrt(p * (1 - p) / (n - 1))
+        filtered = version.startswith("0.4")
+        names = ("acc,none", "acc_stderr,none") if filtered else ("acc", "acc_stderr")
+        values: dict[str, Any] = dict(zip(names, (p, error), strict=True))
+        if filtered:
+            values["alias"] = task
+        if version == "0.4.13":
+            values |= {"name": task, "sample_len": n}
+        key = f"harness|{task.replace('arc_', 'arc:')}|5" if version == "leaderboard" else task
+        results[key] = values
+        expected[task, "acc"] = 100 * p
+    content: dict[str, Any] = {"results": results, "versions": dict.fromkeys(results, 1)}
+    if version == "leaderboard":
+        content["config_general"] = {"model_name": "org/mine"}
+        results["all"] = {"acc": 0.5}
+    else:
+        content["config"] = {"model": "hf", "model_args": "pretrained=org/mine", "limit": None}
+    if version == "0.4.13":
+        sizes = [results[task]["sample_len"] for task in tasks]
+        mean = sum(expected[t, "acc"] * n for t, n in zip(tasks, sizes, strict=True)) / sum(sizes)
+        group = {"name": "g", "alias": "g", "sample_len": sum(sizes), "acc,none": mean / 100}
+        results["g"] = {**group, "acc_stderr,none": "N/A", "sample_count": {"acc,none": sum(sizes)}}
+        content |= {"groups": {"g": results["g"]}, "group_subtasks": {"g": tasks}}
+        expected["g", "acc"] = mean
+    return content, expected
+
+
+@given(clean_files())
+def test_a_clean_file_of_any_version_has_its_figures_and_no_damage(
+    made: tuple[dict[str, Any], dict[tuple[str, str], float]],
+) -> None:
+    content, expected = made
+    with tempfile.TemporaryDirectory() as folder:
+        path = put(Path(folder), "results.json", content)
+        (found,) = lm_eval.read([path], OPTIONS)
+    assert said(found) == set()
+    read = figures(found)
+    assert {key: read[key].point for key in expected} == pytest.approx(expected)

@@ -190,6 +190,8 @@ _FIELDS = {
     "lm_eval": {"results"},
     "alpaca_eval": {"instruction", "output_1", "output_2"},
     "mt_bench": {"question_id", "judgment"},
+    "ifeval": {"follow_all_instructions", "prompt"},
+    "inspect": {"eval", "status"},
 }
 """What the JSON, or its first row, of each kind of file has."""
 
@@ -206,6 +208,8 @@ def _kind(path: Path) -> str:
         raise DataError(f"{str(path)!r} does not exist; expected a run, a result file, or a suite")
     if path.name.startswith("samples_"):
         return "lm_eval"
+    if path.suffix == ".eval":
+        return "inspect"
     found = _first(path)
     fields = set(found) if isinstance(found, Mapping) else set()
     for kind, wanted in _FIELDS.items():
@@ -213,8 +217,8 @@ def _kind(path: Path) -> str:
             return kind
     raise DataError(
         f"{str(path)!r} is no evidence that can be read; expected a run's folder, lm-eval's "
-        f"results, alpaca_eval's annotations, FastChat's judgments, a record of Every Eval Ever, "
-        f"or a suite (.yaml)"
+        f"results, alpaca_eval's annotations, FastChat's judgments, IFEval's verdicts, a log of "
+        f"Inspect, a record of Every Eval Ever, or a suite (.yaml)"
     )
 
 
