@@ -16,6 +16,8 @@ from evalkit.cli.read import say_size
 from evalkit.errors import SuiteError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from evalkit.core.protocols import DataPlaces
     from evalkit.core.specs import Suite
     from evalkit.data import Entry
@@ -137,11 +139,45 @@ def _show_plan(made: Plan) -> None:
         table.add_row(row.engine, row.model, row.benchmark, *shown, tokens)
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
+    if made.money:
+        console.print(_money_table(made))
+    for estimate in made.money:
+        said = "; ".join(estimate.assumptions)
+        console.print(f"{estimate.engine}: expected if {said}", markup=False, highlight=False)
+        if estimate.usd is None:
+            console.print(
+                f"{estimate.engine}: its price is unknown; write usd_per_million_input_tokens and "
+                f"usd_per_million_output_tokens in its settings",
+                markup=False,
+                highlight=False,
+            )
     for name, caps in made.caps.items():
         limits = ", ".join(f"{k} {'none' if v is None else v}" for k, v in caps.items())
         console.print(f"judge {name}: {limits}", markup=False, highlight=False)
     for note in made.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
+
+
+def _money_table(made: Plan) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title="Cost of requests to APIs", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("engine", overflow="fold")
+    for title in ("to send", "prompt tokens", "in its prompt cache", "reply tokens"):
+        table.add_column(title, justify="right", overflow="fold")
+    for title in ("expected USD", "with mode: batch", "at most USD", "at most tokens"):
+        table.add_column(title, justify="right", overflow="fold")
+    for one in made.money:
+        share = one.reused_tokens / one.prompt_tokens if one.prompt_tokens else 0.0
+        usd, most = (
+            "unknown" if money is None else f"{money:,.2f}" for money in (one.usd, one.most_usd)
+        )
+        batch = "-" if one.usd_batch is None else f"{one.usd_batch:,.2f}"
+        counts = (f"about {one.prompt_tokens:,}", f"{share:.0%}", f"about {one.new_tokens:,}")
+        tokens = f"{one.most_prompt_tokens + one.most_new_tokens:,}"
+        table.add_row(one.engine, f"{one.requests:,}", *counts, usd, batch, most, tokens)
+    return table
 
 
 def _finish(result: Result, *, as_json: bool) -> int:
@@ -170,9 +206,14 @@ def _finish(result: Result, *, as_json: bool) -> int:
             click.echo(f"report: {_short(folder / name)}", err=as_json)
     say_size(folder)
     if result.unanswered:
+        next_step = "the same command sends just those again"
+        if result.raise_caps:
+            raised = [part for cap in result.raise_caps for part in ("--set", cap)]
+            command = shlex.join(["evalkit", *sys.argv[1:], *raised])
+            next_step = f"a cap is reached; to go on with a higher one: {command}"
         click.echo(
             f"incomplete: {result.unanswered} samples could not be answered or judged "
-            f"({result.reasons}); the same command sends just those again",
+            f"({result.reasons}); {next_step}",
             err=True,
         )
         return 3

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -18,6 +18,7 @@ from evalkit.core.samples import Judgment, Outcome, Record, Sample
 __all__ = [
     "Average",
     "Averaged",
+    "Background",
     "Benchmark",
     "BenchmarkContext",
     "Checked",
@@ -29,6 +30,7 @@ __all__ = [
     "JudgeContext",
     "JudgedOften",
     "Keyed",
+    "Ledger",
     "MatchJudge",
     "Metered",
     "PairwiseJudge",
@@ -94,19 +96,101 @@ class Engine(Protocol):
         ...
 
 
+class Ledger(Protocol):
+    """An engine's account, which survives the process (implemented in `store`).
+
+    Every change is durable before it returns, and raises StoreError where it cannot be.
+    """
+
+    @property
+    def spent_requests(self) -> int:
+        """Requests of earlier processes, those that were in flight among them."""
+        ...
+
+    @property
+    def spent_usd(self) -> float:
+        """Their cost; what was in flight counts with its highest possible cost."""
+        ...
+
+    @property
+    def in_flight(self) -> Mapping[str, tuple[int, float]]:
+        """By name, number and USD of earlier reservations that can still be settled."""
+        ...
+
+    @property
+    def batches(self) -> Mapping[str, str]:
+        """Ids at the server of the batches that earlier processes created, by their own name."""
+        ...
+
+    def reserve(self, worst_usd: float, name: str = "") -> int:
+        """Note that a request is about to be sent; returns the reservation's number.
+
+        `name`: `BATCH:KEY` of a request whose answer can be fetched by a later process.
+        """
+        ...
+
+    def settle(self, number: int, cost_usd: float | None) -> None:
+        """Note what a request did cost; None: it was never sent."""
+        ...
+
+    def created(self, batch: str, identity: str) -> None:
+        """Note the server's id of a batch."""
+        ...
+
+
 @runtime_checkable
 class Metered(Protocol):
-    """An engine that may have caps on requests or cost."""
+    """An engine whose requests cost something, with caps on requests or cost."""
 
     @property
     def capped(self) -> bool:
         """Whether there is a cap."""
         ...
 
-    spent_usd: float
-    """Spent so far; set before `open` so that a resumed run keeps its cap."""
-    spent_requests: int
-    """Requests that were answered, or may have been; set likewise."""
+    @property
+    def reached(self) -> str | None:
+        """The setting, `max_requests` or `max_cost_usd`, that kept a request from being sent."""
+        ...
+
+    @property
+    def spent_usd(self) -> float:
+        """Spent so far, over all processes."""
+        ...
+
+    @property
+    def spent_requests(self) -> int:
+        """Requests that were sent, retries among them."""
+        ...
+
+    def use(self, ledger: Ledger) -> None:
+        """Keep the account in `ledger`, and go on from it; call before `open`."""
+        ...
+
+    @property
+    def batched(self) -> bool | None:
+        """Whether requests are sent in batches, at the batch price; None: the API has none."""
+        ...
+
+    def most_tokens(self, request: Request) -> tuple[int, int]:
+        """Tokens of prompt and reply that a request can have at most, a thought among them."""
+        ...
+
+    def price(
+        self, prompt_tokens: int, new_tokens: int, *, reused: int = 0, batched: bool = False
+    ) -> float | None:
+        """USD of one request, of whose prompt tokens `reused` are in the provider's prompt cache.
+
+        None: unknown.
+        """
+        ...
+
+
+@runtime_checkable
+class Background(Protocol):
+    """An engine that goes on answering while nobody polls it."""
+
+    on_reply: Callable[[int, Reply], None] | None
+    """Called in the engine's own thread with each ticket and reply, before `poll` returns them."""
 
 
 @runtime_checkable

@@ -12,6 +12,9 @@ from contextlib import suppress
 from evalkit.core import Job, Reply, Request
 from evalkit.errors import EngineError, RequestFailed
 
+DRAIN_S = 7.0
+"""How long replies in flight are waited for when a run is interrupted; a second signal ends it."""
+
 
 class Background:
     """`concurrency` workers over one queue of jobs; first come, first served.
@@ -22,15 +25,19 @@ class Background:
     def __init__(
         self,
         answer: Callable[[Request], Awaitable[Reply]],
+        drain: Callable[[float], Awaitable[None]],
         finish: Callable[[], Awaitable[None]],
         concurrency: int,
+        on_reply: Callable[[int, Reply], None] | None = None,
     ) -> None:
-        """`finish` is awaited on the loop when it stops.
+        """When it stops, `drain` and then `finish` are awaited on the loop.
 
         An exception of `answer` fails its own request only: a RequestFailed as such, any other as
         an `engine_error` with the advice to report it.
         """
         self._answer = answer
+        self._drain = drain
+        self._on_reply = on_reply
         self._finish = finish
         self._concurrency = concurrency
         self._done: queue.SimpleQueue[tuple[int, Reply] | BaseException] = queue.SimpleQueue()
@@ -76,7 +83,7 @@ class Background:
         """Drop unanswered jobs and end the thread."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=DRAIN_S + 10)
 
     def _accept(self, jobs: list[Job]) -> None:
         for job in jobs:
@@ -95,6 +102,7 @@ class Background:
         stop = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait([*workers, stop], return_when=asyncio.FIRST_COMPLETED)
+            await self._drain(DRAIN_S)
         finally:
             for task in (*workers, stop):
                 task.cancel()
@@ -107,7 +115,10 @@ class Background:
     async def _work(self) -> None:
         while True:
             ticket, request = await self._jobs.get()
-            self._done.put((ticket, await self._reply(request)))
+            reply = await self._reply(request)
+            if self._on_reply is not None:
+                self._on_reply(ticket, reply)
+            self._done.put((ticket, reply))
 
     async def _reply(self, request: Request) -> Reply:
         try:

@@ -13,9 +13,9 @@ from itertools import count
 from typing import ClassVar
 
 from evalkit.core import Completion, Job, Json, Rendered, Reply, Request
-from evalkit.core.protocols import CompletionCache, Engine
+from evalkit.core.protocols import Background, CompletionCache, Engine
 from evalkit.engines._order import answer_lengths, expecting, length_names
-from evalkit.errors import EngineError
+from evalkit.errors import EngineError, StoreError
 
 
 class CachedEngine:
@@ -44,7 +44,11 @@ class CachedEngine:
         self._n_waiting = 0
         """Tickets in `_waiting`: `pending` is read after every poll and must not count them."""
         self._inner_tickets = count()
+        self._kept: set[int] = set()
+        """Inner tickets whose answers are stored before `poll` saw them."""
         self._is_open = False
+        if isinstance(inner, Background):
+            inner.on_reply = self._keep
 
     @property
     def pending(self) -> int:
@@ -104,19 +108,24 @@ class CachedEngine:
         return self._take(self.inner.poll(timeout))
 
     def close(self) -> None:
-        """Close the wrapped engine; answers that it has finished meanwhile are stored first."""
+        """Close the wrapped engine; what it still answers meanwhile is stored."""
         try:
-            # An HTTP engine works in the background: answers it has finished are paid for.
-            if self._is_open and not self.exclusive and self.inner.pending:
-                with suppress(EngineError):
-                    self._take(self.inner.poll(0))
+            self.inner.close()
         finally:
             self._is_open = False
             self._hits.clear()
             self._sent.clear()
+            self._kept.clear()
             self._waiting.clear()
             self._n_waiting = 0
-            self.inner.close()
+
+    def _keep(self, ticket: int, reply: Reply) -> None:
+        """Store an answer as it comes, in the engine's thread: `poll` may be minutes away."""
+        key, request = self._sent.get(ticket, ("", None))
+        if request is not None and isinstance(reply, Completion):
+            with suppress(StoreError):  # then `poll` tries again, and raises it
+                self._cache.put_many({key: reply}, answer_lengths(request, reply))
+                self._kept.add(ticket)
 
     def _expecting(self, jobs: Sequence[Job]) -> list[Job]:
         """The jobs with the lengths of earlier answers to the same requests."""
@@ -129,6 +138,7 @@ class CachedEngine:
     def _take(self, replies: Sequence[tuple[int, Reply]]) -> list[tuple[int, Reply]]:
         """Store the inner engine's answers, then return them for every ticket that waits."""
         by_key: dict[str, Reply] = {}
+        fresh: dict[str, Completion] = {}
         lengths: dict[str, int] = {}
         for inner_ticket, reply in replies:
             key, request = self._sent.pop(inner_ticket, ("", None))
@@ -138,9 +148,10 @@ class CachedEngine:
                     f"or was never given it; this is a bug in that engine"
                 )
             by_key[key] = reply
-            if isinstance(reply, Completion):
+            if isinstance(reply, Completion) and inner_ticket not in self._kept:
+                fresh[key] = reply
                 lengths |= answer_lengths(request, reply)
-        fresh = {key: reply for key, reply in by_key.items() if isinstance(reply, Completion)}
+            self._kept.discard(inner_ticket)
         if fresh:
             self._cache.put_many(fresh, lengths)
         out: list[tuple[int, Reply]] = []

@@ -56,6 +56,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from evalkit.core import Completion, Job, Json, Message, PreparedModel, Rendered, Reply, Request
+from evalkit.core.protocols import Ledger
 from evalkit.core.specs import EngineSpec
 from evalkit.core.thoughts import Separated, marks_in
 from evalkit.engines._background import Background
@@ -225,6 +226,11 @@ class RemoteSpec(EngineSpec):
         )
         return None if price_in is None or price_out is None else (price_in, price_out)
 
+    @property
+    def may_think(self) -> bool:
+        """Whether the model may write a thought that counts as new tokens."""
+        return True
+
     def cost(self, tokens_in: int, tokens_out: int) -> float:
         """USD; 0 where prices are unknown."""
         price_in, price_out = self.prices or (0.0, 0.0)
@@ -316,12 +322,15 @@ class _Trouble(Exception):
         most: int | None = None,
         busy: bool = False,
         limited: bool = False,
+        unsent: bool = False,
         wait_s: float | None = None,
         status: FailureStatus = "transport_error",
     ) -> None:
         super().__init__(message)
         self.billed = billed
         """The server may have done the work."""
+        self.unsent = unsent
+        """The server cannot have seen it."""
         self.most = most
         """New attempts at most, however long the server is waited for; None: as the suite says."""
         self.busy = busy or limited
@@ -341,8 +350,7 @@ class RemoteEngine(ABC):
     """Sends requests to an API, `concurrency` at a time at most, from a thread of its own.
 
     `open` never fails: requests to an unreachable server fail as `transport_error`, so a run keeps
-    its answers.  `spent_usd` and `spent_requests` may be set before `open` so that a resumed run
-    keeps its caps.
+    its answers.
     """
 
     needs_weights: ClassVar[bool] = False
@@ -378,6 +386,7 @@ class RemoteEngine(ABC):
         )
         self.say: Callable[[str], None] = lambda _: None
         """Called by `poll` with what is learned of the server, and what is waited for."""
+        self.on_reply: Callable[[int, Reply], None] | None = None
         self._budget = Budget(spec.max_requests, spec.max_cost_usd)
         self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._early: list[Job] = []
@@ -434,18 +443,37 @@ class RemoteEngine(ABC):
         """What was spent, from the server's own token counts where it gave them."""
         return self._budget.spent_usd
 
-    @spent_usd.setter
-    def spent_usd(self, value: float) -> None:
-        self._budget.spent_usd = value
-
     @property
     def spent_requests(self) -> int:
-        """Requests the server answered, or may have."""
+        """Requests that were sent, retries among them."""
         return self._budget.spent_requests
 
-    @spent_requests.setter
-    def spent_requests(self, value: int) -> None:
-        self._budget.spent_requests = value
+    @property
+    def reached(self) -> str | None:
+        """The cap that refused a request."""
+        return self._budget.reached
+
+    def use(self, ledger: Ledger) -> None:
+        """Keep the account in `ledger`."""
+        self._budget.use(ledger)
+
+    @property
+    def batched(self) -> bool | None:
+        """Whether requests are sent in batches."""
+        return None
+
+    def most_tokens(self, request: Request) -> tuple[int, int]:
+        """As many prompt tokens as bytes; a thought unless the model is known to have none."""
+        room = self.spec.thought_tokens if self.spec.may_think else 0
+        return _most_prompt_tokens(request), request.max_tokens + room
+
+    def price(
+        self, prompt_tokens: int, new_tokens: int, *, reused: int = 0, batched: bool = False
+    ) -> float | None:
+        """USD; None: unknown."""
+        if self.spec.prices is None:
+            return None
+        return self.spec.cost(prompt_tokens, new_tokens) * (0.5 if batched else 1.0)
 
     def keys(self, requests: Sequence[Request]) -> list[str]:
         """Hash of messages and settings, server and served model."""
@@ -469,7 +497,9 @@ class RemoteEngine(ABC):
         self._restart()
         http = http_client(has_key=self._key is not None)
         self.connect(http, self._key or "none")
-        self._background = Background(self._answer, http.aclose, self.spec.concurrency)
+        self._background = Background(
+            self._answer, self._budget.drain, http.aclose, self.spec.concurrency, self.on_reply
+        )
         self._background.start()
         early, self._early = self._early, []
         self._background.submit(early)
@@ -722,7 +752,7 @@ class RemoteEngine(ABC):
         from evalkit.engines._wire import watching
 
         worst = self.spec.cost(*prepared.most_tokens)
-        await self._budget.reserve(worst)
+        reservation = await self._budget.reserve(worst)
         # Without a word from the server (cancelled, timed out, cut off) it may have done all the
         # work.
         cost: float | None = worst
@@ -734,11 +764,13 @@ class RemoteEngine(ABC):
                     self._refuse_error(body, prepared)
                     parsed = self.read(body, prepared.request)
                 except (_Learned, _Trouble, RequestFailed):
-                    cost = None
+                    cost = 0.0
                     raise
                 except Exception as error:  # noqa: BLE001 - a server may send anything
                     meant = self._meaning(error, seen, prepared)
-                    cost = worst if isinstance(meant, _Trouble) and meant.billed else None
+                    cost = 0.0
+                    if isinstance(meant, _Trouble):
+                        cost = None if meant.unsent else worst if meant.billed else 0.0
                     raise meant from None
                 finally:
                     if seen.response is not None:
@@ -749,7 +781,7 @@ class RemoteEngine(ABC):
             self._learn_thought(completion, prepared)
             return completion
         finally:
-            self._budget.settle(worst, cost)
+            self._budget.settle(reservation, cost)
 
     def _heard(self, prepared: Prepared) -> None:
         """The server has answered."""
@@ -842,7 +874,7 @@ class RemoteEngine(ABC):
             return _Trouble(str(cause), billed=True, most=FEW_RETRIES, status="engine_error")
         if cause is not None:
             unsent = never_sent(cause)
-            return _Trouble(self._named(cause), billed=not unsent, busy=unsent)
+            return _Trouble(self._named(cause), billed=not unsent, busy=unsent, unsent=unsent)
         response = seen.response
         if response is None:
             return error

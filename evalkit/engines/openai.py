@@ -83,6 +83,11 @@ class OpenAISpec(RemoteSpec):
     continues_answers: bool = False
     """The server can continue a final assistant message (vLLM's `continue_final_message`)."""
 
+    @property
+    def may_think(self) -> bool:
+        """OpenAI's own models before GPT-5 that are not of the o series do not."""
+        return self.url != OPENAI_URL or not self.model.startswith(("gpt-3", "gpt-4", "chatgpt-4"))
+
 
 class OpenAIEngine(RemoteEngine):
     """Sends requests to a server that speaks OpenAI's API."""

@@ -102,6 +102,8 @@ class Result:
     """Samples whose engine or judge could not be reached or failed: sent again next time."""
     models: Mapping[str, PreparedModel]
     """The models that answered, by name."""
+    raise_caps: tuple[str, ...] = ()
+    """Caps that kept requests from being sent, doubled, as `--set` takes them."""
 
     @property
     def reasons(self) -> str:
@@ -174,7 +176,24 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
             _seal(job, manifest, _order(job, [*items, *(r.key for r in recorded)]), run_store)
     stored = store.load(folder)
     unanswered = sum(bool(record.outcome.unanswered) for record in stored.records)
-    return Result(stored, len(todo), usage, unanswered, job.models)
+    return Result(stored, len(todo), usage, unanswered, job.models, _raised_caps(job))
+
+
+def _raised_caps(job: Job) -> tuple[str, ...]:
+    """See `Result.raise_caps`."""
+    found: dict[str, float] = {}
+    for name, engine in metered(job.engines).items():
+        if engine.reached is None:
+            continue
+        _, _, judge = name.partition("judge:")
+        if judge:
+            place, spec = f"judges.{judge}", dict(job.suite.judges[judge])
+        elif (own := job.suite.models[name].engine) is not None:
+            place, spec = f"models.{name}.engine", dict(own)
+        else:
+            place, spec = "engine", dict(job.suite.engine)
+        found[f"{place}.{engine.reached}"] = max(1, 2 * spec[engine.reached])
+    return tuple(f"{setting}={value}" for setting, value in found.items())
 
 
 def _order(job: Job, keys: list[Key]) -> list[Key]:
@@ -196,17 +215,17 @@ def _send(
     """Drive the flows of `todo`; every record is stored as it is finished."""
     flows = {key: job.flow(bench, sample, key[0]) for key, (bench, sample) in todo.items()}
     totals = Counter((model, benchmark) for model, benchmark, _, _ in todo)
-    capped = metered(job.engines)
-    carry_over(capped, run_store.sessions())
-    written, noted = spent(capped), time.monotonic()
+    costly = metered(job.engines)
+    carry_over(costly, run_store)
+    noted = time.monotonic()
 
     def observe(key: Key, request: Request, reply: Reply) -> None:
-        nonlocal written, noted
+        nonlocal noted
         usage.add(reply)
         progress.reply(key, request, reply)
-        if spent(capped) != written or time.monotonic() > noted + _NOTE_S:
-            written, noted = spent(capped), time.monotonic()
-            run_store.session(usage.line("running", written, job.engines))
+        if time.monotonic() > noted + _NOTE_S:
+            noted = time.monotonic()
+            run_store.session(usage.line("running", spent(costly), job.engines))
 
     progress.start(totals, done)
     ended = "interrupted"
@@ -219,7 +238,7 @@ def _send(
         ended = "finished"
     finally:
         progress.stop()
-        run_store.session(usage.line(ended, spent(capped), job.engines))
+        run_store.session(usage.line(ended, spent(costly), job.engines))
 
 
 def _record(key: Key, sample: Sample, value: Outcome | RequestFailed) -> Record:

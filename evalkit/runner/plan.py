@@ -1,23 +1,25 @@
 """The requests of a run, before anything is spent: `evalkit run --dry-run`.
 
 The plan drives the real flows against the cache: a stored answer is used, a missing one is counted
-and replaced by an empty answer, so that the flow yields its next request.  Prompt tokens are
-therefore a lower bound where a prompt contains an earlier answer.
+and replaced by a stand-in, so that the flow yields its next request.  For engines with a tokenizer
+the stand-in is empty, so that prompt tokens are a lower bound where a prompt contains an earlier
+answer; what requests to an API may cost is estimated from its expected and its greatest length
+(`estimate`).
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from evalkit import data, plugins, store
 from evalkit import models as weights
 from evalkit import suite as suites
-from evalkit.core import Completion, Json, Message, Rendered, Reply, Request
 from evalkit.core import Job as Ticketed
+from evalkit.core import Json, Message, Rendered, Reply, Request
 from evalkit.core.protocols import Benchmark, CompletionCache, DataPlaces, Engine, JudgedOften
 from evalkit.core.specs import BenchmarkSpec, JudgeSpec, Suite
 from evalkit.engines._drive import drive
@@ -31,7 +33,9 @@ from evalkit.runner.assemble import (
     mirrors,
     with_engines,
 )
+from evalkit.runner.estimate import Estimate, Estimator, stand_in, without_stand_ins
 from evalkit.runner.known import is_run, needed_files
+from evalkit.runner.usage import metered
 
 __all__ = ["Plan", "PlanRow", "data_needs", "plan", "planned", "pull"]
 
@@ -70,11 +74,17 @@ class Plan:
     """Per judge: max_requests and max_cost_usd."""
     notes: tuple[str, ...] = ()
     """What is missing here (data, weights) and how that changes the plan."""
+    money: tuple[Estimate, ...] = ()
+    """What requests to APIs cost."""
 
     def to_json(self) -> Json:
         """For `--dry-run --json`."""
-        rows = [{**vars(row), "to_ask": row.to_send} for row in self.rows]
-        return {"rows": rows, "judge_caps": dict(self.caps), "notes": list(self.notes)}
+        return {
+            "rows": [{**vars(row), "to_ask": row.to_send} for row in self.rows],
+            "money": [asdict(estimate) for estimate in self.money],
+            "judge_caps": dict(self.caps),
+            "notes": list(self.notes),
+        }
 
 
 @dataclass
@@ -83,8 +93,10 @@ class _Progress:
 
     rows: dict[str, PlanRow]
     """By `Request.engine`."""
+    estimators: Mapping[str, Estimator]
+    """By `Request.engine`: those that cost something."""
     guessed: bool = False
-    """An empty answer replaced a missing one: later prompts may be too short."""
+    """A stand-in replaced a missing answer: later prompts may be too short."""
 
 
 @dataclass
@@ -122,30 +134,30 @@ class _Planner:
         """Nothing to release."""
 
     def submit(self, jobs: Sequence[Ticketed]) -> None:
-        requests = [request for _, request in jobs]
+        requests = [without_stand_ins(request) for _, request in jobs]
         keys = self.keys(requests)
         stored = self.cache.get_many(list(dict.fromkeys(keys)))
         lengths = self.prompt_tokens(requests)
         late = self.progress.guessed
-        for (ticket, request), key, length in zip(jobs, keys, lengths, strict=True):
+        for (ticket, request), plain, key, length in zip(
+            jobs, requests, keys, lengths, strict=True
+        ):
             row = self.progress.rows[request.engine]
+            # Known only where its prompt is: a stand-in is no answer.
+            reply = stored.get(key) if plain == request else None
             row.requests = (row.requests or 0) + 1
-            row.cached += key in stored
-            row.lower_bound |= late and key not in stored
+            row.cached += reply is not None
+            row.lower_bound |= late and reply is None
             if length is not None:
                 row.prompt_tokens = (row.prompt_tokens or 0) + length
-            self.ready.append((ticket, stored.get(key, _placeholder(request))))
-            self.progress.guessed |= key not in stored
+            if estimator := self.progress.estimators.get(request.engine):
+                estimator.add(request, key, reply)
+            self.ready.append((ticket, reply or stand_in(request)))
+            self.progress.guessed |= reply is None
 
     def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
         done, self.ready = self.ready, []
         return done
-
-
-def _placeholder(request: Request) -> Completion:
-    if request.kind == "generate":
-        return Completion()
-    return Completion(logprob=-1.0, is_greedy=False)
 
 
 def planned(suite: Suite, origin: Origin, selection: Selection, say: Callable[[str], None]) -> Plan:
@@ -202,6 +214,7 @@ def plan(
     """
     rows: list[PlanRow] = []
     found = list(notes)
+    estimators = {name: Estimator(name, engine) for name, engine in metered(job.engines).items()}
     for benchmark, spec in zip(job.benchmarks, job.suite.benchmarks, strict=True):
         running = [model for model in job.models if job.runs(model, benchmark.name)]
         found += [
@@ -218,9 +231,10 @@ def plan(
             rows.extend(_nominal(benchmark, spec, job, running))
             continue
         for model in running:
-            rows.extend(_count(job, cache, benchmark, model, absent))
+            rows.extend(_count(job, cache, benchmark, model, absent, estimators))
     caps = {name: judge["caps"] for name, judge in job.judges.items() if not judge["local"]}
-    return Plan(tuple(rows), caps, tuple(found))
+    money = tuple(estimator.result() for estimator in estimators.values() if estimator.used)
+    return Plan(tuple(rows), caps, tuple(found), money)
 
 
 def _nominal(
@@ -254,10 +268,16 @@ def _requests_per_judgment(benchmark: Benchmark, style: str) -> int:
 
 
 def _count(
-    job: Job, cache: CompletionCache, benchmark: Benchmark, model: str, absent: Collection[str]
+    job: Job,
+    cache: CompletionCache,
+    benchmark: Benchmark,
+    model: str,
+    absent: Collection[str],
+    estimators: Mapping[str, Estimator],
 ) -> list[PlanRow]:
     samples = job.samples(benchmark)
-    progress = _Progress({name: PlanRow(name, model, benchmark.name) for name in job.engines})
+    named = {name: PlanRow(name, model, benchmark.name) for name in job.engines}
+    progress = _Progress(named, estimators)
     for row in progress.rows.values():
         row.samples = len(samples)
     gone = {id(job.engines[name]) for name in absent}

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from evalkit.core import Json, Reply
 from evalkit.core.protocols import Checked, Engine, Metered, Planned, Wrapping
 from evalkit.errors import RequestFailed
+from evalkit.store import RunStore
 
 __all__ = [
     "Usage",
@@ -73,25 +74,25 @@ def _inner(engines: Mapping[str, Engine]) -> dict[str, Engine]:
 
 
 def metered(engines: Mapping[str, Engine]) -> dict[str, Metered]:
-    """The engines with caps, by the name requests use."""
-    return {n: e for n, e in _inner(engines).items() if isinstance(e, Metered) and e.capped}
+    """The engines that cost something, by the name requests use."""
+    return {n: e for n, e in _inner(engines).items() if isinstance(e, Metered)}
 
 
-def spent(capped: Mapping[str, Metered]) -> Spent:
+def spent(costly: Mapping[str, Metered]) -> Spent:
     """What each capped engine has spent so far, over all sessions."""
-    return {n: {"requests": e.spent_requests, "cost_usd": e.spent_usd} for n, e in capped.items()}
+    return {
+        n: {"requests": e.spent_requests, "cost_usd": e.spent_usd}
+        for n, e in costly.items()
+        if e.capped
+    }
 
 
-def carry_over(capped: Mapping[str, Metered], sessions: Sequence[Mapping[str, Json]]) -> None:
-    """Set on capped engines what earlier sessions of this run spent.
-
-    A session writes a line whenever something was spent, so that caps count killed sessions, too.
-    """
-    for line in sessions:
-        for name, before in line.get("spent", {}).items():
-            if name in capped:
-                capped[name].spent_requests = int(before["requests"])
-                capped[name].spent_usd = float(before["cost_usd"])
+def carry_over(costly: Mapping[str, Metered], run_store: RunStore) -> None:
+    """Let engines keep their accounts in the run's ledger; several names may share one engine."""
+    first: dict[int, str] = {}
+    for name, engine in costly.items():
+        if first.setdefault(id(engine), name) == name:
+            engine.use(run_store.account(name))
 
 
 def work(engines: Mapping[str, Engine]) -> Work:

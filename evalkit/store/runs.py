@@ -5,6 +5,7 @@
     results.json     figures and comparisons (`reading.results`)
     votes.jsonl      people's votes on pairs of its answers, if any were imported
     sessions.jsonl   one line per command that worked on the run: times, tokens, retries
+    ledger.jsonl     what requests may cost and did cost (`ledger`)
     index.html, ...  reports rendered from the above
 
 Sealing replaces each file as a whole, the manifest last, so `sealed` is true only of complete runs.
@@ -24,6 +25,7 @@ from evalkit.core.run import Manifest
 from evalkit.errors import StoreError, SuiteError
 from evalkit.store.codec import CodecError, canonical_json, json_bytes, line
 from evalkit.store.files import Closing, FolderLock, LineFile, remove_leftovers, write_file, writing
+from evalkit.store.ledger import LEDGER_NAME, Account, LedgerFile
 from evalkit.store.reading import (
     MANIFEST_NAME,
     RECORDS_NAME,
@@ -38,7 +40,9 @@ from evalkit.store.reading import (
 
 __all__ = ["RunStore", "pretty_json", "run_id"]
 
-_OURS = frozenset({MANIFEST_NAME, RECORDS_NAME, RESULTS_NAME, SESSIONS_NAME, VOTES_NAME})
+_OURS = frozenset(
+    {MANIFEST_NAME, RECORDS_NAME, RESULTS_NAME, SESSIONS_NAME, VOTES_NAME, LEDGER_NAME}
+)
 
 Key: TypeAlias = tuple[str, str, str, str]
 """`Record.key`: model, benchmark, task, sample."""
@@ -76,6 +80,7 @@ class RunStore(Closing):
         self._lock = lock
         self._records = records
         self._files: dict[str, LineFile] = {}
+        self._ledger: LedgerFile | None = None
 
     @classmethod
     def open(cls, folder: Path, manifest: Manifest) -> RunStore:
@@ -142,6 +147,19 @@ class RunStore(Closing):
         """Lines of sessions.jsonl, oldest first; see `read_sessions`."""
         return read_sessions(self.folder)
 
+    def account(self, engine: str) -> Account:
+        """What an engine spent on this run, to be continued.  Raises DataError, StoreError.
+
+        Runs from before there was a ledger have it in their sessions.
+        """
+        if self._ledger is None:
+            self._ledger = LedgerFile(self.folder)
+        found = [
+            line["spent"][engine] for line in self.sessions() if engine in line.get("spent", {})
+        ]
+        last = found[-1] if found else {"requests": 0, "cost_usd": 0.0}
+        return self._ledger.account(engine, int(last["requests"]), float(last["cost_usd"]))
+
     def update_manifest(self, manifest: Manifest) -> None:
         """Replace manifest.json (same run), sealed or not as it says.
 
@@ -189,6 +207,8 @@ class RunStore(Closing):
         """Let the next process in; idempotent."""
         for name in list(self._files):
             self._close_lines(name)
+        if self._ledger is not None:
+            self._ledger.close()
         self._lock.release()
 
     def _lines(self, name: str) -> LineFile:

@@ -210,17 +210,6 @@ def test_stored_before_it_is_returned() -> None:
     assert (ticket, [c.text for c in cache.table.values()]) == (1, ["a!"])
 
 
-@pytest.mark.parametrize("exclusive", [False, True])
-def test_closing_keeps_what_a_shared_engine_has_finished(exclusive: bool) -> None:
-    cache = DictCache()
-    engine = CachedEngine(fake(Asked(), exclusive=exclusive), cache)
-    engine.open()
-    engine.submit([(1, ask("a")), (2, ask("b"))])
-    engine.close()
-    assert len(cache.table) == (0 if exclusive else 2)
-    assert engine.pending == 0
-
-
 def chat(*turns: str, **changes: Any) -> Request:
     """A conversation: the user's and the model's turns by turns."""
     roles: tuple[Literal["user", "assistant"], ...] = ("user", "assistant")

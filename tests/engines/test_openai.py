@@ -4,7 +4,6 @@ token counts and text of any kind, and against vLLM's own server with the real S
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -28,12 +27,12 @@ from evalkit import models, plugins
 from evalkit.core import Completion, Flow, Message, PreparedModel, Reply, Request
 from evalkit.core.specs import ModelSpec
 from evalkit.engines._background import Background
-from evalkit.engines._budget import Budget
 from evalkit.engines._cached import CachedEngine
 from evalkit.engines._drive import drive
 from evalkit.engines._pace import retry_after
 from evalkit.engines.openai import OpenAIEngine, OpenAISpec
 from evalkit.errors import RequestFailed
+from tests.engines.test_budget import Account
 from tests.support.fault_server import (
     FaultServer,
     Received,
@@ -370,7 +369,7 @@ def test_a_server_killed_half_way_loses_nothing_it_answered() -> None:
 def test_max_requests_is_never_passed() -> None:
     with FaultServer(default=lambda _: ok(delay_s=0.02)) as server:
         engine = engine_at(server.url, max_requests=5, concurrency=4)
-        engine.spent_requests = 2
+        engine.use(Account(spent_requests=2))
         replies = answers(engine, [chat(str(i)) for i in range(20)])
     assert len(server.received) == 3
     assert sum(isinstance(r, Completion) for r in replies) == 3
@@ -387,7 +386,7 @@ def test_max_cost_is_never_passed() -> None:
             usd_per_million_input_tokens=10_000,
             usd_per_million_output_tokens=10_000,
         )
-        engine.spent_usd = 0.5
+        engine.use(Account(spent_usd=0.5))
         replies = answers(engine, [chat("x", trial=i) for i in range(40)])
     done = [r for r in replies if isinstance(r, Completion)]
     assert 8 <= len(done) <= 15
@@ -412,33 +411,6 @@ def test_a_timed_out_request_counts_as_spent() -> None:
         (reply,) = answers(engine, [chat()])
     assert len(server.received) == 2
     assert "max_requests 2 is reached" in str(reply)
-
-
-@given(
-    cap=st.floats(0, 10),
-    costs=st.lists(st.tuples(st.floats(0, 3), st.floats(0, 1), st.booleans()), max_size=30),
-)
-def test_the_budget_holds_in_any_order(cap: float, costs: list[tuple[float, float, bool]]) -> None:
-    budget = Budget(None, cap)
-    in_flight = 0.0
-
-    async def one(worst: float, share: float, billed: bool) -> None:
-        nonlocal in_flight
-        try:
-            await budget.reserve(worst)
-        except RequestFailed:
-            return
-        in_flight += worst
-        assert budget.spent_usd + in_flight <= cap + 1e-9
-        await asyncio.sleep(0)
-        in_flight -= worst
-        budget.settle(worst, worst * share if billed else None)
-
-    async def everyone() -> None:
-        await asyncio.wait_for(asyncio.gather(*(one(*c) for c in costs)), timeout=10)
-
-    asyncio.run(everyone())
-    assert budget.spent_usd <= cap + 1e-9
 
 
 # --- secrets ----------------------------------------------------------------------------------
@@ -495,7 +467,10 @@ def _no_threads_left() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_no_threads_left")
-def test_closing_drops_what_is_open_and_the_engine_opens_again() -> None:
+def test_closing_drops_what_is_open_and_the_engine_opens_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("evalkit.engines._background.DRAIN_S", 0.2)
     with FaultServer([hang()]) as server:
         engine = engine_at(server.url, concurrency=1)
         engine.submit([(0, chat("a")), (1, chat("b"))])
@@ -731,7 +706,10 @@ def test_an_error_of_one_request_leaves_the_loop_alive() -> None:
     async def finish() -> None:
         pass
 
-    background = Background(answer, finish, 1)
+    async def drain(seconds: float) -> None:
+        pass
+
+    background = Background(answer, drain, finish, 1)
     background.start()
     background.submit([(0, chat(prompt="bad")), (1, chat(prompt="good"))])
     got: dict[int, Reply] = {}
