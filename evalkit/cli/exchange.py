@@ -22,10 +22,11 @@ __all__ = ["export", "import_"]
 
 
 _FILE = click.Path(path_type=Path)
+_VOTES = "votes"
 
 
 @click.command("import")
-@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("kind", type=click.Choice((*KINDS, _VOTES)))
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
 @click.option("--model", "models", multiple=True, help="Name of the model; the first is candidate.")
 @click.option("--outputs", multiple=True, type=_FILE, help="alpaca_eval: the model's outputs.")
@@ -43,6 +44,9 @@ def import_(kind: str, files: tuple[Path, ...], **given: Any) -> int:
     ifeval           eval_results_*.jsonl; or responses, which are checked here
     inspect          logs of Inspect (.eval, .json)
     every_eval_ever  records of the Every Eval Ever datastore
+    votes            FILE... RUN, into RUN: what people chose between its answers, as the voting
+                     page of its report exports it, a .csv (sample, first, second, choice, voter),
+                     or alpaca_eval's cross-annotations
 
     A folder stands for the files in it; files may be .json or .jsonl, each also with .gz.  --model
     NEW=OLD renames one of several models.  What was read, what was not, and what is wrong with the
@@ -53,6 +57,8 @@ def import_(kind: str, files: tuple[Path, ...], **given: Any) -> int:
     from evalkit.cli.progress import watcher
     from evalkit.runner import importing
 
+    if kind == _VOTES:
+        return _votes(files, given)
     workspace = suites.find_workspace()
     origin = runner.Origin(f"import {kind}", Path.cwd(), workspace, ("evalkit", *sys.argv[1:]))
     source = importing.ImportSource(kind, files, _companions(kind, given), given["models"])
@@ -76,6 +82,30 @@ def _read_in(run: Run) -> str:
     found = (*counts, (len(run.figures), "figure"))
     said = ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in found)
     return f"read {len(files)} file{'' if len(files) == 1 else 's'}: {said}"
+
+
+def _votes(files: tuple[Path, ...], given: dict[str, Any]) -> int:
+    from evalkit.compare.votes import people, people_json, people_tables
+    from evalkit.draw import one_line, table_to_text, visible
+    from evalkit.runner import importing
+
+    unused = [name for name in ("models", "outputs", "answers", "out", "strict") if given[name]]
+    if len(files) < 2 or unused:
+        raise SuiteError(
+            "expected evalkit import votes FILE... RUN: files of votes, and the folder of the run "
+            "that was voted on; there are no other options than --json"
+        )
+    *sources, folder = files
+    run, notes = importing.import_votes(sources, folder)
+    found = people(run)
+    for note in notes:
+        click.echo(f"note: {one_line(visible(note))}", err=True)
+    if given["as_json"]:
+        click.echo(json.dumps({"people": people_json(found)}, indent=1, ensure_ascii=False))
+    else:
+        click.echo("\n\n".join(table_to_text(table) for table in people_tables(found)))
+    click.echo(f"report: {run.folder / 'index.html'}", err=given["as_json"])
+    return 0
 
 
 def _companions(kind: str, given: dict[str, Any]) -> tuple[Path, ...]:

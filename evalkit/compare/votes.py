@@ -10,19 +10,45 @@ counts them: each vote with the judge's verdict, and each two votes with each ot
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from statistics import correlation
+from statistics import correlation, fmean
 from typing import TypeAlias
 
+from pydantic_core import to_jsonable_python
+
 from evalkit.compare.pairs import Pair, Place, judged_pairs, model_pairs
-from evalkit.core import Record
+from evalkit.core import Json, Record
+from evalkit.core.figures import Measured
 from evalkit.core.run import Run
 from evalkit.core.votes import Vote
+from evalkit.draw import (
+    Cell,
+    Column,
+    Table,
+    benchmark_label,
+    bounds,
+    ci,
+    count,
+    figure,
+    significant,
+)
 from evalkit.stats.agreement import Agreement, Choices, agreement
+from evalkit.stats.means import mean
+from evalkit.stats.ppi import ppi_mean
 
-__all__ = ["JudgeAgreement", "People", "judge_agreement", "judge_agreements", "people"]
+__all__ = [
+    "JudgeAgreement",
+    "People",
+    "Preferred",
+    "all_pairs",
+    "judge_agreement",
+    "judge_agreements",
+    "people",
+    "people_json",
+    "people_tables",
+]
 
 Answer: TypeAlias = tuple[str, Hashable, str]
 """Unit of resampling, its record's key, and the part of it that was judged."""
@@ -44,6 +70,38 @@ class People:
     """A judge's verdict and one vote on it are a pair of choices."""
     among_people: Agreement
     """Two votes on the same answers are a pair of choices."""
+    preferred: tuple[Preferred, ...]
+    """For each two whose answers the judge compared and people voted on."""
+
+
+@dataclass(frozen=True)
+class Preferred:
+    """How often one's answers are preferred to another's; ties are half."""
+
+    judge: str
+    benchmark: str
+    task: str
+    model: str
+    other: str
+    """Another model, or the reference."""
+    by_people: Measured
+    """Percent; what people would say of all pairs, from their votes and the judge's verdicts
+    (`ppi_mean`).  `n`: pairs with both."""
+    by_judge: Measured
+    """Percent, of all pairs the judge compared."""
+
+    @property
+    def sentence(self) -> str:
+        """Both, with their intervals."""
+        people, judge = (
+            f"{figure(value.point, 'percent')}% ({ci(value.level)} {bounds(value, 'percent')})"
+            for value in (self.by_people, self.by_judge)
+        )
+        return (
+            f"{benchmark_label(self.benchmark)}: people would prefer {self.model} to {self.other} "
+            f"in {people}, estimated from votes on {count(self.by_people.n)} of "
+            f"{count(self.by_judge.n)} pairs and all verdicts; {self.judge} prefers it in {judge}."
+        )
 
 
 def people(run: Run, level: float = 0.95) -> list[People]:
@@ -52,15 +110,19 @@ def people(run: Run, level: float = 0.95) -> list[People]:
     for vote in run.votes:
         if vote.choice != "skip":
             by_place.setdefault(vote.place, []).append(vote)
-    pairs = _pairs(run) if by_place else ()
+    pairs = all_pairs(run) if by_place else ()
     found: dict[tuple[str, str], list[Pair]] = {}
     for pair in pairs:
-        if pair.place in by_place:
-            found.setdefault((pair.judge, pair.record.benchmark), []).append(pair)
-    return [_people(*key, held, by_place, level) for key, held in found.items()]
+        found.setdefault((pair.judge, pair.record.benchmark), []).append(pair)
+    return [
+        _people(*key, held, by_place, level)
+        for key, held in found.items()
+        if any(pair.place in by_place for pair in held)
+    ]
 
 
-def _pairs(run: Run) -> Iterator[Pair]:
+def all_pairs(run: Run) -> Iterator[Pair]:
+    """Of each judge what it compared, then models by the scores each got."""
     judges = dict.fromkeys(j.judge for r in run.records for j in r.outcome.judgments)
     for judge in judges:
         yield from judged_pairs(run, judge)
@@ -72,38 +134,164 @@ def _pairs(run: Run) -> Iterator[Pair]:
 def _people(
     judge: str,
     benchmark: str,
-    pairs: Iterable[Pair],
+    pairs: Sequence[Pair],
     by_place: Mapping[Place, list[Vote]],
     level: float,
 ) -> People:
     with_judge: list[Choices] = []
     among: list[Choices] = []
     cast: list[Vote] = []
-    places = set()
-    for pair in pairs:
-        votes, record = by_place[pair.place], pair.record
-        unit = (record.task, record.cluster or record.sample)
-        choices = [_for(vote, record.model) for vote in votes]
+    voted = [pair for pair in pairs if pair.place in by_place]
+    for pair in voted:
+        votes, unit = by_place[pair.place], _unit(pair)
+        choices = [_for(vote, pair.record.model) for vote in votes]
         if pair.preference is not None:
             with_judge += [(unit, pair.preference, choice) for choice in choices]
         among += [(unit, *two) for two in combinations(choices, 2)]
         cast += votes
-        places.add(pair.place)
     return People(
         judge=judge,
         benchmark=benchmark,
         n_votes=len(cast),
-        n_pairs=len(places),
+        n_pairs=len(voted),
         n_voters=len({vote.voter for vote in cast}),
         with_judge=agreement(with_judge, level),
         among_people=agreement(among, level, symmetric=True),
+        preferred=tuple(_preferred(pairs, by_place, level)),
     )
+
+
+def _preferred(
+    pairs: Sequence[Pair], by_place: Mapping[Place, list[Vote]], level: float
+) -> Iterator[Preferred]:
+    sides: dict[tuple[str, str, str], list[Pair]] = {}
+    for pair in pairs:
+        sides.setdefault((pair.record.task, pair.record.model, pair.other), []).append(pair)
+    for (task, model, other), held in sides.items():
+        units = {pair.place: _unit(pair) for pair in held}
+        verdicts = {p.place: 100 * p.preference for p in held if p.preference is not None}
+        votes = {
+            place: 100 * fmean(_for(vote, model) for vote in by_place[place])
+            for place in units
+            if place in by_place
+        }
+        if votes:
+            yield Preferred(
+                judge=held[0].judge,
+                benchmark=held[0].record.benchmark,
+                task=task,
+                model=model,
+                other=other,
+                by_people=ppi_mean(votes, verdicts, units, level).measured,
+                by_judge=mean(
+                    list(verdicts.values()), [units[place] for place in verdicts], level,
+                    scale=(0.0, 100.0),
+                ),
+            )  # fmt: skip
+
+
+def _unit(pair: Pair) -> tuple[str, str]:
+    return pair.record.task, pair.record.cluster or pair.record.sample
 
 
 def _for(vote: Vote, model: str) -> float:
     preference = vote.preference_for(model)
     assert preference is not None, "skipped votes are left out"
     return preference
+
+
+def people_tables(found: Sequence[People]) -> list[Table]:
+    """Agreement, and what people prefer beside what the judge does."""
+
+    def row(one: People, who: str, n: int, of: Agreement) -> tuple[Cell, ...]:
+        shares = (of.alike, of.without_ties)
+        return (
+            Cell.text(benchmark_label(one.benchmark)),
+            Cell.text(who),
+            Cell(n, count(n)),
+            *(cell for share in shares for cell in _measured(share)),
+            Cell(of.kappa.point, significant(of.kappa.point), of.kappa.how),
+            Cell.text(_ends(of.kappa)),
+        )
+
+    rows = []
+    for one in found:
+        rows.append(row(one, f"{one.judge} and people", one.with_judge.alike.n, one.with_judge))
+        rows.append(row(one, "people among themselves", one.among_people.alike.n, one.among_people))
+    confidence = ci(found[0].with_judge.alike.level) if found else ""
+    columns = (
+        Column("Benchmark", header=True),
+        Column("Who"),
+        Column("n", "right"),
+        Column("Agree", "right"),
+        Column(confidence, "right"),
+        Column("Without ties", "right"),
+        Column(confidence, "right"),
+        Column("Kappa", "right"),
+        Column(confidence, "right"),
+    )
+    note = (
+        "Agree: percent of votes with the verdict on the same answers, or with another vote; a tie "
+        "is a choice. Without ties: where neither is one. Kappa: Cohen's; 0 is chance, 1 always "
+        "alike."
+    )
+    preferred = [p for one in found for p in one.preferred]
+    sides = (
+        Column("Benchmark", header=True),
+        Column("Preferred"),
+        Column("To"),
+        Column("Votes on", "right"),
+        Column("People, %", "right"),
+        Column(confidence, "right"),
+        Column("Judge"),
+        Column("Judge, %", "right"),
+        Column(confidence, "right"),
+        Column("Pairs", "right"),
+    )
+    how = (
+        "People: what they would say of all pairs, estimated from their votes and all verdicts "
+        "(prediction-powered); it presumes that the pairs voted on are a random choice. A tie is "
+        "half."
+    )
+    return [
+        Table.of("Agreement with people", columns, rows, note),
+        Table.of(
+            "What people prefer",
+            sides,
+            [
+                (
+                    Cell.text(benchmark_label(p.benchmark)),
+                    Cell.text(p.model),
+                    Cell.text(p.other),
+                    Cell(p.by_people.n, count(p.by_people.n)),
+                    *_measured(p.by_people),
+                    Cell.text(p.judge),
+                    *_measured(p.by_judge),
+                    Cell(p.by_judge.n, count(p.by_judge.n)),
+                )
+                for p in preferred
+            ],
+            how,
+        ),
+    ]
+
+
+def _measured(value: Measured) -> tuple[Cell, Cell]:
+    return (
+        Cell(value.point, figure(value.point, "percent"), value.how),
+        Cell.text(bounds(value, "percent")),
+    )
+
+
+def _ends(value: Measured) -> str:
+    if value.low is None:
+        return significant(None)
+    return f"{significant(value.low)} to {significant(value.high)}"
+
+
+def people_json(found: Sequence[People]) -> list[Json]:
+    """By field name."""
+    return [to_jsonable_python(one) for one in found]
 
 
 # --- judges with one another ----------------------------------------------------------------------

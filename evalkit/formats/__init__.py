@@ -14,6 +14,7 @@ share (which runs and models, what may be published) in `_writing.py`.
     hub              `.eval_results` of a model repository
     every_eval_ever  the datastore's records, in and out
     argilla          judged pairs for people to review
+    votes            what people chose between answers of a run
     tabular          csv, json and parquet
 """
 
@@ -29,6 +30,7 @@ from evalkit.formats._reading import (
     require_name,
 )
 from evalkit.formats._writing import export, settings, write
+from evalkit.formats.votes import read_votes
 
 __all__ = [
     "Answers",
@@ -37,6 +39,7 @@ __all__ = [
     "few",
     "last_part",
     "read_answers",
+    "read_votes",
     "reader",
     "require_name",
     "settings",

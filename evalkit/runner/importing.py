@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import plugins, store
+from evalkit.compare.votes import all_pairs
 from evalkit.core import Json
 from evalkit.core.evidence import Evidence, ImportOptions
+from evalkit.core.run import Run
 from evalkit.core.specs import BenchmarkSpec, JudgeSpec, ModelSpec, RecordedJudgeSpec, Suite
 from evalkit.engines.recorded import RecordedSpec
 from evalkit.errors import DataError
-from evalkit.formats import cross_findings, last_part, reader, require_name
+from evalkit.formats import cross_findings, last_part, read_votes, reader, require_name
 from evalkit.formats.ifeval import model_of_responses
 from evalkit.runner.assemble import (
     Origin,
@@ -24,9 +26,9 @@ from evalkit.runner.assemble import (
     with_engines,
 )
 from evalkit.runner.known import Known
-from evalkit.runner.pipeline import Result, Silent, run
+from evalkit.runner.pipeline import Result, Silent, render, run
 
-__all__ = ["ImportSource", "import_run"]
+__all__ = ["ImportSource", "import_run", "import_votes"]
 
 _JUDGED = ("alpaca_eval", "mt_bench")
 _LEVEL = 0.95
@@ -172,3 +174,46 @@ def _benchmark(
     made = spec.model_validate(fields)
     assert isinstance(made, BenchmarkSpec)
     return made
+
+
+def import_votes(files: Sequence[Path], folder: Path) -> tuple[Run, tuple[str, ...]]:
+    """Add people's votes to a run, and render its reports again.
+
+    A later vote of the same person on the same answers replaces the earlier one.
+
+    Args:
+        files: See `formats.votes`.
+        folder: The run's.
+
+    Returns:
+        The run with its votes, and what to know of the files.
+
+    Raises:
+        DataError: a file is none of votes, or the run is not finished.
+    """
+    stored = store.load(folder)
+    if not stored.manifest.sealed:
+        raise DataError(f"{stored.folder}: is not finished; run its suite again to resume first")
+    pairs = list(all_pairs(stored))
+    places, kept, notes = {pair.place for pair in pairs}, {}, []
+    for vote in stored.votes:
+        kept[vote.voter, vote.place] = vote
+    for file in files:
+        found = read_votes(file, stored, pairs)
+        foreign = [vote for vote in found if vote.place not in places]
+        kept |= {(vote.voter, vote.place): vote for vote in found if vote.place in places}
+        if len(foreign) == len(found):
+            raise DataError(
+                f"{file}: none of its {len(found)} votes is on answers of {stored.folder} that a "
+                f"judge compared or that both sides of a comparison gave; name the run voted on"
+            )
+        if foreign:
+            notes.append(
+                f"{file}: {len(foreign)} of {len(found)} votes are left out: this run has no such "
+                f"pair of answers"
+            )
+    store.write_votes(stored.folder, list(kept.values()))
+    again = store.load(stored.folder)
+    for name, content in render(again).items():
+        store.write_file(again.folder / name, content)
+    return again, tuple(notes)

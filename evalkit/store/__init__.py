@@ -24,7 +24,7 @@ from evalkit.store.reading import (
     run_folders,
     started,
 )
-from evalkit.store.runs import RunStore, pretty_json, run_id
+from evalkit.store.runs import RunStore, pretty_json, run_id, write_votes
 
 __all__ = [
     "MANIFEST_NAME",
@@ -50,5 +50,6 @@ __all__ = [
     "run_id",
     "started",
     "write_file",
+    "write_votes",
     "writing",
 ]

@@ -22,6 +22,7 @@ from typing import TypeAlias
 
 from evalkit.core import Json, Record
 from evalkit.core.run import Manifest
+from evalkit.core.votes import Vote
 from evalkit.errors import StoreError, SuiteError
 from evalkit.store.codec import CodecError, canonical_json, json_bytes, line
 from evalkit.store.files import Closing, FolderLock, LineFile, remove_leftovers, write_file, writing
@@ -38,7 +39,7 @@ from evalkit.store.reading import (
     read_sessions,
 )
 
-__all__ = ["RunStore", "pretty_json", "run_id"]
+__all__ = ["RunStore", "pretty_json", "run_id", "write_votes"]
 
 _OURS = frozenset(
     {MANIFEST_NAME, RECORDS_NAME, RESULTS_NAME, SESSIONS_NAME, VOTES_NAME, LEDGER_NAME}
@@ -240,6 +241,16 @@ class RunStore(Closing):
                 f"expected a relative path other than {', '.join(sorted(_OURS))}"
             )
         return self.folder / path
+
+
+def write_votes(folder: Path, votes: Sequence[Vote]) -> None:
+    """Replace a run's votes.jsonl.  Raises StoreError: it is being written, or the disk is full."""
+    with writing(folder):
+        lock = FolderLock(folder)
+    try:
+        write_file(folder / VOTES_NAME, b"".join(line(vote) + b"\n" for vote in votes))
+    finally:
+        lock.release()
 
 
 def _stored_manifest(folder: Path, manifest: Manifest) -> Manifest | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -13,6 +15,7 @@ from evalkit.compare.votes import people
 from evalkit.core.run import Run
 from evalkit.core.samples import Judgment, Outcome, Record
 from evalkit.core.votes import Vote
+from evalkit.stats.ppi import ppi_mean
 from tests.support.runs import Plan, build_run
 
 PREFERENCE = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5, "tie (inconsistent)": 0.5}
@@ -88,3 +91,43 @@ def test_what_was_skipped_is_no_vote() -> None:
     assert value is not None
     assert found.with_judge.alike.point == (100.0 if value < 0.5 else 0.0)
     assert found.among_people.alike.point is None
+
+
+def test_what_people_prefer_is_estimated_from_votes_and_all_verdicts() -> None:
+    """The point is PPI's: the judge's verdicts on the rest, corrected by those voted on."""
+    run = build_run(Plan(samples=(60, 2, 2)))
+    judged = [r for r in run.records if r.outcome.judgments and r.benchmark == "alpaca_eval"]
+    mine = [r for r in judged if r.model == judged[0].model]
+    votes = tuple(
+        Vote(r.benchmark, r.task, r.sample, r.model, "reference", "first" if n % 3 else "tie", "a")
+        for n, r in enumerate(mine[:30])
+    )
+    (found,) = people(replace(run, votes=votes))
+    (one,) = found.preferred
+    verdicts = {r.sample: 100 * (r.outcome.judgments[0].value or 0.0) for r in mine}
+    labels = {vote.sample: 100.0 if vote.choice == "first" else 50.0 for vote in votes}
+    expected = ppi_mean(labels, verdicts, {s: s for s in verdicts}, 0.95).measured
+    assert (one.model, one.other, one.judge) == (mine[0].model, "reference", "base-judge")
+    assert one.by_people.point == pytest.approx(expected.point)
+    assert one.by_people.low == pytest.approx(expected.low)
+    assert one.by_judge.point == pytest.approx(fmean(verdicts.values()))
+    assert (one.by_people.n, one.by_judge.n) == (30, len(mine))
+    assert "estimated from votes on 30 of" in one.sentence
+
+
+@pytest.mark.slow
+def test_intervals_of_what_people_prefer_cover_it() -> None:
+    """A judge that is right in 80% of pairs, and says so too often; people prefer it in 60%."""
+    rng = random.Random(5)
+    hits = 0
+    for _ in range(500):
+        truth = {str(i): float(rng.random() < 0.6) for i in range(400)}
+        judge = {
+            k: v if rng.random() < 0.8 else float(rng.random() < 0.9) for k, v in truth.items()
+        }
+        voted = rng.sample(sorted(truth), 80)
+        found = ppi_mean({k: truth[k] for k in voted}, judge, {k: k for k in truth}, 0.95).measured
+        assert found.low is not None
+        assert found.high is not None
+        hits += found.low <= 0.6 <= found.high
+    assert 460 <= hits <= 490
