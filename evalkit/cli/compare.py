@@ -16,7 +16,6 @@ from evalkit.cli.console import commands_of, set_option, split
 from evalkit.errors import ComparisonError, SuiteError
 
 if TYPE_CHECKING:
-    from evalkit.compare.contests import Uncompared
     from evalkit.core.contests import Contest, GateResult
     from evalkit.core.run import Run
     from evalkit.core.specs import GateSpec
@@ -47,7 +46,8 @@ __all__ = ["claim", "compare", "gate", "history", "power", "watch"]
     "--json/--markdown",
     "as_json",
     default=None,
-    help='Print {"comparisons": [...], "uncompared": [...], "notes": [...]}, or a Markdown table.',
+    help='Print {"comparisons": [...], "uncompared": [...], "people": [...], "notes": [...]}, or a '
+    "Markdown table.",
 )
 @click.option(
     "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page side by side."
@@ -74,6 +74,7 @@ def compare(
     from evalkit.compare import contests as room
     from evalkit.compare.guard import allowed_fields
     from evalkit.compare.resolve import find, pick
+    from evalkit.compare.votes import people, people_json
 
     stored = [store.load(run) for run in runs]
     ours, theirs = pick(stored, candidate, split(baseline))
@@ -87,6 +88,8 @@ def compare(
     heads = {one.key for one in found if one.family == "headline"}
     shown = found if everything else [one for one in found if one.key.whole in heads]
     notes = [one.sentence for one in left_out]
+    voted = [one for run in stored for one in people(run, level)]
+    notes += [preferred.sentence for one in voted for preferred in one.preferred]
     if html is not None:
         sides = [find(stored, name, repeats=repeats) for name in (ours, *theirs)]
         figures = [
@@ -104,6 +107,7 @@ def compare(
         out = {
             "comparisons": [room.contest_json(one) for one in found],
             "uncompared": [one.to_json() for one in left_out],
+            "people": people_json(voted),
             "notes": draw.caution_notes(found),
         }
         click.echo(json.dumps(out, indent=1, ensure_ascii=False))
@@ -113,21 +117,19 @@ def compare(
     table = draw.contest_table(shown, notes=notes)
     click.echo(draw.table_to_markdown(table) if markdown else draw.table_to_text(table))
     click.echo("")
-    for sentence in _sentences(shown, left_out, markdown=markdown):
+    for sentence in _sentences(shown, notes, markdown=markdown):
         text = draw.one_line(draw.visible(sentence))
         click.echo(f"- {draw.escape_markdown(text)}" if markdown else text)
 
 
-def _sentences(
-    shown: Sequence[Contest], left_out: Sequence[Uncompared], *, markdown: bool
-) -> list[str]:
+def _sentences(shown: Sequence[Contest], notes: Sequence[str], *, markdown: bool) -> list[str]:
     """One for each headline contest; Markdown has the rest in the table's note, if it has rows."""
     from evalkit import draw
 
     found = [draw.contest_sentence(one) for one in shown if one.family == "headline"]
     if markdown and shown:
         return found
-    found += [one.sentence for one in left_out]
+    found += notes
     return [*found, *draw.caution_notes(shown), draw.holm_text(shown)] if shown else found
 
 

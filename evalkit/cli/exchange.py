@@ -103,7 +103,8 @@ def _votes(files: tuple[Path, ...], given: dict[str, Any]) -> int:
     if given["as_json"]:
         click.echo(json.dumps({"people": people_json(found)}, indent=1, ensure_ascii=False))
     else:
-        click.echo("\n\n".join(table_to_text(table) for table in people_tables(found)))
+        tables = (f"{table.caption}\n{table_to_text(table)}\n" for table in people_tables(found))
+        click.echo("\n".join(tables))
     click.echo(f"report: {run.folder / 'index.html'}", err=given["as_json"])
     return 0
 

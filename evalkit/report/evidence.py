@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
 from evalkit import draw
+from evalkit.compare import votes
 from evalkit.compare.cautions import JudgeHealth, disagreements
 from evalkit.compare.votes import JudgeAgreement, judge_agreements
 from evalkit.core import Json, Suspicion
@@ -105,6 +106,12 @@ def _judge_blocks(report: Report) -> Iterator[Block]:
         yield _agreement(between)
     if report.suspicious:
         yield _suspicious(report)
+
+
+def people(report: Report) -> Section | None:
+    """What people said of the judged answers; None where nobody voted."""
+    found = votes.people(report.run, report.level)
+    return Section("People", tuple(votes.people_tables(found))) if found else None
 
 
 def _agreement(between: Sequence[JudgeAgreement]) -> Table:

@@ -19,6 +19,7 @@ SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     results.leaderboard,
     evidence.recorded,
     evidence.judges,
+    evidence.people,
     results.answers,
     evidence.models,
     evidence.settings,
