@@ -23,6 +23,7 @@ _COMMANDS = {
         "schema": ("evaluate:schema", "Print the JSON Schema of suites."),
         "data": ("evaluate:data", "Public data: list it, or copy what a suite needs."),
         "merge": ("evaluate:merge", "Merge a PEFT adapter into its base, and prove it."),
+        "adapter": ("evaluate:adapter", "Record what an adapter was trained on (`record`)."),
     },
     "Compare": {
         "compare": ("compare:compare", "A candidate against baselines."),

@@ -1,4 +1,4 @@
-"""Evaluate: `run`, `check`, `list`, `schema`, `data`, `merge`."""
+"""Evaluate: `run`, `check`, `list`, `schema`, `data`, `merge`, `adapter`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from evalkit.runner import Origin, Result
     from evalkit.runner.plan import Plan
 
-__all__ = ["check", "data", "list_", "merge", "run", "schema"]
+__all__ = ["adapter", "check", "data", "list_", "merge", "run", "schema"]
 
 _NOT_PART_OF_THE_RESULT = ("--out", "--dry-run", "-v", "--verbose", "--json")
 
@@ -397,3 +397,25 @@ def merge(base: str, adapter: str, out: Path, as_json: bool, **settings: Any) ->
         click.echo(json.dumps(proof, indent=2))
     else:
         click.echo(f"merged and proved: {out} (the proof is {out / 'evalkit_merge.json'})")
+
+
+@click.group("adapter")
+def adapter() -> None:
+    """What is kept with an adapter, besides what PEFT saves."""
+
+
+@adapter.command("record")
+@click.argument("adapter")
+@click.argument("base")
+def record(adapter: str, base: str) -> None:
+    """Record beside ADAPTER the BASE it was trained on, and what it answers.
+
+    Run it where the adapter was just trained: ADAPTER is its folder, BASE as in a suite's `base:`.
+    A later merge is then compared with these answers.  In the training script itself,
+    evalkit.models.recording_callback(BASE, WORKSPACE) records those of the model in memory.
+    """
+    from evalkit import models
+    from evalkit import suite as suites
+
+    models.record_base(Path(adapter), base, suites.find_workspace())
+    click.echo(f"recorded {base} beside {adapter} (evalkit_base.json)")

@@ -27,7 +27,12 @@ class PreparedModel:
     chat_template: str | None
     """Jinja source in use; None: this model has none and takes raw text only."""
     template_source: str
-    """`tokenizer`, `file:PATH`, `fastchat:NAME` or `none`."""
+    """`tokenizer`, `adapter` (its own, without a tokenizer), `tokenizer:NAME` (one of several),
+    `file:PATH`, `fastchat:NAME` or `none`."""
+    system_role: bool = True
+    """False: the chat template refuses a system message, which is left out, as lm-eval does."""
+    dated: bool = False
+    """The chat template can print the date."""
     trust_remote_code: bool = False
     provenance: Mapping[str, Json] = field(default_factory=dict)
     """Source, revision, base, adapter, merge proof, warnings: shown in the report."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -24,6 +25,7 @@ __all__ = [
     "Checked",
     "CompletionCache",
     "DataPlaces",
+    "Dated",
     "Engine",
     "Exported",
     "Exporter",
@@ -213,6 +215,15 @@ class Planned(Protocol):
         `trie` (each distinct prefix once: the bound), `floor` (the bound where whole blocks are
         shared), `planned`, and `computed` (as the engine counts).
         """
+        ...
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """An engine whose prompts may hold the date."""
+
+    def use_date(self, date: datetime) -> bool:
+        """Render all prompts with `date`; whether the model's chat template can print it."""
         ...
 
 

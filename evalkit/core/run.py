@@ -497,8 +497,9 @@ class UsageTotals(Open):
 
 
 class Manifest(Stored):
-    """manifest.json.  It holds no times, so that the same run gives the same bytes.
+    """manifest.json.
 
+    It holds no times that answers do not depend on, so that the same run gives the same bytes.
     Keys whose meaning does not apply are absent.
     """
 
@@ -528,6 +529,9 @@ class Manifest(Stored):
     commands: tuple[str, ...] = ()
     git_commit: str | None = None
     seed: int = 0
+    date: str | None = None
+    """When the run was begun (ISO 8601), where a chat template prints the date; all sessions of
+    the run render with it."""
     work: Mapping[str, Mapping[str, int]] = Field(default_factory=dict)
     """Once sealed: tokens that engines planned and computed, over all sessions."""
     checks: Mapping[str, Json] = Field(default_factory=dict)

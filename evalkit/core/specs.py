@@ -141,7 +141,8 @@ class ModelSpec(Spec):
     allow_different_base: str | None = None
     """Name of the base the adapter was trained on, written out to accept another base."""
     chat_template: str | None = None
-    """A Jinja file, or `fastchat:NAME`; default: the tokenizer's own."""
+    """A Jinja file, `tokenizer:NAME` (one of several templates it has), or `fastchat:NAME`;
+    default: the adapter's own, else the tokenizer's."""
     chat_template_kwargs: dict[str, Json] = Field(default_factory=dict)
     """More variables for the chat template, such as `enable_thinking: false`; also sent to servers
     that take them (vLLM, SGLang)."""

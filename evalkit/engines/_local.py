@@ -34,6 +34,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -112,6 +113,12 @@ class Renderer:
         self._model = model
         self._max_model_len = max_model_len
         self._memo: dict[tuple[object, ...], Tokens] = {}
+        self._date = datetime.now().astimezone()
+
+    def use_date(self, date: datetime) -> None:
+        """Render with `date` where a template prints the date."""
+        self._date = date
+        self.forget()
 
     @property
     def path(self) -> Path:
@@ -266,7 +273,7 @@ class Renderer:
             )
             return _Prepared("", "", False, failure)
         try:
-            text, special = self._text(request.prompt)
+            text, special = self._text(request)
         except RequestFailed as refusal:
             return _Prepared("", "", False, refusal)
         if request.kind != "loglikelihood":
@@ -275,9 +282,12 @@ class Renderer:
         whole = text + sayable(request.continuation)
         return _Prepared(context, whole, special and bool(context))
 
-    def _text(self, prompt: str | tuple[Message, ...]) -> tuple[str, bool]:
+    def _text(self, request: Request) -> tuple[str, bool]:
         """The prompt as text, and whether the tokenizer may add its special tokens."""
+        prompt = request.prompt
         if not isinstance(prompt, str):
+            if not self._model.system_role:
+                prompt = without_system(prompt, keep=is_judging(request))
             return self._chat_text(prompt), False
         prompt = sayable(prompt)
         spelled = self._prefix_text != "" and prompt.startswith(self._prefix_text)
@@ -317,6 +327,7 @@ class Renderer:
                 tokenize=False,
                 add_generation_prompt=not prefill,
                 continue_final_message=prefill,
+                strftime_now=self._date.strftime,
             )
         except Exception as error:
             roles = ", ".join(m.role for m in messages)
@@ -414,6 +425,24 @@ class _Prepared:
         return ((self.context, self.special), (self.whole, self.special))
 
 
+def is_judging(request: Request) -> bool:
+    """Whether a model of the suite is asked as a judge."""
+    return request.engine.startswith("judge:")
+
+
+def without_system(messages: tuple[Message, ...], *, keep: bool) -> tuple[Message, ...]:
+    """The conversation for a template that refuses a system message.
+
+    It is left out, as lm-eval 0.4.13 does (`HFLM.apply_chat_template`); `keep`: its text goes
+    before the first user turn, since a judge's instructions may stand there.
+    """
+    text = "".join(m.content + "\n\n" for m in messages if m.role == "system" and keep)
+    rest = [m for m in messages if m.role != "system"]
+    if text and rest:
+        rest[0] = Message(rest[0].role, text + rest[0].content)
+    return tuple(rest)
+
+
 def _unsupported(request: Request) -> str:
     """What it needs that only servers of OpenAI's API can do; empty: nothing."""
     if request.tool:
@@ -430,9 +459,10 @@ def _no_tokens(text: object) -> RequestFailed:
 
 
 def _memo_key(request: Request) -> tuple[object, ...]:
+    key = (request.kind, request.prompt, is_judging(request))
     if request.kind == "generate":
-        return (request.kind, request.prompt, request.max_tokens, _unsupported(request))
-    return (request.kind, request.prompt, request.continuation)
+        return (*key, request.max_tokens, _unsupported(request))
+    return (*key, request.continuation)
 
 
 # --- The engine ----------------------------------------------------------------------------
@@ -502,6 +532,12 @@ class LocalEngine:
     def render(self, request: Request) -> Rendered:
         """The request as the model sees it."""
         return self._renderer.render(request)
+
+    def use_date(self, date: datetime) -> bool:
+        """See `core.Dated`."""
+        if self._model.dated:
+            self._renderer.use_date(date)
+        return self._model.dated
 
     def _pairs(self, request: Request) -> list[Pair]:
         """The (context, continuation) pairs whose sum a log-likelihood request is."""

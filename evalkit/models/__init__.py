@@ -2,14 +2,21 @@
 
 Start with `preparing.py`.  `sources` finds files, here or on the hub; `checkpoint` describes and
 hashes them; `gguf` converts; `merging` merges and proves; `base_check` checks that the base is the
-right one; `template` chooses the chat template; `cache` keeps derived checkpoints.
+right one; `recording` writes beside an adapter what was trained; `template` chooses the chat
+template; `cache` keeps derived checkpoints.
 """
 
 from __future__ import annotations
 
 from evalkit.models.cache import discard
 from evalkit.models.checkpoint import FileHashes, digest, model_files, unfinished
-from evalkit.models.preparing import merge, prepare, prepare_base, record_base
+from evalkit.models.preparing import (
+    merge,
+    prepare,
+    prepare_base,
+    record_base,
+    recording_callback,
+)
 from evalkit.models.sources import missing
 
 __all__ = [
@@ -22,5 +29,6 @@ __all__ = [
     "prepare",
     "prepare_base",
     "record_base",
+    "recording_callback",
     "unfinished",
 ]

@@ -110,8 +110,8 @@ def _unknown(base: Base, adapter: Adapter, text: str) -> str:
     return (
         f"NOT CHECKED: whether adapter {adapter.source.reference} was trained on the weights of "
         f"{base.source.reference} is not known beyond its shapes: {text}; record it where the "
-        f"adapter is trained, with evalkit.models.record_base(ADAPTER, BASE, WORKSPACE), which "
-        f"writes {BASE_RECORD} beside it"
+        f"adapter is trained, with `evalkit adapter record ADAPTER BASE`, which writes "
+        f"{BASE_RECORD} beside it"
     )
 
 

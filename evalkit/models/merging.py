@@ -5,9 +5,14 @@ embeddings are untied where the adapter trained one side, every adapter weight m
 the files are loaded again and compared before they count as done.
 
 The proof, in float32: the merged model equals its base with the adapter.  Four models compute the
-logits of fixed prompts: the base, the base with the unmerged adapter (as trained), the merged one,
-and the saved checkpoint loaded again.  The adapter must change the logits; merging and saving must
-not.
+logits of fixed prompts: the base, the base with the unmerged adapter (as PEFT loads it), the
+merged one, and the saved checkpoint loaded again.  The adapter must change the logits; merging and
+saving must not.
+
+What the proof cannot see: whether PEFT loads the model that was trained.  So only kinds of adapter
+are merged whose reload was compared with the trained model in memory (`checkpoint.read_adapter`),
+kinds other than LoRA are loaded twice and must be the same both times (some draw random matrices),
+and the base is checked (`base_check`).  A record made at training (`recording`) proves all of it.
 
 Tolerance: merging rounds differently from adding the adapter's output.  Over LoRA, rsLoRA, DoRA,
 rank and alpha patterns, modules_to_save and bias the difference was at most 1.2e-4 in float32; in
@@ -18,41 +23,39 @@ where logits exceed 25 in size.
 from __future__ import annotations
 
 import gc
+import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from evalkit.core import Json
-from evalkit.errors import EvalkitError, MergeError, ModelError
+from evalkit.errors import EvalkitError, MergeError, ModelError, StoreError
 from evalkit.models.base_check import Base
 from evalkit.models.cache import Progress, disk_errors
 from evalkit.models.checkpoint import (
     Adapter,
     code_files,
+    has_vocabulary,
     read_json,
     stored_dtype,
     tokenizer_files,
+    weight_files,
 )
 from evalkit.models.gguf import quiet_transformers
+from evalkit.models.recording import PROBES, check_recorded, trained_probes
 from evalkit.models.template import own_template
 
-__all__ = ["MERGER", "MergeJob", "merge_into", "merged_dtype"]
+__all__ = ["MERGER", "MergeJob", "load_tokenizer", "merge_into", "merged_dtype", "reloaded_probes"]
 
 MERGER = 1
 """Incremented when the same base and adapter would merge to other weights."""
 _MERGEABLE = frozenset({"float32", "bfloat16", "float16", "float64"})
 _PREFIX = "base_model.model."
-_PROBES = (
-    "What is the capital of France?",
-    "Write a short poem about the sea.",
-    "Q: A train travels 60 km in 45 minutes. What is its speed in km/h?\nA: Let's think",
-    "def fibonacci(n):\n    ",
-    "Explique en une phrase pourquoi le ciel est bleu.",
-    "The committee met on Tuesday. It did not agree, because",
-)
+_WRAPPERS = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module)\.|^module\.(?=base_model\.)")
+"""torch.compile's, FSDP's and DistributedDataParallel's."""
 _ADDED_PROBES = 16
 _TOLERANCE = 5e-4
 _LOGIT_SIZE = 25.0
@@ -108,52 +111,148 @@ def merge_into(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
 
 
 def _merge(out: Path, job: MergeJob, progress: Progress) -> dict[str, Json]:
-    from peft import PeftModel
-
     names = f"{job.adapter.source.reference} into {job.base.source.reference}"
+    _check_room(out, job)
     progress(f"merging {names} in float32, once")
     state = _load_state(job.adapter)
     chosen = _choose_tokenizer(job)
-    model = _load_float32(job.base.folder, job.code)
-    tied = _is_tied(model)
-    warnings = _resize(model, state, chosen)
-    if tied and _touches_embeddings(model, state, job.adapter.config):
-        _untie(model)
     probes = _probe_ids(chosen.tokenizer, _extra_ids(chosen, job.adapter.config))
-    base_logits = _logits_of(model, probes)
-    beside = PeftModel.from_pretrained(model, str(job.adapter.path), torch_device="cpu")
-    n_keys = _check_keys(beside, state, job.adapter.source.reference)
+    first = None
+    if job.adapter.config.get("peft_type") != "LORA":
+        first = _logits_of(_load_beside(_open_base(job, state, chosen), job, state, 1), probes)
+        gc.collect()
+    opened = _open_base(job, state, chosen)
+    base_logits = _logits_of(opened.model, probes)
+    beside = _load_beside(opened, job, state, 2)
     beside_logits = _logits_of(beside, probes)
-    merged = beside.merge_and_unload()
+    if first is not None and _difference(first, beside_logits) > _tolerance(first):
+        raise MergeError(
+            f"PEFT loads another model from {job.adapter.source.reference!r} every time, since the "
+            "adapter's file does not hold all that was drawn at random for its training"
+        )
+    if opened.tied:
+        _part_tied(beside)
+    merged = _merge_adapter(beside, job)
     merged_logits = _logits_of(merged, probes)
     progress(f"proving the merge on {len(probes)} probe prompts")
     facts: dict[str, Json] = {
         "merged_by": f"peft {version('peft')}",
         "dtype": "float32",
         **_check_merge(base_logits, beside_logits, merged_logits),
-        "adapter_keys_used": n_keys,
+        **check_recorded(merged, job.adapter),
+        "adapter_keys_used": len(state),
         "tokenizer": chosen.origin,
         "added_tokens": len(chosen.added),
-        "warnings": warnings,
+        "warnings": [*opened.warnings, *_unknown_fields(job.adapter)],
         "saved_dtype": job.dtype,
     }
-    if tied:
+    if opened.tied:
         _tie_again(merged)
-    untied = tied and not _is_tied(merged)
-    _save(merged, out, job.dtype)
+    untied = opened.tied and not _is_tied(merged)
+    _save(merged, out, job)
     _copy_beside(job, chosen, out)
     rounded_logits = _logits_of(merged, probes)
     # Three names hold the weights; delete them before the files are loaded.
-    del model, beside, merged
+    del opened, beside, merged
     gc.collect()
     loaded_logits = _logits_of(_load_float32(out, job.code), probes)
     facts |= _check_saved(base_logits, merged_logits, rounded_logits, loaded_logits)
     return facts | {"embeddings_untied": untied}
 
 
-def _save(merged: Any, out: Path, dtype: str) -> None:
+def reloaded_probes(job: MergeJob) -> dict[str, Json]:
+    """The `probes` of a record (`recording`), of the adapter as PEFT loads it now."""
+    with quiet_transformers():
+        state, chosen = _load_state(job.adapter), _choose_tokenizer(job)
+        beside = _load_beside(_open_base(job, state, chosen), job, state, 2)
+        return trained_probes(beside, chosen.tokenizer, "reload")
+
+
+def _check_room(out: Path, job: MergeJob) -> None:
+    """Raise StoreError where the disk cannot take the merged weights, before they are made."""
+    bits = {"float32": 32, "float64": 64}
+    own = bits.get(stored_dtype(job.base.folder) or "float32", 16)
+    size = sum(f.stat().st_size for f in weight_files(job.base.folder))
+    needed, free = size * bits.get(job.dtype, 16) // own, shutil.disk_usage(out).free
+    if free < needed:
+        raise StoreError(
+            f"the merged checkpoint needs {needed / 1e9:.1f} GB in {str(out.parent)!r}, and "
+            f"{free / 1e9:.1f} GB are free; free some space, then run the same command again"
+        )
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A base in memory, as the adapter needs it."""
+
+    model: Any
+    tied: bool
+    """Its checkpoint has one weight for both embeddings."""
+    warnings: list[str]
+
+
+def _open_base(job: MergeJob, state: Mapping[str, Any], chosen: _Tokenizer) -> _Opened:
+    model = _load_float32(job.base.folder, job.code)
+    tied = _is_tied(model)
+    warnings = _resize(model, state, chosen)
+    if tied and _touches_embeddings(model, state, job.adapter.config):
+        _untie(model)
+    return _Opened(model, tied, warnings)
+
+
+def _load_beside(opened: _Opened, job: MergeJob, state: Mapping[str, Any], seed: int) -> Any:
+    """The base with the unmerged adapter, all of whose tensors are used; changes the base.
+
+    `seed`: of what PEFT draws while it loads.
+    """
+    import torch
+    from peft import PeftModel
+
+    of_base = {id(p) for p in opened.model.parameters()}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        beside = PeftModel.from_pretrained(opened.model, str(job.adapter.path), torch_device="cpu")
+    _load_tensors(beside, state, of_base, job.adapter)
+    return beside
+
+
+def _merge_adapter(beside: Any, job: MergeJob) -> Any:
+    try:
+        return beside.merge_and_unload()
+    except (RuntimeError, ValueError, NotImplementedError, AttributeError) as error:
+        kind = job.adapter.config.get("peft_type")
+        raise MergeError(
+            f"PEFT cannot merge adapter {job.adapter.source.reference!r} ({kind}): "
+            f"{_first_line(error)}"
+        ) from error
+
+
+def _unknown_fields(adapter: Adapter) -> list[str]:
+    """A warning about settings that this version of PEFT does not know."""
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    config = PEFT_TYPE_TO_CONFIG_MAPPING[adapter.config["peft_type"]]
+    known = {field.name for field in fields(config)}
+    unknown = {k: v for k, v in adapter.config.items() if k not in known and v}
+    if not unknown:
+        return []
+    return [
+        f"adapter_config.json sets {k} = {v!r}, which PEFT {version('peft')} does not know and "
+        "leaves out; where it changes what the adapter does, install the PEFT it was trained with"
+        for k, v in unknown.items()
+    ]
+
+
+def _save(merged: Any, out: Path, job: MergeJob) -> None:
     """Write the checkpoint; `merged` keeps the rounded weights, in float32."""
     import torch
+    from transformers import GenerationConfig
+
+    dtype = job.dtype
+    # Copied as it is: transformers saves no untidy one (temperature without do_sample).
+    generation = job.base.folder / "generation_config.json"
+    if generation.is_file():
+        merged.generation_config = GenerationConfig()
 
     with torch.no_grad():
         for parameter in merged.parameters():
@@ -161,6 +260,8 @@ def _save(merged: Any, out: Path, dtype: str) -> None:
     # Buffers (rotary frequencies) stay in float32: loading the checkpoint recomputes them.
     merged.config.dtype = getattr(torch, dtype)
     merged.save_pretrained(out)
+    if generation.is_file():
+        shutil.copyfile(generation, out / generation.name)
     with torch.no_grad():
         for parameter in merged.parameters():
             parameter.data = parameter.data.float()
@@ -204,7 +305,9 @@ def _load_state(adapter: Adapter) -> dict[str, Any]:
             f"{len(broken)} weights of adapter {adapter.source.reference!r} are not finite, the "
             f"first {broken[0]!r}; its training diverged: take an earlier checkpoint"
         )
-    return state
+    # Trainers that compile or shard save their wrappers' names, too.
+    clean = {key: _WRAPPERS.sub("", key) for key in state}
+    return {clean[k] if clean[k] not in state else k: tensor for k, tensor in state.items()}
 
 
 # --- Tokenizer -------------------------------------------------------------------------------
@@ -222,32 +325,29 @@ class _Tokenizer:
     """Ids the base's tokenizer does not have."""
 
 
-def _choose_tokenizer(job: MergeJob) -> _Tokenizer:
-    """The adapter's own tokenizer where it has one, else the base's.  Raises ModelError."""
+def load_tokenizer(folder: Path, *, code: bool = False) -> Any:
+    """`code`: it may run code that comes with it.  Raises ModelError."""
     from transformers import AutoTokenizer
 
-    def load(folder: Path) -> Any:
-        try:
-            return AutoTokenizer.from_pretrained(
-                str(folder), local_files_only=True, trust_remote_code=job.code
-            )
-        except Exception as error:
-            raise ModelError(
-                f"transformers cannot load the tokenizer in {str(folder)!r}: "
-                f"{_first_line(error)}; save it again with `save_pretrained`"
-            ) from error
+    try:
+        return AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=code
+        )
+    except Exception as error:
+        raise ModelError(
+            f"transformers cannot load the tokenizer in {str(folder)!r}: "
+            f"{_first_line(error)}; save it again with `save_pretrained`"
+        ) from error
 
-    base = load(job.base.folder)
-    if not _has_vocabulary(job.adapter.path):
+
+def _choose_tokenizer(job: MergeJob) -> _Tokenizer:
+    """The adapter's own tokenizer where it has one, else the base's.  Raises ModelError."""
+    base = load_tokenizer(job.base.folder, code=job.code)
+    if not has_vocabulary(job.adapter.path):
         return _Tokenizer(base, job.base.folder, "base", ())
-    own = load(job.adapter.path)
+    own = load_tokenizer(job.adapter.path, code=job.code)
     added = sorted(set(own.get_vocab().values()) - set(base.get_vocab().values()))
     return _Tokenizer(own, job.adapter.path, "adapter", tuple(added))
-
-
-def _has_vocabulary(folder: Path) -> bool:
-    names = {p.name for p in tokenizer_files(folder)}
-    return bool(names & {"tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json"})
 
 
 def _copy_beside(job: MergeJob, chosen: _Tokenizer, out: Path) -> None:
@@ -257,8 +357,8 @@ def _copy_beside(job: MergeJob, chosen: _Tokenizer, out: Path) -> None:
         files = (*files, *code_files(job.base.folder))
     for file in files:
         shutil.copyfile(file, out / file.name)
-    template = own_template(chosen.folder) or own_template(job.base.folder)
-    if template is not None and own_template(out) is None:
+    template = own_template(job.adapter.path) or own_template(job.base.folder)
+    if template is not None and own_template(out) != template:
         (out / "chat_template.jinja").write_text(template, encoding="utf-8")
 
 
@@ -343,12 +443,33 @@ def _untie(model: Any) -> None:
     model.config.tie_word_embeddings = False
 
 
+def _part_tied(model: Any) -> None:
+    """Give an adapted output embedding a base weight of its own where it shares the input's.
+
+    PEFT would add the changes of both sides to the one weight (`ensure_weight_tying`).
+    """
+    import torch
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    sides = (model.get_input_embeddings(), model.get_output_embeddings())
+    if not all(isinstance(side, BaseTunerLayer) for side in sides):
+        return
+    weights = [side.get_base_layer().weight for side in sides]
+    if weights[0] is weights[1]:
+        output = sides[1].get_base_layer()
+        output.weight = torch.nn.Parameter(weights[1].detach().clone())
+
+
 def _tie_again(model: Any) -> None:
     """Tie the embeddings of a tied base again where both sides are still equal."""
     import torch
 
     input_weight = model.get_input_embeddings().weight
-    same = torch.equal(input_weight, model.get_output_embeddings().weight)
+    # An adapter of both sides adds the same to each, but for the order of the sums.
+    size = float(input_weight.abs().max())
+    same = torch.allclose(
+        input_weight, model.get_output_embeddings().weight, rtol=0, atol=1e-6 * size
+    )
     if same:
         model.get_output_embeddings().weight = input_weight
     elif model.get_output_embeddings().weight is input_weight:
@@ -365,7 +486,7 @@ def _probe_ids(tokenizer: Any, extra: Sequence[int]) -> list[list[int]]:
 
     Raises MergeError where the tokenizer gives no ids for any probe.
     """
-    probes = [list(tokenizer(text)["input_ids"]) for text in _PROBES]
+    probes = [list(tokenizer(text)["input_ids"]) for text in PROBES]
     probes = [p for p in probes if p]
     if extra:
         probes.append(list(extra)[:_ADDED_PROBES])
@@ -453,36 +574,55 @@ def _check_saved(
     }
 
 
-def _check_keys(model: Any, state: Mapping[str, Any], reference: str) -> int:
-    """Check that every tensor of the adapter file (`state`) was loaded, and that none is missing.
+def _load_tensors(
+    model: Any, state: Mapping[str, Any], of_base: set[int], adapter: Adapter
+) -> None:
+    """Load the tensors of the adapter's file (`state`): each must be used, and none be missing.
 
-    PEFT skips tensors that do not fit and initialises missing ones.  So the tensors it would save
-    are compared with the file, name by name and value by value.  Returns their number.  Raises
-    MergeError.
+    PEFT skips tensors it has no place for, leaves missing ones as it initialised them, and renames,
+    joins and transposes those of other versions of itself and of transformers.  So names say
+    little: each tensor is first loaded as a number of its own, and the numbers are looked for in
+    the model.  `of_base`: identities of the base's parameters.  Raises MergeError.
     """
     import torch
-    from peft import get_peft_model_state_dict
+    from peft import set_peft_model_state_dict
 
-    # True adds the embeddings of resized models; they count only where the file has them.
-    full = get_peft_model_state_dict(model, save_embedding_layers=True)
-    needed = get_peft_model_state_dict(model, save_embedding_layers=False)
-    unused = sorted(k for k in state if k not in full)
+    reference = adapter.source.reference
+    numbers = {
+        k: torch.full_like(v, n, dtype=torch.float32) for n, (k, v) in enumerate(state.items(), 1)
+    }
+    lacking = set(set_peft_model_state_dict(model, numbers).missing_keys)
+    now = model.state_dict()
+    found = {n for k in now.keys() - lacking for n in now[k].unique().tolist()}
+    unused = [k for n, k in enumerate(state, 1) if n not in found]
+    if adapter.config.get("ensure_weight_tying"):
+        # The output embedding's matrices are views of the input's, and loaded over them.
+        unused = [k for k in unused if not any(_transposed(state[k], v) for v in state.values())]
     if unused:
         raise MergeError(
             f"{_count(unused)} of adapter {reference!r} have no place in the base: "
             f"{_list(unused)}; it was trained on a base with other layers or modules"
         )
-    missing = sorted(k for k in needed if k not in state)
+    places: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if id(parameter) not in of_base:
+            places.setdefault(id(parameter), []).append(name)
+    missing = [names[0] for names in places.values() if lacking.issuperset(names)]
+    biases = {"all": ".bias", "lora_only": ".base_layer.bias"}.get(adapter.config.get("bias", ""))
+    missing += [k for k in lacking if biases and k.endswith(biases)]
     if missing:
         raise MergeError(
             f"adapter {reference!r} lacks {_count(missing)} that this base needs: "
-            f"{_list(missing)}; the file is incomplete, or the base has more layers than the "
-            "one it was trained on"
+            f"{_list(sorted(missing))}; the file is incomplete, or the base has more layers than "
+            "the one it was trained on"
         )
-    wrong = sorted(k for k, v in state.items() if not torch.equal(full[k].float(), v.float()))
-    if wrong:
-        raise MergeError(f"PEFT did not load {_count(wrong)} of {reference!r}: {_list(wrong)}")
-    return len(state)
+    set_peft_model_state_dict(model, dict(state))
+
+
+def _transposed(a: Any, b: Any) -> bool:
+    import torch
+
+    return bool(a.ndim == b.ndim == 2 and torch.equal(a.t(), b))
 
 
 def _count(keys: Sequence[str]) -> str:
@@ -490,5 +630,5 @@ def _count(keys: Sequence[str]) -> str:
 
 
 def _list(keys: Sequence[str]) -> str:
-    shown = ", ".join(k.removeprefix("base_model.model.") for k in keys[:3])
+    shown = ", ".join(k.removeprefix(_PREFIX).replace(".default", "") for k in keys[:3])
     return shown + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")

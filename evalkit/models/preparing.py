@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from evalkit.core import Json, PreparedModel
 from evalkit.core.specs import ModelSpec
@@ -22,6 +23,7 @@ from evalkit.models.checkpoint import (
     BASE_RECORD,
     FileHashes,
     check_checkpoint,
+    check_mergeable,
     digest,
     fingerprint,
     read_adapter,
@@ -29,11 +31,19 @@ from evalkit.models.checkpoint import (
     weights_digest,
 )
 from evalkit.models.gguf import convert, gguf_digest, gguf_fingerprint
-from evalkit.models.merging import MERGER, MergeJob, merge_into, merged_dtype
+from evalkit.models.merging import (
+    MERGER,
+    MergeJob,
+    load_tokenizer,
+    merge_into,
+    merged_dtype,
+    reloaded_probes,
+)
+from evalkit.models.recording import recorder, trained_probes
 from evalkit.models.sources import WeightsSource, check_named, resolve
-from evalkit.models.template import choose_template
+from evalkit.models.template import Template, choose_template
 
-__all__ = ["merge", "prepare", "prepare_base", "record_base"]
+__all__ = ["merge", "prepare", "prepare_base", "record_base", "recording_callback"]
 
 STAMP = "evalkit_merge.json"
 
@@ -70,21 +80,45 @@ def prepare(
     for reference in (spec.path, spec.base, spec.adapter):
         if reference is not None:
             check_named(reference, root)
-    ready = _plain(spec, place) if spec.adapter is None else _merged(spec, place)
-    _check_code(ready.folder, name, spec)
-    code = spec.trust_remote_code
-    template, source = choose_template(spec.chat_template, ready.folder, root, code=code)
+    if spec.adapter is None:
+        ready = _plain(spec, place)
+        template = _template(name, spec, ready.folder, root)
+    else:
+        merge_plan = _plan_merge(spec, place)
+        job = merge_plan.job
+        # What can fail is tried before the minutes of merging.
+        template = _template(name, spec, job.base.folder, root, job.adapter.path)
+        ready = _merged(merge_plan, place)
+    warnings = [*ready.provenance["warnings"], *template.warnings]
     return PreparedModel(
         name=name,
         role=spec.role,
         path=ready.folder,
-        fingerprint=digest([ready.fingerprint, template]),
-        chat_template=template,
-        template_source=source,
-        trust_remote_code=code,
-        provenance=ready.provenance,
+        fingerprint=digest([ready.fingerprint, template.text]),
+        chat_template=template.text,
+        template_source=template.source,
+        system_role=template.system_role,
+        dated=template.dated,
+        trust_remote_code=spec.trust_remote_code,
+        provenance={**ready.provenance, "warnings": warnings},
         chat_template_kwargs=spec.chat_template_kwargs,
         thinking=spec.thinking,
+    )
+
+
+def _template(
+    name: str, spec: ModelSpec, folder: Path, root: Path, adapter: Path | None = None
+) -> Template:
+    """The chat template of the checkpoint in `folder`, whose code is trusted or not needed."""
+    _check_code(folder, name, spec)
+    code = spec.trust_remote_code
+    return choose_template(
+        spec.chat_template,
+        folder,
+        root,
+        code=code,
+        adapter=adapter,
+        options=spec.chat_template_kwargs,
     )
 
 
@@ -97,15 +131,39 @@ def prepare_base(reference: str, workspace: Path, progress: Progress | None = No
     return _base(ModelSpec(base=reference), place).folder
 
 
-def record_base(adapter: Path, reference: str, workspace: Path) -> None:
-    """Record beside `adapter` the base it was just trained on, so that any run can check it.
+def record_base(
+    adapter: Path, reference: str, workspace: Path, model: Any = None, tokenizer: Any = None
+) -> None:
+    """Record beside `adapter` the base it was just trained on, and what the trained model answers.
 
-    See `checkpoint.py` for the file.  Raises ModelError when `reference` cannot be found.
+    `model`: the trained PEFT model in memory, with its `tokenizer`; None: PEFT loads the adapter
+    from its files.  See `recording` for the record.  Raises ModelError when `reference` or the
+    adapter cannot be found or is of a kind that cannot be merged, MergeError when it does not fit.
     """
     place = _Place(Path.cwd(), workspace, FileHashes(workspace), _silent)
-    digests = list(_base(ModelSpec(base=reference), place).digests)
-    text = json.dumps({"reference": reference, "digests": digests}, indent=2)
+    base = _base(ModelSpec(base=reference), place)
+    if model is None:
+        found = read_adapter(WeightsSource("folder", str(adapter), adapter))
+        check_mergeable(found)
+        adapter = found.path
+        probes = reloaded_probes(MergeJob(base, found, "float32", code=False))
+    else:
+        probes = trained_probes(model, tokenizer or load_tokenizer(base.folder), "training")
+    content = {"reference": reference, "digests": list(base.digests), "probes": probes}
+    text = json.dumps(content, indent=2)
     (adapter / BASE_RECORD).write_text(text + "\n", encoding="utf-8")
+
+
+def recording_callback(reference: str, workspace: Path) -> Any:
+    """A `transformers.TrainerCallback` that calls `record_base` wherever an adapter is saved.
+
+    `reference`: the base, as a suite names it.
+    """
+
+    def record(folder: Path, model: Any, tokenizer: Any) -> None:
+        record_base(folder, reference, workspace, model, tokenizer)
+
+    return recorder(record)
 
 
 def _silent(_line: str) -> None:
@@ -185,6 +243,7 @@ class _Merge:
 def _plan_merge(spec: ModelSpec, place: _Place) -> _Merge:
     source = _resolve(str(spec.adapter), spec.adapter_revision, place, code=False)
     adapter = read_adapter(source)
+    check_mergeable(adapter)
     base = _base(spec, place)
     check = check_base(base, adapter, place.root, spec.allow_different_base, place.hashes)
     dtype = merged_dtype(base, spec.dtype)
@@ -192,8 +251,7 @@ def _plan_merge(spec: ModelSpec, place: _Place) -> _Merge:
     return _Merge(MergeJob(base, adapter, dtype, spec.trust_remote_code), check, key)
 
 
-def _merged(spec: ModelSpec, place: _Place) -> _Ready:
-    merge_plan = _plan_merge(spec, place)
+def _merged(merge_plan: _Merge, place: _Place) -> _Ready:
     label = Path(merge_plan.job.adapter.source.reference).name
     folder = cache_folder(place.workspace, "merged", label, merge_plan.key)
 
@@ -263,7 +321,9 @@ def merge(
     merge_plan = _plan_merge(wanted, place)
     _check_apart(out, merge_plan.job)
     job, warned = merge_plan.job, list(merge_plan.check.warnings)
-    template = choose_template(spec.chat_template, job.base.folder, place.root, code=job.code)[0]
+    template = choose_template(
+        spec.chat_template, job.base.folder, place.root, code=job.code, adapter=job.adapter.path
+    ).text
     words = [_base_words(merge_plan.check), warned]
     key = digest([merge_plan.key, template if spec.chat_template else None, words])
 

@@ -1,7 +1,11 @@
 """Chat templates: the tokenizer's own, or the one the suite names; never guessed from a name.
 
-A suite names a template as a file (`chat_template: zephyr.jinja`) or as one of FastChat's
+A suite names a template as a file (`chat_template: zephyr.jinja`), as one of several that the
+tokenizer has (`chat_template: tokenizer:rag`), or as one of FastChat's
 (`chat_template: fastchat:vicuna_v1.1`).
+
+A template is tried before anything is sent: one that fails or leaves out the user's message is an
+error; what it does with system text, and where it leaves the assistant's turn unopened, is said.
 
 FastChat's conversation templates as Jinja chat templates.
 Source: `fastchat.conversation` of fschat 0.2.36, used as a black box.  FastChat builds prompts
@@ -17,66 +21,165 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from evalkit.core import Message
+from evalkit.core import Json, Message
 from evalkit.errors import ModelError
-from evalkit.models.checkpoint import read_json
+from evalkit.models.checkpoint import has_vocabulary, read_json
 from evalkit.models.sources import local_path
 
-__all__ = ["choose_template", "fastchat_template", "jinja_literal", "own_template", "render"]
+__all__ = [
+    "Template",
+    "choose_template",
+    "fastchat_template",
+    "jinja_literal",
+    "own_template",
+    "render",
+]
 
 _FASTCHAT = "fastchat:"
+_OWN = "tokenizer:"
 _PROBE = "evalkit probe 4711"
+_SYSTEM_PROBE = "evalkit system probe 4712"
+_ANSWER_PROBE = "evalkit answer probe 4713"
+_END = 60
+"""Characters of a prompt's end that a warning shows."""
 _TOKEN_FILES = ("special_tokens_map.json", "tokenizer_config.json")
 
 
-def choose_template(
-    wanted: str | None, folder: Path, root: Path, *, code: bool = False
-) -> tuple[str | None, str]:
-    """The Jinja source and its origin (`PreparedModel.template_source`).
+@dataclass(frozen=True)
+class Template:
+    """The chosen chat template, and what trying it has shown."""
 
-    `wanted`: the suite's `chat_template`; `folder`: the checkpoint; files are relative to
-    `root`; `code`: a tokenizer may run code that comes with it.  (None, "none") where the
-    tokenizer has none and none is named.  Raises ModelError when the named one does not exist
-    or the template cannot be used.
+    text: str | None
+    """Jinja source; None: the tokenizer has none and none is named."""
+    source: str
+    """`PreparedModel.template_source`."""
+    system_role: bool = True
+    """False: it refuses a system message."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def dated(self) -> bool:
+        """It can print the date."""
+        return self.text is not None and "strftime_now" in self.text
+
+
+def choose_template(
+    wanted: str | None,
+    folder: Path,
+    root: Path,
+    *,
+    code: bool = False,
+    adapter: Path | None = None,
+    options: Mapping[str, Json] | None = None,
+) -> Template:
+    """The chat template of a model, tried.
+
+    Args:
+        wanted: The suite's `chat_template`; None: the adapter's own, else the tokenizer's.
+        folder: The checkpoint; of a merge, the base's.
+        root: Files are relative to it.
+        code: The tokenizer may run code that comes with it.
+        adapter: Of a merge, the adapter's folder.
+        options: The suite's `chat_template_kwargs`.
+
+    Raises:
+        ModelError: The named template does not exist, or the template cannot be used.
     """
+    # The tokenizer of a merge is the adapter's own where it has a vocabulary.
+    tokenizer = adapter if adapter is not None and has_vocabulary(adapter) else folder
+    warnings: list[str] = []
     if wanted is None:
-        template, source = own_template(folder), "tokenizer"
-        if template is None:
-            return None, "none"
+        text, source = own_template(folder), "tokenizer"
+        trained = own_template(adapter) if adapter is not None else None
+        if trained is not None:
+            if text is not None and text.strip() != trained.strip():
+                warnings.append(
+                    "the adapter and its base have different chat templates; the adapter's is "
+                    "used: where it was trained with the base's, name that with `chat_template:`"
+                )
+            text, source = trained, "tokenizer" if tokenizer is adapter else "adapter"
+        if text is None:
+            return Template(None, "none", warnings=_unchosen(tokenizer))
     elif wanted.startswith(_FASTCHAT):
-        template, source = _fastchat(wanted[len(_FASTCHAT) :], folder, code), wanted
+        text, source = _fastchat(wanted[len(_FASTCHAT) :], tokenizer, code), wanted
+    elif wanted.startswith(_OWN):
+        text, source = _named(wanted[len(_OWN) :], tokenizer), wanted
     else:
-        template, source = _from_file(wanted, root), f"file:{wanted}"
-    _check(template, source, _special_tokens(folder))
-    return template, source
+        text, source = _from_file(wanted, root), f"file:{wanted}"
+    special = {**_special_tokens(tokenizer), **(options or {})}
+    _check(text, source, special)
+    system_role = _probe(text, special, warnings)
+    return Template(text, source, system_role, tuple(warnings))
 
 
 def own_template(folder: Path) -> str | None:
-    """The template of the tokenizer in `folder`: chat_template.jinja, else tokenizer_config.json.
+    """The template of the tokenizer in `folder`; None: it has none, or none is its default.
+
+    Looked for where transformers writes it: chat_template.jinja, tokenizer_config.json,
+    chat_template.json (a processor's).
 
     Raises ModelError when the file cannot be read.
     """
     file = folder / "chat_template.jinja"
     if file.is_file():
-        try:
-            return file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ModelError(
-                f"cannot read the chat template {str(file)!r}: {error}; expected Jinja in UTF-8: "
-                "correct it, or name another with `chat_template:`"
-            ) from error
+        return _read(file)
+    for name in ("tokenizer_config.json", "chat_template.json"):
+        config = folder / name
+        found = read_json(config).get("chat_template") if config.is_file() else None
+        if isinstance(found, list):
+            found = _by_name(found).get("default")
+        if found:
+            return str(found)
+    return None
+
+
+def _by_name(found: Sequence[Json]) -> dict[str, str]:
+    """A tokenizer's list of templates, `[{"name": ..., "template": ...}]`."""
+    return {str(t.get("name")): str(t.get("template")) for t in found if isinstance(t, dict)}
+
+
+def _several(folder: Path) -> dict[str, str]:
+    """Templates that the tokenizer has by name, besides its default."""
     config = folder / "tokenizer_config.json"
     found = read_json(config).get("chat_template") if config.is_file() else None
-    if isinstance(found, list):
-        named = {str(t.get("name")): t.get("template") for t in found if isinstance(t, dict)}
-        found = named.get("default")
-    return str(found) if found else None
+    listed = _by_name(found) if isinstance(found, list) else {}
+    files = sorted((folder / "additional_chat_templates").glob("*.jinja"))
+    return {**listed, **{file.stem: _read(file) for file in files}}
+
+
+def _unchosen(folder: Path) -> tuple[str, ...]:
+    names = ", ".join(map(repr, sorted(_several(folder))))
+    warning = (
+        f"its tokenizer has the chat templates {names} and no default, so none is used: choose "
+        f"one by its name, as in `chat_template: {_OWN}NAME`"
+    )
+    return (warning,) if names else ()
+
+
+def _named(name: str, folder: Path) -> str:
+    found = _several(folder)
+    if name not in found:
+        raise ModelError(
+            f"the tokenizer in {str(folder)!r} has no chat template {name!r}; it has "
+            f"{', '.join(sorted(found)) or 'none by name'}"
+        )
+    return found[name]
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"cannot read the chat template {str(file)!r}: {error}; expected Jinja in UTF-8: "
+            "correct it, or name another with `chat_template:`"
+        ) from error
 
 
 def _from_file(name: str, root: Path) -> str:
@@ -125,9 +228,9 @@ def _special_tokens(folder: Path) -> dict[str, str]:
     return found
 
 
-def _check(template: str, source: str, special_tokens: dict[str, str]) -> None:
+def _check(template: str, source: str, context: Mapping[str, Json]) -> None:
     try:
-        text = render(template, [Message("user", _PROBE)], special_tokens=special_tokens)
+        text = render(template, [Message("user", _PROBE)], context=context)
     # A template is a program: any error is possible (1 / 0, a range too long for the sandbox).
     except Exception as error:
         line = getattr(error, "lineno", None)
@@ -143,20 +246,65 @@ def _check(template: str, source: str, special_tokens: dict[str, str]) -> None:
         )
 
 
+def _probe(template: str, context: Mapping[str, Json], warnings: list[str]) -> bool:
+    """Whether a system message is accepted; adds what else to know to `warnings`."""
+    user, system = Message("user", _PROBE), Message("system", _SYSTEM_PROBE)
+    try:
+        taken = _SYSTEM_PROBE in render(template, [system, user], context=context)
+        accepted = True
+    except Exception:  # noqa: BLE001 - a template is a program
+        taken = accepted = False
+    if not taken:
+        how = "leaves system messages out" if accepted else "refuses system messages"
+        warnings.append(
+            f"its chat template {how}: the system text of tasks and suites does not reach the "
+            "model, as in lm-eval"
+        )
+    if "strftime_now" in template:
+        warnings.append(
+            "its chat template prints the date: it is fixed for the whole run and stands in the "
+            "manifest; a run of another day has other prompts"
+        )
+    prompt = render(template, [user], context=context)
+    lacking = _before_answer(template, user, prompt, context)
+    # A template that ends the user's turn with what opens the assistant's ignores it, too.
+    if lacking.strip() and prompt == render(
+        template, [user], context=context, add_generation_prompt=False
+    ):
+        warnings.append(
+            f"its chat template ignores add_generation_prompt: prompts end with "
+            f"{prompt[-_END:]!r}, and the model has to write {lacking!r} before its answer; name "
+            f"a template that opens the assistant's turn with `chat_template:`"
+        )
+    return accepted
+
+
+def _before_answer(template: str, user: Message, prompt: str, context: Mapping[str, Json]) -> str:
+    """What stands between `prompt` and an answer; empty where that cannot be said."""
+    answer = Message("assistant", _ANSWER_PROBE)
+    try:
+        answered = render(template, [user, answer], context=context)
+    except Exception:  # noqa: BLE001 - a template is a program
+        return ""
+    before, found, _ = answered.partition(_ANSWER_PROBE)
+    return before.removeprefix(prompt) if found and before.startswith(prompt) else ""
+
+
 def render(
     template: str,
     messages: Sequence[Message],
     *,
     add_generation_prompt: bool = True,
-    special_tokens: dict[str, str] | None = None,
+    context: Mapping[str, Json] | None = None,
 ) -> str:
-    """A conversation as text, as transformers renders it.  Raises any error of the template."""
+    """A conversation as text, as transformers renders it.  Raises any error of the template.
+
+    `context`: special tokens and `chat_template_kwargs`, by name.
+    """
     turns = [{"role": m.role, "content": m.content} for m in messages]
     compiled = _environment().from_string(template)
-    context = special_tokens or {}
-    return str(
-        compiled.render(messages=turns, add_generation_prompt=add_generation_prompt, **context)
-    )
+    known = {**(context or {}), "messages": turns, "add_generation_prompt": add_generation_prompt}
+    return str(compiled.render(known))
 
 
 def _environment() -> Any:

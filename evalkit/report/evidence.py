@@ -453,6 +453,7 @@ def reproduce(report: Report) -> Section:
         ("suite file", m.suite_file),
         ("git commit", m.git_commit),
         ("seed", m.seed),
+        ("date in prompts", m.date),
         ("limit", m.limit),
         ("Python", m.python),
         ("platform", m.platform),

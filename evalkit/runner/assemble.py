@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from evalkit import data, plugins
+from evalkit import data, draw, plugins
 from evalkit import suite as suites
 from evalkit.core import Flow, Json, Outcome, PreparedModel, Sample
 from evalkit.core.figures import Figure
@@ -305,7 +305,10 @@ def with_engines(
         from evalkit import models  # not for engines that load no weights
 
         say(f"preparing {name}")
-        return models.prepare(name, spec, origin.root, origin.workspace, say)
+        prepared = models.prepare(name, spec, origin.root, origin.workspace, say)
+        for warning in prepared.provenance.get("warnings", ()):
+            say(f"warning: {name}: {draw.one_line(draw.visible(warning))}")
+        return prepared
 
     compared = selection.compared(suite)
     if not compared:

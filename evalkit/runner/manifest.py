@@ -6,6 +6,7 @@ import platform
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -48,10 +49,13 @@ _DISTRIBUTIONS = (
 )
 
 
-def describe(job: Job, samples: Mapping[str, list[Sample]]) -> Manifest:
+def describe(
+    job: Job, samples: Mapping[str, list[Sample]], date: datetime | None = None
+) -> Manifest:
     """The manifest of `job`, whose benchmarks are loaded; `samples` by benchmark entry.
 
-    Deterministic: independent of the time and of the answers.
+    `date`: what chat templates print, where one does; no part of the run id.  Deterministic:
+    independent of the time and of the answers.
     """
     models = [_model(job, model, samples) for model in job.models.values()]
     judges = []
@@ -104,6 +108,7 @@ def describe(job: Job, samples: Mapping[str, list[Sample]]) -> Manifest:
         commands=(" ".join(job.origin.command),),
         git_commit=_git_commit(job.origin.root),
         seed=job.suite.seed,
+        **_where_any(date=date and date.isoformat()),
     )
 
 

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +21,7 @@ from evalkit import store
 from evalkit.compare.figures import comparisons, figures
 from evalkit.core import Outcome, PreparedModel, Record, Reply, Request, Sample
 from evalkit.core.figures import Figure
-from evalkit.core.protocols import Benchmark
+from evalkit.core.protocols import Benchmark, Dated
 from evalkit.core.run import Manifest, Run, UsageTotals
 from evalkit.core.specs import Suite
 from evalkit.engines._drive import drive
@@ -35,6 +36,7 @@ from evalkit.runner.usage import (
     spent,
     total_usage,
     total_work,
+    unwrapped,
 )
 
 if TYPE_CHECKING:
@@ -149,9 +151,12 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
         EvalkitError: The run cannot continue; everything finished so far is stored.
     """
     samples = {benchmark.name: job.samples(benchmark) for benchmark in job.benchmarks_run}
-    manifest = describe(job, samples)
+    manifest = describe(job, samples, _use_date(job, datetime.now().astimezone()))
     folder = out or job.origin.workspace / "reports" / job.suite.name / manifest.run_id
     with store.RunStore.open(folder, manifest) as run_store:
+        began = run_store.manifest.date
+        if began is not None and began != manifest.date:
+            manifest = describe(job, samples, _use_date(job, datetime.fromisoformat(began)))
         items = {
             (model, benchmark.name, sample.task, sample.id): (benchmark, sample)
             for model in job.models
@@ -194,6 +199,14 @@ def _raised_caps(job: Job) -> tuple[str, ...]:
             place, spec = "engine", dict(job.suite.engine)
         found[f"{place}.{engine.reached}"] = max(1, 2 * spec[engine.reached])
     return tuple(f"{setting}={value}" for setting, value in found.items())
+
+
+def _use_date(job: Job, date: datetime) -> datetime | None:
+    """Let all chat templates print `date`, to the second; None: none of them prints it."""
+    date = date.replace(microsecond=0)
+    engines = unwrapped(job.engines).values()
+    dated = [e.use_date(date) for e in engines if isinstance(e, Dated)]
+    return date if any(dated) else None
 
 
 def _order(job: Job, keys: list[Key]) -> list[Key]:

@@ -22,6 +22,7 @@ __all__ = [
     "spent",
     "total_usage",
     "total_work",
+    "unwrapped",
     "work",
 ]
 
@@ -68,14 +69,14 @@ class Usage:
         return written | {name: found for name, found in more.items() if found}
 
 
-def _inner(engines: Mapping[str, Engine]) -> dict[str, Engine]:
+def unwrapped(engines: Mapping[str, Engine]) -> dict[str, Engine]:
     """Without the caches around them."""
     return {n: e.inner if isinstance(e, Wrapping) else e for n, e in engines.items()}
 
 
 def metered(engines: Mapping[str, Engine]) -> dict[str, Metered]:
     """The engines that cost something, by the name requests use."""
-    return {n: e for n, e in _inner(engines).items() if isinstance(e, Metered)}
+    return {n: e for n, e in unwrapped(engines).items() if isinstance(e, Metered)}
 
 
 def spent(costly: Mapping[str, Metered]) -> Spent:
@@ -99,7 +100,7 @@ def work(engines: Mapping[str, Engine]) -> Work:
     """Tokens that engines planned and computed; each engine under the first of its names."""
     found: Work = {}
     seen: set[int] = set()
-    for name, inner in _inner(engines).items():
+    for name, inner in unwrapped(engines).items():
         if id(inner) in seen or not isinstance(inner, Planned):
             continue
         seen.add(id(inner))
@@ -110,7 +111,7 @@ def work(engines: Mapping[str, Engine]) -> Work:
 
 def checks(engines: Mapping[str, Engine]) -> dict[str, Json]:
     """What engines verified of themselves, by name."""
-    found = {n: dict(e.checks()) for n, e in _inner(engines).items() if isinstance(e, Checked)}
+    found = {n: dict(e.checks()) for n, e in unwrapped(engines).items() if isinstance(e, Checked)}
     return {name: measured for name, measured in found.items() if measured}
 
 

@@ -105,7 +105,7 @@ def test_literals_print_what_they_hold(text: str) -> None:
 def test_tokenizer_that_adds_bos_gets_it_from_the_fastchat_template(
     make_model: Make, tmp_path: Path
 ) -> None:
-    plain, _ = choose_template("fastchat:llama-2", make_model(), tmp_path)
+    plain = choose_template("fastchat:llama-2", make_model(), tmp_path).text
     folder = Path(shutil.copytree(make_model(), tmp_path / "m"))
     raw = json.loads((folder / "tokenizer.json").read_text())
     raw["post_processor"] = {
@@ -118,13 +118,14 @@ def test_tokenizer_that_adds_bos_gets_it_from_the_fastchat_template(
         "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
     }
     (folder / "tokenizer.json").write_text(json.dumps(raw))
-    with_bos, source = choose_template("fastchat:llama-2", folder, tmp_path)
+    chosen = choose_template("fastchat:llama-2", folder, tmp_path)
+    with_bos, source = chosen.text, chosen.source
     assert plain is not None
     assert with_bos is not None
     assert source == "fastchat:llama-2"
     ask = [Message("user", "Hi")]
     bos = {"bos_token": "<s>"}
-    assert render(with_bos, ask, special_tokens=bos) == "<s>" + render(plain, ask)
+    assert render(with_bos, ask, context=bos) == "<s>" + render(plain, ask)
 
 
 def test_own_template_is_found_in_every_form(tmp_path: Path) -> None:
@@ -174,7 +175,8 @@ def test_template_may_join_the_tokenizers_special_tokens(make_model: Make, tmp_p
     # As zephyr's and Llama 2's own templates do; an undefined name cannot be joined.
     text = "{{ bos_token + messages[0]['content'] + eos_token }}"
     (tmp_path / "t.jinja").write_text(text)
-    assert choose_template("t.jinja", make_model(), tmp_path) == (text, "file:t.jinja")
+    chosen = choose_template("t.jinja", make_model(), tmp_path)
+    assert (chosen.text, chosen.source) == (text, "file:t.jinja")
     (tmp_path / "t.jinja").write_text("{{ messages[0]['content'] + no_token }}")
     with pytest.raises(ModelError, match="'no_token' is undefined"):
         choose_template("t.jinja", make_model(), tmp_path)
@@ -202,8 +204,7 @@ def test_fastchat_template_heeds_trust_in_a_tokenizers_code(
     file = folder / "tokenizer_config.json"
     own = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": [None, "own.Own"]}}
     file.write_text(json.dumps(json.loads(file.read_text()) | own))
-    template, _ = choose_template("fastchat:zephyr", folder, tmp_path, code=True)
-    assert template is not None
+    assert choose_template("fastchat:zephyr", folder, tmp_path, code=True).text is not None
     (folder / "tokenizer.json").write_text("{")
     for code in (False, True):
         with pytest.raises(ModelError, match="cannot load the tokenizer"):
@@ -213,7 +214,8 @@ def test_fastchat_template_heeds_trust_in_a_tokenizers_code(
 def test_template_from_a_file_is_relative_to_the_suite(make_model: Make, tmp_path: Path) -> None:
     text = "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
     (tmp_path / "t.jinja").write_text(text)
-    assert choose_template("t.jinja", make_model(), tmp_path) == (text, "file:t.jinja")
+    chosen = choose_template("t.jinja", make_model(), tmp_path)
+    assert (chosen.text, chosen.source) == (text, "file:t.jinja")
 
 
 def test_a_template_in_the_home_of_nobody_is_not_found(tmp_path: Path) -> None:
