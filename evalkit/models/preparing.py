@@ -219,11 +219,7 @@ def _check_code(folder: Path, name: str, spec: ModelSpec) -> None:
 
 
 def _base(spec: ModelSpec, place: _Place) -> Base:
-    if spec.base is None:
-        raise ModelError(
-            f"adapter {spec.adapter!r} has no base; write `base:` with the model it was trained on"
-        )
-    source = _resolve(spec.base, spec.base_revision, place, code=spec.trust_remote_code)
+    source = _resolve(str(spec.base), spec.base_revision, place, code=spec.trust_remote_code)
     folder, mark = _checkpoint(source, spec, place)
     digests = [weights_digest(folder, place.hashes)]
     if source.is_gguf:
@@ -241,6 +237,10 @@ class _Merge:
 
 
 def _plan_merge(spec: ModelSpec, place: _Place) -> _Merge:
+    if spec.base is None:
+        raise ModelError(
+            f"adapter {spec.adapter!r} has no base; write `base:` with the model it was trained on"
+        )
     source = _resolve(str(spec.adapter), spec.adapter_revision, place, code=False)
     adapter = read_adapter(source)
     check_mergeable(adapter)
