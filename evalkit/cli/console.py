@@ -1,12 +1,13 @@
 r"""What the commands share: guarded output, common options, what is said of a run.
 
-What a CI runner would obey in a command's output is spelled out before it is printed.
+What a terminal or a CI runner would obey in a command's output is spelled out before it is printed,
+as JSON spells it (`\u001b`), so that JSON that is printed keeps its values: control characters,
+bidirectional overrides, everything that cannot be seen.
 
 GitHub's runner reads a step's output: a line that begins (after blanks) with `::` and a line that
 has `##[` in it are commands to it (actions/runner, ActionCommand.cs), whoever wrote them.  Names
-of models, tasks and files are not evalkit's own words, so that on GitHub both streams are guarded:
-the second colon is printed as `\u003a` and the bracket as `\u005b`, as JSON spells them, so that
-JSON that is printed keeps its values.
+of models, tasks and files are not evalkit's own words: there the second colon is printed as
+`\u003a` and the bracket as `\u005b`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = [
     "guard_output",
     "harmless",
     "say_findings",
+    "seen",
     "set_option",
     "split",
 ]
@@ -54,7 +56,9 @@ def say_findings(run: Run) -> bool:
     return is_damaged
 
 
-# --- output on a CI runner ------------------------------------------------------------------
+# --- output that obeys nobody ---------------------------------------------------------------
+
+_PLAIN = re.compile(r"[\n\t\x20-\x7e]*")
 
 _COMMAND = re.compile(r"(?P<begin>(?:\A|[\r\n])\s*:):|(?P<old>##)\[")
 """A runner's reader ends a line at a carriage return, too."""
@@ -68,15 +72,29 @@ def harmless(text: str) -> str:
     return _COMMAND.sub(_spelled, text)
 
 
+def seen(text: str) -> str:
+    """`text` with every character spelled out that would act on a terminal or cannot be seen."""
+    if _PLAIN.fullmatch(text) or text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    from evalkit.draw.text import is_unseen
+
+    return "".join(_escape(c) if is_unseen(c) else c for c in text)
+
+
+def _escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[n]:02x}{units[n + 1]:02x}" for n in range(0, len(units), 2))
+
+
 def _spelled(found: re.Match[str]) -> str:
     begin = found["begin"]
     return f"{found['old']}\\u005b" if begin is None else f"{begin}\\u003a"
 
 
 class Guarded(io.TextIOWrapper):
-    """A text stream over another's bytes, with nothing in it that a runner obeys."""
+    """A text stream over another's bytes, with nothing in it that a terminal or a runner obeys."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, runner: bool) -> None:
         super().__init__(
             stream.buffer,
             encoding="utf-8",
@@ -84,31 +102,34 @@ class Guarded(io.TextIOWrapper):
             line_buffering=True,
             write_through=True,
         )
+        self._runner = runner
         self.stream = stream
         """Unguarded; kept, since both close the same file."""
         self._line = ""
 
     def write(self, text: str) -> int:
         """Write it; a command that comes in pieces is none either."""
+        if not self._runner:
+            super().write(seen(text))
+            return len(text)
         before = len(harmless(self._line))
         whole = self._line + text
-        super().write(harmless(whole)[before:])
+        super().write(seen(harmless(whole)[before:]))
         self._line = whole[max(whole.rfind("\n"), whole.rfind("\r")) + 1 :]
         return len(text)
 
 
 def guard_output(environment: Mapping[str, str] = os.environ) -> None:
-    """Guard standard output and error where a GitHub runner reads them."""
-    if environment.get("GITHUB_ACTIONS") != "true":
-        return
+    """Guard standard output and error."""
+    runner = environment.get("GITHUB_ACTIONS") == "true"
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, Guarded):
-            setattr(sys, name, Guarded(stream))
+            setattr(sys, name, Guarded(stream, runner=runner))
 
 
 def commands_of(stream: TextIO) -> TextIO:
-    """Where evalkit's own commands for the runner go: the stream itself, unguarded."""
+    """Where evalkit's own commands for runner and terminal go: the stream itself, unguarded."""
     if not isinstance(stream, Guarded):
         return stream
     stream.flush()

@@ -137,7 +137,7 @@ def _show_plan(made: Plan) -> None:
         numbers = (row.samples, row.requests, row.cached, row.to_send)
         shown = ["unknown" if n is None else f"{n:,}" for n in numbers]
         table.add_row(row.engine, row.model, row.benchmark, *shown, tokens)
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=None if sys.stdout.isatty() else 160, force_terminal=False)
     console.print(table)
     if made.money:
         console.print(_money_table(made))

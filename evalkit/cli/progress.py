@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import click
 
+from evalkit.cli.console import commands_of, seen
 from evalkit.core import Record, Reply, Request
 from evalkit.errors import RequestFailed
 
@@ -264,7 +265,7 @@ class Bars:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._console = Console(stderr=True)
+        self._console = Console(file=commands_of(sys.stderr))
         self._counts = Counts()
         self._bars = _table(self._console, self._counts)
         self._tasks: dict[Row, TaskID] = {}
@@ -272,7 +273,7 @@ class Bars:
 
     def step(self, text: str) -> None:
         """Print the stage above the bars."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(seen(text), markup=False, highlight=False)
 
     def start(self, totals: Mapping[Row, int], done: int) -> None:
         """Open the display."""

@@ -26,6 +26,7 @@ __all__ = [
     "fenced",
     "formula_note",
     "is_formula",
+    "is_unseen",
     "markdown_code",
     "one_line",
     "visible",
@@ -61,10 +62,13 @@ def one_line(text: str, limit: int | None = None) -> str:
     return line
 
 
+def is_unseen(char: str) -> bool:
+    """Whether a character is spelled out: control, invisible, half a surrogate pair, private."""
+    return char not in _KEPT and unicodedata.category(char) in _SPELLED
+
+
 def _spell(char: str) -> str:
-    if char in _KEPT or unicodedata.category(char) not in _SPELLED:
-        return char
-    return f"{_LEFT}U+{ord(char):04X}{_RIGHT}"
+    return f"{_LEFT}U+{ord(char):04X}{_RIGHT}" if is_unseen(char) else char
 
 
 _JOINER = "\N{WORD JOINER}"

@@ -1,4 +1,4 @@
-"""On GitHub no command prints a line that the runner would obey, whatever things are called.
+"""No command prints what a terminal or a CI runner would obey, whatever things are called.
 
 What it obeys is in actions/runner, src/Runner.Common/ActionCommand.cs: a line that begins with
 `::` once blanks are trimmed, and `##[` anywhere in a line.
@@ -11,13 +11,14 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.cli.console import Guarded, commands_of, harmless
+from evalkit.cli.console import Guarded, commands_of, harmless, seen
 from tests.support.cli import evalkit
 from tests.support.runs import Plan, stored_run
 
@@ -31,10 +32,10 @@ def obeyed(text: str) -> list[str]:
     return [line for line in lines if line.strip().startswith("::") or "##[" in line]
 
 
-def through(*pieces: str) -> str:
+def through(*pieces: str, runner: bool = True) -> str:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="utf-8")
-    guarded = Guarded(stream)
+    guarded = Guarded(stream, runner=runner)
     for piece in pieces:
         guarded.write(piece)
         guarded.flush()
@@ -45,13 +46,23 @@ def through(*pieces: str) -> str:
 def test_no_piece_of_output_is_obeyed(pieces: list[str]) -> None:
     said = through(*pieces)
     assert not obeyed(said)
-    assert said == harmless("".join(pieces))
+    assert said == seen(harmless("".join(pieces)))
 
 
 @given(st.recursive(_PIECES, lambda inner: st.lists(inner) | st.dictionaries(_PIECES, inner)))
 def test_json_keeps_its_values(value: object) -> None:
     for text in (json.dumps(value, indent=1, ensure_ascii=False), json.dumps(value)):
         assert json.loads(through(text)) == value
+
+
+@given(st.lists(st.text(max_size=12), max_size=6), st.booleans())
+def test_nothing_reaches_a_terminal_that_it_would_obey(pieces: list[str], runner: bool) -> None:
+    """Of the control and format characters of Unicode only line feed, tab and joiners are left."""
+    kept = {"\n", "\t", "\u200c", "\u200d"}
+    said = through(*pieces, runner=runner)
+    assert not [c for c in said if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in kept]
+    values = json.dumps(pieces, ensure_ascii=False)
+    assert json.loads(through(values, runner=runner)) == pieces
 
 
 @given(st.text(alphabet="a:# b\n", max_size=30))
@@ -63,7 +74,7 @@ def test_what_is_no_command_stays(text: str) -> None:
 def test_evalkits_own_commands_pass() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
-    guarded = Guarded(stream)
+    guarded = Guarded(stream, runner=True)
     guarded.write("::hostile::\n")
     commands_of(guarded).write("::error::own\n")
     assert raw.getvalue().decode() == ":\\u003ahostile::\n::error::own\n"
