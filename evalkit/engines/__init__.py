@@ -1,7 +1,9 @@
 """Engines answer requests; one file each (see `core.protocols.Engine`).
 
     vllm, transformers    load weights themselves
-    openai                sends to a server; `recorded` and `fake` send nothing
+    openai                any server that speaks OpenAI's API
+    anthropic, google     these vendors' own APIs
+    recorded, fake        send nothing
 
 Files with an underscore are their parts.  For every engine: `_drive` runs flows on engines,
 `_cached` never sends the same request twice, `_order` puts long generations first.  `_keys`

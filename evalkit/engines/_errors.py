@@ -9,7 +9,8 @@ from typing import Any
 
 OVER_LONG = re.compile(
     r"context.?length|context.?window|maximum model length|max_model_len|too many (input )?tokens"
-    r"|prompt is too long|request too large|exceed\w* .{0,40}(context|maximum number of tokens)",
+    r"|prompt is too long|request too large|max_tokens.{0,40}(too large|>)"
+    r"|maximum .{0,20}number of output tokens|exceed\w* .{0,40}(context|maximum number of tokens)",
     re.IGNORECASE,
 )
 FILTERED = re.compile(

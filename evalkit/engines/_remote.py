@@ -85,6 +85,7 @@ BREAKER = 5
 FEW_RETRIES = 2
 """Of what the server may have been paid for."""
 MOST_ATTEMPTS = 100
+MOST_LESSONS = 40
 LONGEST_PAUSE_S = 60.0
 TOKENS_PER_MESSAGE = 16
 """More than any chat format adds around a message."""
@@ -305,10 +306,12 @@ class Dialect:
 class _Learned(Exception):
     """The request may be sent at once, in another form."""
 
-    def __init__(self, room: int | None = None) -> None:
+    def __init__(self, room: int | None = None, *, is_new: bool = True) -> None:
         super().__init__()
         self.room = room
         """For the thought of this request; None: as for all."""
+        self.is_new = is_new
+        """By this request, not while it waited for another."""
 
 
 class _Trouble(Exception):
@@ -404,6 +407,7 @@ class RemoteEngine(ABC):
         self._first: dict[frozenset[str], asyncio.Lock] = {}
         self._stopped: RequestFailed | None = None
         self._answered = 0
+        self._has_logprobs = False
         self._given_up = self._refused_in_a_row = 0
         self._silent_since: float | None = None
         self._holds = 0
@@ -416,7 +420,10 @@ class RemoteEngine(ABC):
 
     @abstractmethod
     def parameters(self, request: Request, max_tokens: int) -> dict[str, Json]:
-        """The API's fields.  Raises RequestFailed where it cannot answer such a request."""
+        """The API's fields; None for a setting of the request that it does not have.
+
+        Raises RequestFailed where it cannot answer such a request.
+        """
 
     @abstractmethod
     async def send(self, parameters: Mapping[str, Json]) -> Json:
@@ -566,7 +573,7 @@ class RemoteEngine(ABC):
         for name, value in self.parameters(sent, limit).items():
             if name in dialect.needed:
                 raise dialect.needed[name]
-            if name in dialect.left_out:
+            if name in dialect.left_out or value is None:
                 changed.append(f"{name}: left out")
                 continue
             renamed = dialect.renamed.get(name, name)
@@ -588,9 +595,12 @@ class RemoteEngine(ABC):
         if parsed.refused is not None:
             raise RequestFailed("refused", f"the server refused: {parsed.refused}"[:300])
         if request.top_logprobs and not request.tool and parsed.text and not parsed.top_logprobs:
-            failed = self._without("logprobs", "its reply has none")
+            if self._has_logprobs:
+                raise RequestFailed("engine_error", "a reply without its log-probabilities")
+            failed = self.without("logprobs", "its reply has none")
             self.dialect.needed["logprobs"] = failed
             raise failed
+        self._has_logprobs |= bool(parsed.top_logprobs)
         marks = None if parsed.thought else self._marks or marks_in(parsed.text)
         if marks is not None:
             found = divided(parsed.text, request.stop, Thinking(marks))
@@ -616,12 +626,13 @@ class RemoteEngine(ABC):
             changed=prepared.changed,
         )
 
-    def _without(self, what: str, why: str) -> RequestFailed:
+    def without(self, what: str, why: str) -> RequestFailed:
         """The failure of requests that are nothing without what this server does not give."""
-        mends = {
-            "reasoning_effort": "; remove it, or write what the server takes",
-            **dict.fromkeys(self.spec.extra_body, "; remove it from extra_body"),
-        }.get(what, "")
+        mends = ""
+        if what in ("reasoning_effort", "output_config", "thinking_config"):
+            mends = "; remove reasoning_effort, or write what the server takes"
+        elif what in self.spec.extra_body:
+            mends = "; remove it from extra_body"
         advice = mends
         if "logprob" in what:
             advice = (
@@ -641,7 +652,7 @@ class RemoteEngine(ABC):
         """The reply, after retries where needed.  Raises RequestFailed."""
         if self._no_key is not None:
             raise self._no_key
-        attempts = failures = 0
+        attempts = failures = lessons = 0
         room: int | None = None
         while True:
             if self._stopped is not None:
@@ -653,8 +664,9 @@ class RemoteEngine(ABC):
             try:
                 return await self._turn(request, room)
             except _Learned as learned:
-                room = learned.room
-                continue
+                room, lessons = learned.room, lessons + learned.is_new
+                if lessons > MOST_LESSONS:
+                    raise RequestFailed("excluded", "the server refuses every form of it") from None
             except _Trouble as trouble:
                 attempts += 1
                 failures += not trouble.limited or self.spec.wait_s == 0
@@ -716,13 +728,13 @@ class RemoteEngine(ABC):
             again = self.prepare(request, room)
             if {again.form} - self._proven == {prepared.form}:
                 return await self._paced(again)
-        raise _Learned(room)
+        raise _Learned(room, is_new=False)
 
     async def _paced(self, prepared: Prepared) -> Reply:
         entered_at = await self._pace.enter(prepared.tokens)
         try:
             if self._stopped is not None:
-                raise _Learned
+                raise _Learned(prepared.room, is_new=False)
             return await self._attempt(prepared)
         except _Trouble as trouble:
             if self._silent_since is None:
@@ -813,7 +825,8 @@ class RemoteEngine(ABC):
                 f"{self.spec.model} at {self._shown_url} thinks: {self.dialect.room} tokens more "
                 f"for each reply (thought_tokens)"
             )
-        if completion.truncated and self.prepare(prepared.request) != prepared:
+        again = self.prepare(prepared.request)
+        if completion.truncated and again.parameters != prepared.parameters:
             raise _Learned
 
     def _lesson(self, said: Said, prepared: Prepared) -> Exception | None:
@@ -834,7 +847,7 @@ class RemoteEngine(ABC):
                 return self._learned(f"{name} is left out")
         for name in (*self.needed, *self.spec.extra_body):
             if name in named:
-                failed = self._without(name, self._tidy(said.message))
+                failed = self.without(name, self._tidy(said.message))
                 self.dialect.needed[name] = failed
                 return failed
         return None
@@ -896,7 +909,7 @@ class RemoteEngine(ABC):
         text = f"HTTP {status}: {self._tidy(said.message)}"
         if advice := self._users_to_mend(status, said.all, headers):
             return self._stop("engine_error", f"answered {text}; {advice}", input_error=True)
-        over_long = status < 500 and OVER_LONG.search(said.all)
+        over_long = status == 413 or (status < 500 and OVER_LONG.search(said.all))
         if not over_long and (status in _AGAIN or status >= 500):
             wait_s = retry_after(headers, said.body)
             limited = status in (429, 529)
@@ -915,7 +928,8 @@ class RemoteEngine(ABC):
     def _not_answered(self, status: int, said: Said, text: str) -> RequestFailed:
         """Where only this request, or none at all, will be answered."""
         if self._answered:
-            return RequestFailed("refused" if status == 403 else "engine_error", text)
+            repeats: dict[int, FailureStatus] = {403: "refused", 404: "engine_error"}
+            return RequestFailed(repeats.get(status, "excluded"), text)
         if status < 400 or status in (403, 404) or NO_MODEL.search(said.all):
             return self._stop(
                 "engine_error",
@@ -995,7 +1009,23 @@ def _size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-# --- For the vendors' `read` ----------------------------------------------------------------------
+# --- For the vendors' files -----------------------------------------------------------------------
+
+
+def chat_only(request: Request, api: str) -> tuple[Message, ...]:
+    """The conversation of a request.
+
+    Raises:
+        RequestFailed: It is for something that this API, which has conversations only, cannot do.
+    """
+    if request.kind != "generate" or isinstance(request.prompt, str):
+        what = "continue raw text" if request.kind == "generate" else f"score ({request.kind}) text"
+        raise RequestFailed(
+            "excluded",
+            f"{api} takes conversations and cannot {what}; serve this model with engine type vllm "
+            f"or transformers, or choose benchmarks with conversations",
+        )
+    return request.prompt
 
 
 def an_object(value: Any, name: str) -> dict[str, Any]:
@@ -1005,15 +1035,16 @@ def an_object(value: Any, name: str) -> dict[str, Any]:
     return value
 
 
-def tokens(usage: Any, *names: str) -> int | None:
-    """Sum of the counts of these names; None where one is missing or no number of tokens."""
-    counts = [_count(usage.get(name)) for name in names] if isinstance(usage, dict) else [None]
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
+def objects(value: Any, name: str) -> list[dict[str, Any]]:
+    """`value`, a list of objects of the reply.  Raises TypeError."""
+    if not isinstance(value, list):
+        raise TypeError(f"{name} is no list")
+    return [an_object(item, f"a part of {name}") for item in value]
 
 
-def _count(value: Any) -> int | None:
+def tokens(counts: Any, name: str) -> int | None:
     """A number of tokens; None for what cannot be one (NaN and infinity compare as such)."""
+    value = counts.get(name) if isinstance(counts, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return math.ceil(value) if 0 <= value <= MOST_TOKENS else None

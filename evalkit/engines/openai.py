@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from evalkit.core import Json, Message, PreparedModel, Request
-from evalkit.engines._remote import Parsed, RemoteEngine, RemoteSpec, an_object, tokens
+from evalkit.engines._remote import Parsed, RemoteEngine, RemoteSpec, an_object, objects, tokens
 from evalkit.errors import RequestFailed
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def _texts(message: Mapping[str, Any], request: Request) -> tuple[Any, str]:
         return called.get("arguments"), thought
     content = message.get("content") or ""
     if isinstance(content, list):
-        parts = [an_object(part, "a part of the content") for part in content]
+        parts = objects(content, "'content'")
         thought += "".join(_words(p.get("thinking")) for p in parts if p.get("type") == "thinking")
         content = "".join(_words(p.get("text")) for p in parts if p.get("type") != "thinking")
     return content, thought
@@ -227,7 +227,7 @@ def _texts(message: Mapping[str, Any], request: Request) -> tuple[Any, str]:
 def _words(value: Any) -> str:
     """A part's text, which some servers put into parts again."""
     if isinstance(value, list):
-        return "".join(_words(an_object(part, "a part").get("text")) for part in value)
+        return "".join(_words(part.get("text")) for part in objects(value, "a part"))
     return value if isinstance(value, str) else ""
 
 

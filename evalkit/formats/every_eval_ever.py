@@ -68,7 +68,7 @@ __all__ = ["EveryEvalEver", "EveryEvalEverSpec", "read"]
 
 KIND = "every_eval_ever"
 _VERSION = "0.3.0"
-_SERVED = ("openai", "anthropic")
+_SERVED = ("openai", "anthropic", "google")
 _LOCAL = ("vllm", "transformers", "ray", "fake")
 _BOUNDS: Mapping[str, tuple[Json, Json]] = {
     "percent": (0, 100),

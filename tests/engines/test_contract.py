@@ -25,10 +25,21 @@ from evalkit.core.specs import EngineSpec
 from evalkit.engines._cached import CachedEngine
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.errors import RequestFailed
+from tests.support.dialects import SERVERS
 from tests.support.fault_server import FaultServer
 
-SETTINGS: dict[str, dict[str, Any]] = {"openai": {"model": "m"}}
-HEAVY = ("torch", "transformers", "vllm", "httpx", "pandas", "scipy")
+SETTINGS: dict[str, dict[str, Any]] = {kind: {"model": "m"} for kind in SERVERS}
+HEAVY = (
+    "torch",
+    "transformers",
+    "vllm",
+    "httpx",
+    "httpx2",
+    "openai",
+    "anthropic",
+    "pandas",
+    "scipy",
+)
 ENGINES = plugins.names("engines")
 RUNNABLE = [n for n in ENGINES if not plugins.find("engines", n).cls.needs_weights]
 
@@ -73,9 +84,11 @@ def runnable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]
     with ExitStack() as stack:
         if name == "cached":
             engine: Engine = CachedEngine(FakeEngine(FakeSpec(), prepared()), NoCache())
-        elif name == "openai":
-            server = stack.enter_context(FaultServer())
-            engine = build(name, tmp_path, base_url=server.url)
+        elif name in SERVERS:
+            serve = next(iter(SERVERS[name].values()))
+            server = stack.enter_context(FaultServer(default=serve))
+            url = server.url if name == "openai" else server.url.removesuffix("/v1")
+            engine = build(name, tmp_path, base_url=url)
         else:
             engine = build(name, tmp_path)
         stack.callback(engine.close)

@@ -45,6 +45,8 @@ class Received:
         """The raw prompt or the last message."""
         if "prompt" in self.body:
             return str(self.body["prompt"])
+        if "contents" in self.body:  # Google's form
+            return str(self.body["contents"][-1]["parts"][0]["text"])
         return str(self.body["messages"][-1]["content"])
 
 
