@@ -2,13 +2,14 @@
 
 The report's blind voting page exports one file, which `evalkit import votes FILE RUN` reads:
 
-    {"kind": "evalkit votes", "format": 1, "run_id": "3f2a9c1b7d04", "votes": [
+    {"kind": "evalkit votes", "format": 1, "run_id": "3f2a9c1b7d04", "seed": "9b1e...", "votes": [
       {"benchmark": "alpaca_eval", "task": "alpaca_eval", "sample": "0017", "part": "",
        "first": "zephyr-7b-beta", "second": "text_davinci_003", "choice": "second",
        "voter": "a1", "time": "2026-11-30T17:02:11Z"}]}
 
-Pairs of answers are those of `compare.pairs`; `first` and `second` are its two names.  Imported
-votes lie beside the records as votes.jsonl, one a line, and are `Run.votes`.
+Pairs of answers are those of `compare.pairs`; `first` and `second` are its two names.  In which
+order the page shows the pairs, and the two answers of each, is drawn from its seed (`drawn`).
+Imported votes lie beside the records as votes.jsonl, one a line, and are `Run.votes`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Literal
 
 from evalkit.core.requests import STORED
 
-__all__ = ["Vote", "VoteFile"]
+__all__ = ["Vote", "VoteFile", "drawn"]
 
 _FOR_FIRST = {"first": 1.0, "tie": 0.5, "second": 0.0}
 
@@ -65,5 +66,23 @@ class VoteFile:
 
     run_id: str
     votes: tuple[Vote, ...]
+    seed: str = ""
+    """What the page drew with (`drawn`); empty: the file was made otherwise."""
     kind: Literal["evalkit votes"] = "evalkit votes"
     format: Literal[1] = 1
+
+
+def drawn(seed: str, vote: Vote) -> int:
+    """What the voting page draws for a pair of answers, 0 to 2^32 - 1; pairs come in its order.
+
+    Where it is even, the first of the two names in the order of their code points is shown first.
+    FNV-1a of seed and place, then the finalizer of MurmurHash3.
+    """
+    names = sorted((vote.first, vote.second))
+    place = (seed, vote.benchmark, vote.task, vote.sample, vote.part, *names)
+    hashed = 0x811C9DC5
+    for byte in "\0".join(place).encode("utf-8", "replace"):
+        hashed = (hashed ^ byte) * 0x01000193 & 0xFFFFFFFF
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+        hashed = (hashed ^ hashed >> shift) * factor & 0xFFFFFFFF
+    return hashed

@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import fmean
 
 from evalkit import draw
+from evalkit.compare.pairs import judged_pairs, model_pairs
 from evalkit.core import Json, Judgment, Message, Record, Suspicion
 from evalkit.core.figures import Metric
 from evalkit.report.content import Pair, Report, gap, samples_link, scores
@@ -73,10 +74,16 @@ def samples_of(report: Report) -> Samples | None:
     for texts in _gathered(samples):
         blocks.append(_packed(f"[{','.join(texts)}]"))
         sizes.append(len(texts))
-    head = {**_columns(report, tasks, rows, models), "sizes": sizes}
+    contests = _contests(report, rows, models)
+    head = {
+        **_columns(report, tasks, rows, models),
+        "sizes": sizes,
+        "run_id": report.run.manifest.run_id,
+        "contests": contests,
+    }
     return Samples(
         n=len(rows),
-        ways=_ways(report, rows),
+        ways=_ways(report, rows, contests),
         blocks=(_packed(_json(head)), _packed(_json(list(shared))), *blocks),
     )
 
@@ -109,7 +116,8 @@ def _packed(text: str) -> bytes:
     buffer = io.BytesIO()
     # Neither a time nor a file name in the header.
     with gzip.GzipFile("", "wb", _LEVEL, buffer, mtime=0) as file:
-        file.write(text.encode("utf-8"))
+        # All but the names of `_contests` is spelled out.
+        file.write(text.encode("utf-8", "replace"))
     return buffer.getvalue()
 
 
@@ -242,7 +250,7 @@ def _orders_disagree(record: Record) -> bool:
     )
 
 
-def _ways(report: Report, rows: Sequence[_Row]) -> tuple[Way, ...]:
+def _ways(report: Report, rows: Sequence[_Row], contests: Sequence[Json]) -> tuple[Way, ...]:
     """Those with something behind them."""
     found: list[tuple[str, int, str]] = []
     for i, (candidate, baseline) in enumerate(report.pairs):
@@ -267,6 +275,7 @@ def _ways(report: Report, rows: Sequence[_Row]) -> tuple[Way, ...]:
         ("A model failed", failed, samples_link(status="failed")),
         ("An answer was cut by its token limit", truncated, samples_link(flag="truncated")),
         ("The judge's verdict flips with order", flipped, samples_link(flag="orders")),
+        ("Vote blind between two answers", sum(len(c["rows"]) for c in contests), "#vote"),
         ("An answer may be meant for the judge", suspicious, samples_link(flag="suspicious")),
     ]
     return tuple(Way(shown, draw.count(n), href) for shown, n, href in found if n)
@@ -368,6 +377,44 @@ def _of_pair(pairs: Sequence[_Compared]) -> Json:
         "shown": shown.json(),
         "rank": [ranks[abs(p.size)] if p.size > 0 else -ranks[abs(p.size)] for p in pairs],
     }
+
+
+# --- pairs of answers to vote on ----------------------------------------------------------------
+
+
+def _contests(report: Report, rows: Sequence[_Row], models: Sequence[str]) -> list[Json]:
+    """What people may vote on: where two models, or a model and the reference, were judged.
+
+    One for each two of them on a task: their names as they are, in the order of `votes.drawn`, the
+    places of the models (-1: the reference), and by row which of the two the judge prefers: `0`,
+    `1`, `t` (none), `n` (no verdict).  `ids` are those that the page spells otherwise.
+    """
+    at = {next(iter(row.records.values())).key[1:]: place for place, row in enumerate(rows)}
+    judged = {r.benchmark for r in report.run.records if r.outcome.judgments}
+    found: dict[tuple[str, ...], dict[int, str]] = {}
+    for pair in (*judged_pairs(report.run), *model_pairs(report.run)):
+        record = pair.record
+        if not pair.has_texts or record.benchmark not in judged:
+            continue
+        names = sorted((record.model, pair.other))
+        verdict = "n"
+        if pair.preference is not None:
+            better = record.model if pair.preference > 0.5 else pair.other
+            verdict = "t" if pair.preference == 0.5 else str(names.index(better))
+        key = (record.benchmark, record.task, pair.part, *names)
+        found.setdefault(key, {}).setdefault(at[record.key[1:]], verdict)
+    ids = {place: key[2] for key, place in at.items() if key[2] != rows[place].id}
+    return [
+        {
+            "place": [benchmark, task, part, *names],
+            "shown": [draw.visible(name) for name in names],
+            "models": [models.index(name) if name in models else -1 for name in names],
+            "rows": list(verdicts),
+            "ids": {str(place): ids[place] for place in verdicts if place in ids},
+            "verdicts": "".join(verdicts.values()),
+        }
+        for (benchmark, task, part, *names), verdicts in found.items()
+    ]
 
 
 # --- conversations, turn by turn ----------------------------------------------------------------

@@ -21,21 +21,23 @@ class App {
     this.state = { key: null, filters: {} };
     this.scrolled = 0;
     this.rows = null;
+    this.voting = new Voting(document.getElementById("vote"), this);
     this.title = document.title;
   }
 
   // The page's address changed, or the page was just loaded.
   route() {
     const wanted = readAddress(location.hash);
-    if (wanted === null) this.close();
+    if (location.hash === "#vote") this.voting.open();
+    else if (wanted === null) this.close();
     else this.open(wanted);
   }
 
   get isOpen() { return !this.root.hidden; }
 
   close() {
-    if (!this.isOpen) return;
-    this.root.hidden = true;
+    if (!document.documentElement.classList.contains("browsing")) return;
+    this.showOnly(null);
     document.documentElement.classList.remove("browsing");
     document.title = this.title;
     const target = document.getElementById(location.hash.slice(1));
@@ -46,12 +48,7 @@ class App {
 
   async open(wanted) {
     const isNew = !this.isOpen;
-    if (isNew) {
-      this.scrolled = scrollY;
-      this.opener = document.activeElement;
-      this.root.hidden = false;
-      document.documentElement.classList.add("browsing");
-    }
+    this.cover(this.root);
     this.state = wanted;
     try {
       await this.load();
@@ -66,6 +63,21 @@ class App {
       performance.mark("evalkit-list");
     }
     this.readTexts();
+  }
+
+  // Shows the list or the votes instead of the report.
+  cover(root) {
+    const { classList } = document.documentElement;
+    if (!classList.contains("browsing")) {
+      this.scrolled = scrollY;
+      this.opener = document.activeElement;
+      classList.add("browsing");
+    }
+    this.showOnly(root);
+  }
+
+  showOnly(root) {
+    for (const one of [this.root, this.voting.root]) one.hidden = one !== root;
   }
 
   load() {
@@ -322,4 +334,5 @@ class App {
 
 const app = new App(document.getElementById("browser"));
 app.listen();
+app.voting.listen();
 app.route();
