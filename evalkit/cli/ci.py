@@ -25,7 +25,7 @@ from evalkit.draw import (
 )
 from evalkit.draw.words import TOO_WIDE
 
-__all__ = ["junit"]
+__all__ = ["junit", "junit_of_error"]
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 has no way to spell."""
@@ -60,10 +60,23 @@ def junit(result: GateResult) -> bytes:
         ET.SubElement(case, "system-out").text = said
     if result.unanswered:
         case = ET.SubElement(suite, "testcase", {"name": "run complete", "classname": "evalkit"})
-        said = f"{result.unanswered} samples could not be answered"
+        cause = f": {result.cause}" if result.cause else ""
+        said = _plain(f"{result.unanswered} samples could not be answered{cause}")
         ET.SubElement(case, "error", {"message": said, "type": "incomplete"}).text = said
     lines = [gate_sentence(result), *result.reasons, *gate_warnings(result)]
     ET.SubElement(suite, "system-out").text = _plain("\n".join(lines))
+    ET.indent(root)
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def junit_of_error(message: str) -> bytes:
+    """A gate that could not be made, for the reason in `message`."""
+    counts = {"tests": "1", "failures": "0", "errors": "1"}
+    root = ET.Element("testsuites", {"name": "evalkit gate", **counts})
+    suite = ET.SubElement(root, "testsuite", {"name": "evalkit gate", **counts, "skipped": "0"})
+    case = ET.SubElement(suite, "testcase", {"name": "run complete", "classname": "evalkit"})
+    said = {"message": _plain(message), "type": "error"}
+    ET.SubElement(case, "error", said).text = _plain(message)
     ET.indent(root)
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import click
 
 from evalkit.cli.console import commands_of, set_option, split
-from evalkit.errors import ComparisonError, SuiteError
+from evalkit.errors import ComparisonError, EvalkitError, SuiteError
 
 if TYPE_CHECKING:
     from evalkit.core.contests import Contest, GateResult
     from evalkit.core.run import Run
     from evalkit.core.specs import GateSpec
     from evalkit.runner import Origin, Progress
+    from evalkit.runner.pipeline import Result
     from evalkit.runner.watch_ledger import Look, Plan
     from evalkit.stats.decisions import Spending
 
@@ -237,16 +238,29 @@ def gate(
             f"--write-baseline pins the scores of one run, and {len(targets)} are given; gate one "
             f"of them to pin it"
         )
-    (run, *repeats), unanswered = _runs_of(targets)
-    result = gate(
-        run,
-        None if policy is None else _policy(policy),
-        candidate=candidate,
-        baseline=[read_baseline(path) for path in baseline_run],
-        allow_different=split(allow_different),
-        repeats=repeats,
-    )
-    result = replace(result, unanswered=unanswered)
+    try:
+        (run, *repeats), left = _runs_of(targets)
+        result = gate(
+            run,
+            None if policy is None else _policy(policy),
+            candidate=candidate,
+            baseline=[read_baseline(path) for path in baseline_run],
+            allow_different=split(allow_different),
+            repeats=repeats,
+        )
+    except EvalkitError as error:
+        if junit is not None:
+            from evalkit.cli.ci import junit_of_error
+
+            store.write_file(junit, junit_of_error(str(error)))
+        raise
+    if left is not None:
+        result = replace(
+            result,
+            unanswered=left.unanswered,
+            cause=left.reasons,
+            input_error=left.input_error,
+        )
     if junit is not None:
         from evalkit.cli.ci import junit as as_junit
 
@@ -259,8 +273,8 @@ def gate(
 # --- what is gated --------------------------------------------------------------------------
 
 
-def _runs_of(targets: tuple[str, ...]) -> tuple[list[Run], int]:
-    """The stored runs, or the one that running the suite makes, and what that left unanswered."""
+def _runs_of(targets: tuple[str, ...]) -> tuple[list[Run], Result | None]:
+    """The stored runs, or the one that running the suite makes, with what came of it."""
     from evalkit import store
 
     first, *more = targets
@@ -272,7 +286,7 @@ def _runs_of(targets: tuple[str, ...]) -> tuple[list[Run], int]:
             f"{suites[0]!r} is no stored run; runs that repeat a measurement are stored ones: run "
             f"the suite first (evalkit run), each time in a workspace without its cached answers"
         )
-    return [store.load(Path(target)) for target in targets], 0
+    return [store.load(Path(target)) for target in targets], None
 
 
 def _is_stored(target: str) -> bool:
@@ -284,7 +298,7 @@ def _is_stored(target: str) -> bool:
     return path.is_file() and path.suffix not in (".yaml", ".yml")
 
 
-def _run_suite(suite: str) -> tuple[list[Run], int]:
+def _run_suite(suite: str) -> tuple[list[Run], Result]:
     from evalkit import plugins, runner
     from evalkit import suite as suites
     from evalkit.cli.progress import watcher
@@ -297,7 +311,7 @@ def _run_suite(suite: str) -> tuple[list[Run], int]:
     if result.unanswered:
         click.echo(f"incomplete: {result.unanswered} samples: {result.reasons}", err=True)
     click.echo(f"run: {result.run.folder}", err=True)
-    return [result.run], result.unanswered
+    return [result.run], result
 
 
 def _policy(suite: str) -> GateSpec:

@@ -205,8 +205,17 @@ def _finish(result: Result, *, as_json: bool) -> int:
         if (folder / name).exists():
             click.echo(f"report: {_short(folder / name)}", err=as_json)
     say_size(folder)
+    settled, why = result.run.settled
+    if settled:
+        click.echo(
+            f"{settled} samples have no score and would have none again, so they are not sent "
+            f"again ({why})",
+            err=True,
+        )
     if result.unanswered:
         next_step = "the same command sends just those again"
+        if result.input_error:
+            next_step = f"correct that, and {next_step}"
         if result.raise_caps:
             raised = [part for cap in result.raise_caps for part in ("--set", cap)]
             command = shlex.join(["evalkit", *sys.argv[1:], *raised])
@@ -216,8 +225,7 @@ def _finish(result: Result, *, as_json: bool) -> int:
             f"({result.reasons}); {next_step}",
             err=True,
         )
-        return 3
-    return 0
+    return result.exit_code
 
 
 def _short(path: Path) -> str:

@@ -366,10 +366,11 @@ def _notes(run: Run) -> Iterator[str]:
             f"publication."
         )
     if unanswered := _never_answered(run):
+        why = run.unanswered_reasons
         step = "run its suite again (`evalkit run`) to resume"
         if run.folder.is_file():
             step = "pin the baseline again (--write-baseline) from a run that is complete"
-        yield f"{run.folder}: {unanswered} samples were never answered; {step}."
+        yield f"{run.folder}: {unanswered} samples were never answered ({why}); {step}."
     if not run.manifest.sealed:
         yield f"{run.folder}: is not finished."
     yield from (caution_text(damaged) for damaged in damages(run))

@@ -170,14 +170,23 @@ class GateResult:
     """Remarks on the runs behind it."""
     unanswered: int = 0
     """Samples left unanswered by the run that this command has just made."""
+    cause: str = ""
+    """Why they are."""
+    input_error: bool = False
+    """What they lack the user has to correct: a key, a model's name."""
     never_answered: int = 0
     """Unanswered samples of all runs behind it.  Stored runs are judged as they are, so this alone
     does not change the exit code."""
 
     @property
     def exit_code(self) -> int:
-        """0 passed, 1 regression, 3 incomplete, undecided where that fails, or unanswered."""
+        """0 passed, 1 regression, 3 incomplete, undecided where that fails, or unanswered.
+
+        2 where it is unanswered for the user's own input.
+        """
         if self.verdict == "regression":
             return 1
+        if self.input_error:
+            return 2
         undecided = self.verdict == "inconclusive" and self.fails_undecided
         return 3 if self.verdict == "incomplete" or undecided or self.unanswered else 0

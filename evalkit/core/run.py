@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from evalkit.core.figures import Average, Comparison, Figure, FigureKey, Finding, Metric
 from evalkit.core.requests import Json
-from evalkit.core.samples import Record
+from evalkit.core.samples import SETTLED, Record, frequent
 from evalkit.core.specs import CardSpec, GateSpec, PublishedFigure, judge_names
 from evalkit.core.votes import Vote
 
@@ -613,6 +613,17 @@ class Run:
             if (evidence.model, evidence.entry) == (model, benchmark):
                 return evidence.description
         return self.benchmark(benchmark).description
+
+    @property
+    def unanswered_reasons(self) -> str:
+        """Why samples are unanswered, as `frequent` has it."""
+        return frequent(reason for r in self.records for reason in r.outcome.unanswered)
+
+    @property
+    def settled(self) -> tuple[int, str]:
+        """How many samples would have no answer again, and why."""
+        found = [o for r in self.records if (o := r.outcome).status in SETTLED]
+        return len(found), frequent(o.error or o.status for o in found)
 
     @cached_property
     def local_judges(self) -> Mapping[str, str]:

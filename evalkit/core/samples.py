@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -12,6 +13,7 @@ from evalkit.core.requests import STORED, Json, Message
 
 __all__ = [
     "CONTROL_TOKEN",
+    "SETTLED",
     "SUSPICIOUS",
     "UNANSWERED",
     "Exchange",
@@ -22,6 +24,7 @@ __all__ = [
     "Score",
     "Status",
     "Suspicion",
+    "frequent",
     "suspicions",
 ]
 
@@ -37,6 +40,13 @@ Status: TypeAlias = Literal[
 ]
 UNANSWERED: frozenset[Status] = frozenset({"engine_error", "transport_error"})
 """Failures that a retry may fix; the others would fail the same way again."""
+SETTLED: frozenset[Status] = frozenset({"refused", "over_long", "unfinished", "excluded"})
+"""Failures that do not depend on what a judge replied, and that no retry changes."""
+
+
+def frequent(reasons: Iterable[str]) -> str:
+    """The three most frequent of them, each once and with its number."""
+    return "; ".join(f"{n} times: {reason}" for reason, n in Counter(reasons).most_common(3))
 
 
 @dataclass(frozen=True)

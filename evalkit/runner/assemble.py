@@ -139,8 +139,17 @@ class Job:
     """Description of each judge in use, for the manifest."""
     benchmarks: tuple[Benchmark, ...]
     """In suite order; those that no model runs are not loaded."""
+    cache: CompletionCache
+    """Where answers are stored."""
     known: Known = field(default_factory=Known)
     """What is recorded or published."""
+
+    def missing_keys(self) -> dict[str, str]:
+        """By engine that needs one: the environment variable without a key."""
+        specs = {name: self.suite.models[name].engine or self.suite.engine for name in self.models}
+        judging = {_judge_key(name): self.suite.judges[name] for name in self.judges}
+        keyed = {n: s for n, s in {**specs, **judging}.items() if isinstance(s, Keyed)}
+        return {name: v for name, spec in keyed.items() if (v := spec.missing_key()) is not None}
 
     def runs(self, model: str, entry: str) -> bool:
         """Whether flows run for `model` and the benchmark entry."""
@@ -321,7 +330,6 @@ def with_engines(
         if isinstance(suite.judges[name], RecordedJudgeSpec):
             continue
         parts.judge(name)
-        _warn_of_missing_key(name, suite.judges[name], say)
     return Job(
         suite=suite,
         origin=origin,
@@ -330,6 +338,7 @@ def with_engines(
         engines=_judging_last(parts.engines, suite),
         judges={name: _describe_judge(suite.judges[name]) for name in judging},
         benchmarks=benchmarks,
+        cache=cache,
     )
 
 
@@ -392,13 +401,6 @@ def mirrors(named: str | None, origin: Origin) -> DataPlaces:
         )
     found = (*first, Path(environment)) if environment else tuple(first)
     return DataPlaces(found, origin.state / "data")
-
-
-def _warn_of_missing_key(name: str, spec: JudgeSpec, say: Callable[[str], None]) -> None:
-    """Warn before hours of generation; no error, since stored judgments need no key."""
-    variable = spec.missing_key() if isinstance(spec, Keyed) else None
-    if variable is not None:
-        say(f"warning: judge {name} will not answer: the environment variable {variable} is unset")
 
 
 def _describe_judge(spec: JudgeSpec) -> Json:

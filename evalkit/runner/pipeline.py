@@ -25,9 +25,10 @@ from evalkit.core.protocols import Benchmark, Dated
 from evalkit.core.run import Manifest, Run, UsageTotals
 from evalkit.core.specs import Suite
 from evalkit.engines._drive import drive
-from evalkit.errors import RequestFailed
+from evalkit.errors import RequestFailed, SuiteError
 from evalkit.runner.assemble import Job, Origin, Selection, assemble
 from evalkit.runner.manifest import describe
+from evalkit.runner.plan import unstored
 from evalkit.runner.usage import (
     Usage,
     carry_over,
@@ -106,12 +107,20 @@ class Result:
     """The models that answered, by name."""
     raise_caps: tuple[str, ...] = ()
     """Caps that kept requests from being sent, doubled, as `--set` takes them."""
+    input_error: bool = False
+    """Samples are unanswered since the user has to correct a key or a model's name."""
 
     @property
     def reasons(self) -> str:
         """Why samples are unanswered: each distinct message once, most frequent first."""
-        found = Counter(reason for r in self.run.records for reason in r.outcome.unanswered)
-        return "; ".join(f"{n} times: {reason}" for reason, n in found.most_common(3))
+        return self.run.unanswered_reasons
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete; 3 not; 2 where the user has to correct something first."""
+        if not self.unanswered:
+            return 0
+        return 2 if self.input_error else 3
 
 
 def run_suite(
@@ -174,14 +183,17 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
             for key, item in items.items()
             if key not in there or (retry_failed and there[key].outcome.unanswered)
         }
-        usage = Usage()
+        usage, input_error = Usage(), False
         if todo:
-            _send(job, todo, run_store, usage, progress, done=len(items) - len(todo))
+            _require_keys(job, todo)
+            done = len(items) - len(todo)
+            input_error = _send(job, todo, run_store, usage, progress, done=done)
         if todo or not run_store.sealed:
             _seal(job, manifest, _order(job, [*items, *(r.key for r in recorded)]), run_store)
     stored = store.load(folder)
     unanswered = sum(bool(record.outcome.unanswered) for record in stored.records)
-    return Result(stored, len(todo), usage, unanswered, job.models, _raised_caps(job))
+    caps = _raised_caps(job)
+    return Result(stored, len(todo), usage, unanswered, job.models, caps, input_error)
 
 
 def _raised_caps(job: Job) -> tuple[str, ...]:
@@ -209,6 +221,24 @@ def _use_date(job: Job, date: datetime) -> datetime | None:
     return date if any(dated) else None
 
 
+def _require_keys(job: Job, todo: Mapping[Key, tuple[Benchmark, Sample]]) -> None:
+    """Raise SuiteError before anything is sent where an engine that has to answer lacks its key.
+
+    Stored answers need none.
+    """
+    lacking = job.missing_keys()
+    if not lacking:
+        return
+    flows = {key: job.flow(bench, sample, key[0]) for key, (bench, sample) in todo.items()}
+    needed = [name for name in unstored(job, flows) if name in lacking]
+    if needed:
+        variables = sorted({lacking[name] for name in needed})
+        raise SuiteError(
+            f"{', '.join(name.replace('judge:', 'judge ') for name in needed)} cannot answer: the "
+            f"environment variable {' and '.join(variables)} is unset; set it to the API key"
+        )
+
+
 def _order(job: Job, keys: list[Key]) -> list[Key]:
     """Canonical: by model, benchmark, then in the order sent or recorded."""
     models = {name: n for n, name in enumerate(job.models)}
@@ -224,17 +254,21 @@ def _send(
     progress: Progress,
     *,
     done: int,
-) -> None:
-    """Drive the flows of `todo`; every record is stored as it is finished."""
+) -> bool:
+    """Drive the flows of `todo`; every record is stored as it is finished.
+
+    Returns whether a request failed for what the user has to correct.
+    """
     flows = {key: job.flow(bench, sample, key[0]) for key, (bench, sample) in todo.items()}
     totals = Counter((model, benchmark) for model, benchmark, _, _ in todo)
     costly = metered(job.engines)
     carry_over(costly, run_store)
-    noted = time.monotonic()
+    noted, input_error = time.monotonic(), False
 
     def observe(key: Key, request: Request, reply: Reply) -> None:
-        nonlocal noted
+        nonlocal noted, input_error
         usage.add(reply)
+        input_error |= isinstance(reply, RequestFailed) and reply.input_error
         progress.reply(key, request, reply)
         if time.monotonic() > noted + _NOTE_S:
             noted = time.monotonic()
@@ -252,6 +286,7 @@ def _send(
     finally:
         progress.stop()
         run_store.session(usage.line(ended, spent(costly), job.engines))
+    return input_error
 
 
 def _record(key: Key, sample: Sample, value: Outcome | RequestFailed) -> Record:

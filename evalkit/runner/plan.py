@@ -10,16 +10,16 @@ answer; what requests to an API may cost is estimated from its expected and its 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from evalkit import data, plugins, store
 from evalkit import models as weights
 from evalkit import suite as suites
+from evalkit.core import Flow, Json, Message, Outcome, Rendered, Reply, Request
 from evalkit.core import Job as Ticketed
-from evalkit.core import Json, Message, Rendered, Reply, Request
 from evalkit.core.protocols import Benchmark, CompletionCache, DataPlaces, Engine, JudgedOften
 from evalkit.core.specs import BenchmarkSpec, JudgeSpec, Suite
 from evalkit.engines._drive import drive
@@ -37,7 +37,9 @@ from evalkit.runner.estimate import Estimate, Estimator, stand_in, without_stand
 from evalkit.runner.known import is_run, needed_files
 from evalkit.runner.usage import metered
 
-__all__ = ["Plan", "PlanRow", "data_needs", "plan", "planned", "pull"]
+K = TypeVar("K", bound=Hashable)
+
+__all__ = ["Plan", "PlanRow", "data_needs", "plan", "planned", "pull", "unstored"]
 
 
 @dataclass
@@ -289,6 +291,15 @@ def _count(
     for _ in drive(flows, planners):
         pass
     return [row for row in progress.rows.values() if row.requests]
+
+
+def unstored(job: Job, flows: Mapping[K, Flow[Outcome]]) -> list[str]:
+    """Engines that would have to answer requests of `flows`, since no answer is stored."""
+    progress = _Progress({name: PlanRow(name, "", "") for name in job.engines}, {})
+    planners = {name: _Planner(e, job.cache, progress) for name, e in job.engines.items()}
+    for _ in drive(flows, planners):
+        pass
+    return [name for name, row in progress.rows.items() if row.to_send]
 
 
 # --- data before a run ----------------------------------------------------------------------

@@ -6,7 +6,14 @@ import json
 import resource
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
 
 from tests.runner.conftest import faults
 from tests.support.cli import evalkit
@@ -139,14 +146,89 @@ def test_a_folder_that_is_not_the_runs_is_left_alone(workspace: Path) -> None:
     ]
 
 
-def test_a_missing_key_is_said_before_anything_is_generated(workspace: Path) -> None:
+def with_judge(workspace: Path, url: str, **more: str) -> None:
+    """Let a judge at `url` judge the suite."""
     suite = (workspace / "small.yaml").read_text()
-    at = "base_url: 'http://127.0.0.1:9/v1'"
-    judge = f"{{type: openai, protocol: text, model: gpt-x, {at}, api_key_env: MY_KEY}}"
+    about = {"type": "openai", "protocol": "text", "model": "gpt-x", "base_url": f"'{url}'", **more}
+    judge = "{" + ", ".join(f"{name}: {value}" for name, value in about.items()) + "}"
     suite = suite.replace("{type: engine, model: plain, protocol: text}", judge)
-    (workspace / "small.yaml").write_text(suite)
+    (workspace / "small.yaml").write_text(f"{suite}gate: {{baseline: plain}}\n")
+
+
+def test_a_missing_key_ends_the_run_before_anything_is_generated(workspace: Path) -> None:
+    with_judge(workspace, "http://127.0.0.1:9/v1", api_key_env="MY_KEY", max_retries="0")
     done = evalkit(workspace, "run", "small.yaml")
-    assert done.code == 3, done.err
-    before, _, after = done.err.partition("samples to do")
-    assert "MY_KEY is unset" in before
-    assert after
+    assert done.code == 2, done.err
+    assert "judge local cannot answer" in done.err
+    assert "MY_KEY is unset" in done.err
+    assert "samples to do" not in done.err
+    done = evalkit(workspace, "gate", "small.yaml", "--junit", "gate.xml")
+    assert done.code == 2
+    (error,) = ET.parse(workspace / "gate.xml").iter("error")
+    assert "MY_KEY is unset" in (error.get("message") or "")
+
+
+@contextmanager
+def server(status: int, body: object) -> Iterator[str]:
+    """A server that gives every request the same reply."""
+    raw = json.dumps(body).encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
+        thread = threading.Thread(target=made.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{made.server_address[1]}/v1"
+        finally:
+            made.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_what_the_user_has_to_correct_is_told_from_a_judge_that_is_down(
+    status: int, workspace: Path
+) -> None:
+    with server(status, {"error": {"message": "no such thing: 'gpt-x'"}}) as url:
+        with_judge(workspace, url, max_retries="0")
+        done = evalkit(workspace, "run", "small.yaml")
+        gated = evalkit(workspace, "gate", "small.yaml", "--junit", "gate.xml")
+    assert done.code == 2, done.err
+    assert "incomplete: 56 samples" in done.err
+    assert "correct that, and" in done.err
+    assert gated.code == 2
+    errors = ET.parse(workspace / "gate.xml").iter("error")
+    assert any("no such thing" in (error.get("message") or "") for error in errors)
+    # The stored run says why, too.
+    (run,) = workspace.glob("reports/small/*/manifest.json")
+    gated = evalkit(workspace, "gate", str(run.parent), "--junit", "gate.xml")
+    assert gated.code == 3
+    assert "no such thing" in (workspace / "gate.xml").read_text()
+
+
+def test_what_would_fail_again_is_counted_and_not_sent_again(workspace: Path) -> None:
+    suite = (workspace / "small.yaml").read_text()
+    suite = suite.replace("faults: faults.json", "max_prompt_words: 4")
+    (workspace / "small.yaml").write_text(suite)
+    (workspace / "alpaca.jsonl").write_text(
+        "".join(
+            json.dumps({"instruction": text, "output": "A.", "generator": "reference"}) + "\n"
+            for text in ("Name a river.", "Name a river that is long and wide.")
+        )
+    )
+    done = evalkit(workspace, "run", "small.yaml", "--only", "alpaca_eval")
+    assert done.code == 0, done.err
+    assert "4 samples have no score and would have none again" in done.err
+    assert "incomplete" not in done.err
+    again = evalkit(workspace, "run", "small.yaml", "--only", "alpaca_eval")
+    assert "nothing had to be sent" in again.err
