@@ -7,7 +7,7 @@ here in their own file; `plugins.py` finds them by `type`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -21,7 +21,9 @@ from pydantic import (
 )
 
 from evalkit.core.requests import Json
-from evalkit.core.thoughts import Marks
+
+if TYPE_CHECKING:
+    from evalkit.core.thoughts import Marks
 
 __all__ = [
     "BenchmarkSpec",
@@ -118,6 +120,8 @@ class ThinkingSpec(Spec):
     @property
     def marks(self) -> Marks | None:
         """As written; None: the model's own."""
+        from evalkit.core.thoughts import Marks  # not for stored runs
+
         return Marks(self.start, self.end) if self.start and self.end else None
 
 
