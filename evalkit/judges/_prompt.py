@@ -175,10 +175,11 @@ def lack(
             "quotation: read the reply in the record"
         )
     if any(reply.truncated or reply.unfinished for reply in replies):
-        what = "thought" if any(reply.unfinished for reply in replies) else "reply"
+        thinks = any(reply.unfinished for reply in replies)
+        what, which = ("thought", "thought_tokens or ") if thinks else ("reply", "")
         return (
-            f"the judge's {what} was cut at judge_max_tokens ({max_tokens}) before a verdict: "
-            f"raise judge_max_tokens in the judge's entry"
+            f"the judge's {what} was cut before a verdict: raise {which}judge_max_tokens "
+            f"({max_tokens}) in the judge's entry"
         )
     return expected
 

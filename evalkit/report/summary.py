@@ -322,6 +322,10 @@ def _explained(rate: Contest, left: float | None) -> Iterator[str]:
 # --- the end of a run, in a terminal ------------------------------------------------------------
 
 
+_LONGEST_REASON = 240
+"""Characters of why samples have no score."""
+
+
 def summary_lines(run: Run) -> list[str]:
     """Every headline contest, or figure where nothing is compared, as a table for a terminal.
 
@@ -337,11 +341,13 @@ def summary_lines(run: Run) -> list[str]:
         ).split("\n")
     elif figures := report.figures(run.headlines):
         lines += draw.table_to_text(draw.figure_table(figures, by_figure=False)).split("\n")
-    failed = sum(r.outcome.status != "ok" for r in run.records)
+    failed = Counter(r.outcome.error for r in run.records if r.outcome.status != "ok")
     if failed:
-        lines.append(
-            f"{draw.count(failed)} of {draw.count(len(run.records))} samples have no score"
-        )
+        n = draw.count(failed.total())
+        lines.append(f"{n} of {draw.count(len(run.records))} samples have no score")
+    for error, n_of_it in failed.most_common(1):
+        said = draw.one_line(draw.visible(error or "no reason given"), _LONGEST_REASON)
+        lines.append(f"  {draw.count(n_of_it)} of them: {said}")
     if run.manifest.limit is not None:
         lines.append(f"limited run: {draw.limit_text(run.manifest.limit)}")
     return lines

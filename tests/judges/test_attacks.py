@@ -341,15 +341,18 @@ def test_thoughts_are_kept_and_never_read(name: str) -> None:
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (Completion(text="I think", truncated=True), "reply was cut at judge_max_tokens ("),
-        (Completion(truncated=True, unfinished=True, thought="Hm"), "thought was cut at judge_max"),
+        (Completion(text="I think", truncated=True), "reply was cut before a verdict"),
+        (
+            Completion(truncated=True, unfinished=True, thought="Hm"),
+            "raise thought_tokens or judge",
+        ),
     ],
 )
 def test_a_reply_that_was_cut_says_what_to_raise(name: str, reply: Completion, said: str) -> None:
     found = OWN_WORDS[name][0]("Paris.", lambda _: reply)
     assert found.status == "unparsable"
     assert said in (found.error or "")
-    assert "raise judge_max_tokens" in (found.error or "")
+    assert "judge_max_tokens (" in (found.error or "")
 
 
 def test_a_verdict_before_the_cut_counts() -> None:

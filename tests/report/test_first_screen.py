@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from evalkit.compare.contests import Options, contests, stored
 from evalkit.compare.figures import average_figures, comparisons
 from evalkit.compare.gate import gate
+from evalkit.core import Record
 from evalkit.core.figures import Average, FigureKey, Metric
 from evalkit.core.run import BenchmarkEntry, Run
 from evalkit.draw import COMMENT_LIMIT, contest_sentence, gate_sentence
@@ -189,6 +190,18 @@ def test_the_first_screen_warns(run: Run) -> None:
     assert "the adapter names its base by another name" in head
     failed = sum(r.outcome.status != "ok" for r in run.records)
     assert f"{failed} of 240 samples have no score" in head
+
+
+def test_the_terminal_says_why_samples_have_no_score(run: Run) -> None:
+    said = "cut before a verdict: raise judge_max_tokens (100)\x1b[31m"
+
+    def lost(record: Record) -> Record:
+        outcome = replace(record.outcome, status="unparsable", error=said)
+        return replace(record, outcome=outcome) if record.task == "alpaca_eval" else record
+
+    records = tuple(map(lost, run.records))
+    lines = summary_lines(replace(run, records=records))
+    assert "  48 of them: cut before a verdict: raise judge_max_tokens (100)⟨U+001B⟩[31m" in lines
 
 
 @pytest.mark.parametrize("bos", ["doubled", "missing"])

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import TypeAdapter
 
+from evalkit import store
 from evalkit.compare.pairs import judged_pairs, model_pairs
 from evalkit.compare.votes import people
 from evalkit.core.run import Run
 from evalkit.core.votes import VoteFile, drawn
 from tests.report.test_report_hostile import planted
 from tests.support.browser import Watched, opened
+from tests.support.cli import evalkit
 from tests.support.pages import put, until
-from tests.support.runs import Plan, build_run
+from tests.support.runs import Plan, build_run, write_run
 from tests.support.samples import packed
 
 if TYPE_CHECKING:
@@ -71,10 +73,13 @@ def press(page: Page, key: str) -> None:
     until(page, "!document.getElementById('old')")
 
 
-def exported(page: Page) -> VoteFile:
+def exported(page: Page, to: Path | None = None) -> VoteFile:
+    """The file the page gives, kept in `to`."""
     with page.expect_download() as download:
         page.keyboard.press("e")
     text = Path(download.value.path()).read_bytes()
+    if to is not None:
+        to.write_bytes(text)
     return TypeAdapter(VoteFile).validate_json(text, strict=True)
 
 
@@ -86,7 +91,9 @@ def answers(run: Run, sample: str) -> dict[str, str]:
 
 
 @pytest.mark.browser
-def test_twenty_votes_are_exported_and_read_again(voting: Watched, judged: Run) -> None:
+def test_twenty_votes_are_exported_and_imported(
+    voting: Watched, judged: Run, tmp_path: Path
+) -> None:
     page = voting.page
     page.fill("[name=voter]", "a1")
     page.keyboard.press("Tab")
@@ -96,7 +103,7 @@ def test_twenty_votes_are_exported_and_read_again(voting: Watched, judged: Run) 
         press(page, key)
     assert progress(page).startswith("20 of ")
     assert "5 skipped" in progress(page)
-    file = exported(page)
+    file = exported(page, tmp_path / "votes.json")
     assert file.run_id == judged.manifest.run_id
     assert len(file.votes) == 25
     for vote, (choice, texts) in zip(file.votes, cast, strict=True):
@@ -108,6 +115,9 @@ def test_twenty_votes_are_exported_and_read_again(voting: Watched, judged: Run) 
     numbers = [drawn(file.seed, vote) for vote in file.votes]
     assert numbers == sorted(numbers)
     assert len(Counter(vote.first for vote in file.votes)) == 2
+    folder = write_run(judged, tmp_path / "run").folder
+    assert evalkit(tmp_path, "import", "votes", "votes.json", "run").code == 0
+    assert store.load(folder).votes == file.votes
     (row,) = people(replace(judged, votes=file.votes))
     assert (row.n_votes, row.n_pairs, row.n_voters) == (20, 20, 1)
 
