@@ -499,9 +499,11 @@ class _Notes:
         return self.mark("Published, not measured here; the sources are listed below")
 
     def judge(self, item: Item) -> str:
-        """Mark of a figure that a model of the suite judged; the index has none of these."""
-        if not item.local_judge or item.figure.unit == "characters":
+        """Mark of a figure whose judge is not validated or not fit; the index has none of these."""
+        if item.figure.unit == "characters" or not (item.local_judge or item.unfit_judge):
             return ""
+        if not item.local_judge:
+            return self.mark(f"{item.unfit_judge[0].upper()}{item.unfit_judge[1:]}")
         return self.mark(
             "Judged by a model of the same suite, which is not validated against people: not for "
             "publication"

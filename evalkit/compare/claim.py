@@ -347,6 +347,8 @@ def _corrected(parts: Sequence[_Part]) -> list[_Part]:
 
 
 def _part(contest: Contest, asked: _Asked, runs: Sequence[Run], beside: Shown) -> _Part:
+    if contest.unfit:
+        return _Part("not supported", contest_sentence(contest))
     part = _tested(contest, asked, runs, beside)
     if not judged_locally(contest):
         return part

@@ -23,7 +23,7 @@ from evalkit.compare.figures import comparisons, scores_of
 from evalkit.compare.guard import check, differences, same_model
 from evalkit.compare.resolve import Part, Side, find, run_names
 from evalkit.core import Json, Record, Score
-from evalkit.core.contests import Caution, Contest, Family, FewUnits, Verdict
+from evalkit.core.contests import Caution, Contest, Family, FewUnits, JudgeUnfit, Verdict
 from evalkit.core.figures import Average, Comparison, Estimator, FigureKey, Measured, Method, Metric
 from evalkit.core.run import BenchmarkEntry, Run, TaskEntry, tasks_below
 from evalkit.draw import benchmark_label, contest_sentence, count
@@ -225,13 +225,14 @@ def uncorrected(
         cautions = (*cautions, c.difference.method.bridged)
     if c.difference.standard_error and c.difference.hardly_known:
         cautions = (*cautions, FewUnits(c.difference.df))
+    unfit = any(isinstance(caution, JudgeUnfit) for caution in cautions)
     return Contest(
         comparison=c,
         family="headline" if c.key in entry.headlines else "detail",
         tests=0,
         p_adjusted=None,
-        mde=mde(c.difference, power),
-        verdict=verdict(c),
+        mde=None if unfit else mde(c.difference, power),
+        verdict="undefined" if unfit else verdict(c),
         cautions=cautions,
         primary=c.key.whole in entry.primaries,
     )
@@ -302,7 +303,12 @@ def mde(difference: Measured, power: float) -> float | None:
 
 
 def judged(contest: Contest, p_adjusted: float | None, tests: int) -> Contest:
-    """The contest with the verdict that its adjusted p, over so many tests, allows."""
+    """The contest with the verdict that its adjusted p, over so many tests, allows.
+
+    None where its judge is not fit.
+    """
+    if contest.unfit:
+        return contest
     found = verdict(contest.comparison)
     level = contest.comparison.difference.level
     is_open = p_adjusted is not None and p_adjusted > 1 - level
@@ -327,14 +333,14 @@ def corrected(found: Sequence[Contest], family: Family) -> list[Contest]:
 
 def _adjusted(found: Sequence[Contest]) -> list[Contest]:
     """Holm within the headline figures, and within the details."""
-    rows: dict[int, Contest] = {}
+    rows = dict(enumerate(found))
     for family in ("headline", "detail"):
-        places = [i for i, one in enumerate(found) if one.family == family]
+        places = [i for i, one in rows.items() if one.family == family and not one.unfit]
         p_values = [found[i].comparison.p for i in places]
         tests = sum(p is not None for p in p_values)
         for i, p in zip(places, holm(p_values), strict=True):
             rows[i] = judged(found[i], p, tests)
-    return [rows[i] for i in range(len(found))]
+    return list(rows.values())
 
 
 _Key: TypeAlias = tuple[frozenset[str], FigureKey]

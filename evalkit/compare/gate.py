@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -33,11 +33,18 @@ from evalkit.compare.figures import scores_of
 from evalkit.compare.guard import allowed_fields
 from evalkit.compare.resolve import Side, find, margin_of, names_of, pick, recorded, the_candidate
 from evalkit.core import Json, Outcome, Record, Score, Status
-from evalkit.core.contests import Contest, GateAnswer, GateResult, GateTest, LocalJudge
+from evalkit.core.contests import (
+    Contest,
+    GateAnswer,
+    GateResult,
+    GateTest,
+    GateVerdict,
+    LocalJudge,
+)
 from evalkit.core.figures import Bridged, FigureKey
 from evalkit.core.run import BenchmarkEntry, Run, TaskEntry
 from evalkit.core.specs import GateSpec
-from evalkit.draw import caution_notes, caution_text, gate_reason
+from evalkit.draw import caution_notes, caution_text, gate_reason, unfit_text
 from evalkit.errors import ComparisonError, DataError, SuiteError
 from evalkit.stats.averages import paired_averages
 from evalkit.stats.decisions import holm, non_inferiority, unit_variance, units_for_margin
@@ -181,11 +188,11 @@ def decide(
     )
 
 
-def _answer(required: Collection[str], *, nothing: bool) -> GateAnswer:
+def _answer(required: Set[str], *, nothing: bool) -> GateAnswer:
     """From what the required tests found; `nothing` was there to test at all."""
     if "regression" in required:
         return "regression"
-    if "missing" in required or nothing:
+    if not required.isdisjoint(("missing", "unfit")) or nothing:
         return "incomplete"
     return "pass" if required == {"pass"} else "inconclusive"
 
@@ -213,6 +220,9 @@ def gate_test(contest: Contest, policy: Policy, *, repeated: bool = False) -> Ga
             that of a bridge between judges): no number of them is said to do.
     """
     key, c, d, spec = contest.key, contest.comparison, contest.comparison.difference, policy.spec
+    if contest.unfit:
+        why = unfit_text(contest.cautions)
+        return _without(key, policy, contest, "unfit", why)
     margin, unit = policy.margin(key), catalogue.unit(c.unit)
     span = None if unit.low is None or unit.high is None else unit.high - unit.low
     found = non_inferiority(
@@ -266,19 +276,27 @@ def _missing(
         contest = _empty(key, policy, ours, theirs)
         is_known = contest is not None or not key.task or key.benchmark not in policy.entries
         unknown = "the runs have this benchmark, but no task or average of that name"
-        yield GateTest(
-            key=key,
-            required=policy.requires(key),
-            margin=policy.margin(key),
-            contest=contest,
-            verdict="missing",
-            bounds=None,
-            p=None,
-            p_regression=None,
-            resolvable=None,
-            needed=None,
-            note="no samples that both have" if is_known else unknown,
-        )
+        why = "no samples that both have" if is_known else unknown
+        yield _without(key, policy, contest, "missing", why)
+
+
+def _without(
+    key: FigureKey, policy: Policy, contest: Contest | None, verdict: GateVerdict, why: str
+) -> GateTest:
+    """A test that could not be made."""
+    return GateTest(
+        key=key,
+        required=policy.requires(key),
+        margin=policy.margin(key),
+        contest=contest,
+        verdict=verdict,
+        bounds=None,
+        p=None,
+        p_regression=None,
+        resolvable=None,
+        needed=None,
+        note=why,
+    )
 
 
 def _empty(key: FigureKey, policy: Policy, ours: Side, theirs: Side) -> Contest | None:

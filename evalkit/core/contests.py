@@ -21,8 +21,11 @@ __all__ = [
     "GateResult",
     "GateTest",
     "GateVerdict",
+    "JudgeFigure",
+    "JudgeUnfit",
     "Limited",
     "LocalJudge",
+    "Measure",
     "SettingsDiffer",
     "StatedByOne",
     "Verdict",
@@ -35,6 +38,65 @@ class LocalJudge:
 
     judge: str
     """Its name in the suite."""
+
+
+Measure: TypeAlias = Literal[
+    "position_bias",
+    "verdict_flips",
+    "length_bias",
+    "self_agreement",
+    "self_preference",
+    "unparsable",
+    "people",
+    "probe",
+]
+"""What is measured of a judge; the words are `draw`'s, thresholds are in `RequireSpec`."""
+
+
+@dataclass(frozen=True)
+class JudgeFigure:
+    """One thing measured of a judge, and what is required of it."""
+
+    measure: Measure
+    value: Measured
+    """In percent, or percentage points."""
+    limit: float | None
+    """In the same unit: the most there may be of what is bad, the least of what is good.  None:
+    nothing is required."""
+    at_least: bool = False
+    """More is better."""
+
+    @property
+    def fails(self) -> bool:
+        """Whether the interval is beyond the limit: the judge is shown not to meet it.
+
+        What is undefined, or known from under five units, fails nothing.
+        """
+        v = self.value
+        if self.limit is None or v.low is None or v.high is None or v.hardly_known:
+            return False
+        if self.at_least:
+            return v.high < self.limit
+        return v.low > self.limit or v.high < -self.limit
+
+    @property
+    def holds(self) -> bool:
+        """Whether the interval is within the limit: the judge is shown to meet it."""
+        v = self.value
+        if self.limit is None or v.low is None or v.high is None or v.hardly_known:
+            return False
+        if self.at_least:
+            return v.low >= self.limit
+        return max(v.high, -v.low) <= self.limit
+
+
+@dataclass(frozen=True)
+class JudgeUnfit:
+    """The judge does not meet what is required of it, so there is no verdict."""
+
+    judge: str
+    reasons: tuple[JudgeFigure, ...]
+    """Those that fail."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +143,7 @@ class FewUnits:
 
 
 Caution: TypeAlias = (
-    LocalJudge | Limited | Damaged | SettingsDiffer | StatedByOne | FewUnits | Bridged
+    LocalJudge | JudgeUnfit | Limited | Damaged | SettingsDiffer | StatedByOne | FewUnits | Bridged
 )
 """A caveat of a contest; its text is made in `draw`."""
 
@@ -115,15 +177,22 @@ class Contest:
         return self.comparison.key
 
     @property
+    def unfit(self) -> bool:
+        """Not tested, because its judge is not fit."""
+        return any(isinstance(c, JudgeUnfit) for c in self.cautions)
+
+    @property
     def refused(self) -> bool:
-        """Not tested, because the sides' settings differ."""
-        return self.p_adjusted is None and any(isinstance(c, SettingsDiffer) for c in self.cautions)
+        """Not tested, because the sides' settings differ or the judge is not fit."""
+        differ = any(isinstance(c, SettingsDiffer) for c in self.cautions)
+        return self.unfit or (self.p_adjusted is None and differ)
 
 
-GateVerdict: TypeAlias = Literal["pass", "regression", "inconclusive", "missing"]
-"""Of one test; `missing`: no common samples."""
+GateVerdict: TypeAlias = Literal["pass", "regression", "inconclusive", "missing", "unfit"]
+"""Of one test; `missing`: no common samples; `unfit`: the judge is not."""
 GateAnswer: TypeAlias = Literal["pass", "regression", "inconclusive", "incomplete"]
-"""Of the gate; `incomplete`: a required test is missing, and none shows a regression."""
+"""Of the gate; `incomplete`: a required test is missing or its judge is not fit, and none shows a
+regression."""
 
 
 @dataclass(frozen=True)

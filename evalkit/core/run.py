@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from evalkit.core.figures import Average, Comparison, Figure, FigureKey, Finding, Metric
 from evalkit.core.requests import Json
 from evalkit.core.samples import SETTLED, Record, frequent
-from evalkit.core.specs import CardSpec, GateSpec, PublishedFigure, judge_names
+from evalkit.core.specs import CardSpec, GateSpec, PublishedFigure, RequireSpec, judge_names
 from evalkit.core.votes import Vote
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class StoredJudge(Open):
 
     type: str | None = None
     model: str | None = None
+    require: RequireSpec = RequireSpec()
 
 
 class StoredBenchmark(Open):

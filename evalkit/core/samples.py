@@ -147,7 +147,7 @@ class Outcome:
     """By metric, the values that corpus metrics (perplexity, F1, BLEU) are computed from and that
     are not one number; empty for most samples."""
     thoughts: tuple[str, ...] = ()
-    """What the model thought, request by request; empty: it did not think."""
+    """What the model wrote before each answer; empty, or one per answer."""
     thought_tokens: int = 0
     """Of all thoughts together; 0 where nobody counts them."""
 

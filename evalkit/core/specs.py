@@ -37,7 +37,9 @@ __all__ = [
     "ModelSpec",
     "PublishedFigure",
     "RecordedJudgeSpec",
+    "RepeatSpec",
     "ReportSpec",
+    "RequireSpec",
     "Spec",
     "Suite",
     "ThinkingSpec",
@@ -173,6 +175,49 @@ class ModelSpec(Spec):
         return {name: value for name, value in fields.items() if value or name not in later}
 
 
+class RequireSpec(Spec):
+    """What a judge must meet, or its comparisons get no verdict; null requires nothing.
+
+    A judge fails where the whole 95% interval is beyond the limit; what was not measured fails
+    nothing.
+    """
+
+    position_bias: Annotated[float, Field(ge=0, le=50)] | None = 20.0
+    """Most preference for the answer shown first (or second), in percentage points from 50.
+    GPT-4 has 1 to 8 on LLMBar, ChatGPT 15 (Zeng et al. 2024); 50 is blind."""
+    verdict_flips: Annotated[float, Field(ge=0, le=100)] | None = 40.0
+    """Most verdicts that flip with the order, in percent of pairs.  GPT-4 flips 16 on MT-Bench and
+    35 on answers of one model (Zheng et al. 2023), a coin 50."""
+    length_bias: Annotated[float, Field(ge=0, le=50)] | None = 25.0
+    """Most preference for the longer answer, in percentage points from 50, where the same model's
+    answers are longer and shorter than the reference.  Longer answers may be better, people prefer
+    them by 14 (alpaca_eval's evaluators): so only a judge that hardly sees anything else fails."""
+    self_agreement: Annotated[float, Field(ge=0, le=100)] | None = 65.0
+    """Least agreement of repeated judgments, in percent: same verdicts, or for ratings the
+    intraclass correlation.  Two people agree on 66 (Dubois et al. 2023), a coin with itself on
+    50."""
+    self_preference: Annotated[float, Field(ge=0, le=100)] | None = 20.0
+    """Most preference for answers of the judge's own family, in percentage points more than other
+    judges of the panel have.  GPT-4 has 10, Claude-v1 25 (Zheng et al. 2023)."""
+    unparsable: Annotated[float, Field(ge=0, le=100)] | None = 10.0
+    """Most replies without a readable verdict, in percent: they are left out, and not at random."""
+    people: Annotated[float, Field(ge=0, le=100)] | None = 60.0
+    """Least agreement with people, in percent, where there are labels.  GPT-4 has 66 with ties
+    counted, as people have among themselves (Zheng et al. 2023), a coin 50 at most."""
+    probe: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Least accuracy on pairs with an objective label (benchmark `judgebench`), in percent.
+    Default: nothing is required, since GPT-4o is right on 51 of JudgeBench's pairs."""
+
+
+class RepeatSpec(Spec):
+    """How often a judge judges the same again, to measure whether it agrees with itself."""
+
+    times: int = Field(default=1, ge=0, le=20)
+    """Repetitions of a judgment; 0: none."""
+    share: float = Field(default=0.1, ge=0, le=1)
+    """Share of the judgments that are repeated, drawn by the sample's name."""
+
+
 class JudgeSpec(Spec):
     """What every judge has in common; the rest of its settings are its engine's."""
 
@@ -184,6 +229,16 @@ class JudgeSpec(Spec):
     """Most tokens of a written reply."""
     judge_temperature: float = Field(default=0.0, ge=0)
     """Sampling temperature of a written reply."""
+    repeats: RepeatSpec = RepeatSpec()
+    """Written replies that are requested again; they enter no score."""
+    require: RequireSpec = RequireSpec()
+    """What it must meet before anything is concluded from its judgments."""
+
+    @property
+    def left_alone(self) -> set[str]:
+        """Of `repeats` and `require`, those that are the default: they name no run anew."""
+        same = {"repeats": self.repeats == RepeatSpec(), "require": self.require == RequireSpec()}
+        return {name for name, is_default in same.items() if is_default}
 
 
 class LocalJudgeSpec(JudgeSpec):
@@ -347,7 +402,8 @@ class Suite(Spec):
     def decisive(self) -> dict[str, Any]:
         """What decides answers and figures, as JSON: everything but operational fields."""
         judges = {
-            name: set(spec.operational) if isinstance(spec, EngineSpec) else set()
+            name: (set(spec.operational) if isinstance(spec, EngineSpec) else set())
+            | spec.left_alone
             for name, spec in self.judges.items()
         }
         models = {

@@ -22,18 +22,10 @@ blanks keeps its length; lm-eval's tasks strip the rest themselves.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalkit.core.requests import Completion
+__all__ = ["KNOWN", "Marks", "Separated", "marks_in", "separate"]
 
-__all__ = ["KNOWN", "NO_ANSWER", "Marks", "Separated", "marks_in", "separate", "thoughts_of"]
-
-NO_ANSWER = (
-    "the thought did not end, so there is no answer; raise `thinking: {budget: TOKENS}` of the "
-    "model, or the benchmark's limit of tokens"
-)
-"""Of a sample whose completion is unfinished."""
 _BETWEEN = re.compile(r"(?:\r?\n){1,2}| ")
 
 
@@ -92,12 +84,6 @@ def separate(text: str, marks: Marks, *, opened: bool = False) -> Separated:
         return Separated("", text)
     between = _BETWEEN.match(rest)
     return Separated(text[begin:at].strip(), rest[between.end() :] if between else rest)
-
-
-def thoughts_of(completions: Sequence[Completion]) -> tuple[str, ...]:
-    """`Outcome.thoughts` of a model's completions."""
-    found = tuple(completion.thought for completion in completions)
-    return found if any(found) else ()
 
 
 def marks_in(text: str) -> Marks | None:

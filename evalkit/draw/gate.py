@@ -20,7 +20,7 @@ from evalkit.draw.tables import (
     table_to_text,
 )
 from evalkit.draw.text import escape_markdown, one_line, visible
-from evalkit.draw.words import figure_label, settings_text, unit_words, units_text
+from evalkit.draw.words import JUDGE_UNFIT, figure_label, settings_text, unit_words, units_text
 
 __all__ = [
     "COMMENT_LIMIT",
@@ -71,8 +71,9 @@ def _gate_verdict(result: GateResult) -> str:
     if result.verdict == "regression":
         return f"Gate failed: {pair}, a regression on {required.count('regression')} {of}."
     if result.verdict == "incomplete":
-        missing = required.count("missing")
-        return f"Gate incomplete: {pair}, no samples that both have for {missing} {of}."
+        why = {"missing": "no samples that both have for", "unfit": f"{JUDGE_UNFIT} on"}
+        parts = [f"{why[v]} {required.count(v)}" for v in ("missing", "unfit") if v in required]
+        return f"Gate incomplete: {pair}, {' and '.join(parts)} {of}."
     tail = "" if result.fails_undecided else " (a warning, by the policy)"
     return f"Gate inconclusive{tail}: {pair}; the data show neither a pass nor a regression."
 

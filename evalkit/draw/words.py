@@ -5,7 +5,7 @@
     contests   contest_sentence, pair_sentence, contest_remarks, verdict_words, caution_text,
                caution_notes, holm_text, mde_text
     gate       gate_words; its sentences are in gate.py
-    judges     judge_text, limit_text
+    judges     judge_text, judge_figure_text, judge_interval, limit_text
 
 Texts are plain: whoever places one in Markdown, HTML or a terminal escapes it.
 """
@@ -23,8 +23,11 @@ from evalkit.core.contests import (
     FewUnits,
     GateTest,
     GateVerdict,
+    JudgeFigure,
+    JudgeUnfit,
     Limited,
     LocalJudge,
+    Measure,
     SettingsDiffer,
     StatedByOne,
     Verdict,
@@ -37,15 +40,16 @@ from evalkit.draw.numbers import (
     interval,
     level,
     percent,
-    share,
     significant,
     size,
 )
 
 __all__ = [
     "ALL_AGREE",
+    "JUDGE_UNFIT",
     "LOCAL_JUDGE",
     "MARKS",
+    "MEASURES",
     "NOT_SIGNIFICANT",
     "N_COUNTS",
     "TOO_WIDE",
@@ -64,6 +68,8 @@ __all__ = [
     "gate_words",
     "holm_text",
     "is_too_wide",
+    "judge_figure_text",
+    "judge_interval",
     "judge_text",
     "judged_locally",
     "limit_text",
@@ -77,6 +83,7 @@ __all__ = [
     "sides_of",
     "task_label",
     "tone",
+    "unfit_text",
     "unit_and_direction",
     "unit_words",
     "units_text",
@@ -88,6 +95,18 @@ Tone: TypeAlias = Literal["", "better", "worse", "unclear", "warning"]
 
 NOT_SIGNIFICANT = "no significant difference"
 LOCAL_JUDGE = "local judge, not validated against people"
+JUDGE_UNFIT = "judge not fit"
+MEASURES: dict[Measure, tuple[str, str]] = {
+    "position_bias": ("position bias", "points"),
+    "verdict_flips": ("verdict flips with order in", "% of pairs"),
+    "length_bias": ("length bias", "points"),
+    "self_agreement": ("agrees with itself in", "% of repeats"),
+    "self_preference": ("self-preference", "points"),
+    "unparsable": ("unparsable replies", "%"),
+    "people": ("agrees with people in", "%"),
+    "probe": ("right on", "% of the probe's pairs"),
+}
+"""What is said of a judge before and after a figure."""
 VERDICTS: dict[Verdict, str] = {
     "better": "better",
     "worse": "worse",
@@ -116,6 +135,7 @@ _GATE_VERDICTS: dict[GateVerdict, str] = {
     "regression": "REGRESSION",
     "inconclusive": "inconclusive",
     "missing": "MISSING",
+    "unfit": JUDGE_UNFIT.upper(),
 }
 _NAMED = 3
 """Figures named in a sentence on several; a table has all."""
@@ -244,6 +264,7 @@ def verdict_words(contest: Contest) -> str:
 def _marks(cautions: Iterable[Caution]) -> str:
     marks = {
         SettingsDiffer: "settings differ",
+        JudgeUnfit: JUDGE_UNFIT,
         LocalJudge: "local judge",
         Limited: "limited run",
         Damaged: "damaged evidence",
@@ -264,6 +285,8 @@ def caution_text(caution: Caution) -> str:
     match caution:
         case LocalJudge():
             return f"Judged by {caution.judge}: {LOCAL_JUDGE}; do not publish these scores."
+        case JudgeUnfit():
+            return f"J{unfit_text([caution])[1:]}; no conclusion is drawn from its judgments."
         case Limited():
             return f"Limited run: {limit_text(caution.limit)}."
         case Damaged():
@@ -278,6 +301,15 @@ def caution_text(caution: Caution) -> str:
         case FewUnits():
             df = "" if caution.df is None else f" ({significant(caution.df, 3)} degrees of freedom)"
             return f"The standard error rests on few independent units{df} and is uncertain."
+
+
+def unfit_text(cautions: Iterable[Caution]) -> str:
+    """Which judges are not fit, and why; empty where all are."""
+    return "; ".join(
+        f"judge {c.judge} is not fit: {', '.join(map(judge_figure_text, c.reasons))}"
+        for c in cautions
+        if isinstance(c, JudgeUnfit)
+    )
 
 
 def limit_text(limit: int) -> str:
@@ -339,7 +371,8 @@ def contest_sentence(contest: Contest) -> str:
 
 def contest_remarks(contest: Contest) -> list[str]:
     """What must be said with a contest's figures: settings that differ, a limit, damage."""
-    kinds = Limited | Damaged if contest.refused else SettingsDiffer | Limited | Damaged
+    is_said = contest.refused and not contest.unfit
+    kinds = (Limited, Damaged) if is_said else (SettingsDiffer, Limited, Damaged)
     said = [c for c in contest.cautions if isinstance(c, kinds)]
     said.sort(key=lambda c: not isinstance(c, SettingsDiffer))
     return [caution_text(c) for c in said]
@@ -347,6 +380,9 @@ def contest_remarks(contest: Contest) -> list[str]:
 
 def _statement(contest: Contest) -> str:
     c, d, label = contest.comparison, contest.comparison.difference, contest_label(contest)
+    if contest.unfit:
+        why = unfit_text(contest.cautions)
+        return f"No conclusion about {sides_of(c)} on {label}: {why}."
     if contest.refused:
         differ = (settings_text(x) for x in contest.cautions if isinstance(x, SettingsDiffer))
         return f"{sides_of(c)} on {label}: settings differ: {'; '.join(differ)}."
@@ -548,6 +584,7 @@ def margin_words(test: GateTest) -> str:
         "regression": "exceeded",
         "inconclusive": "not shown",
         "missing": "no samples of both",
+        "unfit": JUDGE_UNFIT,
     }[test.verdict]
     unit = "raw" if test.contest is None else test.contest.comparison.unit
     down = test.contest is None or test.contest.comparison.higher_is_better
@@ -558,23 +595,42 @@ def margin_words(test: GateTest) -> str:
 # --- judges -------------------------------------------------------------------------------------
 
 
-def judge_text(
-    parsed: int, asked: int, position_bias: float | None, order_disagreement: float | None
-) -> str:
+def judge_text(parsed: int, asked: int, figures: Iterable[JudgeFigure]) -> str:
     """How far a judge can be trusted, by its own judgments.
 
     Args:
         parsed: Judgments that could be read.
         asked: Judgments requested.
-        position_bias: Percentage points by which the answer shown first is preferred.
-        order_disagreement: Share of pairs (0 to 1) whose verdict flips with the order.
+        figures: What was measured; unparsable replies are counted in the beginning.
     """
     parts = [f"{count(parsed)} of {count(asked)} replies usable"]
-    if position_bias is not None:
-        side = "first" if position_bias > 0 else "second"
-        parts.append(
-            f"position bias {percent(abs(position_bias))} points towards the answer shown {side}"
-        )
-    if order_disagreement is not None:
-        parts.append(f"verdict flips with order in {share(order_disagreement)} of pairs")
+    parts += [_judge_figure(f) for f in figures if f.measure != "unparsable"]
     return ", ".join(parts)
+
+
+def judge_figure_text(f: JudgeFigure) -> str:
+    """A figure of a judge with its interval and what is required."""
+    unit = MEASURES[f.measure][1][:1].replace("p", "")
+    ends = f"{ci(f.value.level)} {judge_interval(f)}" if f.value.has_width else ""
+    most = "at least" if f.at_least else "at most"
+    limit = "" if f.limit is None else f"{most} {percent(f.limit)}{unit} required"
+    aside = ", ".join(text for text in (ends, limit) if text)
+    return _judge_figure(f) + (f" ({aside})" if aside else "")
+
+
+def judge_interval(f: JudgeFigure) -> str:
+    """The interval of a judge's figure."""
+    return f"{percent(f.value.low)} to {percent(f.value.high)}"
+
+
+def _judge_figure(f: JudgeFigure) -> str:
+    before, after = MEASURES[f.measure]
+    point = f.value.point or 0.0
+    text = f"{before} {percent(abs(point))}{'' if after.startswith('%') else ' '}{after}"
+    sides: dict[Measure, tuple[str, str]] = {
+        "position_bias": ("answer shown first", "answer shown second"),
+        "length_bias": ("longer answer", "shorter answer"),
+    }
+    if f.measure in sides and point:
+        text += f" towards the {sides[f.measure][point < 0]}"
+    return text

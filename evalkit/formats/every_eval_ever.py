@@ -35,8 +35,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from evalkit import catalogue
+from evalkit import catalogue, draw
 from evalkit.compare.cautions import doubts
+from evalkit.compare.health import unfit, unvalidated
 from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.figures import (
     Estimator,
@@ -117,19 +118,19 @@ class EveryEvalEver:
                     mine = [
                         f for f in figures_of(run, model, entry.name) if f.value.point is not None
                     ]
-                    judge = run.local_judges.get(entry.name)
-                    judged = [f for f in mine if judge and catalogue.unit(f.unit).has_direction]
-                    if judge and judged and not self._spec.allow_unpublishable:
+                    doubt = _doubt(run, entry.name)
+                    judged = [f for f in mine if doubt and catalogue.unit(f.unit).has_direction]
+                    if judged and not self._spec.allow_unpublishable:
                         mine = [f for f in mine if f not in judged]
                         names = dict.fromkeys(f"{f.key.task} {f.key.metric}" for f in judged)
-                        left.setdefault((model, judge), {}).update(names)
+                        left.setdefault((model, doubt), {}).update(names)
                         judged = []
                     if mine:
-                        caution = _local(judge) if judge and judged else None
+                        caution = doubt if judged else None
                         add(files, *self._file(run, model, entry, mine, caution))
         notes = tuple(
-            f"left out of {model}: {', '.join(names)}: {_local(judge)}"
-            for (model, judge), names in left.items()
+            f"left out of {model}: {', '.join(names)}: {doubt}"
+            for (model, doubt), names in left.items()
         )
         if not files:
             why = "no figure that was measured or imported; figures that others published are "
@@ -239,8 +240,11 @@ class EveryEvalEver:
         )
 
 
-def _local(judge: str) -> str:
-    return f"judged by {judge}, a model of the same suite: such figures are not for publication"
+def _doubt(run: Run, entry: str) -> str:
+    """Why figures of a benchmark's judges are not published; empty where they may be."""
+    if judge := unvalidated(run, entry):
+        return f"judged by {judge}, a model of the same suite: such figures are not for publication"
+    return draw.unfit_text(unfit(run, entry))
 
 
 def _known(found: Mapping[str, Json]) -> dict[str, Json]:

@@ -27,12 +27,13 @@ from typing import Any
 from evalkit import catalogue
 from evalkit.compare.cautions import doubts
 from evalkit.compare.guard import differences
+from evalkit.compare.health import unfit, unvalidated
 from evalkit.compare.resolve import Part
 from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.requests import Json
 from evalkit.core.run import BenchmarkEntry, DatasetDescription, Description, Run, TaskDescription
 from evalkit.core.specs import PublishedFigure
-from evalkit.draw import benchmark_label, settings_text
+from evalkit.draw import benchmark_label, settings_text, unfit_text
 from evalkit.draw import figure as shown
 from evalkit.errors import CardError
 
@@ -123,7 +124,12 @@ class Item:
     @property
     def local_judge(self) -> str:
         """The model of the same suite that judged; empty: none did."""
-        return "" if self.published else self.run.local_judges.get(self.key.benchmark, "")
+        return "" if self.published else unvalidated(self.run, self.key.benchmark)
+
+    @property
+    def unfit_judge(self) -> str:
+        """Why its judge is not fit; empty: it is, or nobody judged."""
+        return "" if self.published else unfit_text(unfit(self.run, self.key.benchmark))
 
     @property
     def judge(self) -> Judge | None:
@@ -536,6 +542,8 @@ def make_index(material: Material, published_at: str | None = None) -> Index:
                     f"judge are not published"
                 )
                 without.append(LeftOut(item, block, why))
+            elif item.unfit_judge:
+                without.append(LeftOut(item, block, item.unfit_judge))
             else:
                 entry = _entry(item, block, material, published_at)
                 known = results.setdefault(identity(entry), entry)

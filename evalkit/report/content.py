@@ -15,9 +15,10 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from evalkit.compare.cautions import JudgeHealth, damages, judge_health
+from evalkit.compare.cautions import damages
 from evalkit.compare.contests import stored
 from evalkit.compare.gate import gate
+from evalkit.compare.health import JudgeHealth, health
 from evalkit.core import Record, Suspicion, suspicions
 from evalkit.core.contests import Contest, Damaged, GateResult, Verdict
 from evalkit.core.figures import Figure, FigureKey, Metric
@@ -133,7 +134,7 @@ class Report:
     @cached_property
     def health(self) -> tuple[JudgeHealth, ...]:
         """A row per judge, benchmark and protocol."""
-        return tuple(judge_health(self.run.records))
+        return health(self.run)
 
     @cached_property
     def damages(self) -> tuple[Damaged, ...]:

@@ -8,9 +8,11 @@ from typing import get_args
 
 from evalkit import draw
 from evalkit.compare import votes
-from evalkit.compare.cautions import JudgeHealth, disagreements
+from evalkit.compare.cautions import disagreements
+from evalkit.compare.health import JudgeHealth
 from evalkit.compare.votes import JudgeAgreement, judge_agreements
 from evalkit.core import Json, Suspicion
+from evalkit.core.contests import JudgeFigure
 from evalkit.core.figures import Finding
 from evalkit.core.run import BenchmarkEntry, EvidenceEntry, ModelEntry
 from evalkit.draw import Cell, Column, Group, Table
@@ -73,7 +75,7 @@ def _files(entries: Sequence[EvidenceEntry]) -> Table:
 
 def judges(report: Report) -> Section | None:
     """Who judged, and how reliably; None where nothing was judged."""
-    return Section("Judge", tuple(_judge_blocks(report))) if report.health else None
+    return Section("Judges", tuple(_judge_blocks(report))) if report.health else None
 
 
 def _judge_blocks(report: Report) -> Iterator[Block]:
@@ -82,30 +84,56 @@ def _judge_blocks(report: Report) -> Iterator[Block]:
     for judge in names:
         yield _about(report, judge)
     columns = (
-        Column("Benchmark", header=True),
-        Column("Protocol"),
-        Column("Requested", "right"),
-        Column("Parsed", "right"),
-        Column("Unparsable", "right"),
-        Column("Failed", "right"),
-        Column("Position bias", "right"),
-        Column("Verdict flips", "right"),
-        Column("Vote margin", "right"),
+        Column("Measure", header=True),
+        Column("Found", "right"),
+        Column("95% CI", "right"),
+        Column("Required", "right"),
+        Column("Answer"),
     )
     note = (
-        "Position bias: mean preference for the answer shown first, less 50, in percentage points, "
-        "with its standard error; 0 is unbiased, 50 always prefers the first. Verdict flips: share "
-        "of pairs whose preferred answer changes with the order. Vote margin: mean distance of a "
-        "vote from 50; 0 is undecided, 50 certain. Ratings have no order."
+        "Position bias: mean preference for the answer shown first, less 50. Length bias: half of "
+        "what a model's answers gain where they are longer than the reference instead of shorter. "
+        "Self-agreement: repeated judgments with the same verdict; of ratings the intraclass "
+        "correlation. Self-preference: how much more than the other judges it favours models of "
+        "its own family. A judge is not fit where the whole interval is beyond what is required "
+        "(`require` in the judge's entry); then no conclusion is drawn from its judgments. What "
+        "was not measured fails nothing."
     )
     groups = tuple(
-        Group(judge, tuple(_health_row(r) for r in rows if r.judge == judge)) for judge in names
+        Group(_judging(row), tuple(tuple(_measure(f)) for f in row.figures)) for row in rows
     )
-    yield Table("Judgments", columns, groups, note)
+    yield Table("What was measured of them", columns, groups, note)
     if between := judge_agreements(report.run.records, report.level):
         yield _agreement(between)
     if report.suspicious:
         yield _suspicious(report)
+
+
+def _judging(row: JudgeHealth) -> str:
+    """Who on what, how many replies, and what is not in the table."""
+    counted = ((row.unparsable, "unparsable"), (row.failed, "failed"))
+    said = [f"{draw.count(row.parsed)} of {draw.count(row.asked)} replies usable"]
+    said += [f"{draw.count(n)} {what}" for n, what in counted if n]
+    found = {f.measure for f in row.figures}
+    absent = [m.replace("_", " ") for m in draw.MEASURES if m not in found]
+    said += [f"not measured: {', '.join(absent)}"] if absent else []
+    where = f"{row.judge}, {draw.benchmark_label(row.benchmark)} ({row.protocol})"
+    return f"{where}: {'; '.join(said)}"
+
+
+def _measure(f: JudgeFigure) -> Iterator[Cell]:
+    v, (words, unit) = f.value, draw.MEASURES[f.measure]
+    yield Cell.text(f"{words.removesuffix(' in')}, {unit}")
+    yield Cell(v.point, draw.percent(v.point), v.how)
+    ends = draw.judge_interval(f)
+    yield Cell(ends, ends, v.how) if v.has_width else Cell.missing(v.how)
+    most = "at least" if f.at_least else "at most"
+    limit = f"{most} {draw.percent(f.limit)}" if f.limit is not None else "nothing"
+    yield Cell(f.limit, limit)
+    if f.fails:
+        yield Cell("not fit", "not fit", tone="warning")
+    else:
+        yield Cell.text("" if f.limit is None else "met" if f.holds else "not shown")
 
 
 def people(report: Report) -> Section | None:
@@ -202,24 +230,6 @@ def _about(report: Report, judge: str) -> Note | Text:
         "poorly: they favour a position, a length or themselves, and agree little with people. "
         "Use such a judge to check that everything works; do not publish its scores.",
         f"{draw.LOCAL_JUDGE.capitalize()}.",
-    )
-
-
-def _health_row(row: JudgeHealth) -> tuple[Cell, ...]:
-    bias, error = row.position_bias, row.position_bias_se
-    shown = draw.difference(bias, "percent") + (
-        "" if error is None else f" (SE {draw.percent(error)})"
-    )
-    return (
-        Cell.text(row.benchmark),
-        Cell.text(row.protocol),
-        Cell(row.asked, draw.count(row.asked)),
-        Cell(row.parsed, draw.count(row.parsed)),
-        Cell(row.unparsable, draw.count(row.unparsable), tone="warning" if row.unparsable else ""),
-        Cell(row.failed, draw.count(row.failed), tone="warning" if row.failed else ""),
-        Cell.missing("no answer was shown in both orders") if bias is None else Cell(bias, shown),
-        Cell(row.order_disagreement, draw.share(row.order_disagreement)),
-        Cell(row.vote_margin, draw.percent(row.vote_margin)),
     )
 
 

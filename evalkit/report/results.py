@@ -12,6 +12,7 @@ from itertools import chain, pairwise, zip_longest
 from statistics import fmean
 
 from evalkit import draw
+from evalkit.compare.health import unfit, unvalidated
 from evalkit.compare.ranking import ELO, Pairing, Ranking, Strengths, floors, rankings, strengths
 from evalkit.core import Judgment, Record
 from evalkit.core.figures import (
@@ -276,7 +277,10 @@ def _board_blocks(
         return
     by_strength = played is not None and played.several_rivals
     ranking = None if ranked is None or by_strength else ranked[0]
-    if key.benchmark in report.run.local_judges and (ranking or by_strength):
+    if why := draw.unfit_text(unfit(report.run, key.benchmark)):
+        ranking, by_strength = None, False
+        yield Note(f"No order is given: {why}.", f"{draw.JUDGE_UNFIT.capitalize()}.")
+    if unvalidated(report.run, key.benchmark) and (ranking or by_strength):
         yield Note(
             "The order is what a model of the suite prefers, not what people would.",
             f"{draw.LOCAL_JUDGE.capitalize()}.",

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evalkit import draw
+from evalkit.compare.health import unvalidated
 from evalkit.core.contests import Contest
 from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.run import Run
@@ -108,7 +109,13 @@ def _warnings(report: Report, *, alone: bool = False) -> Iterator[Note]:
         yield Note(UNFINISHED, "No figures yet.")
     if report.damages:
         yield Note(_damaged(report, alone=alone), "Damaged evidence.")
-    for judge in sorted({h.judge for h in report.health} & _local_judges(report)):
+    for h in report.health:
+        for reason in h.reasons:
+            yield Note(
+                f"{draw.judge_figure_text(reason)}: no conclusion is drawn from its judgments.",
+                f"Judge {h.judge} is not fit on {draw.benchmark_label(h.benchmark)}.",
+            )
+    for judge in sorted({unvalidated(run, entry.name) for entry in run.benchmarks} - {""}):
         yield Note(
             f"{draw.LOCAL_JUDGE.capitalize()}: judged scores say what this model "
             f"prefers, not what people would. Do not publish them.",
@@ -120,10 +127,6 @@ def _warnings(report: Report, *, alone: bool = False) -> Iterator[Note]:
         yield from (Note(warning, f"{model.name}:") for warning in model.provenance.warnings)
         for bos in sorted({str(p.bos) for p in model.first_prompts} & {"doubled", "missing"}):
             yield Note(f"Prompts begin with a {bos} BOS token.", f"{model.name}: BOS {bos}.")
-
-
-def _local_judges(report: Report) -> set[str]:
-    return {judge.name for judge in report.run.manifest.judges if judge.local}
 
 
 def _damaged(report: Report, *, alone: bool) -> str:
@@ -202,9 +205,7 @@ def _judges(report: Report) -> Iterator[Text]:
     """How far the judges can be trusted, in a line."""
     said = []
     for h in report.health:
-        text = draw.judge_text(h.parsed, h.asked, h.position_bias, h.order_disagreement)
-        if h.vote_margin is not None and h.judge in _local_judges(report):
-            text += f", votes {draw.percent(h.vote_margin)} points from a coin toss"
+        text = draw.judge_text(h.parsed, h.asked, h.figures)
         said.append(f"{h.judge} on {draw.benchmark_label(h.benchmark)}, {text}")
     if said:
         more = f"; {len(said) - _NAMED} more below" if len(said) > _NAMED else ""

@@ -166,8 +166,7 @@ class Job:
         flow = benchmark.flow(sample, model)
         for (name, entry), answers in self.known.answers.items():
             if entry == benchmark.name:  # also of the benchmark's opponents
-                thinking = self.suite.models[name].thinking
-                flow = replay(flow, name, answers.of(sample), thinking)
+                flow = replay(flow, name, answers.of(sample))
         return flow
 
     def samples(self, benchmark: Benchmark) -> list[Sample]:

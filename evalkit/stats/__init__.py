@@ -6,7 +6,7 @@ decisions      ─ Holm, margins (non-inferiority), minimum detectable effects, 
 strengths      ─ strengths of several models from games between pairs
 resampling     ─ best of several models: its score corrected for the selection
 length_control ─ alpaca_eval's length-controlled win rate, with a bootstrap error
-agreement      ─ of a judge with people, beyond chance too
+agreement      ─ of a judge with people or itself, beyond chance too; of repeated ratings
 ppi            ─ a few human labels and many judge labels
 
 A method with more results than a Measured has a small class that holds one.  Undefined is None, and

@@ -1,4 +1,4 @@
-"""How often two who choose between the same answers choose alike, beyond chance too."""
+"""How often two choose alike between the same answers, and how alike repeated ratings are."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from evalkit.core.figures import Estimator, Interval, Measured, Method
-from evalkit.stats.means import is_binary, mean, share, t_quantile
+from evalkit.stats.means import (
+    check_finite,
+    check_probability,
+    is_binary,
+    mean,
+    share,
+    t_quantile,
+)
 
-__all__ = ["Agreement", "Choices", "agreement"]
+__all__ = ["Agreement", "Choices", "agreement", "intraclass"]
 
 Choices: TypeAlias = tuple[Hashable, float, float]
 """Unit of resampling, and two preferences for the same answer: above, at or below one half."""
@@ -92,3 +99,53 @@ def _kappa_of(table: Counter[tuple[int, int]]) -> float | None:
 
 def _margin(table: Counter[tuple[int, int]], which: int, side: int) -> int:
     return sum(n for pair, n in table.items() if pair[which] == side)
+
+
+def intraclass(groups: Sequence[Sequence[float]], level: float) -> Measured:
+    """Intraclass correlation of repeated ratings: the share of their variance that items explain.
+
+    ICC(1) of a one-way analysis of variance with its F interval: Shrout and Fleiss (1979),
+    "Intraclass correlations: uses in assessing rater reliability"; for unequal numbers of ratings
+    with their k₀ = (N - Σk²/N)/(n - 1).  1: an item always gets the same rating; 0: ratings of one
+    item are no more alike than ratings of different items.
+
+    Args:
+        groups: per item its ratings, two or more.
+        level: confidence level, between 0 and 1.
+
+    Returns:
+        Undefined for fewer than two items, and where all ratings are equal.
+
+    Raises:
+        ValueError: a rating is not finite.
+    """
+    from scipy.special import fdtri
+
+    check_probability("confidence level", level)
+    check_finite("rating", [v for group in groups for v in group])
+    n, total = len(groups), sum(map(len, groups))
+    name = "intraclass correlation ICC(1)"
+
+    def undefined(why: str) -> Measured:
+        method = Method(Estimator.CORPUS, detail=why)
+        return Measured(None, None, None, None, level, total, n, 0, method)
+
+    if n < 2 or total <= n:
+        return undefined(f"{name} of fewer than two items")
+    means = [math.fsum(group) / len(group) for group in groups]
+    grand = math.fsum(v for group in groups for v in group) / total
+    between = math.fsum(len(g) * (m - grand) ** 2 for g, m in zip(groups, means, strict=True))
+    within = math.fsum((v - m) ** 2 for g, m in zip(groups, means, strict=True) for v in g)
+    ms_between, ms_within = between / (n - 1), within / (total - n)
+    k = (total - math.fsum(len(g) ** 2 for g in groups) / total) / (n - 1)
+    if ms_between + ms_within == 0:
+        return undefined("all ratings are equal")
+    point = (ms_between - ms_within) / (ms_between + (k - 1) * ms_within)
+    method = Method(Estimator.CORPUS, Interval.STATED, detail=f"{name}, F interval")
+    if ms_within == 0:
+        method = Method(Estimator.CORPUS, Interval.STATED, detail=name, no_variation=True)
+        return Measured(1.0, 0.0, 1.0, 1.0, level, total, n, 0, method)
+    f, tail = ms_between / ms_within, 0.5 + level / 2
+    ends = (f / fdtri(n - 1, total - n, tail), f * fdtri(total - n, n - 1, tail))
+    low, high = (float((end - 1) / (end + k - 1)) for end in ends)
+    return Measured(point, None, low, high, level, total, n, 0, method)

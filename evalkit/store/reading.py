@@ -20,7 +20,6 @@ from evalkit.core.run import FORMAT, Manifest, Run
 from evalkit.core.votes import Vote
 from evalkit.errors import DataError, StoreError
 from evalkit.store.codec import CodecError, decode, encode, parse_json, read
-from evalkit.store.upgrade import upgraded_manifest, upgraded_row
 
 __all__ = [
     "load",
@@ -103,7 +102,11 @@ def manifest_of(found: Json, path: Path) -> Manifest:
     layout = check_format(found, path)
     if not isinstance(found.get("run_id"), str):
         raise DataError(f"{path}: no run_id, so this is not a run of evalkit; name its folder")
-    return decode(Manifest, upgraded_manifest(found) if layout == 1 else found)
+    if layout == 1:
+        from evalkit.store.upgrade import upgraded_manifest
+
+        found = upgraded_manifest(found)
+    return decode(Manifest, found)
 
 
 def check_format(found: Json, path: Path) -> int:
@@ -205,7 +208,11 @@ def _read_results(found: Json, path: Path) -> tuple[tuple[Figure, ...], tuple[Co
         for index, row in enumerate(given):
             try:
                 fields = dict(row) if isinstance(row, dict) else {}
-                made.append(make(upgraded_row(fields) if layout == 1 else fields))
+                if layout == 1:
+                    from evalkit.store.upgrade import upgraded_row
+
+                    fields = upgraded_row(fields)
+                made.append(make(fields))
             except CodecError as error:
                 raise CodecError(f"{name}[{index}]: {error}") from None
         return tuple(made)

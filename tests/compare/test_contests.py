@@ -23,7 +23,7 @@ from statsmodels.stats.power import TTestPower
 
 from evalkit import draw, store
 from evalkit.cli.compare import compare as command
-from evalkit.compare.cautions import damages, doubts, judge_health
+from evalkit.compare.cautions import damages, doubts
 from evalkit.compare.contests import (
     Options,
     Uncompared,
@@ -35,7 +35,7 @@ from evalkit.compare.contests import (
 )
 from evalkit.compare.guard import allowed_fields, differences, settings
 from evalkit.compare.resolve import Part, find, pick
-from evalkit.core import Judgment, Outcome, Status
+from evalkit.core import Outcome
 from evalkit.core.contests import Contest, Damaged, Limited, LocalJudge, SettingsDiffer, StatedByOne
 from evalkit.core.figures import (
     Comparison,
@@ -51,7 +51,6 @@ from evalkit.core.figures import (
 from evalkit.core.run import Run
 from evalkit.errors import ComparisonError
 from evalkit.stats.decisions import holm
-from tests.compare.conftest import MakeRecord
 from tests.support.compared import against, bare, changed, keeping, one_model
 from tests.support.leaderboards import ENTRY, board_run
 from tests.support.runs import Plan, build_run, with_manifest, write_run
@@ -430,47 +429,6 @@ def test_findings_of_an_import_are_damage(three: Run) -> None:
         three, model="a", entry="mt_bench", kind="mt_bench", findings=[finding, remark]
     )
     assert list(damages(run)) == [Damaged("a", "mt_bench", "rows repeat")]
-
-
-# --- judges -------------------------------------------------------------------------------------
-
-
-def pair(first: float, second: float) -> Judgment:
-    return Judgment("j", "pairwise", "ok", (first + second) / 2, votes=(first, second))
-
-
-def failed(status: Status) -> Judgment:
-    return Judgment("j", "pairwise", status, None)
-
-
-def test_a_judge_that_always_takes_the_first_and_one_that_reads(record: MakeRecord) -> None:
-    (row,) = judge_health([record("m", str(i), judgments=[pair(1.0, 0.0)]) for i in range(5)])
-    assert (row.position_bias, row.position_bias_se) == (50.0, 0.0)
-    assert (row.order_disagreement, row.vote_margin) == (1.0, 50.0)
-    (row,) = judge_health([record("m", str(i), judgments=[pair(i % 2, i % 2)]) for i in range(6)])
-    assert (row.position_bias, row.order_disagreement) == (0.0, 0.0)
-
-
-def test_judgments_are_counted_and_mixed_votes_averaged(record: MakeRecord) -> None:
-    judgments = [pair(0.9, 0.3), pair(0.5, 0.1), failed("unparsable"), failed("transport_error")]
-    (row,) = judge_health([record("m", str(i), judgments=[j]) for i, j in enumerate(judgments)])
-    assert (row.asked, row.parsed, row.unparsable, row.failed, row.pairs) == (4, 2, 1, 1, 2)
-    assert row.position_bias == pytest.approx((30 + 20) / 2)
-    assert row.position_bias_se == pytest.approx(5.0)
-    assert row.order_disagreement == 0.5, "an even vote prefers neither"
-    assert row.vote_margin == pytest.approx((40 + 20 + 0 + 40) / 4)
-
-
-def test_bias_is_clustered_by_sample_and_a_rating_judge_has_none(record: MakeRecord) -> None:
-    votes = {"1": pair(0.8, 0.2), "2": pair(0.6, 0.6)}
-    once = judge_health([record("m", k, judgments=[j]) for k, j in votes.items()])[0]
-    twice = judge_health([record(m, k, judgments=[j]) for m in "mn" for k, j in votes.items()])[0]
-    assert twice.pairs == 4
-    assert twice.position_bias_se == pytest.approx(once.position_bias_se)
-    ratings = [Judgment("r", "rating_text", "ok", 7.0, part=f"turn_{i}") for i in (1, 2)]
-    (row,) = judge_health([record("m", "1", judgments=ratings)])
-    assert (row.asked, row.parsed, row.pairs) == (2, 2, 0)
-    assert (row.position_bias, row.order_disagreement, row.vote_margin) == (None, None, None)
 
 
 # --- what has no contest ------------------------------------------------------------------------

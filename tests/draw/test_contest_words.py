@@ -12,12 +12,14 @@ from evalkit.core.contests import (
     Damaged,
     FewUnits,
     GateResult,
+    JudgeFigure,
+    JudgeUnfit,
     Limited,
     LocalJudge,
     SettingsDiffer,
     StatedByOne,
 )
-from evalkit.core.figures import Estimator, FigureKey, Interval, Method
+from evalkit.core.figures import Estimator, FigureKey, Interval, Measured, Method
 from tests.support.contests import contest, gate_test, measured
 
 MINUS = "\N{MINUS SIGN}"
@@ -185,10 +187,28 @@ def test_the_gate_says_its_verdict_its_reasons_and_what_it_cannot_test() -> None
 
 
 def test_a_judge_is_described_by_its_own_verdicts() -> None:
-    assert draw.judge_text(1600, 1610, 2.2, 0.81) == (
+    method = Method(Estimator.MEAN, Interval.T)
+    bias = Measured(2.2, 1.0, 0.2, 4.2, 0.95, 1600, 1600, 0, method, 1599.0)
+    flips = replace(bias, point=81.0, low=79.0, high=83.0)
+    found = [
+        JudgeFigure("position_bias", bias, 20.0),
+        JudgeFigure("verdict_flips", flips, 40.0),
+        JudgeFigure("self_agreement", bias, None, at_least=True),
+    ]
+    assert draw.judge_text(1600, 1610, found[:2]) == (
         "1,600 of 1,610 replies usable, position bias 2.2 points towards the answer shown first, "
         "verdict flips with order in 81.0% of pairs"
     )
+    assert draw.judge_figure_text(found[1]) == (
+        "verdict flips with order in 81.0% of pairs (95% CI 79.0 to 83.0, at most 40.0% required)"
+    )
+    caution = JudgeUnfit("j", (found[1],))
+    one = contest(cautions=(caution,), verdict="undefined", p_adjusted=None)
+    assert draw.contest_sentence(one) == (
+        "No conclusion about a against b on AlpacaEval: judge j is not fit: verdict flips with "
+        "order in 81.0% of pairs (95% CI 79.0 to 83.0, at most 40.0% required)."
+    )
+    assert draw.verdict_words(one) == "undefined (judge not fit)"
 
 
 def test_github_gets_summary_comment_and_at_most_ten_annotations_of_a_kind() -> None:
