@@ -205,10 +205,11 @@ def _profiled(profiler: cProfile.Profile | None, call: Callable[[], int]) -> int
 
 def _run(suite: Path, out: Path, watch: object) -> int:
     """As `evalkit run SUITE --out OUT`; how many requests the engine answered."""
-    from evalkit import api, runner, store
+    from evalkit import api, runner
+    from evalkit.store.completions import CompletionStore
 
     origin = runner.Origin("suite.yaml", suite.parent, suite.parent, ("evalkit", "run"))
-    with store.CompletionStore(origin.state / "cache.sqlite") as cache:
+    with CompletionStore(origin.state / "cache.sqlite") as cache:
         job = runner.assemble(api.load_suite(suite), origin, runner.Selection(), cache)
         done = runner.run(job, out, retry_failed=True, progress=watch)  # type: ignore[arg-type]
     return done.usage.asked

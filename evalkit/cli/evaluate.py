@@ -14,6 +14,7 @@ import click
 from evalkit.cli.console import say_findings, set_option, split
 from evalkit.cli.read import say_size
 from evalkit.errors import SuiteError
+from evalkit.store.completions import CompletionStore
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,7 +64,7 @@ def run(
 
     An interrupted run is resumed; of a finished one nothing is sent again.
     """
-    from evalkit import runner, store
+    from evalkit import runner
     from evalkit.cli.progress import watcher
 
     watch = watcher()
@@ -78,7 +79,7 @@ def run(
         else:
             _show_plan(made)
         return 0
-    with store.CompletionStore(origin.state / "cache.sqlite") as cache:
+    with CompletionStore(origin.state / "cache.sqlite") as cache:
         job = runner.assemble(loaded, origin, chosen, cache, say=watch.step)
         result = runner.run(job, out, retry_failed, watch)
     return _finish(result, as_json=as_json)

@@ -27,6 +27,7 @@ from evalkit.runner.assemble import (
 )
 from evalkit.runner.known import Known
 from evalkit.runner.pipeline import Result, Silent, render, run
+from evalkit.store.completions import CompletionStore
 
 __all__ = ["ImportSource", "import_run", "import_votes"]
 
@@ -78,7 +79,7 @@ def import_run(
     found = [replace(e, findings=(*e.findings, *extra.get(e.model, ()))) for e in found]
     suite = _suite(source, found)
     benchmarks = build_benchmarks(suite, origin)
-    with store.CompletionStore(origin.state / "cache.sqlite") as cache:
+    with CompletionStore(origin.state / "cache.sqlite") as cache:
         job = with_engines(suite, origin, Selection(), benchmarks, cache, say)
         job.known = Known(tuple(found))
         return run(job, out, retry_failed=False, progress=Silent())
@@ -100,7 +101,7 @@ def _checked_here(
         models={model: ModelSpec(engine=RecordedSpec(answers={"ifeval": str(source.files[0])}))},
         benchmarks=(LmEvalSpec(name="ifeval", tasks=("ifeval",)),),
     )
-    with store.CompletionStore(origin.state / "cache.sqlite") as cache:
+    with CompletionStore(origin.state / "cache.sqlite") as cache:
         job = assemble(suite, origin, Selection(), cache, say)
         return run(job, out, retry_failed=False, progress=Silent())
 

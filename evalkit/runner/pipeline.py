@@ -39,6 +39,7 @@ from evalkit.runner.usage import (
     total_work,
     unwrapped,
 )
+from evalkit.store.completions import CompletionStore
 
 if TYPE_CHECKING:
     from evalkit import report
@@ -142,7 +143,7 @@ def run_suite(
     Raises:
         EvalkitError: What ended the run early; everything finished is stored.
     """
-    with store.CompletionStore(origin.state / "cache.sqlite") as cache:
+    with CompletionStore(origin.state / "cache.sqlite") as cache:
         job = assemble(suite, origin, selection or Selection(), cache, say=progress.step)
         return run(job, out, retry_failed=True, progress=progress)
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from evalkit import data, plugins, store
+from evalkit import data, plugins
 from evalkit import models as weights
 from evalkit import suite as suites
 from evalkit.core import Flow, Json, Message, Outcome, Rendered, Reply, Request
@@ -36,6 +36,7 @@ from evalkit.runner.assemble import (
 from evalkit.runner.estimate import Estimate, Estimator, stand_in, without_stand_ins
 from evalkit.runner.known import is_run, needed_files
 from evalkit.runner.usage import metered
+from evalkit.store.completions import CompletionStore
 
 K = TypeVar("K", bound=Hashable)
 
@@ -177,7 +178,7 @@ def planned(suite: Suite, origin: Origin, selection: Selection, say: Callable[[s
         and (missing := weights.missing(spec, origin.root))
     }
     benchmarks = build_benchmarks(chosen, origin)
-    with store.CompletionStore(origin.state / "cache.sqlite") as cache:
+    with CompletionStore(origin.state / "cache.sqlite") as cache:
         known = _without_weights(chosen, absent)
         job = with_engines(known, origin, selection, benchmarks, cache, say)
         gone = [name for name in absent if name in job.engines]

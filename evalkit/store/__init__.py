@@ -8,7 +8,6 @@ writes so that a killed process loses nothing it has written.
 from __future__ import annotations
 
 from evalkit.store.codec import canonical_json, decode, encode
-from evalkit.store.completions import CompletionStore
 from evalkit.store.files import Closing, FolderLock, LineFile, write_file, writing
 from evalkit.store.reading import (
     MANIFEST_NAME,
@@ -30,7 +29,6 @@ __all__ = [
     "MANIFEST_NAME",
     "RESULTS_NAME",
     "Closing",
-    "CompletionStore",
     "FolderLock",
     "LineFile",
     "NaturalKey",

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit import store
 from evalkit.core import Message, PreparedModel, Request
 from evalkit.engines._budget import Budget
 from evalkit.engines._cached import CachedEngine
 from evalkit.engines.openai import OpenAIEngine, OpenAISpec
 from evalkit.errors import DataError, RequestFailed
+from evalkit.store.completions import CompletionStore
 from evalkit.store.ledger import LedgerFile
 from tests.support.fault_server import FaultServer, Received, Step, ok
 from tests.support.properties import examples
@@ -167,17 +167,17 @@ def chat(text: str) -> Request:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Iterator[store.CompletionStore]:
-    with store.CompletionStore(tmp_path / "cache.sqlite") as found:
+def cache(tmp_path: Path) -> Iterator[CompletionStore]:
+    with CompletionStore(tmp_path / "cache.sqlite") as found:
         yield found
 
 
-def cached(url: str, cache: store.CompletionStore, **settings: Any) -> CachedEngine:
+def cached(url: str, cache: CompletionStore, **settings: Any) -> CachedEngine:
     spec = OpenAISpec.model_validate({"model": "m", "base_url": url, **settings})
     return CachedEngine(OpenAIEngine(spec, JUDGE), cache)
 
 
-def test_replies_are_stored_while_nobody_polls(cache: store.CompletionStore) -> None:
+def test_replies_are_stored_while_nobody_polls(cache: CompletionStore) -> None:
     with FaultServer() as server:
         engine = cached(server.url, cache)
         engine.submit([(n, chat(str(n))) for n in range(20)])
@@ -192,7 +192,7 @@ def test_replies_are_stored_while_nobody_polls(cache: store.CompletionStore) -> 
 
 
 def test_closing_waits_for_what_is_in_flight_and_sends_no_more(
-    cache: store.CompletionStore,
+    cache: CompletionStore,
 ) -> None:
     arrived = threading.Event()
 

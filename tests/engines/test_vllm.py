@@ -36,7 +36,7 @@ from evalkit.engines._drive import drive
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.engines.vllm import VllmEngine, VllmSpec, _mend_llvmlite, _prepare_environment
 from evalkit.errors import EngineError, RequestFailed
-from evalkit.store import CompletionStore
+from evalkit.store.completions import CompletionStore
 from tests.support.vllm_standin import StandIn, installed
 
 from .conftest import MakeModel, answers, ask, completions, score

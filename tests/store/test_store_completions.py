@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from evalkit.core import Completion
 from evalkit.core.protocols import CompletionCache
 from evalkit.errors import StoreError
-from evalkit.store import CompletionStore
+from evalkit.store.completions import CompletionStore
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -237,7 +237,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 PUT_FOREVER = """
     import itertools, sys
     from pathlib import Path
-    from evalkit.store import CompletionStore
+    from evalkit.store.completions import CompletionStore
     from evalkit.core import Completion
     store = CompletionStore(Path(sys.argv[1]))
     for i in itertools.count():
@@ -277,7 +277,7 @@ FILL = """
     import resource, sys
     from pathlib import Path
     from evalkit.errors import StoreError
-    from evalkit.store import CompletionStore
+    from evalkit.store.completions import CompletionStore
     from evalkit.core import Completion
     if sys.argv[2] == "limit":
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
@@ -323,7 +323,7 @@ def test_opening_is_quick_and_imports_nothing_heavy() -> None:
 CREATE_TOGETHER = """
     import sys, time
     from pathlib import Path
-    from evalkit.store import CompletionStore
+    from evalkit.store.completions import CompletionStore
     from evalkit.core import Completion
     for i in range(40):
         time.sleep(max(0, float(sys.argv[2]) + i * 0.02 - time.time()))
