@@ -41,9 +41,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import os
-import queue
 import random
 import re
 import time
@@ -80,6 +80,8 @@ if TYPE_CHECKING:
 
     from evalkit.engines._wire import Seen
 
+_log = logging.getLogger(__name__)
+
 BREAKER = 5
 """Requests in a row that were given up."""
 FEW_RETRIES = 2
@@ -92,6 +94,7 @@ TOKENS_PER_MESSAGE = 16
 MOST_TOKENS = 10**9
 """A larger count of one answer is taken for an error of the server."""
 
+_UNPRINTED = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]+")
 _AGAIN = frozenset({408, 409, 425, 429})
 _BUSY = frozenset({429, 503, 529})
 _MAYBE_BILLED = frozenset({408, 502, 504, 524})
@@ -387,11 +390,8 @@ class RemoteEngine(ABC):
             thinks=spec.reasoning_effort is not None or thinking is not None,
             room=(thinking and thinking.budget) or spec.thought_tokens,
         )
-        self.say: Callable[[str], None] = lambda _: None
-        """Called by `poll` with what is learned of the server, and what is waited for."""
         self.on_reply: Callable[[int, Reply], None] | None = None
         self._budget = Budget(spec.max_requests, spec.max_cost_usd)
-        self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._early: list[Job] = []
         self._pending = 0
         self._background: Background | None = None
@@ -521,8 +521,6 @@ class RemoteEngine(ABC):
 
     def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
         """Replies since the last call.  Raises EngineError if the thread died."""
-        while not self._said.empty():
-            self.say(self._said.get())
         if self._background is None or self._pending == 0:
             return []
         replies = self._background.poll(timeout)
@@ -754,7 +752,7 @@ class RemoteEngine(ABC):
         pause = min(self._pause(self._holds, trouble), left)
         self._pace.hold(pause)
         if pause >= 1:
-            self._said.put(
+            _log.info(
                 f"waiting {pause:.0f} s for {self.spec.model} at {self._shown_url}, silent for "
                 f"{self._silent_for():.0f} s of {self.spec.wait_s:g} (wait_s): {trouble}"
             )
@@ -803,7 +801,7 @@ class RemoteEngine(ABC):
         self._alive()
         if prepared.room and prepared.room < self.dialect.room:
             self.dialect.room = prepared.room
-            self._said.put(
+            _log.info(
                 f"{self.spec.model} at {self._shown_url}: {prepared.room} tokens for its thought, "
                 f"no more fit its context"
             )
@@ -821,7 +819,7 @@ class RemoteEngine(ABC):
         self.dialect.aloud |= prepared.request.stop != () and bool(completion.thought)
         if not self.dialect.thinks:
             self.dialect.thinks = True
-            self._said.put(
+            _log.info(
                 f"{self.spec.model} at {self._shown_url} thinks: {self.dialect.room} tokens more "
                 f"for each reply (thought_tokens)"
             )
@@ -853,7 +851,7 @@ class RemoteEngine(ABC):
         return None
 
     def _learned(self, what: str) -> _Learned:
-        self._said.put(f"{self.spec.model} at {self._shown_url}: {what}, as it refuses it")
+        _log.info(f"{self.spec.model} at {self._shown_url}: {what}, as it refuses it")
         return _Learned()
 
     # What failures mean.
@@ -974,7 +972,7 @@ class RemoteEngine(ABC):
     def _tidy(self, text: str) -> str:
         """One line, not too long, without the key."""
         plain = masked(sayable(text), self._secrets)
-        return re.sub(r"[\s\x00-\x1f\x7f]+", " ", plain[:5000])[:500].strip()
+        return _UNPRINTED.sub(" ", plain[:5000])[:500].strip()
 
 
 # --- Requests -------------------------------------------------------------------------------------

@@ -224,7 +224,9 @@ def _about(report: Report, judge: str) -> Note | Text:
     by_logits = entry is not None and "logprob" in (entry.protocol or "")
     how = "the log-probabilities of its first token" if by_logits else "its written reply"
     if entry is None or not entry.local:
-        return Text(f"{who}; its verdict is read from {how}.")
+        without = "; ".join(entry.changed) if entry else ""
+        refused = f" Its server refuses settings of the protocol ({without})." if without else ""
+        return Text(f"{who}; its verdict is read from {how}.{refused}")
     return Note(
         f"{who}, a model of this suite; its verdict is read from {how}. Small local models judge "
         "poorly: they favour a position, a length or themselves, and agree little with people. "

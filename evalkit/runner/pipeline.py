@@ -32,6 +32,7 @@ from evalkit.runner.plan import unstored
 from evalkit.runner.usage import (
     Usage,
     carry_over,
+    changed,
     last_checks,
     metered,
     spent,
@@ -268,7 +269,7 @@ def _send(
 
     def observe(key: Key, request: Request, reply: Reply) -> None:
         nonlocal noted, input_error
-        usage.add(reply)
+        usage.add(request.engine, reply)
         input_error |= isinstance(reply, RequestFailed) and reply.input_error
         progress.reply(key, request, reply)
         if time.monotonic() > noted + _NOTE_S:
@@ -314,6 +315,10 @@ def _seal(job: Job, manifest: Manifest, order: list[Key], run_store: store.RunSt
         "work": total_work(sessions),
         "checks": last_checks(sessions),
         "usage": UsageTotals(**usage) if usage else None,
+        "judges": tuple(
+            judge.model_copy(update={"changed": changed(sessions, f"judge:{judge.name}")})
+            for judge in manifest.judges
+        ),
     }
     sealed = manifest.model_copy(update={k: found for k, found in more.items() if found})
     finished = sealed.model_copy(update={"sealed": True})

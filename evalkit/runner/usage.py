@@ -16,6 +16,7 @@ from evalkit.store import RunStore
 __all__ = [
     "Usage",
     "carry_over",
+    "changed",
     "checks",
     "last_checks",
     "metered",
@@ -46,12 +47,17 @@ class Usage:
     reused_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
+    changed: dict[str, list[str]] = field(default_factory=dict)
+    """Settings that replies were made without, by engine; see `Completion.changed`."""
 
-    def add(self, reply: Reply) -> None:
+    def add(self, engine: str, reply: Reply) -> None:
         """Count one reply."""
         if isinstance(reply, RequestFailed):
             self.failed += 1
             return
+        if reply.changed:
+            known = self.changed.setdefault(engine, [])
+            known += [setting for setting in reply.changed if setting not in known]
         if reply.from_cache:
             self.from_cache += 1
             return
@@ -118,6 +124,12 @@ def checks(engines: Mapping[str, Engine]) -> dict[str, Json]:
 def last_checks(sessions: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
     """By engine, the checks of the last session that made any."""
     return {name: found for line in sessions for name, found in line.get("checks", {}).items()}
+
+
+def changed(sessions: Sequence[Mapping[str, Json]], engine: str) -> tuple[str, ...]:
+    """Settings that an engine's replies were made without, in any session."""
+    found = (setting for line in sessions for setting in line.get("changed", {}).get(engine, ()))
+    return tuple(sorted(set(found)))
 
 
 def total_work(sessions: Sequence[Mapping[str, Json]]) -> Work:
