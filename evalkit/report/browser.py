@@ -676,7 +676,11 @@ def _judgment(task: _Task, judgment: Judgment, turns: int, texts: _Texts) -> Jso
         "is_rating": rating,
         "votes": [shown(vote) for vote in judgment.votes],
         "exchanges": [
-            [_messages(exchange.prompt, texts), texts.one(exchange.reply)]
+            [
+                _messages(exchange.prompt, texts),
+                texts.one(exchange.reply),
+                *([texts.one(exchange.thought)] if exchange.thought else []),
+            ]
             for exchange in judgment.exchanges
         ],
         "error": None if judgment.error is None else texts.one(judgment.error),

@@ -72,6 +72,29 @@ def test_the_list_and_the_samples_flag_them(attacked: Run) -> None:
     ]
 
 
+def test_a_judges_thought_stands_beside_its_reply(run: Run) -> None:
+    def thinking(record: Record) -> Record:
+        judgments = tuple(
+            replace(j, exchanges=tuple(replace(e, thought="Hm, <b>") for e in j.exchanges))
+            for j in record.outcome.judgments
+        )
+        return replace(record, outcome=replace(record.outcome, judgments=judgments))
+
+    page = packed(replace(run, records=tuple(map(thinking, run.records))))
+    told = [
+        [page.text(sample, ref) for ref in exchange[1:]]
+        for sample in page.samples
+        for model in sample["models"]
+        if model
+        for judgment in model["judgments"]
+        for exchange in judgment["exchanges"]
+    ]
+    assert told
+    assert all(len(texts) == 2 and texts[1] == "Hm, <b>" for texts in told)
+    plain = packed(run).samples[0]["models"][0]["judgments"][0]["exchanges"][0]
+    assert len(plain) == 2
+
+
 def test_a_way_leads_to_them(attacked: Run) -> None:
     (way,) = soup(attacked).select('.ways a[href="#samples&flag=suspicious"]')
     assert way.b is not None

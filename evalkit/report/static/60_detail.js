@@ -203,8 +203,9 @@ class SampleView {
     return make("div", "b-judgment",
       make("p", "tag", "Judge ", named(judgment.judge), `: ${said.join("; ")}`),
       judgment.error === null ? null : make("p", "aside b-error", this.text(judgment.error)),
-      ...judgment.exchanges.map(([prompt, reply], i) => make("div", "b-exchange",
+      ...judgment.exchanges.map(([prompt, reply, thought], i) => make("div", "b-exchange",
         judgment.exchanges.length === 2 ? make("p", "tag", `Answer ${orders[i]}`) : null,
+        thought === undefined ? null : fold("Thought of the judge", prose(this.text(thought))),
         long(this.text(reply), 4000),
         prompt.length ? fold("Prompt of the judge", this.messages(prompt)) : null)));
   }
