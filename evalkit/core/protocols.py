@@ -17,6 +17,7 @@ from evalkit.core.run import Run
 from evalkit.core.samples import Judgment, Outcome, Record, Sample
 
 __all__ = [
+    "Advised",
     "Average",
     "Averaged",
     "Background",
@@ -39,6 +40,7 @@ __all__ = [
     "Panel",
     "Planned",
     "RatingJudge",
+    "ReadsLogprobs",
     "StoredPrompts",
     "Tabled",
     "Wrapping",
@@ -178,11 +180,17 @@ class Metered(Protocol):
         ...
 
     def price(
-        self, prompt_tokens: int, new_tokens: int, *, reused: int = 0, batched: bool = False
+        self,
+        prompt_tokens: int,
+        new_tokens: int,
+        *,
+        reused: int = 0,
+        kept: int = 0,
+        batched: bool = False,
     ) -> float | None:
         """USD of one request, of whose prompt tokens `reused` are in the provider's prompt cache.
 
-        None: unknown.
+        `kept` are written to it, which may cost more.  None: unknown.
         """
         ...
 
@@ -241,6 +249,23 @@ class Keyed(Protocol):
 
     def missing_key(self) -> str | None:
         """The environment variable that should hold a key and is unset; None: nothing missing."""
+        ...
+
+
+@runtime_checkable
+class Advised(Protocol):
+    """Settings of a model behind an API, whose vendor retires and prices it."""
+
+    def problems(self) -> Sequence[tuple[str, str]]:
+        """Field and message of what keeps a run from starting."""
+        ...
+
+    def warnings(self) -> Sequence[tuple[str, str]]:
+        """Field and message of what may: a model that retires, a price that is unknown."""
+        ...
+
+    def lacks_logprobs(self) -> str | None:
+        """Why no log-probabilities can be read; None: they can be, or who knows."""
         ...
 
 
@@ -353,6 +378,18 @@ class StoredPrompts(Protocol):
 
     def load(self) -> None:
         """Read the prompts; idempotent.  Raises DataError, SuiteError."""
+        ...
+
+
+@runtime_checkable
+class ReadsLogprobs(Protocol):
+    """A class of judges with published prompts, some of which read log-probabilities."""
+
+    def without_logprobs(self, options: Mapping[str, Json]) -> Mapping[str, Json]:
+        """What to write in place of `options` (`Benchmark.judge_options`); empty: they read none.
+
+        Static.  Raises SuiteError for options that do not exist.
+        """
         ...
 
 

@@ -50,10 +50,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from datetime import date
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from evalkit.core import Completion, Job, Json, Message, PreparedModel, Rendered, Reply, Request
 from evalkit.core.protocols import Ledger
@@ -70,6 +71,7 @@ from evalkit.engines._errors import (
     OVER_LONG,
     Said,
 )
+from evalkit.engines._judge_models import Vendor, price, retirement, without_logprobs
 from evalkit.engines._keys import cut, masked, request_digest, sayable, secret_parts
 from evalkit.engines._pace import Pace, retry_after
 from evalkit.engines._thinking import Thinking, divided
@@ -118,8 +120,8 @@ class RemoteSpec(EngineSpec):
     """Environment variable that names another."""
     ours: ClassVar[frozenset[str]]
     """Fields of a request that evalkit sets itself; caps and scores depend on them."""
-    listed: ClassVar[Mapping[str, tuple[float, float]]] = {}
-    """USD per million (input, output) tokens at the vendor's own address."""
+    vendor: ClassVar[Vendor]
+    """Whose models are at `home`."""
 
     model: str = Field(min_length=1)
     """Name of the model on the server; a dated name keeps its meaning."""
@@ -142,9 +144,9 @@ class RemoteSpec(EngineSpec):
     max_cost_usd: float | None = Field(default=None, ge=0)
     """Never spend more than this; needs prices."""
     usd_per_million_input_tokens: float | None = Field(default=None, ge=0)
-    """Price of prompt tokens; known for dated models of the vendor."""
+    """Price of prompt tokens; default: the list price at the vendor's own address."""
     usd_per_million_output_tokens: float | None = Field(default=None, ge=0)
-    """Price of generated tokens; known for dated models of the vendor."""
+    """Price of generated tokens; default: the list price at the vendor's own address."""
     reasoning_effort: str | None = Field(default=None, min_length=1, max_length=40)
     """How much the model thinks before it answers, in the words of its API (`low`, `medium`,
     `high`, ...); unset: as the API decides."""
@@ -185,16 +187,6 @@ class RemoteSpec(EngineSpec):
             )
         return value
 
-    @model_validator(mode="after")
-    def _cap_needs_prices(self) -> Self:
-        if self.max_cost_usd is not None and self.prices is None:
-            known = ", ".join(sorted(self.listed)) or "none"
-            raise ValueError(
-                f"max_cost_usd needs the prices of model {self.model!r}, which are known only for "
-                f"{known}: write usd_per_million_input_tokens and usd_per_million_output_tokens"
-            )
-        return self
-
     @property
     def url(self) -> str:
         """`base_url`, else that of the environment.
@@ -220,25 +212,58 @@ class RemoteSpec(EngineSpec):
         needed = "api_key_env" in self.model_fields_set or self.url == self.home
         return self.api_key_env if needed else None
 
-    @property
-    def prices(self) -> tuple[float, float] | None:
-        """USD per million (input, output) tokens: as written, else as listed; None: unknown."""
-        listed = self.listed.get(self.model, (None, None))
+    def price(
+        self, prompt_tokens: int, new_tokens: int, *, reused: int = 0, kept: int = 0
+    ) -> float | None:
+        """USD of one request: as the suite says, else at list price; None: unknown.
+
+        `reused` and `kept`: of the prompt tokens, those read from and written to the vendor's
+        prompt cache; at a price that the suite gives they cost what the others do.
+        """
         given = (self.usd_per_million_input_tokens, self.usd_per_million_output_tokens)
-        price_in, price_out = (
-            g if g is not None else p for g, p in zip(given, listed, strict=True)
-        )
-        return None if price_in is None or price_out is None else (price_in, price_out)
+        listed: tuple[float | None, float | None] = (None, None)
+        if None in given and self.url == self.home:
+            tokens = prompt_tokens, new_tokens
+            listed = price(self.vendor, self.model, *tokens, reused=reused, kept=kept) or listed
+        costs = [
+            own if own_price is None else own_price * n / 1e6
+            for own_price, own, n in zip(given, listed, (prompt_tokens, new_tokens), strict=True)
+        ]
+        return None if costs[0] is None or costs[1] is None else costs[0] + costs[1]
 
     @property
     def may_think(self) -> bool:
         """Whether the model may write a thought that counts as new tokens."""
         return True
 
-    def cost(self, tokens_in: int, tokens_out: int) -> float:
-        """USD; 0 where prices are unknown."""
-        price_in, price_out = self.prices or (0.0, 0.0)
-        return (tokens_in * price_in + tokens_out * price_out) / 1e6
+    def problems(self) -> Sequence[tuple[str, str]]:
+        """A cap on money without a price."""
+        if self.max_cost_usd is None or self.price(0, 0) is not None:
+            return ()
+        return (("max_cost_usd", f"needs the price of {self.model!r}, which is {self._unknown}"),)
+
+    def warnings(self) -> Sequence[tuple[str, str]]:
+        """At the vendor's own address: a model that retires, or whose price is unknown."""
+        if self.url != self.home:
+            return ()
+        ends = retirement(self.vendor, self.model)
+        found = [] if ends is None else [("model", ends.text(self.model, date.today()))]
+        if self.price(0, 0) is None and self.max_cost_usd is None:
+            found.append(("model", f"the price of {self.model!r} is {self._unknown}"))
+        return found
+
+    def lacks_logprobs(self) -> str | None:
+        """Why no log-probabilities can be read; None: they can be, or who knows."""
+        known = without_logprobs(self.vendor, self.model, self.reasoning_effort)
+        at_home = known and self.url == self.home
+        return f"{self.model} gives no log-probabilities" if at_home else None
+
+    @property
+    def _unknown(self) -> str:
+        return (
+            f"unknown (list prices are used at {self.home} alone): write "
+            f"usd_per_million_input_tokens and usd_per_million_output_tokens"
+        )
 
 
 # --- Requests and replies between this file and the vendors' --------------------------------------
@@ -286,6 +311,8 @@ class Parsed:
     """(Prompt tokens, new tokens); None where the server gave none, or impossible ones."""
     thought_tokens: int = 0
     reused_tokens: int = 0
+    kept_tokens: int = 0
+    """Of the prompt tokens, those written to the vendor's prompt cache."""
 
 
 @dataclass
@@ -368,6 +395,8 @@ class RemoteEngine(ABC):
     """Fields that models which think want under another name."""
 
     def __init__(self, spec: RemoteSpec, model: PreparedModel) -> None:
+        for name, message in spec.problems():
+            raise SuiteError(f"{name} {message}")
         self.spec = spec
         self.url = spec.url
         identity: dict[str, Json] = {
@@ -475,12 +504,30 @@ class RemoteEngine(ABC):
         return _most_prompt_tokens(request), request.max_tokens + room
 
     def price(
-        self, prompt_tokens: int, new_tokens: int, *, reused: int = 0, batched: bool = False
+        self,
+        prompt_tokens: int,
+        new_tokens: int,
+        *,
+        reused: int = 0,
+        kept: int = 0,
+        batched: bool = False,
     ) -> float | None:
         """USD; None: unknown."""
-        if self.spec.prices is None:
-            return None
-        return self.spec.cost(prompt_tokens, new_tokens) * (0.5 if batched else 1.0)
+        found = self.spec.price(prompt_tokens, new_tokens, reused=reused, kept=kept)
+        return None if found is None else found * (0.5 if batched else 1.0)
+
+    def _cost(self, parsed: Parsed, prepared: Prepared) -> float:
+        """USD; the most it can be where the server counts no tokens, 0 where no price is known."""
+        if parsed.usage is None:
+            return self._most_cost(prepared)
+        tokens_in, tokens_out = parsed.usage
+        reused = min(parsed.reused_tokens, tokens_in)
+        return self.price(tokens_in, tokens_out, reused=reused, kept=parsed.kept_tokens) or 0.0
+
+    def _most_cost(self, prepared: Prepared) -> float:
+        """USD; a prompt that is written to the vendor's cache costs most."""
+        prompt_tokens, new_tokens = prepared.most_tokens
+        return self.price(prompt_tokens, new_tokens, kept=prompt_tokens) or 0.0
 
     def keys(self, requests: Sequence[Request]) -> list[str]:
         """Hash of messages and settings, server and served model."""
@@ -617,7 +664,7 @@ class RemoteEngine(ABC):
             prompt_tokens=tokens_in,
             completion_tokens=tokens_out,
             reused_tokens=min(parsed.reused_tokens, tokens_in),
-            cost_usd=self.spec.cost(*(parsed.usage or prepared.most_tokens)),
+            cost_usd=self._cost(parsed, prepared),
             thought=found.thought,
             thought_tokens=min(parsed.thought_tokens, tokens_out),
             unfinished=unfinished,
@@ -761,7 +808,7 @@ class RemoteEngine(ABC):
         """One call, within the caps.  Raises _Trouble, _Learned, RequestFailed."""
         from evalkit.engines._wire import watching
 
-        worst = self.spec.cost(*prepared.most_tokens)
+        worst = self._most_cost(prepared)
         reservation = await self._budget.reserve(worst)
         # Without a word from the server (cancelled, timed out, cut off) it may have done all the
         # work.
@@ -785,7 +832,7 @@ class RemoteEngine(ABC):
                 finally:
                     if seen.response is not None:
                         self._pace.note(seen.response.headers)
-            cost = self.spec.cost(*(parsed.usage or prepared.most_tokens))
+            cost = self._cost(parsed, prepared)
             self._heard(prepared)
             completion = self.reply(parsed, prepared)
             self._learn_thought(completion, prepared)
@@ -925,13 +972,16 @@ class RemoteEngine(ABC):
 
     def _not_answered(self, status: int, said: Said, text: str) -> RequestFailed:
         """Where only this request, or none at all, will be answered."""
+        no_model = status == 404 or NO_MODEL.search(said.all) is not None
+        ends = retirement(self.spec.vendor, self.spec.model) if no_model else None
+        gone = "" if ends is None else f"; {ends.text(self.spec.model, date.today())}"
         if self._answered:
             repeats: dict[int, FailureStatus] = {403: "refused", 404: "engine_error"}
-            return RequestFailed(repeats.get(status, "excluded"), text)
-        if status < 400 or status in (403, 404) or NO_MODEL.search(said.all):
+            return RequestFailed(repeats.get(status, "excluded"), text + gone)
+        if status < 400 or status == 403 or no_model:
             return self._stop(
                 "engine_error",
-                f"answered {text}; check base_url, model {self.spec.model!r} and the key in "
+                f"answered {text}{gone}; check base_url, model {self.spec.model!r} and the key in "
                 f"{self.spec.api_key_env}",
                 input_error=True,
             )

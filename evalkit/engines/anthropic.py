@@ -47,6 +47,7 @@ class AnthropicSpec(RemoteSpec):
     """Settings of Anthropic's API."""
 
     home = ANTHROPIC_URL
+    vendor = "anthropic"
     url_env = "ANTHROPIC_BASE_URL"
     ours = frozenset(
         {"model", "messages", "system", "stream", "max_tokens", "temperature", "top_p"}
@@ -153,4 +154,5 @@ class AnthropicEngine(RemoteEngine):
             usage=((tokens_in or 0) + cached + written, tokens_out or 0) if known else None,
             thought_tokens=tokens(details.get("output_tokens_details"), "thinking_tokens") or 0,
             reused_tokens=cached,
+            kept_tokens=written,
         )

@@ -51,6 +51,7 @@ class GoogleSpec(RemoteSpec):
     """Settings of Google's Gemini API."""
 
     home = GOOGLE_URL
+    vendor = "google"
     url_env = "GOOGLE_GEMINI_BASE_URL"
     ours = frozenset({"model", "contents", "generationConfig", "systemInstruction", "tools"})
 

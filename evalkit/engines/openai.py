@@ -41,23 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIEngine", "OpenAISpec"]
 
 OPENAI_URL = "https://api.openai.com/v1"
-PRICES: dict[str, tuple[float, float]] = {
-    "gpt-3.5-turbo-0125": (0.5, 1.5),
-    "gpt-3.5-turbo-1106": (1.0, 2.0),
-    "gpt-4-0125-preview": (10.0, 30.0),
-    "gpt-4-0314": (30.0, 60.0),
-    "gpt-4-0613": (30.0, 60.0),
-    "gpt-4-1106-preview": (10.0, 30.0),
-    "gpt-4-turbo-2024-04-09": (10.0, 30.0),
-    "gpt-4.1-2025-04-14": (2.0, 8.0),
-    "gpt-4.1-mini-2025-04-14": (0.4, 1.6),
-    "gpt-4o-2024-05-13": (5.0, 15.0),
-    "gpt-4o-2024-08-06": (2.5, 10.0),
-    "gpt-4o-2024-11-20": (2.5, 10.0),
-    "gpt-4o-mini-2024-07-18": (0.15, 0.6),
-}
-"""USD per million (input, output) tokens, OpenAI's list prices.  Dated names only: the price of an
-undated name changes without notice."""
 STOPS = 4
 """OpenAI takes no more."""
 
@@ -67,7 +50,7 @@ class OpenAISpec(RemoteSpec):
 
     home = OPENAI_URL
     url_env = "OPENAI_BASE_URL"
-    listed = PRICES
+    vendor = "openai"
     ours = frozenset(
         {"model", "messages", "prompt", "stream", "n", "best_of", "echo", "seed", "stop", "top_p"}
         | {"temperature", "logprobs", "top_logprobs", "max_tokens", "max_completion_tokens"}

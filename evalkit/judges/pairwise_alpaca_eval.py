@@ -63,6 +63,9 @@ from evalkit.judges._prompt import LONGEST_REPLY, NOTHING, Material, lack, sampl
 
 __all__ = ["PairwiseAlpacaEval", "evaluator", "evaluators", "read_verdict"]
 
+WRITTEN = "alpaca_eval_gpt4"
+"""AlpacaEval 1's evaluator: every prompt with version 2's instructions needs log-probabilities or
+tools."""
 _BORDERS = re.compile(r"<(?=\|im_(?:start|end)\|>)")
 
 
@@ -81,6 +84,12 @@ class PairwiseAlpacaEval:
     def _loaded(self) -> _Evaluator:
         """Configuration and prompt.  Raises SuiteError with the names there are."""
         return evaluator(self._evaluator_name)
+
+    @staticmethod
+    def without_logprobs(options: Mapping[str, Json]) -> Mapping[str, Json]:
+        """The nearest evaluator that reads a written reply; empty where this one does."""
+        chosen = evaluator(str(options["evaluator"]))
+        return {"evaluator": WRITTEN} if chosen.top_logprobs else {}
 
     def compare(self, instruction: str, answer: str, reference: str) -> Flow[Judgment]:
         """One request; `value` is 0 where the reference is better, 1 where the answer is."""

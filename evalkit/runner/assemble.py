@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from evalkit import suite as suites
 from evalkit.core import Flow, Json, Outcome, PreparedModel, Sample
 from evalkit.core.figures import Figure
 from evalkit.core.protocols import (
+    Advised,
     Benchmark,
     BenchmarkContext,
     CompletionCache,
@@ -47,6 +48,7 @@ __all__ = [
     "Job",
     "Origin",
     "Selection",
+    "advice",
     "assemble",
     "build_benchmarks",
     "data_places",
@@ -277,6 +279,8 @@ def assemble(
     compared = selection.compared(chosen)
     places = data_places(chosen, origin)
     benchmarks = build_benchmarks(chosen, origin)
+    for warning in advice(chosen):
+        say(f"warning: {warning}")
     run = [
         benchmark
         for benchmark, spec in zip(benchmarks, chosen.benchmarks, strict=True)
@@ -400,6 +404,16 @@ def mirrors(named: str | None, origin: Origin) -> DataPlaces:
         )
     found = (*first, Path(environment)) if environment else tuple(first)
     return DataPlaces(found, origin.state / "data")
+
+
+def advice(suite: Suite) -> Iterator[str]:
+    """What is known of the models behind APIs that `suite` uses: that they retire, say."""
+    models, used = suite.models.items(), {n for spec in suite.benchmarks for n in spec.judges}
+    specs: dict[str, object] = {f"model {name}": m.engine or suite.engine for name, m in models}
+    specs |= {f"judge {name}": spec for name, spec in suite.judges.items() if name in used}
+    for name, spec in specs.items():
+        if isinstance(spec, Advised):
+            yield from (f"{name}: {message}" for _, message in spec.warnings())
 
 
 def _describe_judge(spec: JudgeSpec) -> Json:

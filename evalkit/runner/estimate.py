@@ -165,7 +165,7 @@ class Estimator:
             most_prompt_tokens=sum(p for p, _ in most),
             most_new_tokens=sum(n for _, n in most),
             # Requests that a batch leaves over are sent live.
-            most_usd=_sum([self._engine.price(p, n) for p, n in most]),
+            most_usd=_sum([self._engine.price(p, n, kept=p) for p, n in most]),
             assumptions=tuple(self._assumptions(requests, measured=measured)),
         )
 

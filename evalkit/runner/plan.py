@@ -28,6 +28,7 @@ from evalkit.runner.assemble import (
     Job,
     Origin,
     Selection,
+    advice,
     build_benchmarks,
     data_places,
     mirrors,
@@ -187,6 +188,7 @@ def planned(suite: Suite, origin: Origin, selection: Selection, say: Callable[[s
             f"stored answers are unknown"
             for name in gone
         ]
+        notes += advice(chosen)
         return plan(job, cache, gone, notes)
 
 

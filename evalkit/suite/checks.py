@@ -12,17 +12,19 @@ import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
+from evalkit.core.protocols import Advised
 from evalkit.core.specs import (
     BenchmarkSpec,
     EngineSpec,
     GateSpec,
+    JudgeSpec,
     LocalJudgeSpec,
     ModelSpec,
     RecordedJudgeSpec,
 )
-from evalkit.errors import did_you_mean
+from evalkit.errors import SuiteError, did_you_mean
 from evalkit.suite.reading import FieldPath, SuiteText, choices_hint
 from evalkit.suite.validation import Parts, Types
 
@@ -62,6 +64,7 @@ def problems(source: SuiteText, parts: Parts, types: Types, root: Path) -> Found
         if spec is not None:
             yield from _benchmark(n, spec, parts, types, root)
     yield from _same_names(source, parts)
+    yield from _advice(parts, "problems")
     if entries is not None:
         yield from _recorded(parts, entries)
     if parts.gate is not None:
@@ -160,7 +163,7 @@ def _benchmark(n: int, spec: BenchmarkSpec, parts: Parts, types: Types, root: Pa
             message = f"{named} is not needed: {spec.type} has no judge; remove it"
             yield (*at, "judge"), message
         else:
-            yield from _judges(at, spec, parts)
+            yield from _judges(at, spec, parts, types)
     for name in spec.opponents if parts.knows(*at, "baseline") else ():
         if name not in models:
             message = f"no model {name!r} to compare with{choices_hint(name, models)}"
@@ -172,7 +175,7 @@ def _benchmark(n: int, spec: BenchmarkSpec, parts: Parts, types: Types, root: Pa
         yield (*at, "include"), wrong
 
 
-def _judges(at: FieldPath, spec: BenchmarkSpec, parts: Parts) -> Found:
+def _judges(at: FieldPath, spec: BenchmarkSpec, parts: Parts, types: Types) -> Found:
     """The names of one judge or of a panel's members, and how many must be valid."""
     for n, name in enumerate(spec.judges):
         path = (*at, "judge") if len(spec.judges) == 1 else (*at, "judge", n)
@@ -181,9 +184,37 @@ def _judges(at: FieldPath, spec: BenchmarkSpec, parts: Parts) -> Found:
         elif len(spec.judges) > 1 and isinstance(parts.judges[name], RecordedJudgeSpec):
             only = "expected judges that answer: give recorded judgments an entry of their own"
             yield path, f"{name!r} is recorded; {only}"
+        else:
+            yield from _logprobs(path, spec, parts.judges[name], types)
     if (spec.judge_minimum or 1) > max(len(spec.judges), 1):
         few = f"{len(spec.judges)} judge{'s' if len(spec.judges) > 1 else ''}"
         yield (*at, "judge_minimum"), f"{spec.judge_minimum}; the benchmark has {few}"
+
+
+def _logprobs(path: FieldPath, spec: BenchmarkSpec, judge: JudgeSpec | None, types: Types) -> Found:
+    """Log-probabilities that the judge's model does not give."""
+    settings: object = judge
+    lacking = settings.lacks_logprobs() if isinstance(settings, Advised) else None
+    if lacking is None or judge is None:
+        return
+    try:
+        instead = types.without_logprobs(spec, judge)
+    except SuiteError:
+        return  # left to the run, which names what there is
+    if instead:
+        write = ", ".join(f"`{field}: {value}`" for field, value in instead.items())
+        yield path, f"{lacking}, which it would be read by; write {write}, or name another judge"
+
+
+def _advice(parts: Parts, what: Literal["problems", "warnings"]) -> Found:
+    """What models behind APIs know of their settings."""
+    found: dict[FieldPath, object] = {("engine",): parts.engine}
+    found |= {("models", name, "engine"): m.engine for name, m in parts.models.items() if m}
+    found |= {("judges", name): judge for name, judge in parts.judges.items()}
+    for path, spec in found.items():
+        if isinstance(spec, Advised):
+            said = spec.problems() if what == "problems" else spec.warnings()
+            yield from (((*path, field), message) for field, message in said)
 
 
 def _same_names(source: SuiteText, parts: Parts) -> Found:
@@ -326,6 +357,7 @@ def warnings(parts: Parts, types: Types, root: Path) -> Found:
     used = {name for spec in parts.benchmarks if spec is not None for name in spec.judges}
     for name in [j for j in parts.judges if j not in used]:
         yield ("judges", name), "is used by no benchmark"
+    yield from _advice(parts, "warnings")
     margins = parts.gate.margins if parts.gate else {"default": 0.0}
     for entry in _entries(parts) or ():
         if "default" not in margins and entry not in margins:

@@ -163,6 +163,10 @@ def find_workspace(suite: str | None = None) -> Path:
 # The suite behind `evalkit run --base B --adapter A`
 
 
+JUDGE = "gpt-6.1-sol"
+"""Answers `/chat/completions`; its vendor has announced no retirement."""
+
+
 def preset(base: str, adapter: str) -> dict[str, Json]:
     """The chat benchmarks with the base as baseline: a mapping, to be validated like any other.
 
@@ -178,10 +182,10 @@ def preset(base: str, adapter: str) -> dict[str, Json]:
             baseline: {"role": "baseline", "path": base},
         },
         "engine": {"type": "vllm"},
-        "judges": {"gpt-4": {"type": "openai", "model": "gpt-4-0613", "max_cost_usd": 40}},
+        "judges": {JUDGE: {"type": "openai", "model": JUDGE, "max_cost_usd": 40}},
         "benchmarks": [
-            {"type": "alpaca_eval", "version": 1, "judge": "gpt-4"},
-            {"type": "mt_bench", "judge": "gpt-4"},
+            {"type": "alpaca_eval", "version": 1, "judge": JUDGE},
+            {"type": "mt_bench", "judge": JUDGE},
             {"type": "open_llm_leaderboard", "version": 1},
         ],
     }

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol, Union, get_arg
 from pydantic import BaseModel, Discriminator, Tag, ValidationError, create_model
 
 from evalkit.core import Json
+from evalkit.core.protocols import ReadsLogprobs
 from evalkit.core.specs import (
     BenchmarkSpec,
     EngineSpec,
@@ -70,8 +71,8 @@ class Resolver(Protocol):
     there is no such type.
     """
 
-    def find(self, room: Literal["benchmarks", "engines"], name: str) -> Offer:
-        """The benchmark or engine of that type."""
+    def find(self, room: Literal["benchmarks", "engines", "judges"], name: str) -> Offer:
+        """The benchmark, engine or judge protocol of that type."""
         ...
 
     def judge_spec(self, kind: str) -> type[JudgeSpec]:
@@ -132,6 +133,20 @@ class Types:
     def needs_weights(self, engine: str) -> bool:
         """Whether models of this engine need `path`, or `base` and `adapter`."""
         return bool(self.resolve.find("engines", engine).cls.needs_weights)
+
+    def without_logprobs(self, spec: BenchmarkSpec, judge: JudgeSpec) -> Mapping[str, Json]:
+        """What to write so that no log-probabilities are read; empty where none are.
+
+        Raises SuiteError for settings that do not exist.
+        """
+        if judge.protocol == "logprob":
+            return {"protocol": "text"}
+        benchmark = self.resolve.find("benchmarks", spec.type).cls
+        if judge.protocol == "text" or benchmark.original_judge is None:
+            return {}
+        original = self.resolve.find("judges", benchmark.original_judge).cls
+        reads = isinstance(original, ReadsLogprobs)
+        return original.without_logprobs(benchmark.judge_options(spec)) if reads else {}
 
     def judged(self, benchmark: str) -> bool:
         """Whether this benchmark needs a judge."""

@@ -31,7 +31,7 @@ from evalkit.engines._cached import CachedEngine
 from evalkit.engines._drive import drive
 from evalkit.engines._pace import retry_after
 from evalkit.engines.openai import OpenAIEngine, OpenAISpec
-from evalkit.errors import RequestFailed
+from evalkit.errors import RequestFailed, SuiteError
 from tests.engines.test_budget import Account
 from tests.support.fault_server import (
     FaultServer,
@@ -104,7 +104,9 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_conversation_goes_to_chat_completions() -> None:
     with FaultServer([ok("Paris.", usage=(11, 2))]) as server:
-        engine = engine_at(server.url, model="gpt-4-0613", extra_body={"service_tier": "flex"})
+        prices = {"usd_per_million_input_tokens": 30, "usd_per_million_output_tokens": 60}
+        more: Any = {"extra_body": {"service_tier": "flex"}, **prices}
+        engine = engine_at(server.url, model="gpt-4-0613", **more)
         request = chat("Capital?", temperature=0.7, top_p=0.9, seed=3, stop=("\n",))
         (reply,) = answers(engine, [request])
     (got,) = server.received
@@ -509,11 +511,6 @@ def test_keys_depend_on_server_model_and_settings_not_on_names() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"model": "gpt-4", "max_cost_usd": 1}, "usd_per_million_input_tokens"),
-        (
-            {"model": "m", "max_cost_usd": 1, "usd_per_million_input_tokens": 1},
-            "max_cost_usd needs",
-        ),
         ({"model": "m", "base_url": "localhost:8000"}, "expected a URL"),
         ({"model": "m", "base_url": "http://localhost:80000/v1"}, "expected a URL"),
         ({"model": "m", "base_url": "http://[::1/v1"}, "expected a URL"),
@@ -532,16 +529,46 @@ def test_bad_settings_say_what_to_write(values: dict[str, Any], message: str) ->
         OpenAISpec.model_validate(values)
 
 
+# OpenAI's list prices: per million tokens 30 and 60; 2 and 10, and for prompts beyond 272,000
+# tokens 4 and 15 (https://developers.openai.com/api/docs/pricing).
 @pytest.mark.parametrize(
-    ("model", "prices"), [("gpt-4-0613", (30, 60)), ("gpt-4-1106-preview", (10, 30)), ("m", None)]
+    ("model", "tokens", "usd"),
+    [
+        ("gpt-4-0613", (1000, 100), 0.036),
+        ("gpt-6.1-sol", (200_000, 1000), 0.41),
+        ("gpt-6.1-sol", (300_000, 1000), 1.215),
+        ("m", (1000, 100), None),
+    ],
 )
-def test_known_prices(model: str, prices: tuple[float, float] | None) -> None:
-    assert OpenAISpec(model=model).prices == prices
+def test_list_prices(model: str, tokens: tuple[int, int], usd: float | None) -> None:
+    assert OpenAISpec(model=model).price(*tokens) == pytest.approx(usd)
+
+
+def test_list_prices_are_for_nobody_elses_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert OpenAISpec(model="gpt-4-0613", base_url="http://proxy/v1").price(1000, 100) is None
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://proxy/v1")
+    assert OpenAISpec(model="gpt-4-0613").price(1000, 100) is None
 
 
 def test_written_prices_win() -> None:
     spec = OpenAISpec(model="gpt-4-0613", usd_per_million_input_tokens=1, max_cost_usd=1)
-    assert spec.prices == (1, 60)
+    assert spec.price(1_000_000, 1_000_000) == pytest.approx(61)
+
+
+def test_a_cap_without_a_price_is_refused() -> None:
+    for half in ({}, {"usd_per_million_input_tokens": 1}):
+        spec = OpenAISpec.model_validate({"model": "m", "max_cost_usd": 1, **half})
+        with pytest.raises(SuiteError, match=r"max_cost_usd needs the price of 'm'.*usd_per_mill"):
+            OpenAIEngine(spec, MODEL)
+
+
+def test_a_model_that_is_gone_is_named_with_its_replacement() -> None:
+    said = status(404, "The model `gpt-4-0613` has been deprecated", code="model_not_found")
+    with FaultServer([said]) as server:
+        engine = engine_at(server.url, model="gpt-4-0613")
+        (reply,) = answers(engine, [chat("a")])
+    assert isinstance(reply, RequestFailed)
+    assert "retired on 2026-10-23 (OpenAI, as of 2026-11-30); use gpt-5.6-sol" in str(reply)
 
 
 def test_serves_as_a_judge_too() -> None:

@@ -237,7 +237,7 @@ def test_the_chat_suite_runs_unedited(
     assert round(published.value.point or 0, 2) == 91.36
     assert "alpaca_eval_gpt4_leaderboard.csv" in str(published.source)
     (described,) = run.manifest.judges
-    assert described.engine.model == "gpt-4-0613"
+    assert described.engine.model == "gpt-6.1-sol"
     judges = {b.name: b.description.judge or {} for b in run.manifest.benchmarks}
     assert judges["alpaca_eval"]["evaluator"] == "alpaca_eval_gpt4"
     assert judges["mt_bench"]["protocol"] == "rating_fastchat"

@@ -81,7 +81,7 @@ BENCHMARKS = {"choices": Found(Choices, ChoicesSpec), "pairs": Found(Pairs, Pair
 class Catalogue:
     """The types of this module."""
 
-    def find(self, room: Literal["benchmarks", "engines"], name: str) -> Found:
+    def find(self, room: Literal["benchmarks", "engines", "judges"], name: str) -> Found:
         known = ENGINES if room == "engines" else BENCHMARKS
         if name not in known:
             raise EvalkitError(f"unknown type {name!r} in {room}")
@@ -92,7 +92,7 @@ class Catalogue:
             raise EvalkitError(f"unknown type {kind!r} in judges")
         return LocalJudgeSpec if kind == "engine" else ServedJudge
 
-    def names(self, room: Literal["benchmarks", "engines"]) -> Sequence[str]:
+    def names(self, room: Literal["benchmarks", "engines", "judges"]) -> Sequence[str]:
         return sorted(ENGINES if room == "engines" else BENCHMARKS)
 
 
