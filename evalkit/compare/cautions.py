@@ -85,7 +85,8 @@ def disagreements(run: Run) -> Iterator[Damaged]:
     every reader makes: mean and number of the scores behind each stored figure.  Passed over are a
     run that is not sealed, which has no results yet, figures that are no means of scores, undefined
     ones, and those of a model without any records of the benchmark: it is plain that nothing can be
-    computed from them.
+    computed from them.  Where this finds nothing, but a file is not the one that was sealed, that
+    is the damage.
     """
     if not run.manifest.sealed:
         return
@@ -113,6 +114,9 @@ def disagreements(run: Run) -> Iterator[Damaged]:
         if message:
             left.discard((row.model, key.benchmark))
             yield Damaged(row.model, key.benchmark, message)
+    if run.changed:
+        for model, benchmark in sorted(left):
+            yield Damaged(model, benchmark, "; ".join(run.changed))
 
 
 def _contradiction(row: Figure, metric: Metric, values: Sequence[float]) -> str:

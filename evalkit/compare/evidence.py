@@ -307,7 +307,15 @@ def _figure(run: Run, row: Figure, extra: Extra | None) -> Recomputed:
             why = "its benchmark gives no such figure now"
         except (EvalkitError, OSError) as error:
             why = f"it is no mean over samples, and what it needs besides is not here: {error}"
+    if records and entry.kind == "lm_eval" and not any(_holds(r, row.key) for r in records):
+        return _gone(f"none of the {len(records)} has a value of {row.key.metric}")
     return Recomputed("not recomputed", None, (), why)
+
+
+def _holds(record: Record, key: FigureKey) -> bool:
+    """Whether lm-eval computed anything of a metric for this document."""
+    outcome = record.outcome
+    return key.metric in outcome.data or any(s.metric == key.metric for s in outcome.scores)
 
 
 def _comparison(run: Run, row: Comparison) -> Comparison | None:

@@ -555,6 +555,8 @@ class Run:
     """As stored, likewise."""
     votes: tuple[Vote, ...] = ()
     """What people said of pairs of its answers, in the order imported."""
+    changed: tuple[str, ...] = ()
+    """What was changed after the run was sealed, in words; empty: nothing, or nobody can tell."""
 
     @cached_property
     def benchmarks(self) -> tuple[BenchmarkEntry, ...]:

@@ -30,7 +30,7 @@ from evalkit.core.protocols import (
     Panel,
     RatingJudge,
 )
-from evalkit.core.run import Run
+from evalkit.core.run import Run, StoredSuite
 from evalkit.core.specs import (
     BenchmarkSpec,
     EngineSpec,
@@ -440,17 +440,44 @@ def _judging_last(engines: Mapping[str, Engine], suite: Suite) -> dict[str, Engi
     return dict(sorted(engines.items(), key=lambda item: id(item[1]) in late))
 
 
+def _authors_code(suite: StoredSuite, benchmark: str) -> Iterator[str]:
+    """What of a stored suite would execute code that came with it, in words."""
+    settings = suite.all
+    models = settings.get("models", {})
+    parts = [settings.get("engine"), *(m.get("engine") for m in models.values())]
+    parts += [*settings.get("judges", {}).values(), *settings.get("benchmarks", ())]
+    for part in parts:
+        if part and "." in str(part.get("type", "")):
+            yield f"type {part['type']!r}"
+    for spec in suite.benchmarks:
+        own = spec.all
+        if spec.entry != benchmark:
+            continue
+        for name in ("include", "overrides"):
+            if own.get(name):
+                yield f"{name!r} of {benchmark}"
+        for task in own.get("tasks") or ():
+            if "/" in task or task.endswith((".yaml", ".yml")):
+                yield f"task {task!r}"
+
+
 def extra_figures(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
     """Figures that are not means over samples, recomputed from a stored run.
 
     Their benchmark computes them, so it is built from the run's suite; data is found as for a run.
-    At the level of the run's own figures.
+    At the level of the run's own figures.  A run may be a stranger's: nothing that its suite's
+    author wrote is executed.
 
     Raises:
-        SuiteError: the stored suite cannot be read any more (a plugin that is not installed).
-        DataError: data that the figures need is not here.
+        SuiteError: the stored suite cannot be read any more.
+        DataError: the figures need code of the suite's author, or data that is not here.
     """
     label = f"{run.folder}/manifest.json"
+    code = next(_authors_code(run.manifest.suite, benchmark), None)
+    if code is not None:
+        raise DataError(
+            f"{code} is code of the suite's author, which is not run to read a stored run"
+        )
     suite = suites.load_stored(run.manifest.suite.all, label, plugins)
     origin = Origin(label, run.folder, suites.find_workspace(str(run.folder)), ())
     found = [b for b in build_benchmarks(suite, origin) if b.name == benchmark]

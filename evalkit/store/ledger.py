@@ -24,10 +24,10 @@ from evalkit.core import Json
 from evalkit.errors import DataError
 from evalkit.store.codec import CodecError, json_bytes, parse_json
 from evalkit.store.files import LineFile, write_file
+from evalkit.store.reading import LEDGER_NAME
 
-__all__ = ["LEDGER_NAME", "Account", "LedgerFile"]
+__all__ = ["Account", "LedgerFile"]
 
-LEDGER_NAME = "ledger.jsonl"
 
 
 @dataclass

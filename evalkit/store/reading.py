@@ -8,9 +8,10 @@ and `df`.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -19,11 +20,13 @@ from evalkit.core.figures import Comparison, Figure
 from evalkit.core.run import FORMAT, Manifest, Run
 from evalkit.core.votes import Vote
 from evalkit.errors import DataError, StoreError
-from evalkit.store.codec import CodecError, decode, encode, parse_json, read
+from evalkit.store.codec import CodecError, decode, encode, json_bytes, parse_json, read
 
 __all__ = [
+    "digests",
     "load",
     "load_manifest",
+    "manifest_bytes",
     "manifest_json",
     "manifest_of",
     "natural_key",
@@ -39,6 +42,8 @@ RECORDS_NAME = "records.jsonl"
 RESULTS_NAME = "results.json"
 SESSIONS_NAME = "sessions.jsonl"
 VOTES_NAME = "votes.jsonl"
+LEDGER_NAME = "ledger.jsonl"
+SUMS_NAME = "SHA256SUMS"
 NaturalKey: TypeAlias = tuple[tuple[tuple[int, int, str], ...], str]
 _DIGITS = re.compile("([0-9]+)")
 _KEY = ("benchmark", "task", "metric", "category")
@@ -61,7 +66,8 @@ def load(folder: Path) -> Run:
         return Run(place, manifest, _ordered(records, manifest), (), ())
     path = place / RESULTS_NAME
     try:
-        figures, comparisons = _read_results(parse_json(path.read_bytes()), path)
+        found = parse_json(path.read_bytes())
+        figures, comparisons = _read_results(found, path)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); run the suite again to write it"
@@ -69,7 +75,32 @@ def load(folder: Path) -> Run:
     except CodecError as error:
         raise DataError(f"{path}: {error}; run the suite again to rewrite it") from error
     votes = _read_votes(place / VOTES_NAME)
-    return Run(place, manifest, tuple(records.values()), figures, comparisons, votes)
+    changed = tuple(_changed(place))
+    if found.get("run_id") != manifest.run_id:
+        changed = (f"{RESULTS_NAME} is of run {str(found.get('run_id'))[:40]!r}", *changed)
+    return Run(place, manifest, tuple(records.values()), figures, comparisons, votes, changed)
+
+
+def _changed(place: Path) -> Iterator[str]:
+    """Files that are not those that were sealed, in words; runs from before digests have none."""
+    try:
+        lines = (place / SUMS_NAME).read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name in (MANIFEST_NAME, RECORDS_NAME, RESULTS_NAME):
+        if sums.get(name) != hashlib.sha256((place / name).read_bytes()).hexdigest():
+            yield f"{name} was changed after the run was sealed"
+
+
+def digests(folder: Path, manifest: Manifest) -> bytes:
+    """The content of SHA256SUMS, which `sha256sum -c` checks; `manifest` as it will be written."""
+    contents = {
+        MANIFEST_NAME: manifest_bytes(manifest),
+        **{name: (folder / name).read_bytes() for name in (RECORDS_NAME, RESULTS_NAME)},
+    }
+    lines = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items())
+    return "".join(lines).encode()
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -127,6 +158,11 @@ def manifest_json(manifest: Manifest) -> dict[str, Json]:
     """The content of manifest.json; keys that do not apply are absent."""
     found: dict[str, Json] = manifest.model_dump(exclude_unset=True)
     return {**found, "format": FORMAT}
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """manifest.json as it is written."""
+    return json_bytes(manifest_json(manifest), indent=1) + b"\n"
 
 
 def results(

@@ -6,9 +6,11 @@
     votes.jsonl      people's votes on pairs of its answers, if any were imported
     sessions.jsonl   one line per command that worked on the run: times, tokens, retries
     ledger.jsonl     what requests may cost and did cost (`ledger`)
+    SHA256SUMS       once sealed: digests of manifest, records and results, as sha256sum writes them
     index.html, ...  reports rendered from the above
 
 Sealing replaces each file as a whole, the manifest last, so `sealed` is true only of complete runs.
+The digests show accidents; forgery too, where the digest of SHA256SUMS is quoted elsewhere.
 A record may be written twice (a failed sample sent again): the latest counts.
 """
 
@@ -18,7 +20,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from evalkit.core import Json, Record
 from evalkit.core.run import Manifest
@@ -26,23 +28,28 @@ from evalkit.core.votes import Vote
 from evalkit.errors import StoreError, SuiteError
 from evalkit.store.codec import CodecError, canonical_json, json_bytes, line
 from evalkit.store.files import Closing, FolderLock, LineFile, remove_leftovers, write_file, writing
-from evalkit.store.ledger import LEDGER_NAME, Account, LedgerFile
 from evalkit.store.reading import (
+    LEDGER_NAME,
     MANIFEST_NAME,
     RECORDS_NAME,
     RESULTS_NAME,
     SESSIONS_NAME,
+    SUMS_NAME,
     VOTES_NAME,
+    digests,
     load_manifest,
-    manifest_json,
+    manifest_bytes,
     read_records,
     read_sessions,
 )
 
+if TYPE_CHECKING:
+    from evalkit.store.ledger import Account, LedgerFile
+
 __all__ = ["RunStore", "pretty_json", "run_id", "write_votes"]
 
 _OURS = frozenset(
-    {MANIFEST_NAME, RECORDS_NAME, RESULTS_NAME, SESSIONS_NAME, VOTES_NAME, LEDGER_NAME}
+    {MANIFEST_NAME, RECORDS_NAME, RESULTS_NAME, SESSIONS_NAME, VOTES_NAME, LEDGER_NAME, SUMS_NAME}
 )
 
 Key: TypeAlias = tuple[str, str, str, str]
@@ -154,6 +161,8 @@ class RunStore(Closing):
         Runs from before there was a ledger have it in their sessions.
         """
         if self._ledger is None:
+            from evalkit.store.ledger import LedgerFile  # reading a run needs none
+
             self._ledger = LedgerFile(self.folder)
         found = [
             line["spent"][engine] for line in self.sessions() if engine in line.get("spent", {})
@@ -169,7 +178,7 @@ class RunStore(Closing):
             StoreError: the file cannot be written.
         """
         _check_same_run(self.folder, self._manifest, manifest)
-        write_file(self.folder / MANIFEST_NAME, pretty_json(manifest_json(manifest)))
+        write_file(self.folder / MANIFEST_NAME, manifest_bytes(manifest))
         self._manifest = manifest
 
     def seal(
@@ -202,7 +211,9 @@ class RunStore(Closing):
         write_file(self.folder / RESULTS_NAME, pretty_json(results))
         for path, data in targets.items():
             write_file(path, data)
-        self.update_manifest(manifest.model_copy(update={"sealed": True}))
+        sealed = manifest.model_copy(update={"sealed": True})
+        write_file(self.folder / SUMS_NAME, digests(self.folder, sealed))
+        self.update_manifest(sealed)
 
     def close(self) -> None:
         """Let the next process in; idempotent."""

@@ -102,9 +102,37 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(
         store.append(make_record("1"))
         seal(store, manifest, "1", "2", "3")
     assert files(whole) == files(broken)
-    assert sorted(files(whole)) == [
-        "img/a.svg", "index.html", "manifest.json", "records.jsonl", "results.json"
-    ]  # fmt: skip
+    named = {"img/a.svg", "index.html", "manifest.json", "records.jsonl", "results.json"}
+    assert set(files(whole)) == {*named, "SHA256SUMS"}
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "records.jsonl", "results.json"])
+def test_what_was_changed_after_sealing_is_named(
+    folder: Path, manifest: Manifest, make_record: MakeRecord, name: str
+) -> None:
+    """`sha256sum` itself agrees with the digests; a blank more is a change."""
+    with RunStore.open(folder, manifest) as store:
+        store.append(make_record("1"))
+        seal(store, manifest, "1")
+    check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
+    assert subprocess.run(check, cwd=folder, capture_output=True, check=False).returncode == 0
+    assert load(folder).changed == ()
+    path = folder / name
+    path.write_bytes(path.read_bytes().replace(b": ", b":  ").replace(b'":"', b'": "'))
+    assert subprocess.run(check, cwd=folder, capture_output=True, check=False).returncode == 1
+    assert load(folder).changed == (f"{name} was changed after the run was sealed",)
+
+
+def test_results_of_another_run_are_named(
+    folder: Path, manifest: Manifest, make_record: MakeRecord
+) -> None:
+    with RunStore.open(folder, manifest) as store:
+        store.append(make_record("1"))
+        seal(store, manifest, "1")
+    (folder / "SHA256SUMS").unlink()
+    path = folder / "results.json"
+    path.write_text(path.read_text().replace(manifest.run_id, "0123456789ab"))
+    assert load(folder).changed == ("results.json is of run '0123456789ab'",)
 
 
 def test_reading_back(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
