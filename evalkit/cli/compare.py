@@ -306,7 +306,7 @@ def _run_suite(suite: str) -> tuple[list[Run], Result]:
     file = suites.locate(suite)
     loaded = suites.load(file, (), plugins)
     command = ("evalkit", "run", suite)
-    origin = runner.Origin(suite, file.parent, suites.find_workspace(suite), command)
+    origin = runner.Origin(suite, file.parent, suites.find_workspace(), command)
     result = runner.run_suite(loaded, origin, watcher())
     if result.unanswered:
         click.echo(f"incomplete: {result.unanswered} samples: {result.reasons}", err=True)
@@ -402,7 +402,7 @@ def power(
 
     file = suites.locate(suite)
     loaded = suites.load(file, (), plugins)
-    origin = runner.Origin(suite, file.parent, suites.find_workspace(suite), ("evalkit", "power"))
+    origin = runner.Origin(suite, file.parent, suites.find_workspace(), ("evalkit", "power"))
     past = _past(runs, origin, loaded.name)
     selection = runner.Selection(split(only), (), limit)
     rows = planned_power(loaded, origin, selection, past, lambda line: click.echo(line, err=True))

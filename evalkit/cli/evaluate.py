@@ -105,7 +105,7 @@ def _load(
         return loaded, Origin(label, Path.cwd(), suites.find_workspace(), command_line)
     path = suites.locate(suite)
     loaded = suites.load(path, overrides, plugins, unknown_names)
-    return loaded, Origin(suite, path.parent, suites.find_workspace(suite), command_line)
+    return loaded, Origin(suite, path.parent, suites.find_workspace(), command_line)
 
 
 def _deciding(arguments: list[str]) -> list[str]:

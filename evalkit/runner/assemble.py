@@ -479,7 +479,7 @@ def extra_figures(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
             f"{code} is code of the suite's author, which is not run to read a stored run"
         )
     suite = suites.load_stored(run.manifest.suite.all, label, plugins)
-    origin = Origin(label, run.folder, suites.find_workspace(str(run.folder)), ())
+    origin = Origin(label, run.folder, suites.find_workspace(), ())
     found = [b for b in build_benchmarks(suite, origin) if b.name == benchmark]
     if not found:
         raise DataError(f"{label}: its suite has no benchmark {benchmark!r}")

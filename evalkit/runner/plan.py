@@ -318,7 +318,7 @@ def data_needs(named: str | None) -> tuple[DataPlaces, list[str] | None]:
         return mirrors(None, origin), None
     path = suites.locate(named)
     suite = suites.load(path, (), plugins)
-    origin = Origin(named, path.parent, suites.find_workspace(named), ())
+    origin = Origin(named, path.parent, suites.find_workspace(), ())
     return data_places(suite, origin), _needs(suite, origin)
 
 

@@ -29,7 +29,6 @@ from evalkit.store.reading import LEDGER_NAME
 __all__ = ["Account", "LedgerFile"]
 
 
-
 @dataclass
 class _Sum:
     """One engine's account as the file says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -147,17 +148,21 @@ def locate(name_or_path: str) -> Path:
     raise SuiteError(f"no suite {name_or_path!r}: no such file, nor a bundled suite{hint}")
 
 
-def find_workspace(suite: str | None = None) -> Path:
-    """The folder that `.evalkit` and `reports` belong to.
+def find_workspace() -> Path:
+    """The folder that `.evalkit` and `reports` belong to: where one stands, or EVALKIT_WORKSPACE.
 
-    The nearest folder above the suite's file that has `.evalkit`, else the current one.  For a
-    bundled suite, and None, the current folder counts: the suite's file may be in an installation.
+    Never a folder above: its cache may be a stranger's.
+
+    Raises:
+        SuiteError: EVALKIT_WORKSPACE names no folder.
     """
-    start = Path(suite).resolve() if suite is not None and Path(suite).exists() else Path.cwd()
-    for folder in (start, *start.parents):
-        if (folder / ".evalkit").is_dir():
-            return folder
-    return Path.cwd()
+    named = os.environ.get("EVALKIT_WORKSPACE")
+    if named and not Path(named).is_dir():
+        raise SuiteError(
+            f"EVALKIT_WORKSPACE is {named!r}, which is no folder; make it, name another, or unset "
+            f"the variable to work in the current folder"
+        )
+    return Path(named).resolve() if named else Path.cwd()
 
 
 # The suite behind `evalkit run --base B --adapter A`

@@ -146,37 +146,18 @@ def test_unknown(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert "did you mean 'quickstart'?" in str(caught.value)
 
 
-def test_workspace_is_the_nearest_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".evalkit").mkdir()
-    inner = tmp_path / "a" / "b"
-    inner.mkdir(parents=True)
-    (inner / "suite.yaml").write_text("name: s\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path / "a")
-    assert suite.find_workspace(str(inner / "suite.yaml")) == tmp_path
-    assert suite.find_workspace("b/suite.yaml") == tmp_path
-    (tmp_path / "a" / ".evalkit").mkdir()
-    assert suite.find_workspace(str(inner / "suite.yaml")) == tmp_path / "a"
-
-
-def test_workspace_is_here_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "here").mkdir()
-    (tmp_path / "suites").mkdir()
-    (tmp_path / "suites" / "suite.yaml").write_text("name: s\n", encoding="utf-8")
-    (tmp_path / "suites" / ".evalkit").write_text("a file is no workspace", encoding="utf-8")
-    monkeypatch.chdir(tmp_path / "here")
-    assert suite.find_workspace(str(tmp_path / "suites" / "suite.yaml")) == tmp_path / "here"
-
-
-def test_a_bundled_suite_belongs_to_where_it_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert suite.find_workspace("quickstart") == tmp_path
-    assert suite.find_workspace() == tmp_path
+def test_the_workspace_is_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never a folder above, whose cache may be a stranger's, nor the suite's."""
     (tmp_path / ".evalkit").mkdir()
     (tmp_path / "below").mkdir()
+    monkeypatch.delenv("EVALKIT_WORKSPACE", raising=False)
     monkeypatch.chdir(tmp_path / "below")
-    assert suite.find_workspace("quickstart") == tmp_path
+    assert suite.find_workspace() == tmp_path / "below"
+    monkeypatch.setenv("EVALKIT_WORKSPACE", str(tmp_path))
+    assert suite.find_workspace() == tmp_path
+    monkeypatch.setenv("EVALKIT_WORKSPACE", str(tmp_path / "none"))
+    with pytest.raises(SuiteError, match="EVALKIT_WORKSPACE is .*none"):
+        suite.find_workspace()
 
 
 @pytest.mark.parametrize(
