@@ -132,8 +132,8 @@ def test_results_of_another_run_are_named(
         seal(store, manifest, "1")
     (folder / "SHA256SUMS").unlink()
     path = folder / "results.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "run_id": "0123456789ab"}))
-    assert load(folder).changed == ("results.json is of run '0123456789ab'",)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "run_id": "fedcba987654"}))
+    assert load(folder).changed == ("results.json is of run 'fedcba987654'",)
 
 
 def test_reading_back(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:

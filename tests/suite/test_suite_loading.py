@@ -156,7 +156,7 @@ def test_the_workspace_is_where_one_stands(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("EVALKIT_WORKSPACE", str(tmp_path))
     assert suite.find_workspace() == tmp_path
     monkeypatch.setenv("EVALKIT_WORKSPACE", str(tmp_path / "none"))
-    with pytest.raises(SuiteError, match="EVALKIT_WORKSPACE is .*none"):
+    with pytest.raises(SuiteError, match=r"EVALKIT_WORKSPACE is .*none"):
         suite.find_workspace()
 
 
