@@ -462,7 +462,7 @@ class _Column:
 
 
 class _Notes:
-    """Footnotes by letter, at most three, and lines for the section below."""
+    """Footnotes by letter, at most four, and lines for the section below."""
 
     def __init__(self) -> None:
         self._texts: dict[str, None] = {}
@@ -507,6 +507,16 @@ class _Notes:
         return self.mark(
             "Judged by a model of the same suite, which is not validated against people: not for "
             "publication"
+        )
+
+    def bridged(self, item: Item) -> str:
+        """Mark of a figure on another judge's scale."""
+        if (of := item.figure.bridged) is None:
+            return ""
+        self.remark(f"Bridged: {of.text}", item.figure.model)
+        return self.mark(
+            f"Bridged: {of.scored_by} judged, and the figure is estimated on the scale of "
+            f"{of.scale_of}"
         )
 
     def lines(self) -> Iterator[Markdown]:
@@ -592,7 +602,7 @@ def _cell(heading: str, block: Block) -> Callable[[Item, _Notes], str]:
             if capped is not None:
                 text = "LC win rate with lengths capped at their 99% quantile"
                 notes.remark(text, f"{model} {_value(capped)}")
-        return _value(item) + notes.judge(item) + notes.source(item, heading)
+        return _value(item) + notes.judge(item) + notes.source(item, heading) + notes.bridged(item)
 
     return render
 

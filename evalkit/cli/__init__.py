@@ -25,6 +25,9 @@ _COMMANDS = {
         "merge": ("evaluate:merge", "Merge a PEFT adapter into its base, and prove it."),
         "adapter": ("evaluate:adapter", "Record what an adapter was trained on (`record`)."),
     },
+    "Judge": {
+        "judge-bridge": ("judge:bridge", "Figures by a new judge on an earlier judge's scale."),
+    },
     "Compare": {
         "compare": ("compare:compare", "A candidate against baselines."),
         "claim": ("compare:claim", "Whether stored runs support a statement."),

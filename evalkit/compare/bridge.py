@@ -21,22 +21,51 @@ the earlier judge's scores of all of them make precise.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TypeAlias
 
 from evalkit import catalogue
 from evalkit.compare.figures import Scores, scores_of
-from evalkit.compare.guard import differences
+from evalkit.compare.guard import differences, judge_model
 from evalkit.compare.resolve import Part
 from evalkit.core import Record
-from evalkit.core.figures import Bridged, Comparison, Estimator, Figure, Measured, Method
-from evalkit.core.run import BenchmarkEntry
-from evalkit.stats.means import p_value
+from evalkit.core.figures import (
+    Bridged,
+    Comparison,
+    Estimator,
+    Figure,
+    FigureKey,
+    Measured,
+    Method,
+    Unit,
+)
+from evalkit.core.run import BenchmarkEntry, Run
+from evalkit.draw import (
+    Cell,
+    Column,
+    Table,
+    bounds,
+    ci,
+    count,
+    difference,
+    figure_label,
+    significant,
+)
+from evalkit.stats.means import mean, p_value
 from evalkit.stats.ppi import control_variate_mean, ppi_mean
 
-__all__ = ["FEWEST", "LEAST_CORRELATION", "Across", "across_judges", "figures"]
+__all__ = [
+    "FEWEST",
+    "LEAST_CORRELATION",
+    "Across",
+    "Relation",
+    "across_judges",
+    "figures",
+    "relation_table",
+    "relations",
+]
 
 LEAST_CORRELATION = 0.5
 """Of the two judges' scores of an answer.  Below it, at equal spread, they differ by more than the
@@ -58,15 +87,13 @@ class Across:
     earlier: Part
     """The side that the earlier judge judged; it has the bridge."""
 
+    later: Part
+    """The other side."""
+
     @property
     def judges(self) -> tuple[str, str]:
         """The judge that scored the later side, and the earlier one."""
-        entry, after = self.earlier.entry, self.earlier.entry.bridge
-        assert after is not None
-        return (
-            after.description.judging.who or after.judge,
-            entry.description.judging.who or ", ".join(entry.judges) or "the earlier judge",
-        )
+        return _who(self.later), _who(self.earlier)
 
     def rows(
         self,
@@ -112,11 +139,16 @@ def across_judges(candidate: Part, baseline: Part) -> Across | None:
         return None
     second = _by_second(baseline)
     if second is not None and _judged_alike(candidate, second):
-        return Across((candidate, second), baseline)
+        return Across((candidate, second), baseline, candidate)
     second = _by_second(candidate)
     if second is not None and _judged_alike(second, baseline):
-        return Across((second, baseline), candidate)
+        return Across((second, baseline), candidate, baseline)
     return None
+
+
+def _who(part: Part) -> str:
+    named = judge_model(part) or part.description.judging.who or ", ".join(part.entry.judges)
+    return named or "an unknown judge"
 
 
 def _judged_alike(one: Part, other: Part) -> bool:
@@ -158,6 +190,12 @@ class _Doubles:
     def models(self) -> tuple[str, ...]:
         """Whose answers they are."""
         return tuple(dict.fromkeys(model for model, _, _ in self.earlier))
+
+    def of(self, models: Collection[str]) -> _Doubles:
+        """Those of some models' answers."""
+        kept = [key for key in self.earlier if key[0] in models]
+        earlier, later = ({key: of[key] for key in kept} for of in (self.earlier, self.later))
+        return _Doubles(earlier, later, {key: self.clusters[key] for key in kept})
 
     @property
     def correlation(self) -> float | None:
@@ -272,6 +310,78 @@ def _offset(
     return replace(found, n=len(scores), n_units=len({*units.values()}))
 
 
+# --- how two judges relate ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Relation:
+    """What two judges gave the same answers, by a task's primary metric."""
+
+    key: FigureKey
+    unit: Unit
+    model: str
+    """Whose answers; several, separated by commas, where it is of all."""
+    offset: Measured
+    """The earlier judge's score less the second's."""
+    correlation: float | None
+    """Pearson's, of their scores of an answer, within models; None: undefined."""
+    refusal: str
+    """Why nothing is carried over; empty where it is."""
+
+
+def relations(run: Run) -> Iterator[Relation]:
+    """Of each task of a bridge: all models' answers together, then each model's."""
+    for entry in run.benchmarks:
+        records = [r for r in run.records if r.benchmark == entry.name]
+        if entry.bridge is None:
+            continue
+        again = {of.key: of for of in scores_of(_rejudged(records), [entry])}
+        for of in scores_of(records, [entry]):
+            if of.metric.primary and of.key.category is None:
+                yield from _relations(of, _doubles(of, again.get(of.key)))
+
+
+def _relations(of: Scores, both: _Doubles) -> Iterator[Relation]:
+    each = [both.of((model,)) for model in both.models] if len(both.models) > 1 else []
+    for doubles in (both, *each):
+        keys = list(doubles.earlier)
+        apart = [doubles.earlier[key] - doubles.later[key] for key in keys]
+        offset = mean(apart, [doubles.clusters[key] for key in keys], 0.95)
+        models = ", ".join(doubles.models)
+        yield Relation(of.key, of.metric.unit, models, offset, doubles.correlation, doubles.refusal)
+
+
+def relation_table(found: Sequence[Relation]) -> Table:
+    """One row each."""
+    columns = (
+        Column("Benchmark", header=True),
+        Column("Answers of"),
+        Column("Judged by both", "right"),
+        Column("Offset", "right"),
+        Column(ci(0.95), "right"),
+        Column("Correlation", "right"),
+        Column("Bridge"),
+    )
+    note = (
+        "Offset: the earlier judge's score less the second's, by the task's primary metric. "
+        f"Correlation: Pearson's, of their scores of an answer, within models; "
+        f"{LEAST_CORRELATION:g} or more of {FEWEST} or more scores make a bridge."
+    )
+    rows = [
+        (
+            Cell.text(figure_label(one.key)),
+            Cell.text(one.model),
+            Cell(one.offset.n, count(one.offset.n)),
+            Cell(one.offset.point, difference(one.offset.point, one.unit), one.offset.how),
+            Cell.text(bounds(one.offset, one.unit, signed=True)),
+            Cell(one.correlation, significant(one.correlation)),
+            Cell.text("no" if one.refusal else "yes", tone="warning" if one.refusal else ""),
+        )
+        for one in found
+    ]
+    return Table.of("Bridge between judges", columns, rows, note)
+
+
 # --- figures ------------------------------------------------------------------------------------
 
 
@@ -280,7 +390,7 @@ def figures(later: Part, earlier: Sequence[Part], level: float) -> Iterator[Figu
 
     Where the earlier judge scored the model's own answers (equal texts), by these; else by the
     doubly judged answers of the bridge's models.  Categories, and figures that are no means of
-    scores, have none.
+    scores, have none; nor has what the earlier judge scored completely.
 
     Args:
         later: The model in its own run.
@@ -307,6 +417,8 @@ def figures(later: Part, earlier: Sequence[Part], level: float) -> Iterator[Figu
             continue
         scores = of.scores[later.model]
         mine = _doubles(own.get(key), of)
+        if len(mine.earlier) == len(scores):
+            continue
         others = _doubles(known.get(key), again.get(key))
         if not mine.refusal:
             every = {(later.model, *item): scale * value for item, value in scores.items()}

@@ -254,10 +254,15 @@ def recompute(found: Found, extra: Extra | None = None) -> Recomputed:
         extra: For what only a benchmark's own code can compute; None: that is not recomputed.
     """
     row = found.row
+    value = row.difference if isinstance(row, Comparison) else row.value
+    why = ""
     if found.is_published:
-        return Recomputed("nothing computed", None, (), "the source says so")
-    if found.is_recorded:
+        why = "the source says so"
+    elif found.is_recorded:
         why = "its files hold the figure, not the samples; it was taken as it is"
+    elif value.method.bridged is not None:
+        why = "it is bridged between judges: `evalkit judge-bridge`, called as before, computes it"
+    if why:
         return Recomputed("nothing computed", None, (), why)
     if not found.is_stored:
         why = "it stands in no run: computed just now from the records of both sides"

@@ -140,9 +140,11 @@ def gate(
     tests = [gate_test(one, policy, repeated=max(sizes) > 1) for one in gated(found, policy)]
     expected = [key for one in mine for key in one.headlines]
     tests += _missing(tests, expected, policy, ours, theirs)
+    tested = {test.key for test in tests}
     judged = (
         replace(one, cautions=tuple(c for c in one.cautions if isinstance(c, LocalJudge | Bridged)))
         for one in found
+        if one.key in tested
     )
     notes = [*(note for one in behind.values() for note in _notes(one)), *caution_notes(judged)]
     if max(sizes) > 1:
@@ -444,13 +446,13 @@ def _test_json(test: GateTest) -> dict[str, Json]:
 # --- pinned baselines ---------------------------------------------------------------------------
 #
 #     {"format": 2, "kind": "evalkit baseline", "model": ..., "run": {"run_id", "records_sha256"},
-#      "limit": ..., "benchmarks": [...], "evidence": [...],
+#      "limit": ..., "judges": [...], "benchmarks": [...], "evidence": [...],
 #      "records": {BENCHMARK: [[task, sample, category, cluster, status, [[metric, part, value]]]]}}
 #
 # A record has a seventh entry, {metric: values}, where an average needs values that are no score
 # (`core.Average`; IFEval's instructions), and an eighth like the sixth where the second judge of a
-# bridge scored it, too.  No question and no answer is in it.  `benchmarks` and `evidence` are the
-# manifest's entries, so that the guard reads a pinned baseline like a run.
+# bridge scored it, too.  No question and no answer is in it.  `judges`, `benchmarks` and `evidence`
+# are the manifest's entries, so that the guard reads a pinned baseline like a run.
 
 _KIND = "evalkit baseline"
 _FORMAT = 2
@@ -492,6 +494,7 @@ def pin(run: Run, model: str) -> bytes:
             "records_sha256": hashlib.sha256(store.canonical_json(records)).hexdigest(),
         },
         "limit": run.manifest.limit,
+        "judges": manifest.get("judges", []),
         "benchmarks": [b for b in manifest.get("benchmarks", ()) if b["name"] in records],
         "evidence": [
             e for e in manifest.get("evidence", ()) if e["model"] == model and e["entry"] in records
@@ -556,6 +559,7 @@ def _pinned(path: Path, found: dict[str, Json]) -> Run:
             "sealed": True,
             "limit": found.get("limit"),
             "models": [{"name": model, "role": "baseline"}],
+            "judges": found.get("judges", []),
             "benchmarks": found["benchmarks"],
             "evidence": found.get("evidence", []),
         },

@@ -18,7 +18,7 @@ from evalkit.core.run import Run
 from evalkit.draw import settings_text
 from evalkit.errors import ComparisonError, did_you_mean
 
-__all__ = ["allowed_fields", "check", "differences", "same_model", "settings"]
+__all__ = ["allowed_fields", "check", "differences", "judge_model", "same_model", "settings"]
 
 _NEUTRAL = frozenset(
     {"file", "files", "model_in_file", "models_in_files", "records", "documents", "remarks"}
@@ -41,9 +41,20 @@ def settings(part: Part, task: str) -> dict[str, Json]:
         found |= {
             "task_version" if name == "version" else name: value for name, value in _flat(of_task)
         }
+    if model := judge_model(part):
+        found.setdefault("judge.model", model)
     for metric in part.entry.metrics.get(task, ()):
         found[f"metric.{metric.name}"] = [metric.unit, metric.scale, metric.higher_is_better]
     return found
+
+
+def judge_model(part: Part) -> str:
+    """Who is behind the judges' names; empty where judgments are recorded, or nobody says."""
+    known = {judge.name: judge for judge in part.run.manifest.judges}
+    judges = [known[name] for name in part.entry.judges if name in known]
+    models = [judge.model or judge.engine.model or "" for judge in judges]
+    recorded = any(judge.engine.type == "recorded" for judge in judges)
+    return "" if recorded or not all(models) else ", ".join(models)
 
 
 def differences(

@@ -641,7 +641,7 @@ def _row(point: Point) -> tuple[Cell, ...]:
             Cell(d.low, bounds(d, unit, signed=True)),
         )
     return (
-        Cell.text(point.checkpoint.label),
+        Cell.text(point.checkpoint.label + (" (bridged)" if point.figure.bridged else "")),
         Cell(None, MISSING) if step is None else Cell(step.value, str(step)),
         Cell(value.point, figure(value.point, unit)),
         Cell(value.low, bounds(value, unit)),

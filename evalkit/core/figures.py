@@ -362,6 +362,11 @@ class Figure:
         """Someone else measured it; its settings are theirs."""
         return self.value.method.estimator is Estimator.PUBLISHED
 
+    @property
+    def bridged(self) -> Bridged | None:
+        """Between which judges it was carried over; None: it was not."""
+        return self.value.method.bridged
+
 
 @dataclass(frozen=True)
 class Comparison:

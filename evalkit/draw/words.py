@@ -32,7 +32,7 @@ from evalkit.core.contests import (
     StatedByOne,
     Verdict,
 )
-from evalkit.core.figures import Bridged, Comparison, Estimator, Figure, FigureKey, Measured
+from evalkit.core.figures import Bridged, Comparison, Figure, FigureKey, Measured
 from evalkit.draw.numbers import (
     MISSING,
     count,
@@ -235,13 +235,14 @@ def bounds(value: Measured, unit: str, *, signed: bool = False) -> str:
 
 
 def origin(f: Figure) -> str:
-    """What a name needs behind it where others measured: ` (published)`, or ` (recorded)`.
+    """What a name needs behind it: ` (published)`, ` (recorded)`, or ` (bridged)`.
 
-    A recorded figure is read from result files, a published one from where someone states it.
+    A bridged figure is on the scale of a judge that did not judge; a recorded one is read from
+    result files, a published one from where someone states it.
     """
     if f.published:
         return " (published)"
-    if f.value.method.estimator is Estimator.BRIDGED:
+    if f.bridged:
         return " (bridged)"
     return "" if f.source is None else " (recorded)"
 

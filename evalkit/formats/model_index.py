@@ -20,7 +20,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -149,6 +149,9 @@ class Item:
         protocol = said.protocol or ", ".join(said_by)
         if not who and not protocol:
             return None
+        if self.figure.bridged:
+            scored_by, scale = self.figure.bridged.scored_by, ", ".join(who)
+            return Judge(f"{scored_by}, on the scale of {scale}", "", "")
         return Judge(", ".join(who) or "not stated", protocol, said.prompt_sha256 or "")
 
     @property
@@ -671,6 +674,7 @@ def _computed(item: Item) -> dict[str, Json]:
         **_uncertainty(item),
         **({"n": f.value.n, "n_missing": f.value.n_missing} if f.value.n else {}),
         "method": f.value.how,
+        "bridged": None if f.bridged is None else {**asdict(f.bridged)},
         "benchmark_version": about.version,
         "leaderboard_settings": about.settings,
         "reference": about.reference,

@@ -8,6 +8,7 @@ from typing import get_args
 
 from evalkit import draw
 from evalkit.compare import votes
+from evalkit.compare.bridge import relation_table, relations
 from evalkit.compare.cautions import disagreements
 from evalkit.compare.health import JudgeHealth
 from evalkit.compare.votes import JudgeAgreement, judge_agreements
@@ -103,6 +104,8 @@ def _judge_blocks(report: Report) -> Iterator[Block]:
         Group(_judging(row), tuple(tuple(_measure(f)) for f in row.figures)) for row in rows
     )
     yield Table("What was measured of them", columns, groups, note)
+    if related := tuple(relations(report.run)):
+        yield relation_table(related)
     if between := judge_agreements(report.run.records, report.level):
         yield _agreement(between)
     if report.suspicious:

@@ -145,6 +145,8 @@ class Job:
     """Where answers are stored."""
     known: Known = field(default_factory=Known)
     """What is recorded or published."""
+    chosen: frozenset[tuple[str, str, str]] | None = None
+    """Only these samples: benchmark entry, task, sample id; None: all."""
 
     def missing_keys(self) -> dict[str, str]:
         """By engine that needs one: the environment variable without a key."""
@@ -176,6 +178,8 @@ class Job:
         seen: Counter[str] = Counter()
         chosen = []
         for sample in benchmark.samples():
+            if self.chosen and (benchmark.name, sample.task, sample.id) not in self.chosen:
+                continue
             seen[sample.task] += 1
             if self.limit is None or seen[sample.task] <= self.limit:
                 chosen.append(sample)

@@ -89,6 +89,7 @@ def describe(
         "evidence": [one.model_dump(mode="json") for one in evidence],
         "answers": [[*cell, a.sha256] for cell, a in job.known.answers.items()],
         "published": [store.encode(figure) for figure in job.known.published],
+        **({} if job.chosen is None else {"chosen": sorted(job.chosen)}),
     }
     return Manifest(
         run_id=store.run_id(decisive),
@@ -96,7 +97,7 @@ def describe(
         suite_file=job.origin.label,
         sealed=False,
         limit=job.limit,
-        publishable=job.limit is None and not damaged,
+        publishable=job.limit is None and job.chosen is None and not damaged,
         suite=StoredSuite(**job.suite.model_dump(mode="json")),
         models=tuple(models),
         judges=tuple(judges),
