@@ -39,6 +39,7 @@ from evalkit.runner.assemble import Origin, Selection, build_benchmarks, data_pl
 from evalkit.runner.known import Known
 from evalkit.runner.pipeline import Progress, Result, render
 from evalkit.runner.pipeline import run as run_job
+from evalkit.store.completions import CompletionStore
 
 __all__ = ["Bridging", "find_judge", "judge_again", "judge_bridge"]
 
@@ -122,7 +123,7 @@ def judge_again(
     for benchmark in benchmarks:
         progress.step(f"reading {benchmark.name}")
         benchmark.load()
-    with store.CompletionStore(origin.state / "cache.sqlite") as cache:
+    with CompletionStore(origin.state / "cache.sqlite") as cache:
         job = with_engines(suite, origin, Selection(), benchmarks, cache, progress.step)
         job.known = Known(answers=_answers(run, suite))
         job.chosen = chosen
