@@ -71,6 +71,7 @@ from evalkit.core import (
 from evalkit.core.figures import Estimator, Figure, FigureKey, Interval, Measured, Method
 from evalkit.core.protocols import BenchmarkContext, DataPlaces, PairwiseJudge
 from evalkit.core.specs import BenchmarkSpec
+from evalkit.core.thoughts import NO_ANSWER, thoughts_of
 from evalkit.errors import DataError, RequestFailed
 from evalkit.stats.length_control import Games, Pair, length_controlled
 
@@ -207,6 +208,16 @@ class AlpacaEval:
             (completion,) = yield [request]
         except RequestFailed as failure:
             return Outcome(failure.status, prompt, reference=sample.reference, error=str(failure))
+        if completion.unfinished:
+            return Outcome(
+                "unfinished",
+                prompt,
+                reference=sample.reference,
+                truncated=completion.truncated,
+                error=NO_ANSWER,
+                thoughts=thoughts_of([completion]),
+                thought_tokens=completion.thought_tokens,
+            )
         answer = completion.text.strip()
 
         def compare(judge: PairwiseJudge) -> Flow[Judgment]:
@@ -225,6 +236,8 @@ class AlpacaEval:
             judgments=verdict.judgments,
             truncated=completion.truncated,
             error=verdict.error,
+            thoughts=thoughts_of([completion]),
+            thought_tokens=completion.thought_tokens,
         )
 
     def extra_figures(self, records: Sequence[Record], level: float) -> Sequence[Figure]:

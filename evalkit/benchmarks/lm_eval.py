@@ -74,6 +74,7 @@ from evalkit.core import (
 from evalkit.core.figures import Average, Figure
 from evalkit.core.protocols import BenchmarkContext
 from evalkit.core.specs import BenchmarkSpec
+from evalkit.core.thoughts import NO_ANSWER, thoughts_of
 from evalkit.errors import BenchmarkError, RequestFailed
 
 __all__ = [
@@ -239,17 +240,33 @@ class LmEval:
         if any(c.logprob is not None and math.isnan(c.logprob) for c in completions):
             nan = "the engine gave NaN as a log-probability"
             return Outcome("engine_error", prompt, reference=sample.reference, error=nan)
+        completions = [_stripped(completion) for completion in completions]
         replies = iter(completions)
         for instance, group in zip(instances, groups, strict=True):
             instance.resps = [response(instance, next(replies)) for _ in group]
         outcome = _score(item.task, instances)
+        if all(c.unfinished for c in completions):
+            outcome = self._unfinished(item, outcome)
         return replace(
             outcome,
             conversation=_conversation(prompt, requests, completions),
             answers=_answers(requests, completions),
             reference=sample.reference,
             truncated=any(c.truncated for c in completions),
+            thoughts=thoughts_of(completions),
+            thought_tokens=sum(c.thought_tokens for c in completions),
         )
+
+    def _unfinished(self, item: LoadedTask, outcome: Outcome) -> Outcome:
+        """Scored as wrong: leaving it out would flatter a model that fails on hard documents.
+
+        A metric of which less is better has what lm-eval gives an empty answer.
+        """
+        wrong = [Score(m.name, 0.0) for m in self._metrics[item.name] if m.higher_is_better]
+        named = {score.metric for score in wrong}
+        others = [score for score in outcome.scores if score.metric not in named]
+        scores = (*wrong, *others)
+        return replace(outcome, status="unfinished", scores=scores, error=NO_ANSWER)
 
     def extra_figures(self, records: Sequence[Record], level: float) -> Sequence[Figure]:
         """Corpus metrics by lm-eval's own aggregation, and the groups' averages."""
@@ -604,6 +621,12 @@ def _prompt(context: Any, instance: Any, *, chat: bool) -> str | tuple[Message, 
             f"apply_chat_template; set apply_chat_template: false for it"
         )
     return str(context)
+
+
+def _stripped(completion: Completion) -> Completion:
+    """Without the blanks that lm-eval strips after a thought (`think_end_token`)."""
+    thinks = completion.thought or completion.thought_tokens
+    return replace(completion, text=completion.text.lstrip()) if thinks else completion
 
 
 def response(instance: Any, completion: Completion) -> Any:

@@ -71,6 +71,7 @@ from evalkit.core.protocols import (
     StoredPrompts,
 )
 from evalkit.core.specs import BenchmarkSpec
+from evalkit.core.thoughts import NO_ANSWER, Separated, marks_in, separate, thoughts_of
 from evalkit.errors import BenchmarkError, DataError, RequestFailed
 
 __all__ = [
@@ -240,12 +241,14 @@ class MtBench:
         return Outcome(
             status=status,
             conversation=tuple(said),
-            answers=tuple(completion.text.strip() for completion in completions),
+            answers=tuple(c.text.strip() for c in completions if not c.unfinished),
             reference=sample.reference,
             scores=scores,
             judgments=tuple(j for verdict in verdicts for j in verdict.judgments),
             truncated=any(completion.truncated for completion in completions),
             error=error_text,
+            thoughts=thoughts_of(completions),
+            thought_tokens=sum(completion.thought_tokens for completion in completions),
         )
 
     def _talk(
@@ -262,6 +265,8 @@ class MtBench:
             except RequestFailed as error:
                 return said, completions, error
             completions.append(completion)
+            if completion.unfinished:
+                return said, completions, RequestFailed("unfinished", NO_ANSWER)
             said.append(Message("assistant", completion.text.strip()))
         return said, completions, None
 
@@ -308,8 +313,12 @@ class MtBench:
             return _talks(said), gone if failure is None else failure
         said = []
         answers = self._answers[rival].get(int(sample.id), ())
-        for question, answer in zip(sample.turns, answers, strict=False):
-            said += [Message("user", question), Message("assistant", answer)]
+        for question, text in zip(sample.turns, answers, strict=False):
+            marks = marks_in(text)
+            found = Separated("", text) if marks is None else separate(text, marks)
+            if found.unfinished:
+                break
+            said += [Message("user", question), Message("assistant", found.answer)]
         return _talks(said), gone
 
     def extra_figures(self, records: Sequence[Record], level: float) -> Sequence[Figure]:

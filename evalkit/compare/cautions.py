@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from evalkit import catalogue
 from evalkit.compare.health import unfit, unvalidated
 from evalkit.compare.resolve import Part
-from evalkit.core.contests import Caution, Damaged, Limited, LocalJudge
-from evalkit.core.figures import Figure, Metric, Unit
-from evalkit.core.run import Run
+from evalkit.core import Json
+from evalkit.core.contests import Caution, Damaged, Limited, LocalJudge, SettingsDiffer, Unfinished
+from evalkit.core.figures import Figure, FigureKey, Metric, Unit
+from evalkit.core.run import Run, tasks_below
 from evalkit.draw import count, figure
 
 __all__ = ["Cautions", "damages", "disagreements", "doubts"]
@@ -46,6 +47,37 @@ class Cautions:
                 if (damaged.model, damaged.benchmark) == (part.model, part.benchmark):
                     found[damaged] = None
         return tuple(found)
+
+
+UNFINISHED = 0.05
+"""Share of unfinished samples up to which a comparison has a verdict."""
+
+
+def of_thinking(
+    mine: Sequence[Part], others: Sequence[Part], key: FigureKey
+) -> Iterator[Unfinished | SettingsDiffer]:
+    """Where one side's models think otherwise, or do not come to an end."""
+    for part in (*mine, *others):
+        averages = part.entry.averages
+        below = (tasks_below(a, averages) for a in averages if a.task == key.task)
+        tasks = next(below, {key.task: ""})
+        statuses = [r.outcome.status for r in part.records if r.task in tasks]
+        share = statuses.count("unfinished") / len(statuses) if statuses else 0.0
+        if share > UNFINISHED:
+            yield Unfinished(part.model, part.benchmark, share)
+    ours, theirs = (_thinking(part) for part in (mine[0], others[0]))
+    for name in dict.fromkeys([*ours, *theirs]):
+        if ours.get(name) != theirs.get(name):
+            yield SettingsDiffer(name, ours.get(name), theirs.get(name))
+
+
+def _thinking(part: Part) -> dict[str, Json]:
+    """How a model was told to think, by dotted name."""
+    entry = part.run.model(part.model)
+    if entry is None:
+        return {}
+    said = {"thinking": entry.thinking, "chat_template_kwargs": entry.chat_template_kwargs}
+    return {f"{name}.{k}": v for name, fields in said.items() for k, v in fields.items()}
 
 
 def damages(run: Run, models: Collection[str] = ()) -> Iterator[Damaged]:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
 
 from evalkit import catalogue
-from evalkit.compare.cautions import Cautions
+from evalkit.compare.cautions import Cautions, of_thinking
 from evalkit.compare.figures import comparisons, scores_of
 from evalkit.compare.guard import check, differences, same_model
 from evalkit.compare.resolve import Part, Side, find, run_names
@@ -124,6 +124,7 @@ def stored(run: Run, power: float = 0.8) -> list[Contest]:
         if differ:
             refused.add(len(found))
         cautions = tuple(differ) if differ else known.of((mine, other), c.unit)
+        cautions = (*cautions, *of_thinking([mine], [other], c.key))
         found.append(uncorrected(c, mine.entry, cautions, power))
     alike = iter(_adjusted([one for i, one in enumerate(found) if i not in refused]))
     return [
@@ -178,7 +179,8 @@ def _benchmark(
         rows = across.rows(rows, records, entry, labels[across.earlier is other])
     for row in _with_noise(rows, runs[0], runs[1], entry):
         parts = (*ours.repeats[name], *theirs.repeats[name])
-        cautions = (*known.of(parts, row.unit), *found[row.key.task])
+        thinking = of_thinking(ours.repeats[name], theirs.repeats[name], row.key)
+        cautions = (*known.of(parts, row.unit), *found[row.key.task], *thinking)
         yield uncorrected(row, entry, cautions, options.power)
 
 
@@ -314,6 +316,8 @@ def judged(contest: Contest, p_adjusted: float | None, tests: int) -> Contest:
     is_open = p_adjusted is not None and p_adjusted > 1 - level
     if is_open and found != "undefined":
         found = "not_significant"
+    if contest.unfinished:
+        found = "undefined"
     return replace(contest, p_adjusted=p_adjusted, tests=tests, verdict=found)
 
 

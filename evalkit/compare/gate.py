@@ -44,7 +44,7 @@ from evalkit.core.contests import (
 from evalkit.core.figures import Bridged, FigureKey
 from evalkit.core.run import BenchmarkEntry, Run, TaskEntry
 from evalkit.core.specs import GateSpec
-from evalkit.draw import caution_notes, caution_text, gate_reason, unfit_text
+from evalkit.draw import caution_notes, caution_text, gate_reason, unfinished_text, unfit_text
 from evalkit.errors import ComparisonError, DataError, SuiteError
 from evalkit.stats.averages import paired_averages
 from evalkit.stats.decisions import holm, non_inferiority, unit_variance, units_for_margin
@@ -242,6 +242,10 @@ def gate_test(contest: Contest, policy: Policy, *, repeated: bool = False) -> Ga
         needed = units_for_margin(variance, margin, alpha=spec.alpha, power=spec.power)
     missing = d.point is None
     note = "" if found.bounds.low is not None else found.bounds.how
+    if contest.unfinished:
+        # Its bounds are of the samples that were finished.
+        found = replace(found, verdict="inconclusive", p=None, p_regression=None)
+        note = unfinished_text(contest.cautions)
     return GateTest(
         key=key,
         required=policy.requires(key),

@@ -28,6 +28,7 @@ __all__ = [
     "Measure",
     "SettingsDiffer",
     "StatedByOne",
+    "Unfinished",
     "Verdict",
 ]
 
@@ -142,8 +143,26 @@ class FewUnits:
     """Degrees of freedom."""
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """So many thoughts of one side did not end that there is no verdict: what is left is easier."""
+
+    model: str
+    benchmark: str
+    share: float
+    """Of its samples of the compared tasks, 0 to 1."""
+
+
 Caution: TypeAlias = (
-    LocalJudge | JudgeUnfit | Limited | Damaged | SettingsDiffer | StatedByOne | FewUnits | Bridged
+    LocalJudge
+    | JudgeUnfit
+    | Limited
+    | Damaged
+    | SettingsDiffer
+    | StatedByOne
+    | FewUnits
+    | Bridged
+    | Unfinished
 )
 """A caveat of a contest; its text is made in `draw`."""
 
@@ -180,6 +199,11 @@ class Contest:
     def unfit(self) -> bool:
         """Not tested, because its judge is not fit."""
         return any(isinstance(c, JudgeUnfit) for c in self.cautions)
+
+    @property
+    def unfinished(self) -> bool:
+        """Without a verdict, because thoughts of one side did not end."""
+        return any(isinstance(c, Unfinished) for c in self.cautions)
 
     @property
     def refused(self) -> bool:

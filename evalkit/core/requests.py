@@ -110,7 +110,7 @@ class Completion:
     thought_tokens: int = 0
     """Of the new tokens, those of the thought; 0 where nobody counts them."""
     unfinished: bool = False
-    """The thought did not end within the limit (`truncated` then holds, too): there is no
+    """The thought did not end (where a limit cut it, `truncated` holds, too): there is no
     answer."""
     changed: tuple[str, ...] = ()
     """Settings of the request that the server refuses, so that they were left out or renamed, as

@@ -190,6 +190,9 @@ class ModelEntry(Stored):
     template_source: str | None = None
     chat_template: str | None = None
     trust_remote_code: bool = False
+    chat_template_kwargs: Mapping[str, Json] = Field(default_factory=dict)
+    thinking: Mapping[str, Json] = Field(default_factory=dict)
+    """Marks and budget of its thoughts, where the suite gives them."""
     provenance: Provenance = Provenance()
     engine: EngineIdentity = EngineIdentity()
     first_prompts: tuple[FirstPrompt, ...] = ()
@@ -625,7 +628,8 @@ class Run:
     @property
     def settled(self) -> tuple[int, str]:
         """How many samples would have no answer again, and why."""
-        found = [o for r in self.records if (o := r.outcome).status in SETTLED]
+        outcomes = [r.outcome for r in self.records]
+        found = [o for o in outcomes if o.status in SETTLED and o.is_missing]
         return len(found), frequent(o.error or o.status for o in found)
 
     @cached_property

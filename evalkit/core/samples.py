@@ -147,7 +147,7 @@ class Outcome:
     """By metric, the values that corpus metrics (perplexity, F1, BLEU) are computed from and that
     are not one number; empty for most samples."""
     thoughts: tuple[str, ...] = ()
-    """What the model wrote before each answer; empty, or one per answer."""
+    """What the model thought, request by request; empty: it did not think."""
     thought_tokens: int = 0
     """Of all thoughts together; 0 where nobody counts them."""
 
@@ -156,6 +156,16 @@ class Outcome:
         """Why a model or a judge did not answer, where a retry may fix it; each reason once."""
         of: tuple[Outcome | Judgment, ...] = (self, *self.judgments)
         return tuple({one.error or one.status: 0 for one in of if one.status in UNANSWERED})
+
+    @property
+    def is_wrong(self) -> bool:
+        """Scored as wrong, because its thought did not end."""
+        return self.status == "unfinished" and bool(self.scores) and not self.judgments
+
+    @property
+    def is_missing(self) -> bool:
+        """Without a score it should have."""
+        return self.status != "ok" and not self.is_wrong
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,32 @@ blanks keeps its length; lm-eval's tasks strip the rest themselves.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["KNOWN", "Marks", "Separated", "marks_in", "separate"]
+from evalkit.core.requests import Completion
 
+__all__ = [
+    "KNOWN",
+    "NO_ANSWER",
+    "Marks",
+    "Separated",
+    "marks_in",
+    "odd_mark",
+    "separate",
+    "thoughts_of",
+]
+
+NO_ANSWER = (
+    "the thought did not end, so there is no answer; raise `thinking: {budget: TOKENS}` of the "
+    "model, or the benchmark's limit of tokens"
+)
+"""Of a sample whose completion is unfinished."""
+_LIKE_MARK = re.compile(
+    r"\s*([<\[◁][/|:]?[a-z_:| -]{0,20}(?:think|thought|reason|analysis|scratchpad|reflect)"
+    r"[a-z_:| -]{0,20}[>\]▷])",
+    re.IGNORECASE,
+)
 _BETWEEN = re.compile(r"(?:\r?\n){1,2}| ")
 
 
@@ -84,6 +106,19 @@ def separate(text: str, marks: Marks, *, opened: bool = False) -> Separated:
         return Separated("", text)
     between = _BETWEEN.match(rest)
     return Separated(text[begin:at].strip(), rest[between.end() :] if between else rest)
+
+
+def odd_mark(text: str) -> str | None:
+    """The mark of a thought, or what looks like one, that an answer begins with; None: none."""
+    found = _LIKE_MARK.match(text)
+    known = (marks.start for marks in KNOWN if text.lstrip().startswith(marks.start))
+    return next(known, found[1] if found else None)
+
+
+def thoughts_of(completions: Sequence[Completion]) -> tuple[str, ...]:
+    """`Outcome.thoughts` of a model's completions."""
+    found = tuple(completion.thought for completion in completions)
+    return found if any(found) else ()
 
 
 def marks_in(text: str) -> Marks | None:

@@ -30,6 +30,7 @@ from evalkit.core.contests import (
     Measure,
     SettingsDiffer,
     StatedByOne,
+    Unfinished,
     Verdict,
 )
 from evalkit.core.figures import Bridged, Comparison, Figure, FigureKey, Measured
@@ -40,6 +41,7 @@ from evalkit.draw.numbers import (
     interval,
     level,
     percent,
+    share,
     significant,
     size,
 )
@@ -83,6 +85,7 @@ __all__ = [
     "sides_of",
     "task_label",
     "tone",
+    "unfinished_text",
     "unfit_text",
     "unit_and_direction",
     "unit_words",
@@ -270,6 +273,7 @@ def _marks(cautions: Iterable[Caution]) -> str:
         Limited: "limited run",
         Damaged: "damaged evidence",
         Bridged: "bridged",
+        Unfinished: "unfinished thoughts",
     }
     kinds = {type(c) for c in cautions}
     found = [text for kind, text in marks.items() if kind in kinds]
@@ -299,9 +303,21 @@ def caution_text(caution: Caution) -> str:
             return f"Only one side states {caution.field}: whether it is the same is not known."
         case Bridged():
             return f"Bridged: {caution.text}."
+        case Unfinished():
+            return f"No verdict: {unfinished_text([caution])}."
         case FewUnits():
             df = "" if caution.df is None else f" ({significant(caution.df, 3)} degrees of freedom)"
             return f"The standard error rests on few independent units{df} and is uncertain."
+
+
+def unfinished_text(cautions: Iterable[Caution]) -> str:
+    """Whose thoughts did not end, and how often; empty where all did."""
+    return "; ".join(
+        f"{c.model}: {share(c.share)} of its thoughts on {benchmark_label(c.benchmark)} did not "
+        f"end, and the others may be the easier ones"
+        for c in cautions
+        if isinstance(c, Unfinished)
+    )
 
 
 def unfit_text(cautions: Iterable[Caution]) -> str:
@@ -388,7 +404,8 @@ def _statement(contest: Contest) -> str:
         differ = (settings_text(x) for x in contest.cautions if isinstance(x, SettingsDiffer))
         return f"{sides_of(c)} on {label}: settings differ: {'; '.join(differ)}."
     if contest.verdict == "undefined":
-        return f"No conclusion about {sides_of(c)} on {label}: {_why_undefined(c)}."
+        why = unfinished_text(contest.cautions) or _why_undefined(c)
+        return f"No conclusion about {sides_of(c)} on {label}: {why}."
     judged = judged_locally(contest)
     if c.ties == d.n > 0:
         same = f"{c.candidate} and {c.baseline} have the same score on each of {_evidence(d)}"

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalkit.core import Completion, Request
-from evalkit.core.thoughts import Marks, Separated, separate
+from evalkit.core.specs import ThinkingSpec
+from evalkit.core.thoughts import Marks, Separated, marks_in, separate
 from evalkit.engines._keys import cut
 
-__all__ = ["Reader", "Thinking", "divided"]
+__all__ = ["Reader", "Thinking", "divided", "separated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,23 @@ def divided(
     for token in thinking.special:
         thought, answer = thought.replace(token, ""), answer.replace(token, "")
     return Separated(thought, answer, found.unfinished)
+
+
+def separated(
+    completion: Completion, stop: Sequence[str], spec: ThinkingSpec | None = None
+) -> Completion:
+    """`completion`, whose text is all that a model wrote, with its thought apart.
+
+    For texts whose template nobody sees: marks are those of `spec`, else known ones in the text.
+    Without any it is returned as it is.
+    """
+    marks = (spec and spec.marks) or marks_in(completion.text)
+    if marks is None:
+        return completion
+    found = divided(completion.text, stop, Thinking(marks))
+    return replace(
+        completion, text=found.answer, thought=found.thought, unfinished=found.unfinished
+    )
 
 
 class Reader:
@@ -75,12 +93,11 @@ class Reader:
         start, end = self._thinking.marks.start, self._thinking.marks.end
         budget, most = self._thinking.budget, self._request.max_tokens
         while True:
-            if self._thinks:
-                at = text.find(end, self._from)
-                if at < 0:
-                    self._from = max(self._from, len(text) - len(end) + 1)
-                    return tokens >= (budget or most)
+            if (at := text.rfind(end, self._from)) >= 0:
                 self._thinks, self._from, self._thought_tokens = False, at + len(end), tokens
+            elif self._thinks:
+                self._from = max(self._from, len(text) - len(end) + 1)
+                return tokens >= (budget or most)
             answer = text[self._from :]
             found = self._opening.search(answer) if start in answer else None
             if found is None:

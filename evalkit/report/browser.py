@@ -26,6 +26,7 @@ from evalkit.compare.pairs import judged_pairs, model_pairs
 from evalkit.core import Json, Judgment, Message, Record, Suspicion
 from evalkit.core.figures import Metric
 from evalkit.report.content import Pair, Report, gap, samples_link, scores
+from evalkit.report.results import thoughts_at
 from evalkit.store.codec import canonical_json
 
 __all__ = ["Samples", "Way", "sample_files", "samples_of"]
@@ -625,7 +626,12 @@ def _answer(
 ) -> dict[str, Json]:
     outcome = record.outcome
     data = canonical_json(outcome.data).decode("utf-8") if outcome.data else None
+    thoughts = [
+        [texts.one(text) for text in thoughts_at(outcome, turn, len(talk))]
+        for turn in range(len(talk))
+    ]
     return {
+        **({"thoughts": thoughts} if outcome.thoughts else {}),
         "answers": [[texts.one(text) for text in turn.answers] for turn in talk],
         "sent": {
             str(i): _messages(turn.prompt, texts)

@@ -351,7 +351,8 @@ class Reply:
     remarks: tuple[str, ...] = ()
     """That the answer was cut, that the judge failed."""
     reasons: tuple[tuple[str, str], ...] = ()
-    """What the judge wrote: of which answer or order, and its text as it is."""
+    """What stands folded below: what the model thought, and what the judge wrote of which answer
+    or order; each text as it is."""
 
 
 @dataclass(frozen=True)

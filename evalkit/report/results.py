@@ -12,9 +12,10 @@ from itertools import chain, pairwise, zip_longest
 from statistics import fmean
 
 from evalkit import draw
+from evalkit.compare.cautions import UNFINISHED
 from evalkit.compare.health import unfit, unvalidated
 from evalkit.compare.ranking import ELO, Pairing, Ranking, Strengths, floors, rankings, strengths
-from evalkit.core import Judgment, Record
+from evalkit.core import Judgment, Outcome, Record
 from evalkit.core.figures import (
     Comparison,
     Figure,
@@ -42,6 +43,9 @@ from evalkit.report.content import (
 )
 
 __all__ = ["answers", "leaderboard", "results"]
+
+_LONG_THOUGHT = 2_000
+"""Characters of a thought beside an answer; the sample browser has all of it."""
 
 
 def results(report: Report) -> Section | None:
@@ -84,6 +88,9 @@ def _blocks(report: Report, entry: BenchmarkEntry) -> Iterator[Block]:
     missing = _missing(report, entry)
     if missing.rows:
         yield missing
+    thoughts = _thoughts(report, entry)
+    if thoughts.rows:
+        yield thoughts
     sources = _sources(report, keys)
     if sources.groups:
         yield Details(sources.caption, (replace(sources, caption=""),))
@@ -169,7 +176,9 @@ def _missing(report: Report, entry: BenchmarkEntry) -> Table:
         by_sample = report.samples.get((entry.name, task), {})
         for model in report.measured:
             for record in (found[model] for found in by_sample.values() if model in found):
-                if record.outcome.status != "ok":
+                if record.outcome.is_wrong:
+                    counts[model, task, "unfinished, scored as wrong"] += 1
+                elif record.outcome.status != "ok":
                     counts[model, task, record.outcome.status] += 1
                 elif record.outcome.truncated:
                     counts[model, task, "truncated, scored"] += 1
@@ -184,10 +193,48 @@ def _missing(report: Report, entry: BenchmarkEntry) -> Table:
         for (model, task, status), n in counts.items()
     ]
     note = (
-        "Truncated answers reached their token limit and are scored. The other samples lack at "
+        "Truncated answers reached their token limit and are scored. Other samples lack at "
         "least one score, which is counted as missing and never as zero."
     )
     return Table.of("Missing scores and truncated answers", columns, rows, note)
+
+
+def _thoughts(report: Report, entry: BenchmarkEntry) -> Table:
+    """How much each model thought, and how often a thought did not end; empty: none thinks."""
+    rows = []
+    for task in dict.fromkeys(key.task for key in report.keys(entry)):
+        by_sample = report.samples.get((entry.name, task), {})
+        for model in report.measured:
+            mine = [found[model].outcome for found in by_sample.values() if model in found]
+            lost = sum(outcome.status == "unfinished" for outcome in mine)
+            thinking = [o for o in mine if o.thoughts or o.thought_tokens]
+            if not lost and not thinking:
+                continue
+            counted = [o.thought_tokens for o in thinking if o.thought_tokens]
+            mean = fmean(counted) if counted else None
+            rows.append(
+                (
+                    Cell.text(model),
+                    Cell.text(task),
+                    Cell(len(thinking), draw.count(len(thinking))),
+                    Cell(mean, draw.MISSING if mean is None else draw.count(round(mean))),
+                    Cell(lost / len(mine), f"{draw.share(lost / len(mine))} ({draw.count(lost)})"),
+                )
+            )
+    columns = (
+        Column("Model", header=True),
+        Column("Task"),
+        Column("Samples with a thought", "right"),
+        Column("Mean tokens of it", "right"),
+        Column("Unfinished", "right"),
+    )
+    wrong = entry.judge is None
+    note = (
+        f"Thoughts are kept apart from answers: never scored, judged or measured. An unfinished "
+        f"one leaves no answer, which {'is scored as wrong' if wrong else 'is missing'}; above "
+        f"{draw.share(UNFINISHED)} of either side there is no verdict."
+    )
+    return Table.of("Thoughts", columns, rows, note)
 
 
 def _sources(report: Report, keys: Sequence[FigureKey]) -> Table:
@@ -563,6 +610,16 @@ def _questions(records: Sequence[Record], metric: Metric) -> list[str]:
     return ["\n\n".join(f"[{m.role}]\n{m.content}" for m in prompt)]
 
 
+def _begin(text: str) -> str:
+    return text if len(text) <= _LONG_THOUGHT else f"{text[:_LONG_THOUGHT]} …"
+
+
+def thoughts_at(outcome: Outcome, turn: int, turns: int) -> tuple[str, ...]:
+    """What the model thought in a turn, as far as it thought at all."""
+    found = outcome.thoughts if turns == 1 else outcome.thoughts[turn : turn + 1]
+    return tuple(thought for thought in found if thought)
+
+
 def _at(texts: tuple[str, ...], i: int, turns: int) -> str:
     if turns == 1:
         return "\n".join(texts)
@@ -588,7 +645,10 @@ def _reply(record: Record, metric: Metric, i: int, turns: int) -> Reply:
         text=_at(outcome.answers, i, turns),
         verdict=said,
         remarks=tuple(remarks),
-        reasons=tuple(r for j in judgments for r in _reasons(j)),
+        reasons=(
+            *(("Thought", _begin(thought)) for thought in thoughts_at(outcome, i, turns)),
+            *(r for j in judgments for r in _reasons(j)),
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from evalkit.compare.health import unvalidated
 from evalkit.core.contests import Contest
 from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.run import Run
+from evalkit.core.thoughts import odd_mark
 from evalkit.draw import Cell, Column, ColumnName, Group, Table
 from evalkit.draw.svg import forest_plots
 from evalkit.report.content import (
@@ -121,12 +122,31 @@ def _warnings(report: Report, *, alone: bool = False) -> Iterator[Note]:
             f"prefers, not what people would. Do not publish them.",
             f"Judge {judge}.",
         )
+    yield from (Note(text, f"{model}:") for model, text in _thoughts_shown(run))
     for model in run.manifest.models:
         if model.trust_remote_code:
             yield Note("Code that came with the model was run.", f"{model.name}: remote code.")
         yield from (Note(warning, f"{model.name}:") for warning in model.provenance.warnings)
         for bos in sorted({str(p.bos) for p in model.first_prompts} & {"doubled", "missing"}):
             yield Note(f"Prompts begin with a {bos} BOS token.", f"{model.name}: BOS {bos}.")
+
+
+def _thoughts_shown(run: Run) -> Iterator[tuple[str, str]]:
+    """Models whose answers begin with a mark that looks like a thought's, and what to do."""
+    found: dict[str, Counter[str]] = {}
+    for record in run.records:
+        for answer in record.outcome.answers:
+            if mark := odd_mark(answer):
+                found.setdefault(record.model, Counter())[mark] += 1
+    for model, marks in found.items():
+        ((mark, _),) = marks.most_common(1)
+        n = marks.total()
+        said = (
+            f"{draw.count(n)} {'answer begins' if n == 1 else 'answers begin'} with {mark!r}, "
+            f"which looks like the mark of a thought, and were scored as they are; if it is one, "
+            f"write `thinking: {{start: MARK, end: MARK}}` under the model."
+        )
+        yield model, said
 
 
 def _damaged(report: Report, *, alone: bool) -> str:
@@ -145,7 +165,7 @@ def _damaged(report: Report, *, alone: bool) -> str:
 def _missing(report: Report, *, alone: bool = False) -> Iterator[Note]:
     """How many samples lack a score; `alone`: no report is around it."""
     records = report.run.records
-    failed = Counter(r.model for r in records if r.outcome.status != "ok")
+    failed = Counter(r.model for r in records if r.outcome.is_missing)
     if failed:
         parts = ", ".join(f"{model} {draw.count(n)}" for model, n in failed.items())
         where = "The run's report gives" if alone else "Each benchmark's section gives"
@@ -342,7 +362,8 @@ def summary_lines(run: Run) -> list[str]:
         ).split("\n")
     elif figures := report.figures(run.headlines):
         lines += draw.table_to_text(draw.figure_table(figures, by_figure=False)).split("\n")
-    failed = Counter(r.outcome.error for r in run.records if r.outcome.status != "ok")
+    failed = Counter(r.outcome.error for r in run.records if r.outcome.is_missing)
+    lines += (f"{model}: {text}" for model, text in _thoughts_shown(run))
     if failed:
         n = draw.count(failed.total())
         lines.append(f"{n} of {draw.count(len(run.records))} samples have no score")

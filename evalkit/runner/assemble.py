@@ -170,7 +170,8 @@ class Job:
         flow = benchmark.flow(sample, model)
         for (name, entry), answers in self.known.answers.items():
             if entry == benchmark.name:  # also of the benchmark's opponents
-                flow = replay(flow, name, answers.of(sample))
+                thinking = self.suite.models[name].thinking
+                flow = replay(flow, name, answers.of(sample), thinking)
         return flow
 
     def samples(self, benchmark: Benchmark) -> list[Sample]:

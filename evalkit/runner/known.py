@@ -24,7 +24,8 @@ from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.figures import Figure
 from evalkit.core.protocols import DataPlaces
 from evalkit.core.run import Description
-from evalkit.core.specs import BenchmarkSpec, RecordedJudgeSpec, Suite
+from evalkit.core.specs import BenchmarkSpec, RecordedJudgeSpec, Suite, ThinkingSpec
+from evalkit.engines._thinking import separated
 from evalkit.engines.recorded import RecordedSpec
 from evalkit.errors import RequestFailed, did_you_mean
 from evalkit.formats import Answers, cross_findings, few, read_answers, reader
@@ -262,10 +263,16 @@ def _published(suite: Suite, level: float) -> Iterator[Figure]:
 # --- recorded answers in a flow -------------------------------------------------------------
 
 
-def replay(flow: Flow[Outcome], model: str, answers: Sequence[Completion]) -> Flow[Outcome]:
+def replay(
+    flow: Flow[Outcome],
+    model: str,
+    answers: Sequence[Completion],
+    thinking: ThinkingSpec | None = None,
+) -> Flow[Outcome]:
     """Drive `flow`, answering its requests to `model` from `answers`, in order.
 
-    Requests to other engines (judges) are passed on.  A request beyond the last recorded answer
+    Thoughts in them, of the marks in `thinking` or known ones, are kept apart.  Requests to other
+    engines (judges) are passed on.  A request beyond the last recorded answer
     fails as `excluded`.
     """
     left = iter(answers)
@@ -285,7 +292,10 @@ def replay(flow: Flow[Outcome], model: str, answers: Sequence[Completion]) -> Fl
             forwarded = [request for request in requests if request.engine != model]
             others = iter((yield forwarded) if forwarded else ())
             replies = [
-                _recorded(left) if request.engine == model else next(others) for request in requests
+                separated(_recorded(left), request.stop, thinking)
+                if request.engine == model
+                else next(others)
+                for request in requests
             ]
         except RequestFailed as error:
             failure = error

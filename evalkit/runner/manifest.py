@@ -121,6 +121,8 @@ def _model(job: Job, model: PreparedModel, samples: Mapping[str, list[Sample]]) 
         template_source=model.template_source,
         chat_template=model.chat_template,
         trust_remote_code=model.trust_remote_code,
+        chat_template_kwargs=model.chat_template_kwargs,
+        thinking=model.thinking.model_dump(exclude_none=True) if model.thinking else {},
         provenance=Provenance(**model.provenance),
         engine=EngineIdentity(**job.engines[model.name].identity),
         first_prompts=tuple(_first_prompts(job, model.name, samples)),

@@ -158,6 +158,7 @@ class SampleView {
       turn === 0 && answer.error !== null ? make("p", "aside b-error", this.text(answer.error)) : null,
       // Before the answer, which may be longer than the window: why one lost is what readers want.
       ...judged.map((judgment) => this.judgment(judgment)),
+      ...(answer.thoughts?.[turn] ?? []).map((ref) => fold("Thought", long(this.text(ref), 4000))),
       ...(given.length ? given.map((ref, i) => this.answer(model, turn, i, this.text(ref)))
         : [make("p", "words empty", "(no answer)")]),
       cut ? make("p", "aside", "Cut by the token limit.") : null,
