@@ -301,10 +301,12 @@ def caution_text(caution: Caution) -> str:
             return f"Settings differ: {settings_text(caution)}."
         case StatedByOne():
             return f"Only one side states {caution.field}: whether it is the same is not known."
-        case Bridged():
-            return f"Bridged: {caution.text}."
-        case Unfinished():
-            return f"No verdict: {unfinished_text([caution])}."
+        case Bridged() | Unfinished():
+            if isinstance(caution, Bridged):
+                said = f"Bridged: {caution.text}"
+            else:
+                said = f"No verdict: {unfinished_text([caution])}"
+            return f"{said}."
         case FewUnits():
             df = "" if caution.df is None else f" ({significant(caution.df, 3)} degrees of freedom)"
             return f"The standard error rests on few independent units{df} and is uncertain."
