@@ -32,7 +32,8 @@ class Budget:
         """The cap that refused a request, `max_requests` or `max_cost_usd`."""
         self._max_requests = max_requests
         self._max_cost_usd = max_cost_usd
-        self._ledger: Ledger | None = None
+        self.ledger: Ledger | None = None
+        """Where the account is kept; None: in memory only."""
         self._numbers = count()
         self._open: dict[int, float] = {}
         """Reserved USD by reservation."""
@@ -45,7 +46,7 @@ class Budget:
 
     def use(self, ledger: Ledger) -> None:
         """Keep the account in `ledger`, and go on from what it says is spent."""
-        self._ledger = ledger
+        self.ledger = ledger
         self.spent_requests, self.spent_usd = ledger.spent_requests, ledger.spent_usd
 
     def restart(self) -> None:
@@ -91,10 +92,10 @@ class Budget:
 
     def take(self, worst_usd: float, name: str = "") -> int:
         """Reserve without waiting, durably; `name`: to find the reservation by, in the ledger."""
-        if self._ledger is None:
+        if self.ledger is None:
             number = next(self._numbers)
         else:
-            number = self._ledger.reserve(worst_usd, name)
+            number = self.ledger.reserve(worst_usd, name)
         self._hold(number, worst_usd, batched=name != "")
         return number
 
@@ -112,8 +113,8 @@ class Budget:
 
     def created(self, batch: str, identity: str) -> None:
         """Note the server's id of a batch.  Raises StoreError."""
-        if self._ledger is not None:
-            self._ledger.created(batch, identity)
+        if self.ledger is not None:
+            self.ledger.created(batch, identity)
 
     @property
     def is_exceeded(self) -> bool:
@@ -126,8 +127,8 @@ class Budget:
 
         Raises StoreError where the ledger cannot be written.
         """
-        if self._ledger is not None:
-            self._ledger.settle(number, cost_usd)
+        if self.ledger is not None:
+            self.ledger.settle(number, cost_usd)
         worst = self._open.pop(number)
         self._batched.discard(number)
         # A sum of floats need not come back to zero; with nothing in flight it is zero.

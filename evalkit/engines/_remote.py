@@ -93,6 +93,9 @@ MOST_LESSONS = 40
 LONGEST_PAUSE_S = 60.0
 TOKENS_PER_MESSAGE = 16
 """More than any chat format adds around a message."""
+MOST_BYTES = 16 * 2**20
+"""Of one reply; a longer one is cut off.  The longest honest replies, log-probabilities of
+thousands of tokens, have a few million."""
 MOST_TOKENS = 10**9
 """A larger count of one answer is taken for an error of the server."""
 
@@ -420,6 +423,10 @@ class RemoteEngine(ABC):
             room=(thinking and thinking.budget) or spec.thought_tokens,
         )
         self.on_reply: Callable[[int, Reply], None] | None = None
+        self.workers = spec.concurrency
+        """Requests that wait for a reply at a time, however many of them are in flight."""
+        self.most_bytes = MOST_BYTES
+        """Of one reply."""
         self._budget = Budget(spec.max_requests, spec.max_cost_usd)
         self._early: list[Job] = []
         self._pending = 0
@@ -516,18 +523,18 @@ class RemoteEngine(ABC):
         found = self.spec.price(prompt_tokens, new_tokens, reused=reused, kept=kept)
         return None if found is None else found * (0.5 if batched else 1.0)
 
-    def _cost(self, parsed: Parsed, prepared: Prepared) -> float:
+    def _cost(self, parsed: Parsed, prepared: Prepared, *, batched: bool = False) -> float:
         """USD; the most it can be where the server counts no tokens, 0 where no price is known."""
         if parsed.usage is None:
-            return self._most_cost(prepared)
+            return self._most_cost(prepared, batched=batched)
         tokens_in, tokens_out = parsed.usage
-        reused = min(parsed.reused_tokens, tokens_in)
-        return self.price(tokens_in, tokens_out, reused=reused, kept=parsed.kept_tokens) or 0.0
+        reused, kept = min(parsed.reused_tokens, tokens_in), parsed.kept_tokens
+        return self.price(tokens_in, tokens_out, reused=reused, kept=kept, batched=batched) or 0.0
 
-    def _most_cost(self, prepared: Prepared) -> float:
+    def _most_cost(self, prepared: Prepared, *, batched: bool = False) -> float:
         """USD; a prompt that is written to the vendor's cache costs most."""
         prompt_tokens, new_tokens = prepared.most_tokens
-        return self.price(prompt_tokens, new_tokens, kept=prompt_tokens) or 0.0
+        return self.price(prompt_tokens, new_tokens, kept=prompt_tokens, batched=batched) or 0.0
 
     def keys(self, requests: Sequence[Request]) -> list[str]:
         """Hash of messages and settings, server and served model."""
@@ -549,10 +556,14 @@ class RemoteEngine(ABC):
 
         self._key = self._read_key()
         self._restart()
-        http = http_client(has_key=self._key is not None)
+        http = http_client(has_key=self._key is not None, most_bytes=self.most_bytes)
         self.connect(http, self._key or "none")
         self._background = Background(
-            self._answer, self._budget.drain, http.aclose, self.spec.concurrency, self.on_reply
+            self._answer,
+            self._budget.drain,
+            lambda: self._finish(http),
+            self.workers,
+            self.on_reply,
         )
         self._background.start()
         early, self._early = self._early, []
@@ -581,6 +592,10 @@ class RemoteEngine(ABC):
             background.stop()
         self._early.clear()
         self._pending = 0
+
+    async def _finish(self, http: httpx2.AsyncClient) -> None:
+        """The last that is done on the loop."""
+        await http.aclose()
 
     def _read_key(self) -> str | None:
         """The key; where it is missing or unusable, the reason goes to `_no_key`."""

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 
 import httpx2
 
-MOST_BYTES = 16 * 2**20
-"""Of one reply; a longer one is cut off.  The longest honest replies, log-probabilities of
-thousands of tokens, have a few million."""
 EXPANDS = 256
 """Compressed replies, which nobody asked for, may be this much shorter only: they expand."""
 CONNECT_S = 10.0
@@ -23,7 +20,7 @@ _KEY_HEADERS = ("authorization", "x-api-key", "x-goog-api-key")
 
 
 class TooLongError(Exception):
-    """A reply of more than MOST_BYTES."""
+    """A reply of more bytes than allowed."""
 
 
 @dataclass
@@ -57,8 +54,8 @@ def watching() -> Iterator[Seen]:
         _SEEN.reset(token)
 
 
-def http_client(*, has_key: bool) -> httpx2.AsyncClient:
-    """Follows no redirect, reads at most MOST_BYTES; without a key it sends none."""
+def http_client(*, has_key: bool, most_bytes: int) -> httpx2.AsyncClient:
+    """Follows no redirect, reads at most `most_bytes` of a reply; without a key it sends none."""
 
     async def without_key(request: httpx2.Request) -> None:
         for name in _KEY_HEADERS:
@@ -69,7 +66,7 @@ def http_client(*, has_key: bool) -> httpx2.AsyncClient:
         encoding = response.headers.get("content-encoding", "identity").strip()
         if "," in encoding:
             raise TooLongError("a reply compressed twice")
-        most = MOST_BYTES if encoding in ("", "identity") else MOST_BYTES // EXPANDS
+        most = most_bytes if encoding in ("", "identity") else most_bytes // EXPANDS
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = _Bounded(response.stream, most)
 

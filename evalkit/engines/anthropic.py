@@ -18,16 +18,15 @@ identity or record.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from evalkit.core import Json, PreparedModel, Request
+from evalkit.engines._batch import BatchingEngine, BatchSpec, started_at
 from evalkit.engines._remote import (
     Parsed,
-    RemoteEngine,
-    RemoteSpec,
     an_object,
     chat_only,
     objects,
@@ -41,9 +40,10 @@ if TYPE_CHECKING:
 __all__ = ["AnthropicEngine", "AnthropicSpec"]
 
 ANTHROPIC_URL = "https://api.anthropic.com"
+BATCHES = "/v1/messages/batches"
 
 
-class AnthropicSpec(RemoteSpec):
+class AnthropicSpec(BatchSpec):
     """Settings of Anthropic's API."""
 
     home = ANTHROPIC_URL
@@ -63,7 +63,7 @@ class AnthropicSpec(RemoteSpec):
     """Name (in capitals) of the environment variable that holds the key; never the key itself."""
 
 
-class AnthropicEngine(RemoteEngine):
+class AnthropicEngine(BatchingEngine):
     """Sends requests to Anthropic's API."""
 
     droppable = ("top_p", "thinking", "temperature", "stop_sequences")
@@ -128,6 +128,58 @@ class AnthropicEngine(RemoteEngine):
         # `messages.create` knows no temperature, which models before Claude 4.7 want.
         response = await self._client.post("/v1/messages", body=parameters, cast_to=httpx2.Response)
         return json.loads(response.content)
+
+    # Batches: https://docs.anthropic.com/en/api/creating-message-batches
+
+    async def create_batch(self, name: str, requests: Mapping[str, Mapping[str, Json]]) -> str:
+        """Requests by key; a batch has no other name."""
+        import httpx2
+
+        assert self._client is not None
+        rows = [{"custom_id": key, "params": dict(fields)} for key, fields in requests.items()]
+        response = await self._client.post(
+            BATCHES, body={"requests": rows}, cast_to=httpx2.Response
+        )
+        return str(an_object(json.loads(response.content), "the reply")["id"])
+
+    async def find_batch(self, name: str, keys: Sequence[str], known: Sequence[str]) -> str | None:
+        """By the keys in its results, of which nothing is said before it has ended."""
+        assert self._client is not None
+        maybe = None
+        async for batch in self._client.messages.batches.list(limit=100):
+            if batch.created_at.timestamp() < started_at(name):
+                break
+            counts = batch.request_counts
+            n = counts.processing + counts.succeeded + counts.errored
+            if batch.id in known or n + counts.canceled + counts.expired != len(keys):
+                continue
+            if batch.processing_status != "ended":
+                maybe = ""
+            elif set(keys) & (await self._results(batch.id)).keys():
+                return batch.id
+        return maybe
+
+    async def batch_results(self, identity: str) -> dict[str, Json] | None:
+        """Of those that succeeded."""
+        assert self._client is not None
+        batch = await self._client.messages.batches.retrieve(identity)
+        if batch.processing_status != "ended":
+            return None
+        rows = await self._results(identity)
+        return {key: row["message"] for key, row in rows.items() if row["type"] == "succeeded"}
+
+    async def _results(self, identity: str) -> dict[str, dict[str, Any]]:
+        import httpx2
+
+        assert self._client is not None
+        file = await self._client.get(f"{BATCHES}/{identity}/results", cast_to=httpx2.Response)
+        rows = [json.loads(line) for line in file.content.split(b"\n") if line.strip()]
+        return {str(row["custom_id"]): an_object(row["result"], "a result") for row in rows}
+
+    async def cancel_batch(self, identity: str) -> None:
+        """What is done by then is kept and billed."""
+        assert self._client is not None
+        await self._client.messages.batches.cancel(identity)
 
     def read(self, body: Any, request: Request) -> Parsed:
         """The text blocks together."""

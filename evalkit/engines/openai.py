@@ -26,12 +26,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from evalkit.core import Json, Message, PreparedModel, Request
-from evalkit.engines._remote import Parsed, RemoteEngine, RemoteSpec, an_object, objects, tokens
+from evalkit.engines._batch import BatchingEngine, BatchSpec, started_at
+from evalkit.engines._remote import Parsed, an_object, objects, tokens
 from evalkit.errors import RequestFailed
 
 if TYPE_CHECKING:
@@ -41,11 +42,12 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIEngine", "OpenAISpec"]
 
 OPENAI_URL = "https://api.openai.com/v1"
+CHAT: Final = "/v1/chat/completions"
 STOPS = 4
 """OpenAI takes no more."""
 
 
-class OpenAISpec(RemoteSpec):
+class OpenAISpec(BatchSpec):
     """Settings of an OpenAI-compatible server."""
 
     home = OPENAI_URL
@@ -72,7 +74,7 @@ class OpenAISpec(RemoteSpec):
         return self.url != OPENAI_URL or not self.model.startswith(("gpt-3", "gpt-4", "chatgpt-4"))
 
 
-class OpenAIEngine(RemoteEngine):
+class OpenAIEngine(BatchingEngine):
     """Sends requests to a server that speaks OpenAI's API."""
 
     droppable = ("top_p", "seed", "stop", "temperature")
@@ -158,6 +160,61 @@ class OpenAIEngine(RemoteEngine):
         path = "/completions" if "prompt" in parameters else "/chat/completions"
         response = await self._client.post(path, body=parameters, cast_to=httpx2.Response)
         return json.loads(response.content)
+
+    # Batches: https://platform.openai.com/docs/guides/batch
+
+    async def create_batch(self, name: str, requests: Mapping[str, Mapping[str, Json]]) -> str:
+        """A file of requests, and a batch of it with our name as metadata."""
+        assert self._client is not None
+        lines = [
+            {"custom_id": key, "method": "POST", "url": CHAT, "body": dict(parameters)}
+            for key, parameters in requests.items()
+        ]
+        data = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+        file = await self._client.files.create(file=(f"{name}.jsonl", data), purpose="batch")
+        batch = await self._client.batches.create(
+            input_file_id=file.id,
+            endpoint=CHAT,
+            completion_window="24h",
+            metadata={"evalkit": name},
+        )
+        return batch.id
+
+    async def find_batch(self, name: str, keys: Sequence[str], known: Sequence[str]) -> str | None:
+        """By its metadata."""
+        assert self._client is not None
+        async for batch in self._client.batches.list(limit=100):
+            if (batch.metadata or {}).get("evalkit") == name:
+                return batch.id
+            if batch.created_at < started_at(name):
+                return None
+        return None
+
+    async def batch_results(self, identity: str) -> dict[str, Json] | None:
+        """Of its output file; what failed or expired is in its error file."""
+        import httpx2
+
+        assert self._client is not None
+        batch = await self._client.batches.retrieve(identity)
+        if batch.status not in ("completed", "failed", "expired", "cancelled"):
+            return None
+        if batch.output_file_id is None:
+            return {}
+        file = await self._client.get(
+            f"/files/{batch.output_file_id}/content", cast_to=httpx2.Response
+        )
+        found: dict[str, Json] = {}
+        for line in filter(None, file.content.split(b"\n")):
+            row = an_object(json.loads(line), "a line of the output")
+            response = row.get("response")
+            if isinstance(response, dict) and response.get("status_code") == 200:
+                found[str(row.get("custom_id"))] = response.get("body")
+        return found
+
+    async def cancel_batch(self, identity: str) -> None:
+        """What is done by then is kept and billed."""
+        assert self._client is not None
+        await self._client.batches.cancel(identity)
 
     def read(self, body: Any, request: Request) -> Parsed:
         """The first choice."""

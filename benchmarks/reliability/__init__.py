@@ -1,0 +1,1 @@
+"""What survives accidents: scripts that kill, fail and count."""
