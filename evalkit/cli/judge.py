@@ -55,7 +55,7 @@ def bridge(
     place = Path(old.manifest.suite_file or "").parent
     root = place if place.is_dir() else old.folder
     command = ("evalkit", *sys.argv[1:])
-    origin = runner.Origin(str(old_run), root, suites.find_workspace(str(root)), command)
+    origin = runner.Origin(str(old_run), root, suites.find_workspace(), command)
     done = judging.judge_bridge(
         old, named, origin, watcher(), to=target, models=models, sample=sample, out=out
     )
