@@ -94,7 +94,7 @@ _MOST_VERDICTS = 200
 """Verdicts that are looked at in one reply."""
 _SPELLING = re.compile("[\\s\\\\*_`'\"\u2018-\u201f\u00ab\u00bb\u00ad\u200b-\u200f\u2060\ufeff]+")
 """What a quotation may add or lose: blanks, emphasis, quotation marks, what cannot be seen."""
-_ROW = re.compile(r"\{([^{}]*)\}")
+_BRACES = re.compile(r"[{}]")
 _AROUND = string.whitespace + string.punctuation
 
 
@@ -117,10 +117,15 @@ class Material:
             self._known[words] = _plain(words) in self._plain
         return self._known[words]
 
-    def row_of(self, reply: str) -> bool:
-        """Whether one of the texts has the inside of one of the reply's `{...}`."""
-        rows = [row.group(1).strip(", \n") for row in _ROW.finditer(reply)]
-        return len(rows) > _MOST_VERDICTS or any(self.holds(row) for row in rows if row)
+    def ranks(self, reply: str) -> bool:
+        """Whether one of the texts has a row of the reply's ranking, `'model': ..., 'rank': 1`.
+
+        What stands between two braces, so that a row with braces of its own is found, too; with a
+        backslash it may spell `rank` otherwise.
+        """
+        rows = (row.strip(", \n") for row in _BRACES.split(reply))
+        ranked = [row for row in rows if "\\" in row or "rank" in _plain(row)]
+        return len(ranked) > _MOST_VERDICTS or any(map(self.holds, ranked))
 
     def counts(self, first: str, second: str) -> bool:
         """Whether one of the texts has these two numbers side by side."""
@@ -152,7 +157,7 @@ def replied(prompt: Sequence[Message], reply: Completion) -> Exchange:
     return Exchange(tuple(prompt), reply.text, reply.thought)
 
 
-def lack(
+def why_unparsable(
     replies: Sequence[Completion],
     read: Callable[[str], object],
     max_tokens: int,

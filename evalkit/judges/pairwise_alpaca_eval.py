@@ -59,7 +59,7 @@ from evalkit.core import Completion, Exchange, Flow, Json, Judgment, Message, Re
 from evalkit.core.protocols import JudgeContext
 from evalkit.core.specs import JudgeSpec
 from evalkit.errors import SuiteError, did_you_mean
-from evalkit.judges._prompt import LONGEST_REPLY, NOTHING, Material, lack, sampling_seed
+from evalkit.judges._prompt import LONGEST_REPLY, NOTHING, Material, sampling_seed, why_unparsable
 
 __all__ = ["PairwiseAlpacaEval", "evaluator", "evaluators", "read_verdict"]
 
@@ -108,7 +108,7 @@ class PairwiseAlpacaEval:
         verdict = read_verdict(parser, settings, reply, Material(instruction, answer, reference))
         # Where the first token is read, the rest may be cut.
         reads_first = config.top_logprobs > 0 and settings.get("log_prob_index") != -1
-        error = lack(
+        error = why_unparsable(
             [replace(reply, truncated=False) if reads_first else reply],
             lambda _: read_verdict(parser, settings, reply),
             self._max_tokens(config),
@@ -380,14 +380,15 @@ def read_verdict(
     if parser == "logprob_parser":
         words = reply.text.split()
         chosen = words[-1:] if settings.get("log_prob_index") == -1 else words[:1]
-        is_quoted = any(map(material.shows, chosen))
+        letters = {str(letter) for letter in settings.get("denominator_tokens") or ()}
+        is_quoted = any(map(material.shows, letters.intersection(chosen)))
         return None if is_quoted else _logprob(settings, reply.top_logprobs)
     if parser == "pipeline_meta_parser":
-        return None if material.row_of(reply.text) else _pipeline(settings, reply.text)
+        return None if material.ranks(reply.text) else _pipeline(settings, reply.text)
     if not reply.text:
         return None
     if parser == "ranking_parser":
-        return None if material.row_of(reply.text) else _ranking(settings, reply.text)
+        return None if material.ranks(reply.text) else _ranking(settings, reply.text)
     if parser == "lmsys_parser":
         return _lmsys(reply.text, material)
     return _regex(settings, reply.text, material)

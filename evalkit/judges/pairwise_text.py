@@ -21,12 +21,12 @@ from evalkit.judges._prompt import (
     LONGEST_REPLY,
     NOTHING,
     Material,
-    lack,
     pair_judgment,
     pair_question,
     prompt_hash,
     replied,
     unparsable,
+    why_unparsable,
     written,
 )
 
@@ -56,7 +56,7 @@ class PairwiseText:
         if first is None or second is None:
             without = {"first": first, "second": second}
             which = [name for name, vote in without.items() if vote is None]
-            error = lack(
+            error = why_unparsable(
                 [r for r, vote in zip(replies, without.values(), strict=True) if vote is None],
                 _read,
                 self._spec.judge_max_tokens,

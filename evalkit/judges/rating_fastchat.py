@@ -46,7 +46,14 @@ from evalkit.core import Completion, Exchange, Flow, Json, Judgment, Message
 from evalkit.core.protocols import DataPlaces, JudgeContext
 from evalkit.core.specs import JudgeSpec
 from evalkit.errors import DataError
-from evalkit.judges._prompt import LONGEST_REPLY, NOTHING, Material, lack, replied, written
+from evalkit.judges._prompt import (
+    LONGEST_REPLY,
+    NOTHING,
+    Material,
+    replied,
+    why_unparsable,
+    written,
+)
 
 __all__ = ["FastChatJudge", "read_rating", "read_score", "read_winner"]
 
@@ -95,7 +102,7 @@ class FastChatJudge:
         prompt = self._prompt(kind, {"question": questions, "answer": answers}, reference)
         (reply,) = yield [written(self._engine, prompt, self._spec)]
         value = read_rating(reply.text, Material(*questions, *answers, *reference))
-        error = self._lack([reply], read_rating, "rating [[1]] to [[10]]")
+        error = self._why([reply], read_rating, "rating [[1]] to [[10]]")
         return self._judgment(part, (replied(prompt, reply),), value, error)
 
     def match(
@@ -125,7 +132,7 @@ class FastChatJudge:
         if first is None or second is None:
             pairs = zip(replies, (first, second), strict=True)
             without = [reply for reply, winner in pairs if winner is None]
-            error = self._lack(without, read_winner, "[[A]], [[B]] or [[C]]")
+            error = self._why(without, read_winner, "[[A]], [[B]] or [[C]]")
             return self._judgment(part, exchanges, None, error)
         votes = (_vote(first, "A"), _vote(second, "B"))
         value = votes[0] if votes[0] == votes[1] else 0.5
@@ -169,11 +176,11 @@ class FastChatJudge:
             error=error if value is None else None,
         )
 
-    def _lack(
+    def _why(
         self, replies: Sequence[Completion], read: Callable[[str], object], wanted: str
     ) -> str:
         limit = self._spec.judge_max_tokens
-        return lack(replies, read, limit, f"no {wanted} in the judge's reply")
+        return why_unparsable(replies, read, limit, f"no {wanted} in the judge's reply")
 
     @property
     def _templates(self) -> _Templates:

@@ -22,10 +22,10 @@ from evalkit.core.specs import JudgeSpec
 from evalkit.judges._prompt import (
     Material,
     conversation_question,
-    lack,
     probe_hash,
     rating_judgment,
     replied,
+    why_unparsable,
     written,
 )
 from evalkit.judges.rating_fastchat import read_rating
@@ -50,7 +50,7 @@ class RatingText:
         prompt = _prompt(conversation, reference)
         (reply,) = yield [written(self._engine, prompt, self._spec)]
         material = Material(*(message.content for message in conversation), *reference)
-        error = lack(
+        error = why_unparsable(
             [reply],
             read_rating,
             self._spec.judge_max_tokens,
