@@ -40,6 +40,7 @@ _COMMANDS = {
         "report": ("read:report", "Render a stored run's reports again."),
         "view": ("read:view", "Runs in a browser, on this machine only."),
         "evidence": ("read:evidence", "What a published figure rests on, recomputed."),
+        "verify": ("read:verify", "Whether a run is as it was sealed, and its figures hold."),
     },
     "Exchange": {
         "import": ("exchange:import_", "Make a run of results that other tools wrote."),

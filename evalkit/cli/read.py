@@ -1,9 +1,11 @@
-"""Read: `report`, `view`, `evidence`."""
+"""Read: `report`, `view`, `evidence`, `verify`."""
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from evalkit.core.run import Run
     from evalkit.report import Block, Section
 
-__all__ = ["evidence", "report", "say_size", "view"]
+__all__ = ["evidence", "report", "say_size", "verify", "view"]
 
 
 # --- report ---------------------------------------------------------------------------------
@@ -234,6 +236,63 @@ def view(places: tuple[Path, ...], port: int, to_open: bool) -> None:
 # --- evidence -------------------------------------------------------------------------------
 
 
+def _extra() -> Callable[[Run, str, str], Sequence[Figure]]:
+    """Figures that need a benchmark's code: all of that is loaded only where one does, and once."""
+
+    @functools.cache
+    def of(folder: Path, model: str, benchmark: str) -> Sequence[Figure]:
+        from evalkit.runner.assemble import extra_figures
+
+        return extra_figures(known[folder], model, benchmark)
+
+    known: dict[Path, Run] = {}
+
+    def extra(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
+        known[run.folder] = run
+        return of(run.folder, model, benchmark)
+
+    return extra
+
+
+@click.command("verify")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome of every figure as JSON.")
+def verify(run: Path, as_json: bool) -> int:
+    """Check that RUN is as it was sealed, and compute all its figures again.
+
+    What needs code of the suite's author is named, not recomputed.  Exit code 1: a file was changed
+    since, or the records say something else than results.json.
+    """
+    from evalkit import store
+    from evalkit.compare import evidence
+
+    stored = store.load(run)
+    if not stored.manifest.sealed:
+        raise DataError(f"{run}: not finished, so there is nothing to verify; run its suite again")
+    made = evidence.verify(stored, _extra())
+    if as_json:
+        cells = {
+            cell: {"outcome": outcome, "why": again.why, "differences": list(again.differences)}
+            for outcome, found in made.outcomes.items()
+            for cell, again in found
+        }
+        parts = {"holds": made.holds, "sha256": made.digest, "changed": list(made.changed)}
+        click.echo(json.dumps({**parts, "figures": cells}, indent=1, ensure_ascii=False))
+        return 0 if made.holds else 1
+    for change in made.changed:
+        click.echo(f"CHANGED: {change}")
+    for cell, again in made.outcomes.get("differs", ()):
+        click.echo(f"DIFFERENT: {cell}: {'; '.join(again.differences)}")
+    silent: tuple[evidence.Outcome, ...] = ("not recomputed", "nothing computed")
+    for outcome in silent:
+        reasons = Counter(again.why for _, again in made.outcomes.get(outcome, ()))
+        for why, n in reasons.items():
+            click.echo(f"{outcome}: {n} figure{'' if n == 1 else 's'}: {why}")
+    click.echo(f"the same: {len(made.outcomes.get('same', ()))} figures and differences")
+    click.echo(f"digest: {made.digest or 'none: sealed by an earlier version'}")
+    return 0 if made.holds else 1
+
+
 @click.command("evidence")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("cell")
@@ -262,16 +321,10 @@ def evidence(
     from evalkit.compare.contests import Options
     from evalkit.compare.guard import allowed_fields
 
-    def extra(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
-        """Only where a figure needs its benchmark's code is all of that loaded."""
-        from evalkit.runner.assemble import extra_figures
-
-        return extra_figures(run, model, benchmark)
-
     stored = [store.load(run) for run in runs]
     options = Options(allow_different=allowed_fields(stored, split(allow_different)))
     found = evidence.find(stored, cell, options)
-    made = evidence.chain(found, evidence.recompute(found, extra), stored)
+    made = evidence.chain(found, evidence.recompute(found, _extra()), stored)
     if samples is not None:
         behind = evidence.records_behind(found, stored)
         lines = [store.canonical_json(store.encode(record)) + b"\n" for record in behind]

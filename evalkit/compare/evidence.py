@@ -50,7 +50,7 @@ from evalkit.draw import (
 )
 from evalkit.errors import ComparisonError, DataError, EvalkitError
 from evalkit.store.codec import encode
-from evalkit.store.reading import comparison_row, figure_row
+from evalkit.store.reading import comparison_row, digest, figure_row
 
 __all__ = [
     "Chain",
@@ -63,6 +63,7 @@ __all__ = [
     "find",
     "recompute",
     "records_behind",
+    "verify",
 ]
 
 
@@ -284,6 +285,38 @@ def recompute(found: Found, extra: Extra | None = None) -> Recomputed:
     if not any(r.task == key.task or not is_mean for r in mine):
         return _gone(f"of {row.model} there are none")
     return _figure(found.run, row, extra)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What became of a run since it was sealed."""
+
+    digest: str | None
+    """Of its SHA256SUMS, to be quoted where figures are published; None: an older run has none."""
+    changed: tuple[str, ...]
+    """Files that are not those that were sealed, in words."""
+    outcomes: Mapping[Outcome, tuple[tuple[str, Recomputed], ...]]
+    """By outcome, the cells of results.json."""
+
+    @property
+    def holds(self) -> bool:
+        """Nothing was changed, and no figure differs."""
+        return not self.changed and not self.outcomes.get("differs")
+
+
+def verify(run: Run, extra: Extra | None = None) -> Verified:
+    """Compare a sealed run with its digests, and compute every figure and difference again.
+
+    Args:
+        run: A stored run.
+        extra: As for `recompute`.
+    """
+    found: dict[Outcome, list[tuple[str, Recomputed]]] = {}
+    for one in every(run):
+        again = recompute(one, extra)
+        found.setdefault(again.outcome, []).append((one.cell, again))
+    outcomes = {outcome: tuple(cells) for outcome, cells in found.items()}
+    return Verified(digest(run.folder), run.changed, outcomes)
 
 
 def _gone(what: str) -> Recomputed:

@@ -23,6 +23,7 @@ from evalkit.errors import DataError, StoreError
 from evalkit.store.codec import CodecError, decode, encode, json_bytes, parse_json, read
 
 __all__ = [
+    "digest",
     "digests",
     "load",
     "load_manifest",
@@ -91,6 +92,14 @@ def _changed(place: Path) -> Iterator[str]:
     for name in (MANIFEST_NAME, RECORDS_NAME, RESULTS_NAME):
         if sums.get(name) != hashlib.sha256((place / name).read_bytes()).hexdigest():
             yield f"{name} was changed after the run was sealed"
+
+
+def digest(folder: Path) -> str | None:
+    """SHA-256 of a sealed run's SHA256SUMS, in hex; None: it has none."""
+    try:
+        return hashlib.sha256((folder / SUMS_NAME).read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def digests(folder: Path, manifest: Manifest) -> bytes:
