@@ -53,6 +53,7 @@ from evalkit.draw import (
     figure_label,
     significant,
 )
+from evalkit.errors import ComparisonError
 from evalkit.stats.means import mean, p_value
 from evalkit.stats.ppi import control_variate_mean, ppi_mean
 
@@ -396,9 +397,16 @@ def figures(later: Part, earlier: Sequence[Part], level: float) -> Iterator[Figu
         later: The model in its own run.
         earlier: Every model of the bridge.
         level: Confidence level, between 0 and 1.
+
+    Raises:
+        ComparisonError: another judge than the bridge's second judged it.
     """
     across = across_judges(later, earlier[0])
-    assert across is not None, "the caller found a bridge"
+    if across is None:
+        raise ComparisonError(
+            f"{later.run.folder}: {later.benchmark!r} was not judged as the second judge of the "
+            f"bridge judged it; name a run that was"
+        )
     judges, entry = across.judges, later.entry
     theirs = [record for part in earlier for record in part.records]
     answers = {(r.task, r.sample, r.outcome.answers) for r in later.records}

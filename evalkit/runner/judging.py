@@ -16,7 +16,7 @@ from pathlib import Path
 
 from evalkit import data, plugins, store
 from evalkit import suite as suites
-from evalkit.compare.bridge import Relation, across_judges, figures, relations
+from evalkit.compare.bridge import Relation, figures, relations
 from evalkit.compare.contests import Options, contests_of
 from evalkit.compare.guard import judge_model
 from evalkit.compare.resolve import Part, Side
@@ -243,6 +243,8 @@ def judge_bridge(
         SuiteError, EvalkitError: as `judge_again`.
     """
     name, spec = judge
+    if to is not None:
+        _refuse_third(to, spec)
     taken = {j.name for j in old.manifest.judges}
     name = next(n for n in (name, *(f"{name}-{k}" for k in range(2, 99))) if n not in taken)
     chosen = frozenset(_sampled(old, models, sample))
@@ -335,7 +337,6 @@ def _with_figures(bridged: Run, to: Run) -> Run:
         stated: list[Figure] = []
         for name, part in shared.items():
             earlier = [Part(bridged, m, name) for m in own if bridged.records_of(m, name)]
-            _same_judge(part, earlier[0])
             stated += figures(part, earlier, to.manifest.suite.report.level)
         if not stated:
             continue
@@ -367,15 +368,16 @@ def _with_figures(bridged: Run, to: Run) -> Run:
     )
 
 
-def _same_judge(later: Part, earlier: Part) -> None:
-    """Raises ComparisonError where the bridge's second judge is not who judged `later`."""
-    bridge = earlier.entry.bridge
-    if bridge is not None and across_judges(later, earlier) is None:
-        raise ComparisonError(
-            f"{later.run.folder}: {later.benchmark!r} was judged by "
-            f"{judge_model(later) or ', '.join(later.entry.judges)!r}, which is not the second "
-            f"judge of this bridge ({bridge.judge!r}); name a run by it with --to"
-        )
+def _refuse_third(to: Run, judge: JudgeSpec) -> None:
+    """Raises ComparisonError where a run names another judge than the one of the bridge."""
+    wanted = judge.model_dump().get("model")
+    for entry in to.benchmarks:
+        named = judge_model(Part(to, "", entry.name))
+        if named and wanted and named != wanted:
+            raise ComparisonError(
+                f"{to.folder}: {entry.name!r} was judged by {named!r}, not by {wanted!r}; name its "
+                f"judge with --judge, or with --to a run that {wanted!r} judged"
+            )
 
 
 def _written(bridged: Run) -> Run:

@@ -152,9 +152,11 @@ def test_what_is_wrong_is_said(place: Path, server: FaultServer) -> None:
     unknown = bridged(place, "--judge", "juge")
     assert unknown.code == 2
     assert "did you mean 'judge'" in unknown.err
-    third = bridged(
-        place, "--judge", "openai:old-2", "--set", f"base_url={server.url}", "--to", "new",
-        "--model", "nobody",
-    )  # fmt: skip
+    nobody = bridged(place, "--to", "new", "--model", "nobody")
+    assert nobody.code == 2
+    assert "'nobody' has no answers" in nobody.err
+    before = len(server.received)
+    third = bridged(place, "--judge", "openai:other", "--to", "new")
     assert third.code == 2
-    assert "'nobody' has no answers" in third.err
+    assert "was judged by 'new', not by 'other'" in third.err
+    assert len(server.received) == before
