@@ -203,6 +203,7 @@ class AlpacaEval:
             max_tokens=spec.max_tokens,
             temperature=spec.temperature,
             seed=seed,
+            own_settings=spec.generation_config == "model",
         )
         try:
             (completion,) = yield [request]

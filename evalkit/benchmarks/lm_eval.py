@@ -227,8 +227,9 @@ class LmEval:
         """Send all requests of a document, then let lm-eval filter and score the answers."""
         item, spec = self._task(sample.task), self._spec
         instances = self._prompts[sample.task].instances(int(sample.id))
+        chat, own = spec.apply_chat_template, spec.generation_config == "model"
         groups = [
-            requests_of(i, model, self._context.seed, chat=spec.apply_chat_template)
+            requests_of(i, model, self._context.seed, chat=chat, own_settings=own)
             for i in instances
         ]
         requests = [request for group in groups for request in group]
@@ -577,8 +578,10 @@ def seed_of(seed: int, task: str, doc: int, trial: int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
-def requests_of(instance: Any, engine: str, seed: int, *, chat: bool) -> list[Request]:
-    """The requests of one lm-eval Instance, one per repeat.
+def requests_of(
+    instance: Any, engine: str, seed: int, *, chat: bool, own_settings: bool = True
+) -> list[Request]:
+    """The requests of one lm-eval Instance, one per repeat; `own_settings`: see `Request`.
 
     Only generation is repeated with a new trial; a log-likelihood is the same every time.
     Raises BenchmarkError for options no engine has, and for a prompt as text where `chat`.
@@ -600,6 +603,7 @@ def requests_of(instance: Any, engine: str, seed: int, *, chat: bool) -> list[Re
                 **fields,
                 seed=_seed(fields["temperature"], seed, instance, trial),
                 trial=trial,
+                own_settings=own_settings,
             )
             for trial in range(instance.repeats or 1)
         ]

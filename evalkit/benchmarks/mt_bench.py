@@ -374,6 +374,7 @@ class MtBench:
             max_tokens=self._spec.max_tokens,
             temperature=temperature,
             seed=seed if temperature > 0 else None,
+            own_settings=self._spec.generation_config == "model",
             expected_tokens=self._spec.max_tokens * (len(sample.turns) - turn),
         )
 

@@ -243,6 +243,7 @@ _GROUPS = {"math": "leaderboard_math_hard", "ifeval": "leaderboard_instruction_f
 def _tasks(spec: OpenLlmLeaderboardSpec) -> LmEvalSpec:
     options: dict[str, Any] = {
         "name": spec.entry,
+        "generation_config": spec.generation_config,
         "apply_chat_template": spec.apply_chat_template,
         "fewshot_as_multiturn": spec.fewshot_as_multiturn,
     }

@@ -38,5 +38,8 @@ class PreparedModel:
     """Source, revision, base, adapter, merge proof, warnings: shown in the report."""
     chat_template_kwargs: Mapping[str, Json] = field(default_factory=dict)
     """More variables for the chat template."""
+    generation: Mapping[str, Json] = field(default_factory=dict)
+    """Settings of its generation_config.json that change what is generated, neutral ones left out;
+    see `Request.own_settings`."""
     thinking: ThinkingSpec | None = None
     """As the suite has it; None: known marks are found in template, tokenizer and replies."""

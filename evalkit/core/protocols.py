@@ -36,6 +36,7 @@ __all__ = [
     "Ledger",
     "MatchJudge",
     "Metered",
+    "OwnSettings",
     "PairwiseJudge",
     "Panel",
     "Planned",
@@ -232,6 +233,15 @@ class Dated(Protocol):
 
     def use_date(self, date: datetime) -> bool:
         """Render all prompts with `date`; whether the model's chat template can print it."""
+        ...
+
+
+@runtime_checkable
+class OwnSettings(Protocol):
+    """An engine that applies the model's generation_config.json; see `Request.own_settings`."""
+
+    def own_settings(self) -> Mapping[str, Json]:
+        """Those of `PreparedModel.generation` that it applies."""
         ...
 
 

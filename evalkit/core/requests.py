@@ -74,6 +74,9 @@ class Request:
     tool: str = ""
     """JSON of a function that the reply must call, as an entry of OpenAI's `tools`; the reply's
     text is then the call's arguments.  Empty: none."""
+    own_settings: bool = False
+    """`generate` only: what the request leaves open (repetition_penalty, min_p, ...) is as the
+    model's generation_config.json says, where the model is loaded here; servers apply their own."""
     expected_tokens: int | None = field(default=None, compare=False)
     """`generate` only: tokens to expect of this answer and of the turns that wait for it; a
     benchmark gives their maximum.  Used to order work; never decides an answer, so it is in no

@@ -193,6 +193,11 @@ class ModelEntry(Stored):
     chat_template_kwargs: Mapping[str, Json] = Field(default_factory=dict)
     thinking: Mapping[str, Json] = Field(default_factory=dict)
     """Marks and budget of its thoughts, where the suite gives them."""
+    generation: Mapping[str, Json] = Field(default_factory=dict)
+    """Settings of its generation_config.json that its engine applies where a benchmark leaves them
+    open and does not say `generation_config: none`."""
+    generation_left_out: tuple[str, ...] = ()
+    """Those its engine cannot apply."""
     provenance: Provenance = Provenance()
     engine: EngineIdentity = EngineIdentity()
     first_prompts: tuple[FirstPrompt, ...] = ()
@@ -304,6 +309,8 @@ class Description(Open):
     apply_chat_template: Json = None
     fewshot_as_multiturn: Json = None
     max_tokens: Json = None
+    generation_config: str | None = None
+    """`none`: models' own generation settings are not applied."""
     temperature: Json = None
     temperatures: Json = None
     """MT-Bench: by category."""

@@ -284,6 +284,18 @@ class BenchmarkSpec(Spec):
     default: more than half."""
     data: str | None = None
     """A folder or file relative to the suite; default: the benchmark's public data set."""
+    generation_config: Literal["model", "none"] = "model"
+    """What decides generation settings that the benchmark leaves open (repetition_penalty, min_p,
+    top_k, ...): `model`, the model's own generation_config.json, as in lm-eval's hf backend,
+    FastChat and alpaca_eval's huggingface_local; `none`, nothing."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Later fields only where set, likewise."""
+        fields: dict[str, Any] = dump(self)
+        if fields.get("generation_config") == "model":
+            del fields["generation_config"]
+        return fields
 
     @property
     def entry(self) -> str:

@@ -53,10 +53,10 @@ def request_digest(identity: Mapping[str, Json], request: Request) -> str:
     """Hex SHA-256 of the engine's identity and every field of the request that decides answers.
 
     Without `engine`, a name in the suite: a judge that is also a model shares its answers.
-    Without `expected_tokens`, a guess.
+    Without `expected_tokens`, a guess, and `own_settings`, which servers do not heed.
     """
     fields = asdict(request)
-    del fields["engine"], fields["expected_tokens"]
+    del fields["engine"], fields["expected_tokens"], fields["own_settings"]
     for name, unset in _LATER_FIELDS.items():
         if fields[name] == unset:
             del fields[name]

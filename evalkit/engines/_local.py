@@ -468,14 +468,40 @@ def _memo_key(request: Request) -> tuple[object, ...]:
 # --- The engine ----------------------------------------------------------------------------
 
 
+GREEDY_SETTINGS = frozenset(
+    {"repetition_penalty", "no_repeat_ngram_size", "bad_words_ids", "sequence_bias"}
+    | {"min_length", "min_new_tokens", "suppress_tokens", "begin_suppress_tokens"}
+    | {"forced_bos_token_id", "exponential_decay_length_penalty"}
+)
+"""Settings of generation_config.json that change any generation."""
+SAMPLING_SETTINGS = frozenset(
+    {"top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "top_h"}
+)
+"""Those that change sampled generations only."""
+
+
+def own_settings(settings: Mapping[str, Json], request: Request) -> dict[str, Json]:
+    """Those of a model's own settings that decide the answer to `request`; see `Request`."""
+    if not request.own_settings or request.kind != "generate":
+        return {}
+    names = GREEDY_SETTINGS | (SAMPLING_SETTINGS if request.temperature > 0 else frozenset())
+    if request.top_p != 1.0:
+        names -= {"top_p"}
+    return {name: value for name, value in settings.items() if name in names}
+
+
 def request_key(
     identity: Mapping[str, Json],
     request: Request,
     tokens: Tokens,
     engine_seed: int,
     thinking: Thinking | None = None,
+    settings: Mapping[str, Json] | None = None,
 ) -> str:
-    """Key of `request`, rendered as `tokens`, for the engine of that identity."""
+    """Key of `request`, rendered as `tokens`, for the engine of that identity.
+
+    `settings`: the model's own that are applied to it.
+    """
     decisive: dict[str, Json] = {
         "engine": dict(identity),
         "kind": request.kind,
@@ -494,6 +520,8 @@ def request_key(
             "top_logprobs": request.top_logprobs,
             "temperature": float(request.temperature),
         }
+        if settings:
+            decisive["settings"] = dict(settings)
         if thinking is not None:
             decisive["thinking"] = [thinking.marks.start, thinking.marks.end, thinking.budget]
         if request.temperature > 0:
@@ -508,6 +536,8 @@ class LocalEngine:
     """Renders requests and derives their cache keys; subclasses answer them."""
 
     needs_weights: ClassVar[bool] = True
+    settings: ClassVar[frozenset[str]] = GREEDY_SETTINGS | SAMPLING_SETTINGS
+    """Of generation_config.json, what this engine can apply."""
     identity: Mapping[str, Json]
     exclusive: bool
 
@@ -521,9 +551,16 @@ class LocalEngine:
         """A hex digest per request; see `request_key`."""
         tokens = self._renderer.tokens(requests)
         return [
-            request_key(self.identity, r, t, self._seed, self._renderer.thinking)
+            request_key(self.identity, r, t, self._seed, self._renderer.thinking, self._settings(r))
             for r, t in zip(requests, tokens, strict=True)
         ]
+
+    def own_settings(self) -> Mapping[str, Json]:
+        """See `core.OwnSettings`."""
+        return {k: v for k, v in self._model.generation.items() if k in self.settings}
+
+    def _settings(self, request: Request) -> dict[str, Json]:
+        return own_settings(self.own_settings(), request)
 
     def prompt_tokens(self, requests: Sequence[Request]) -> list[int | None]:
         """Prompt length of each request in tokens, after any cut."""

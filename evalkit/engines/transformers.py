@@ -89,6 +89,8 @@ class _Row:
     stream: Any
     reader: Reader | None
     """None: the model does not think."""
+    processors: Any = None
+    """For the model's own settings, temperature and nucleus among them; None: it has none."""
     ids: list[int] = field(default_factory=list)
     text: str = ""
     first: dict[int, float] = field(default_factory=dict)
@@ -355,7 +357,30 @@ class TransformersEngine(LocalEngine):
         limit = min(most, self._renderer.max_len - len(prompt))
         marked = reader is not None and reader.special
         stream = DecodeStream(ids=prompt, skip_special_tokens=not marked)
-        return _Row(request, prompt, limit, generator, stream, reader)
+        processors = self._processors(request, len(prompt))
+        return _Row(request, prompt, limit, generator, stream, reader, processors)
+
+    def _processors(self, request: Request, prompt: int) -> Any:
+        """Those that `generate` uses, for the model's own settings; None where there are none.
+
+        Where the request is sampled, temperature and top_p are among them.
+        """
+        import torch
+        from transformers import GenerationConfig
+
+        settings = self._settings(request)
+        if not settings:
+            return None
+        sampled = request.temperature > 0
+        if sampled:
+            settings = {"top_p": request.top_p, **settings, "temperature": request.temperature}
+        config = GenerationConfig(**settings, do_sample=sampled)
+        config._eos_token_tensor = torch.tensor(  # noqa: SLF001 - as `generate` does
+            sorted(self._renderer.stop_ids), device=self._device
+        )
+        return self._lm._get_logits_processor(  # noqa: SLF001 - what `generate` applies
+            config, input_ids_seq_length=prompt, device=self._device
+        )
 
     def _decode(self, rows: Sequence[_Row]) -> Iterator[Any]:
         """Logits of the next token, row by row, until every row is finished."""
@@ -380,10 +405,17 @@ class TransformersEngine(LocalEngine):
             positions = positions[:, -1:] + 1
 
     def _advance(self, row: _Row, logits: Any) -> None:
+        import torch
+
         request = row.request
         if request.top_logprobs and not row.ids:
             row.first = _most_likely(logits, request.top_logprobs)
-        token = _choose(logits, request, row.generator)
+        temperature, top_p = request.temperature, request.top_p
+        if row.processors is not None:
+            given = torch.tensor([row.prompt + row.ids], device=logits.device)
+            logits = row.processors(given, logits[None])[0]
+            temperature = top_p = 1.0
+        token = _choose(logits, row.generator, temperature, top_p)
         row.ids.append(token)
         if token in self._renderer.stop_ids:
             row.finished = row.stopped = True
@@ -413,16 +445,16 @@ def _most_likely(logits: Any, count: int) -> dict[int, float]:
     return dict(zip(tokens.tolist(), values.tolist(), strict=True))
 
 
-def _choose(logits: Any, request: Request, generator: Any) -> int:
+def _choose(logits: Any, generator: Any, temperature: float, top_p: float) -> int:
     """The next token: the most likely one, or a draw from the top_p nucleus at temperature."""
     import torch
 
     if generator is None:
         return int(logits.argmax())
-    weights = torch.softmax(logits.cpu().double() / request.temperature, dim=-1)
+    weights = torch.softmax(logits.cpu().double() / temperature, dim=-1)
     ordered, tokens = weights.sort(descending=True, stable=True)
     # A token stays while the mass before it is below top_p, so the first always does.
-    ordered[(ordered.cumsum(0) - ordered) >= request.top_p] = 0.0
+    ordered[(ordered.cumsum(0) - ordered) >= top_p] = 0.0
     return int(tokens[torch.multinomial(ordered, 1, generator=generator)])
 
 

@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from evalkit.core import Completion, Job, PreparedModel, Reply, Request
+from evalkit.core import Completion, Job, Json, PreparedModel, Reply, Request
 from evalkit.core.specs import Dtype, EngineSpec
 from evalkit.engines._keys import cut, sampling_seed
 from evalkit.engines._local import (
@@ -51,6 +51,15 @@ _CPU_BLOCK = 32
 """vLLM's CPU attention refuses 16, and its default of 128 shares too little of a prefix."""
 _CPU_BATCH_TOKENS = 2048
 """Tokens per step; more where the model's window is longer, so that a whole prompt fits."""
+
+_OWN_SETTINGS = {
+    "repetition_penalty": "repetition_penalty",
+    "min_new_tokens": "min_tokens",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+}
+"""Of generation_config.json, what vLLM has too, by its name there."""
 
 
 class VllmSpec(EngineSpec):
@@ -89,6 +98,8 @@ class VllmSpec(EngineSpec):
 
 class VllmEngine(LocalEngine):
     """Answers requests with vLLM."""
+
+    settings = frozenset({*_OWN_SETTINGS})
 
     def __init__(self, spec: VllmSpec, model: PreparedModel) -> None:
         super().__init__(model, spec.max_model_len, spec.seed)
@@ -292,7 +303,8 @@ class VllmEngine(LocalEngine):
         tokens = self._renderer.tokens([job[1]])[0]
         reader = self._renderer.reader(job[1])
         try:
-            parameters = _sampling_parameters(job[1], self._seed, reader)
+            own = self._settings(job[1])
+            parameters = _sampling_parameters(job[1], self._seed, reader, own)
             number = self._add(list(tokens.prompt), parameters, job)
         except Exception as error:  # noqa: BLE001 - vLLM may refuse a request with any error
             self._done.append((job[0], _refused(error)))
@@ -383,15 +395,21 @@ class VllmEngine(LocalEngine):
 # --- vLLM's API --------------------------------------------------------------------------------
 
 
-def _sampling_parameters(request: Request, engine_seed: int, reader: Reader | None) -> Any:
-    """For one generation; a `reader` ends it itself and sees each token."""
+def _sampling_parameters(
+    request: Request, engine_seed: int, reader: Reader | None, own: Mapping[str, Json]
+) -> Any:
+    """For one generation; a `reader` ends it itself and sees each token.
+
+    `own`: the model's own settings that apply.
+    """
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
+    nucleus: dict[str, Json] = {"top_p": request.top_p if request.temperature > 0 else 1.0}
     return SamplingParams(
         max_tokens=reader.most_tokens if reader else request.max_tokens,
         temperature=request.temperature,
-        top_p=request.top_p if request.temperature > 0 else 1.0,
+        **(nucleus | {_OWN_SETTINGS[name]: value for name, value in own.items()}),
         stop=[] if reader else [s for s in request.stop if s],
         skip_special_tokens=not (reader and reader.special),
         seed=sampling_seed(request, engine_seed),

@@ -50,6 +50,7 @@ __all__ = [
     "config_files",
     "digest",
     "fingerprint",
+    "generation_settings",
     "has_vocabulary",
     "model_files",
     "read_adapter",
@@ -249,6 +250,51 @@ def stored_dtype(folder: Path) -> str | None:
     config = read_json(folder / "config.json")
     name = config.get("dtype") or config.get("torch_dtype")
     return str(name) if name else None
+
+
+_NEUTRAL: Mapping[str, Json] = {
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "top_k": 0,
+    "top_p": 1.0,
+    "min_p": 0.0,
+    "typical_p": 1.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+    "num_beams": 1,
+    "guidance_scale": 1.0,
+    "penalty_alpha": 0.0,
+}
+_DECIDED_ELSEWHERE = frozenset(
+    {"temperature", "do_sample", "max_length", "max_new_tokens", "max_time", "num_return_sequences"}
+    | {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "use_cache"}
+    | {"transformers_version", "cache_implementation", "early_stopping", "length_penalty"}
+    | {"return_dict_in_generate", "output_scores", "output_logits", "output_attentions"}
+    | {"output_hidden_states", "chat_format", "max_window_size", "trust_remote_code"}
+)
+"""By the benchmark (how many tokens, at which temperature) or the engine (stop ids), or of no
+effect on what is generated.  Fields that are not here are named, at least."""
+
+
+def generation_settings(folder: Path) -> dict[str, Json]:
+    """What generation_config.json sets that changes what is generated, by transformers' names.
+
+    Neutral values are left out; an unreadable file sets nothing.
+    """
+    try:
+        config = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    items = config.items() if isinstance(config, dict) else ()
+    return {
+        name: value
+        for name, value in sorted(items)
+        if name not in _DECIDED_ELSEWHERE
+        and not name.startswith("_")
+        and value not in (None, False, _NEUTRAL.get(name))
+    }
 
 
 # --- Fingerprints ------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from evalkit.models.checkpoint import (
     check_mergeable,
     digest,
     fingerprint,
+    generation_settings,
     read_adapter,
     read_json,
     weights_digest,
@@ -101,6 +102,7 @@ def prepare(
         dated=template.dated,
         trust_remote_code=spec.trust_remote_code,
         provenance={**ready.provenance, "warnings": warnings},
+        generation=generation_settings(ready.folder),
         chat_template_kwargs=spec.chat_template_kwargs,
         thinking=spec.thinking,
     )

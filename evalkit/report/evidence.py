@@ -261,9 +261,10 @@ def models(report: Report) -> Section:
     """Where every model came from, the proof of its merge, its template and first prompts."""
     run = report.run
     parts = []
+    without = [b.name for b in run.benchmarks if b.description.generation_config == "none"]
     for name in report.measured:
         entry = run.model(name)
-        blocks = [] if entry is None else list(_model(entry))
+        blocks = [] if entry is None else list(_model(entry, without))
         checks = run.manifest.checks.get(name)
         if isinstance(checks, Mapping) and checks:
             blocks.append(
@@ -277,7 +278,17 @@ def models(report: Report) -> Section:
     return Section("Models", tuple(parts))
 
 
-def _model(entry: ModelEntry) -> Iterator[Block]:
+def _own_settings(entry: ModelEntry, without: Sequence[str]) -> str | None:
+    """Of generation_config.json; `without`: benchmarks that do not apply them."""
+    said = [", ".join(f"{k} {v}" for k, v in draw.flat(entry.generation))]
+    if said[0] and without:
+        said.append(f"not applied in {', '.join(without)}")
+    if entry.generation_left_out:
+        said.append(f"left out by its engine: {', '.join(entry.generation_left_out)}")
+    return "; ".join(filter(None, said)) or None
+
+
+def _model(entry: ModelEntry, without: Sequence[str]) -> Iterator[Block]:
     about = entry.provenance
     yield from (Note(warning, "Warning.") for warning in about.warnings)
     if entry.trust_remote_code:
@@ -288,6 +299,7 @@ def _model(entry: ModelEntry) -> Iterator[Block]:
         [
             ("fingerprint", entry.fingerprint),
             ("chat template from", entry.template_source),
+            ("its own generation settings", _own_settings(entry, without)),
             *((k, v) for k, v in draw.flat(shown) if not k.startswith("adapter.config.")),
         ],
     )

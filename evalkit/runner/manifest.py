@@ -13,7 +13,7 @@ from pathlib import Path
 from evalkit import store
 from evalkit.core import Json, PreparedModel, Sample
 from evalkit.core.figures import Metric
-from evalkit.core.protocols import Averaged, Benchmark, Tabled
+from evalkit.core.protocols import Averaged, Benchmark, OwnSettings, Tabled
 from evalkit.core.run import (
     BenchmarkEntry,
     Description,
@@ -29,6 +29,7 @@ from evalkit.core.run import (
 )
 from evalkit.errors import RequestFailed
 from evalkit.runner.assemble import Job
+from evalkit.runner.usage import unwrapped
 
 __all__ = ["describe"]
 
@@ -123,10 +124,19 @@ def _model(job: Job, model: PreparedModel, samples: Mapping[str, list[Sample]]) 
         trust_remote_code=model.trust_remote_code,
         chat_template_kwargs=model.chat_template_kwargs,
         thinking=model.thinking.model_dump(exclude_none=True) if model.thinking else {},
+        **_generation(job, model),
         provenance=Provenance(**model.provenance),
         engine=EngineIdentity(**job.engines[model.name].identity),
         first_prompts=tuple(_first_prompts(job, model.name, samples)),
     )
+
+
+def _generation(job: Job, model: PreparedModel) -> dict[str, Json]:
+    """The model's own generation settings: those its engine applies, and the names of the rest."""
+    engine = unwrapped(job.engines)[model.name]
+    applied = dict(engine.own_settings()) if isinstance(engine, OwnSettings) else {}
+    left_out = tuple(name for name in model.generation if name not in applied)
+    return _where_any(generation=applied, generation_left_out=left_out)
 
 
 def _first_prompts(
@@ -159,7 +169,7 @@ def _benchmark(benchmark: Benchmark, job: Job, samples: list[Sample]) -> Benchma
     averages = benchmark.averages() if isinstance(benchmark, Averaged) else ()
     return BenchmarkEntry(
         name=benchmark.name,
-        description=Description(**benchmark.describe()),
+        description=Description(**benchmark.describe(), **_rule(benchmark, job)),
         n_samples=len(samples),
         tasks={
             task: TaskEntry(n_samples=n, metrics=tuple(benchmark.metrics(task)))
@@ -167,6 +177,12 @@ def _benchmark(benchmark: Benchmark, job: Job, samples: list[Sample]) -> Benchma
         },
         **_where_any(averages=tuple(averages), judge=_judge(benchmark, job)),
     )
+
+
+def _rule(benchmark: Benchmark, job: Job) -> dict[str, Json]:
+    """What decides generation settings the benchmark leaves open, where it is not the model."""
+    spec = next(s for s in job.suite.benchmarks if s.entry == benchmark.name)
+    return {} if spec.generation_config == "model" else {"generation_config": "none"}
 
 
 def _judge(benchmark: Benchmark, job: Job) -> str | tuple[str, ...] | None:
