@@ -511,12 +511,23 @@ def langdetect_seeded() -> Iterator[None]:
         factory.seed = before
 
 
-def compile_templates_once() -> None:
-    """Cache the compiled templates of lm-eval's Jinja environment; they hold no state."""
-    from lm_eval.utils import env
+def sandbox_templates() -> None:
+    """Render lm-eval's templates in a sandbox, and compile each once; they hold no state.
 
-    if not hasattr(env.from_string, "cache_info"):
-        env.from_string = lru_cache(maxsize=4096)(env.from_string)
+    A task, or an override in a stranger's suite, is data: its templates reach no Python internals.
+    """
+    from jinja2 import BaseLoader, StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+    from lm_eval import utils
+
+    if isinstance(utils.env, SandboxedEnvironment):
+        return
+    made: Any = SandboxedEnvironment(
+        loader=BaseLoader(), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    made.filters |= utils.env.filters
+    made.from_string = lru_cache(maxsize=4096)(made.from_string)
+    utils.env = made
 
 
 def use_nltk(folder: str) -> None:

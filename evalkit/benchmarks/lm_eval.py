@@ -49,13 +49,13 @@ from evalkit.benchmarks._lm_eval_tasks import (
     Loaded,
     LoadedTask,
     Selection,
-    compile_templates_once,
     describe_group,
     describe_task,
     generation,
     langdetect_seeded,
     load,
     needs,
+    sandbox_templates,
     seeded,
     use_nltk,
 )
@@ -163,7 +163,7 @@ class LmEval:
         folder = data.nltk_folder(self._context.places)
         if folder is not None:
             use_nltk(folder)
-        compile_templates_once()
+        sandbox_templates()
         loaded = load(self._selection())
         for name, item in loaded.tasks.items():
             if item.task.OUTPUT_TYPE == "generate_until":

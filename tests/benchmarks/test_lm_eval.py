@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks._lm_eval_scores import Aggregate
-from evalkit.benchmarks._lm_eval_tasks import compile_templates_once, generation
+from evalkit.benchmarks._lm_eval_tasks import generation, sandbox_templates
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec, chat_prompt
 from evalkit.compare.figures import average_comparisons
 from evalkit.core import Completion, Metric, Outcome, Record, Sample, Score
@@ -340,13 +340,38 @@ TEMPLATE = "{% if n %}{{ n }}{% else %}none{% endif %}: {{ text|regex_replace('a
 
 
 @given(st.text(), st.integers(0, 3))
-def test_remembered_templates_render_as_new_ones(text: str, n: int) -> None:
-    """Oracle: the environment's own class, which compiles anew."""
-    from lm_eval.utils import apply_template, env
+def test_sandboxed_templates_render_as_lm_evals_own(text: str, n: int) -> None:
+    """Oracle: Jinja's plain environment, with the options and the filter of lm-eval's own."""
+    from jinja2 import Environment, StrictUndefined
+    from lm_eval.utils import apply_template, regex_replace
 
-    compile_templates_once()
-    fresh = type(env).from_string(env, TEMPLATE).render(n=n, text=text)
+    sandbox_templates()
+    plain = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701
+    plain.filters["regex_replace"] = regex_replace
+    fresh = plain.from_string(TEMPLATE).render(n=n, text=text)
     assert apply_template(TEMPLATE, {"n": n, "text": text}) == fresh
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ cycler.__init__.__globals__.os.popen('touch EXECUTED').read() }}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{% for x in ().__class__.__base__.__subclasses__() %}{{ x }}{% endfor %}",
+        "{{ lipsum.__globals__['os'].system('touch EXECUTED') }}",
+    ],
+)
+def test_a_template_reaches_no_python(
+    template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jinja2.exceptions import SecurityError
+    from lm_eval.utils import apply_template
+
+    monkeypatch.chdir(tmp_path)
+    sandbox_templates()
+    with pytest.raises(SecurityError):
+        apply_template(template, {"q": "x"})
+    assert not (tmp_path / "EXECUTED").exists()
 
 
 # --- groups and passages --------------------------------------------------------------------------
