@@ -346,7 +346,7 @@ def test_sandboxed_templates_render_as_lm_evals_own(text: str, n: int) -> None:
     from lm_eval.utils import apply_template, regex_replace
 
     sandbox_templates()
-    plain = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701
+    plain = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     plain.filters["regex_replace"] = regex_replace
     fresh = plain.from_string(TEMPLATE).render(n=n, text=text)
     assert apply_template(TEMPLATE, {"n": n, "text": text}) == fresh
