@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
 from typing import TypeAlias, TypeVar
 
 from evalkit.core import Flow, Judgment, Reply, Request, Status
-from evalkit.core.protocols import PairwiseJudge, RatingJudge
+from evalkit.core.protocols import BenchmarkContext, PairwiseJudge, RatingJudge
+from evalkit.core.specs import RepeatSpec
 from evalkit.errors import BenchmarkError, RequestFailed
 
 T = TypeVar("T")
@@ -50,21 +51,88 @@ class Verdict:
         return next(j for j in self.judgments if j.status != "ok")
 
 
+Begin: TypeAlias = Callable[[], Flow[Judgment]]
+"""Begins a judgment."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A judge, and how it comes to a judgment of an answer."""
+
+    judge: Judge
+    begin: Begin
+    swapped: Begin | None = None
+    """Of a pair in the order that `begin` does not show, as a preference for the other answer;
+    None: it shows both, or there is no order."""
+    shown_first: bool = False
+    """With `swapped`: `begin` shows the judged answer first."""
+
+
 def judged(
-    flows: Sequence[tuple[Judge, Flow[Judgment]]], minimum: int, part: str = ""
+    asked: Sequence[Asked], context: BenchmarkContext, sample: str, part: str = ""
 ) -> Flow[Verdict]:
     """Every judge's judgment of one answer; requests to several go out together.
 
-    A failed request gives its own judge's judgment that status and no value.
+    A failed request gives its own judge's judgment that status and no value.  On a share of the
+    samples (`RepeatSpec`) a judge judges again, and in the order not shown, beside the first time:
+    that is kept with its judgment and enters no value.
 
     Args:
-        flows: Each judge with its flow: one, or the members of a panel.
-        minimum: Valid judgments that give the answer a value; 1 to the number of judges.
+        asked: Each judge: one, or the members of a panel.
+        context: The minimum of valid judgments, repeats, the seed that draws them.
+        sample: Its id.
         part: Names the judgment of a failed request.
     """
-    judgments = yield from _together([_guarded(flow, judge, part) for judge, flow in flows])
+    flows: list[Flow[Judgment | None]] = []
+    again: list[int] = []
+    for one in asked:
+        name, spec = one.judge.name, context.repeats.get(one.judge.name, RepeatSpec(times=0))
+        drawn = sampling_seed(context.seed, "repeat", name, sample, part) < spec.share * 2**31
+        again.append(spec.times if drawn else 0)
+        flows.append(_guarded(one.begin(), one.judge, part))
+        flows += [_beside(one.begin(), trial) for trial in range(1, again[-1] + 1)]
+        flows += [_beside(one.swapped())] if again[-1] and one.swapped else []
+    made = iter((yield from _together(flows)))
+    judgments = []
+    for one, times in zip(asked, again, strict=True):
+        judgment = next(made)
+        assert judgment is not None, "the first is never None"
+        found = [next(made) for _ in range(times)]
+        turned = next(made) if times and one.swapped else None
+        judgments.append(_with_repeats(judgment, found, turned, first=one.shown_first))
     values = [j.value for j in judgments if j.status == "ok" and j.value is not None]
-    return Verdict(tuple(judgments), fmean(values) if len(values) >= minimum else None)
+    enough = len(values) >= context.judge_minimum
+    return Verdict(tuple(judgments), fmean(values) if enough else None)
+
+
+def _with_repeats(
+    judgment: Judgment, found: Sequence[Judgment | None], turned: Judgment | None, *, first: bool
+) -> Judgment:
+    """The judgment with what the repeats gave; what could not be read in them is left out."""
+    repeats = tuple(j.votes or (j.value,) for j in found if j is not None and j.value is not None)
+    votes = judgment.votes
+    if turned is not None and turned.value is not None and judgment.value is not None:
+        other = 1 - turned.value
+        votes = (judgment.value, other) if first else (other, judgment.value)
+    return replace(judgment, repeats=repeats, votes=votes)
+
+
+def _beside(flow: Flow[Judgment], trial: int = 0) -> Flow[Judgment | None]:
+    """A judgment besides the one that counts; None: it failed, or there is nothing to ask again.
+
+    Probabilities of given words are the same each time, and so are judgments without a request.
+    """
+    try:
+        requests = next(flow)
+        while all(request.kind == "generate" for request in requests):
+            replies = yield [replace(r, trial=r.trial + trial) for r in requests]
+            requests = flow.send(replies)
+    except StopIteration as ended:
+        judgment: Judgment = ended.value
+        return judgment if judgment.exchanges else None
+    except RequestFailed:
+        return None
+    return None
 
 
 def worst(verdicts: Sequence[Verdict]) -> tuple[Status, str | None]:

@@ -49,13 +49,14 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from evalkit import catalogue, data
-from evalkit.benchmarks._judged import judged, no_judge, sampling_seed
+from evalkit.benchmarks._judged import Asked, judged, no_judge, sampling_seed
 from evalkit.core import (
     Flow,
     Json,
@@ -69,7 +70,7 @@ from evalkit.core import (
     Score,
 )
 from evalkit.core.figures import Estimator, Figure, FigureKey, Interval, Measured, Method
-from evalkit.core.protocols import BenchmarkContext, DataPlaces, PairwiseJudge
+from evalkit.core.protocols import BenchmarkContext, DataPlaces, OneOrder, PairwiseJudge
 from evalkit.core.specs import BenchmarkSpec
 from evalkit.core.thoughts import NO_ANSWER, thoughts_of
 from evalkit.errors import DataError, RequestFailed
@@ -226,8 +227,14 @@ class AlpacaEval:
                 return Judgment(judge.name, judge.protocol, "ok", 0.5)
             return (yield from judge.compare(sample.turns[0], answer, reference))
 
-        flows = [(judge, compare(judge)) for judge in judges]
-        verdict = yield from judged(flows, self._context.judge_minimum)
+        asked = []
+        for judge in judges:
+            swapped, first = None, False
+            if isinstance(judge, OneOrder) and answer != reference:
+                swapped = partial(judge.compare, sample.turns[0], reference, answer)
+                first = judge.shows_first(sample.turns[0])
+            asked.append(Asked(judge, partial(compare, judge), swapped, first))
+        verdict = yield from judged(asked, self._context, sample.id)
         return Outcome(
             status=verdict.status,
             conversation=(*prompt, Message("assistant", answer)),

@@ -42,13 +42,14 @@ Departures:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from evalkit import catalogue, data
-from evalkit.benchmarks._judged import Verdict, judged, no_judge, sampling_seed, worst
+from evalkit.benchmarks._judged import Asked, Verdict, judged, no_judge, sampling_seed, worst
 from evalkit.core import (
     Completion,
     Flow,
@@ -276,8 +277,8 @@ class MtBench:
         verdicts: list[Verdict] = []
         for turn, talk in enumerate(_talks(said)):
             reference, part = sample.reference[: turn + 1], PARTS[turn]
-            flows = [(j, j.rate(talk, reference, part)) for j in judges]
-            verdicts.append((yield from judged(flows, self._context.judge_minimum, part)))
+            asked = [Asked(j, partial(j.rate, talk, reference, part)) for j in judges]
+            verdicts.append((yield from judged(asked, self._context, sample.id, part)))
         return verdicts
 
     def _matches(
@@ -296,8 +297,8 @@ class MtBench:
             for turn, (mine, part) in enumerate(zip(ours, PARTS, strict=False)):
                 name, reference = pair_part(rival, part), sample.reference[: turn + 1]
                 other = theirs[turn] if turn < len(theirs) else lack
-                flows = [(j, _match(j, mine, other, reference, name)) for j in judges]
-                verdict = yield from judged(flows, self._context.judge_minimum, name)
+                asked = [Asked(j, partial(_match, j, mine, other, reference, name)) for j in judges]
+                verdict = yield from judged(asked, self._context, sample.id, name)
                 verdicts.append(verdict)
                 if verdict.value is not None:
                     scores += pair_scores(rival, part, verdict.value)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -15,6 +15,7 @@ from evalkit.core.figures import Average, Figure, Metric
 from evalkit.core.requests import Completion, Flow, Job, Json, Message, Rendered, Reply, Request
 from evalkit.core.run import Run
 from evalkit.core.samples import Judgment, Outcome, Record, Sample
+from evalkit.core.specs import RepeatSpec
 
 __all__ = [
     "Advised",
@@ -36,6 +37,7 @@ __all__ = [
     "Ledger",
     "MatchJudge",
     "Metered",
+    "OneOrder",
     "OwnSettings",
     "PairwiseJudge",
     "Panel",
@@ -379,6 +381,15 @@ class MatchJudge(Protocol):
 
 
 @runtime_checkable
+class OneOrder(Protocol):
+    """A pairwise judge that shows a pair in one order only, as its instruction decides."""
+
+    def shows_first(self, instruction: str) -> bool:
+        """Whether the answer is shown before the reference."""
+        ...
+
+
+@runtime_checkable
 class StoredPrompts(Protocol):
     """A judge whose prompts are read from files before it is used."""
 
@@ -558,6 +569,8 @@ class BenchmarkContext:
     without a judge."""
     seed: int
     """The suite's seed."""
+    repeats: Mapping[str, RepeatSpec] = field(default_factory=dict)
+    """By judge, what it judges again; a judge that is not named does not."""
 
     @property
     def judges(self) -> tuple[PairwiseJudge | RatingJudge, ...]:

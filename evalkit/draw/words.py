@@ -585,6 +585,8 @@ def _unknown(n: int) -> str:
 def gate_words(test: GateTest) -> str:
     """A test's verdict for a cell, with what must stand beside it in brackets."""
     cautions = () if test.contest is None else test.contest.cautions
+    if test.verdict == "unfit":
+        cautions = tuple(c for c in cautions if not isinstance(c, JudgeUnfit))
     return (
         _GATE_VERDICTS[test.verdict] + ("" if test.required else " (warns only)") + _marks(cautions)
     )

@@ -35,7 +35,8 @@ Departures:
   of which one is NaN are a tie upstream; here there is no verdict.
 - A verdict that also stands in the judged texts is not read (see `_prompt`); a letter is not where
   an answer begins or ends with it, or has it alone on a line.
-- Position bias cannot be measured sample by sample, since one order is sent.
+- Where a judge's `repeats` say so, the other order is sent besides, for its position bias; it
+  enters no score.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class PairwiseAlpacaEval:
     def compare(self, instruction: str, answer: str, reference: str) -> Flow[Judgment]:
         """One request; `value` is 0 where the reference is better, 1 where the answer is."""
         config = self._loaded
-        answer_first = config.is_order_drawn and _is_switched(instruction)
+        answer_first = self.shows_first(instruction)
         shown = (answer, reference) if answer_first else (reference, answer)
         prompt = config.prompt(
             {
@@ -123,6 +124,10 @@ class PairwiseAlpacaEval:
             exchanges=(Exchange(sent, _shown(config, reply), reply.thought),),
             error=error if verdict is None else None,
         )
+
+    def shows_first(self, instruction: str) -> bool:
+        """Whether the answer is shown before the reference."""
+        return self._loaded.is_order_drawn and _is_switched(instruction)
 
     def describe(self) -> Mapping[str, Json]:
         """Evaluator, prompt, parser, settings, and the model that upstream uses with it."""

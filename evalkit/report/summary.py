@@ -111,9 +111,10 @@ def _warnings(report: Report, *, alone: bool = False) -> Iterator[Note]:
     if report.damages:
         yield Note(_damaged(report, alone=alone), "Damaged evidence.")
     for h in report.health:
-        for reason in h.reasons:
+        if h.reasons:
+            why = "; ".join(map(draw.judge_figure_text, h.reasons))
             yield Note(
-                f"{draw.judge_figure_text(reason)}: no conclusion is drawn from its judgments.",
+                f"{why[0].upper()}{why[1:]}. No conclusion is drawn from its judgments.",
                 f"Judge {h.judge} is not fit on {draw.benchmark_label(h.benchmark)}.",
             )
     for judge in sorted({unvalidated(run, entry.name) for entry in run.benchmarks} - {""}):

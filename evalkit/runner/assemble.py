@@ -38,6 +38,7 @@ from evalkit.core.specs import (
     LocalJudgeSpec,
     ModelSpec,
     RecordedJudgeSpec,
+    RepeatSpec,
     Suite,
 )
 from evalkit.engines._cached import CachedEngine
@@ -54,6 +55,7 @@ __all__ = [
     "data_places",
     "extra_figures",
     "mirrors",
+    "repeats_of",
     "with_engines",
 ]
 
@@ -364,9 +366,18 @@ def _benchmark(spec: BenchmarkSpec, suite: Suite, origin: Origin, places: DataPl
         members = tuple(_protocol(cls, spec, name, suite, places) for name in spec.judges)
         minimum = spec.judge_minimum or len(members) // 2 + 1
         judge = members[0] if len(members) == 1 else Panel(members, minimum)
-    context = BenchmarkContext(origin.root, places, judge, suite.seed)
+    repeats = {name: repeats_of(suite.judges[name]) for name in spec.judges}
+    context = BenchmarkContext(origin.root, places, judge, suite.seed, repeats)
     benchmark: Benchmark = cls(spec, context)
     return benchmark
+
+
+def repeats_of(judge: JudgeSpec) -> RepeatSpec:
+    """What a judge judges again; a greedy model of the suite would only say the same."""
+    same = isinstance(judge, LocalJudgeSpec) and judge.judge_temperature == 0
+    return (
+        RepeatSpec(times=0) if same and "repeats" not in judge.model_fields_set else judge.repeats
+    )
 
 
 def _is_recorded(spec: BenchmarkSpec, suite: Suite) -> bool:

@@ -9,6 +9,7 @@ answer; what requests to an API may cost is estimated from its expected and its 
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -32,6 +33,7 @@ from evalkit.runner.assemble import (
     build_benchmarks,
     data_places,
     mirrors,
+    repeats_of,
     with_engines,
 )
 from evalkit.runner.estimate import Estimate, Estimator, stand_in, without_stand_ins
@@ -245,13 +247,17 @@ def plan(
 def _nominal(
     benchmark: Benchmark, spec: BenchmarkSpec, job: Job, models: Sequence[str]
 ) -> list[PlanRow]:
-    """Rows from the size of the complete data set; every answer is judged once."""
+    """Rows from the size of the complete data set; every answer is judged once, some again."""
     answers = benchmark.nominal_requests()
     rows = [PlanRow(m, m, benchmark.name, requests=answers) for m in models]
     for name in spec.judges:
         if answers is not None:
-            each = _requests_per_judgment(benchmark, job.judges[name]["protocol"])
-            key, requests = f"judge:{name}", answers * each
+            style = job.judges[name]["protocol"]
+            key, requests = f"judge:{name}", answers * _requests_per_judgment(benchmark, style)
+            again = repeats_of(job.suite.judges[name])
+            if style != "logprob" and again.times:
+                swapped = style == "original" and benchmark.judge_kind == "pairwise"
+                requests += math.ceil(requests * again.share * (again.times + swapped))
             rows += [PlanRow(key, m, benchmark.name, requests=requests) for m in models]
     return rows
 

@@ -658,9 +658,9 @@ def test_a_plan_without_data_counts_both_orders(tmp_path: Path) -> None:
     counted = {(r["engine"], r["benchmark"]): r["requests"] for r in json.loads(done.out)["rows"]}
     assert counted == {
         ("mine", "mt_bench"): 160,
-        ("judge:gpt-4", "mt_bench"): 320,
+        ("judge:gpt-4", "mt_bench"): 352,
         ("mine", "single"): 160,
-        ("judge:gpt-4", "single"): 160,
+        ("judge:gpt-4", "single"): 176,
     }
 
 

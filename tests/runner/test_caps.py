@@ -51,7 +51,7 @@ def test_a_cap_holds_over_sessions(workspace: Path, caps: str) -> None:
 
 def test_what_was_judged_before_the_cap_is_kept(workspace: Path) -> None:
     with FaultServer([], default=verdict) as server:
-        judged_by(workspace, server, "max_requests: 30")
+        judged_by(workspace, server, "max_requests: 30, repeats: {times: 0}")
         assert evalkit(workspace, "run", "small.yaml").code == 3
         more = evalkit(workspace, "run", "small.yaml", "--set", "judges.local.max_requests=500")
         assert more.code == 0, more.err

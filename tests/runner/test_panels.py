@@ -45,7 +45,8 @@ def server() -> Iterator[FaultServer]:
 def write(workspace: Path, server: FaultServer, judge: str, more: str = "") -> None:
     judges = "".join(
         f"  {name}: {{type: openai, protocol: text, model: {name}, base_url: '{server.url}', "
-        f"usd_per_million_input_tokens: {price}, usd_per_million_output_tokens: 0}}\n"
+        f"usd_per_million_input_tokens: {price}, usd_per_million_output_tokens: 0, "
+        f"repeats: {{times: 0}}}}\n"
         for name, price in PRICES.items()
     )
     suite = (workspace / "small.yaml").read_text()
