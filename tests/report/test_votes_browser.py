@@ -166,6 +166,23 @@ def test_the_judges_verdict_and_the_names_are_hidden_until_one_voted(
 
 
 @pytest.mark.browser
+def test_the_last_pair_ends_it_and_back_leads_there(voting: Watched) -> None:
+    page = voting.page
+    page.select_option("[name=contest]", label="quick-lora and smollm2 (mt_bench)")
+    until(page, f"{ANSWERS} === 4")
+    page.focus(".v-answers")
+    n = int(progress(page).split()[2])
+    for _ in range(n):
+        press(page, "3")
+    assert progress(page) == f"{n} of {n} pairs voted on."
+    assert "That was the last pair." in str(page.text_content(".v-answers"))
+    assert page.is_disabled("[name=tie]")
+    press(page, "b")
+    assert "You chose a tie." in str(page.text_content(".v-answers"))
+    assert Counter(v.choice for v in exported(page).votes) == {"tie": n}
+
+
+@pytest.mark.browser
 def test_two_turns_of_two_models(voting: Watched, judged: Run) -> None:
     page = voting.page
     label = "quick-lora and smollm2 (mt_bench)"

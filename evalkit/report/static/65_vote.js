@@ -106,7 +106,9 @@ class Voting {
     for (const button of this.buttons) button.disabled = button.name === "back" ? at === 0 : !pair;
     this.say();
     if (pair === undefined) {
-      const done = this.pairs.length ? "That was the last pair. Export your votes." : "Nothing here was judged in pairs.";
+      const done = this.pairs.length
+        ? "That was the last pair. Export your votes; “evalkit import votes FILE RUN” reads them."
+        : "This run has no judged answers to vote on.";
       this.answers.replaceChildren(make("p", "b-empty", done));
       this.answers.focus({ preventScroll: true });
       return;
