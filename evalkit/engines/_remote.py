@@ -421,6 +421,7 @@ class RemoteEngine(ABC):
         self.dialect = Dialect(
             thinks=spec.reasoning_effort is not None or thinking is not None,
             room=(thinking and thinking.budget) or spec.thought_tokens,
+            aloud=self._marks is not None,
         )
         self.on_reply: Callable[[int, Reply], None] | None = None
         self.workers = spec.concurrency
@@ -663,8 +664,10 @@ class RemoteEngine(ABC):
         self._has_logprobs |= bool(parsed.top_logprobs)
         marks = None if parsed.thought else self._marks or marks_in(parsed.text)
         if marks is not None:
-            found = divided(parsed.text, request.stop, Thinking(marks))
-            whole = divided(parsed.text, (), Thinking(marks)).answer
+            # Marks that the suite gives: a cut text without any began within the thought.
+            opened = self._marks is not None and parsed.cut
+            found = divided(parsed.text, request.stop, Thinking(marks), opened=opened)
+            whole = divided(parsed.text, (), Thinking(marks), opened=opened).answer
         else:
             found = Separated(parsed.thought, cut(parsed.text, request.stop))
             whole = parsed.text
@@ -886,7 +889,9 @@ class RemoteEngine(ABC):
                 f"for each reply (thought_tokens)"
             )
         again = self.prepare(prepared.request)
-        if completion.truncated and again.parameters != prepared.parameters:
+        # A stop string in the thought, or in the blanks behind it, leaves no answer either.
+        lost = completion.truncated or not completion.text
+        if lost and again.parameters != prepared.parameters:
             raise _Learned
 
     def _lesson(self, said: Said, prepared: Prepared) -> Exception | None:

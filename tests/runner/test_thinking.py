@@ -102,8 +102,9 @@ metadata: {version: 1.0}
 
 def furnish(folder: Path, url: str, models: list[str], benchmarks: str) -> None:
     (folder / ".evalkit").mkdir()
+    declared = {"opened": "thinking: {start: <think>, end: </think>}, "}
     served = "".join(
-        f"  {name}: {{role: candidate, "
+        f"  {name}: {{role: candidate, {declared.get(name, '')}"
         f"engine: {{type: openai, model: {name}, base_url: '{url}', max_retries: 0}}}}\n"
         for name in models
     )
@@ -125,7 +126,9 @@ def furnish(folder: Path, url: str, models: list[str], benchmarks: str) -> None:
     )
     (folder / "tasks").mkdir()
     (folder / "tasks" / "sum.yaml").write_text(TASK)
-    write_lines(folder / "tasks" / "sum.jsonl", [{"q": f"{n} + 1?", "a": f"{n}"} for n in range(9)])
+    write_lines(
+        folder / "tasks" / "sum.jsonl", [{"q": f"{n} + 1?", "a": f"{n % 9}"} for n in range(40)]
+    )
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
