@@ -2,7 +2,7 @@
 
 Requests in flight start at one and grow by one with each answer, up to `concurrency`.  A server
 that is busy (429, 529, 503) or away halves them, and all wait for as long as it says.  Afterwards
-they grow by one per round, as TCP does after a loss (additive increase, multiplicative decrease).
+they grow by one per round, as TCP's do after a loss (RFC 5681).
 
 Limits a minute are read from the headers of every reply, as OpenAI
 (https://platform.openai.com/docs/guides/rate-limits, `x-ratelimit-*`) and Anthropic
@@ -56,7 +56,8 @@ class Pace:
         """`most`: requests in flight at most."""
         self._most = most
         self._window = 1.0
-        self._starting = True
+        self._threshold = float(most)
+        """Up to here it grows by one per answer, beyond by one per round."""
         self._in_flight = 0
         self._tokens = 0
         self._held_until = 0.0
@@ -91,15 +92,15 @@ class Pace:
 
     def answered(self) -> None:
         """The server has answered: one more may be in flight, or one per round."""
-        self._window += 1.0 if self._starting else 1.0 / self._window
+        self._window += 1.0 if self._window < self._threshold else 1.0 / self._window
         self._window = min(self._window, float(self._most))
 
     def slow_down(self, entered_at: float, *, to_one: bool = False) -> bool:
         """Halve what may be in flight; False where that was done since `entered_at` already."""
         if entered_at < self._shrunk_at:
             return False
-        self._starting = False
-        self._window = 1.0 if to_one else max(1.0, self._window / 2)
+        self._threshold = max(1.0, self._window / 2)
+        self._window = 1.0 if to_one else self._threshold
         self._shrunk_at = time.monotonic()
         return True
 

@@ -100,6 +100,8 @@ MOST_TOKENS = 10**9
 """A larger count of one answer is taken for an error of the server."""
 
 _UNPRINTED = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]+")
+_READ = 20_000
+"""Of an error's text."""
 _AGAIN = frozenset({408, 409, 425, 429})
 _BUSY = frozenset({429, 503, 529})
 _MAYBE_BILLED = frozenset({408, 502, 504, 524})
@@ -956,7 +958,7 @@ class RemoteEngine(ABC):
         response = seen.response
         if response is None:
             return error
-        text = seen.content.decode("utf-8", "replace")
+        text = seen.content[:_READ].decode("utf-8", "replace")
         if response.status_code == 200:
             return _Trouble(
                 f"a reply of unknown form ({self._named(error)}): {self._tidy(text)}; check that "
@@ -984,7 +986,8 @@ class RemoteEngine(ABC):
         if over_long:
             # The reply's own limit may still fit.
             fits = RequestFailed("over_long", text)
-            return _Learned(prepared.room // 2) if prepared.room else fits
+            less = prepared.room // 4
+            return _Learned(less if less >= 512 else 0) if prepared.room else fits
         if FILTERED.search(said.all):
             return RequestFailed("refused", text)
         lesson = self._lesson(said, prepared) if status in (400, 422) else None
@@ -1041,8 +1044,8 @@ class RemoteEngine(ABC):
 
     def _tidy(self, text: str) -> str:
         """One line, not too long, without the key."""
-        plain = masked(sayable(text), self._secrets)
-        return _UNPRINTED.sub(" ", plain[:5000])[:500].strip()
+        plain = masked(sayable(text[:_READ]), self._secrets)
+        return _UNPRINTED.sub(" ", plain)[:500].strip()
 
 
 # --- Requests -------------------------------------------------------------------------------------
