@@ -9,7 +9,10 @@ Files with an underscore are their parts.  For every engine: `_drive` runs flows
 `_cached` never sends the same request twice, `_order` puts long generations first.  `_keys`
 makes cache keys; `_local` makes token ids, for engines with a tokenizer.  Log-likelihoods:
 `_scoring` plans prompts for an engine with a prefix cache (vLLM), `_tree` plans packs for a model
-that takes any attention mask (transformers).  `_remote` is the one policy of engines that send:
-retries, what a server refuses, deadlines; `_pace` sets how fast, `_budget` holds the caps,
-`_errors` reads refusals, `_wire` is the HTTP client, `_background` the thread.
+that takes any attention mask (transformers).
+
+Engines that send: `_remote` is the one policy (retries, what a server refuses, deadlines),
+`_settings` and `_exchange` are what it shares with the vendors' files, `_batch` sends many requests
+at once, `_pace` sets how fast, `_budget` holds the caps, `_errors` reads refusals, `_judge_models`
+is what is known of models, `_wire` is the HTTP client, `_background` the thread.
 """

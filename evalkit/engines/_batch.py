@@ -27,7 +27,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from evalkit.core import Json, PreparedModel, Reply, Request
-from evalkit.engines._remote import LONGEST_PAUSE_S, Prepared, RemoteEngine, RemoteSpec
+from evalkit.engines._exchange import Prepared
+from evalkit.engines._remote import LONGEST_PAUSE_S, RemoteEngine
+from evalkit.engines._settings import RemoteSpec
 from evalkit.errors import RequestFailed
 
 if TYPE_CHECKING:

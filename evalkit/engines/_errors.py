@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from evalkit.errors import FailureStatus
+
 OVER_LONG = re.compile(
     r"context.?length|context.?window|maximum model length|max_model_len|too many (input )?tokens"
     r"|prompt is too long|request too large|max_tokens.{0,40}(too large|>)"
@@ -90,3 +92,49 @@ def _plain(page: str) -> str:
     return re.sub(
         r"<(script|style)\b.{0,5000}?</\1>|<[^<>]{0,1000}>", " ", page[:20_000], flags=re.S
     )
+
+
+# --- What follows from a failed attempt -----------------------------------------------------------
+
+
+class Learned(Exception):
+    """The request may be sent at once, in another form."""
+
+    def __init__(self, room: int | None = None, *, is_new: bool = True) -> None:
+        super().__init__()
+        self.room = room
+        """For the thought of this request; None: as for all."""
+        self.is_new = is_new
+        """By this request, not while it waited for another."""
+
+
+class Trouble(Exception):
+    """One attempt failed and another may succeed."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        billed: bool,
+        most: int | None = None,
+        busy: bool = False,
+        limited: bool = False,
+        unsent: bool = False,
+        wait_s: float | None = None,
+        status: FailureStatus = "transport_error",
+    ) -> None:
+        super().__init__(message)
+        self.billed = billed
+        """The server may have done the work."""
+        self.unsent = unsent
+        """The server cannot have seen it."""
+        self.most = most
+        """New attempts at most, however long the server is waited for; None: as the suite says."""
+        self.busy = busy or limited
+        """No request would be answered now."""
+        self.limited = limited
+        """Because a limit a minute is reached."""
+        self.wait_s = wait_s
+        """As the server asks."""
+        self.status: FailureStatus = status
+        """The request's status where no attempt succeeds."""

@@ -42,23 +42,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
 import os
 import random
 import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
-
-from evalkit.core import Completion, Job, Json, Message, PreparedModel, Rendered, Reply, Request
+from evalkit.core import Completion, Job, Json, PreparedModel, Rendered, Reply, Request
 from evalkit.core.protocols import Ledger
-from evalkit.core.specs import EngineSpec
 from evalkit.core.thoughts import Separated, marks_in
 from evalkit.engines._background import Background
 from evalkit.engines._budget import Budget
@@ -69,11 +64,22 @@ from evalkit.engines._errors import (
     NO_MODEL,
     NO_SYSTEM,
     OVER_LONG,
+    Learned,
     Said,
+    Trouble,
 )
-from evalkit.engines._judge_models import Vendor, price, retirement, without_logprobs
+from evalkit.engines._exchange import (
+    Dialect,
+    Parsed,
+    Prepared,
+    folded,
+    has_system,
+    most_prompt_tokens,
+)
+from evalkit.engines._judge_models import retirement
 from evalkit.engines._keys import cut, masked, request_digest, sayable, secret_parts
 from evalkit.engines._pace import Pace, retry_after
+from evalkit.engines._settings import RemoteSpec
 from evalkit.engines._thinking import Thinking, divided
 from evalkit.errors import FailureStatus, RequestFailed, SuiteError
 
@@ -91,13 +97,9 @@ FEW_RETRIES = 2
 MOST_ATTEMPTS = 100
 MOST_LESSONS = 40
 LONGEST_PAUSE_S = 60.0
-TOKENS_PER_MESSAGE = 16
-"""More than any chat format adds around a message."""
 MOST_BYTES = 16 * 2**20
 """Of one reply; a longer one is cut off.  The longest honest replies, log-probabilities of
 thousands of tokens, have a few million."""
-MOST_TOKENS = 10**9
-"""A larger count of one answer is taken for an error of the server."""
 
 _UNPRINTED = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]+")
 _READ = 20_000
@@ -106,282 +108,6 @@ _AGAIN = frozenset({408, 409, 425, 429})
 _BUSY = frozenset({429, 503, 529})
 _MAYBE_BILLED = frozenset({408, 502, 504, 524})
 """A gateway gave up; the server behind it may have done the work."""
-# --- Settings -------------------------------------------------------------------------------------
-
-
-class RemoteSpec(EngineSpec):
-    """Settings of a model behind an API."""
-
-    # What decides answers of the last two is in the engine's identity where it is set.
-    operational = frozenset(
-        {"api_key_env", "concurrency", "timeout_s", "max_retries", "retry_pause_s", "wait_s"}
-        | {"max_requests", "max_cost_usd"}
-        | {"usd_per_million_input_tokens", "usd_per_million_output_tokens"}
-        | {"reasoning_effort", "thought_tokens"}
-    )
-    home: ClassVar[str]
-    """The vendor's own address."""
-    url_env: ClassVar[str]
-    """Environment variable that names another."""
-    ours: ClassVar[frozenset[str]]
-    """Fields of a request that evalkit sets itself; caps and scores depend on them."""
-    vendor: ClassVar[Vendor]
-    """Whose models are at `home`."""
-
-    model: str = Field(min_length=1)
-    """Name of the model on the server; a dated name keeps its meaning."""
-    base_url: str
-    """Where the server is."""
-    api_key_env: str = Field(pattern=r"^[A-Z_][A-Z0-9_]{0,63}$")
-    """Name (in capitals) of the environment variable that holds the key; never the key itself."""
-    concurrency: int = Field(default=16, ge=1, le=1024)
-    """Requests in flight at most.  Fewer at first and while the server is busy."""
-    timeout_s: float = Field(default=300.0, gt=0)
-    """Seconds for one whole answer."""
-    max_retries: int = Field(default=5, ge=0, le=20)
-    """New attempts after a failure that may pass (5xx, broken connection)."""
-    retry_pause_s: float = Field(default=0.5, ge=0)
-    """Seconds before the first new attempt; doubles with each."""
-    wait_s: float = Field(default=300.0, ge=0)
-    """Seconds to wait for a server that answers no request: it is down, or its limit is reached."""
-    max_requests: int | None = Field(default=None, ge=0)
-    """Never send more requests than this."""
-    max_cost_usd: float | None = Field(default=None, ge=0)
-    """Never spend more than this; needs prices."""
-    usd_per_million_input_tokens: float | None = Field(default=None, ge=0)
-    """Price of prompt tokens; default: the list price at the vendor's own address."""
-    usd_per_million_output_tokens: float | None = Field(default=None, ge=0)
-    """Price of generated tokens; default: the list price at the vendor's own address."""
-    reasoning_effort: str | None = Field(default=None, min_length=1, max_length=40)
-    """How much the model thinks before it answers, in the words of its API (`low`, `medium`,
-    `high`, ...); unset: as the API decides."""
-    thought_tokens: int = Field(default=8192, ge=0)
-    """New tokens for the thought of a model that thinks, added to the limit of its reply."""
-    extra_body: dict[str, Json] = Field(default_factory=dict)
-    """More fields for the body of each request, as the server documents them."""
-
-    @field_validator("base_url")
-    @classmethod
-    def _plain_url(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            # No half bracket, no port beyond 65535.
-            has_address = bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            has_address = False
-        if not has_address or not re.match(r"https?://[^/?#\s]+[^?#\s]*$", value):
-            # The value is not quoted: it may hold a key.
-            raise ValueError(
-                "expected a URL like https://HOST:PORT/v1, without '?' and '#': write where the "
-                "server's API begins"
-            )
-        if "@" in value:
-            raise ValueError(
-                "a URL must not hold a password: write the name of an environment variable in "
-                "api_key_env"
-            )
-        return value.rstrip("/")
-
-    @field_validator("extra_body")
-    @classmethod
-    def _extra_only(cls, value: dict[str, Json]) -> dict[str, Json]:
-        taken = sorted(cls.ours & value.keys())
-        if taken:
-            raise ValueError(
-                f"extra_body may not set {taken[0]!r}: evalkit sets it itself; remove it"
-            )
-        return value
-
-    @property
-    def url(self) -> str:
-        """`base_url`, else that of the environment.
-
-        Raises:
-            SuiteError: The environment variable is no URL, or holds a password.
-        """
-        named = os.environ.get(self.url_env, "").strip()
-        if "base_url" in self.model_fields_set or not named:
-            return self.base_url
-        try:
-            return self._plain_url(named)
-        except ValueError as error:
-            raise SuiteError(
-                f"the environment variable {self.url_env} is not a usable URL: expected "
-                f"https://HOST/v1 without a password, '?' or '#'; correct or unset it"
-            ) from error
-
-    def missing_key(self) -> str | None:
-        """Name of the variable without a key, where the suite names one or the vendor is asked."""
-        if os.environ.get(self.api_key_env, "").strip():
-            return None
-        needed = "api_key_env" in self.model_fields_set or self.url == self.home
-        return self.api_key_env if needed else None
-
-    def price(
-        self, prompt_tokens: int, new_tokens: int, *, reused: int = 0, kept: int = 0
-    ) -> float | None:
-        """USD of one request: as the suite says, else at list price; None: unknown.
-
-        `reused` and `kept`: of the prompt tokens, those read from and written to the vendor's
-        prompt cache; at a price that the suite gives they cost what the others do.
-        """
-        given = (self.usd_per_million_input_tokens, self.usd_per_million_output_tokens)
-        listed: tuple[float | None, float | None] = (None, None)
-        if None in given and self.url == self.home:
-            tokens = prompt_tokens, new_tokens
-            listed = price(self.vendor, self.model, *tokens, reused=reused, kept=kept) or listed
-        costs = [
-            own if own_price is None else own_price * n / 1e6
-            for own_price, own, n in zip(given, listed, (prompt_tokens, new_tokens), strict=True)
-        ]
-        return None if costs[0] is None or costs[1] is None else costs[0] + costs[1]
-
-    @property
-    def may_think(self) -> bool:
-        """Whether the model may write a thought that counts as new tokens."""
-        return True
-
-    def problems(self) -> Sequence[tuple[str, str]]:
-        """A cap on money without a price."""
-        if self.max_cost_usd is None or self.price(0, 0) is not None:
-            return ()
-        return (("max_cost_usd", f"needs the price of {self.model!r}, which is {self._unknown}"),)
-
-    def warnings(self) -> Sequence[tuple[str, str]]:
-        """At the vendor's own address: a model that retires, or whose price is unknown."""
-        if self.url != self.home:
-            return ()
-        ends = retirement(self.vendor, self.model)
-        found = [] if ends is None else [("model", ends.text(self.model, date.today()))]
-        if self.price(0, 0) is None and self.max_cost_usd is None:
-            found.append(("model", f"the price of {self.model!r} is {self._unknown}"))
-        return found
-
-    def lacks_logprobs(self) -> str | None:
-        """Why no log-probabilities can be read; None: they can be, or who knows."""
-        known = without_logprobs(self.vendor, self.model, self.reasoning_effort)
-        at_home = known and self.url == self.home
-        return f"{self.model} gives no log-probabilities" if at_home else None
-
-    @property
-    def _unknown(self) -> str:
-        return (
-            f"unknown (list prices are used at {self.home} alone): write "
-            f"usd_per_million_input_tokens and usd_per_million_output_tokens"
-        )
-
-
-# --- Requests and replies between this file and the vendors' --------------------------------------
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A request as it is sent to this server."""
-
-    request: Request
-    parameters: Mapping[str, Json]
-    """The API's fields."""
-    changed: tuple[str, ...]
-    """What was left out or renamed (see `Completion.changed`)."""
-    room: int
-    """New tokens that were added for the thought."""
-    most_tokens: tuple[int, int]
-    """(Prompt tokens, new tokens) at most."""
-
-    @property
-    def form(self) -> frozenset[str]:
-        """The fields without their values."""
-        return frozenset(self.parameters)
-
-    @property
-    def tokens(self) -> int:
-        """To expect of a limit a minute: about four bytes of prompt each, and all new ones."""
-        return self.most_tokens[0] // 4 + self.most_tokens[1]
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """What a reply says."""
-
-    text: str
-    """May begin with a thought between marks."""
-    cut: bool = False
-    """It ended because a limit of tokens was reached."""
-    refused: str | None = None
-    """Why there is no answer; None where there is one."""
-    thought: str = ""
-    """What the server returned apart from the text."""
-    top_logprobs: tuple[tuple[str, float], ...] = ()
-    usage: tuple[int, int] | None = None
-    """(Prompt tokens, new tokens); None where the server gave none, or impossible ones."""
-    thought_tokens: int = 0
-    reused_tokens: int = 0
-    kept_tokens: int = 0
-    """Of the prompt tokens, those written to the vendor's prompt cache."""
-
-
-@dataclass
-class Dialect:
-    """What one server refuses of one model, learned from its errors."""
-
-    left_out: set[str] = field(default_factory=set)
-    renamed: dict[str, str] = field(default_factory=dict)
-    needed: dict[str, RequestFailed] = field(default_factory=dict)
-    """Fields that no request can do without, and how those that have them fail."""
-    folds_system: bool = False
-    """A system message is sent at the head of the first user message."""
-    thinks: bool = False
-    """New tokens are spent on a thought before the answer."""
-    room: int = 0
-    """How many may be, where it thinks."""
-    aloud: bool = False
-    """The thought is in the text, where stop strings would end it: they are applied here only."""
-
-
-class _Learned(Exception):
-    """The request may be sent at once, in another form."""
-
-    def __init__(self, room: int | None = None, *, is_new: bool = True) -> None:
-        super().__init__()
-        self.room = room
-        """For the thought of this request; None: as for all."""
-        self.is_new = is_new
-        """By this request, not while it waited for another."""
-
-
-class _Trouble(Exception):
-    """One attempt failed and another may succeed."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        billed: bool,
-        most: int | None = None,
-        busy: bool = False,
-        limited: bool = False,
-        unsent: bool = False,
-        wait_s: float | None = None,
-        status: FailureStatus = "transport_error",
-    ) -> None:
-        super().__init__(message)
-        self.billed = billed
-        """The server may have done the work."""
-        self.unsent = unsent
-        """The server cannot have seen it."""
-        self.most = most
-        """New attempts at most, however long the server is waited for; None: as the suite says."""
-        self.busy = busy or limited
-        """No request would be answered now."""
-        self.limited = limited
-        """Because a limit a minute is reached."""
-        self.wait_s = wait_s
-        """As the server asks."""
-        self.status: FailureStatus = status
-        """The request's status where no attempt succeeds."""
-
-
-# --- The engine -----------------------------------------------------------------------------------
 
 
 class RemoteEngine(ABC):
@@ -511,7 +237,7 @@ class RemoteEngine(ABC):
     def most_tokens(self, request: Request) -> tuple[int, int]:
         """As many prompt tokens as bytes; a thought unless the model is known to have none."""
         room = self.spec.thought_tokens if self.spec.may_think else 0
-        return _most_prompt_tokens(request), request.max_tokens + room
+        return most_prompt_tokens(request), request.max_tokens + room
 
     def price(
         self,
@@ -625,8 +351,8 @@ class RemoteEngine(ABC):
             RequestFailed: The API, or this server, cannot answer such a request.
         """
         dialect, changed = self.dialect, []
-        if dialect.folds_system and _has_system(request):
-            request = _folded(request)
+        if dialect.folds_system and has_system(request):
+            request = folded(request)
             changed.append("system message: sent at the head of the first user message")
         if room is None:
             room = dialect.room if dialect.thinks else 0
@@ -645,7 +371,7 @@ class RemoteEngine(ABC):
             parameters[renamed] = value
         # A round trip, so that every client can encode it in UTF-8.
         encoded = sayable(json.dumps(parameters, ensure_ascii=False, allow_nan=False))
-        most = (_most_prompt_tokens(request), limit)
+        most = (most_prompt_tokens(request), limit)
         return Prepared(request, json.loads(encoded), tuple(changed), room, most)
 
     def reply(self, parsed: Parsed, prepared: Prepared) -> Completion:
@@ -728,11 +454,11 @@ class RemoteEngine(ABC):
             answered = self._answered
             try:
                 return await self._turn(request, room)
-            except _Learned as learned:
+            except Learned as learned:
                 room, lessons = learned.room, lessons + learned.is_new
                 if lessons > MOST_LESSONS:
                     raise RequestFailed("excluded", "the server refuses every form of it") from None
-            except _Trouble as trouble:
+            except Trouble as trouble:
                 attempts += 1
                 failures += not trouble.limited or self.spec.wait_s == 0
                 if self._is_hopeless(trouble, attempts, failures, self._answered > answered):
@@ -741,7 +467,7 @@ class RemoteEngine(ABC):
                     await asyncio.sleep(self._pause(failures, trouble))
 
     def _is_hopeless(
-        self, trouble: _Trouble, attempts: int, failures: int, others_answered: bool
+        self, trouble: Trouble, attempts: int, failures: int, others_answered: bool
     ) -> bool:
         most, wait_s = self.spec.max_retries, self.spec.wait_s
         if attempts >= MOST_ATTEMPTS or (trouble.wait_s or 0) > max(wait_s, LONGEST_PAUSE_S):
@@ -756,13 +482,13 @@ class RemoteEngine(ABC):
         """Seconds since the first failure that no answer followed."""
         return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
 
-    def _pause(self, failures: int, trouble: _Trouble) -> float:
+    def _pause(self, failures: int, trouble: Trouble) -> float:
         """Seconds: what the server asks for, else 1, 2, 4, ... times the pause, with jitter."""
         grown = self.spec.retry_pause_s * 2.0 ** min(max(failures - 1, 0), 30)
         pause: float = min(grown, LONGEST_PAUSE_S) * self._random.uniform(0.5, 1.0)
         return pause if trouble.wait_s is None else trouble.wait_s + pause / 8
 
-    def _gave_up(self, trouble: _Trouble, attempts: int) -> RequestFailed:
+    def _gave_up(self, trouble: Trouble, attempts: int) -> RequestFailed:
         self._given_up += 1
         tries = "once" if attempts == 1 else f"{attempts} times"
         what = "did not answer" if trouble.status == "transport_error" else "sent no usable reply"
@@ -793,15 +519,15 @@ class RemoteEngine(ABC):
             again = self.prepare(request, room)
             if {again.form} - self._proven == {prepared.form}:
                 return await self._paced(again)
-        raise _Learned(room, is_new=False)
+        raise Learned(room, is_new=False)
 
     async def _paced(self, prepared: Prepared) -> Reply:
         entered_at = await self._pace.enter(prepared.tokens)
         try:
             if self._stopped is not None:
-                raise _Learned(prepared.room, is_new=False)
+                raise Learned(prepared.room, is_new=False)
             return await self._attempt(prepared)
-        except _Trouble as trouble:
+        except Trouble as trouble:
             if self._silent_since is None:
                 self._silent_since = time.monotonic()
             if trouble.busy:
@@ -810,7 +536,7 @@ class RemoteEngine(ABC):
         finally:
             self._pace.leave(prepared.tokens)
 
-    def _hold(self, trouble: _Trouble, entered_at: float) -> None:
+    def _hold(self, trouble: Trouble, entered_at: float) -> None:
         """Let all requests wait for a busy server, once for all that it turned away together."""
         if not self._pace.slow_down(entered_at, to_one=not trouble.limited):
             return
@@ -825,7 +551,7 @@ class RemoteEngine(ABC):
             )
 
     async def _attempt(self, prepared: Prepared) -> Completion:
-        """One call, within the caps.  Raises _Trouble, _Learned, RequestFailed."""
+        """One call, within the caps.  Raises Trouble, Learned, RequestFailed."""
         from evalkit.engines._wire import watching
 
         worst = self._most_cost(prepared)
@@ -840,13 +566,13 @@ class RemoteEngine(ABC):
                         body = await self.send(prepared.parameters)
                     self._refuse_error(body, prepared)
                     parsed = self.read(body, prepared.request)
-                except (_Learned, _Trouble, RequestFailed):
+                except (Learned, Trouble, RequestFailed):
                     cost = 0.0
                     raise
                 except Exception as error:  # noqa: BLE001 - a server may send anything
                     meant = self._meaning(error, seen, prepared)
                     cost = 0.0
-                    if isinstance(meant, _Trouble):
+                    if isinstance(meant, Trouble):
                         cost = None if meant.unsent else worst if meant.billed else 0.0
                     raise meant from None
                 finally:
@@ -880,7 +606,7 @@ class RemoteEngine(ABC):
     # What is learned.
 
     def _learn_thought(self, completion: Completion, prepared: Prepared) -> None:
-        """Note that the model thinks; raises _Learned where the thought took the answer's room."""
+        """Note that the model thinks; raises Learned where the thought took the answer's room."""
         if not (completion.thought or completion.thought_tokens or completion.unfinished):
             return
         self.dialect.aloud |= prepared.request.stop != () and bool(completion.thought)
@@ -894,7 +620,7 @@ class RemoteEngine(ABC):
         # A stop string in the thought, or in the blanks behind it, leaves no answer either.
         lost = completion.truncated or not completion.text
         if lost and again.parameters != prepared.parameters:
-            raise _Learned
+            raise Learned
 
     def _lesson(self, said: Said, prepared: Prepared) -> Exception | None:
         """What the refusal of a request teaches; None: nothing."""
@@ -905,7 +631,7 @@ class RemoteEngine(ABC):
                 self.dialect.thinks = True
                 return self._learned(f"{name} is sent as {wanted}")
         named = [n for n in sent if n == said.param] or [n for n in sent if said.mentions(n)]
-        if _has_system(prepared.request) and NO_SYSTEM.search(said.message):
+        if has_system(prepared.request) and NO_SYSTEM.search(said.message):
             self.dialect.folds_system = True
             return self._learned("the system message is sent in the first user message")
         for name in self.droppable:
@@ -919,9 +645,9 @@ class RemoteEngine(ABC):
                 return failed
         return None
 
-    def _learned(self, what: str) -> _Learned:
+    def _learned(self, what: str) -> Learned:
         _log.info(f"{self.spec.model} at {self._shown_url}: {what}, as it refuses it")
-        return _Learned()
+        return Learned()
 
     # What failures mean.
 
@@ -939,7 +665,7 @@ class RemoteEngine(ABC):
             and meant.status == "engine_error"
             and not meant.input_error
         ):
-            meant = _Trouble(str(meant), billed=False, most=FEW_RETRIES, status="engine_error")
+            meant = Trouble(str(meant), billed=False, most=FEW_RETRIES, status="engine_error")
         raise meant
 
     def _meaning(self, error: Exception, seen: Seen, prepared: Prepared) -> Exception:
@@ -948,19 +674,19 @@ class RemoteEngine(ABC):
 
         if isinstance(error, TimeoutError):
             what = f"no answer within timeout_s {self.spec.timeout_s:g}"
-            return _Trouble(what, billed=True, most=FEW_RETRIES)
+            return Trouble(what, billed=True, most=FEW_RETRIES)
         cause = broken(error)
         if isinstance(cause, TooLongError):
-            return _Trouble(str(cause), billed=True, most=FEW_RETRIES, status="engine_error")
+            return Trouble(str(cause), billed=True, most=FEW_RETRIES, status="engine_error")
         if cause is not None:
             unsent = never_sent(cause)
-            return _Trouble(self._named(cause), billed=not unsent, busy=unsent, unsent=unsent)
+            return Trouble(self._named(cause), billed=not unsent, busy=unsent, unsent=unsent)
         response = seen.response
         if response is None:
             return error
         text = seen.content[:_READ].decode("utf-8", "replace")
         if response.status_code == 200:
-            return _Trouble(
+            return Trouble(
                 f"a reply of unknown form ({self._named(error)}): {self._tidy(text)}; check that "
                 f"base_url names an API of type {self.spec.type}",
                 billed=True,
@@ -981,13 +707,13 @@ class RemoteEngine(ABC):
             wait_s = retry_after(headers, said.body)
             limited = status in (429, 529)
             busy, billed = status in _BUSY, status in _MAYBE_BILLED
-            return _Trouble(text, billed=billed, busy=busy, limited=limited, wait_s=wait_s)
+            return Trouble(text, billed=billed, busy=busy, limited=limited, wait_s=wait_s)
         self._alive()
         if over_long:
             # The reply's own limit may still fit.
             fits = RequestFailed("over_long", text)
             less = prepared.room // 4
-            return _Learned(less if less >= 512 else 0) if prepared.room else fits
+            return Learned(less if less >= 512 else 0) if prepared.room else fits
         if FILTERED.search(said.all):
             return RequestFailed("refused", text)
         lesson = self._lesson(said, prepared) if status in (400, 422) else None
@@ -1046,76 +772,3 @@ class RemoteEngine(ABC):
         """One line, not too long, without the key."""
         plain = masked(sayable(text[:_READ]), self._secrets)
         return _UNPRINTED.sub(" ", plain)[:500].strip()
-
-
-# --- Requests -------------------------------------------------------------------------------------
-
-
-def _has_system(request: Request) -> bool:
-    return not isinstance(request.prompt, str) and any(m.role == "system" for m in request.prompt)
-
-
-def _folded(request: Request) -> Request:
-    """With its system messages at the head of the first user message."""
-    assert not isinstance(request.prompt, str)
-    system = "\n\n".join(m.content for m in request.prompt if m.role == "system")
-    rest = [m for m in request.prompt if m.role != "system"]
-    at = next((n for n, m in enumerate(rest) if m.role == "user"), None)
-    if at is None:
-        return replace(request, prompt=(Message("user", system), *rest))
-    rest[at] = Message("user", f"{system}\n\n{rest[at].content}")
-    return replace(request, prompt=tuple(rest))
-
-
-def _most_prompt_tokens(request: Request) -> int:
-    """No byte-level tokenizer makes more tokens than there are bytes."""
-    if isinstance(request.prompt, str):
-        return _size(request.prompt) + TOKENS_PER_MESSAGE
-    texts = [m.content for m in request.prompt]
-    return sum(_size(text) + TOKENS_PER_MESSAGE for text in texts) + TOKENS_PER_MESSAGE
-
-
-def _size(text: str) -> int:
-    """Bytes; half a surrogate pair has three, as the U+FFFD that is sent for it."""
-    return len(text.encode("utf-8", "surrogatepass"))
-
-
-# --- For the vendors' files -----------------------------------------------------------------------
-
-
-def chat_only(request: Request, api: str) -> tuple[Message, ...]:
-    """The conversation of a request.
-
-    Raises:
-        RequestFailed: It is for something that this API, which has conversations only, cannot do.
-    """
-    if request.kind != "generate" or isinstance(request.prompt, str):
-        what = "continue raw text" if request.kind == "generate" else f"score ({request.kind}) text"
-        raise RequestFailed(
-            "excluded",
-            f"{api} takes conversations and cannot {what}; serve this model with engine type vllm "
-            f"or transformers, or choose benchmarks with conversations",
-        )
-    return request.prompt
-
-
-def an_object(value: Any, name: str) -> dict[str, Any]:
-    """`value`, an object of the reply.  Raises TypeError."""
-    if not isinstance(value, dict):
-        raise TypeError(f"{name} is no object")
-    return value
-
-
-def objects(value: Any, name: str) -> list[dict[str, Any]]:
-    """`value`, a list of objects of the reply.  Raises TypeError."""
-    if not isinstance(value, list):
-        raise TypeError(f"{name} is no list")
-    return [an_object(item, f"a part of {name}") for item in value]
-
-
-def tokens(counts: Any, name: str) -> int | None:
-    """A number of tokens; None for what cannot be one (NaN and infinity compare as such)."""
-    value = counts.get(name) if isinstance(counts, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return math.ceil(value) if 0 <= value <= MOST_TOKENS else None

@@ -25,7 +25,7 @@ from pydantic import Field
 
 from evalkit.core import Json, PreparedModel, Request
 from evalkit.engines._batch import BatchingEngine, BatchSpec, started_at
-from evalkit.engines._remote import (
+from evalkit.engines._exchange import (
     Parsed,
     an_object,
     chat_only,

@@ -25,15 +25,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from evalkit.core import Json, PreparedModel, Request
-from evalkit.engines._remote import (
-    Parsed,
-    RemoteEngine,
-    RemoteSpec,
-    an_object,
-    chat_only,
-    objects,
-    tokens,
-)
+from evalkit.engines._exchange import Parsed, an_object, chat_only, objects, tokens
+from evalkit.engines._remote import RemoteEngine
+from evalkit.engines._settings import RemoteSpec
 from evalkit.errors import RequestFailed
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from pydantic import Field
 
 from evalkit.core import Json, Message, PreparedModel, Request
 from evalkit.engines._batch import BatchingEngine, BatchSpec, started_at
-from evalkit.engines._remote import Parsed, an_object, objects, tokens
+from evalkit.engines._exchange import Parsed, an_object, objects, tokens
 from evalkit.errors import RequestFailed
 
 if TYPE_CHECKING:
