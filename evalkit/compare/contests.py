@@ -15,15 +15,23 @@ import re
 import statistics
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from evalkit import catalogue
 from evalkit.compare.cautions import Cautions, of_thinking
 from evalkit.compare.figures import comparisons, scores_of
-from evalkit.compare.guard import check, differences, same_model
+from evalkit.compare.guard import check, differences, not_allowed, of_judge, same_model
 from evalkit.compare.resolve import Part, Side, find, run_names
 from evalkit.core import Json, Record, Score
-from evalkit.core.contests import Caution, Contest, Family, FewUnits, JudgeUnfit, Verdict
+from evalkit.core.contests import (
+    Caution,
+    Contest,
+    Family,
+    FewUnits,
+    JudgeUnfit,
+    SettingsDiffer,
+    Verdict,
+)
 from evalkit.core.figures import Average, Comparison, Estimator, FigureKey, Measured, Method, Metric
 from evalkit.core.run import BenchmarkEntry, Run, TaskEntry, tasks_below
 from evalkit.draw import benchmark_label, contest_sentence, count
@@ -33,10 +41,14 @@ from evalkit.stats.decisions import holm, minimum_detectable_effect
 from evalkit.stats.means import Noise, p_value, run_noise, widened
 from evalkit.store.reading import comparison_row
 
+if TYPE_CHECKING:
+    from evalkit.compare.bridge import Across
+
 __all__ = [
     "Options",
     "Shown",
     "Uncompared",
+    "by_other_judges",
     "caution_json",
     "contest_json",
     "contests",
@@ -150,16 +162,34 @@ def _against(ours: Side, theirs: Side, options: Options, known: Cautions) -> Ite
         yield from _benchmark(ours, theirs, name, options, known)
 
 
+def by_other_judges(ours: Side, theirs: Side, options: Options) -> dict[str, SettingsDiffer]:
+    """Benchmarks that nothing but their judges keeps from being compared, and how these differ."""
+    found = {}
+    for name in [name for name in ours.parts if name in theirs.parts]:
+        mine, other = ours.parts[name], theirs.parts[name]
+        if (across := _across(mine, other)) is not None:
+            mine, other = across.alike
+        differ = not_allowed(mine, other, options.allow_different)
+        if differ and all(of_judge(d.field) for d in differ):
+            found[name] = differ[0]
+    return found
+
+
+def _across(mine: Part, other: Part) -> Across | None:
+    """The bridge between the judges of two parts."""
+    if not (mine.entry.bridge or other.entry.bridge):
+        return None
+    from evalkit.compare.bridge import across_judges  # not for most comparisons
+
+    return across_judges(mine, other)
+
+
 def _benchmark(
     ours: Side, theirs: Side, name: str, options: Options, known: Cautions
 ) -> Iterator[Contest]:
     mine, other = ours.parts[name], theirs.parts[name]
     entry = _common(mine.entry, other.entry)
-    across = None
-    if mine.entry.bridge or other.entry.bridge:
-        from evalkit.compare.bridge import across_judges  # not for most comparisons
-
-        across = across_judges(mine, other)
+    across = _across(mine, other)
     alike = across.alike if across else (mine, other)
     found: dict[str, list[Caution]] = {**check(*alike, list(entry.tasks), options.allow_different)}
     for average in entry.averages:

@@ -24,13 +24,14 @@ from evalkit import catalogue, store
 from evalkit.compare.cautions import damages
 from evalkit.compare.contests import (
     Options,
+    by_other_judges,
     caution_json,
     contests_of,
     unvaried,
     without_samples,
 )
 from evalkit.compare.figures import scores_of
-from evalkit.compare.guard import allowed_fields
+from evalkit.compare.guard import WAYS_OUT, allowed_fields
 from evalkit.compare.resolve import Side, find, margin_of, names_of, pick, recorded, the_candidate
 from evalkit.core import Json, Outcome, Record, Score, Status
 from evalkit.core.contests import (
@@ -40,11 +41,19 @@ from evalkit.core.contests import (
     GateTest,
     GateVerdict,
     LocalJudge,
+    SettingsDiffer,
 )
 from evalkit.core.figures import Bridged, FigureKey
 from evalkit.core.run import BenchmarkEntry, Run, TaskEntry
 from evalkit.core.specs import GateSpec
-from evalkit.draw import caution_notes, caution_text, gate_reason, unfinished_text, unfit_text
+from evalkit.draw import (
+    caution_notes,
+    caution_text,
+    gate_reason,
+    settings_text,
+    unfinished_text,
+    unfit_text,
+)
 from evalkit.errors import ComparisonError, DataError, SuiteError
 from evalkit.stats.averages import paired_averages
 from evalkit.stats.decisions import holm, non_inferiority, unit_variance, units_for_margin
@@ -136,10 +145,12 @@ def gate(
     allowed = allowed_fields(list(behind.values()), allow_different)
     options = Options(1 - 2 * spec.alpha, spec.power, allowed, repeats=True)
     sizes = [max(len(side.repeats[name]) for name in side.parts) for side in (ours, theirs)]
-    found = contests_of(ours, [theirs], options)
+    apart = by_other_judges(ours, theirs, options)
+    alike = replace(ours, parts={n: part for n, part in ours.parts.items() if n not in apart})
+    found = [] if apart and not alike.parts else contests_of(alike, [theirs], options)
     tests = [gate_test(one, policy, repeated=max(sizes) > 1) for one in gated(found, policy)]
     expected = [key for one in mine for key in one.headlines]
-    tests += _missing(tests, expected, policy, ours, theirs)
+    tests += _missing(tests, expected, policy, ours, theirs, apart)
     tested = {test.key for test in tests}
     judged = (
         replace(one, cautions=tuple(c for c in one.cautions if isinstance(c, LocalJudge | Bridged)))
@@ -267,6 +278,7 @@ def _missing(
     policy: Policy,
     ours: Side,
     theirs: Side,
+    apart: Mapping[str, SettingsDiffer],
 ) -> Iterator[GateTest]:
     """Headline figures that the run declares, and what the policy requires by name, without one."""
     present = {test.key for test in tests}
@@ -283,6 +295,8 @@ def _missing(
         is_known = contest is not None or not key.task or key.benchmark not in policy.entries
         unknown = "the runs have this benchmark, but no task or average of that name"
         why = "no samples that both have" if is_known else unknown
+        if (differ := apart.get(key.benchmark)) is not None:
+            why = f"two judges ({settings_text(differ)}): {WAYS_OUT}"
         yield _without(key, policy, contest, "missing", why)
 
 

@@ -18,7 +18,17 @@ from evalkit.core.run import Run
 from evalkit.draw import settings_text
 from evalkit.errors import ComparisonError, did_you_mean
 
-__all__ = ["allowed_fields", "check", "differences", "judge_model", "same_model", "settings"]
+__all__ = [
+    "WAYS_OUT",
+    "allowed_fields",
+    "check",
+    "differences",
+    "judge_model",
+    "not_allowed",
+    "of_judge",
+    "same_model",
+    "settings",
+]
 
 _NEUTRAL = frozenset(
     {"file", "files", "model_in_file", "models_in_files", "records", "documents", "remarks"}
@@ -26,6 +36,11 @@ _NEUTRAL = frozenset(
     | {"alpaca_eval", "lm_eval", "evaluator_model", "n", "n_samples", "with_reference"}
 )
 """Keys that tell where something came from, how much there is, or repeat what others decide."""
+WAYS_OUT = (
+    "have one judge judge both (`evalkit judge RUN --judge NAME`), or join the two judges "
+    "(`evalkit judge-bridge RUN`)"
+)
+"""Where nothing but the judge differs."""
 _ALWAYS = ("fingerprint", "seed")
 """What runs that repeat one measurement may be told to differ in."""
 _ALIKE: dict[str, Json] = {"judge.protocol": "recorded"}
@@ -104,12 +119,25 @@ def check(
                 refused[f"{task}: {settings_text(d)}"] = d.field
     if refused:
         some = " ".join(f"--allow-different {f}" for f in dict.fromkeys(refused.values()))
+        ways = WAYS_OUT if all(map(of_judge, refused.values())) else "run both with one suite"
         raise ComparisonError(
             f"settings of {candidate.model!r} and {baseline.model!r} differ on "
-            f"{candidate.benchmark!r}:\n  " + "\n  ".join(refused) + "\nrun both with one suite; "
-            f"or, to compare all the same and have it flagged: {some}"
+            f"{candidate.benchmark!r}:\n  " + "\n  ".join(refused) + f"\n{ways}; or, to compare "
+            f"all the same and have it flagged: {some}"
         )
     return found
+
+
+def not_allowed(candidate: Part, baseline: Part, allow: Collection[str]) -> list[SettingsDiffer]:
+    """The settings of the tasks that both have, which differ and may not."""
+    tasks = [task for task in candidate.entry.tasks if task in baseline.entry.tasks]
+    found = [d for task in tasks for d in differences(candidate, baseline, task)[0]]
+    return [d for d in found if not _is_allowed(d.field, allow)]
+
+
+def of_judge(field: str) -> bool:
+    """Whether a setting says who judges, or how."""
+    return field.partition(".")[0] == "judge"
 
 
 def same_model(first: Part, part: Part, allow: Collection[str]) -> None:
