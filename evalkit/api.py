@@ -22,13 +22,15 @@ from evalkit.core.run import Run
 from evalkit.core.specs import Suite
 from evalkit.errors import SuiteError
 from evalkit.formats.published import unknown_names
-from evalkit.runner import watch
+from evalkit.runner import judging, watch
+from evalkit.runner.judging import JudgedAgain
 
 __all__ = [
     "check_claim",
     "compare_runs",
     "export_runs",
     "gate_run",
+    "judge",
     "load_run",
     "load_suite",
     "run",
@@ -69,6 +71,40 @@ def run(path: str | Path, limit: int | None = None, out: Path | None = None) -> 
     chosen = runner.Selection(limit=limit)
     done = runner.run_suite(load_suite(path), origin, runner.Silent(), chosen, out)
     return done.run
+
+
+def judge(
+    run: Stored,
+    judge: str,
+    *,
+    suite: str | Path | None = None,
+    models: Sequence[str] = (),
+    settings: Mapping[str, Json] | None = None,
+    out: Path | None = None,
+) -> JudgedAgain:
+    """Judge a stored run's answers again with another judge, as `evalkit judge` does.
+
+    Args:
+        run: A run or its folder; no model is loaded.
+        judge: A judge of the run's suite, or of `suite`; or TYPE:MODEL, as `openai:MODEL`.
+        suite: A suite that has the judge.
+        models: Only these models' answers; empty: all.
+        settings: Fields of the judge, in place of those found.
+        out: Folder of the new run; None: reports/<suite>/<run id> in the workspace.
+
+    Returns:
+        The new run, how the two judges' scores relate, and how often they agree.
+
+    Raises:
+        SuiteError: No such judge, or nothing in the run is judged.
+        EvalkitError: What ended the run early; everything finished is stored.
+    """
+    old = _typed(run)
+    found = judging.find_judge(
+        judge, [old], settings or {}, load_suite(suite).judges if suite is not None else {}
+    )
+    origin = judging.origin_of(old, str(old.folder), ("evalkit", "judge", str(old.folder)))
+    return judging.judge(old, found, origin, runner.Silent(), models=models, out=out)
 
 
 def load_run(folder: str | Path) -> Run:

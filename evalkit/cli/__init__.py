@@ -26,6 +26,7 @@ _COMMANDS = {
         "adapter": ("evaluate:adapter", "Record what an adapter was trained on (`record`)."),
     },
     "Judge": {
+        "judge": ("judge:judge", "A stored run's answers again, by another judge."),
         "judge-bridge": ("judge:bridge", "Figures by a new judge on an earlier judge's scale."),
     },
     "Compare": {

@@ -1,18 +1,70 @@
-"""Judge: `judge-bridge`."""
+"""Judge: `judge`, `judge-bridge`."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from evalkit.errors import SuiteError
 
-__all__ = ["bridge"]
+if TYPE_CHECKING:
+    from evalkit.runner import Result
 
-_REFUSED, _INCOMPLETE = 1, 3
+__all__ = ["bridge", "judge"]
+
+_REFUSED = 1
 _PATH = click.Path(path_type=Path)
+
+
+@click.command("judge")
+@click.argument("run", type=_PATH)
+@click.option("--judge", "named", required=True, metavar="NAME|TYPE:MODEL",
+              help="A judge of the run's suite, or of --suite; or openai:MODEL, say.")  # fmt: skip
+@click.option("--suite", metavar="SUITE", help="A suite that has the judge.")
+@click.option("--model", "models", multiple=True, help="Only this model's answers; repeat.")
+@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Of the judge.")
+@click.option("--out", type=_PATH, help="Folder of the new run.")
+@click.option("--json", "as_json", is_flag=True, help="Print how the two judges relate.")
+def judge(
+    run: Path,
+    named: str,
+    suite: str | None,
+    models: tuple[str, ...],
+    settings: tuple[str, ...],
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Judge RUN's answers again with another judge, into a new run, and compare the two judges.
+
+    The answers are the stored ones: no model is loaded.  Everything that RUN's judges judged is
+    judged; for a sample, and to go on comparing with RUN, see `judge-bridge`.
+    """
+    from evalkit import draw, plugins, report, store
+    from evalkit import suite as suites
+    from evalkit.cli.progress import watcher
+    from evalkit.compare.bridge import relation_table
+    from evalkit.compare.votes import agreement_table
+    from evalkit.runner import judging
+
+    old = store.load(run)
+    judges = suites.load(suites.locate(suite), (), plugins).judges if suite else {}
+    found = judging.find_judge(named, [old], dict(map(_field, settings)), judges)
+    origin = judging.origin_of(old, str(run), ("evalkit", *sys.argv[1:]))
+    done = judging.judge(old, found, origin, watcher(), models=models, out=out)
+    if as_json:
+        click.echo(json.dumps(done.to_json(), indent=2))
+    else:
+        for line in report.summary_lines(done.run):
+            click.echo(line)
+        for table in (relation_table(done.relations), agreement_table(done.agreements)):
+            click.echo(f"\n{table.caption}\n{draw.table_to_text(table)}")
+    click.echo(f"run: {done.run.folder}", err=True)
+    return _incomplete(done.result)
 
 
 @click.command("judge-bridge")
@@ -43,8 +95,7 @@ def bridge(
     RUN's judged figures on the earlier judge's scale, marked as bridged.  Where the two judges
     agree too little on single answers, nothing is written, and the exit code is 1.
     """
-    from evalkit import draw, report, runner, store
-    from evalkit import suite as suites
+    from evalkit import draw, report, store
     from evalkit.cli.progress import watcher
     from evalkit.compare.bridge import relation_table
     from evalkit.runner import judging
@@ -52,10 +103,7 @@ def bridge(
     old, target = store.load(old_run), None if to is None else store.load(to)
     runs = [old] if target is None else [target, old]
     named = judging.find_judge(judge, runs, dict(map(_field, settings)))
-    place = Path(old.manifest.suite_file or "").parent
-    root = place if place.is_dir() else old.folder
-    command = ("evalkit", *sys.argv[1:])
-    origin = runner.Origin(str(old_run), root, suites.find_workspace(), command)
+    origin = judging.origin_of(old, str(old_run), ("evalkit", *sys.argv[1:]))
     done = judging.judge_bridge(
         old, named, origin, watcher(), to=target, models=models, sample=sample, out=out
     )
@@ -64,13 +112,8 @@ def bridge(
         click.echo((done.run.folder / store.RESULTS_NAME).read_text(encoding="utf-8"))
     else:
         click.echo(f"{draw.table_to_text(table)}\n")
-    if done.judged.unanswered:
-        click.echo(
-            f"incomplete: {done.judged.unanswered} answers are not judged: {done.judged.reasons}; "
-            f"the same command judges the rest",
-            err=True,
-        )
-        return _INCOMPLETE
+    if code := _incomplete(done.judged):
+        return code
     if done.run is None:
         for one in done.relations:
             click.echo(
@@ -82,6 +125,17 @@ def bridge(
             click.echo(line)
     click.echo(f"bridge: {done.run.folder}", err=as_json)
     return 0
+
+
+def _incomplete(judged: Result) -> int:
+    """Exit code, with the reason where answers are left over."""
+    if judged.unanswered:
+        click.echo(
+            f"incomplete: {judged.unanswered} answers are not judged: {judged.reasons}; the same "
+            f"command judges the rest",
+            err=True,
+        )
+    return judged.exit_code
 
 
 def _field(text: str) -> tuple[str, str]:

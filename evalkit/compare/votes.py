@@ -42,6 +42,7 @@ __all__ = [
     "JudgeAgreement",
     "People",
     "Preferred",
+    "agreement_table",
     "all_pairs",
     "judge_agreement",
     "judge_agreements",
@@ -345,4 +346,40 @@ def judge_agreement(
         len(common),
         agreement(common, level) if preferences else None,
         correlation(ours, theirs) if varied else None,
+    )
+
+
+def agreement_table(between: Sequence[JudgeAgreement]) -> Table:
+    """One row each."""
+    columns = (
+        Column("Benchmark", header=True),
+        Column("Judges"),
+        Column("Answers", "right"),
+        Column("Same verdict", "right"),
+        Column("Kappa", "right"),
+        Column("Correlation", "right"),
+    )
+    note = (
+        "Over answers that both judges judged. Same verdict: the same answer preferred, or none. "
+        "Kappa: Cohen's, of these verdicts; 0 is chance, 1 always the same. Correlation: "
+        "Pearson's, of preferences or ratings. A panel's score is the mean of its judges' valid "
+        "judgments."
+    )
+    rows = [_agreement_row(one) for one in between]
+    return Table.of("Agreement between judges", columns, rows, note)
+
+
+def _agreement_row(one: JudgeAgreement) -> tuple[Cell, ...]:
+    alike, kappa = Cell.missing("ratings"), Cell.missing("ratings")
+    if one.verdicts is not None:
+        share, beyond = one.verdicts.alike.point, one.verdicts.kappa.point
+        alike = Cell(share, figure(share, "percent"))
+        kappa = Cell(beyond, significant(beyond))
+    return (
+        Cell.text(one.benchmark),
+        Cell.text(" and ".join(one.judges)),
+        Cell(one.n, count(one.n)),
+        alike,
+        kappa,
+        Cell(one.correlation, significant(one.correlation)),
     )

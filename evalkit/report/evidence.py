@@ -11,7 +11,7 @@ from evalkit.compare import votes
 from evalkit.compare.bridge import relation_table, relations
 from evalkit.compare.cautions import disagreements
 from evalkit.compare.health import JudgeHealth
-from evalkit.compare.votes import JudgeAgreement, judge_agreements
+from evalkit.compare.votes import agreement_table, judge_agreements
 from evalkit.core import Json, Suspicion
 from evalkit.core.contests import JudgeFigure
 from evalkit.core.figures import Finding
@@ -107,7 +107,7 @@ def _judge_blocks(report: Report) -> Iterator[Block]:
     if related := tuple(relations(report.run)):
         yield relation_table(related)
     if between := judge_agreements(report.run.records, report.level):
-        yield _agreement(between)
+        yield agreement_table(between)
     if report.suspicious:
         yield _suspicious(report)
 
@@ -143,41 +143,6 @@ def people(report: Report) -> Section | None:
     """What people said of the judged answers; None where nobody voted."""
     found = votes.people(report.run, report.level)
     return Section("People", tuple(votes.people_tables(found))) if found else None
-
-
-def _agreement(between: Sequence[JudgeAgreement]) -> Table:
-    columns = (
-        Column("Benchmark", header=True),
-        Column("Judges"),
-        Column("Answers", "right"),
-        Column("Same verdict", "right"),
-        Column("Kappa", "right"),
-        Column("Correlation", "right"),
-    )
-    note = (
-        "Over answers that both judges judged. Same verdict: the same answer preferred, or none. "
-        "Kappa: Cohen's, of these verdicts; 0 is chance, 1 always the same. Correlation: "
-        "Pearson's, of preferences or ratings. A panel's score is the mean of its judges' valid "
-        "judgments."
-    )
-    rows = tuple(_agreement_row(one) for one in between)
-    return Table("Agreement between judges", columns, (Group("", rows),), note)
-
-
-def _agreement_row(one: JudgeAgreement) -> tuple[Cell, ...]:
-    alike, kappa = Cell.missing("ratings"), Cell.missing("ratings")
-    if one.verdicts is not None:
-        share, beyond = one.verdicts.alike.point, one.verdicts.kappa.point
-        alike = Cell(share, draw.figure(share, "percent"))
-        kappa = Cell(beyond, draw.significant(beyond))
-    return (
-        Cell.text(one.benchmark),
-        Cell.text(" and ".join(one.judges)),
-        Cell(one.n, draw.count(one.n)),
-        alike,
-        kappa,
-        Cell(one.correlation, draw.significant(one.correlation)),
-    )
 
 
 def _suspicious(report: Report) -> Table:

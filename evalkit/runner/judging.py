@@ -13,6 +13,10 @@ import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
+from types import MappingProxyType
+
+from pydantic_core import to_jsonable_python
 
 from evalkit import data, plugins, store
 from evalkit import suite as suites
@@ -20,6 +24,7 @@ from evalkit.compare.bridge import Relation, figures, relations
 from evalkit.compare.contests import Options, contests_of
 from evalkit.compare.guard import judge_model
 from evalkit.compare.resolve import Part, Side
+from evalkit.compare.votes import Answer, JudgeAgreement, judge_agreement
 from evalkit.core import Completion, Json, Record, Sample
 from evalkit.core.figures import Comparison, Figure
 from evalkit.core.run import Bridge, Manifest, Run
@@ -41,14 +46,25 @@ from evalkit.runner.pipeline import Progress, Result, render
 from evalkit.runner.pipeline import run as run_job
 from evalkit.store.completions import CompletionStore
 
-__all__ = ["Bridging", "find_judge", "judge_again", "judge_bridge"]
+__all__ = [
+    "Bridging",
+    "JudgedAgain",
+    "find_judge",
+    "judge",
+    "judge_again",
+    "judge_bridge",
+    "origin_of",
+]
 
 
 # --- which judge --------------------------------------------------------------------------------
 
 
 def find_judge(
-    wanted: str | None, runs: Sequence[Run], settings: Mapping[str, Json]
+    wanted: str | None,
+    runs: Sequence[Run],
+    settings: Mapping[str, Json],
+    more: Mapping[str, JudgeSpec] = MappingProxyType({}),
 ) -> tuple[str, JudgeSpec]:
     """Name and settings of a judge.
 
@@ -57,14 +73,15 @@ def find_judge(
             TYPE:MODEL, as `openai:MODEL`; None: the only judge of the first run.
         runs: Where to look.
         settings: Fields of the judge in place of those found.
+        more: The judges of a suite, which come first.
 
     Raises:
         SuiteError: no such judge, one whose judgments are only recorded, or wrong settings.
     """
-    known: dict[str, Mapping[str, Json]] = {}
+    known = {name: spec.model_dump(exclude_unset=True) for name, spec in more.items()}
     for run in runs:
         for name, stored in run.manifest.suite.judges.items():
-            known.setdefault(name, stored.all)
+            known.setdefault(name, dict(stored.all))
     if wanted is None:
         used = {name for entry in runs[0].benchmarks for name in entry.judges}
         wanted = used.pop() if len(used) == 1 else ""
@@ -86,6 +103,13 @@ def find_judge(
             f"judge that answers, as openai:MODEL"
         )
     return name, made
+
+
+def origin_of(run: Run, label: str, command: tuple[str, ...]) -> Origin:
+    """Where the run's suite came from, if it is still there: data of its own is looked up there."""
+    place = Path(run.manifest.suite_file or "").parent
+    root = place if place.is_dir() else run.folder
+    return Origin(label, root, suites.find_workspace(), command)
 
 
 # --- judged again -------------------------------------------------------------------------------
@@ -124,7 +148,8 @@ def judge_again(
         progress.step(f"reading {benchmark.name}")
         benchmark.load()
     with CompletionStore(origin.state / "cache.sqlite") as cache:
-        job = with_engines(suite, origin, Selection(), benchmarks, cache, progress.step)
+        chosen_few = Selection(limit=run.manifest.limit)
+        job = with_engines(suite, origin, chosen_few, benchmarks, cache, progress.step)
         job.known = Known(answers=_answers(run, suite))
         job.chosen = chosen
         return run_job(job, out, retry_failed=True, progress=progress)
@@ -162,6 +187,7 @@ def _suite(run: Run, judge: tuple[str, JudgeSpec], models: Collection[str]) -> S
         engine=before.engine,
         judges={name: spec},
         benchmarks=tuple(_judged_by(b, name) for b in benchmarks),
+        gate=before.gate if before.gate and before.gate.baseline in recorded else None,
         report=ReportSpec(level=before.report.level),
         data=before.data,
         seed=before.seed,
@@ -198,6 +224,69 @@ def _completions(record: Record) -> tuple[Completion, ...]:
         Completion(text=text, truncated=outcome.truncated, thought=thought)
         for text, thought in zip(outcome.answers, thoughts, strict=True)
     )
+
+
+@dataclass(frozen=True)
+class JudgedAgain:
+    """A run's answers judged by another judge, and how the two judges relate."""
+
+    result: Result
+    relations: tuple[Relation, ...]
+    """Their scores, by each task's primary metric."""
+    agreements: tuple[JudgeAgreement, ...]
+    """Their verdicts, by benchmark."""
+
+    @property
+    def run(self) -> Run:
+        """By the other judge."""
+        return self.result.run
+
+    def to_json(self) -> Json:
+        """For `evalkit judge --json`."""
+        rows = {"relations": self.relations, "agreements": self.agreements}
+        return {"run": str(self.run.folder), **to_jsonable_python(rows)}
+
+
+def judge(
+    run: Run,
+    by: tuple[str, JudgeSpec],
+    origin: Origin,
+    progress: Progress,
+    *,
+    models: Collection[str] = (),
+    out: Path | None = None,
+) -> JudgedAgain:
+    """`judge_again`, all of it, and what both judges gave the same answers."""
+    result = judge_again(run, by, origin, progress, models=models, out=out)
+    first, second = _values(run), _values(result.run)
+    agreements = tuple(
+        judge_agreement(
+            entry.name,
+            (_who(run, entry.name), _who(result.run, entry.name)),
+            first[entry.name],
+            second[entry.name],
+            run.manifest.suite.report.level,
+        )
+        for entry in run.benchmarks
+        if not first.get(entry.name, {}).keys().isdisjoint(second.get(entry.name, {}))
+    )
+    both = _bridge(run, result.run, by[0], len(run.records))
+    return JudgedAgain(result, tuple(relations(both)), agreements)
+
+
+def _who(run: Run, entry: str) -> str:
+    return judge_model(Part(run, "", entry)) or ", ".join(run.benchmark(entry).judges)
+
+
+def _values(run: Run) -> dict[str, dict[Answer, float]]:
+    """By benchmark entry and answer; a panel's mean."""
+    found: dict[str, dict[Answer, list[float]]] = {}
+    for r in run.records:
+        for j in r.outcome.judgments:
+            if j.status == "ok" and j.value is not None:
+                of = found.setdefault(r.benchmark, {})
+                of.setdefault((r.cluster, r.key, j.part), []).append(j.value)
+    return {entry: {a: fmean(v) for a, v in of.items()} for entry, of in found.items()}
 
 
 # --- a bridge -----------------------------------------------------------------------------------
