@@ -13,6 +13,7 @@ import math
 import shutil
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -241,6 +242,9 @@ def plan(
             rows.extend(_count(job, cache, benchmark, model, absent, estimators))
     caps = {name: judge["caps"] for name, judge in job.judges.items() if not judge["local"]}
     money = tuple(estimator.result() for estimator in estimators.values() if estimator.used)
+    if any(estimate.usd is not None for estimate in money):
+        source = f"genai-prices {metadata.version('genai-prices')}"
+        found.append(f"prices that the suite does not give are the vendors' list prices ({source})")
     return Plan(tuple(rows), caps, tuple(found), money)
 
 

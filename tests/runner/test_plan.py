@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from evalkit import plugins, suite
+from evalkit.runner.assemble import advice
 from tests.runner.conftest import faults
 from tests.support.cli import evalkit
 
@@ -65,3 +67,21 @@ def test_without_data_the_plan_has_the_published_sizes(workspace: Path) -> None:
         ("judge:local", "mt_bench"): 160,
     }
     assert len(found["notes"]) == 2  # type: ignore[arg-type]
+
+
+def test_a_retired_judge_is_named_before_anything_is_sent(
+    workspace: Path,
+) -> None:
+    """OpenAI's own address: list prices, and the retirement of its deprecations page."""
+    text = (workspace / "small.yaml").read_text()
+    judge = "{type: openai, model: gpt-4-0613, protocol: text}"
+    text = text.replace("{type: engine, model: plain, protocol: text}", judge)
+    (workspace / "small.yaml").write_text(text)
+    found = plan(workspace)
+    assert found["money"][0]["usd"] > 0  # type: ignore[index]
+    notes = " ".join(found["notes"])  # type: ignore[arg-type]
+    assert "judge local: 'gpt-4-0613' retired on 2026-10-23 (OpenAI, as of 2026-11-30)" in notes
+    assert "use gpt-5.6-sol in its place" in notes
+    assert "list prices (genai-prices " in notes
+    made = suite.load(workspace / "small.yaml", (), plugins)
+    assert [line for line in advice(made) if "retired on 2026-10-23" in line]
