@@ -21,6 +21,7 @@ from pydantic_core import to_jsonable_python
 from evalkit import data, plugins, store
 from evalkit import suite as suites
 from evalkit.compare.bridge import Relation, figures, relations
+from evalkit.compare.cautions import disagreements
 from evalkit.compare.contests import Options, contests_of
 from evalkit.compare.guard import judge_model
 from evalkit.compare.resolve import Part, Side
@@ -38,7 +39,7 @@ from evalkit.core.specs import (
     Suite,
 )
 from evalkit.engines.recorded import RecordedSpec
-from evalkit.errors import ComparisonError, SuiteError, did_you_mean
+from evalkit.errors import ComparisonError, DataError, SuiteError, did_you_mean
 from evalkit.formats import Answers
 from evalkit.runner.assemble import Origin, Selection, build_benchmarks, data_places, with_engines
 from evalkit.runner.known import Known
@@ -328,10 +329,16 @@ def judge_bridge(
         out: Folder of the bridge; None: reports/<suite>/<run id> in the workspace.
 
     Raises:
+        DataError: a run is not finished, or its files were changed.
         ComparisonError: `to` was judged by a third judge, or differs in more than its judge.
         SuiteError, EvalkitError: as `judge_again`.
     """
     name, spec = judge
+    for run in (old, to) if to is not None else (old,):
+        wrong = next(disagreements(run), None)
+        if wrong is not None or not run.manifest.sealed:
+            why = wrong.message if wrong else "it is not finished; run its suite again to resume"
+            raise DataError(f"{run.folder}: {why}")
     if to is not None:
         _refuse_third(to, spec)
     taken = {j.name for j in old.manifest.judges}
@@ -407,7 +414,7 @@ def _bridge(old: Run, again: Run, judge: str, sample: int) -> Run:
             "commands": again.manifest.commands,
         }
     )
-    return replace(old, manifest=manifest, records=records)
+    return replace(old, manifest=manifest, records=records, votes=())
 
 
 def _with_figures(bridged: Run, to: Run) -> Run:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 
@@ -131,3 +133,50 @@ def test_intervals_of_what_people_prefer_cover_it() -> None:
         assert found.high is not None
         hits += found.low <= 0.6 <= found.high
     assert 460 <= hits <= 490
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("file", "second"),
+    [
+        ("ae1/alpaca-7b__alpaca_eval_gpt4", "claude"),
+        ("ae1/guanaco-65b__alpaca_eval_gpt4", "claude"),
+        ("ae2/claude-2.1__alpaca_eval_cot_gpt4_turbo_fn", "alpaca_eval_gpt4_turbo_fn"),
+    ],
+)
+def test_an_annotator_in_place_of_people_agrees_as_alpaca_evals_annotations_do(
+    public_data: Path, file: str, second: str
+) -> None:
+    data = public_data / "judging" / "alpaca_eval"
+    place, _, first = file.partition("__")
+    model = place.partition("/")[2]
+    ours, theirs = (
+        {
+            row["index"]: row["preference"]
+            for row in annotations_of(data / f"{place}__{name}.jsonl.gz")
+        }
+        for name in (first, second)
+    )
+    expected = json.loads((data / "expected.json").read_text())[place]["pairs"]
+    known = expected[f"{first} | {second}"]
+    records, votes = [], []
+    for index, preference in ours.items():
+        sample = str(index)
+        verdict = Judgment(first, "recorded", "ok", preference - 1)
+        outcome = Outcome("ok", judgments=(verdict,))
+        records.append(Record(model, "alpaca_eval", "alpaca_eval", sample, None, sample, outcome))
+        if index in theirs:
+            better = "second" if theirs[index] > 1.5 else "tie" if theirs[index] == 1.5 else "first"
+            sides = ("reference", model)
+            votes.append(
+                Vote("alpaca_eval", "alpaca_eval", sample, *sides, better, second)  # type: ignore[arg-type]
+            )
+    run = replace(build_run(Plan()), records=tuple(records), comparisons=(), votes=tuple(votes))
+    (found,) = people(run)
+    assert found.with_judge.alike.n == known["n_common"]
+    assert found.with_judge.alike.point == pytest.approx(100 * known["same_side"], abs=1e-12)
+
+
+def annotations_of(file: Path) -> list[dict[str, Any]]:
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
