@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from evalkit.core.figures import Estimator
 from tests.support.cli import Outcome, evalkit
 from tests.support.fault_server import FaultServer, Received, Step, ok
 
-QUESTIONS = 40
+QUESTIONS = 30
 SUITE = """
 name: chat
 models:
@@ -40,27 +41,34 @@ def judged(received: Received) -> Step:
     return ok(f"Fair. [[{rating[model]}]]")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[FaultServer]:
     with FaultServer(default=judged) as running:
         yield running
 
 
-@pytest.fixture
-def place(tmp_path: Path, server: FaultServer) -> Path:
+@pytest.fixture(scope="module")
+def judged_runs(tmp_path_factory: pytest.TempPathFactory, server: FaultServer) -> Path:
     """A workspace with `old`, judged by the earlier judge, and `new`, judged by its successor."""
-    (tmp_path / "mt").mkdir()
+    place = tmp_path_factory.mktemp("judged")
+    (place / "mt").mkdir()
     rows = [
         {"question_id": n, "category": "writing", "turns": [f"Say {n}.", f"Again, {n} times."]}
         for n in range(QUESTIONS)
     ]
-    (tmp_path / "mt" / "question.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (place / "mt" / "question.jsonl").write_text("\n".join(map(json.dumps, rows)))
     for judge, candidate, seed in (("old", "v1", 1), ("new", "v2", 2)):
         text = SUITE.format(judge=judge, candidate=candidate, seed=seed, url=server.url)
-        (tmp_path / f"{judge}.yaml").write_text(text)
-        done = run(tmp_path, "run", f"{judge}.yaml", "--out", judge)
+        (place / f"{judge}.yaml").write_text(text)
+        done = run(place, "run", f"{judge}.yaml", "--out", judge)
         assert done.code == 0, done.err
-    return tmp_path
+    return place
+
+
+@pytest.fixture
+def place(judged_runs: Path, tmp_path: Path) -> Path:
+    """A copy of its own."""
+    return Path(shutil.copytree(judged_runs, tmp_path / "work"))
 
 
 def run(folder: Path, *arguments: str) -> Outcome:
@@ -68,7 +76,7 @@ def run(folder: Path, *arguments: str) -> Outcome:
 
 
 def bridged(folder: Path, *more: str) -> Outcome:
-    return run(folder, "judge-bridge", "old", "--sample", "30", "--out", "bridge", *more)
+    return run(folder, "judge-bridge", "old", "--sample", "20", "--out", "bridge", *more)
 
 
 def test_two_judges_are_not_compared_without_a_bridge(place: Path) -> None:
@@ -83,7 +91,7 @@ def test_a_bridge_gates_a_run_of_the_new_judge(place: Path, server: FaultServer)
     assert done.code == 0, done.err
     sent = [r.body["model"] for r in server.received[before:]]
     assert set(sent) == {"new"}
-    assert len(sent) <= 2 * 30 * 2, "two models, thirty questions, two turns; base's are cached"
+    assert len(sent) <= 2 * 20 * 2, "two models, twenty questions, two turns; base's are cached"
     gated = run(place, "gate", "new", "--candidate", "v2", "--baseline-run", "bridge", "--json")
     result = json.loads(gated.out)
     (test,) = result["decisions"]
@@ -92,7 +100,7 @@ def test_a_bridge_gates_a_run_of_the_new_judge(place: Path, server: FaultServer)
     (caution,) = test["cautions"]
     assert caution["kind"] == "bridged"
     assert (caution["scored_by"], caution["scale_of"]) == ("new", "old")
-    assert caution["n"] == 60
+    assert caution["n"] == 40
     assert any(note.startswith("Bridged: ") for note in result["notes"])
 
 
