@@ -12,6 +12,8 @@ replies, in any order and in any process; two models differ if their fingerprint
     Output (m)             m or M
     anything else          (nothing: the reply is 5 to 60 plain words)
 
+A model with `thinking` thinks 1 to 32 words before each of these, which `budget` may cut.
+
 One word counts as one token.  `top_logprobs` spreads over A B m M 1 ... 10, so judges that read
 the first token find their choices.  Log-likelihoods are negative, longer texts less likely.
 """
@@ -24,6 +26,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -91,7 +94,7 @@ class FakeEngine:
         """How often `open` succeeded."""
         self.answered = 0
         """Replies given, failures included."""
-        self._spec = spec
+        self._spec, self._thinking = spec, model.thinking
         self._now = spec
         self._reply = reply or self._computed
         self._jobs: deque[Job] = deque()
@@ -164,7 +167,8 @@ class FakeEngine:
         if self._now.fail_every and int(key[-8:], 16) % self._now.fail_every == 0:
             return RequestFailed("engine_error", "the fake engine failed, as 'fail_every' says")
         if request.kind == "generate":
-            return _generated(request, key, n_words)
+            made = _generated(request, key, n_words)
+            return made if self._thinking is None else _thought(made, key, self._thinking.budget)
         scored = request.continuation if request.kind == "loglikelihood" else text
         n_scored = max(1, len(scored.split()))
         return Completion(
@@ -203,6 +207,22 @@ def _generated(request: Request, key: str, prompt_tokens: int) -> Completion:
         top_logprobs=_spread(key)[: request.top_logprobs],
         prompt_tokens=prompt_tokens,
         completion_tokens=min(n_tokens, request.max_tokens),
+    )
+
+
+def _thought(answer: Completion, key: str, budget: int | None) -> Completion:
+    """The answer after a thought; without it where the thought is longer than its budget."""
+    words = [WORDS[int(c, 16)] for c in key[: 1 + int(_unit(key, 4) * 32)]]
+    unfinished = budget is not None and len(words) > budget
+    words = words[:budget]
+    return replace(
+        answer,
+        text="" if unfinished else answer.text,
+        thought=" ".join(words),
+        thought_tokens=len(words),
+        unfinished=unfinished,
+        truncated=unfinished or answer.truncated,
+        completion_tokens=len(words) + (0 if unfinished else answer.completion_tokens),
     )
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.core import Completion, Message, PreparedModel, Reply, Request
+from evalkit.core.specs import ThinkingSpec
 from evalkit.engines.fake import FakeEngine, FakeSpec
 from evalkit.errors import EngineError, RequestFailed
 
@@ -157,3 +158,21 @@ def test_delay_is_per_request() -> None:
     start = time.monotonic()
     answers(engine, [ask(str(i)) for i in range(5)])
     assert time.monotonic() - start >= 0.1
+
+
+def test_a_model_that_thinks_says_the_same_after_its_thought() -> None:
+    requests = [Request("m", "generate", f"Name {n} rivers.") for n in range(40)]
+    thinks = FakeEngine(FakeSpec(), replace(MODEL, thinking=ThinkingSpec(budget=20)))
+    plain = FakeEngine(FakeSpec(), MODEL)
+    for engine in (plain, thinks):
+        engine.open()
+        engine.submit(list(enumerate(requests)))
+    without, found = ([r for _, r in engine.poll(0)] for engine in (plain, thinks))
+    lost = 0
+    for alone, done in zip(without, found, strict=True):
+        assert isinstance(alone, Completion)
+        assert isinstance(done, Completion)
+        assert 1 <= done.thought_tokens <= 20
+        lost += done.unfinished
+        assert done.text == ("" if done.unfinished else alone.text)
+    assert 0 < lost < 40
