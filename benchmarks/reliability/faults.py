@@ -32,7 +32,7 @@ from evalkit.engines.openai import OpenAIEngine, OpenAISpec
 
 __all__ = ["LASTING", "PASSING", "Found", "storm"]
 
-TIMEOUT_S = 2.0
+TIMEOUT_S = 3.0
 """The engine's, for the ways that never come to an end."""
 WORDS = "Rating: [[8]]"
 
@@ -212,25 +212,24 @@ def _server(fates: list[_Fate], seen: Counter[int]) -> Iterator[str]:
                 await writer.drain()
         writer.close()
 
-    async def serve() -> str:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=512)
-        return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-
-    async def stop() -> None:
+    async def stop(server: asyncio.Server) -> None:
+        server.close()
         open_ones = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in open_ones:
             task.cancel()
         await asyncio.gather(*open_ones, return_exceptions=True)
 
-    url = loop.run_until_complete(serve())
+    server = loop.run_until_complete(asyncio.start_server(answer, "127.0.0.1", 0, backlog=512))
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
         yield url
     finally:
-        asyncio.run_coroutine_threadsafe(stop(), loop).result()
+        asyncio.run_coroutine_threadsafe(stop(server), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.close()
 
 
 def storm(requests: int, share: float = 0.3, seed: int = 0, concurrency: int = 16) -> Found:

@@ -23,7 +23,9 @@ import pytest
 
 from evalkit.core import Message, PreparedModel, Request
 from evalkit.engines._local import Renderer
+from evalkit.engines.anthropic import AnthropicEngine, AnthropicSpec
 from evalkit.engines.fake import FakeEngine, FakeSpec
+from evalkit.engines.google import GoogleEngine, GoogleSpec
 from evalkit.engines.openai import OpenAIEngine, OpenAISpec
 from evalkit.engines.recorded import Recorded, RecordedSpec
 from evalkit.engines.transformers import TransformersEngine, TransformersSpec
@@ -72,6 +74,8 @@ ENGINES: dict[str, Make] = {
     "vllm": lambda model: VllmEngine(VllmSpec(), model),
     "transformers": lambda model: TransformersEngine(TransformersSpec(), model),
     "openai": lambda model: OpenAIEngine(OpenAISpec(model="gpt-4-0613"), model),
+    "anthropic": lambda model: AnthropicEngine(AnthropicSpec(model="claude-opus-4-5"), model),
+    "google": lambda model: GoogleEngine(GoogleSpec(model="gemini-2.5-pro"), model),
     "fake": lambda model: FakeEngine(FakeSpec(), model),
     "recorded": lambda model: Recorded(RecordedSpec(), model),
 }
@@ -102,9 +106,15 @@ SETTINGS: dict[str, Make] = {
         OpenAISpec(
             model="gpt-4-0613", api_key_env="MY_KEY", concurrency=2, timeout_s=9, max_retries=1,
             retry_pause_s=1, max_requests=8, max_cost_usd=3, usd_per_million_input_tokens=1,
-            usd_per_million_output_tokens=2, continues_answers=True,
+            usd_per_million_output_tokens=2, continues_answers=True, wait_s=7,
         ),
         model,
+    ),
+    "openai, effort": lambda model: OpenAIEngine(
+        OpenAISpec(model="gpt-4-0613", reasoning_effort="low"), model
+    ),
+    "openai, room": lambda model: OpenAIEngine(
+        OpenAISpec(model="gpt-4-0613", thought_tokens=9), model
     ),
     "fake, seed and window": lambda model: FakeEngine(FakeSpec(seed=3, max_prompt_words=9), model),
     "recorded, files": lambda model: Recorded(
@@ -157,6 +167,38 @@ KEYS: dict[str, dict[str, str]] = {
         "last alternatives": "6a1e7abdd0d6d7c7c7a1444bb6a0f21211df8893e03cd22bd55943731ac20fad",
         "function": "213b1e47adc7815f8a7c0598ae6d7261823d43c0030310f17892d9a795a81af0",
     },
+    "anthropic": {
+        "conversation": "39fbdb1e2218e5980bf71b4a06f6c084e225187488735606bcda67f05b54f026",
+        "several turns": "b52937dd30a87915a20130efe89b92abcca8cb801290cdc13f43bb1a9be5023b",
+        "continued": "57ef675a2869f86529821217e0e8a6645ff84678dea70af2917720c189347803",
+        "text": "23e510cab6d173ed22052594df4efa19dc6ba796bb9bee7e38b6440cbe8820f1",
+        "sampled": "de6b8a6ba24746e79fc98e50a7bb7c5e7f818fb59ee1c2ee62696f8c1263f63d",
+        "sampled, no seed": "8df5df4031f09e203ed897806bde1289ac5a84b3ac734e7c10472f010ef0d766",
+        "another trial": "ff074e16b29bb9ab756f0d6f412a58f52bc833fb522ffde55d7702daa0c8ff74",
+        "alternatives": "61dbca1bca86d22a81a03364cd7c7a2f582d37c0dd37b7069d019adfa322ec1c",
+        "likelihood": "236e8415f80194170ec01a69490e7a309569ee5f91b150477e2cefcc8656adad",
+        "likelihood, turns": "61ccb837f3fd2799eaaa0259161d90aad54386122c80ae8b0918e734e451b84b",
+        "likelihood, bare": "6b0944145561e1905073f2031fa46f022e43f557d636f9712fa4f69f6f62ef1d",
+        "rolling": "23931cc9e5843ae29de9464d2600d6e0f9bd84b55a45b29bccffe9345bd59b65",
+        "last alternatives": "9343940170f626aa7ca3a02a5e6089c1574d18e8145d1a0a5064bdcb97d2d336",
+        "function": "57932fa625c337cb7519d5273cffb25f82984e949addee552f571fee6c39c4a2",
+    },
+    "google": {
+        "conversation": "ad83d7652dea85fce0a503b04ddf20adf49cf64edf445768af2a4041567c5b4e",
+        "several turns": "a1c2af1174c415e48d68acf465407bce52ab4a954ab7748e7b8bae810593d58c",
+        "continued": "23b5709bcc8baeeb976781a5a94ef81955d224825b52bbcb09e329544cbcccf2",
+        "text": "2bd6255ca7de772be6119892cc72fb0c3706af2d67d94b48ab5d3042be16cf94",
+        "sampled": "2d40c483a3de91f9cd90639bd4cf1141a2b92a674730d6265ca0591241613e52",
+        "sampled, no seed": "80d005e84eecf5a7958b467bd73eab05ce5b3adfd106e98d44526ce29ec22219",
+        "another trial": "0dc458498f7fdebcf18740f0bbab9baecb85d797a7862b3f6cdc4eaf21bec556",
+        "alternatives": "4550fdcadccd73aaa3f3ac77d82eaef5d502bef25f89dfcef81a7244b14634b8",
+        "likelihood": "07595ceedf83c3c7a2335c68f4e941cf7c0fad8751c35a5333c6c9eb0966972c",
+        "likelihood, turns": "b1c6d3a36128d1d6c0f6e3f60128568ba6697112dd3e3ad56d657fc581970728",
+        "likelihood, bare": "f4d4fd9fd57d7dd6d6d57ead52e0d0845efba77ff3715deb88e5c659f3dacfcf",
+        "rolling": "ac739e711b8bbd7376aec5342980fd83608409329eef113c61a4401306f0b5e1",
+        "last alternatives": "6e6e0fe343dce168da82fe123fadae24f11e5d6843f80ed01f6a86884837449b",
+        "function": "aa2bb526c91073d7730c5b30bf0bd5a76a312f033d2bb3c1ec648bb37be4a0ac",
+    },
     "fake": {
         "conversation": "62787c10ccb5e88ce1e728fb68b2b941115fd8b68f976eb0f52bc56e5b0f9fd0",
         "several turns": "32240735dc8d5bd75e853ca1305fa4d1c794c561842d08285a5db1d9b8d8c746",
@@ -199,6 +241,8 @@ SETTINGS_KEYS: dict[str, str] = {
     "transformers, idle": "ea1cc673f36ad33e04fca228c483d57c25721c43f6ae806d17e7944db617cbfe",
     "openai, another server": "8b2204f395ca1bc1b167abf68ede7844ec5ddc14ca27e926a71b032fa0e6e040",
     "openai, idle": "0b5f3695882cec0c237ac118972433b0631d893cae8915de1cc60c3ea92f5898",
+    "openai, effort": "6b3e54fac91e2500ee7f2403456a5587e6e0397eedd60e0915d51c53be59f9c3",
+    "openai, room": "d947097c8df2b2c2b344ceddf258b29900690bb3a8f760d3634e1963a5e1767e",
     "fake, seed and window": "ef24190bc13827f25d38d9513ecefb031d1155c412e1c3cd8546a5f1e45d70dc",
     "recorded, files": "7ef75992555e9dd5a0e43e32e1294c366007dbf0fa1af34f154c1090bb9e5cf8",
 }
