@@ -293,9 +293,8 @@ class BenchmarkSpec(Spec):
     def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Later fields only where set, likewise."""
         fields: dict[str, Any] = dump(self)
-        if fields.get("generation_config") == "model":
-            del fields["generation_config"]
-        return fields
+        usual = {"generation_config": "model", "judge_minimum": None}
+        return {n: v for n, v in fields.items() if n not in usual or v != usual[n]}
 
     @property
     def entry(self) -> str:

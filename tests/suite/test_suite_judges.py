@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit import plugins, suite
+from evalkit import plugins, store, suite
 from evalkit.engines._judge_models import AS_OF, PAGES, RETIREMENTS, price, retirement
 from evalkit.errors import SuiteError
 
@@ -118,3 +118,17 @@ def test_log_probabilities_that_a_model_does_not_give(
         (said,) = found
         assert said.startswith("7: benchmarks.0.judge: gpt-6.1-sol gives no log-probabilities")
         assert write in said
+
+
+def test_fields_that_came_later_change_no_runs_name(tmp_path: Path) -> None:
+    """Frozen: the suite's part of a run's id, before panels and thoughts."""
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "name: s\n"
+        "models: {a: {role: candidate, path: org/x, engine: {type: fake}}}\n"
+        "judges:\n"
+        "  j: {type: engine, model: a}\n"
+        "  k: {type: openai, model: gpt-4-0613, max_cost_usd: 40}\n"
+        "benchmarks: [{type: alpaca_eval, judge: j}, {type: mt_bench, judge: k}]\n"
+    )
+    assert store.run_id(suite.load(path, (), plugins).decisive()) == "c6b09c9429f0"
