@@ -236,6 +236,7 @@ def _forest(rows: Sequence[tuple[Contest, Item]], note: str) -> Drawing:
         if i:
             rules.append(_line((0, top), ("100%", top), "rule"))
         aside = " (local judge)" if words.judged_locally(contest) else ""
+        aside += " (bridged)" if contest.comparison.difference.method.bridged else ""
         label = words.contest_label(contest) + aside
         texts.append(_label(0, top + _TEXT, _short(label, _LABEL), "name"))
         kind = "said" if len(label) <= _SHORT else "said long"

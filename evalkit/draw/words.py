@@ -389,10 +389,14 @@ def contest_sentence(contest: Contest) -> str:
 
 
 def contest_remarks(contest: Contest) -> list[str]:
-    """What must be said with a contest's figures: settings that differ, a limit, damage."""
+    """What must be said with its figures: settings that differ, a bridge, limits, damage."""
     is_said = contest.refused and not contest.unfit
-    kinds = (Limited, Damaged) if is_said else (SettingsDiffer, Limited, Damaged)
-    said = [c for c in contest.cautions if isinstance(c, kinds)]
+    said = [
+        c
+        for c in contest.cautions
+        if isinstance(c, Bridged | Limited | Damaged)
+        or (isinstance(c, SettingsDiffer) and not is_said)
+    ]
     said.sort(key=lambda c: not isinstance(c, SettingsDiffer))
     return [caution_text(c) for c in said]
 
