@@ -50,6 +50,18 @@ ON_THE_HUB = {
     ),
     "alpaca_eval/lc/instruction_difficulty": ("instruction_difficulty.csv", ""),
 }
+JUDGEBENCH = "ScalerLab/JudgeBench", "e2c52c284e735e139b3daa61c206ee208f36c461"
+ANSWERED = {
+    # model that answered the pairs: pairs, sha256 of the file in a mirror
+    "claude-3-5-sonnet-20240620": (
+        270,
+        "749a14d711d4a72d8c67517753dc4a988db58feb11f58c34248b12e075d9adef",
+    ),
+    "gpt-4o-2024-05-13": (
+        350,
+        "8265dee5c198807e172b68cbe83a6fa4753295d4ab9826bfe5f5338b77798fd9",
+    ),
+}
 FIELDS = ("name", "mirror", "sha256", "rows", "licence", "url", "url_sha256", "form", "hub")
 ENDINGS = (".gz", ".jsonl", ".json", ".csv", ".txt", ".tab")
 
@@ -90,7 +102,7 @@ def main(folder: Path) -> None:
     out.writeheader()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         file = path.relative_to(folder).as_posix()
-        if file in ("MANIFEST.csv", "README.md") or file.startswith("preference/"):
+        if file in ("MANIFEST.csv", "README.md") or file.startswith(("preference/", "judging/")):
             continue
         if file.endswith("expected.csv"):
             continue
@@ -112,6 +124,11 @@ def main(folder: Path) -> None:
     for name, (file, sha256) in ON_THE_HUB.items():
         where = {"mirror": f"{name}.csv", "sha256": sha256, "hub": f"{HUB}:{file}"}
         out.writerow({"name": name, "licence": "CC BY-NC 4.0", **where})
+    for model, (rows_of, sha256) in ANSWERED.items():
+        name = f"judging/judgebench/pairs_{model}"
+        path = f"data/dataset=judgebench,response_model={model}.jsonl"
+        where = {"mirror": f"{name}.jsonl.gz", "sha256": sha256, "rows": rows_of}
+        out.writerow({"name": name, "url": f"{RAW}/{'/'.join(JUDGEBENCH)}/{path}", **where})
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def judged(
         name, spec = one.judge.name, context.repeats.get(one.judge.name, RepeatSpec(times=0))
         drawn = sampling_seed(context.seed, "repeat", name, sample, part) < spec.share * 2**31
         again.append(spec.times if drawn else 0)
-        flows.append(_guarded(one.begin(), one.judge, part))
+        flows.append(guarded(one.begin(), one.judge, part))
         flows += [_beside(one.begin(), trial) for trial in range(1, again[-1] + 1)]
         flows += [_beside(one.swapped())] if again[-1] and one.swapped else []
     made = iter((yield from _together(flows)))
@@ -141,7 +141,7 @@ def worst(verdicts: Sequence[Verdict]) -> tuple[Status, str | None]:
     return ("ok", None) if found is None else (found.status, found.error)
 
 
-def _guarded(flow: Flow[Judgment], judge: Judge, part: str) -> Flow[Judgment]:
+def guarded(flow: Flow[Judgment], judge: Judge, part: str) -> Flow[Judgment]:
     """`flow`, where a failed request gives a judgment with its status and no value."""
     try:
         return (yield from flow)

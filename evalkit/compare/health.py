@@ -38,6 +38,8 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "SmolLM": ("smollm",),
 }
 """How names of models begin, by who trains them; a fine-tuned model is of its base's family."""
+_PROBES = frozenset({"judgebench"})
+"""Types of benchmarks whose models are judges."""
 _Row: TypeAlias = tuple[Record, Judgment]
 
 
@@ -108,10 +110,15 @@ def _rows(run: Run) -> Iterator[JudgeHealth]:
         from evalkit.compare.votes import people
 
         agreed = {(p.judge, p.benchmark): p.with_judge.alike for p in people(run, _LEVEL)}
+    probes = _probes(run)
     for (judge, benchmark, protocol), rows in found.items():
         states = [j.status for _, j in rows]
         parsed, unparsable = states.count("ok"), states.count("unparsable")
         measured = _measured(run, judge, rows, values)
+        spec = run.manifest.suite.judges.get(judge)
+        model = judge if spec is None else spec.model or judge
+        if model in probes:
+            measured["probe"] = probes[model]
         if (judge, benchmark) in agreed:
             measured["people"] = agreed[judge, benchmark].times(0.01)
         yield JudgeHealth(
@@ -126,8 +133,23 @@ def _rows(run: Run) -> Iterator[JudgeHealth]:
         )
 
 
+def _probes(run: Run) -> dict[str, Measured]:
+    """By model, the share of a probe's pairs that it judged right."""
+    found: dict[str, list[tuple[Record, float]]] = {}
+    for record in run.records:
+        if run.benchmark(record.benchmark).kind in _PROBES:
+            for score in record.outcome.scores:
+                found.setdefault(record.model, []).append((record, score.value))
+    return {model: _share(rows) for model, rows in found.items()}
+
+
 def _required(run: Run, judge: str, benchmark: str) -> RequireSpec:
-    """What the suite requires; evidence may call a recorded judge by another name."""
+    """What the suite requires; evidence may call a recorded judge by another name.
+
+    Of the models that a probe compares nothing is required.
+    """
+    if run.benchmark(benchmark).kind in _PROBES:
+        return RequireSpec(**dict.fromkeys(RequireSpec.model_fields))
     known = run.manifest.suite.judges
     names = (judge, *run.benchmark(benchmark).judges)
     return next((known[name].require for name in names if name in known), RequireSpec())
@@ -142,6 +164,7 @@ def _limited(measured: Mapping[Measure, Measured], required: RequireSpec) -> Ite
         "self_preference": (required.self_preference, False),
         "unparsable": (required.unparsable, False),
         "people": (required.people, True),
+        "probe": (required.probe, True),
     }
     for measure, (limit, at_least) in limits.items():
         value = measured.get(measure)

@@ -15,7 +15,7 @@ from evalkit.core.figures import Average, Figure, Metric
 from evalkit.core.requests import Completion, Flow, Job, Json, Message, Rendered, Reply, Request
 from evalkit.core.run import Run
 from evalkit.core.samples import Judgment, Outcome, Record, Sample
-from evalkit.core.specs import RepeatSpec
+from evalkit.core.specs import JudgeSpec, RepeatSpec
 
 __all__ = [
     "Advised",
@@ -571,6 +571,8 @@ class BenchmarkContext:
     """The suite's seed."""
     repeats: Mapping[str, RepeatSpec] = field(default_factory=dict)
     """By judge, what it judges again; a judge that is not named does not."""
+    as_judge: Callable[[str, JudgeSpec], PairwiseJudge] | None = None
+    """A model of the suite as a judge of pairs, by evalkit's own protocols."""
 
     @property
     def judges(self) -> tuple[PairwiseJudge | RatingJudge, ...]:

@@ -367,9 +367,16 @@ def _benchmark(spec: BenchmarkSpec, suite: Suite, origin: Origin, places: DataPl
         minimum = spec.judge_minimum or len(members) // 2 + 1
         judge = members[0] if len(members) == 1 else Panel(members, minimum)
     repeats = {name: repeats_of(suite.judges[name]) for name in spec.judges}
-    context = BenchmarkContext(origin.root, places, judge, suite.seed, repeats)
+    context = BenchmarkContext(origin.root, places, judge, suite.seed, repeats, _as_judge)
     benchmark: Benchmark = cls(spec, context)
     return benchmark
+
+
+def _as_judge(model: str, spec: JudgeSpec) -> PairwiseJudge:
+    judge: PairwiseJudge = plugins.find("judges", f"pairwise_{spec.protocol}").cls(
+        model, model, spec
+    )
+    return judge
 
 
 def repeats_of(judge: JudgeSpec) -> RepeatSpec:

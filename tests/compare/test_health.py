@@ -11,6 +11,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,22 @@ import pytest
 
 from evalkit.compare.contests import Options, contests
 from evalkit.compare.gate import gate
-from evalkit.compare.health import JudgeHealth, health, unfit
+from evalkit.compare.health import JudgeHealth, health, unfit, unvalidated
 from evalkit.core import Judgment, Outcome, Record, Score, Status
 from evalkit.core.contests import JudgeUnfit, Measure
 from evalkit.core.figures import Measured, Metric
-from evalkit.core.run import BenchmarkEntry, Manifest, ModelEntry, Run, StoredSuite, TaskEntry
+from evalkit.core.run import (
+    BenchmarkEntry,
+    Description,
+    JudgeEntry,
+    Manifest,
+    ModelEntry,
+    Run,
+    StoredSuite,
+    TaskEntry,
+)
 from evalkit.core.specs import GateSpec
+from evalkit.core.votes import Vote
 
 DATA = Path(os.environ.get("EVALKIT_DATA", "")) / "judging"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs the judges' stored judgments")
@@ -147,6 +158,48 @@ def test_a_family_that_is_favoured_shows_beside_a_judge_of_another() -> None:
     assert found.point == pytest.approx(100 * 0.6 * 40 / 60)
     assert [r.measure for r in mine.reasons] == ["self_preference"]
     assert "self_preference" not in names(other), "no model of its family is judged"
+
+
+def test_a_probe_of_the_model_behind_a_judge_counts_where_it_is_required() -> None:
+    probe = BenchmarkEntry(name="probe", description=Description(type="judgebench"))
+    good = [judged(str(i), pair(1.0, 1.0)) for i in range(40)]
+    scores = (Score("accuracy", 0.0),)
+    wrong = [
+        Record("n", "probe", "t", str(i), None, str(i), Outcome("ok", scores=scores))
+        for i in range(40)
+    ]
+    reasons = []
+    for required in ({}, {"probe": 50}):
+        judges = {"j": {"type": "engine", "model": "n", "require": required}}
+        run = run_of([*good, *wrong], judges=judges)
+        run = replace(run, manifest=run.manifest.model_copy(update={"benchmarks": (ENTRY, probe)}))
+        assert measured(health(run)[0], "probe").point == 0.0
+        reasons.append([r.measure for c in unfit(run, "b") for r in c.reasons])
+    assert reasons == [[], ["probe"]]
+
+
+def test_people_who_agree_validate_a_local_judge() -> None:
+    def voted(right: bool) -> Run:
+        records = [
+            judged(str(i), pair(float(i % 2), float(i % 2)), answers=("yes",), reference=("no",))
+            for i in range(60)
+        ]
+        described = {"description": Description(type="alpaca_eval"), "judge": "j"}
+        entry = ENTRY.model_copy(update=described)
+        manifest = run_of(records).manifest.model_copy(
+            update={"benchmarks": (entry,), "judges": (JudgeEntry(name="j", local=True),)}
+        )
+        votes = tuple(
+            Vote("b", "t", str(i), "m", "reference", "first" if (i % 2 == 1) == right else "second")
+            for i in range(60)
+        )
+        return replace(run_of(records), manifest=manifest, votes=votes)
+
+    right, wrong = voted(right=True), voted(right=False)
+    assert measured(health(right)[0], "people").point == 100.0
+    assert (unvalidated(right, "b"), unvalidated(wrong, "b")) == ("", "j")
+    assert [r.measure for c in unfit(wrong, "b") for r in c.reasons] == ["people"]
+    assert unfit(right, "b") == ()
 
 
 # --- stored judgments -----------------------------------------------------------------------------
