@@ -585,7 +585,7 @@ def _load_tensors(
     the model.  `of_base`: identities of the base's parameters.  Raises MergeError.
     """
     import torch
-    from peft import set_peft_model_state_dict
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
     reference = adapter.source.reference
     numbers = {
@@ -594,10 +594,12 @@ def _load_tensors(
     lacking = set(set_peft_model_state_dict(model, numbers).missing_keys)
     now = model.state_dict()
     found = {n for k in now.keys() - lacking for n in now[k].unique().tolist()}
+    set_peft_model_state_dict(model, dict(state))
+    # Some kinds keep a tensor elsewhere than among the model's, or twice, one over the other.
+    kept = get_peft_model_state_dict(model, save_embedding_layers=True)
+    saved = get_peft_model_state_dict(model, save_embedding_layers=False)
     unused = [k for n, k in enumerate(state, 1) if n not in found]
-    if adapter.config.get("ensure_weight_tying"):
-        # The output embedding's matrices are views of the input's, and loaded over them.
-        unused = [k for k in unused if not any(_transposed(state[k], v) for v in state.values())]
+    unused = [k for k in unused if k not in kept or not torch.equal(kept[k], state[k])]
     if unused:
         raise MergeError(
             f"{_count(unused)} of adapter {reference!r} have no place in the base: "
@@ -605,24 +607,16 @@ def _load_tensors(
         )
     places: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        if id(parameter) not in of_base:
+        if id(parameter) not in of_base and name.replace(".default", "") in saved:
             places.setdefault(id(parameter), []).append(name)
     missing = [names[0] for names in places.values() if lacking.issuperset(names)]
-    biases = {"all": ".bias", "lora_only": ".base_layer.bias"}.get(adapter.config.get("bias", ""))
-    missing += [k for k in lacking if biases and k.endswith(biases)]
+    missing += [k for k in lacking & saved.keys() if k.endswith(".bias")]
     if missing:
         raise MergeError(
             f"adapter {reference!r} lacks {_count(missing)} that this base needs: "
             f"{_list(sorted(missing))}; the file is incomplete, or the base has more layers than "
             "the one it was trained on"
         )
-    set_peft_model_state_dict(model, dict(state))
-
-
-def _transposed(a: Any, b: Any) -> bool:
-    import torch
-
-    return bool(a.ndim == b.ndim == 2 and torch.equal(a.t(), b))
 
 
 def _count(keys: Sequence[str]) -> str:
