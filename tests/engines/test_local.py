@@ -8,6 +8,7 @@ import json
 import re
 from array import array
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from evalkit.core import Message, Request
 from evalkit.engines._keys import sampling_seed, sayable
 from evalkit.engines._local import Renderer, Tokens, context_window, request_key
+from evalkit.engines.transformers import TransformersEngine, TransformersSpec
 from evalkit.errors import ModelError, RequestFailed
 
 from .conftest import WINDOW, MakeModel, score
@@ -346,3 +348,47 @@ def test_seeds(request: Request) -> None:
         assert seed != sampling_seed(request, 1)
     elif request.trial == 0:
         assert seed == request.seed
+
+
+REFUSES_SYSTEM = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+def test_system_text_goes_the_way_of_lm_eval_where_the_template_refuses_it(
+    tiny_model: MakeModel,
+) -> None:
+    from lm_eval.models.huggingface import HFLM
+
+    model = replace(tiny_model(template=REFUSES_SYSTEM), system_role=False)
+    renderer = Renderer(model, None)
+    lm = HFLM.__new__(HFLM)
+    lm.tokenizer, lm.chat_template_args = renderer.tokenizer, {}
+    lm.tokenizer.chat_template = REFUSES_SYSTEM
+    history = [{"role": m.role, "content": m.content} for m in CHAT]
+    assert renderer.render(generate(CHAT)).text == lm.apply_chat_template(history)
+    # A judge's system text may hold its instructions.
+    judging = replace(generate(CHAT), engine="judge:j")
+    assert renderer.render(judging).text == (
+        f"<user>{CHAT[0].content}\n\n{CHAT[1].content}\n<assistant>"
+    )
+
+
+def test_a_date_is_that_of_the_run_and_in_the_key_by_its_value(tiny_model: MakeModel) -> None:
+    dated = "{{ strftime_now('%d %b %Y') }}" + REFUSES_SYSTEM
+    engine = TransformersEngine(
+        TransformersSpec(device="cpu"), replace(tiny_model(template=dated), dated=True)
+    )
+    asked = generate(CHAT[1:])
+    found = []
+    for date in (datetime(2026, 3, 1, 8), datetime(2026, 3, 1, 9), datetime(2026, 3, 2, 8)):
+        assert engine.use_date(date.astimezone())
+        found.append((engine.render(asked).text[:11], engine.keys([asked])[0]))
+    assert [text for text, _ in found] == ["01 Mar 2026", "01 Mar 2026", "02 Mar 2026"]
+    assert found[0][1] == found[1][1] != found[2][1]
+    plain = TransformersEngine(TransformersSpec(device="cpu"), tiny_model())
+    before = plain.keys([asked])
+    assert not plain.use_date(datetime(2020, 1, 1).astimezone())
+    assert plain.keys([asked]) == before

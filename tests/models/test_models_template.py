@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -221,3 +222,99 @@ def test_template_from_a_file_is_relative_to_the_suite(make_model: Make, tmp_pat
 def test_a_template_in_the_home_of_nobody_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot read the chat template"):
         choose_template("~nobody-of-this-name/x.jinja", tmp_path, tmp_path)
+
+
+# --- what trying a template shows ----------------------------------------------------------------
+
+TURNS = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</>\n{% endfor %}"
+OPENED = TURNS + "{% if add_generation_prompt %}<assistant>{% endif %}"
+INST = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]"
+    "{% else %} {{ m['content'] }}</s>{% endif %}{% endfor %}"
+)
+"""As Llama 2's and Mistral's: the end of the user's turn opens the assistant's."""
+REFUSES = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + OPENED
+)
+USERS_ONLY = (
+    "{% for m in messages if m['role'] != 'system' %}<{{ m['role'] }}>{{ m['content'] }}</>\n"
+    "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+THINKS = OPENED.replace("<assistant>{% endif", "<assistant><think>\n{% endif")
+
+
+@pytest.mark.parametrize(
+    ("template", "system_role", "words"),
+    [
+        (OPENED, True, []),
+        (THINKS, True, []),
+        (INST.replace("user'", "user' or m['role'] == 'system'"), True, []),
+        (INST, True, []),
+        (REFUSES, False, ["refuses system messages"]),
+        (USERS_ONLY, True, ["leaves system messages out"]),
+        (TURNS, True, [r"prompts end with '<user>.*</>\\n', .* write '<assistant>'"]),
+        ("{{ strftime_now('%d %b %Y') }}" + OPENED, True, ["prints the date"]),
+    ],
+)
+def test_what_a_template_does_is_said(
+    template: str, system_role: bool, words: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "chat_template.jinja").write_text(template)
+    found = choose_template(None, tmp_path, tmp_path)
+    assert found.system_role == system_role
+    assert found.dated == ("strftime_now" in template)
+    assert len(found.warnings) == len(words)
+    for warning, pattern in zip(found.warnings, words, strict=True):
+        assert re.search(pattern, warning)
+
+
+def test_an_adapters_own_template_is_used_and_disagreement_said(tmp_path: Path) -> None:
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    for folder in (base, adapter):
+        folder.mkdir()
+    (base / "chat_template.jinja").write_text(OPENED)
+    assert choose_template(None, base, tmp_path, adapter=adapter).source == "tokenizer"
+    (adapter / "chat_template.jinja").write_text(OPENED + "\n")
+    same = choose_template(None, base, tmp_path, adapter=adapter)
+    assert (same.source, same.warnings) == ("adapter", ())
+    (adapter / "chat_template.jinja").write_text("#" + OPENED)
+    other = choose_template(None, base, tmp_path, adapter=adapter)
+    assert other.text == "#" + OPENED
+    assert "different chat templates" in other.warnings[0]
+    # A template that the suite names settles it.
+    (tmp_path / "t.jinja").write_text(OPENED)
+    assert choose_template("t.jinja", base, tmp_path, adapter=adapter).warnings == ()
+
+
+def test_templates_by_name_are_named_and_can_be_chosen(tmp_path: Path) -> None:
+    config = tmp_path / "tokenizer_config.json"
+    config.write_text(json.dumps({"chat_template": [{"name": "rag", "template": OPENED}]}))
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "tools.jinja").write_text("#" + OPENED)
+    found = choose_template(None, tmp_path, tmp_path)
+    assert found.text is None
+    assert "'rag', 'tools'" in found.warnings[0]
+    assert choose_template("tokenizer:rag", tmp_path, tmp_path).text == OPENED
+    assert choose_template("tokenizer:tools", tmp_path, tmp_path).text == "#" + OPENED
+    with pytest.raises(ModelError, match="'chat'; it has rag, tools"):
+        choose_template("tokenizer:chat", tmp_path, tmp_path)
+
+
+def test_a_processors_template_is_read(tmp_path: Path) -> None:
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": OPENED}))
+    assert choose_template(None, tmp_path, tmp_path).text == OPENED
+
+
+def test_a_bad_template_is_found_before_anything_is_merged(
+    make_model: Make, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_model.safetensors").write_bytes(b"")
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (adapter / "chat_template.jinja").write_text("{% for %}")
+    said: list[str] = []
+    spec = ModelSpec(base=str(make_model()), adapter=str(adapter))
+    with pytest.raises(ModelError, match="cannot be rendered"):
+        models.prepare("m", spec, tmp_path, tmp_path, said.append)
+    assert not any("merging" in line for line in said)
