@@ -104,7 +104,7 @@ def test_the_command_records_what_peft_loads(
 
     def scale(state: dict[str, Any]) -> None:
         for tensor in state.values():
-            tensor *= 1.5
+            tensor.mul_(1.5)
 
     edit_adapter(adapter, scale)
     with pytest.raises(MergeError, match="not the one recorded at training"):
