@@ -85,14 +85,17 @@ def unfit(run: Run, benchmark: str) -> tuple[JudgeUnfit, ...]:
 
 
 def unvalidated(run: Run, benchmark: str) -> str:
-    """A benchmark's judges that are models of the suite; empty: none, or people agree with them."""
-    agreed = (
-        f.measure == "people" and f.holds
+    """A benchmark's judges that are models of the suite and that no people are known to agree with.
+
+    Separated by commas; empty: none.
+    """
+    agreed = {
+        row.judge
         for row in health(run)
         if row.benchmark == benchmark
-        for f in row.figures
-    )
-    return "" if any(agreed) else run.local_judges.get(benchmark, "")
+        and any(f.measure == "people" and f.holds for f in row.figures)
+    }
+    return ", ".join(name for name in run.local_judges.get(benchmark, ()) if name not in agreed)
 
 
 def _rows(run: Run) -> Iterator[JudgeHealth]:

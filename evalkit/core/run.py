@@ -640,21 +640,21 @@ class Run:
         return len(found), frequent(o.error or o.status for o in found)
 
     @cached_property
-    def local_judges(self) -> Mapping[str, str]:
-        """By benchmark entry, the judges that are models of the suite.
+    def local_judges(self) -> Mapping[str, tuple[str, ...]]:
+        """By benchmark entry, the judges that are models of the suite, in its order.
 
         Their judgments are not validated against people.
         """
         local = {judge.name for judge in self.manifest.judges if judge.local}
         found: dict[str, dict[str, None]] = {}
         for entry in self.manifest.benchmarks if local else ():
-            for name in local.intersection(entry.judges):
+            for name in filter(local.__contains__, entry.judges):
                 found.setdefault(entry.name, {})[name] = None
         for record in self.records if local else ():
             for judgment in record.outcome.judgments:
                 if judgment.judge in local:
                     found.setdefault(record.benchmark, {})[judgment.judge] = None
-        return {entry: ", ".join(names) for entry, names in found.items()}
+        return {entry: tuple(names) for entry, names in found.items()}
 
     def to_frame(self, what: str = "samples") -> DataFrame:
         """The pandas frame of a table: its columns are in `frames.py`.  Raises ExportError."""

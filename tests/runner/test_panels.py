@@ -25,7 +25,7 @@ PRICES = {"ours": 10, "tie": 20, "theirs": 40, "mute": 10, "down": 10}
 def reply(received: Received) -> Step:
     judge = received.body["model"]
     if judge == "down":
-        return status(401, "who are you")
+        return status(500, "down")
     if judge == "mute":
         return ok("I would rather not say.", usage=(1000, 0))
     if "[[number]]" in received.last or "[[rating]]" in received.last:
@@ -46,7 +46,7 @@ def write(workspace: Path, server: FaultServer, judge: str, more: str = "") -> N
     judges = "".join(
         f"  {name}: {{type: openai, protocol: text, model: {name}, base_url: '{server.url}', "
         f"usd_per_million_input_tokens: {price}, usd_per_million_output_tokens: 0, "
-        f"repeats: {{times: 0}}}}\n"
+        f"max_retries: 0, wait_s: 0, repeats: {{times: 0}}}}\n"
         for name, price in PRICES.items()
     )
     suite = (workspace / "small.yaml").read_text()
@@ -139,7 +139,7 @@ def test_who_judged_is_named_and_a_local_member_is_marked(
 ) -> None:
     write(workspace, server, "[ours, local]")
     run = ran(workspace)
-    assert run.local_judges == {"alpaca_eval": "local", "mt_bench": "local"}
+    assert run.local_judges == {"alpaca_eval": ("local",), "mt_bench": ("local",)}
     figure = next(f for f in run.figures if f.key.metric == "win_rate")
     judge = Item(run, figure).judge
     assert judge is not None
