@@ -75,30 +75,3 @@ def cut(text: str, stop: Sequence[str]) -> str:
     """`text` up to the first of the stop strings; empty ones stop nothing."""
     ends = [at for s in stop if s and (at := text.find(s)) >= 0]
     return text[: min(ends)] if ends else text
-
-
-_KEY_LIKE = re.compile(
-    r"\b(?:(?:sk|pk|rk|gsk|xai|hf|nvapi|ghp|pat)[-_][A-Za-z0-9_-]{12,}|AIza[A-Za-z0-9_-]{20,})"
-)
-_SECRET_PART = re.compile(
-    r"(?<=/)(?:(?=[^/]*\d)(?=[^/]*[a-z])[A-Za-z0-9_~+=]{20,}|[0-9a-f]{8}(?:-[0-9a-f]{4,}){4})(?=/|$)",
-    re.IGNORECASE,
-)
-"""A part of a URL's path that no person would write: long, of letters and digits; a UUID."""
-
-
-def has_key(text: str) -> bool:
-    """Whether something in `text` looks like an API key."""
-    return _KEY_LIKE.search(text) is not None
-
-
-def secret_parts(url: str) -> list[str]:
-    """Parts of the path that look like a secret."""
-    return _SECRET_PART.findall(url)
-
-
-def masked(text: str, secrets: Sequence[str] = ()) -> str:
-    """`text` with `[key]` for each of `secrets`, and for whatever looks like a key."""
-    for secret in secrets:
-        text = text.replace(secret, "[key]")
-    return _KEY_LIKE.sub("[key]", text)

@@ -54,6 +54,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from evalkit.core import Completion, Job, Json, PreparedModel, Rendered, Reply, Request
 from evalkit.core.protocols import Ledger
+from evalkit.core.secrets import masked, masked_url, secret_parts
 from evalkit.core.thoughts import Separated, marks_in
 from evalkit.engines._background import Background
 from evalkit.engines._budget import Budget
@@ -77,7 +78,7 @@ from evalkit.engines._exchange import (
     most_prompt_tokens,
 )
 from evalkit.engines._judge_models import retirement
-from evalkit.engines._keys import cut, masked, request_digest, sayable, secret_parts
+from evalkit.engines._keys import cut, request_digest, sayable
 from evalkit.engines._pace import Pace, retry_after
 from evalkit.engines._settings import RemoteSpec
 from evalkit.engines._thinking import Thinking, divided
@@ -132,7 +133,7 @@ class RemoteEngine(ABC):
         self.url = spec.url
         identity: dict[str, Json] = {
             "type": spec.type,
-            "base_url": self.url,
+            "base_url": self._shown_url,
             "model": spec.model,
             "extra_body": dict(spec.extra_body),
         }
@@ -758,17 +759,15 @@ class RemoteEngine(ABC):
         return self._stopped
 
     @property
-    def _secrets(self) -> list[str]:
-        return [*([self._key] if self._key else []), *secret_parts(self.url)]
-
-    @property
     def _shown_url(self) -> str:
-        return masked(self.url, self._secrets)
+        return masked_url(self.url)
 
     def _named(self, error: Exception) -> str:
         return self._tidy(f"{type(error).__name__}: {error}")
 
     def _tidy(self, text: str) -> str:
         """One line, not too long, without the key."""
-        plain = masked(sayable(text[:_READ]), self._secrets)
+        plain = sayable(text[:_READ]).replace(self.url, self._shown_url)
+        keys = [self._key] if self._key else []
+        plain = masked(plain, [*keys, *secret_parts(self.url)])
         return _UNPRINTED.sub(" ", plain)[:500].strip()

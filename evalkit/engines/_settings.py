@@ -9,9 +9,10 @@ from datetime import date
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_serializer, field_validator
 
 from evalkit.core import Json
+from evalkit.core.secrets import looks_secret, masked_url
 from evalkit.core.specs import EngineSpec
 from evalkit.engines._judge_models import Vendor, price, retirement, without_logprobs
 from evalkit.errors import SuiteError
@@ -83,12 +84,17 @@ class RemoteSpec(EngineSpec):
                 "expected a URL like https://HOST:PORT/v1, without '?' and '#': write where the "
                 "server's API begins"
             )
-        if "@" in value:
+        if "@" in value or looks_secret(value):
             raise ValueError(
-                "a URL must not hold a password: write the name of an environment variable in "
-                "api_key_env"
+                "a URL must not hold a password or key: write the name of an environment variable "
+                "in api_key_env"
             )
         return value.rstrip("/")
+
+    @field_serializer("base_url")
+    def _without_secrets(self, value: str) -> str:
+        """In manifests a part of the path that looks like a secret is masked."""
+        return masked_url(value)
 
     @field_validator("extra_body")
     @classmethod

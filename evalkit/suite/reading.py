@@ -21,6 +21,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from evalkit.core import Json
+from evalkit.core.secrets import looks_secret
 from evalkit.errors import Problem, SuiteError, did_you_mean
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
     "choices_hint",
     "from_mapping",
     "from_text",
-    "looks_secret",
     "names_secret",
     "read",
     "refuse_secrets",
@@ -107,22 +107,11 @@ _SECRET_NAME = re.compile(
     r"|^(token|bearer|key)$",
     re.IGNORECASE,
 )
-_SECRET_VALUE = re.compile(
-    r"\b(sk-(?=[\w-]*\d)[\w-]{16,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_\w{8,}|xox[a-z]-\w+|AKIA[A-Z0-9]{12,})"
-    r"|\bbearer\s+\S{8,}"
-    r"|://[^/@\s]*:[^/@\s]+@",
-    re.IGNORECASE,
-)
 
 
 def names_secret(key: str) -> bool:
     """Whether a field of this name would hold a secret (`api_key`, not `api_key_env`)."""
     return _SECRET_NAME.search(key) is not None
-
-
-def looks_secret(value: Json) -> bool:
-    """Whether a text looks like an API key, a bearer token or a URL with a password."""
-    return isinstance(value, str) and _SECRET_VALUE.search(value) is not None
 
 
 def shown(value: Json) -> str:

@@ -434,6 +434,20 @@ def test_the_key_is_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     assert not any(KEY in text for text in shown)
 
 
+def test_a_secret_part_of_the_url_is_nowhere() -> None:
+    secret = "7f3a9c1e5b2d4f6a8c0e"
+    with FaultServer(default=lambda r: status(404, f"nothing at {r.path}")) as server:
+        url = server.url.replace("/v1", f"/{secret}/v1")
+        engine = engine_at(url)
+        (reply,) = answers(engine, [chat()])
+        assert server.received[0].path == f"/{secret}/v1/chat/completions"
+    shown = [str(reply), json.dumps(dict(engine.identity)), engine.spec.model_dump_json()]
+    assert not any(secret in text for text in shown)
+    assert "[key-" in str(reply)
+    # Another secret may be another server.
+    assert engine.keys([chat()]) != engine_at(url.replace(secret, secret[::-1])).keys([chat()])
+
+
 @pytest.mark.parametrize("value", ["", "   ", "sk-\u2026", "sk-a\x7fb"])
 def test_without_a_usable_key_nothing_is_sent(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", value)
@@ -516,6 +530,7 @@ def test_keys_depend_on_server_model_and_settings_not_on_names() -> None:
         ({"model": "m", "base_url": "http://[::1/v1"}, "expected a URL"),
         ({"model": "m", "base_url": "https://u:p@host/v1"}, "must not hold a password"),
         ({"model": "m", "base_url": "https://host/v1?key=x"}, "without '?'"),
+        ({"model": "m", "base_url": f"https://host/{KEY}/v1"}, "must not hold a password or key"),
         ({"model": "m", "api_key_env": KEY}, "api_key_env"),
         ({"model": "m", "api_key_env": "0f1e2d3c4b5a69788796a5b4c3d2e1f0"}, "api_key_env"),
         ({"model": "m", "api_key_env": "af1e2d3c4b5a69788796a5b4c3d2e1f0"}, "api_key_env"),

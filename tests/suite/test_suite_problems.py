@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from evalkit import plugins, suite
+from evalkit.core.secrets import looks_secret
 from evalkit.errors import SuiteError, did_you_mean
-from evalkit.suite.reading import looks_secret, names_secret, shown
+from evalkit.suite.reading import names_secret, shown
 from tests.suite.conftest import Catalogue, Finder
 
 OLD = """\
