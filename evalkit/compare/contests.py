@@ -699,4 +699,17 @@ def contest_json(contest: Contest) -> dict[str, Json]:
 def caution_json(caution: Caution) -> dict[str, Json]:
     """Its kind (`local_judge`, `settings_differ`, ...) and its fields."""
     kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(caution).__name__).lower()
-    return {"kind": kind, **asdict(caution)}
+    if not isinstance(caution, JudgeUnfit):
+        return {"kind": kind, **asdict(caution)}
+    reasons = [
+        {
+            "measure": reason.measure,
+            "point": reason.value.point,
+            "low": reason.value.low,
+            "high": reason.value.high,
+            "limit": reason.limit,
+            "at_least": reason.at_least,
+        }
+        for reason in caution.reasons
+    ]
+    return {"kind": kind, "judge": caution.judge, "reasons": reasons}

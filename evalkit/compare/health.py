@@ -265,7 +265,7 @@ def _self_agreement(repeated: Sequence[_Row], *, rates: bool) -> Measured:
 def _trials(judgment: Judgment) -> list[tuple[float, ...]]:
     """The first judgment and its repeats: of each the votes, or the one value."""
     first = judgment.votes if len(judgment.repeats[0]) == 2 else (judgment.value or 0.0,)
-    return [first, *judgment.repeats]
+    return [first, *filter(None, judgment.repeats)]
 
 
 def _self_preference(

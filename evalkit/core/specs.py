@@ -184,7 +184,7 @@ class RequireSpec(Spec):
 
     position_bias: Annotated[float, Field(ge=0, le=50)] | None = 20.0
     """Most preference for the answer shown first (or second), in percentage points from 50.
-    GPT-4 has 1 to 8 on LLMBar, ChatGPT 15 (Zeng et al. 2024); 50 is blind."""
+    On LLMBar GPT-4 has 1 to 8, ChatGPT 15 (verdicts of Zeng et al. 2024); 50 is blind."""
     verdict_flips: Annotated[float, Field(ge=0, le=100)] | None = 40.0
     """Most verdicts that flip with the order, in percent of pairs.  GPT-4 flips 16 on MT-Bench and
     35 on answers of one model (Zheng et al. 2023), a coin 50."""
@@ -206,7 +206,7 @@ class RequireSpec(Spec):
     counted, as people have among themselves (Zheng et al. 2023), a coin 50 at most."""
     probe: Annotated[float, Field(ge=0, le=100)] | None = None
     """Least accuracy on pairs with an objective label (benchmark `judgebench`), in percent.
-    Default: nothing is required, since GPT-4o is right on 51 of JudgeBench's pairs."""
+    Default: nothing is required, since GPT-4o is right on 51 to 57 (Tan et al. 2024)."""
 
 
 class RepeatSpec(Spec):

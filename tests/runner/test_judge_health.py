@@ -6,6 +6,7 @@ requests) and 16 ratings of each (32 requests).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -148,6 +149,16 @@ def test_an_unfit_judge_loses_the_headline_everywhere(unfit: Path) -> None:
     assert "judge local is not fit: position bias 50.0 points towards the answer shown" in done.out
     compared = evalkit(unfit, "compare", "run").out
     assert "(judge not fit)" in compared
+    told = json.loads(evalkit(unfit, "gate", "run", "--json").out)["decisions"][0]["cautions"]
+    assert told[0]["kind"] == "judge_unfit"
+    assert told[0]["reasons"][0] == {
+        "measure": "position_bias",
+        "point": 50.0,
+        "low": 50.0,
+        "high": 50.0,
+        "limit": 20.0,
+        "at_least": False,
+    }
     claim = evalkit(unfit, "claim", "run", "tuned is not worse than plain on AlpacaEval")
     assert claim.code != 0
     assert "No conclusion about tuned against plain on AlpacaEval: judge local" in claim.out
