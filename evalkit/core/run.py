@@ -13,12 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from evalkit.core.figures import Average, Comparison, Figure, FigureKey, Finding, Metric
 from evalkit.core.requests import Json
 from evalkit.core.samples import SETTLED, Record, frequent
-from evalkit.core.secrets import masked_settings
 from evalkit.core.specs import CardSpec, GateSpec, PublishedFigure, RequireSpec, judge_names
 from evalkit.core.votes import Vote
 
@@ -550,15 +549,6 @@ class Manifest(Stored):
     """Once sealed: what engines verified of themselves."""
     usage: UsageTotals | None = None
     """Once sealed; absent of fake and recorded engines, which cost nothing."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_secrets(cls, fields: Json) -> Json:
-        """Earlier versions stored keys that stood in a setting or in a URL's path."""
-        if not isinstance(fields, dict):
-            return fields
-        written = ("suite", "models", "judges", "commands")
-        return fields | {name: masked_settings(fields[name]) for name in written if name in fields}
 
 
 @dataclass(frozen=True)

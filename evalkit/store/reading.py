@@ -18,6 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 from evalkit.core import Json, Record
 from evalkit.core.figures import Comparison, Figure
 from evalkit.core.run import FORMAT, Manifest, Run
+from evalkit.core.secrets import masked_settings
 from evalkit.core.votes import Vote
 from evalkit.errors import DataError, StoreError
 from evalkit.store.codec import CodecError, decode, encode, json_bytes, parse_json, read
@@ -146,6 +147,9 @@ def manifest_of(found: Json, path: Path) -> Manifest:
         from evalkit.store.upgrade import upgraded_manifest
 
         found = upgraded_manifest(found)
+    # Earlier versions stored keys that stood in a setting or in a URL's path.
+    settings = ("suite", "models", "judges", "commands")
+    found |= {name: masked_settings(found[name]) for name in settings if name in found}
     return decode(Manifest, found)
 
 

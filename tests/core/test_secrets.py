@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from evalkit.core.run import Manifest
 from evalkit.core.secrets import looks_secret, masked, masked_url
+from evalkit.store.reading import manifest_of
 
 KEYS = [
     "sk-proj-abc123def456ghi789",
@@ -45,11 +47,12 @@ def test_a_password_and_a_secret_part_of_a_url_are_masked() -> None:
 
 def test_stored_runs_are_read_without_them() -> None:
     old = {
+        "format": 2,
         "run_id": "0" * 12,
         "suite": {"judges": {"j": {"model": "m", "base_url": "https://u:p1@h/v1"}}},
         "judges": [{"name": "j", "engine": {"type": "openai", "extra_body": {"k": KEYS[0]}}}],
         "commands": [f"evalkit run x.yaml --set judges.j.key={KEYS[0]}"],
     }
-    read = Manifest.model_validate(old).model_dump_json()
+    read = manifest_of(old, Path("manifest.json")).model_dump_json()
     assert KEYS[0] not in read
     assert "u:p1" not in read
