@@ -22,15 +22,17 @@ from evalkit.core.run import Run
 from evalkit.core.specs import Suite
 from evalkit.errors import SuiteError
 from evalkit.formats.published import unknown_names
-from evalkit.runner import judging, watch
-from evalkit.runner.judging import JudgedAgain
+from evalkit.runner import importing, judging, watch
+from evalkit.runner.judging import Bridging, JudgedAgain
 
 __all__ = [
     "check_claim",
     "compare_runs",
     "export_runs",
     "gate_run",
+    "import_votes",
     "judge",
+    "judge_bridge",
     "load_run",
     "load_suite",
     "run",
@@ -105,6 +107,57 @@ def judge(
     )
     origin = judging.origin_of(old, str(old.folder), ("evalkit", "judge", str(old.folder)))
     return judging.judge(old, found, origin, runner.Silent(), models=models, out=out)
+
+
+def judge_bridge(
+    old_run: Stored,
+    *,
+    judge: str | None = None,
+    to: Stored | None = None,
+    sample: int = 100,
+    models: Sequence[str] = (),
+    settings: Mapping[str, Json] | None = None,
+    out: Path | None = None,
+) -> Bridging:
+    """Make runs of a new judge comparable with an earlier judge's, as `evalkit judge-bridge` does.
+
+    Args:
+        old_run: A run or its folder, judged by the earlier judge.
+        judge: The new judge, as for `judge`; None: the one of `to`.
+        to: A run by the new judge, whose judged figures are stated on the earlier judge's scale.
+        sample: Questions per task, whose answers the new judge judges.
+        models: Only these models' answers; empty: all.
+        settings: Fields of the judge, in place of those found.
+        out: Folder of the bridge; None: reports/<suite>/<run id> in the workspace.
+
+    Raises:
+        SuiteError: No such judge, or nothing in the run is judged.
+        ComparisonError: `to` was judged by another judge, or differs in more than its judge.
+        EvalkitError: What ended it early; everything finished is stored.
+    """
+    old, target = _typed(old_run), None if to is None else _typed(to)
+    runs = [old] if target is None else [target, old]
+    found = judging.find_judge(judge, runs, settings or {})
+    origin = judging.origin_of(old, str(old.folder), ("evalkit", "judge-bridge", str(old.folder)))
+    return judging.judge_bridge(
+        old, found, origin, runner.Silent(), to=target, models=models, sample=sample, out=out
+    )
+
+
+def import_votes(run: Stored, *files: str | Path) -> Run:
+    """Add people's votes on a run's answers, as `evalkit import votes` does.
+
+    Args:
+        run: A run or its folder.
+        files: Of the report's voting page, tables, or alpaca_eval's cross-annotations.
+
+    Returns:
+        The run with its votes; `compare.votes.people` says what they give.
+
+    Raises:
+        DataError: A file is none of votes, or is about another run.
+    """
+    return importing.import_votes([Path(file) for file in files], _typed(run).folder)[0]
 
 
 def load_run(folder: str | Path) -> Run:

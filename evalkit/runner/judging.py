@@ -339,8 +339,7 @@ def judge_bridge(
         if wrong is not None or not run.manifest.sealed:
             why = wrong.message if wrong else "it is not finished; run its suite again to resume"
             raise DataError(f"{run.folder}: {why}")
-    if to is not None:
-        _refuse_third(to, spec)
+    _refuse_wrong_judge(old, to, spec)
     taken = {j.name for j in old.manifest.judges}
     name = next(n for n in (name, *(f"{name}-{k}" for k in range(2, 99))) if n not in taken)
     chosen = frozenset(_sampled(old, models, sample))
@@ -464,16 +463,22 @@ def _with_figures(bridged: Run, to: Run) -> Run:
     )
 
 
-def _refuse_third(to: Run, judge: JudgeSpec) -> None:
-    """Raises ComparisonError where a run names another judge than the one of the bridge."""
+def _refuse_wrong_judge(old: Run, to: Run | None, judge: JudgeSpec) -> None:
+    """Before anything is paid.
+
+    Raises:
+        ComparisonError: it judged the earlier run already, or did not judge the later one.
+    """
     wanted = judge.model_dump().get("model")
-    for entry in to.benchmarks:
-        named = judge_model(Part(to, "", entry.name))
-        if named and wanted and named != wanted:
-            raise ComparisonError(
-                f"{to.folder}: {entry.name!r} was judged by {named!r}, not by {wanted!r}; name its "
-                f"judge with --judge, or with --to a run that {wanted!r} judged"
-            )
+    for run in (old, to) if to is not None else (old,):
+        for entry in run.benchmarks:
+            named = judge_model(Part(run, "", entry.name))
+            if named and wanted and (named == wanted) != (run is to):
+                which = f"by {named!r}, not by {wanted!r}" if run is to else f"by {named!r} already"
+                raise ComparisonError(
+                    f"{run.folder}: {entry.name!r} was judged {which}; name the new judge with "
+                    f"--judge, and with --to a run that it judged"
+                )
 
 
 def _written(bridged: Run) -> Run:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+import evalkit as library
 from evalkit import store
+from evalkit.compare.votes import people
 from evalkit.core import Record, Run
 from evalkit.core.votes import Vote, VoteFile
 from tests.support.cli import Outcome, evalkit
@@ -137,10 +139,9 @@ def test_a_second_person_is_added_and_a_change_of_mind_counts_once(
         Vote(v.benchmark, v.task, v.sample, v.first, v.second, "tie", v.voter)
         for v in votes_of(run, "a2")
     )
-    third = imported(tmp_path, page(run, changed, tmp_path), "--json")
-    (row,) = json.loads(third.out)["people"]
-    assert row["n_votes"] == 2 * n
-    assert row["among_people"]["alike"]["point"] == 0
+    (found,) = people(library.import_votes(run, page(run, changed, tmp_path)))
+    assert found.n_votes == 2 * n
+    assert found.among_people.alike.point == 0
 
 
 def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, run: Run) -> None:

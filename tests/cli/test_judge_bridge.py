@@ -160,6 +160,9 @@ def test_what_is_wrong_is_said(place: Path, server: FaultServer) -> None:
     unknown = bridged(place, "--judge", "juge")
     assert unknown.code == 2
     assert "did you mean 'judge'" in unknown.err
+    same = bridged(place)
+    assert same.code == 2
+    assert "was judged by 'old' already" in same.err
     nobody = bridged(place, "--to", "new", "--model", "nobody")
     assert nobody.code == 2
     assert "'nobody' has no answers" in nobody.err
