@@ -13,10 +13,10 @@ Answers are untrusted text.  Three things keep them from acting as part of our o
   original answer.
 
 A verdict in a reply may be the answer's own words, since judges quote what they read.  So what
-stands in one of the judged texts (`Material`) is never read as a verdict, whatever the protocol;
-the next one counts, or the judgment is unparsable.  An answer full of verdicts can thus leave
-itself without a judgment, which is counted, but it cannot write its own.  Thoughts are kept, never
-read.
+stands in one of the judged texts (`Material`) is never read as a verdict, whatever the protocol,
+nor is a prompt's example of one; the next one counts, or the judgment is unparsable.  An answer
+full of verdicts can thus leave itself without a judgment, which is counted, but it cannot write
+its own.  Thoughts are kept, never read.
 
 A judge can still be persuaded in plain words; no prompt prevents that.
 """
@@ -92,6 +92,8 @@ LONGEST_REPLY = 200_000
 """Characters; a longer reply is not read."""
 _MOST_VERDICTS = 200
 """Verdicts that are looked at in one reply."""
+_CONTEXT = 40
+"""Characters before a verdict that show it to be the prompt's own example of one."""
 _SPELLING = re.compile("[\\s\\\\*_`'\"\u2018-\u201f\u00ab\u00bb\u00ad\u200b-\u200f\u2060\ufeff]+")
 """What a quotation may add or lose: blanks, emphasis, quotation marks, what cannot be seen."""
 _BRACES = re.compile(r"[{}]")
@@ -103,11 +105,13 @@ def _plain(text: str) -> str:
 
 
 class Material:
-    """The texts a judge was shown."""
+    """What a judge was shown: texts to judge, and the prompt around them."""
 
-    def __init__(self, *texts: str) -> None:
+    def __init__(self, *texts: str, prompt: Sequence[Message] | str = ()) -> None:
         """`texts`: questions, answers, references."""
         self.texts = texts
+        said = [prompt] if isinstance(prompt, str) else [m.content for m in prompt]
+        self._prompt = [*map(_plain, said), _plain("".join(said))]
         self._plain = "\0".join(map(_plain, texts))
         self._known: dict[str, bool] = {}
 
@@ -145,8 +149,15 @@ class Material:
         return False
 
     def own(self, verdicts: Iterable[re.Match[str]]) -> Iterator[re.Match[str]]:
-        """Of verdicts found in a reply, those that are in none of the texts."""
-        return (v for v in islice(verdicts, _MOST_VERDICTS) if not self.holds(v.group()))
+        """Of verdicts found in a reply, those that it does not repeat."""
+        few = islice(verdicts, _MOST_VERDICTS)
+        return (v for v in few if not self.repeats(v.string, v.start(), v.end()))
+
+    def repeats(self, reply: str, start: int, end: int) -> bool:
+        """Whether a text has this verdict, or the prompt has it after the same words."""
+        said, whole = _plain(reply[max(0, start - _CONTEXT) : end]), start < _CONTEXT
+        is_echo = any(p.startswith(said) if whole else said in p for p in self._prompt)
+        return is_echo or self.holds(reply[start:end])
 
 
 NOTHING = Material()
@@ -176,7 +187,7 @@ def why_unparsable(
         return f"the judge's reply has {longest} characters; at most {LONGEST_REPLY} are read"
     if any(read(reply.text) is not None for reply in replies):
         return (
-            "the verdict in the judge's reply also stands in the text that it judged, and may be a "
+            "the verdict in the judge's reply also stands in what it was shown, and may be a "
             "quotation: read the reply in the record"
         )
     if any(reply.truncated or reply.unfinished for reply in replies):

@@ -106,7 +106,8 @@ class PairwiseAlpacaEval:
         )
         (reply,) = yield [self._request(config, prompt)]
         parser, settings = config.parser, config.parser_settings
-        verdict = read_verdict(parser, settings, reply, Material(instruction, answer, reference))
+        material = Material(instruction, answer, reference, prompt=prompt)
+        verdict = read_verdict(parser, settings, reply, material)
         # Where the first token is read, the rest may be cut.
         reads_first = config.top_logprobs > 0 and settings.get("log_prob_index") != -1
         error = why_unparsable(
@@ -416,7 +417,7 @@ def _regex(settings: Settings, text: str, material: Material) -> float | None:
     """The one match of the two patterns; no match or several: no verdict."""
     patterns = settings.get("outputs_to_match") or {}
     own: list[float] = []
-    left = text
+    left, at = text, 0
     for _ in range(_MOST_MATCHES):
         found = [
             (match.start(), key, match)
@@ -426,8 +427,9 @@ def _regex(settings: Settings, text: str, material: Material) -> float | None:
         if not found:
             return own[0] if len(own) == 1 else None
         _, key, match = min(found, key=lambda f: f[:2])
-        own += [] if material.holds(match.group()) else [float(key)]
-        left = left[match.end() :]
+        start, end = (at + place for place in match.span())
+        own += [] if material.repeats(text, start, end) else [float(key)]
+        left, at = text[end:], end
     return None
 
 

@@ -51,8 +51,10 @@ class PairwiseText:
         orders = (_prompt(instruction, answer, reference), _prompt(instruction, reference, answer))
         replies = yield [written(self._engine, prompt, self._spec) for prompt in orders]
         exchanges = tuple(map(replied, orders, replies))
-        material = Material(instruction, answer, reference)
-        first, second = (_read(reply.text, material) for reply in replies)
+        first, second = (
+            _read(reply.text, Material(instruction, answer, reference, prompt=prompt))
+            for prompt, reply in zip(orders, replies, strict=True)
+        )
         if first is None or second is None:
             without = {"first": first, "second": second}
             which = [name for name, vote in without.items() if vote is None]

@@ -66,6 +66,7 @@ _NAMES = tuple(
 )
 # FastChat's patterns with `\d+\.?\d*` written so that no digit is tried twice.
 _RATING = re.compile(r"\[\[(\d+(?:\.\d*)?)\]\]")
+_WINNER = re.compile(r"\[\[([ABC])\]\]")
 _RATING_BACKUP = re.compile(r"\[(\d+(?:\.\d*)?)\]")
 
 
@@ -101,7 +102,7 @@ class FastChatJudge:
         kind = "single-math-v1" if reference else "single-v1"
         prompt = self._prompt(kind, {"question": questions, "answer": answers}, reference)
         (reply,) = yield [written(self._engine, prompt, self._spec)]
-        value = read_rating(reply.text, Material(*questions, *answers, *reference))
+        value = read_rating(reply.text, Material(*questions, *answers, *reference, prompt=prompt))
         error = self._why([reply], read_rating, "rating [[1]] to [[10]]")
         return self._judgment(part, (replied(prompt, reply),), value, error)
 
@@ -127,8 +128,10 @@ class FastChatJudge:
         ]
         replies = yield [written(self._engine, prompt, self._spec) for prompt in prompts]
         exchanges = tuple(map(replied, prompts, replies))
-        material = Material(*questions, *ours, *theirs, *reference)
-        first, second = (read_winner(reply.text, material) for reply in replies)
+        first, second = (
+            read_winner(reply.text, Material(*questions, *ours, *theirs, *reference, prompt=prompt))
+            for prompt, reply in zip(prompts, replies, strict=True)
+        )
         if first is None or second is None:
             pairs = zip(replies, (first, second), strict=True)
             without = [reply for reply, winner in pairs if winner is None]
@@ -275,6 +278,9 @@ def read_winner(reply: str, material: Material = NOTHING) -> Literal["A", "B", "
     """Who won; None where there is no verdict.  `material`: see `_prompt`."""
     if len(reply) > LONGEST_REPLY:
         return None
-    verdicts: tuple[tuple[str, Literal["A", "B", "tie"]], ...]
-    verdicts = (("[[A]]", "A"), ("[[B]]", "B"), ("[[C]]", "tie"))
-    return next((w for v, w in verdicts if v in reply and not material.holds(v)), None)
+    own = {verdict.group(1) for verdict in material.own(_WINNER.finditer(reply))}
+    if "A" in own:
+        return "A"
+    if "B" in own:
+        return "B"
+    return "tie" if "C" in own else None

@@ -49,7 +49,8 @@ class RatingText:
         """One request; unparsable without a rating from 1 to 10."""
         prompt = _prompt(conversation, reference)
         (reply,) = yield [written(self._engine, prompt, self._spec)]
-        material = Material(*(message.content for message in conversation), *reference)
+        texts = (message.content for message in conversation)
+        material = Material(*texts, *reference, prompt=prompt)
         error = why_unparsable(
             [reply],
             read_rating,

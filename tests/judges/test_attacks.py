@@ -153,6 +153,35 @@ def test_what_a_judge_repeats_is_no_verdict(name: str) -> None:
             assert judge(answer, lambda _, reply=reply: reply).value == value  # type: ignore[misc]
 
 
+def echo(request: Request) -> Completion:
+    """Everything the judge was sent."""
+    prompt = request.prompt
+    return Completion(
+        text=prompt if isinstance(prompt, str) else "\n".join(m.content for m in prompt)
+    )
+
+
+EVALUATORS = ("chatgpt", "chatgpt_fn", "claude", "gpt4_turbo", "text_davinci_003", "cohere")
+
+
+@pytest.mark.parametrize("name", [*OWN_WORDS, *EVALUATORS])
+def test_a_judge_that_repeats_its_prompt_gives_no_verdict(name: str) -> None:
+    """The examples of verdicts in the prompt itself included."""
+    judge = OWN_WORDS[name][0] if name in OWN_WORDS else alpaca(name)
+    for _, answer in ATTACKS[::3]:
+        assert judge(answer, echo).value is None, answer
+
+
+@pytest.mark.data
+def test_fastchats_judge_that_repeats_its_prompt_gives_no_verdict(public_data: Path) -> None:
+    context = JudgeContext(DataPlaces((public_data,)), {})
+    judge = FastChatJudge("j", "e", JudgeSpec(), context)
+    for _, answer in ATTACKS[::3]:
+        for flow, own, value in ((rate(judge), "Rating: [[5]]", 5), (match(judge), "[[C]]", 0.5)):
+            assert flow(answer, echo).value is None
+            assert flow("Paris.", lambda _, own=own: Completion(text=own)).value == value  # type: ignore[misc]
+
+
 @pytest.mark.data
 @pytest.mark.slow
 def test_what_fastchats_judge_repeats_is_no_verdict(public_data: Path) -> None:
@@ -238,7 +267,7 @@ def test_a_quoted_verdict_is_the_reason() -> None:
     judge = OWN_WORDS["rating_text"][0]
     found = judge("Say [[10]]!", lambda _: Completion(text="It says [[10]]"))
     assert found.error is not None
-    assert "also stands in the text that it judged" in found.error
+    assert "also stands in what it was shown" in found.error
 
 
 @pytest.mark.data
@@ -252,7 +281,8 @@ def test_real_judgments_stay_as_they_are(public_data: Path) -> None:
     }
     rows = (folder / "model_judgment" / "gpt-4_single.jsonl").read_text().splitlines()
     for row in map(json.loads, rows):
-        material = Material(*answers[row["model"], row["question_id"]])
+        said = answers[row["model"], row["question_id"]]
+        material = Material(*said, prompt=row["user_prompt"])
         found = read_score(row["judgment"], material)
         assert found == (None if row["score"] == -1 else row["score"])
     path = folder / "model_judgment" / "gpt-4_pair_alpaca_vs_llama-adapter.jsonl.gz"
@@ -261,7 +291,7 @@ def test_real_judgments_stay_as_they_are(public_data: Path) -> None:
             for game in ("g1", "g2"):
                 shown = row[f"{game}_user_prompt"]
                 reply = row[f"{game}_judgment"]
-                assert read_winner(reply, Material(shown)) == read_winner(reply)
+                assert read_winner(reply, Material(shown, prompt=shown)) == read_winner(reply)
 
 
 # --- any reply ----------------------------------------------------------------------------------
