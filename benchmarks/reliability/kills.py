@@ -1,6 +1,6 @@
 """Runs that are killed at random instants: is anything paid for twice, and do caps hold?
 
-    .venv/bin/python -m benchmarks.reliability.kills [--kills 20] [--samples 200] [--seed 0]
+    .venv/bin/python -m benchmarks.reliability.kills [--kills 20] [--samples 800] [--seed 0]
 
 A suite whose judge is a server on this machine that counts and bills, live and with
 `mode: batch`.  `evalkit run` is started and killed (SIGKILL, SIGTERM, SIGTERM twice) at random
@@ -72,8 +72,8 @@ class Found:
         holds = "holds" if self.billed_usd <= self.cap_usd else "PASSED"
         return (
             *(self.mode, holds, str(self.kills), str(self.needed), str(self.answered)),
-            *(str(self.again), str(self.most_lost), f"{self.billed_usd:.2f}"),
-            *(f"{self.counted_usd:.2f}", f"{self.cap_usd:.2f}", str(self.exit_code)),
+            *(str(self.again), str(self.most_lost), f"{self.billed_usd:.3f}"),
+            *(f"{self.counted_usd:.3f}", f"{self.cap_usd:.2f}", str(self.exit_code)),
         )
 
 
@@ -128,12 +128,12 @@ def survive(folder: Path, mode: str, samples: int, kills: int, cap_usd: float, s
     finished: dict[str, int] = {}
     """Marks of stored replies, and how often each had been answered when that was first seen."""
     most_lost = done = 0
-    with BatchServer(reply, batch_s=1.0, live_s=0.02) as server:
+    with BatchServer(reply, batch_s=1.5 * kills, live_s=0.05) as server:
         suite = furnish(folder, server.url, samples, mode, cap_usd)
         while done < kills:
             before, stored = (server.live + server.batched).total(), len(finished)
             process = _start(suite)
-            ended = _kill_soon(process, folder, dice)
+            ended = _kill_soon(process, server, dice)
             time.sleep(0.2)  # what is still in the server's hands
             answered = {marks[k]: n for k, n in (server.live + server.batched).items()}
             for name in _stored(folder):
@@ -175,12 +175,13 @@ def _start(suite: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _kill_soon(process: subprocess.Popen[bytes], folder: Path, dice: random.Random) -> bool:
-    """Kill it at a random instant of its work; whether it had ended before."""
-    while process.poll() is None and not list(folder.glob("reports/*/*/.lock")):
+def _kill_soon(process: subprocess.Popen[bytes], server: BatchServer, dice: random.Random) -> bool:
+    """Kill it at a random instant after its first request; whether it had ended before."""
+    before = len(server.calls)
+    while process.poll() is None and len(server.calls) == before:
         time.sleep(0.01)
     try:
-        process.wait(dice.uniform(0, 2))
+        process.wait(dice.uniform(0, 0.6) if dice.random() < 0.7 else dice.uniform(0, 3))
     except subprocess.TimeoutExpired:
         kind = dice.choice(["kill", "term", "twice"])
         process.send_signal(signal.SIGKILL if kind == "kill" else signal.SIGTERM)
@@ -226,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Found]:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser(__doc__)
     options.add_argument("--kills", type=int, default=20)
-    options.add_argument("--samples", type=int, default=200, help="Judged twice each.")
+    options.add_argument("--samples", type=int, default=800, help="Judged twice each.")
     options.add_argument("--seed", type=int, default=0)
     return options.parse_args(arguments)
 

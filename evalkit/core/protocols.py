@@ -178,6 +178,11 @@ class Metered(Protocol):
         """Whether requests are sent in batches, at the batch price; None: the API has none."""
         ...
 
+    @property
+    def tokens_per_piece(self) -> float:
+        """About how many tokens a word or mark of a prompt has, until replies say more."""
+        ...
+
     def most_tokens(self, request: Request) -> tuple[int, int]:
         """Tokens of prompt and reply that a request can have at most, a thought among them."""
         ...

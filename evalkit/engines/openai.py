@@ -92,6 +92,11 @@ class OpenAIEngine(BatchingEngine):
             self.identity = {**self.identity, "chat_template_kwargs": self._template}
         self._client: openai.AsyncOpenAI | None = None
 
+    @property
+    def tokens_per_piece(self) -> float:
+        """Of o200k at OpenAI, which has been its models' tokenizer since gpt-4o."""
+        return 0.94 if self.url == OPENAI_URL else super().tokens_per_piece
+
     def connect(self, http: httpx2.AsyncClient, key: str) -> None:
         """OpenAI's client."""
         import openai
