@@ -65,6 +65,8 @@ class BatchServer:
         self.batches: dict[str, _Batch] = {}
         self.calls: list[str] = []
         """Method and path of all that came."""
+        self.at_once = 0
+        """Requests that it is working on."""
         self.usage = usage
         self._has_batches = has_batches
         self._reply, self._fate = reply, fate
@@ -249,7 +251,13 @@ class BatchServer:
                 if not (live or outer._has_batches):
                     self.send_error(404)
                     return
-                found = outer._play(self.command, self.path, body)
+                with outer._lock:
+                    outer.at_once += 1
+                try:
+                    found = outer._play(self.command, self.path, body)
+                finally:
+                    with outer._lock:
+                        outer.at_once -= 1
                 if found is None:
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)

@@ -101,6 +101,7 @@ def furnish(folder: Path, url: str, samples: int, mode: str, cap_usd: float) -> 
                 "mode": mode,
                 "judge_max_tokens": 100,
                 "thought_tokens": 0,
+                "repeats": {"times": 0},  # equal texts would be one request to the count
                 "retry_pause_s": 0.02,
                 "concurrency": CONCURRENCY,
                 "max_cost_usd": cap_usd,
@@ -134,7 +135,7 @@ def survive(folder: Path, mode: str, samples: int, kills: int, cap_usd: float, s
             before, stored = (server.live + server.batched).total(), len(finished)
             process = _start(suite)
             ended = _kill_soon(process, server, dice)
-            time.sleep(0.2)  # what is still in the server's hands
+            _settle(server)
             answered = {marks[k]: n for k, n in (server.live + server.batched).items()}
             for name in _stored(folder):
                 finished.setdefault(name, answered.get(name, 0))
@@ -191,6 +192,14 @@ def _kill_soon(process: subprocess.Popen[bytes], server: BatchServer, dice: rand
         process.wait()
         return False
     return True
+
+
+def _settle(server: BatchServer) -> None:
+    """Wait until the server has done what it was sent before the kill."""
+    calls = -1
+    while server.at_once or calls != len(server.calls):
+        calls = len(server.calls)
+        time.sleep(0.5)
 
 
 def _stored(folder: Path) -> set[str]:
