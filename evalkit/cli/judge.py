@@ -92,8 +92,9 @@ def bridge(
 
     A random sample of OLD_RUN's answers is judged by the new judge, too.  The bridge is a run:
     gate and compare against it (`evalkit gate RUN --baseline-run BRIDGE`).  With --to it also has
-    RUN's judged figures on the earlier judge's scale, marked as bridged.  Where the two judges
-    agree too little on single answers, nothing is written, and the exit code is 1.
+    RUN's judged figures on the earlier judge's scale, marked as bridged; those that are no means
+    of scores, as the length-controlled win rate, have none.  Where the two judges agree too little
+    on single answers (correlation below 0.5), nothing is written, and the exit code is 1.
     """
     from evalkit import draw, report, store
     from evalkit.cli.progress import watcher

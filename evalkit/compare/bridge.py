@@ -87,7 +87,6 @@ class Across:
     """Both as the second judge judged them: what the guard compares."""
     earlier: Part
     """The side that the earlier judge judged; it has the bridge."""
-
     later: Part
     """The other side."""
 
