@@ -117,6 +117,30 @@ def test_what_people_prefer_is_estimated_from_votes_and_all_verdicts() -> None:
     assert "estimated from votes on 30 of" in one.sentence
 
 
+def test_two_models_that_a_judge_rated_are_preferred_by_their_ratings() -> None:
+    run = build_run(Plan(samples=(4, 40, 4)))
+    ours, theirs = ({r.sample: r for r in run.records_of(m, "mt_bench")} for m in run.models[:2])
+    votes = tuple(
+        Vote("mt_bench", "mt_bench", sample, run.models[0], run.models[1], "first", "a1")
+        for sample in ours
+    )
+    (found,) = people(replace(run, votes=votes))
+    (one,) = found.preferred
+    means = [
+        [
+            fmean(s.value for s in side[k].outcome.scores if s.metric == "score")
+            for side in (ours, theirs)
+        ]
+        for k in ours
+        if all(any(s.metric == "score" for s in side[k].outcome.scores) for side in (ours, theirs))
+    ]
+    wins = fmean((a > b) + 0.5 * (a == b) for a, b in means)
+    assert (one.model, one.other) == run.models[:2]
+    assert one.by_judge.point == pytest.approx(100 * wins)
+    assert one.by_people.point == 100
+    assert found.with_judge.alike.point == pytest.approx(100 * fmean(a > b for a, b in means))
+
+
 @pytest.mark.slow
 def test_intervals_of_what_people_prefer_cover_it() -> None:
     """A judge that is right in 80% of pairs, and says so too often; people prefer it in 60%."""
