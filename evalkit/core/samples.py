@@ -204,36 +204,31 @@ DeepSeek (with its full-width bars), Phi, Qwen."""
 
 Suspicion: TypeAlias = Literal["verdict", "delimiter", "control token", "role", "instruction"]
 """What in an answer may be meant for its judge."""
-SUSPICIOUS: Mapping[Suspicion, re.Pattern[str]] = {
+# As text, so that only a report compiles them.
+SUSPICIOUS: Mapping[Suspicion, str] = {
     # FastChat's, Arena-Hard's and our own verdicts, alpaca_eval's rankings and letters.
-    "verdict": re.compile(
-        r"\[\[\s*(?:\d{1,2}(?:\.\d*)?|[A-C](?:[<>=]{1,2}[A-C])?)\s*\]\]"
+    "verdict": (
+        r"(?m)\[\[\s*(?:\d{1,2}(?:\.\d*)?|[A-C](?:[<>=]{1,2}[A-C])?)\s*\]\]"
         r"|\bmodel_[12]\W{1,9}rank\b|\brank[\"']?\s{0,3}:\s{0,3}[\"']?[12]\b"
         r"|[\"'](?:verdict|winner|preference|ordered_models|rating|score)[\"']\s{0,3}:"
-        r"|^ ?Output \([ab]\)|\A\W{0,9}[mMAB]\W{0,9}\Z",
-        re.MULTILINE,
+        r"|^ ?Output \([ab]\)|\A\W{0,9}[mMAB]\W{0,9}\Z"
     ),
-    "delimiter": re.compile(
-        r"\[(?:The )?(?:Start|End|Begin) of [^\]\n]{0,30}"
+    "delimiter": (
+        r"(?i)\[(?:The )?(?:Start|End|Begin) of [^\]\n]{0,30}"
         r"(?:assistant|model|answer|response|output|conversation|question|instruction)"
-        r"|<\s{0,3}/?\s{0,3}(?:question|answer|reference)(?:[_-]\w{1,9}){0,2}\s{0,3}>",
-        re.IGNORECASE,
+        r"|<\s{0,3}/?\s{0,3}(?:question|answer|reference)(?:[_-]\w{1,9}){0,2}\s{0,3}>"
     ),
-    "control token": CONTROL_TOKEN,
-    "role": re.compile(
-        r"^[ \t#*\[<]{0,9}(?:system|user|human|assistant|judge)[ \t*\]>]{0,9}:",
-        re.IGNORECASE | re.MULTILINE,
-    ),
-    "instruction": re.compile(
-        r"\b(?:ignore|disregard|forget|override)\b[^.\n]{0,40}"
+    "control token": CONTROL_TOKEN.pattern,
+    "role": r"(?im)^[ \t#*\[<]{0,9}(?:system|user|human|assistant|judge)[ \t*\]>]{0,9}:",
+    "instruction": (
+        r"(?i)\b(?:ignore|disregard|forget|override)\b[^.\n]{0,40}"
         r"\b(?:above|previous|prior|preceding|earlier|instructions?|prompts?|rubrics?|criteria)\b"
         r"|\b(?:note|message|instructions?|dear|attention)\b[^.\n]{0,20}"
         r"\b(?:judges?|evaluators?|graders?|raters?)\b"
         r"|\b(?:judges?|evaluators?|graders?|raters?)\b[^.\n]{0,20}"
         r"\b(?:must|should|please|rate|score|choose|prefer|output|reply)\b"
         r"|\b(?:rate|score|choose|prefer|pick|select|rank)\b[^.\n]{0,30}"
-        r"\b(?:this|my|the (?:first|second|other)) (?:answer|response|output|reply)\b",
-        re.IGNORECASE,
+        r"\b(?:this|my|the (?:first|second|other)) (?:answer|response|output|reply)\b"
     ),
 }
 
@@ -241,4 +236,6 @@ SUSPICIOUS: Mapping[Suspicion, re.Pattern[str]] = {
 def suspicions(answers: Iterable[str]) -> tuple[Suspicion, ...]:
     """What answers hold of these, in the table's order.  Answers may hold it in good faith."""
     texts = [unicodedata.normalize("NFKC", answer) for answer in answers]
-    return tuple(name for name, pattern in SUSPICIOUS.items() if any(map(pattern.search, texts)))
+    return tuple(
+        name for name, pattern in SUSPICIOUS.items() if any(re.search(pattern, t) for t in texts)
+    )
