@@ -149,10 +149,13 @@ def judge_again(
         progress.step(f"reading {benchmark.name}")
         benchmark.load()
     with CompletionStore(origin.state / "cache.sqlite") as cache:
-        chosen_few = Selection(limit=run.manifest.limit)
-        job = with_engines(suite, origin, chosen_few, benchmarks, cache, progress.step)
+        limited = Selection(limit=run.manifest.limit)
+        job = with_engines(suite, origin, limited, benchmarks, cache, progress.step)
         job.known = Known(answers=_answers(run, suite))
         job.chosen = chosen
+        if chosen is None and run.manifest.limit is not None:
+            # Its first samples need not be the benchmark's: evidence has an order of its own.
+            job.chosen = frozenset((r.benchmark, r.task, r.sample) for r in run.records)
         return run_job(job, out, retry_failed=True, progress=progress)
 
 
@@ -162,7 +165,8 @@ def _suite(run: Run, judge: tuple[str, JudgeSpec], models: Collection[str]) -> S
     label = f"{run.folder}/manifest.json"
     before = suites.load_stored(run.manifest.suite.all, label, plugins)
     judged = {entry.name for entry in run.benchmarks if entry.judges}
-    benchmarks = [b for b in before.benchmarks if b.entry in judged]
+    answered = {(r.model, r.benchmark) for r in run.records if r.benchmark in judged}
+    benchmarks = [b for b in before.benchmarks if any(b.entry == entry for _, entry in answered)]
     if not benchmarks:
         raise SuiteError(f"{run.folder}: no benchmark of this run is judged; nothing to judge")
     wanted = [m for m in before.models if any(r.model == m for r in run.records)]
@@ -172,12 +176,11 @@ def _suite(run: Run, judge: tuple[str, JudgeSpec], models: Collection[str]) -> S
             f"--model {unknown!r} has no answers in {run.folder}{did_you_mean(unknown, wanted)}; "
             f"expected one of {', '.join(wanted)}"
         )
-    answers = {b.entry: str(run.folder) for b in benchmarks}
-    recorded = {
-        m: ModelSpec(role=before.models[m].role, engine=RecordedSpec(answers=answers))
-        for m in wanted
-        if not models or m in models
-    }
+    recorded = {}
+    for m in [m for m in wanted if not models or m in models]:
+        answers = {entry: str(run.folder) for model, entry in sorted(answered) if model == m}
+        engine = RecordedSpec(answers=answers)
+        recorded[m] = ModelSpec(role=before.models[m].role, engine=engine)
     if isinstance(spec, LocalJudgeSpec):
         if spec.model not in before.models:
             raise SuiteError(f"judge {name!r} is model {spec.model!r}, which the run does not have")

@@ -26,7 +26,8 @@ models:
   {candidate}: {{role: candidate, engine: {{type: fake, seed: {seed}}}}}
   base: {{role: baseline, engine: {{type: fake, seed: 7}}}}
 judges:
-  judge: {{type: openai, protocol: text, model: {judge}, base_url: "{url}"}}
+  judge: {{type: openai, protocol: text, model: {judge}, base_url: "{url}",
+    repeats: {{times: 0}}}}
 benchmarks:
   - {{type: mt_bench, data: mt, judge: judge, max_tokens: 40}}
   - {{type: alpaca_eval, data: alpaca.jsonl, judge: judge, max_tokens: 40}}
@@ -189,3 +190,22 @@ def test_what_one_judge_judged_is_gated_beside_what_two_did(
     verdicts = {d["benchmark"]: d["verdict"] for d in json.loads(gated.out)["decisions"]}
     assert verdicts["mt_bench"] == "missing"
     assert verdicts["alpaca_eval"] in ("pass", "inconclusive")
+
+
+def test_what_has_no_stored_answer_is_not_judged(place: Path) -> None:
+    """A model whose AlpacaEval answers alone were recorded: MT-Bench stays empty for it."""
+    outputs = [{"instruction": f"Name river {n}.", "output": f"Old {n}."} for n in range(20)]
+    (place / "outputs.json").write_text(json.dumps(outputs))
+    text = (place / "old.yaml").read_text()
+    theirs = "{type: recorded, answers: {alpaca_eval: outputs.json}}"
+    text = text.replace("engine: {type: fake, seed: 1}", f"engine: {theirs}")
+    (place / "theirs.yaml").write_text(text)
+    done = run(place, "run", "theirs.yaml", "--out", "theirs")
+    assert done.code == 0, done.err
+    done = run(
+        place, "judge", "theirs", "--judge", "judge", "--suite", "new.yaml", "--out", "again"
+    )
+    assert done.code == 0, done.err
+    new = store.load(place / "again")
+    assert {r.benchmark for r in new.records if r.model == "v1"} == {"alpaca_eval"}
+    assert {r.outcome.status for r in new.records} == {"ok"}
