@@ -53,9 +53,10 @@ def test_every_judgment_is_made(kind: str, name: str, tmp_path: Path) -> None:
     judgments = [j for record in records for j in record["outcome"]["judgments"]]
     assert [j["status"] for j in judgments] == ["ok"] * 4 * QUESTIONS
     assert {j["value"] for j in judgments} == {8.0}
-    # Each lesson, and each cut reply that taught one, once.
-    assert len(server.received) <= 4 * QUESTIONS + 5
+    # Besides the repeats that measure the judge: each lesson, and each cut reply, once.
+    repeats = sum(len(j.get("repeats", ())) for j in judgments)
+    assert len(server.received) <= 4 * QUESTIONS + repeats + 5
     (judge,) = json.loads((folder / "manifest.json").read_text())["judges"]
-    assert bool(judge.get("changed")) == (name in ("gpt5", "claude"))
-    for change in judge.get("changed", ()):
-        assert change in (folder / "report.md").read_text()
+    assert bool(judge.get("changed")) == (name not in ("plain", "gemini"))
+    told = (folder / "report.md").read_text().replace("\\", "")
+    assert all(change in told for change in judge.get("changed", ()))

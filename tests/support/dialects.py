@@ -19,7 +19,7 @@ LONG_THOUGHT = 300
 
 def verdict(received: Received) -> str:
     """What a judge would reply."""
-    return "Well. Rating: [[8]]" if "[[" in received.last else "Output (a)"
+    return "Well. Rating: [[8]]" if "[[" in json.dumps(received.body) else "Output (a)"
 
 
 def _json(body: Any, status: int = 200) -> Step:
