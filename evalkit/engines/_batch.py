@@ -124,6 +124,7 @@ class BatchingEngine(RemoteEngine):
         self._came_at = 0.0
         self._gathering: asyncio.Task[None] | None = None
         self._proving = asyncio.Lock()
+        self._handing_out = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._polls: dict[str, asyncio.Task[dict[str, Json] | None]] = {}
         """By our name: each batch is polled once for all that wait for it."""
@@ -154,7 +155,10 @@ class BatchingEngine(RemoteEngine):
                 if prepared.form not in self._proven:
                     return await super()._answer(request)
         item = _Item(key, prepared.parameters, self._most_cost(prepared, batched=True))
-        reply = self._completed(await self._body(item), item, prepared)
+        body = await self._body(item)
+        async with self._handing_out:
+            pass  # one after the other, so that each is settled as soon as it is stored
+        reply = self._completed(body, item, prepared)
         return await super()._answer(request) if reply is None else reply
 
     async def _body(self, item: _Item) -> Json:

@@ -39,7 +39,8 @@ class Budget:
         """Reserved USD by reservation."""
         self._batched: set[int] = set()
         """Those of requests in batches."""
-        self._reserved_usd = 0.0
+        self.reserved_usd = 0.0
+        """Of requests in flight, at most."""
         self._overbilled: str | None = None
         self._draining = False
         self._changed = asyncio.Event()
@@ -55,9 +56,14 @@ class Budget:
         self.spent_usd += sum(self._open.values())
         self._open.clear()
         self._batched.clear()
-        self._reserved_usd = 0.0
+        self.reserved_usd = 0.0
         self._draining = False
         self._changed = asyncio.Event()
+
+    @property
+    def reserved_requests(self) -> int:
+        """Requests in flight."""
+        return len(self._open)
 
     async def drain(self, seconds: float) -> None:
         """Let nothing more be sent, and wait for what is in flight, since it is paid for."""
@@ -85,7 +91,7 @@ class Budget:
         """
         self._refuse_if_spent(worst_usd)
         requests = self.spent_requests + len(self._open)
-        usd = self.spent_usd + self._reserved_usd + worst_usd
+        usd = self.spent_usd + self.reserved_usd + worst_usd
         return (self._max_requests is None or requests < self._max_requests) and (
             self._max_cost_usd is None or usd <= self._max_cost_usd
         )
@@ -107,7 +113,7 @@ class Budget:
 
     def _hold(self, number: int, worst_usd: float, *, batched: bool) -> None:
         self._open[number] = worst_usd
-        self._reserved_usd += worst_usd
+        self.reserved_usd += worst_usd
         if batched:
             self._batched.add(number)
 
@@ -119,7 +125,7 @@ class Budget:
     @property
     def is_exceeded(self) -> bool:
         """Whether what is in flight may pass a cap: it was lowered, or the server bills more."""
-        usd, most = self.spent_usd + self._reserved_usd, self._max_cost_usd
+        usd, most = self.spent_usd + self.reserved_usd, self._max_cost_usd
         return self._overbilled is not None or (most is not None and usd > most + _ROUNDING)
 
     def settle(self, number: int, cost_usd: float | None) -> None:
@@ -132,7 +138,7 @@ class Budget:
         worst = self._open.pop(number)
         self._batched.discard(number)
         # A sum of floats need not come back to zero; with nothing in flight it is zero.
-        self._reserved_usd = self._reserved_usd - worst if self._open else 0.0
+        self.reserved_usd = self.reserved_usd - worst if self._open else 0.0
         if cost_usd is not None:
             self.spent_requests += 1
             self.spent_usd += cost_usd

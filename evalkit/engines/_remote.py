@@ -213,13 +213,13 @@ class RemoteEngine(ABC):
 
     @property
     def spent_usd(self) -> float:
-        """What was spent, from the server's own token counts where it gave them."""
-        return self._budget.spent_usd
+        """What was spent, from the server's own token counts where it gave them, or may be."""
+        return self._budget.spent_usd + self._budget.reserved_usd
 
     @property
     def spent_requests(self) -> int:
         """Requests that were sent, retries among them."""
-        return self._budget.spent_requests
+        return self._budget.spent_requests + self._budget.reserved_requests
 
     @property
     def reached(self) -> str | None:
@@ -305,8 +305,12 @@ class RemoteEngine(ABC):
         self._background.submit(early)
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Accept jobs; they are sent once the engine is open."""
+        """Accept jobs; they are sent once the engine is open.
+
+        Equal beginnings come together, for the vendor's prompt cache.
+        """
         self._pending += len(jobs)
+        jobs = sorted(jobs, key=lambda job: _texts(job[1]))
         if self._background is None:
             self._early.extend(jobs)
         else:
@@ -776,3 +780,10 @@ class RemoteEngine(ABC):
         keys = [self._key] if self._key else []
         plain = masked(plain, [*keys, *secret_parts(self.url)])
         return _UNPRINTED.sub(" ", plain)[:500].strip()
+
+
+def _texts(request: Request) -> tuple[str, ...]:
+    """The raw prompt, or its messages' texts."""
+    if isinstance(request.prompt, str):
+        return (request.prompt,)
+    return tuple(message.content for message in request.prompt)

@@ -206,3 +206,29 @@ def test_a_server_without_batches_is_sent_all_live() -> None:
         replies = answers(engine_for("openai", server), QUESTIONS[:6])
     assert texts(replies) == WANTED[:6]
     assert server.live.total() == 6
+
+
+# --- the vendors' prompt caches ---------------------------------------------------------------
+
+
+def test_equal_beginnings_are_sent_one_after_the_other() -> None:
+    asked = [chat(f"{'ab'[n % 2]} {n}") for n in range(8)]
+    with BatchServer() as server:
+        answers(engine_for("openai", server, mode="live", concurrency=1), asked)
+        sent = list(server.live)
+    assert sent == sorted(sent)
+
+
+def test_anthropic_is_told_of_a_long_beginning_that_several_requests_have() -> None:
+    def system(text: str, n: int) -> Request:
+        return chat("", prompt=(Message("system", text), Message("user", str(n))))
+
+    shared, single, short = "rules " * 1000, "other " * 1000, "be brief"
+    asked = [system(shared, 1), system(shared, 2), system(single, 3), *map(chat, "ab")]
+    asked += [system(short, 4), system(short, 5)]
+    with BatchServer() as server:
+        engine = engine_for("anthropic", server, mode="live")
+        engine.submit(list(enumerate(asked)))
+        found = [engine.prepare(request).parameters.get("system") for request in asked]
+    block = [{"type": "text", "text": shared, "cache_control": {"type": "ephemeral"}}]
+    assert found == [block, block, single, None, None, short, short]

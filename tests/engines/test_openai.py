@@ -725,7 +725,7 @@ def test_half_a_surrogate_pair_is_sent_as_a_replacement(raw: bool) -> None:
         engine = engine_at(server.url, concurrency=1, **PRICES)
         request = chat(prompt=odd) if raw else chat(odd, stop=("\udc00",))
         odd_reply, good = answers(engine, [request, chat("b")])
-    assert server.received[0].last == "hi \ufffd there \U0001f600"
+    assert "hi \ufffd there \U0001f600" in [received.last for received in server.received]
     assert completion(odd_reply).text == "re:hi \ufffd there \U0001f600"
     assert completion(good).text == "re:b"
 
