@@ -84,7 +84,7 @@ def junit_of_error(message: str) -> bytes:
 def _outcome(test: GateTest, result: GateResult) -> Literal["", "error", "failure", "skipped"]:
     if test.verdict == "pass":
         return ""
-    if test.required and test.verdict in ("missing", "unfit"):
+    if test.required and test.verdict in ("missing", "unfit", "damaged"):
         return "error"
     fails = test.verdict == "regression" or result.fails_undecided
     return "failure" if test.required and fails else "skipped"

@@ -145,10 +145,10 @@ def disagreements(run: Run) -> Iterator[Damaged]:
         message = _contradiction(row, metric, scores.get(place, ()))
         if message:
             left.discard((row.model, key.benchmark))
-            yield Damaged(row.model, key.benchmark, message)
+            yield Damaged(row.model, key.benchmark, message, after_sealing=True)
     if run.changed:
         for model, benchmark in sorted(left):
-            yield Damaged(model, benchmark, "; ".join(run.changed))
+            yield Damaged(model, benchmark, "; ".join(run.changed), after_sealing=True)
 
 
 def _contradiction(row: Figure, metric: Metric, values: Sequence[float]) -> str:

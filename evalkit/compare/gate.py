@@ -36,6 +36,7 @@ from evalkit.compare.resolve import Side, find, margin_of, names_of, pick, recor
 from evalkit.core import Json, Outcome, Record, Score, Status
 from evalkit.core.contests import (
     Contest,
+    Damaged,
     GateAnswer,
     GateResult,
     GateTest,
@@ -205,7 +206,7 @@ def _answer(required: Set[str], *, nothing: bool) -> GateAnswer:
     """From what the required tests found; `nothing` was there to test at all."""
     if "regression" in required:
         return "regression"
-    if not required.isdisjoint(("missing", "unfit")) or nothing:
+    if not required.isdisjoint(("missing", "unfit", "damaged")) or nothing:
         return "incomplete"
     return "pass" if required == {"pass"} else "inconclusive"
 
@@ -236,6 +237,11 @@ def gate_test(contest: Contest, policy: Policy, *, repeated: bool = False) -> Ga
     if contest.unfit:
         why = unfit_text(contest.cautions)
         return _without(key, policy, contest, "unfit", why)
+    changed = [c for c in contest.cautions if isinstance(c, Damaged) and c.after_sealing]
+    if changed:
+        return _without(
+            key, policy, contest, "damaged", f"{changed[0].model}: {changed[0].message}"
+        )
     margin, unit = policy.margin(key), catalogue.unit(c.unit)
     span = None if unit.low is None or unit.high is None else unit.high - unit.low
     found = non_inferiority(

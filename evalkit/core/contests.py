@@ -116,6 +116,8 @@ class Damaged:
     benchmark: str
     message: str
     """What was found and what it means, a sentence without its full stop."""
+    after_sealing: bool = False
+    """The run was changed since it was sealed; False: its evidence came so."""
 
 
 @dataclass(frozen=True)
@@ -212,11 +214,14 @@ class Contest:
         return self.unfit or (self.p_adjusted is None and differ)
 
 
-GateVerdict: TypeAlias = Literal["pass", "regression", "inconclusive", "missing", "unfit"]
-"""Of one test; `missing`: no common samples; `unfit`: the judge is not."""
+GateVerdict: TypeAlias = Literal[
+    "pass", "regression", "inconclusive", "missing", "unfit", "damaged"
+]
+"""Of one test; `missing`: no common samples; `unfit`: the judge is not; `damaged`: a run changed
+after sealing."""
 GateAnswer: TypeAlias = Literal["pass", "regression", "inconclusive", "incomplete"]
-"""Of the gate; `incomplete`: a required test is missing or its judge is not fit, and none shows a
-regression."""
+"""Of the gate; `incomplete`: a required test is missing or damaged or its judge is not fit, and
+none shows a regression."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from evalkit.core.contests import Contest, GateResult, GateTest, SettingsDiffer
+from evalkit.core.contests import Contest, GateResult, GateTest, GateVerdict, SettingsDiffer
 from evalkit.draw.numbers import count, figure, level
 from evalkit.draw.tables import (
     GATE,
@@ -71,8 +71,12 @@ def _gate_verdict(result: GateResult) -> str:
     if result.verdict == "regression":
         return f"Gate failed: {pair}, a regression on {required.count('regression')} {of}."
     if result.verdict == "incomplete":
-        why = {"missing": "no samples that both have for", "unfit": f"{JUDGE_UNFIT} on"}
-        parts = [f"{why[v]} {required.count(v)}" for v in ("missing", "unfit") if v in required]
+        why: dict[GateVerdict, str] = {
+            "missing": "no samples that both have for",
+            "unfit": f"{JUDGE_UNFIT} on",
+            "damaged": "a run that was changed after it was sealed, on",
+        }
+        parts = [f"{said} {required.count(v)}" for v, said in why.items() if v in required]
         return f"Gate incomplete: {pair}, {' and '.join(parts)} {of}."
     tail = "" if result.fails_undecided else " (a warning, by the policy)"
     return f"Gate inconclusive{tail}: {pair}; the data show neither a pass nor a regression."

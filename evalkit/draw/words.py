@@ -139,6 +139,7 @@ _GATE_VERDICTS: dict[GateVerdict, str] = {
     "inconclusive": "inconclusive",
     "missing": "MISSING",
     "unfit": JUDGE_UNFIT.upper(),
+    "damaged": "DAMAGED",
 }
 _NAMED = 3
 """Figures named in a sentence on several; a table has all."""
@@ -611,6 +612,7 @@ def margin_words(test: GateTest) -> str:
         "inconclusive": "not shown",
         "missing": "no samples of both",
         "unfit": JUDGE_UNFIT,
+        "damaged": "damaged",
     }[test.verdict]
     unit = "raw" if test.contest is None else test.contest.comparison.unit
     down = test.contest is None or test.contest.comparison.higher_is_better
