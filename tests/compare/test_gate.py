@@ -243,6 +243,30 @@ def test_what_a_policy_requires_by_name_and_nobody_has_is_missing(pair: Run) -> 
     assert result.reasons[-1].endswith("no task or average of that name")
 
 
+def test_a_run_that_was_changed_after_sealing_is_incomplete(pair: Run, tmp_path: Path) -> None:
+    """Whatever its numbers say; nothing is pinned from it either."""
+    spec = GateSpec(baseline="b", margins={"default": 99.0})
+    folder = write_run(with_suite(pair, gate=spec), tmp_path / "run").folder
+    assert gate(store.load(folder)).verdict == "pass"
+    path = folder / "records.jsonl"
+    path.write_bytes(
+        path.read_bytes().replace(b'"turns"', b'"turns" ').replace(b"  ", b" ") + b"\n"
+    )
+    changed = store.load(folder)
+    result = gate(changed)
+    assert (result.verdict, result.exit_code) == ("incomplete", 3)
+    assert {test.verdict for test in result.tests} == {"damaged"}
+    assert "changed after the run was sealed" in result.reasons[0]
+    assert "damaged" not in {test.verdict for test in gate(pair, spec).tests}
+    figures = tuple(
+        replace(f, value=replace(f.value, point=f.value.point + 1))
+        if f.value.point is not None
+        else f
+        for f in pair.figures
+    )
+    assert gate(replace(pair, figures=figures), spec).verdict == "incomplete"
+
+
 def test_a_gate_says_what_was_never_answered(pair: Run) -> None:
     broken = tuple(
         replace(r, outcome=replace(r.outcome, status="transport_error", scores=()))
@@ -250,7 +274,7 @@ def test_a_gate_says_what_was_never_answered(pair: Run) -> None:
         else r
         for r in pair.records
     )
-    run = replace(pair, records=broken)
+    run = replace(pair, records=broken, figures=())  # computed before, they would contradict
     n = sum(r.outcome.status in UNANSWERED for r in broken)
     result = gate(run, GateSpec(baseline="b", margins={"default": 99.0}))
     lines = draw.gate_lines(result)
