@@ -128,6 +128,35 @@ def test_a_real_model_whose_template_opens_a_thought(tiny_model: MakeModel) -> N
     assert cut.completion_tokens == cut.thought_tokens == 2
 
 
+@pytest.mark.slow
+@pytest.mark.model
+def test_smollm2_answers_after_its_thought_as_after_the_same_words(smollm2: PreparedModel) -> None:
+    """A real model whose template opens a thought: it ends at a line that the model writes.
+
+    The oracle is the model itself, which continues the same words as plain text.
+    """
+    opens = (smollm2.chat_template or "").replace(
+        "<|im_start|>assistant\n", "<|im_start|>assistant\n<think>"
+    )
+    assert opens != smollm2.chat_template
+    model = replace(smollm2, chat_template=opens)
+    question = (Message("user", "Is 17 a prime number? Explain it."),)
+    plain = engine(model, start="\x01", end="\x02")
+    (full,) = completions(plain, [ask(question, max_tokens=32)])
+    words = full.text.split(" ")
+    end, stop = words[6], words[1]
+    thought, _, rest = full.text.partition(end)
+    thinks = engine(model, start="<think>", end=end, budget=30)
+    (done,) = completions(thinks, [ask(question, max_tokens=8, stop=(f" {stop} ",))])
+    assert stop in done.thought
+    assert done.thought == thought.strip()
+    assert done.text
+    assert rest.removeprefix(" ").startswith(done.text)
+    (cut,) = completions(engine(model, start="<think>", end="\x02", budget=8), [ask(question)])
+    assert cut.unfinished
+    assert cut.completion_tokens == 8
+
+
 def test_keys_change_only_for_models_that_think(tiny_model: MakeModel) -> None:
     def key(model: PreparedModel) -> str:
         return TransformersEngine(TransformersSpec(device="cpu"), model).keys([ask()])[0]
