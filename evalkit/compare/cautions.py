@@ -65,18 +65,21 @@ def of_thinking(
         share = statuses.count("unfinished") / len(statuses) if statuses else 0.0
         if share > UNFINISHED:
             yield Unfinished(part.model, part.benchmark, share)
-    ours, theirs = (_thinking(part) for part in (mine[0], others[0]))
+    ours, theirs = (_generation(part, tasks) for part in (mine[0], others[0]))
     for name in dict.fromkeys([*ours, *theirs]):
         if ours.get(name) != theirs.get(name):
             yield SettingsDiffer(name, ours.get(name), theirs.get(name))
 
 
-def _thinking(part: Part) -> dict[str, Json]:
-    """How a model was told to think, by dotted name."""
-    entry = part.run.model(part.model)
+def _generation(part: Part, tasks: Collection[str]) -> dict[str, Json]:
+    """What a model's own settings say of how it generates, by dotted name."""
+    entry, about = part.run.model(part.model), part.description
     if entry is None:
         return {}
     said = {"thinking": entry.thinking, "chat_template_kwargs": entry.chat_template_kwargs}
+    generated = {about.task(task).output_type for task in tasks} <= {None, "generate_until"}
+    if generated and about.generation_config != "none":
+        said["generation"] = entry.generation
     return {f"{name}.{k}": v for name, fields in said.items() for k, v in fields.items()}
 
 

@@ -57,8 +57,8 @@ def separated(
     Without any it is returned as it is.
     """
     marks = (spec and spec.marks) or marks_in(completion.text)
-    if marks is None:
-        return completion
+    if marks is None or completion.thought or completion.unfinished:
+        return completion  # the latter two: its text is the answer already
     found = divided(completion.text, stop, Thinking(marks))
     return replace(
         completion, text=found.answer, thought=found.thought, unfinished=found.unfinished

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
@@ -222,12 +223,15 @@ def _place(task: str, sample: str) -> str:
 
 
 def _completions(record: Record) -> tuple[Completion, ...]:
-    outcome = record.outcome
-    thoughts = outcome.thoughts or ("",) * len(outcome.answers)
-    return tuple(
+    outcome, n = record.outcome, len(record.outcome.answers)
+    found = [
         Completion(text=text, truncated=outcome.truncated, thought=thought)
-        for text, thought in zip(outcome.answers, thoughts, strict=True)
-    )
+        for text, thought in zip_longest(outcome.answers, outcome.thoughts[:n], fillvalue="")
+    ]
+    if outcome.status == "unfinished":
+        lost = next(iter(outcome.thoughts[n:]), "")
+        found.append(Completion(thought=lost, unfinished=True, truncated=outcome.truncated))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
