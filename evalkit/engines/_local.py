@@ -177,7 +177,17 @@ class Renderer:
         named = config.get("eos_token_id")
         ids = [named] if isinstance(named, int) else list(named or ())
         eos = self.tokenizer.eos_token_id
-        return frozenset([*ids, *([] if eos is None else [int(eos)])])
+        own = [] if eos is None else [int(eos)]
+        return frozenset([*ids, *own, *self.config_stop_ids])
+
+    @cached_property
+    def config_stop_ids(self) -> frozenset[int]:
+        """What only config.json names, and transformers takes without a generation_config.json."""
+        if (self.path / "generation_config.json").is_file():
+            return frozenset()
+        named = _config(self.path).get("eos_token_id")
+        ids = {named} if isinstance(named, int) else {*(named or ())}
+        return frozenset(ids - {self.tokenizer.eos_token_id})
 
     @cached_property
     def thinking(self) -> Thinking | None:
@@ -551,7 +561,9 @@ class LocalEngine:
         """A hex digest per request; see `request_key`."""
         tokens = self._renderer.tokens(requests)
         return [
-            request_key(self.identity, r, t, self._seed, self._renderer.thinking, self._settings(r))
+            request_key(
+                self.identity, r, t, self._seed, self._renderer.thinking, self._key_settings(r)
+            )
             for r, t in zip(requests, tokens, strict=True)
         ]
 
@@ -561,6 +573,10 @@ class LocalEngine:
 
     def _settings(self, request: Request) -> dict[str, Json]:
         return own_settings(self.own_settings(), request)
+
+    def _key_settings(self, request: Request) -> dict[str, Json]:
+        """What of it is in the request's key."""
+        return self._settings(request)
 
     def prompt_tokens(self, requests: Sequence[Request]) -> list[int | None]:
         """Prompt length of each request in tokens, after any cut."""

@@ -162,6 +162,11 @@ class TransformersEngine(LocalEngine):
         """Tokens computed for log-likelihoods with shared prefixes: `Cost` by field."""
         return asdict(self._forest.cost)
 
+    def _key_settings(self, request: Request) -> dict[str, Json]:
+        # Stop ids that this engine once did not know.
+        stops = sorted(self._renderer.config_stop_ids) if request.kind == "generate" else ()
+        return self._settings(request) | ({"eos_token_id": stops} if stops else {})
+
     # --- life --------------------------------------------------------------------------------
 
     def open(self) -> None:

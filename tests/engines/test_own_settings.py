@@ -142,3 +142,37 @@ def test_untidy_files_set_nothing(tmp_path: Path) -> None:
         assert generation_settings(tmp_path) == {}
     file.write_text('{"num_beams": 4, "top_p": 0.6, "temperature": 0.9, "later_penalty": 2}')
     assert generation_settings(tmp_path) == {"later_penalty": 2, "num_beams": 4, "top_p": 0.6}
+
+
+@pytest.mark.slow
+def test_stop_ids_of_config_json_end_an_answer_where_nothing_else_names_them(
+    tiny_model: MakeModel, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    plain = tiny_model()
+    model = _with(plain, tmp_path, {})
+    assert model.path is not None
+    (model.path / "generation_config.json").unlink()
+    file = model.path / "config.json"
+    config = json.loads(file.read_text()) | {"eos_token_id": [2, *range(10, 300, 3)]}
+    file.write_text(json.dumps(config))
+    engine, before = (TransformersEngine(TransformersSpec(device="cpu"), m) for m in (model, plain))
+    engine.open()
+    asked = [ask(p) for p in PROMPTS]
+    ours = [c.completion_tokens for c in completions(engine, asked)]
+    theirs = []
+    lm = AutoModelForCausalLM.from_pretrained(str(model.path))
+    for request in asked:
+        ids = torch_ids(engine.render(request).prompt_ids)
+        theirs.append(lm.generate(ids, max_new_tokens=12, do_sample=False).shape[1] - ids.shape[1])
+    assert ours == theirs
+    assert min(ours) < 12
+    assert engine.keys(asked) != before.keys(asked)
+    engine.close()
+
+
+def torch_ids(ids: tuple[int, ...]) -> Any:
+    import torch
+
+    return torch.tensor([ids])
