@@ -480,13 +480,16 @@ class RemoteEngine(ABC):
         self, trouble: Trouble, attempts: int, failures: int, others_answered: bool
     ) -> bool:
         most, wait_s = self.spec.max_retries, self.spec.wait_s
-        if attempts >= MOST_ATTEMPTS or (trouble.wait_s or 0) > max(wait_s, LONGEST_PAUSE_S):
+        if attempts >= MOST_ATTEMPTS or self._asks_too_long(trouble):
             return True
         if trouble.most is not None:
             return failures > min(most, trouble.most)
         if failures > most and (others_answered or wait_s == 0):
             return True
         return self._silent_for() >= wait_s > 0
+
+    def _asks_too_long(self, trouble: Trouble) -> bool:
+        return (trouble.wait_s or 0.0) > max(self.spec.wait_s, LONGEST_PAUSE_S)
 
     def _silent_for(self) -> float:
         """Seconds since the first failure that no answer followed."""
@@ -503,7 +506,7 @@ class RemoteEngine(ABC):
         tries = "once" if attempts == 1 else f"{attempts} times"
         what = "did not answer" if trouble.status == "transport_error" else "sent no usable reply"
         silent = self._silent_for()
-        if trouble.busy and (silent >= self.spec.wait_s > 0 or trouble.wait_s is not None):
+        if trouble.busy and (silent >= self.spec.wait_s > 0 or self._asks_too_long(trouble)):
             advice = "its limit is reached" if trouble.limited else "check that the server runs"
             self._stop(
                 trouble.status,
@@ -549,6 +552,7 @@ class RemoteEngine(ABC):
     def _hold(self, trouble: Trouble, entered_at: float) -> None:
         """Let all requests wait for a busy server, once for all that it turned away together."""
         if not self._pace.slow_down(entered_at, to_one=not trouble.limited):
+            self._pace.hold(trouble.wait_s or 0.0)
             return
         self._holds += 1
         left = max(self.spec.wait_s - self._silent_for(), self.spec.retry_pause_s)
@@ -690,6 +694,9 @@ class RemoteEngine(ABC):
             return Trouble(str(cause), billed=True, most=FEW_RETRIES, status="engine_error")
         if cause is not None:
             unsent = never_sent(cause)
+            if unsent and "SSL" in str(cause):
+                why = f"cannot be reached ({self._named(cause)}); check base_url and certificates"
+                return self._stop("engine_error", why, input_error=True)
             return Trouble(self._named(cause), billed=not unsent, busy=unsent, unsent=unsent)
         response = seen.response
         if response is None:

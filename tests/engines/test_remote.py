@@ -213,6 +213,22 @@ def test_what_will_not_change_costs_one_request(step: Step) -> None:
     assert "secret" not in str(got[0])
 
 
+def test_no_secure_connection_is_said_at_once() -> None:
+    with FaultServer() as server:
+        got = replies(engine(server.url.replace("http:", "https:")), 50)
+    assert statuses(got) == {"engine_error"}
+    assert "check base_url and certificates" in str(got[0])
+
+
+def test_one_request_that_is_always_turned_away_stops_no_other() -> None:
+    def picky(received: Received) -> Step:
+        return status(503, retry_after="0") if received.last == "3" else ok(delay_s=0.01)
+
+    with FaultServer(default=picky) as server:
+        got = replies(engine(server.url, max_retries=2), 200)
+    assert [i for i, reply in enumerate(got) if isinstance(reply, RequestFailed)] == [3]
+
+
 @pytest.mark.parametrize(("number", "becomes"), [(403, "refused"), (400, "excluded")])
 def test_an_error_of_one_content_stops_nothing_once_others_were_answered(
     number: int, becomes: str
