@@ -124,7 +124,8 @@ def read_files(paths: Sequence[Path]) -> Files:
     for path, named in sorted(expanded(paths), key=lambda one: _is_lines(one[0])):
         if _is_lines(path):
             task = _task_of(path, found.results)
-            known = task is not None and (named or _has_samples(path))
+            sure = named or _SAMPLES.fullmatch(path.name) is not None
+            known = task is not None and (sure or _has_samples(path))
             if task is not None and known:
                 found.samples.append(_samples(path, task))
         else:
