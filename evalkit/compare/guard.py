@@ -9,6 +9,7 @@ is unknown, and said to be.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from evalkit.compare.resolve import Part, find, recorded
@@ -72,6 +73,20 @@ def judge_model(part: Part) -> str:
     return "" if recorded or not all(models) else ", ".join(models)
 
 
+def _published_judge(part: Part, live: Part) -> str:
+    """The model behind recorded judgments, by the evaluator that judges the other side.
+
+    An evaluator's published judgments are by the model that it names.  Empty where that is not
+    known, or where the other side's judge is it, or a snapshot of it.
+    """
+    said, other = part.description.judge or {}, live.description.judge or {}
+    model, judge = other.get("evaluator_model"), judge_model(live)
+    if said.get("protocol") != "recorded" or said.get("evaluator") != other.get("evaluator"):
+        return ""
+    same = not model or re.fullmatch(rf"{re.escape(str(model))}(-[0-9-]+)?", judge)
+    return "" if same or not judge else str(model)
+
+
 def differences(
     candidate: Part, baseline: Part, task: str
 ) -> tuple[list[SettingsDiffer], list[StatedByOne]]:
@@ -79,6 +94,9 @@ def differences(
     if candidate.run is baseline.run and candidate.description is baseline.description:
         return [], []
     ours, theirs = settings(candidate, task), settings(baseline, task)
+    for mine, part, other in ((ours, candidate, baseline), (theirs, baseline, candidate)):
+        if "judge.model" not in mine and (model := _published_judge(part, other)):
+            mine["judge.model"] = model
     differ: list[SettingsDiffer] = []
     unknown: list[StatedByOne] = []
     for name in dict.fromkeys([*ours, *theirs]):

@@ -210,3 +210,33 @@ def test_bridged_intervals_hold_the_true_difference() -> None:
 def test_facts_of_a_bridge_are_typed() -> None:
     new, old, *_ = world(9)
     assert [type(c) for c in contest(new, old).cautions] == [Bridged]
+
+
+@pytest.mark.parametrize(("judge", "refused"), [("gpt-4", False), ("gpt-4-0613", False),
+                                                ("gpt-4o", True), ("gpt-6", True)])  # fmt: skip
+def test_an_evaluators_published_judgments_are_by_the_model_it_names(
+    judge: str, refused: bool
+) -> None:
+    """Recorded judgments of alpaca_eval_gpt4 do not say the model; its live runs do."""
+
+    def of(run: Run, said: dict[str, str], engine: str, model: str | None) -> Run:
+        entry = run.manifest.benchmarks[0].model_dump()
+        entry["description"] |= {"judge": {"evaluator": "alpaca_eval_gpt4", **said}}
+        manifest = Manifest.model_validate(
+            {
+                **run.manifest.model_dump(exclude_unset=True),
+                "judges": [{"name": "j", "engine": {"type": engine}, "model": model}],
+                "benchmarks": [{**entry, "judge": "j"}],
+            }
+        )
+        return replace(run, manifest=manifest)
+
+    scores = [5.0, 6.0, 7.0, 4.0]
+    published = of(run_of("old", "x", {"base": scores}), {"protocol": "recorded"}, "recorded", None)
+    live = {"protocol": "pairwise_alpaca_eval", "evaluator_model": "gpt-4"}
+    ours = of(run_of("new", "x", {"candidate": scores[::-1]}), live, "openai", judge)
+    if not refused:
+        assert contest(ours, published).comparison.difference.point == 0
+        return
+    with pytest.raises(ComparisonError, match=rf"judge\.model: '{judge}' against 'gpt-4'"):
+        contest(ours, published)
