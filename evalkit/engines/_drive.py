@@ -187,8 +187,8 @@ class _Driver(Generic[K, T]):
         self._open_shared()
         if self._next_exclusive() is None:
             return
-        # Loading may take a minute, in which nothing else is polled.  Finished answers are taken
-        # first, since a cache stores them only then, and the requests they lead to are submitted.
+        # Loading may take a minute, in which nothing else is polled: finished answers are taken
+        # first, so that the requests they lead to are sent meanwhile.
         for line in self._lines:
             if line.is_open and line.waiting and not line.engine.exclusive:
                 yield from self._deliver(line, line.poll(0))

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.core import Message, PreparedModel, Request
+from evalkit.core import Message, PreparedModel, Reply, Request
 from evalkit.engines._budget import Budget
 from evalkit.engines._cached import CachedEngine
 from evalkit.engines.openai import OpenAIEngine, OpenAISpec
@@ -148,6 +148,26 @@ def test_a_server_that_bills_more_than_can_be_is_sent_nothing_more() -> None:
 
     message = asyncio.run(main())
     assert "billed 0.3000 USD for a request that could cost 0.1000 at most" in message
+
+
+def test_a_cap_holds_to_the_cent_with_64_in_flight() -> None:
+    """7 + 3 tokens at 1 cent: 0.10 USD each, at most 0.10 + 0.49; the cap leaves the last alone."""
+    with FaultServer(default=lambda _: ok(delay_s=0.005, usage=(7, 3))) as server:
+        spec = {"model": "m", "base_url": server.url, "concurrency": 64, "max_cost_usd": 20.0}
+        prices = {f"usd_per_million_{what}_tokens": 10_000 for what in ("input", "output")}
+        engine = OpenAIEngine(OpenAISpec.model_validate(spec | prices), JUDGE)
+        engine.submit([(n, chat(str(n))) for n in range(300)])
+        engine.open()
+        replies: list[tuple[int, Reply]] = []
+        while engine.pending:
+            replies += engine.poll(1)
+        engine.close()
+        billed = 0.1 * len(server.received)
+    done = sum(not isinstance(reply, RequestFailed) for _, reply in replies)
+    assert done == len(server.received)
+    assert 20.0 - 0.6 <= billed <= 20.0
+    assert engine.spent_usd == pytest.approx(billed)
+    assert engine.reached == "max_cost_usd"
 
 
 # --- replies that come while nobody polls -----------------------------------------------------
