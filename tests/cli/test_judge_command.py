@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,15 +47,21 @@ def judged(received: Received) -> Step:
     return ok(f"[[{'A' if prefers_answer == answer_first else 'B'}]]")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[FaultServer]:
     with FaultServer(default=judged) as running:
         yield running
 
 
 @pytest.fixture
-def place(tmp_path: Path, server: FaultServer) -> Path:
+def place(_place: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(_place, tmp_path / "place"))
+
+
+@pytest.fixture(scope="module", name="_place")
+def _made(tmp_path_factory: pytest.TempPathFactory, server: FaultServer) -> Path:
     """A workspace with two suites, by an old and by a new judge, and the run of the old one."""
+    tmp_path = tmp_path_factory.mktemp("judge")
     (tmp_path / "mt").mkdir()
     questions = [
         {"question_id": n, "category": "writing", "turns": [f"Say {n}.", f"Again, {n} times."]}
