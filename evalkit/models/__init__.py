@@ -11,6 +11,7 @@ from __future__ import annotations
 from evalkit.models.cache import discard
 from evalkit.models.checkpoint import FileHashes, digest, model_files, unfinished
 from evalkit.models.preparing import (
+    check,
     merge,
     prepare,
     prepare_base,
@@ -21,6 +22,7 @@ from evalkit.models.sources import missing
 
 __all__ = [
     "FileHashes",
+    "check",
     "digest",
     "discard",
     "merge",

@@ -44,7 +44,7 @@ from evalkit.models.recording import recorder, trained_probes
 from evalkit.models.sources import WeightsSource, check_named, resolve
 from evalkit.models.template import Template, choose_template
 
-__all__ = ["merge", "prepare", "prepare_base", "record_base", "recording_callback"]
+__all__ = ["check", "merge", "prepare", "prepare_base", "record_base", "recording_callback"]
 
 STAMP = "evalkit_merge.json"
 
@@ -78,18 +78,8 @@ def prepare(
     Raises ModelError, MergeError, or StoreError when the workspace cannot be written.
     """
     place = _Place(root, workspace, FileHashes(workspace), progress)
-    for reference in (spec.path, spec.base, spec.adapter):
-        if reference is not None:
-            check_named(reference, root)
-    if spec.adapter is None:
-        ready = _plain(spec, place)
-        template = _template(name, spec, ready.folder, root)
-    else:
-        merge_plan = _plan_merge(spec, place)
-        job = merge_plan.job
-        # What can fail is tried before the minutes of merging.
-        template = _template(name, spec, job.base.folder, root, job.adapter.path)
-        ready = _merged(merge_plan, place)
+    found, template = _look(name, spec, place)
+    ready = _merged(found, place) if isinstance(found, _Merge) else found
     warnings = [*ready.provenance["warnings"], *template.warnings]
     return PreparedModel(
         name=name,
@@ -106,6 +96,25 @@ def prepare(
         chat_template_kwargs=spec.chat_template_kwargs,
         thinking=spec.thinking,
     )
+
+
+def check(name: str, spec: ModelSpec, root: Path, workspace: Path, progress: Progress) -> None:
+    """Raise what `prepare` would, as far as that is known without merging; likewise."""
+    _look(name, spec, _Place(root, workspace, FileHashes(workspace), progress))
+
+
+def _look(name: str, spec: ModelSpec, place: _Place) -> tuple[_Ready | _Merge, Template]:
+    """The checkpoint, or what is to be merged, and the chat template."""
+    for reference in (spec.path, spec.base, spec.adapter):
+        if reference is not None:
+            check_named(reference, place.root)
+    if spec.adapter is None:
+        ready = _plain(spec, place)
+        return ready, _template(name, spec, ready.folder, place.root)
+    merge_plan = _plan_merge(spec, place)
+    job = merge_plan.job
+    adapter = job.adapter.path
+    return merge_plan, _template(name, spec, job.base.folder, place.root, adapter)
 
 
 def _template(

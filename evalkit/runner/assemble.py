@@ -205,13 +205,18 @@ class _Assembler:
         if name not in self.engines:
             model_spec = self.suite.models[name]
             spec = model_spec.engine or self.suite.engine
-            if plugins.find("engines", spec.type).cls.needs_weights:
+            if self.needs_weights(name):
                 prepared = self.prepare(name, model_spec)
             else:
                 prepared = _served_elsewhere(name, model_spec)
             self.prepared[name] = prepared
             self.engines[name] = self._engine(spec, prepared)
         return name
+
+    def needs_weights(self, name: str) -> bool:
+        """Whether model `name` is loaded here."""
+        spec = self.suite.models[name].engine or self.suite.engine
+        return bool(plugins.find("engines", spec.type).cls.needs_weights)
 
     def _engine(self, spec: EngineSpec, model: PreparedModel) -> Engine:
         settings = [model.chat_template_kwargs, model.thinking and model.thinking.model_dump()]
@@ -333,6 +338,13 @@ def with_engines(
     if not compared:
         raise SuiteError("no model to run: every model of the suite is published or deselected")
     parts = _Assembler(suite, origin, cache, prepare)
+    local = [name for name in compared if parts.needs_weights(name)]
+    if len(local) > 1 and any(suite.models[name].adapter for name in local):
+        from evalkit import models
+
+        # What is wrong with the last model must not be found after the first was merged.
+        for name in local:
+            models.check(name, suite.models[name], origin.root, origin.workspace, say)
     for name in compared:
         parts.model(name)
     judging = dict.fromkeys(name for spec in suite.benchmarks for name in spec.judges)

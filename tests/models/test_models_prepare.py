@@ -536,3 +536,32 @@ def test_quickstart_adapter_is_proved_on_its_base(tmp_path: Path) -> None:
     assert proof["saved_dtype"] == "bfloat16"
     assert found.provenance["warnings"] == []
     assert found.chat_template is not None
+
+
+def test_what_is_wrong_with_the_last_model_is_found_before_the_first_is_merged(
+    make_model: Make, make_adapter: Make, tmp_path: Path
+) -> None:
+    from evalkit.core.specs import BenchmarkSpec, Suite
+    from evalkit.engines.transformers import TransformersSpec
+    from evalkit.runner.assemble import Origin, Selection, with_engines
+    from evalkit.store.completions import CompletionStore
+
+    base = make_model()
+    (tmp_path / "t.jinja").write_text("{% for %}")
+    suite = Suite(
+        name="s",
+        models={
+            "tuned": ModelSpec(base=str(base), adapter=str(make_adapter(base))),
+            "plain": ModelSpec(path=str(base), chat_template="t.jinja"),
+        },
+        engine=TransformersSpec(device="cpu"),
+        benchmarks=(BenchmarkSpec(type="alpaca_eval"),),
+    )
+    origin, said = Origin("s", tmp_path, tmp_path, ()), list[str]()
+    with CompletionStore(tmp_path / "cache.sqlite") as cache:
+        with pytest.raises(ModelError, match="cannot be rendered"):
+            with_engines(suite, origin, Selection(), (), cache, said.append)
+        assert not any("merging" in line for line in said)
+        (tmp_path / "t.jinja").write_text("{{ messages[0]['content'] }}")
+        with_engines(suite, origin, Selection(), (), cache, said.append)
+    assert any("merging" in line for line in said)
