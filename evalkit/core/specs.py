@@ -167,6 +167,15 @@ class ModelSpec(Spec):
     figures: tuple[PublishedFigure, ...] = ()
     """Figures with their sources, for `published` models and those on a `recorded` engine."""
 
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _variables_only(cls, value: dict[str, Json]) -> dict[str, Json]:
+        taken = {"conversation", "messages", "chat_template", "tokenize", "add_generation_prompt"}
+        for name in value:
+            if name in {*taken, "continue_final_message"}:
+                raise ValueError(f"{name!r} is set by evalkit itself, for every request; remove it")
+        return value
+
     @model_serializer(mode="wrap")
     def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Later fields only where set: runs and fingerprints from before them stay valid."""

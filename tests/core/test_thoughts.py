@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.core.thoughts import KNOWN, Marks, Separated, marks_in, separate
+from evalkit.core.specs import ModelSpec, ThinkingSpec
+from evalkit.core.thoughts import KNOWN, Marks, Separated, marks_in, odd_mark, separate
 
 THINK = Marks("<think>", "</think>")
 
@@ -93,6 +94,36 @@ def test_time_is_linear(unit: str) -> None:
         return time.process_time() - begin
 
     assert seconds(200_000) < 1.0
+
+
+def test_what_a_suite_may_say_of_thoughts() -> None:
+    assert ThinkingSpec(start="<a>", end="</a>").marks == Marks("<a>", "</a>")
+    assert ThinkingSpec(budget=5).marks is None
+    for wrong in ({"start": "<a>"}, {"end": "</a>"}, {"start": "*", "end": "*"}, {"budget": 0}):
+        with pytest.raises(ValueError, match=r"start|budget"):
+            ThinkingSpec.model_validate(wrong)
+    with pytest.raises(ValueError, match="'tokenize' is set by evalkit itself"):
+        ModelSpec(path="x", chat_template_kwargs={"tokenize": True})
+    # A run from before is the same run.
+    assert "thinking" not in ModelSpec(path="x").model_dump()
+    assert "chat_template_kwargs" not in ModelSpec(path="x").model_dump()
+    assert ModelSpec(path="x", thinking=ThinkingSpec(budget=5)).model_dump()["thinking"]
+
+
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [
+        ("<think>a", "<think>"),
+        ("\n<reasoning>\na", "<reasoning>"),
+        ("[THOUGHTS] a", "[THOUGHTS]"),
+        ("<|channel|>analysis<|message|>a", "<|channel|>analysis<|message|>"),
+        ("I think <b>this</b>", None),
+        ("<b>think</b>", None),
+        ("A <think> mark", None),
+    ],
+)
+def test_an_answer_that_begins_with_what_looks_like_a_mark(text: str, mark: str | None) -> None:
+    assert odd_mark(text) == mark
 
 
 def test_marks_of_servers_whose_template_nobody_sees() -> None:

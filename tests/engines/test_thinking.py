@@ -17,6 +17,7 @@ from evalkit.core.thoughts import Marks
 from evalkit.engines._local import Renderer
 from evalkit.engines._thinking import Reader, Thinking, divided
 from evalkit.engines.transformers import TransformersEngine, TransformersSpec
+from evalkit.engines.vllm import VllmEngine, VllmSpec
 from evalkit.errors import ModelError
 
 from .conftest import TEMPLATE, MakeModel, ask, completions
@@ -126,6 +127,26 @@ def test_a_real_model_whose_template_opens_a_thought(tiny_model: MakeModel) -> N
     (cut,) = completions(engine(model, start="<think>", end=end, budget=2), [ask(max_tokens=5)])
     assert (cut.text, cut.unfinished, cut.truncated) == ("", True, True)
     assert cut.completion_tokens == cut.thought_tokens == 2
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_vllm_ends_thought_and_answer_where_transformers_does(tiny_model: MakeModel) -> None:
+    model = tiny_model(template=OPENING)
+    (full,) = completions(engine(model, start="\x01", end="\x02"), [ask(max_tokens=40)])
+    end, stop, later = full.text[8:11], full.text[2:4], full.text[16:18]
+    requests = [ask(max_tokens=5, stop=(stop,)), ask(max_tokens=20, stop=(later,)), ask("One two")]
+    for budget in (30, 2, None):
+        thinking = ThinkingSpec(start="<think>", end=end, budget=budget)
+        wanted = engine(model, **thinking.model_dump())
+        ours = VllmEngine(VllmSpec(max_num_seqs=4), replace(model, thinking=thinking))
+        ours.open()
+        try:
+            replies = completions(ours, requests)
+        finally:
+            ours.close()
+        for reply, other in zip(replies, completions(wanted, requests), strict=True):
+            assert replace(reply, reused_tokens=0) == replace(other, reused_tokens=0)
 
 
 @pytest.mark.slow
