@@ -162,6 +162,7 @@ def _limited(measured: Mapping[Measure, Measured], required: RequireSpec) -> Ite
     limits: dict[Measure, tuple[float | None, bool]] = {
         "position_bias": (required.position_bias, False),
         "verdict_flips": (required.verdict_flips, False),
+        "vote_margin": (None, False),
         "length_bias": (required.length_bias, False),
         "self_agreement": (required.self_agreement, True),
         "self_preference": (required.self_preference, False),
@@ -201,6 +202,10 @@ def _measured(
         found["position_bias"] = mean(biases, [_unit(r) for r, _ in pairs], _LEVEL, magnitude=1.0)
         flips = [(r, float((a - 0.5) * (b - 0.5) < 0)) for r, (a, b) in pairs]
         found["verdict_flips"] = _share(flips)
+        margins = [(r, abs(vote - 0.5)) for r, votes in pairs for vote in votes]
+        if any(0 < margin < 0.5 for _, margin in margins):  # probabilities, not written verdicts
+            units = [_unit(r) for r, _ in margins]
+            found["vote_margin"] = mean([m for _, m in margins], units, _LEVEL, scale=(0.0, 0.5))
         found["length_bias"] = _length_bias(parsed)
     return found
 

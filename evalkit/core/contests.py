@@ -44,6 +44,7 @@ class LocalJudge:
 Measure: TypeAlias = Literal[
     "position_bias",
     "verdict_flips",
+    "vote_margin",
     "length_bias",
     "self_agreement",
     "self_preference",

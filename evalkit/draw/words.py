@@ -102,6 +102,7 @@ JUDGE_UNFIT = "judge not fit"
 MEASURES: dict[Measure, tuple[str, str]] = {
     "position_bias": ("position bias", "points"),
     "verdict_flips": ("verdict flips with order in", "% of pairs"),
+    "vote_margin": ("votes", "points from a coin toss"),
     "length_bias": ("length bias", "points"),
     "self_agreement": ("agrees with itself in", "% of repeats"),
     "self_preference": ("self-preference", "points"),

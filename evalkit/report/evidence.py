@@ -94,8 +94,9 @@ def _judge_blocks(report: Report) -> Iterator[Block]:
     note = (
         "Position bias: mean preference for the answer shown first, less 50. Length bias: half of "
         "what a model's answers gain where they are longer than the reference instead of shorter. "
-        "Self-agreement: repeated judgments with the same verdict; of ratings the intraclass "
-        "correlation. Self-preference: how much more than the other judges it favours models of "
+        "Votes: mean distance from 50 of votes that are probabilities. Self-agreement: repeated "
+        "judgments with the same verdict; of ratings the intraclass correlation. "
+        "Self-preference: how much more than the other judges it favours models of "
         "its own family. A judge is not fit where the whole interval is beyond what is required "
         "(`require` in the judge's entry); then no conclusion is drawn from its judgments. What "
         "was not measured fails nothing."

@@ -102,6 +102,7 @@ def test_judgments_are_counted_and_mixed_votes_averaged() -> None:
     assert measured(row, "position_bias").point == pytest.approx((30 + 20) / 2)
     assert measured(row, "position_bias").standard_error == pytest.approx(5.0)
     assert measured(row, "verdict_flips").point == 50.0, "an even vote prefers neither"
+    assert measured(row, "vote_margin").point == pytest.approx((40 + 20 + 0 + 40) / 4)
     assert measured(row, "unparsable").point == pytest.approx(100 / 3), "of the replies"
 
 
