@@ -131,22 +131,45 @@ def test_a_real_model_whose_template_opens_a_thought(tiny_model: MakeModel) -> N
 
 @pytest.mark.slow
 @pytest.mark.vllm
-def test_vllm_ends_thought_and_answer_where_transformers_does(tiny_model: MakeModel) -> None:
-    model = tiny_model(template=OPENING)
-    (full,) = completions(engine(model, start="\x01", end="\x02"), [ask(max_tokens=40)])
-    end, stop, later = full.text[8:11], full.text[2:4], full.text[16:18]
-    requests = [ask(max_tokens=5, stop=(stop,)), ask(max_tokens=20, stop=(later,)), ask("One two")]
-    for budget in (30, 2, None):
-        thinking = ThinkingSpec(start="<think>", end=end, budget=budget)
-        wanted = engine(model, **thinking.model_dump())
-        ours = VllmEngine(VllmSpec(max_num_seqs=4), replace(model, thinking=thinking))
-        ours.open()
-        try:
-            replies = completions(ours, requests)
-        finally:
-            ours.close()
-        for reply, other in zip(replies, completions(wanted, requests), strict=True):
-            assert replace(reply, reused_tokens=0) == replace(other, reused_tokens=0)
+@pytest.mark.model
+def test_vllm_ends_thought_and_answer_where_they_end(smollm2: PreparedModel) -> None:
+    """Its template opens a thought, and a word that it writes once ends it."""
+    opens = (smollm2.chat_template or "").replace("assistant\n", "assistant\n<think>")
+    ours = VllmEngine(
+        VllmSpec(max_num_seqs=4, max_model_len=512), replace(smollm2, chat_template=opens)
+    )
+    known = vars(ours._renderer)  # of one engine, since loading takes its time
+    ours.open()
+    try:
+        known["thinking"] = None
+        (full,) = completions(ours, [ask(max_tokens=24)])
+        words = full.text.split(" ")
+        end = next(word for word in words[2:] if full.text.count(word) == 1)
+        thought, _, rest = full.text.partition(end)
+        inside, after = words[0], rest.strip()[4:6]
+        known["thinking"] = Thinking(Marks("<think>", end), 20)
+        first, again, cut, short = completions(
+            ours,
+            [
+                ask(max_tokens=2),
+                ask(max_tokens=2, stop=(inside,)),
+                ask(max_tokens=2, stop=(after,)),
+                replace(ask(max_tokens=2), trial=1),
+            ],
+        )
+        known["thinking"] = Thinking(Marks("<think>", "\x02"), 5)
+        (lost,) = completions(ours, [ask(max_tokens=2)])
+    finally:
+        ours.close()
+    assert first.thought == thought.strip()
+    assert rest.removeprefix(" ").startswith(first.text)
+    assert first.text
+    assert first.truncated
+    assert first.completion_tokens == first.thought_tokens + 2
+    assert again.thought == cut.thought == short.thought == first.thought
+    assert again.text == first.text.partition(inside)[0]
+    assert cut.text == first.text.partition(after)[0]
+    assert (lost.unfinished, lost.text, lost.completion_tokens) == (True, "", 5)
 
 
 @pytest.mark.slow
