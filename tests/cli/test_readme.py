@@ -23,9 +23,13 @@ def test_its_gate_section_is_one(repository: Path) -> None:
 
 
 def test_its_suite_is_fine(repository: Path, tmp_path: Path) -> None:
-    (shown,) = (b for b in blocks(repository, "yaml") if "benchmarks:" in b)
-    (tmp_path / "my.yaml").write_text(shown, encoding="utf-8")
+    whole, judges = (b for b in blocks(repository, "yaml") if "benchmarks:" in b)
+    (tmp_path / "my.yaml").write_text(whole, encoding="utf-8")
     done = evalkit(tmp_path, "check", "my.yaml")
+    assert done.code == 0, done.err
+    models = "models: {a: {path: org/a}, smollm2: {role: baseline, path: org/b}}\n"
+    (tmp_path / "judged.yaml").write_text(f"name: j\n{models}{judges}", encoding="utf-8")
+    done = evalkit(tmp_path, "check", "judged.yaml")
     assert done.code == 0, done.err
 
 
