@@ -157,7 +157,7 @@ class BatchingEngine(RemoteEngine):
         item = _Item(key, prepared.parameters, self._most_cost(prepared, batched=True))
         body = await self._body(item)
         async with self._handing_out:
-            pass  # one after the other, so that each is settled as soon as it is stored
+            await asyncio.sleep(0)  # one after the other: each is settled as soon as it is stored
         reply = self._completed(body, item, prepared)
         return await super()._answer(request) if reply is None else reply
 
