@@ -10,6 +10,7 @@ import difflib
 import gzip
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def read_jsonl(path: Path, *, nan: bool = False) -> Dataset:
         )
     stored = _bytes(path)
     text = _text(path, stored)
-    by_line = name.endswith(".jsonl") and not text.lstrip().startswith("[")
+    by_line = name.endswith(".jsonl") and not re.match(r"\s*\[\s*[{\]]", text)
     constant = float if nan else _refuse_constant
     rows = list(_lines(path, text, constant) if by_line else _items(path, text, constant))
     for place, row in rows:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Pace:
         self._threshold = float(most)
         """Up to here it grows by one per answer, beyond by one per round."""
         self._in_flight = 0
+        self._line: deque[object] = deque()
         self._tokens = 0
         self._held_until = 0.0
         self._shrunk_at = 0.0
@@ -66,14 +68,25 @@ class Pace:
         self._changed = asyncio.Event()
 
     async def enter(self, tokens: int) -> float:
-        """Wait for a turn; `tokens`: what the request needs of a limit.  Returns when it came."""
-        while True:
-            wait = self._ready_at(tokens) - time.monotonic()
-            if wait <= 0 and self._in_flight < int(self._window):
-                break
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait if wait > 0 else None):
-                    await self._changed.wait()
+        """Wait for a turn; `tokens`: what the request needs of a limit.  Returns when it came.
+
+        First come, first served, so that a request which fails again and again stands behind all
+        others each time.
+        """
+        turn = object()
+        self._line.append(turn)
+        try:
+            while True:
+                wait = self._ready_at(tokens) - time.monotonic()
+                is_next = self._line[0] is turn and self._in_flight < int(self._window)
+                if wait <= 0 and is_next:
+                    break
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait if wait > 0 else None):
+                        await self._changed.wait()
+        finally:
+            self._line.remove(turn)
+            self._wake()
         self._in_flight += 1
         self._tokens += tokens
         for kind, limit in self._limits.items():

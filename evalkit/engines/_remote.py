@@ -455,13 +455,13 @@ class RemoteEngine(ABC):
             raise self._no_key
         attempts = failures = lessons = 0
         room: int | None = None
+        answered = self._answered
         while True:
             if self._stopped is not None:
                 because = self._stopped
                 raise RequestFailed(
                     because.status, f"not sent: {because}", input_error=because.input_error
                 )
-            answered = self._answered
             try:
                 return await self._turn(request, room)
             except Learned as learned:
@@ -473,6 +473,9 @@ class RemoteEngine(ABC):
                 failures += not trouble.limited or self.spec.wait_s == 0
                 if self._is_hopeless(trouble, attempts, failures, self._answered > answered):
                     raise self._gave_up(trouble, attempts) from None
+                if failures == min(2, self.spec.max_retries):
+                    # What was in flight at the first failure does not show that others fare better.
+                    answered = self._answered
                 if not trouble.busy:
                     await asyncio.sleep(self._pause(failures, trouble))
 
