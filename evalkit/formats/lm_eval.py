@@ -428,8 +428,8 @@ class _Import:
                         yield remark(
                             "group_standard_error",
                             f"{file.path.name}: the standard error of {group} {metric} is written "
-                            f"as {said:.4f}, of its {len(self._entering(group, metric))} tasks it "
-                            f"is {error:.4f}, which is used",
+                            f"as {said:.4f}, the {len(self._entering(group, metric))} that enter "
+                            f"it give {error:.4f}, which is used",
                         )
 
 
