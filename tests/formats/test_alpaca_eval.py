@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -309,3 +310,19 @@ def test_both_names_of_the_second_reference_are_one_scale(write: Write) -> None:
     names = {"mine": "gpt4_turbo", "b": "gpt4_1106_preview"}
     rows = [odd(0, generator_2=m, generator_1=name) for m, name in names.items()]
     assert cross_findings(alpaca_eval.read([write("a.json", rows)], options())) == {}
+
+
+@given(
+    st.lists(st.sampled_from([1.0, 2.0, 1.5, 0, 1.2345]), min_size=805, max_size=805),
+    st.sampled_from(["raw_completion", "preference_raw_completion"]),
+)
+def test_a_clean_file_has_its_mean_and_no_damage(preferences: list[float], reply: str) -> None:
+    """805 rows as any version writes them: 0 is how old files say a draw."""
+    rows = [row(n, value, **{reply: "m"}) for n, value in enumerate(preferences)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "annotations.json"
+        path.write_text(json.dumps(rows))
+        (found,) = alpaca_eval.read([path], options())
+    assert codes(found) == set()
+    values = [0.5 if value == 0 else value - 1 for value in preferences]
+    assert figures(found)["win_rate"].point == pytest.approx(100 * sum(values) / 805)

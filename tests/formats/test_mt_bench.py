@@ -350,3 +350,42 @@ def test_a_second_different_answer_is_refused(write: Write) -> None:
         mt_bench.read(
             [write("j.jsonl", [rating(81, 1)])], options(companion=(write("a.jsonl", rows),))
         )
+
+
+# --- clean files ----------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.sampled_from([n / 2 for n in range(2, 21)]), min_size=160, max_size=160),
+    st.booleans(),
+    st.sampled_from(["mine", "org/mine"]),
+)
+def test_a_clean_file_has_fastchats_averages_and_no_damage(
+    scores: list[float], texts: bool, model: str
+) -> None:
+    """Ratings of both turns of 80 questions, with numbers or texts as ids."""
+    places = [(question, turn) for question in range(81, 161) for turn in (1, 2)]
+    rows = [
+        row(q, turn, score, model=model, **({"question_id": f"q-{q}"} if texts else {}))
+        for (q, turn), score in zip(places, scores, strict=True)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "gpt-4_single.jsonl"
+        path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+        (found,) = mt_bench.read([path], options())
+    assert (found.model, codes(found)) == ("mine", set())
+    made = figures(found)
+    assert made["score"].point == pytest.approx(sum(scores) / 160)
+    assert made["score_turn_2"].point == pytest.approx(sum(scores[1::2]) / 80)
+
+
+@given(st.lists(st.sampled_from(["model_1", "model_2", "tie"]), min_size=320, max_size=320))
+def test_clean_pairs_have_no_damage(winners: list[str]) -> None:
+    places = [(question, turn) for question in range(81, 161) for turn in (1, 2)]
+    games = zip(winners[::2], winners[1::2], strict=True)
+    rows = [match(q, t, "a b", f"{x} {y}") for (q, t), (x, y) in zip(places, games, strict=True)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "gpt-4_pair.jsonl"
+        path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+        found = mt_bench.read([path], options())
+    assert [codes(e) for e in found] == [set(), set()]
