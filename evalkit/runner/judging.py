@@ -16,6 +16,7 @@ from itertools import zip_longest
 from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from pydantic_core import to_jsonable_python
 
@@ -39,6 +40,7 @@ from evalkit.core.specs import (
     ReportSpec,
     Suite,
 )
+from evalkit.engines._settings import RemoteSpec
 from evalkit.engines.recorded import RecordedSpec
 from evalkit.errors import ComparisonError, DataError, SuiteError, did_you_mean
 from evalkit.formats import Answers
@@ -99,12 +101,25 @@ def find_judge(
             f"one of {choices}; or TYPE:MODEL, as openai:MODEL"
         )
     made = plugins.judge_spec(str(fields.get("type"))).model_validate({**fields, **settings})
+    trusted = bool(colon) or wanted in more or "base_url" in settings
+    if isinstance(made, RemoteSpec) and not trusted and not _is_known_place(made):
+        raise SuiteError(
+            f"--judge {wanted!r}: the run's own suite sends it, with your key, to {made.base_url}, "
+            f"and a run may be a stranger's; look at that address, and repeat the command with "
+            f"--set base_url={made.base_url}"
+        )
     if isinstance(made, RecordedJudgeSpec):
         raise SuiteError(
             f"--judge {wanted!r}: its judgments are recorded, and it judges nothing new; name a "
             f"judge that answers, as openai:MODEL"
         )
     return name, made
+
+
+def _is_known_place(judge: RemoteSpec) -> bool:
+    """The vendor's own address, or this machine."""
+    host = urlsplit(judge.url).hostname
+    return judge.url == judge.home or host in ("localhost", "127.0.0.1", "::1")
 
 
 def origin_of(run: Run, label: str, command: tuple[str, ...]) -> Origin:

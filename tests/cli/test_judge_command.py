@@ -216,3 +216,17 @@ def test_what_has_no_stored_answer_is_not_judged(place: Path) -> None:
     new = store.load(place / "again")
     assert {r.benchmark for r in new.records if r.model == "v1"} == {"alpaca_eval"}
     assert {r.outcome.status for r in new.records} == {"ok"}
+
+
+def test_a_strangers_judge_is_sent_nothing_before_its_address_is_repeated(
+    place: Path, server: FaultServer
+) -> None:
+    """A run's own suite may name any server, and the key would go there."""
+    manifest = place / "old" / "manifest.json"
+    elsewhere = server.url.replace("127.0.0.1", "127.0.0.2")
+    manifest.write_text(manifest.read_text().replace(server.url, elsewhere))
+    before = len(server.received)
+    done = run(place, "judge", "old", "--judge", "judge", "--out", "again")
+    assert done.code == 2
+    assert f"--set base_url={elsewhere}" in done.err
+    assert len(server.received) == before
