@@ -171,12 +171,15 @@ def test_the_action_runs_as_github_runs_it(folder: Path, repository: Path) -> No
 def test_the_action_names_no_file_that_the_gate_did_not_write(
     folder: Path, repository: Path
 ) -> None:
-    """Nor one that an earlier gate of the job left behind."""
+    """Nor one that an earlier gate of the job left behind; JUnit says why there is no verdict."""
     (folder / "broken.yaml").write_text("name: [")
     gate_step(folder, repository, target="bad", policy="wide.yaml")
     done, said = gate_step(folder, repository, target="broken.yaml")
     assert done.returncode == 2
-    assert said == {"verdict": ""}
+    assert (said.keys(), said["verdict"]) == ({"verdict", "junit"}, "")
+    written = Path(said["junit"]).read_text()
+    assert "<error" in written
+    assert "broken.yaml:1" in written
 
 
 def gate_step(

@@ -24,6 +24,7 @@ def records(workspace: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_an_unreachable_judge_keeps_the_answers(workspace: Path) -> None:
     suite = (workspace / "small.yaml").read_text()
     at = "base_url: 'http://127.0.0.1:9/v1'"

@@ -102,10 +102,11 @@ def test_kill_9_while_sealing(tmp_path: Path, start: Start, manifest: Manifest) 
         assert {r.sample for r in run.records} == {str(i) for i in range(50)}
         if run.manifest.sealed:
             assert [r.key for r in run.records] == order
+            assert run.changed == ()
     with RunStore.open(tmp_path, manifest) as store:
         store.seal(order, manifest, results([], [], "0123456789ab"), {})
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "a.html", "manifest.json", "records.jsonl", "results.json"
+        "SHA256SUMS", "a.html", "manifest.json", "records.jsonl", "results.json"
     ]  # fmt: skip
 
 
