@@ -459,7 +459,10 @@ def _read_answer(ask: Ask, output: Any, cached: int) -> Answer:
 
 def _refused(error: Exception) -> RequestFailed:
     """The failure of a request that vLLM refused; one it calls wrong it would refuse again."""
-    status: FailureStatus = "excluded" if isinstance(error, ValueError) else "engine_error"
+    from vllm.exceptions import VLLMClientError
+
+    wrong = isinstance(error, ValueError | VLLMClientError)
+    status: FailureStatus = "excluded" if wrong else "engine_error"
     return RequestFailed(status, f"vLLM refused the request: {error}")
 
 
