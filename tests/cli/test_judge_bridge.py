@@ -16,6 +16,8 @@ from evalkit.core.figures import Estimator
 from tests.support.cli import Outcome, evalkit
 from tests.support.fault_server import FaultServer, Received, Step, ok
 
+pytestmark = pytest.mark.slow
+
 QUESTIONS = 30
 SUITE = """
 name: chat

@@ -21,6 +21,8 @@ from evalkit.compare.gate import pin
 from tests.support.cli import Outcome, evalkit
 from tests.support.fault_server import FaultServer, Received, Step, ok
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 name: chat
 models:

@@ -20,6 +20,8 @@ from evalkit.errors import RequestFailed
 from evalkit.store.completions import CompletionStore
 from evalkit.store.ledger import LedgerFile
 
+pytestmark = pytest.mark.slow
+
 JUDGE = PreparedModel(
     name="judge",
     role="judge",

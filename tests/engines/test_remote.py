@@ -176,10 +176,11 @@ def test_requests_in_flight_grow_from_one_and_shrink() -> None:
         with lock:
             now += 1
             at_once.append(now)
+            mine = len(at_once)
         time.sleep(0.02)
         with lock:
             now -= 1
-        return status(429, retry_after="0") if len(at_once) == 60 else ok()
+        return status(429, retry_after="0") if mine == 60 else ok()
 
     with FaultServer(default=counting) as server:
         assert statuses(replies(engine(server.url, concurrency=8), 120)) == {"ok"}

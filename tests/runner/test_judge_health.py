@@ -20,6 +20,8 @@ from evalkit.core.contests import JudgeFigure
 from tests.support.cli import evalkit
 from tests.support.fault_server import FaultServer, Received, Step, ok
 
+pytestmark = pytest.mark.slow
+
 ONCE = 80 + 32
 FIRST = "[{'model': 'model_1', 'rank': 1}, {'model': 'model_2', 'rank': 2}]"
 GATE = "gate: {baseline: plain, margins: {default: 50}}\n"
