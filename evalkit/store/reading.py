@@ -21,14 +21,12 @@ from evalkit.core.run import FORMAT, Manifest, Run
 from evalkit.core.secrets import masked_settings
 from evalkit.core.votes import Vote
 from evalkit.errors import DataError, StoreError
-from evalkit.store.codec import CodecError, decode, encode, json_bytes, parse_json, read
+from evalkit.store.codec import CodecError, decode, encode, parse_json, read
 
 __all__ = [
     "digest",
-    "digests",
     "load",
     "load_manifest",
-    "manifest_bytes",
     "manifest_json",
     "manifest_of",
     "natural_key",
@@ -103,16 +101,6 @@ def digest(folder: Path) -> str | None:
         return None
 
 
-def digests(folder: Path, manifest: Manifest) -> bytes:
-    """The content of SHA256SUMS, which `sha256sum -c` checks; `manifest` as it will be written."""
-    contents = {
-        MANIFEST_NAME: manifest_bytes(manifest),
-        **{name: (folder / name).read_bytes() for name in (RECORDS_NAME, RESULTS_NAME)},
-    }
-    lines = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items())
-    return "".join(lines).encode()
-
-
 def load_manifest(folder: Path) -> Manifest:
     """The manifest of the run in `folder` (or of the run that the file `folder` is part of).
 
@@ -171,11 +159,6 @@ def manifest_json(manifest: Manifest) -> dict[str, Json]:
     """The content of manifest.json; keys that do not apply are absent."""
     found: dict[str, Json] = manifest.model_dump(exclude_unset=True)
     return {**found, "format": FORMAT}
-
-
-def manifest_bytes(manifest: Manifest) -> bytes:
-    """manifest.json as it is written."""
-    return json_bytes(manifest_json(manifest), indent=1) + b"\n"
 
 
 def results(

@@ -36,9 +36,8 @@ from evalkit.store.reading import (
     SESSIONS_NAME,
     SUMS_NAME,
     VOTES_NAME,
-    digests,
     load_manifest,
-    manifest_bytes,
+    manifest_json,
     read_records,
     read_sessions,
 )
@@ -178,7 +177,7 @@ class RunStore(Closing):
             StoreError: the file cannot be written.
         """
         _check_same_run(self.folder, self._manifest, manifest)
-        write_file(self.folder / MANIFEST_NAME, manifest_bytes(manifest))
+        write_file(self.folder / MANIFEST_NAME, pretty_json(manifest_json(manifest)))
         self._manifest = manifest
 
     def seal(
@@ -208,11 +207,15 @@ class RunStore(Closing):
         self._close_lines(RECORDS_NAME)  # its descriptor would keep writing into the old file
         write_file(self.folder / RECORDS_NAME, lines)
         self._records = {key: self._records[key] for key in order}
-        write_file(self.folder / RESULTS_NAME, pretty_json(results))
+        found = pretty_json(results)
+        write_file(self.folder / RESULTS_NAME, found)
         for path, data in targets.items():
             write_file(path, data)
         sealed = manifest.model_copy(update={"sealed": True})
-        write_file(self.folder / SUMS_NAME, digests(self.folder, sealed))
+        final = pretty_json(manifest_json(sealed))
+        contents = {MANIFEST_NAME: final, RECORDS_NAME: lines, RESULTS_NAME: found}
+        sums = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items())
+        write_file(self.folder / SUMS_NAME, "".join(sums).encode())
         self.update_manifest(sealed)
 
     def close(self) -> None:
