@@ -11,7 +11,7 @@ import re
 from typing import Literal
 from xml.etree import ElementTree as ET
 
-from evalkit.core.contests import GateResult, GateTest
+from evalkit.core.contests import UNTESTED, GateResult, GateTest
 from evalkit.draw import (
     difference,
     figure,
@@ -84,7 +84,7 @@ def junit_of_error(message: str) -> bytes:
 def _outcome(test: GateTest, result: GateResult) -> Literal["", "error", "failure", "skipped"]:
     if test.verdict == "pass":
         return ""
-    if test.required and test.verdict in ("missing", "unfit", "damaged"):
+    if test.required and test.verdict in UNTESTED:
         return "error"
     fails = test.verdict == "regression" or result.fails_undecided
     return "failure" if test.required and fails else "skipped"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -238,18 +237,15 @@ def view(places: tuple[Path, ...], port: int, to_open: bool) -> None:
 
 def _extra() -> Callable[[Run, str, str], Sequence[Figure]]:
     """Figures that need a benchmark's code: all of that is loaded only where one does, and once."""
-
-    @functools.cache
-    def of(folder: Path, model: str, benchmark: str) -> Sequence[Figure]:
-        from evalkit.runner.assemble import extra_figures
-
-        return extra_figures(known[folder], model, benchmark)
-
-    known: dict[Path, Run] = {}
+    found: dict[tuple[Path, str, str], Sequence[Figure]] = {}
 
     def extra(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
-        known[run.folder] = run
-        return of(run.folder, model, benchmark)
+        from evalkit.runner.assemble import extra_figures
+
+        place = (run.folder, model, benchmark)
+        if place not in found:
+            found[place] = extra_figures(run, model, benchmark)
+        return found[place]
 
     return extra
 

@@ -35,6 +35,7 @@ from evalkit.compare.guard import WAYS_OUT, allowed_fields
 from evalkit.compare.resolve import Side, find, margin_of, names_of, pick, recorded, the_candidate
 from evalkit.core import Json, Outcome, Record, Score, Status
 from evalkit.core.contests import (
+    UNTESTED,
     Contest,
     Damaged,
     GateAnswer,
@@ -206,7 +207,7 @@ def _answer(required: Set[str], *, nothing: bool) -> GateAnswer:
     """From what the required tests found; `nothing` was there to test at all."""
     if "regression" in required:
         return "regression"
-    if not required.isdisjoint(("missing", "unfit", "damaged")) or nothing:
+    if not required.isdisjoint(UNTESTED) or nothing:
         return "incomplete"
     return "pass" if required == {"pass"} else "inconclusive"
 

@@ -12,6 +12,7 @@ from evalkit.core.figures import Bridged, Comparison, FigureKey, Measured
 from evalkit.core.requests import Json
 
 __all__ = [
+    "UNTESTED",
     "Caution",
     "Contest",
     "Damaged",
@@ -220,6 +221,8 @@ GateVerdict: TypeAlias = Literal[
 ]
 """Of one test; `missing`: no common samples; `unfit`: the judge is not; `damaged`: a run changed
 after sealing."""
+UNTESTED: frozenset[GateVerdict] = frozenset({"missing", "unfit", "damaged"})
+"""Of tests that could not be made: a required one leaves the gate incomplete."""
 GateAnswer: TypeAlias = Literal["pass", "regression", "inconclusive", "incomplete"]
 """Of the gate; `incomplete`: a required test is missing or damaged or its judge is not fit, and
 none shows a regression."""

@@ -34,7 +34,7 @@ from evalkit.benchmarks._lm_eval_scores import display, number, percent
 from evalkit.core.figures import Finding
 from evalkit.core.requests import Json
 from evalkit.errors import DataError
-from evalkit.formats._reading import expanded, few, last_part, no_files, not_read, remark
+from evalkit.formats._reading import expanded, few, last_part, mapping, no_files, not_read, remark
 
 __all__ = [
     "Files",
@@ -125,9 +125,10 @@ def read_files(paths: Sequence[Path]) -> Files:
         if _is_lines(path):
             task = _task_of(path, found.results)
             sure = named or _SAMPLES.fullmatch(path.name) is not None
-            known = task is not None and (sure or _has_samples(path))
-            if task is not None and known:
-                found.samples.append(_samples(path, task))
+            samples = None if task is None else _samples(path, task, sure=sure)
+            known = samples is not None
+            if samples is not None:
+                found.samples.append(samples)
         else:
             content, sha256 = _json(path) if named or _JSON.fullmatch(path.name) else (None, "")
             known = False
@@ -164,15 +165,6 @@ def _task_of(path: Path, results: Sequence[ResultFile]) -> str | None:
     return next((t for t in ends if t in tasks or catalogue.by_task(t) is not None), None)
 
 
-def _has_samples(path: Path) -> bool:
-    """Whether its records are samples, by the fields that all of them have."""
-    try:
-        records = data.read_jsonl(path, nan=True).records
-    except DataError:
-        return False
-    return bool(records) and {"doc_id", "resps"} <= records[0].keys()
-
-
 def _json(path: Path) -> tuple[Json, str]:
     """A file's one JSON value; NaN, which Python's json writes, is taken as it stands."""
     try:
@@ -188,8 +180,16 @@ def _json(path: Path) -> tuple[Json, str]:
         ) from error
 
 
-def _samples(path: Path, task: str) -> SampleFile:
-    dataset = data.read_jsonl(path, nan=True)
+def _samples(path: Path, task: str, *, sure: bool) -> SampleFile | None:
+    """None where a file that only may be one holds no samples; `sure`: it must be one."""
+    try:
+        dataset = data.read_jsonl(path, nan=True)
+    except DataError:
+        if sure:
+            raise
+        return None
+    if not sure and not (dataset.records and {"doc_id", "resps"} <= dataset.records[0].keys()):
+        return None
     data.require(dataset, {"doc_id": int})
     return SampleFile(path, dataset.sha256, task, dataset.records)
 
@@ -198,7 +198,7 @@ def _results(
     path: Path, sha256: str, content: Mapping[str, Json], findings: list[Finding]
 ) -> ResultFile:
     figures: dict[str, tuple[Stated, ...]] = {}
-    shots: dict[str, Json] = dict(_mapping(content.get("n-shot")))
+    shots: dict[str, Json] = dict(mapping(content.get("n-shot")))
     for key, values in content["results"].items():
         if key == "all" or not isinstance(values, Mapping):
             continue
@@ -208,7 +208,7 @@ def _results(
         found = tuple(_figures(name, values, path, findings))
         if found:
             figures |= _renamed(name, found)
-    config = _mapping(content.get("config")) or _mapping(content.get("config_general"))
+    config = mapping(content.get("config")) or mapping(content.get("config_general"))
     return ResultFile(
         path=path,
         sha256=sha256,
@@ -227,17 +227,17 @@ def _settings(name: str, content: Mapping[str, Json], shots: Mapping[str, Json])
     """What a file says of the settings of task `name`; None where it says nothing."""
 
     def of(section: str) -> Json:
-        return _mapping(content.get(section)).get(name)
+        return mapping(content.get(section)).get(name)
 
-    config, size = _mapping(of("configs")), _mapping(of("n-samples"))
+    config, size = mapping(of("configs")), mapping(of("n-samples"))
     return {
         "version": of("versions"),
         "num_fewshot": shots.get(name, config.get("num_fewshot")),
-        "n": size.get("effective", _mapping(of("results")).get("sample_len")),
+        "n": size.get("effective", mapping(of("results")).get("sample_len")),
         "n_original": size.get("original"),
         "sample_count": {
             display(*_parted(key)): n
-            for key, n in _mapping(_mapping(of("results")).get("sample_count")).items()
+            for key, n in mapping(mapping(of("results")).get("sample_count")).items()
         }
         or None,
         "higher_is_better": of("higher_is_better"),
@@ -250,10 +250,6 @@ def _model(said: Json) -> str:
     if isinstance(said, Mapping):
         return ",".join(f"{key}={value}" for key, value in said.items())
     return said if isinstance(said, str) else ""
-
-
-def _mapping(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _name(key: str) -> tuple[str, int | None]:
@@ -332,12 +328,12 @@ def _groups(
     content: Mapping[str, Json], figures: Mapping[str, object]
 ) -> dict[str, tuple[str, ...]]:
     """Tasks below each group: from `group_subtasks`, else from how far aliases are indented."""
-    listed = _mapping(content.get("group_subtasks"))
-    named = {*_mapping(content.get("groups")), *listed} & set(figures)
+    listed = mapping(content.get("group_subtasks"))
+    named = {*mapping(content.get("groups")), *listed} & set(figures)
     if listed:
         return {group: tuple(_listed(group, listed)) for group in sorted(named)}
     rows = [
-        (str(name), _indent(_mapping(values).get("alias")))
+        (str(name), _indent(mapping(values).get("alias")))
         for name, values in content["results"].items()
     ]
     return {group: tuple(_indented(group, rows, named)) for group in sorted(named)}

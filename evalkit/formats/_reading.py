@@ -29,6 +29,7 @@ __all__ = [
     "expanded",
     "few",
     "last_part",
+    "mapping",
     "named_rows",
     "no_files",
     "normal_interval",
@@ -228,6 +229,11 @@ def few(values: Sequence[object], n: int = 3) -> str:
 def named_rows(n: int) -> str:
     """`1 row`, `2 rows`."""
     return "1 row" if n == 1 else f"{n} rows"
+
+
+def mapping(value: Json) -> Mapping[str, Json]:
+    """A JSON object; of anything else an empty one."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def remark(code: str, message: str) -> Finding:

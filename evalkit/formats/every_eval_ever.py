@@ -54,7 +54,14 @@ from evalkit.core.requests import Json
 from evalkit.core.run import BenchmarkEntry, Description, EngineIdentity, Run
 from evalkit.core.specs import ExportSpec
 from evalkit.errors import DataError, ExportError
-from evalkit.formats._reading import expanded, no_files, normal_interval, not_read, pick_models
+from evalkit.formats._reading import (
+    expanded,
+    mapping,
+    no_files,
+    normal_interval,
+    not_read,
+    pick_models,
+)
 from evalkit.formats._writing import (
     add,
     began,
@@ -409,7 +416,7 @@ def _evidence(
             if figure is None:
                 continue
             figures.append(figure)
-            config = _map(result.get("metric_config"))
+            config = mapping(result.get("metric_config"))
             known = metrics.setdefault(figure.key.task, {})
             better = config.get("lower_is_better") is not True
             metric = Metric(figure.key.metric, figure.unit, 1.0, better, primary=not known)
@@ -417,8 +424,8 @@ def _evidence(
             shots = _shots(result)
             if shots is not None:
                 tasks[figure.key.task] = {"num_fewshot": shots}
-            for judge in _map(config.get("llm_scoring")).get("judges") or ():
-                name = _map(_map(judge).get("model_info")).get("name")
+            for judge in mapping(config.get("llm_scoring")).get("judges") or ():
+                name = mapping(mapping(judge).get("model_info")).get("name")
                 judges.update({str(name): None} if name else {})
     about = Description(
         type="recorded",
@@ -440,7 +447,7 @@ def _figure(
     model: str, entry: str, result: Mapping[str, Json], level: float, file: str
 ) -> Figure | None:
     """None where a result has no number."""
-    config, score = _map(result.get("metric_config")), _map(result.get("score_details"))
+    config, score = mapping(result.get("metric_config")), mapping(result.get("score_details"))
     value = score.get("score")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -456,8 +463,8 @@ def _figure(
     scale = 1.0
     if unit == "raw" and highest == 1 and config.get("min_score") in (0, None):
         scale, unit = 100.0, "percent"
-    known = _map(score.get("uncertainty"))
-    error, n = _map(known.get("standard_error")).get("value"), known.get("num_samples")
+    known = mapping(score.get("uncertainty"))
+    error, n = mapping(known.get("standard_error")).get("value"), known.get("num_samples")
     measured = normal_interval(
         float(value),
         float(error) if isinstance(error, int | float) else None,
@@ -465,7 +472,7 @@ def _figure(
         level=level,
         method=Method(Estimator.RECORDED),
     )
-    stated = _map(known.get("confidence_interval"))
+    stated = mapping(known.get("confidence_interval"))
     if stated.get("confidence_level") == level:
         low, high = stated.get("lower"), stated.get("upper")
         if isinstance(low, int | float) and isinstance(high, int | float):
@@ -477,13 +484,9 @@ def _figure(
 
 def _shots(result: Mapping[str, Json]) -> int | None:
     """As other tools write them, or as evalkit does."""
-    said = _map(_map(result.get("metric_config")).get("metric_parameters"))
-    own = _map(_map(result.get("generation_config")).get("additional_details"))
+    said = mapping(mapping(result.get("metric_config")).get("metric_parameters"))
+    own = mapping(mapping(result.get("generation_config")).get("additional_details"))
     for known in (said.get("num_fewshot"), said.get("shots"), own.get("num_fewshot")):
         if isinstance(known, int | str) and str(known).isdecimal():
             return int(known)
     return None
-
-
-def _map(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}

@@ -24,11 +24,13 @@ the log states it, with its scorer's `stderr` where that is the only one of the 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,7 @@ from evalkit.errors import DataError
 from evalkit.formats._reading import (
     expanded,
     last_part,
+    mapping,
     no_files,
     normal_interval,
     not_read,
@@ -82,7 +85,7 @@ class _Log:
     @property
     def about(self) -> Mapping[str, Json]:
         """Its `eval`: task, model, settings."""
-        return _map(self.header.get("eval"))
+        return mapping(self.header.get("eval"))
 
     @property
     def task(self) -> str:
@@ -92,8 +95,13 @@ class _Log:
     @property
     def scores(self) -> list[Mapping[str, Json]]:
         """One per scorer and reducer."""
-        found = _map(self.header.get("results")).get("scores")
+        found = mapping(self.header.get("results")).get("scores")
         return [s for s in found if isinstance(s, Mapping)] if isinstance(found, list) else []
+
+    @cached_property
+    def values(self) -> Mapping[str, Mapping[str, float | None]]:
+        """By scorer, each sample's value."""
+        return {_name(score): _values(self, score) for score in self.scores}
 
 
 def read(files: Sequence[Path], options: ImportOptions) -> list[Evidence]:
@@ -130,14 +138,15 @@ def read(files: Sequence[Path], options: ImportOptions) -> list[Evidence]:
 
 def _read(path: Path) -> _Log:
     try:
-        if zipfile.is_zipfile(path):
-            header, samples, reductions = _archive(path)
+        stored = path.read_bytes()
+        if zipfile.is_zipfile(io.BytesIO(stored)):
+            header, samples, reductions = _archive(stored)
         else:
-            header = _json(path.read_bytes())
+            header = _json(stored)
             samples = header.get("samples") or []
             reductions = header.get("reductions") or []
         header = {"eval": dict(header["eval"]), "status": str(header["status"]), **header}
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = hashlib.sha256(stored).hexdigest()
     except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{path} is no log of Inspect ({type(error).__name__}: {str(error)[:120]}); name an "
@@ -147,10 +156,10 @@ def _read(path: Path) -> _Log:
     return _Log(path, sha256, header, *rows)
 
 
-def _archive(path: Path) -> tuple[Mapping[str, Any], list[Json], list[Json]]:
+def _archive(stored: bytes) -> tuple[Mapping[str, Any], list[Json], list[Json]]:
     import zipfile_zstd  # noqa: F401 - teaches zipfile Zstandard
 
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(io.BytesIO(stored)) as archive:
         names = archive.namelist()
         large = next((i for i in archive.infolist() if i.file_size > _MOST_BYTES), None)
         if large is not None:
@@ -210,7 +219,7 @@ def _evidence(
             model_in_file=stored,
             tasks={
                 log.task: {"version": log.about.get("task_version")}
-                | {"epochs": _map(log.about.get("config")).get("epochs")}
+                | {"epochs": mapping(log.about.get("config")).get("epochs")}
                 | {"generation_kwargs": log.about.get("model_generate_config")}
                 for log in logs
             },
@@ -234,8 +243,8 @@ def _means(log: _Log) -> dict[str, str]:
     """By scorer with values per sample: the metric of the log that is their mean."""
     found = {}
     for score in log.scores:
-        stated = next((m for m in _MEANS if m in _map(score.get("metrics"))), None)
-        if stated is not None and any(v is not None for v in _values(log, score).values()):
+        stated = next((m for m in _MEANS if m in mapping(score.get("metrics"))), None)
+        if stated is not None and any(v is not None for v in log.values[_name(score)].values()):
             found[_name(score)] = stated
     return found
 
@@ -251,8 +260,8 @@ def _values(log: _Log, score: Mapping[str, Json]) -> dict[str, float | None]:
         return {str(r.get("sample_id")): _number(r.get("value"), key) for r in rows}
     found: dict[str, float | None] = {}
     for sample in log.samples:
-        given = _map(sample.get("scores"))
-        value = _map(given.get(scorer) or given.get(key)).get("value")
+        given = mapping(sample.get("scores"))
+        value = mapping(given.get(scorer) or given.get(key)).get("value")
         found.setdefault(str(sample.get("id")), _number(value, key))
     return found
 
@@ -270,7 +279,7 @@ def _number(value: Json, key: str) -> float | None:
 
 def _metrics(log: _Log, means: Mapping[str, str]) -> tuple[Metric, ...]:
     """The log's own headline first, else the first scorer's."""
-    headline = _map(_map(log.header.get("results")).get("headline")).get("score")
+    headline = mapping(mapping(log.header.get("results")).get("headline")).get("score")
     names = sorted(means, key=lambda name: name != headline)
     made: list[Metric] = []
     for name in names:
@@ -278,14 +287,14 @@ def _metrics(log: _Log, means: Mapping[str, str]) -> tuple[Metric, ...]:
         unit: Unit = "percent" if percent else "raw"
         made.append(Metric(name, unit, 100.0 if percent else 1.0, primary=not made))
     for score in log.scores:
-        for other in _map(score.get("metrics")):
+        for other in mapping(score.get("metrics")):
             if other not in _ERRORS and means.get(_name(score)) != other:
                 made.append(Metric(f"{_name(score)}, {other}", "raw", primary=not made))
     return tuple(made)
 
 
 def _records(log: _Log, model: str, entry: str, means: Mapping[str, str]) -> list[Record]:
-    values = {_name(s): _values(log, s) for s in log.scores if _name(s) in means}
+    values = {name: log.values[name] for name in means}
     by_id: dict[str, Mapping[str, Json]] = {}
     for sample in sorted(log.samples, key=lambda s: str(s.get("epoch"))):
         by_id.setdefault(str(sample.get("id")), sample)
@@ -296,9 +305,9 @@ def _records(log: _Log, model: str, entry: str, means: Mapping[str, str]) -> lis
         known = {metric: found.get(name) for metric, found in values.items()}
         scores = tuple(Score(metric, v) for metric, v in known.items() if v is not None)
         lacking = [metric for metric, v in known.items() if v is None]
-        said = _map(sample.get("error")).get("message")
+        said = mapping(sample.get("error")).get("message")
         error = str(said) if said else f"no value of {lacking[0]} in the log" if lacking else None
-        output = _text(_map(sample.get("output")).get("completion"), sample)
+        output = _text(mapping(sample.get("output")).get("completion"), sample)
         target = sample.get("target")
         outcome = Outcome(
             "ok" if not lacking else "excluded",
@@ -318,8 +327,8 @@ def _conversation(sample: Mapping[str, Json]) -> tuple[Message, ...]:
     """Messages as texts; what a tool answered stands as the user's."""
     found = []
     for message in sample.get("messages") or ():
-        role = _map(message).get("role")
-        text = _text(_map(message).get("content"), sample)
+        role = mapping(message).get("role")
+        text = _text(mapping(message).get("content"), sample)
         if role in ("system", "user", "assistant"):
             found.append(Message(role, text))
         elif role == "tool":
@@ -330,10 +339,12 @@ def _conversation(sample: Mapping[str, Json]) -> tuple[Message, ...]:
 def _text(content: Json, sample: Mapping[str, Json]) -> str:
     """Text parts joined; long texts are attachments of the sample."""
     if isinstance(content, list):
-        parts = (_map(part).get("text") for part in content if _map(part).get("type") == "text")
+        parts = (
+            mapping(part).get("text") for part in content if mapping(part).get("type") == "text"
+        )
         content = "\n".join(str(part) for part in parts if part)
     text = str(content or "")
-    attached = _map(sample.get("attachments")).get(text.removeprefix("attachment://"))
+    attached = mapping(sample.get("attachments")).get(text.removeprefix("attachment://"))
     return str(attached) if text.startswith("attachment://") and attached else text
 
 
@@ -342,11 +353,11 @@ def _stated(
 ) -> Iterator[Figure]:
     """Metrics that are no mean of sample scores, or of samples that the log does not hold."""
     for score in log.scores:
-        stated = _map(score.get("metrics"))
+        stated = mapping(score.get("metrics"))
         others = [m for m in stated if m not in _ERRORS and means.get(_name(score)) != m]
         for name in others:
-            point = _number(_map(stated[name]).get("value"), name)
-            error = _number(_map(stated.get("stderr")).get("value"), "stderr")
+            point = _number(mapping(stated[name]).get("value"), name)
+            error = _number(mapping(stated.get("stderr")).get("value"), "stderr")
             n = score.get("scored_samples")
             value = normal_interval(
                 point,
@@ -370,7 +381,7 @@ def _findings(log: _Log, records: Sequence[Record], means: Mapping[str, str]) ->
         yield Finding(
             "unfinished", f"{name}: the evaluation of {log.task} ended with status {status!r}"
         )
-    config = _map(log.about.get("config"))
+    config = mapping(log.about.get("config"))
     if config.get("limit") is not None:
         yield Finding("limited", f"{name}: run with a limit of {config['limit']!r:.40} samples")
     if not log.samples and log.scores:
@@ -379,7 +390,7 @@ def _findings(log: _Log, records: Sequence[Record], means: Mapping[str, str]) ->
         metric = means.get(_name(score))
         if metric is None:
             continue
-        stated = _number(_map(_map(score.get("metrics"))[metric]).get("value"), metric)
+        stated = _number(mapping(mapping(score.get("metrics"))[metric]).get("value"), metric)
         values = [s.value for r in records for s in r.outcome.scores if s.metric == _name(score)]
         mean = math.fsum(values) / len(values) if values else None
         if stated is not None and mean is not None and not math.isclose(stated, mean, abs_tol=1e-6):
@@ -388,7 +399,3 @@ def _findings(log: _Log, records: Sequence[Record], means: Mapping[str, str]) ->
                 f"{name}: the mean of {_name(score)} over the samples is {mean:.6f}, the log says "
                 f"{stated:.6f}; the samples are used",
             )
-
-
-def _map(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}
