@@ -15,7 +15,7 @@ from typing import TypeVar
 from evalkit.core.figures import Estimator, Interval, Measured, Method
 from evalkit.stats.means import check_finite, check_probability, p_value, t_quantile
 
-__all__ = ["PredictionPowered", "control_variate_mean", "ppi_difference", "ppi_mean"]
+__all__ = ["PredictionPowered", "control_variate_mean", "ppi_mean"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -114,32 +114,6 @@ def ppi_mean(
     low, high = point - half, point + half
     numbers = (point, error, low, high, level, len(both), len(units), 0)
     return found(Measured(*numbers, method, df), weight, words)
-
-
-def ppi_difference(
-    human: tuple[Mapping[K, float], Mapping[K, float]],
-    judge: tuple[Mapping[K, float], Mapping[K, float]],
-    clusters: Mapping[K, Hashable],
-    level: float,
-) -> PredictionPowered:
-    """Difference a - b of two models' mean human labels, paired on their common samples.
-
-    `ppi_mean` of the differences: humans' where they labelled both models' answers, the judge's
-    where it did.  Where humans compared the two answers directly, their preferences are such
-    differences already: pass them to `ppi_mean`.
-
-    Args:
-        human: labels by sample, of model a and of model b.
-        judge: the judge's, of model a and of model b.
-        clusters: unit of resampling of every sample the judge labelled for both.
-        level: confidence level, between 0 and 1.
-
-    Raises:
-        KeyError: a sample has no cluster.
-        ValueError: a label is not finite, or a bad level.
-    """
-    ours, theirs = ({key: a[key] - b[key] for key in a if key in b} for a, b in (human, judge))
-    return ppi_mean(ours, theirs, clusters, level)
 
 
 def control_variate_mean(

@@ -15,8 +15,8 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.stats.means import mean, paired_difference
-from evalkit.stats.ppi import control_variate_mean, ppi_difference, ppi_mean
+from evalkit.stats.means import mean
+from evalkit.stats.ppi import control_variate_mean, ppi_mean
 
 Labels = dict[int, float]
 label = st.floats(-5, 5).map(lambda x: round(x, 2))
@@ -122,22 +122,6 @@ def test_a_cluster_of_both_kinds_counts_once() -> None:
     assert together.measured.standard_error == pytest.approx(
         apart.measured.standard_error, rel=0.05
     )
-
-
-def test_differences_are_the_mean_of_differences() -> None:
-    (human_a, judge_a), (human_b, judge_b) = drawn(30, 200, 9), drawn(25, 220, 10)
-    got = ppi_difference((human_a, human_b), (judge_a, judge_b), ITSELF, 0.95)
-    assert (got.measured.n, got.n_judge) == (25, 205)
-    swapped = ppi_difference((human_b, human_a), (judge_b, judge_a), ITSELF, 0.95)
-    assert got.measured.point == -(swapped.measured.point or 0)
-    assert (got.measured.standard_error, got.p) == (swapped.measured.standard_error, swapped.p)
-    only = ppi_difference((human_a, human_b), (human_a, human_b), ITSELF, 0.95)
-    plain = paired_difference(human_a, human_b, ITSELF, 0.95)
-    assert (only.judge_weight, only.n_judge) == (0.0, 0)
-    assert (only.measured.low, only.measured.high) == pytest.approx(
-        (plain.measured.low, plain.measured.high), abs=1e-9
-    )
-    assert only.p == pytest.approx(plain.p, abs=1e-9)
 
 
 def test_undefined_is_none_and_says_why() -> None:

@@ -22,7 +22,7 @@ from evalkit.stats.decisions import (
 )
 from evalkit.stats.length_control import Games, Pair, length_controlled
 from evalkit.stats.means import Paired, mean, p_value, paired_difference, run_noise, share, widened
-from evalkit.stats.ppi import PredictionPowered, ppi_difference, ppi_mean
+from evalkit.stats.ppi import PredictionPowered, ppi_mean
 from evalkit.stats.resampling import selection_optimism
 from evalkit.stats.strengths import Game, bradley_terry, strength_difference
 
@@ -161,13 +161,16 @@ def labels(draw: random.Random) -> Numbers:
         row = (value.point, value.standard_error, value.low, value.high)
         return [*row, found.p, found.judge_weight, value.n, found.n_judge]
 
+    def apart(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
+        return {k: a[k] - b[k] for k in a if k in b}
+
     judge, other = scores(draw, 80), scores(draw, 80)
     human = {k: v + draw.gauss(0.3, 1) for k, v in list(judge.items())[:25]}
     second = {k: v + draw.gauss(0.3, 1) for k, v in list(other.items())[:25]}
     units = clusters(draw, list(judge), 30)
     return [
         *numbers(ppi_mean(human, judge, units, 0.95)),
-        *numbers(ppi_difference((human, second), (judge, other), units, 0.9)),
+        *numbers(ppi_mean(apart(human, second), apart(judge, other), units, 0.9)),
     ]
 
 
