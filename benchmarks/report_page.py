@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks._common import Cell, Clock, Table, parser, peak_rss_gb, publish, say
 from evalkit import report
-from evalkit.compare.figures import comparisons, figures
+from evalkit.comparison.figures import comparisons, figures
 from evalkit.core import (
     Exchange,
     Judgment,

@@ -6,31 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evalkit.api import (
-        check_claim,
-        compare_runs,
-        export_runs,
-        gate_run,
+        claim,
+        compare,
+        export,
+        gate,
         import_votes,
         judge,
         judge_bridge,
         load_run,
         load_suite,
         run,
-        watch_checkpoints,
+        watch,
     )
 
 __all__ = [
-    "check_claim",
-    "compare_runs",
-    "export_runs",
-    "gate_run",
+    "claim",
+    "compare",
+    "export",
+    "gate",
     "import_votes",
     "judge",
     "judge_bridge",
     "load_run",
     "load_suite",
     "run",
-    "watch_checkpoints",
+    "watch",
 ]
 
 

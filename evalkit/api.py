@@ -1,7 +1,4 @@
-"""The library's functions; the commands do the same by hand.
-
-`compare` and `gate` are rooms of the package, so that these functions say what they take.
-"""
+"""The library's functions: the commands, by their names and with their options."""
 
 from __future__ import annotations
 
@@ -11,32 +8,33 @@ from typing import TypeAlias
 
 from evalkit import formats, plugins, runner, store
 from evalkit import suite as suites
-from evalkit.compare import gate
-from evalkit.compare.claim import ClaimResult, claim
-from evalkit.compare.contests import Options, contests
-from evalkit.compare.guard import allowed_fields
-from evalkit.compare.resolve import pick
+from evalkit.comparison import claim as claims
+from evalkit.comparison import gate as gates
+from evalkit.comparison.contests import Options, contests
+from evalkit.comparison.guard import allowed_fields
+from evalkit.comparison.resolve import pick
 from evalkit.core import Json
 from evalkit.core.contests import Contest, GateResult
 from evalkit.core.run import Run
 from evalkit.core.specs import Suite
 from evalkit.errors import SuiteError
 from evalkit.formats.published import unknown_names
-from evalkit.runner import importing, judging, watch
+from evalkit.runner import importing, judging
+from evalkit.runner import watch as watching
 from evalkit.runner.judging import Bridging, JudgedAgain
 
 __all__ = [
-    "check_claim",
-    "compare_runs",
-    "export_runs",
-    "gate_run",
+    "claim",
+    "compare",
+    "export",
+    "gate",
     "import_votes",
     "judge",
     "judge_bridge",
     "load_run",
     "load_suite",
     "run",
-    "watch_checkpoints",
+    "watch",
 ]
 
 Stored: TypeAlias = Run | str | Path
@@ -152,7 +150,7 @@ def import_votes(run: Stored, *files: str | Path) -> Run:
         files: Of the report's voting page, tables, or alpaca_eval's cross-annotations.
 
     Returns:
-        The run with its votes; `compare.votes.people` says what they give.
+        The run with its votes; `comparison.votes.people` says what they give.
 
     Raises:
         DataError: A file is none of votes, or is about another run.
@@ -165,7 +163,7 @@ def load_run(folder: str | Path) -> Run:
     return store.load(Path(folder))
 
 
-def compare_runs(
+def compare(
     *runs: Stored,
     candidate: str | None = None,
     baselines: Sequence[str] = (),
@@ -197,7 +195,7 @@ def compare_runs(
     return contests(stored, ours, theirs, options)
 
 
-def export_runs(
+def export(
     *runs: Stored,
     kind: str,
     out: str | Path,
@@ -223,14 +221,14 @@ def export_runs(
     return formats.write(formats.export([_typed(one) for one in runs], spec), Path(out))
 
 
-def check_claim(
+def claim(
     text: str,
     *runs: Stored,
     level: float = 0.95,
     allow_different: Collection[str] = (),
     accept_damaged: bool = False,
     repeats: bool = False,
-) -> ClaimResult:
+) -> claims.ClaimResult:
     """Whether runs support a sentence such as "A beats B on alpaca_eval", as `evalkit claim` does.
 
     Args:
@@ -247,10 +245,10 @@ def check_claim(
     stored = [_typed(one) for one in runs]
     allowed = allowed_fields(stored, allow_different)
     options = Options(level, allow_different=allowed, repeats=repeats)
-    return claim(stored, text, options, accept_damaged=accept_damaged)
+    return claims.claim(stored, text, options, accept_damaged=accept_damaged)
 
 
-def gate_run(
+def gate(
     run: Stored,
     policy: Suite | None = None,
     *,
@@ -261,7 +259,7 @@ def gate_run(
 ) -> GateResult:
     """Whether a candidate is worse than its baseline by more than the margins, as `evalkit gate`.
 
-    To run a suite first: `gate_run(run(suite))`.
+    To run a suite first: `gate(run(suite))`.
 
     Args:
         run: Run or its folder that has the candidate.
@@ -280,19 +278,19 @@ def gate_run(
     if policy is not None and policy.gate is None:
         raise SuiteError(f"suite {policy.name!r} has no gate section; expected one as the policy")
     given = [baseline_run] if isinstance(baseline_run, Run | str | Path) else baseline_run or ()
-    return gate.gate(
+    return gates.gate(
         _typed(run),
         None if policy is None else policy.gate,
         candidate=candidate,
-        baseline=[b if isinstance(b, Run) else gate.read_baseline(Path(b)) for b in given],
+        baseline=[b if isinstance(b, Run) else gates.read_baseline(Path(b)) for b in given],
         allow_different=allow_different,
         repeats=[_typed(more) for more in repeats],
     )
 
 
-def watch_checkpoints(
+def watch(
     folder: str | Path, suite: str | Path, looks: int | None = None, *, rest_s: float = 15.0
-) -> watch.Summary:
+) -> watching.Summary:
     """Evaluate and gate the checkpoints there are, silently, as `evalkit watch --once` does.
 
     Args:
@@ -306,8 +304,9 @@ def watch_checkpoints(
         SuiteError: The suite is wrong, or the plan is another than the first call's.
         DataError: There is no such folder.
     """
-    training = watch.training(Path(folder), str(suite))
-    return watch.follow(training, looks, None, watch.Options(rest_s, once=True), watch.Silent())
+    training = watching.training(Path(folder), str(suite))
+    options = watching.Options(rest_s, once=True)
+    return watching.follow(training, looks, None, options, watching.Silent())
 
 
 def _typed(run: Stored) -> Run:

@@ -28,7 +28,7 @@ from evalkit import catalogue
 from evalkit.card import checks
 from evalkit.card.checks import Parts, line_end_of
 from evalkit.card.write import Card, Part, plain_yaml
-from evalkit.compare.model_names import model_key
+from evalkit.comparison.model_names import model_key
 from evalkit.core.requests import Json
 from evalkit.draw import one_line, visible
 from evalkit.draw.numbers import Printed, read_number

@@ -24,9 +24,9 @@ from typing import Any, Literal
 
 from evalkit import catalogue
 from evalkit.card import checks
-from evalkit.compare.contests import Options, contests
-from evalkit.compare.model_names import model_key
-from evalkit.compare.resolve import by_role, find, recorded
+from evalkit.comparison.contests import Options, contests
+from evalkit.comparison.model_names import model_key
+from evalkit.comparison.resolve import by_role, find, recorded
 from evalkit.core.figures import FigureKey
 from evalkit.core.requests import Json
 from evalkit.core.specs import CardSpec

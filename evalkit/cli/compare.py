@@ -72,10 +72,10 @@ def compare(
     the interval.
     """
     from evalkit import draw, report, store
-    from evalkit.compare import contests as room
-    from evalkit.compare.guard import allowed_fields
-    from evalkit.compare.resolve import find, pick
-    from evalkit.compare.votes import people, people_json
+    from evalkit.comparison import contests as room
+    from evalkit.comparison.guard import allowed_fields
+    from evalkit.comparison.resolve import find, pick
+    from evalkit.comparison.votes import people, people_json
 
     stored = [store.load(run) for run in runs]
     ours, theirs = pick(stored, candidate, split(baseline))
@@ -163,9 +163,9 @@ def claim(
     contradicted.
     """
     from evalkit import store
-    from evalkit.compare.claim import claim
-    from evalkit.compare.contests import Options
-    from evalkit.compare.guard import allowed_fields
+    from evalkit.comparison.claim import claim
+    from evalkit.comparison.contests import Options
+    from evalkit.comparison.guard import allowed_fields
     from evalkit.draw import one_line, visible
 
     stored = [store.load(run) for run in runs]
@@ -231,7 +231,7 @@ def gate(
     the job summary and the reasons become annotations.
     """
     from evalkit import store
-    from evalkit.compare.gate import gate, read_baseline
+    from evalkit.comparison.gate import gate, read_baseline
 
     if len(targets) > 1 and write_baseline is not None:
         raise ComparisonError(
@@ -332,7 +332,7 @@ def _policy(suite: str) -> GateSpec:
 
 def _write(result: GateResult, comment: Path | None, *, as_json: bool) -> None:
     from evalkit import draw, store
-    from evalkit.compare.gate import gate_json
+    from evalkit.comparison.gate import gate_json
 
     if comment is not None:
         store.write_file(comment, draw.gate_comment(result).encode())
@@ -355,7 +355,7 @@ def _write(result: GateResult, comment: Path | None, *, as_json: bool) -> None:
 def _pin(path: Path, run: Run, result: GateResult) -> bool:
     """Whether the baseline was written."""
     from evalkit import store
-    from evalkit.compare.gate import pin
+    from evalkit.comparison.gate import pin
 
     if result.verdict != "pass" or result.unanswered:
         why = f"the gate's verdict is {result.verdict}"
@@ -396,7 +396,7 @@ def power(
     """
     from evalkit import plugins, runner
     from evalkit import suite as suites
-    from evalkit.compare.power import power_table, power_warning
+    from evalkit.comparison.power import power_table, power_warning
     from evalkit.draw import table_to_markdown, table_to_text
     from evalkit.runner.powering import power as planned_power
 
@@ -471,8 +471,8 @@ def history(
     names or paths tell.  Where settings changed between two, the series is split.  Averages over
     tasks are figures like others; a task that is a detail of one shows with --benchmark B/TASK.
     """
-    from evalkit.compare import history
-    from evalkit.compare.guard import allowed_fields
+    from evalkit.comparison import history
+    from evalkit.comparison.guard import allowed_fields
     from evalkit.draw import formula_note, one_line, svg, visible
 
     to_stdout = {"--csv -": csv_file == _STDOUT, "--svg -": svg_file == _STDOUT, "--json": as_json}

@@ -85,7 +85,7 @@ def _read_in(run: Run) -> str:
 
 
 def _votes(files: tuple[Path, ...], given: dict[str, Any]) -> int:
-    from evalkit.compare.votes import people, people_json, people_tables
+    from evalkit.comparison.votes import people, people_json, people_tables
     from evalkit.draw import one_line, table_to_text, visible
     from evalkit.runner import importing
 

@@ -47,8 +47,8 @@ def judge(
     from evalkit import draw, plugins, report, store
     from evalkit import suite as suites
     from evalkit.cli.progress import watcher
-    from evalkit.compare.bridge import relation_table
-    from evalkit.compare.votes import agreement_table
+    from evalkit.comparison.bridge import relation_table
+    from evalkit.comparison.votes import agreement_table
     from evalkit.runner import judging
 
     old = store.load(run)
@@ -98,7 +98,7 @@ def bridge(
     """
     from evalkit import draw, report, store
     from evalkit.cli.progress import watcher
-    from evalkit.compare.bridge import relation_table
+    from evalkit.comparison.bridge import relation_table
     from evalkit.runner import judging
 
     old, target = store.load(old_run), None if to is None else store.load(to)

@@ -15,7 +15,7 @@ from evalkit.cli.console import split
 from evalkit.errors import DataError
 
 if TYPE_CHECKING:
-    from evalkit.compare.history import Series
+    from evalkit.comparison.history import Series
     from evalkit.core.figures import Figure
     from evalkit.core.run import Run
     from evalkit.report import Block, Section
@@ -158,7 +158,7 @@ def trend(places: Sequence[Path]) -> Section:
         DataError: a place holds no run, or none of the runs has figures.
     """
     from evalkit import report
-    from evalkit.compare import history
+    from evalkit.comparison import history
 
     runs, left_out = history.find_runs(places)
     found = history.checkpoints(runs, None)
@@ -172,7 +172,7 @@ def trend(places: Sequence[Path]) -> Section:
 
 def _blocks(series: Series) -> Iterator[Block]:
     from evalkit import report
-    from evalkit.compare import history
+    from evalkit.comparison import history
     from evalkit.draw import svg
 
     table = history.series_table(series)
@@ -260,7 +260,7 @@ def verify(run: Path, as_json: bool) -> int:
     since, or the records say something else than results.json.
     """
     from evalkit import store
-    from evalkit.compare import evidence
+    from evalkit.comparison import evidence
 
     stored = store.load(run)
     if not stored.manifest.sealed:
@@ -313,9 +313,9 @@ def evidence(
     where two runs have one name.  Exit code 1: the records say something else than results.json.
     """
     from evalkit import store
-    from evalkit.compare import evidence
-    from evalkit.compare.contests import Options
-    from evalkit.compare.guard import allowed_fields
+    from evalkit.comparison import evidence
+    from evalkit.comparison.contests import Options
+    from evalkit.comparison.guard import allowed_fields
 
     stored = [store.load(run) for run in runs]
     options = Options(allow_different=allowed_fields(stored, split(allow_different)))

@@ -7,7 +7,7 @@ The report's blind voting page exports one file, which `evalkit import votes FIL
        "first": "zephyr-7b-beta", "second": "text_davinci_003", "choice": "second",
        "voter": "a1", "time": "2026-11-30T17:02:11Z"}]}
 
-Pairs of answers are those of `compare.pairs`; `first` and `second` are its two names.  In which
+Pairs of answers are those of `comparison.pairs`; `first` and `second` are its two names.  In which
 order the page shows the pairs, and the two answers of each, is drawn from its seed (`drawn`).
 Imported votes lie beside the records as votes.jsonl, one a line, and are `Run.votes`.
 """

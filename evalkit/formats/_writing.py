@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from evalkit import plugins
-from evalkit.compare.cautions import doubts
+from evalkit.comparison.cautions import doubts
 from evalkit.core.figures import Figure
 from evalkit.core.frames import encodable
 from evalkit.core.protocols import Exported, Exporter

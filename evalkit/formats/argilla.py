@@ -29,7 +29,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from evalkit.compare.pairs import Pair, judged_pairs, model_pairs
+from evalkit.comparison.pairs import Pair, judged_pairs, model_pairs
 from evalkit.core.protocols import Exported
 from evalkit.core.requests import Json
 from evalkit.core.run import Run

@@ -36,8 +36,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from evalkit import catalogue, draw
-from evalkit.compare.cautions import doubts
-from evalkit.compare.health import unfit, unvalidated
+from evalkit.comparison.cautions import doubts
+from evalkit.comparison.health import unfit, unvalidated
 from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.figures import (
     Estimator,

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from evalkit import catalogue
-from evalkit.compare.cautions import doubts
+from evalkit.comparison.cautions import doubts
 from evalkit.core.protocols import Exported
 from evalkit.core.run import DatasetDescription, Run
 from evalkit.core.specs import ExportSpec

@@ -25,10 +25,10 @@ from functools import cached_property
 from typing import Any
 
 from evalkit import catalogue
-from evalkit.compare.cautions import doubts
-from evalkit.compare.guard import differences
-from evalkit.compare.health import unfit, unvalidated
-from evalkit.compare.resolve import Part
+from evalkit.comparison.cautions import doubts
+from evalkit.comparison.guard import differences
+from evalkit.comparison.health import unfit, unvalidated
+from evalkit.comparison.resolve import Part
 from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.requests import Json
 from evalkit.core.run import BenchmarkEntry, DatasetDescription, Description, Run, TaskDescription

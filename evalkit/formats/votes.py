@@ -21,7 +21,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from evalkit import data
-from evalkit.compare.pairs import Pair
+from evalkit.comparison.pairs import Pair
 from evalkit.core.requests import Json
 from evalkit.core.run import Run
 from evalkit.core.votes import Vote, VoteFile

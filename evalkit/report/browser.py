@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import fmean
 
 from evalkit import draw
-from evalkit.compare.pairs import judged_pairs, model_pairs
+from evalkit.comparison.pairs import judged_pairs, model_pairs
 from evalkit.core import Json, Judgment, Message, Record, Suspicion
 from evalkit.core.figures import Metric
 from evalkit.report.content import Pair, Report, gap, samples_link, scores

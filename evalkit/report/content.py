@@ -15,10 +15,10 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from evalkit.compare.cautions import damages
-from evalkit.compare.contests import stored
-from evalkit.compare.gate import gate
-from evalkit.compare.health import JudgeHealth, health
+from evalkit.comparison.cautions import damages
+from evalkit.comparison.contests import stored
+from evalkit.comparison.gate import gate
+from evalkit.comparison.health import JudgeHealth, health
 from evalkit.core import Record, Suspicion, suspicions
 from evalkit.core.contests import Contest, Damaged, GateResult, Verdict
 from evalkit.core.figures import Figure, FigureKey, Metric

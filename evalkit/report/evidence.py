@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
 from evalkit import draw
-from evalkit.compare import votes
-from evalkit.compare.bridge import relation_table, relations
-from evalkit.compare.cautions import disagreements
-from evalkit.compare.health import JudgeHealth
-from evalkit.compare.votes import agreement_table, judge_agreements
+from evalkit.comparison import votes
+from evalkit.comparison.bridge import relation_table, relations
+from evalkit.comparison.cautions import disagreements
+from evalkit.comparison.health import JudgeHealth
+from evalkit.comparison.votes import agreement_table, judge_agreements
 from evalkit.core import Json, Suspicion
 from evalkit.core.contests import JudgeFigure
 from evalkit.core.figures import Finding

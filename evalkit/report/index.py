@@ -19,7 +19,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from evalkit import draw, store
-from evalkit.compare.cautions import damages
+from evalkit.comparison.cautions import damages
 from evalkit.core.contests import Contest
 from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.run import Run

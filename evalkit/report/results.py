@@ -12,9 +12,9 @@ from itertools import chain, pairwise, zip_longest
 from statistics import fmean
 
 from evalkit import draw
-from evalkit.compare.cautions import UNFINISHED
-from evalkit.compare.health import unfit, unvalidated
-from evalkit.compare.ranking import ELO, Pairing, Ranking, Strengths, floors, rankings, strengths
+from evalkit.comparison.cautions import UNFINISHED
+from evalkit.comparison.health import unfit, unvalidated
+from evalkit.comparison.ranking import ELO, Pairing, Ranking, Strengths, floors, rankings, strengths
 from evalkit.core import Judgment, Outcome, Record
 from evalkit.core.figures import (
     Comparison,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evalkit import draw
-from evalkit.compare.health import unvalidated
+from evalkit.comparison.health import unvalidated
 from evalkit.core.contests import Contest
 from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.run import Run

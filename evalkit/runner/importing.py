@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import plugins, store
-from evalkit.compare.votes import all_pairs
+from evalkit.comparison.votes import all_pairs
 from evalkit.core import Json
 from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.run import Run

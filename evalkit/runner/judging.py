@@ -1,7 +1,7 @@
 """Stored answers and another judge: judged again, and a bridge to its scale.
 
     run ─ judge_again ─▶ a run with the same answers, judged by another judge
-    run ─ judge_bridge ─▶ the run, with a sample of its answers judged by both (`compare.bridge`)
+    run ─ judge_bridge ─▶ the run, with a sample of its answers judged by both (`comparison.bridge`)
                           + figures of a run by the second judge, on the first one's scale
 
 Both make ordinary runs: resumed by the same command, answered from the cache, within their caps.
@@ -22,12 +22,12 @@ from pydantic_core import to_jsonable_python
 
 from evalkit import data, plugins, store
 from evalkit import suite as suites
-from evalkit.compare.bridge import Relation, figures, relations
-from evalkit.compare.cautions import disagreements
-from evalkit.compare.contests import Options, contests_of
-from evalkit.compare.guard import judge_model
-from evalkit.compare.resolve import Part, Side
-from evalkit.compare.votes import Answer, JudgeAgreement, judge_agreement
+from evalkit.comparison.bridge import Relation, figures, relations
+from evalkit.comparison.cautions import disagreements
+from evalkit.comparison.contests import Options, contests_of
+from evalkit.comparison.guard import judge_model
+from evalkit.comparison.resolve import Part, Side
+from evalkit.comparison.votes import Answer, JudgeAgreement, judge_agreement
 from evalkit.core import Completion, Json, Record, Sample
 from evalkit.core.figures import Comparison, Figure
 from evalkit.core.run import Bridge, Manifest, Run

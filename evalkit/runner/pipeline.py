@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from evalkit import store
-from evalkit.compare.figures import comparisons, figures
+from evalkit.comparison.figures import comparisons, figures
 from evalkit.core import Outcome, PreparedModel, Record, Reply, Request, Sample
 from evalkit.core.figures import Figure
 from evalkit.core.protocols import Benchmark, Dated

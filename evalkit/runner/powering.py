@@ -1,6 +1,6 @@
 """How many samples each headline figure of a suite will rest on: the planning of `evalkit power`.
 
-What so many samples can show is computed in `compare.power`.
+What so many samples can show is computed in `comparison.power`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from evalkit import catalogue
-from evalkit.compare.gate import Policy
-from evalkit.compare.power import Design, Power, power_of
+from evalkit.comparison.gate import Policy
+from evalkit.comparison.power import Design, Power, power_of
 from evalkit.core.figures import Average, FigureKey
 from evalkit.core.protocols import Averaged, Benchmark
 from evalkit.core.run import BenchmarkEntry, Run, TaskEntry

@@ -21,9 +21,9 @@ from typing import Protocol, TypeAlias
 
 from evalkit import models, plugins, store
 from evalkit import suite as suites
-from evalkit.compare import history
-from evalkit.compare.gate import gate, gate_json
-from evalkit.compare.history import Step, step_of
+from evalkit.comparison import history
+from evalkit.comparison.gate import gate, gate_json
+from evalkit.comparison.history import Step, step_of
 from evalkit.core import Json
 from evalkit.core.contests import GateResult
 from evalkit.core.run import Run

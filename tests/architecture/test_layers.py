@@ -25,11 +25,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "draw": BASE | {"catalogue"},
     "judges": BASE | {"catalogue", "data"},
     "benchmarks": BASE | {"catalogue", "data", "stats"},
-    "compare": BASE | {"catalogue", "stats", "store", "draw"},
+    "comparison": BASE | {"catalogue", "stats", "store", "draw"},
 }
 MAY_IMPORT["formats"] = {*BASE, "catalogue", "stats", "store", "data", "judges", "benchmarks"}
-MAY_IMPORT["formats"] |= {"draw", "compare", "plugins"}
-MAY_IMPORT["report"] = {*BASE, "catalogue", "store", "draw", "compare"}
+MAY_IMPORT["formats"] |= {"draw", "comparison", "plugins"}
+MAY_IMPORT["report"] = {*BASE, "catalogue", "store", "draw", "comparison"}
 MAY_IMPORT["card"] = {*MAY_IMPORT["report"], "formats"}
 MAY_IMPORT["runner"] = {*MAY_IMPORT} - {"runner"}
 MAY_IMPORT["api"] = {*MAY_IMPORT}

@@ -30,7 +30,7 @@ from evalkit.benchmarks.alpaca_eval import (
     scores,
 )
 from evalkit.benchmarks.alpaca_eval import _Constants as Constants
-from evalkit.compare.figures import figures as means
+from evalkit.comparison.figures import figures as means
 from evalkit.core import (
     Completion,
     Flow,

@@ -11,7 +11,7 @@ import pytest
 
 from evalkit import store
 from evalkit.benchmarks.judgebench import is_right
-from evalkit.compare.health import health
+from evalkit.comparison.health import health
 from tests.support.cli import evalkit
 from tests.support.fault_server import FaultServer, Received, Step, ok
 

@@ -17,7 +17,7 @@ from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks._lm_eval_scores import Aggregate
 from evalkit.benchmarks._lm_eval_tasks import generation, sandbox_templates
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec, chat_prompt
-from evalkit.compare.figures import average_comparisons
+from evalkit.comparison.figures import average_comparisons
 from evalkit.core import Completion, Metric, Outcome, Record, Sample, Score
 from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.errors import BenchmarkError, DataError, SuiteError

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from evalkit.benchmarks.mt_bench import GUIDED, TEMPERATURES, MtBench, MtBenchSpec
-from evalkit.compare.figures import figures
+from evalkit.comparison.figures import figures
 from evalkit.core import (
     Completion,
     Flow,

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from evalkit import store
 from evalkit.benchmarks.mt_bench import MtBench, MtBenchSpec
-from evalkit.compare.figures import figures
+from evalkit.comparison.figures import figures
 from evalkit.core import Completion, Message, Outcome, Record, Reply, Request
 from evalkit.core.evidence import ImportOptions
 from evalkit.core.figures import Figure, FigureKey, Metric

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.cli.ci import junit
-from evalkit.compare.gate import decide
+from evalkit.comparison.gate import decide
 from evalkit.core.contests import GateResult, GateTest, LocalJudge
 from evalkit.core.figures import FigureKey
 from evalkit.core.specs import GateSpec

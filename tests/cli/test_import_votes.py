@@ -13,7 +13,7 @@ import pytest
 
 import evalkit as library
 from evalkit import store
-from evalkit.compare.votes import people
+from evalkit.comparison.votes import people
 from evalkit.core import Record, Run
 from evalkit.core.votes import Vote, VoteFile
 from tests.support.cli import Outcome, evalkit

@@ -17,7 +17,7 @@ import pytest
 
 import evalkit as library
 from evalkit import store
-from evalkit.compare.gate import pin
+from evalkit.comparison.gate import pin
 from tests.support.cli import Outcome, evalkit
 from tests.support.fault_server import FaultServer, Received, Step, ok
 

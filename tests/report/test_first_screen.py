@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.compare.contests import Options, contests, stored
-from evalkit.compare.figures import average_figures, comparisons
-from evalkit.compare.gate import gate
+from evalkit.comparison.contests import Options, contests, stored
+from evalkit.comparison.figures import average_figures, comparisons
+from evalkit.comparison.gate import gate
 from evalkit.core import Record
 from evalkit.core.figures import Average, FigureKey, Metric
 from evalkit.core.run import BenchmarkEntry, Run

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from evalkit import report, store
 from evalkit.cli.read import report as command
-from evalkit.compare.contests import Options, contests
+from evalkit.comparison.contests import Options, contests
 from evalkit.draw import contest_sentence
 from evalkit.report.serve import Library, Server
 from tests.report.conftest import rows_of

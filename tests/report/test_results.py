@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 
-from evalkit.compare.ranking import rankings
+from evalkit.comparison.ranking import rankings
 from evalkit.core import Exchange, Judgment, Message, Outcome, Record, Score
 from evalkit.core.figures import (
     Average,
@@ -140,7 +140,7 @@ def test_an_unknown_number_of_samples_is_missing_not_0(run: Run) -> None:
 
 def settled(candidate: float, baseline: float) -> Run:
     """Six samples on which each model always has the same rating."""
-    from evalkit.compare.figures import comparisons, figures
+    from evalkit.comparison.figures import comparisons, figures
 
     records = tuple(
         Record(model, "mt_bench", "mt_bench", str(n), "math", str(n), outcome)

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import report
-from evalkit.compare.figures import comparisons
+from evalkit.comparison.figures import comparisons
 from evalkit.core import (
     Exchange,
     Json,

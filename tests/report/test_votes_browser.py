@@ -17,8 +17,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from evalkit import store
-from evalkit.compare.pairs import judged_pairs, model_pairs
-from evalkit.compare.votes import people
+from evalkit.comparison.pairs import judged_pairs, model_pairs
+from evalkit.comparison.votes import people
 from evalkit.core.run import Run
 from evalkit.core.votes import VoteFile, drawn
 from tests.report.test_report_hostile import planted

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from evalkit import store
-from evalkit.compare.health import health
+from evalkit.comparison.health import health
 from evalkit.core import Run
 from evalkit.core.contests import JudgeFigure
 from tests.support.cli import evalkit

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from evalkit import store
-from evalkit.compare.votes import judge_agreements
+from evalkit.comparison.votes import judge_agreements
 from evalkit.core import Run
 from evalkit.formats.model_index import Item
 from tests.support.cli import evalkit

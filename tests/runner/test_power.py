@@ -13,7 +13,7 @@ from statsmodels.stats.power import TTestPower
 from evalkit import plugins, runner
 from evalkit import suite as suites
 from evalkit.cli.compare import power as command
-from evalkit.compare.power import ASSUMED_SHARE, Design, Power, power_of
+from evalkit.comparison.power import ASSUMED_SHARE, Design, Power, power_of
 from evalkit.core.figures import FigureKey
 from evalkit.core.specs import GateSpec
 from evalkit.errors import SuiteError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.compare.evidence import every, recompute
+from evalkit.comparison.evidence import every, recompute
 from evalkit.runner.assemble import extra_figures
 from evalkit.store import load
 from tests.support.cli import evalkit

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import store
-from evalkit.compare.contests import Options, contests
+from evalkit.comparison.contests import Options, contests
 from evalkit.core import Contest, Json, Manifest, Metric, Outcome, Record, Run, Score
 from evalkit.core.run import BenchmarkEntry, TaskEntry
 from tests.support.runs import with_manifest

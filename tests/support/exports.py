@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from evalkit import store
-from evalkit.compare.figures import figures
+from evalkit.comparison.figures import figures
 from evalkit.core import Figure, FigureKey, Json, Run
 from evalkit.core.evidence import Evidence
 from evalkit.core.run import BenchmarkEntry, TaskEntry

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import store
-from evalkit.compare.figures import comparisons, figures
+from evalkit.comparison.figures import comparisons, figures
 from evalkit.core import (
     Exchange,
     Figure,

@@ -12,7 +12,7 @@ from itertools import count
 from urllib.parse import quote
 
 from evalkit import report
-from evalkit.compare.figures import comparisons
+from evalkit.comparison.figures import comparisons
 from evalkit.core import Json, Record
 from evalkit.core.run import Run
 from evalkit.draw import visible

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evalkit.compare import gate
+from evalkit.comparison import gate
 from evalkit.core.contests import Contest
 from evalkit.core.figures import Comparison, Estimator, FigureKey, Measured, Method
 from evalkit.core.specs import GateSpec

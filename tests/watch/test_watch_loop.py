@@ -9,7 +9,7 @@ import pytest
 
 import evalkit
 from evalkit import runner, store
-from evalkit.compare import history
+from evalkit.comparison import history
 from evalkit.core.contests import GateResult
 from evalkit.errors import DataError, SuiteError
 from evalkit.runner import watch, watch_ledger
@@ -396,11 +396,11 @@ def test_without_any_score_a_look_is_incomplete_and_figures_are_missing(workspac
 def test_the_library_does_what_the_command_does(workspace: Path) -> None:
     save(workspace / "out" / "checkpoint-10")
     with pytest.raises(SuiteError, match="number of looks is missing"):
-        evalkit.watch_checkpoints("out", "small.yaml", rest_s=0.05)
-    summary = evalkit.watch_checkpoints("out", "small.yaml", LOOKS, rest_s=0.05)
+        evalkit.watch("out", "small.yaml", rest_s=0.05)
+    summary = evalkit.watch("out", "small.yaml", LOOKS, rest_s=0.05)
     assert names(summary) == ["checkpoint-10"]
-    assert evalkit.watch_checkpoints(workspace / "out", "small.yaml", LOOKS).plan != summary.plan
-    assert evalkit.watch_checkpoints("out", "small.yaml") == summary == follow()
+    assert evalkit.watch(workspace / "out", "small.yaml", LOOKS).plan != summary.plan
+    assert evalkit.watch("out", "small.yaml") == summary == follow()
 
 
 def test_the_folder_of_checkpoints_must_be_there(workspace: Path) -> None:

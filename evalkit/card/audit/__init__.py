@@ -24,7 +24,7 @@ from evalkit.card.audit.findings import Audit, Unread
 from evalkit.card.audit.reading import Text, parse_card, read_text
 from evalkit.card.audit.render import audit_lines, audit_markdown
 from evalkit.card.audit.stated import Stated, Vocabulary, index_stated, read_grid
-from evalkit.compare.model_names import model_key
+from evalkit.comparison.model_names import model_key
 from evalkit.errors import DataError
 
 __all__ = [

@@ -17,8 +17,8 @@ from evalkit import catalogue
 from evalkit.card.audit.findings import Answer, ClaimChecked, Remark
 from evalkit.card.audit.reading import Sentence, Text
 from evalkit.card.audit.stated import Grid, Label, Stated, Vocabulary
-from evalkit.compare.claim_grammar import Compared, NotUnderstood, Scored, Statement, read_claim
-from evalkit.compare.model_names import Key, model_key
+from evalkit.comparison.claim_grammar import Compared, NotUnderstood, Scored, Statement, read_claim
+from evalkit.comparison.model_names import Key, model_key
 from evalkit.draw.numbers import Printed, read_number
 
 __all__ = [

@@ -20,11 +20,11 @@ from evalkit import catalogue, store
 from evalkit.card.audit.checks import Own, same_metric
 from evalkit.card.audit.findings import Answer, Checked, Fact, Remark
 from evalkit.card.audit.stated import Label, Stated
-from evalkit.compare.claim import claim as checked_claim
-from evalkit.compare.claim_grammar import Compared, Scored, Statement
-from evalkit.compare.contests import Options
-from evalkit.compare.figures import figures
-from evalkit.compare.model_names import ModelNames, model_key
+from evalkit.comparison.claim import claim as checked_claim
+from evalkit.comparison.claim_grammar import Compared, Scored, Statement
+from evalkit.comparison.contests import Options
+from evalkit.comparison.figures import figures
+from evalkit.comparison.model_names import ModelNames, model_key
 from evalkit.core.evidence import Evidence as Imported
 from evalkit.core.evidence import ImportOptions
 from evalkit.core.figures import Estimator, Figure

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias, cast
 
 from evalkit import catalogue
 from evalkit.card.audit.reading import CardCell, CardTable, Row, Text
-from evalkit.compare.model_names import Key, model_key
+from evalkit.comparison.model_names import Key, model_key
 from evalkit.core.requests import Json
 from evalkit.draw import one_line, visible
 from evalkit.draw.numbers import Printed, read_number

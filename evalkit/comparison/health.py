@@ -110,7 +110,7 @@ def _rows(run: Run) -> Iterator[JudgeHealth]:
                 held[judgment.judge] = judgment.value
     agreed: dict[tuple[str, str], Measured] = {}
     if run.votes:
-        from evalkit.compare.votes import people
+        from evalkit.comparison.votes import people
 
         agreed = {(p.judge, p.benchmark): p.with_judge.alike for p in people(run, _LEVEL)}
     probes = _probes(run)

@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from evalkit.compare.contests import stored
-from evalkit.compare.ranking import (
+from evalkit.comparison.contests import stored
+from evalkit.comparison.ranking import (
     ELO,
     Contrast,
     Ranking,
@@ -34,7 +34,7 @@ from evalkit.compare.ranking import (
 from evalkit.core import Record, Score
 from evalkit.core.figures import Metric
 from evalkit.core.run import Run
-from tests.compare.conftest import MakeRecord
+from tests.comparison.conftest import MakeRecord
 from tests.support.compared import entry
 from tests.support.runs import Plan, build_run
 

@@ -22,8 +22,8 @@ from scipy.stats import t as student
 
 from evalkit import api, draw, store
 from evalkit.cli.compare import gate as command
-from evalkit.compare.contests import Options
-from evalkit.compare.gate import (
+from evalkit.comparison.contests import Options
+from evalkit.comparison.gate import (
     Policy,
     decide,
     gate,
@@ -452,8 +452,8 @@ def test_the_command_and_the_library_take_several(tmp_path: Path) -> None:
     assert done.exception is None, done.output
     found = json.loads(done.stdout)
     assert found["notes"][0].startswith("2 runs of a, 2 runs of b")
-    assert json.loads(json.dumps(gate_json(api.gate_run(folders[0], repeats=folders[1:])))) == found
-    apart = api.gate_run(folders[0], baseline_run=[folders[1]])
+    assert json.loads(json.dumps(gate_json(api.gate(folders[0], repeats=folders[1:])))) == found
+    apart = api.gate(folders[0], baseline_run=[folders[1]])
     assert not any("runs of" in note for note in apart.notes)
     for more, said in (
         (["--write-baseline", "b.json"], "pins the scores of one run, and 2 are given"),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from evalkit.compare.resolve import Part, find, recorded
+from evalkit.comparison.resolve import Part, find, recorded
 from evalkit.core import Json
 from evalkit.core.contests import Caution, SettingsDiffer, StatedByOne
 from evalkit.core.run import Run

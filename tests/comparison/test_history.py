@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from evalkit.cli.compare import history as command
-from evalkit.compare import contests, history
-from evalkit.compare.cautions import damages
-from evalkit.compare.figures import figures
-from evalkit.compare.history import Checkpoint, Options, Series, step_of
+from evalkit.comparison import contests, history
+from evalkit.comparison.cautions import damages
+from evalkit.comparison.figures import figures
+from evalkit.comparison.history import Checkpoint, Options, Series, step_of
 from evalkit.core.figures import Average, Figure, FigureKey, Interval
 from evalkit.core.run import Run
 from evalkit.draw import MISSING, NOT_SIGNIFICANT, svg

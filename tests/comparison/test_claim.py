@@ -10,12 +10,12 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from evalkit.compare.claim import ClaimResult
-from evalkit.compare.claim import claim as checked
-from evalkit.compare.contests import Options, contests, stored
-from evalkit.compare.guard import allowed_fields
-from evalkit.compare.ranking import floors, rankings
-from evalkit.compare.resolve import Names, Place
+from evalkit.comparison.claim import ClaimResult
+from evalkit.comparison.claim import claim as checked
+from evalkit.comparison.contests import Options, contests, stored
+from evalkit.comparison.guard import allowed_fields
+from evalkit.comparison.ranking import floors, rankings
+from evalkit.comparison.resolve import Names, Place
 from evalkit.core import Record
 from evalkit.core.contests import Contest
 from evalkit.core.figures import (

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.compare import evidence
-from evalkit.compare.contests import Options
-from evalkit.compare.evidence import (
+from evalkit.comparison import evidence
+from evalkit.comparison.contests import Options
+from evalkit.comparison.evidence import (
     Chain,
     Found,
     Recomputed,

@@ -23,8 +23,8 @@ from statsmodels.stats.power import TTestPower
 
 from evalkit import draw, store
 from evalkit.cli.compare import compare as command
-from evalkit.compare.cautions import damages, doubts
-from evalkit.compare.contests import (
+from evalkit.comparison.cautions import damages, doubts
+from evalkit.comparison.contests import (
     Options,
     Uncompared,
     contests,
@@ -33,8 +33,8 @@ from evalkit.compare.contests import (
     uncompared,
     unvaried,
 )
-from evalkit.compare.guard import allowed_fields, differences, settings
-from evalkit.compare.resolve import Part, find, pick
+from evalkit.comparison.guard import allowed_fields, differences, settings
+from evalkit.comparison.resolve import Part, find, pick
 from evalkit.core import Outcome
 from evalkit.core.contests import Contest, Damaged, Limited, LocalJudge, SettingsDiffer, StatedByOne
 from evalkit.core.figures import (

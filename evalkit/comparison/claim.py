@@ -31,8 +31,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
 
 from evalkit import catalogue
-from evalkit.compare.cautions import damages
-from evalkit.compare.claim_grammar import (
+from evalkit.comparison.cautions import damages
+from evalkit.comparison.claim_grammar import (
     Amount,
     Compared,
     NotUnderstood,
@@ -40,7 +40,7 @@ from evalkit.compare.claim_grammar import (
     Scored,
     read_claim,
 )
-from evalkit.compare.contests import (
+from evalkit.comparison.contests import (
     Options,
     Shown,
     contests,
@@ -49,8 +49,8 @@ from evalkit.compare.contests import (
     uncompared,
     verdict,
 )
-from evalkit.compare.ranking import floors, rankings
-from evalkit.compare.resolve import Names, Place, find, margin_of, name_in, published, recorded
+from evalkit.comparison.ranking import floors, rankings
+from evalkit.comparison.resolve import Names, Place, find, margin_of, name_in, published, recorded
 from evalkit.core import Json
 from evalkit.core.contests import Contest
 from evalkit.core.figures import Figure, FigureKey

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from evalkit.compare.gate import gate
+from evalkit.comparison.gate import gate
 from evalkit.core import Outcome, Record, Score
 from evalkit.core.contests import GateResult, GateTest, GateVerdict
 from evalkit.core.figures import Metric

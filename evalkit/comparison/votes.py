@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from pydantic_core import to_jsonable_python
 
-from evalkit.compare.pairs import Pair, Place, judged_pairs, model_pairs
+from evalkit.comparison.pairs import Pair, Place, judged_pairs, model_pairs
 from evalkit.core import Json, Record
 from evalkit.core.figures import Measured
 from evalkit.core.run import Run

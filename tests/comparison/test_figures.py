@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 from evalkit import catalogue
 from evalkit.benchmarks import open_llm_leaderboard as leaderboard
 from evalkit.benchmarks._lm_eval_scores import Aggregate
-from evalkit.compare.contests import same_averages
-from evalkit.compare.figures import average_comparisons, comparisons, figures
+from evalkit.comparison.contests import same_averages
+from evalkit.comparison.figures import average_comparisons, comparisons, figures
 from evalkit.core import Outcome, Record, Score, Status
 from evalkit.core.contests import Contest
 from evalkit.core.figures import Average, Comparison, FigureKey, Metric
 from evalkit.core.run import BenchmarkEntry, Run, TaskEntry
 from evalkit.errors import BenchmarkError, ComparisonError
-from tests.compare.conftest import MakeRecord
+from tests.comparison.conftest import MakeRecord
 from tests.support.compared import against, entry, keeping, one_model
 from tests.support.leaderboards import ENTRY, SUBJECTS, V1_SIZES, V2_SIZES, board_run
 

@@ -9,8 +9,8 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from evalkit import catalogue
-from evalkit.compare.health import unfit, unvalidated
-from evalkit.compare.resolve import Part
+from evalkit.comparison.health import unfit, unvalidated
+from evalkit.comparison.resolve import Part
 from evalkit.core import Json
 from evalkit.core.contests import Caution, Damaged, Limited, LocalJudge, SettingsDiffer, Unfinished
 from evalkit.core.figures import Figure, FigureKey, Metric, Unit

@@ -22,17 +22,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from evalkit.compare.cautions import Cautions
-from evalkit.compare.contests import (
+from evalkit.comparison.cautions import Cautions
+from evalkit.comparison.contests import (
     Options,
     caution_json,
     contest_json,
     contests,
     stored,
 )
-from evalkit.compare.figures import average_figures, comparisons, figures
-from evalkit.compare.resolve import Names, Part, Place, name_in, run_names
-from evalkit.compare.resolve import find as find_side
+from evalkit.comparison.figures import average_figures, comparisons, figures
+from evalkit.comparison.resolve import Names, Part, Place, name_in, run_names
+from evalkit.comparison.resolve import find as find_side
 from evalkit.core import Json, Judgment, Record
 from evalkit.core.contests import Caution, Contest
 from evalkit.core.figures import Comparison, Estimator, Figure, FigureKey, Measured

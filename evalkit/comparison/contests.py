@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from evalkit import catalogue
-from evalkit.compare.cautions import Cautions, of_thinking
-from evalkit.compare.figures import comparisons, scores_of
-from evalkit.compare.guard import check, differences, not_allowed, of_judge, same_model
-from evalkit.compare.resolve import Part, Side, find, run_names
+from evalkit.comparison.cautions import Cautions, of_thinking
+from evalkit.comparison.figures import comparisons, scores_of
+from evalkit.comparison.guard import check, differences, not_allowed, of_judge, same_model
+from evalkit.comparison.resolve import Part, Side, find, run_names
 from evalkit.core import Json, Record, Score
 from evalkit.core.contests import (
     Caution,
@@ -42,7 +42,7 @@ from evalkit.stats.means import Noise, p_value, run_noise, widened
 from evalkit.store.reading import comparison_row
 
 if TYPE_CHECKING:
-    from evalkit.compare.bridge import Across
+    from evalkit.comparison.bridge import Across
 
 __all__ = [
     "Options",
@@ -179,7 +179,7 @@ def _across(mine: Part, other: Part) -> Across | None:
     """The bridge between the judges of two parts."""
     if not (mine.entry.bridge or other.entry.bridge):
         return None
-    from evalkit.compare.bridge import across_judges  # not for most comparisons
+    from evalkit.comparison.bridge import across_judges  # not for most comparisons
 
     return across_judges(mine, other)
 

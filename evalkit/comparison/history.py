@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from evalkit import catalogue, store
-from evalkit.compare.cautions import Cautions
-from evalkit.compare.contests import corrected, same_averages, uncorrected
-from evalkit.compare.figures import average_comparisons, average_figures, comparisons, scores_of
-from evalkit.compare.guard import check
-from evalkit.compare.resolve import Part
+from evalkit.comparison.cautions import Cautions
+from evalkit.comparison.contests import corrected, same_averages, uncorrected
+from evalkit.comparison.figures import average_comparisons, average_figures, comparisons, scores_of
+from evalkit.comparison.guard import check
+from evalkit.comparison.resolve import Part
 from evalkit.core import Json
 from evalkit.core.contests import Caution, Contest, Damaged, FewUnits, LocalJudge, StatedByOne
 from evalkit.core.figures import Comparison, Figure, FigureKey, Metric

@@ -10,10 +10,10 @@ from statistics import fmean
 
 import pytest
 
-from evalkit.compare import bridge
-from evalkit.compare.contests import Options, contest_json, contests
-from evalkit.compare.gate import gate, gate_json, pin, read_pinned
-from evalkit.compare.resolve import Part
+from evalkit.comparison import bridge
+from evalkit.comparison.contests import Options, contest_json, contests
+from evalkit.comparison.gate import gate, gate_json, pin, read_pinned
+from evalkit.comparison.resolve import Part
 from evalkit.core import Contest, Metric, Outcome, Record, Run, Score
 from evalkit.core.figures import Bridged, Estimator
 from evalkit.core.run import BenchmarkEntry, Manifest, TaskEntry

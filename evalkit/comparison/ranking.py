@@ -18,7 +18,7 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import TypeAlias
 
-from evalkit.compare.figures import compare_scores, scores_of
+from evalkit.comparison.figures import compare_scores, scores_of
 from evalkit.core import Record
 from evalkit.core.contests import Contest
 from evalkit.core.figures import Comparison, FigureKey

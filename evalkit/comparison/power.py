@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evalkit import catalogue
-from evalkit.compare.contests import mde
+from evalkit.comparison.contests import mde
 from evalkit.core import Json
 from evalkit.core.figures import Estimator, FigureKey, Measured, Method, Unit
 from evalkit.core.run import Run

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from evalkit.compare.contests import Options, contests
-from evalkit.compare.gate import gate
-from evalkit.compare.health import JudgeHealth, health, unfit, unvalidated
+from evalkit.comparison.contests import Options, contests
+from evalkit.comparison.gate import gate
+from evalkit.comparison.health import JudgeHealth, health, unfit, unvalidated
 from evalkit.core import Judgment, Outcome, Record, Score, Status
 from evalkit.core.contests import JudgeUnfit, Measure
 from evalkit.core.figures import Measured, Metric

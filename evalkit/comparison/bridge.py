@@ -27,9 +27,9 @@ from statistics import fmean
 from typing import TypeAlias
 
 from evalkit import catalogue
-from evalkit.compare.figures import Scores, scores_of
-from evalkit.compare.guard import differences, judge_model
-from evalkit.compare.resolve import Part
+from evalkit.comparison.figures import Scores, scores_of
+from evalkit.comparison.guard import differences, judge_model
+from evalkit.comparison.resolve import Part
 from evalkit.core import Record
 from evalkit.core.figures import (
     Bridged,
@@ -110,7 +110,7 @@ class Across:
         stays as it is.
 
         Args:
-            rows: As `compare.figures.comparisons` makes them of `records`.
+            rows: As `comparison.figures.comparisons` makes them of `records`.
             records: Of both sides, under their labels.
             entry: What both declare.
             earlier: The label of the earlier side.

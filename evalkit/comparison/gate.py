@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import get_args
 
 from evalkit import catalogue, store
-from evalkit.compare.cautions import damages
-from evalkit.compare.contests import (
+from evalkit.comparison.cautions import damages
+from evalkit.comparison.contests import (
     Options,
     by_other_judges,
     caution_json,
@@ -30,9 +30,17 @@ from evalkit.compare.contests import (
     unvaried,
     without_samples,
 )
-from evalkit.compare.figures import scores_of
-from evalkit.compare.guard import WAYS_OUT, allowed_fields
-from evalkit.compare.resolve import Side, find, margin_of, names_of, pick, recorded, the_candidate
+from evalkit.comparison.figures import scores_of
+from evalkit.comparison.guard import WAYS_OUT, allowed_fields
+from evalkit.comparison.resolve import (
+    Side,
+    find,
+    margin_of,
+    names_of,
+    pick,
+    recorded,
+    the_candidate,
+)
 from evalkit.core import Json, Outcome, Record, Score, Status
 from evalkit.core.contests import (
     UNTESTED,

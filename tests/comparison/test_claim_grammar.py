@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.compare.claim_grammar import (
+from evalkit.comparison.claim_grammar import (
     Amount,
     Compared,
     NotUnderstood,

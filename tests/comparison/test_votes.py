@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.compare.votes import people
+from evalkit.comparison.votes import people
 from evalkit.core.run import Run
 from evalkit.core.samples import Judgment, Outcome, Record
 from evalkit.core.votes import Vote
