@@ -66,7 +66,7 @@ def run(path: str | Path, limit: int | None = None, out: Path | None = None) -> 
         EvalkitError: What ended the run early; everything finished is stored.
     """
     file = suites.locate(str(path))
-    workspace = suites.find_workspace()
+    workspace = store.find_workspace()
     origin = runner.Origin(str(path), file.parent, workspace, ("evalkit", "run", str(path)))
     chosen = runner.Selection(limit=limit)
     done = runner.run_suite(load_suite(path), origin, runner.Silent(), chosen, out)

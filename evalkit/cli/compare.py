@@ -299,14 +299,14 @@ def _is_stored(target: str) -> bool:
 
 
 def _run_suite(suite: str) -> tuple[list[Run], Result]:
-    from evalkit import plugins, runner
+    from evalkit import plugins, runner, store
     from evalkit import suite as suites
     from evalkit.cli.progress import watcher
 
     file = suites.locate(suite)
     loaded = suites.load(file, (), plugins)
     command = ("evalkit", "run", suite)
-    origin = runner.Origin(suite, file.parent, suites.find_workspace(), command)
+    origin = runner.Origin(suite, file.parent, store.find_workspace(), command)
     result = runner.run_suite(loaded, origin, watcher())
     if result.unanswered:
         click.echo(f"incomplete: {result.unanswered} samples: {result.reasons}", err=True)
@@ -394,7 +394,7 @@ def power(
     How much a sample's difference varies is taken from past runs (--runs, else those of the suite
     in reports/), and where there are none it is assumed, and said to be.
     """
-    from evalkit import plugins, runner
+    from evalkit import plugins, runner, store
     from evalkit import suite as suites
     from evalkit.comparison.power import power_table, power_warning
     from evalkit.draw import table_to_markdown, table_to_text
@@ -402,7 +402,7 @@ def power(
 
     file = suites.locate(suite)
     loaded = suites.load(file, (), plugins)
-    origin = runner.Origin(suite, file.parent, suites.find_workspace(), ("evalkit", "power"))
+    origin = runner.Origin(suite, file.parent, store.find_workspace(), ("evalkit", "power"))
     past = _past(runs, origin, loaded.name)
     selection = runner.Selection(split(only), (), limit)
     rows = planned_power(loaded, origin, selection, past, lambda line: click.echo(line, err=True))

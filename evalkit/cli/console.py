@@ -13,13 +13,17 @@ of models, tasks and files are not evalkit's own words: there the second colon i
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
+
+from evalkit.errors import SuiteError
 
 if TYPE_CHECKING:
     from evalkit.core.run import Run
@@ -29,15 +33,59 @@ __all__ = [
     "commands_of",
     "guard_output",
     "harmless",
+    "pairs",
+    "print_json",
+    "read_run",
+    "read_runs",
     "say_findings",
     "seen",
     "set_option",
     "split",
+    "write_text",
 ]
 
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="A.B=C", help="Change a field."
 )
+
+
+def read_run(text: str | Path | None) -> Run:
+    """The run that a command was given (`store.find_run`); which one it is, is said."""
+    from evalkit import store
+
+    return store.load(store.find_run(text, say=lambda line: click.echo(line, err=True)))
+
+
+def read_runs(texts: Sequence[str | Path]) -> list[Run]:
+    """Those that a command was given; the newest where it was given none."""
+    return [read_run(text) for text in texts or (None,)]
+
+
+def print_json(found: Any) -> None:
+    """On standard output, for programs."""
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+
+
+def write_text(text: str, place: str | Path, what: str) -> None:
+    """Write a file, and say `what: place`; `-` is standard output."""
+    from evalkit import store
+
+    if str(place) == "-":
+        click.echo(text, nl=False)
+        return
+    store.write_file(Path(place), text.encode())
+    click.echo(f"{what}: {place}", err=True)
+
+
+def pairs(values: Iterable[str], example: str) -> dict[str, str]:
+    """`--set NAME=VALUE`, repeated; values are strings.  Raises SuiteError."""
+    found = {}
+    for value in values:
+        name, equals, rest = value.partition("=")
+        if not equals or not name:
+            raise SuiteError(f"--set {value!r}: expected NAME=VALUE, such as {example}")
+        found[name] = rest
+    return found
 
 
 def split(values: Iterable[str]) -> tuple[str, ...]:

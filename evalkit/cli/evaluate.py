@@ -88,7 +88,7 @@ def run(
 def _load(
     suite: str | None, overrides: tuple[str, ...], base: str | None, adapter: str | None
 ) -> tuple[Suite, Origin]:
-    from evalkit import plugins
+    from evalkit import plugins, store
     from evalkit import suite as suites
     from evalkit.formats.published import unknown_names
     from evalkit.runner import Origin
@@ -102,10 +102,10 @@ def _load(
         mapping = suites.preset(base, adapter)
         label = f"--base {base} --adapter {adapter}"
         loaded = suites.load_mapping(mapping, label, overrides, plugins)
-        return loaded, Origin(label, Path.cwd(), suites.find_workspace(), command_line)
+        return loaded, Origin(label, Path.cwd(), store.find_workspace(), command_line)
     path = suites.locate(suite)
     loaded = suites.load(path, overrides, plugins, unknown_names)
-    return loaded, Origin(suite, path.parent, suites.find_workspace(), command_line)
+    return loaded, Origin(suite, path.parent, store.find_workspace(), command_line)
 
 
 def _deciding(arguments: list[str]) -> list[str]:
@@ -182,7 +182,7 @@ def _money_table(made: Plan) -> Table:
 
 
 def _finish(result: Result, *, as_json: bool) -> int:
-    from evalkit import report
+    from evalkit import report, store
 
     folder = result.run.folder
     say_findings(result.run)
@@ -204,7 +204,7 @@ def _finish(result: Result, *, as_json: bool) -> int:
         )
     for name in ("index.html", "report.md"):
         if (folder / name).exists():
-            click.echo(f"report: {_short(folder / name)}", err=as_json)
+            click.echo(f"report: {store.shown(folder / name)}", err=as_json)
     say_size(folder)
     settled, why = result.run.settled
     if settled:
@@ -227,13 +227,6 @@ def _finish(result: Result, *, as_json: bool) -> int:
             err=True,
         )
     return result.exit_code
-
-
-def _short(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 @click.command("check")
@@ -392,13 +385,12 @@ def merge(base: str, adapter: str, out: Path, as_json: bool, **settings: Any) ->
 
     BASE and ADAPTER are folders or hub repositories; BASE may be package://module/file.gguf.
     """
-    from evalkit import models
-    from evalkit import suite as suites
+    from evalkit import models, store
     from evalkit.cli.progress import watcher
     from evalkit.core.specs import ModelSpec
 
     spec = ModelSpec.model_validate({"base": base, "adapter": adapter, **settings})
-    workspace = suites.find_workspace()
+    workspace = store.find_workspace()
     proof = models.merge(base, adapter, out, spec, workspace, watcher().step)
     for warning in proof.get("warnings", ()):
         click.echo(f"warning: {warning}", err=True)
@@ -423,8 +415,7 @@ def record(adapter: str, base: str) -> None:
     A later merge is then compared with these answers.  In the training script itself,
     evalkit.models.recording_callback(BASE, WORKSPACE) records those of the model in memory.
     """
-    from evalkit import models
-    from evalkit import suite as suites
+    from evalkit import models, store
 
-    models.record_base(Path(adapter), base, suites.find_workspace())
+    models.record_base(Path(adapter), base, store.find_workspace())
     click.echo(f"recorded {base} beside {adapter} (evalkit_base.json)")

@@ -52,14 +52,13 @@ def import_(kind: str, files: tuple[Path, ...], **given: Any) -> int:
     NEW=OLD renames one of several models.  What was read, what was not, and what is wrong with the
     evidence is said, and shown in the report.
     """  # noqa: D301 - click reads a backspace as: leave these lines as they stand
-    from evalkit import report, runner
-    from evalkit import suite as suites
+    from evalkit import report, runner, store
     from evalkit.cli.progress import watcher
     from evalkit.runner import importing
 
     if kind == _VOTES:
         return _votes(files, given)
-    workspace = suites.find_workspace()
+    workspace = store.find_workspace()
     origin = runner.Origin(f"import {kind}", Path.cwd(), workspace, ("evalkit", *sys.argv[1:]))
     source = importing.ImportSource(kind, files, _companions(kind, given), given["models"])
     result = importing.import_run(source, origin, given["out"], watcher().step)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from evalkit import data, draw, plugins
+from evalkit import data, draw, plugins, store
 from evalkit import suite as suites
 from evalkit.core import Flow, Json, Outcome, PreparedModel, Sample
 from evalkit.core.figures import Figure
@@ -514,7 +514,7 @@ def extra_figures(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
             f"{code} is code of the suite's author, which is not run to read a stored run"
         )
     suite = suites.load_stored(run.manifest.suite.all, label, plugins)
-    origin = Origin(label, run.folder, suites.find_workspace(), ())
+    origin = Origin(label, run.folder, store.find_workspace(), ())
     found = [b for b in build_benchmarks(suite, origin) if b.name == benchmark]
     if not found:
         raise DataError(f"{label}: its suite has no benchmark {benchmark!r}")

@@ -126,7 +126,7 @@ def origin_of(run: Run, label: str, command: tuple[str, ...]) -> Origin:
     """Where the run's suite came from, if it is still there: data of its own is looked up there."""
     place = Path(run.manifest.suite_file or "").parent
     root = place if place.is_dir() else run.folder
-    return Origin(label, root, suites.find_workspace(), command)
+    return Origin(label, root, store.find_workspace(), command)
 
 
 # --- judged again -------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from evalkit import data, plugins
+from evalkit import data, plugins, store
 from evalkit import models as weights
 from evalkit import suite as suites
 from evalkit.core import Flow, Json, Message, Outcome, Rendered, Reply, Request
@@ -324,11 +324,11 @@ def data_needs(named: str | None) -> tuple[DataPlaces, list[str] | None]:
     Without a suite: the environment's places, and None.  Raises SuiteError.
     """
     if named is None:
-        origin = Origin("", Path.cwd(), suites.find_workspace(), ())
+        origin = Origin("", Path.cwd(), store.find_workspace(), ())
         return mirrors(None, origin), None
     path = suites.locate(named)
     suite = suites.load(path, (), plugins)
-    origin = Origin(named, path.parent, suites.find_workspace(), ())
+    origin = Origin(named, path.parent, store.find_workspace(), ())
     return data_places(suite, origin), _needs(suite, origin)
 
 

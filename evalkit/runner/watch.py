@@ -290,7 +290,7 @@ def training(
             f"{suite}: has no gate section; write one, such as gate: {{baseline: MODEL, margins: "
             f"{{default: 2.0}}}}"
         )
-    origin = Origin(suite, file.parent, suites.find_workspace(), ("evalkit", "watch"))
+    origin = Origin(suite, file.parent, store.find_workspace(), ("evalkit", "watch"))
     return Training(place, reference, template, origin)
 
 

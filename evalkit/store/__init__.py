@@ -14,6 +14,8 @@ from evalkit.store.reading import (
     RESULTS_NAME,
     NaturalKey,
     digest,
+    find_run,
+    find_workspace,
     load,
     load_manifest,
     manifest_json,
@@ -22,6 +24,7 @@ from evalkit.store.reading import (
     read_sessions,
     results,
     run_folders,
+    shown,
     started,
 )
 from evalkit.store.runs import RunStore, pretty_json, run_id, write_votes
@@ -38,6 +41,8 @@ __all__ = [
     "decode",
     "digest",
     "encode",
+    "find_run",
+    "find_workspace",
     "load",
     "load_manifest",
     "manifest_json",
@@ -48,6 +53,7 @@ __all__ = [
     "results",
     "run_folders",
     "run_id",
+    "shown",
     "started",
     "write_file",
     "write_votes",

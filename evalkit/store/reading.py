@@ -20,11 +20,13 @@ from evalkit.core.figures import Comparison, Figure
 from evalkit.core.run import FORMAT, Manifest, Run
 from evalkit.core.secrets import masked_settings
 from evalkit.core.votes import Vote
-from evalkit.errors import DataError, StoreError
+from evalkit.errors import DataError, StoreError, SuiteError, did_you_mean
 from evalkit.store.codec import CodecError, decode, encode, parse_json, read
 
 __all__ = [
     "digest",
+    "find_run",
+    "find_workspace",
     "load",
     "load_manifest",
     "manifest_json",
@@ -44,6 +46,8 @@ SESSIONS_NAME = "sessions.jsonl"
 VOTES_NAME = "votes.jsonl"
 LEDGER_NAME = "ledger.jsonl"
 SUMS_NAME = "SHA256SUMS"
+REPORTS = "reports"
+LATEST = "latest"
 NaturalKey: TypeAlias = tuple[tuple[tuple[int, int, str], ...], str]
 _DIGITS = re.compile("([0-9]+)")
 _KEY = ("benchmark", "task", "metric", "category")
@@ -362,6 +366,15 @@ def started(folder: Path) -> float | None:
         return None
 
 
+def last_session(folder: Path) -> float:
+    """When somebody last worked on the run, in Unix time; an import's is that of its manifest."""
+    try:
+        last = read_sessions(folder)[-1]
+        return float(last["started"] + last.get("seconds", 0))
+    except (AttributeError, DataError, LookupError, OSError, TypeError, ValueError):
+        return (folder / MANIFEST_NAME).stat().st_mtime
+
+
 def _read_session(line: bytes, where: str) -> Json:
     try:
         return parse_json(line)
@@ -394,6 +407,96 @@ def run_folders(place: Path) -> list[Path]:
             f"name a folder such as reports/SUITE, or runs in it"
         )
     return found
+
+
+def find_workspace() -> Path:
+    """The folder that `.evalkit` and `reports` belong to: where one stands, or EVALKIT_WORKSPACE.
+
+    Never a folder above: its cache may be a stranger's.
+
+    Raises:
+        SuiteError: EVALKIT_WORKSPACE names no folder.
+    """
+    named = os.environ.get("EVALKIT_WORKSPACE")
+    if named and not Path(named).is_dir():
+        raise SuiteError(
+            f"EVALKIT_WORKSPACE is {named!r}, which is no folder; make it, name another, or unset "
+            f"the variable to work in the current folder"
+        )
+    return Path(named).resolve() if named else Path.cwd()
+
+
+def find_run(
+    text: str | Path | None = None,
+    workspace: Path | None = None,
+    say: Callable[[str], object] = lambda _: None,
+) -> Path:
+    """The folder of the run that a person means; it is not read.
+
+    Args:
+        text: A run's folder or a file in it; a folder of runs; a suite's name or a run's id in the
+            workspace's reports; `latest` or None: any run there. Of several, the newest finished
+            one; the newest, where none is finished.
+        workspace: Whose `reports` are searched; None: `find_workspace()`.
+        say: Called with a line on which run was chosen, where `text` is not that run itself, and
+            one on a newer run that is not finished.
+
+    Raises:
+        DataError: there is no such run; names those that there are.
+        SuiteError: EVALKIT_WORKSPACE names no folder.
+    """
+    place = _place_of(text, (workspace or find_workspace()) / REPORTS)
+    if not place.is_dir() or (place / MANIFEST_NAME).is_file():
+        return place
+    newest = sorted(run_folders(place), key=last_session, reverse=True)
+    finished = (folder for folder in newest if _is_finished(folder))
+    chosen = next(finished, newest[0])
+    if chosen != newest[0]:
+        say(f"not finished: {shown(newest[0])}, the newest; name it to read what it has")
+    of = "" if len(newest) == 1 else f", the newest of {len(newest)} runs that is finished"
+    if not _is_finished(chosen):
+        of = ", which is not finished"
+    say(f"run: {shown(chosen)}{of}")
+    return chosen
+
+
+def _place_of(text: str | Path | None, reports: Path) -> Path:
+    """A run, a file in one, or a folder of some."""
+    name = LATEST if text is None else str(text)
+    suites = sorted({path.parents[1].name for path in reports.glob(f"*/*/{MANIFEST_NAME}")})
+    places = [Path(name), reports / name, *(reports / suite / name for suite in suites)]
+    found = next((place for place in places if _is_there(place)), None)
+    if found is not None and text is not None:
+        return found
+    there = f"in {shown(reports)} there are runs of {', '.join(suites)}"
+    if not suites:
+        there = f"{shown(reports)} has no run yet; `evalkit run` makes one"
+    elif name == LATEST:
+        return reports
+    hint = did_you_mean(name, [*suites, LATEST])
+    raise DataError(f"no run {name!r}: no such file, suite or run id{hint or ';'} {there}")
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.exists()
+    except (OSError, ValueError):  # a name that is too long, or has a NUL in it
+        return False
+
+
+def _is_finished(folder: Path) -> bool:
+    try:
+        return load_manifest(folder).sealed
+    except DataError:
+        return False
+
+
+def shown(path: Path) -> str:
+    """`path` as one would type it where one stands."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def natural_key(name: str) -> NaturalKey:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ __all__ = [
     "bundled",
     "check",
     "checked",
-    "find_workspace",
     "load",
     "load_mapping",
     "load_stored",
@@ -146,23 +144,6 @@ def locate(name_or_path: str) -> Path:
         return path
     hint = choices_hint(name_or_path, list(known))
     raise SuiteError(f"no suite {name_or_path!r}: no such file, nor a bundled suite{hint}")
-
-
-def find_workspace() -> Path:
-    """The folder that `.evalkit` and `reports` belong to: where one stands, or EVALKIT_WORKSPACE.
-
-    Never a folder above: its cache may be a stranger's.
-
-    Raises:
-        SuiteError: EVALKIT_WORKSPACE names no folder.
-    """
-    named = os.environ.get("EVALKIT_WORKSPACE")
-    if named and not Path(named).is_dir():
-        raise SuiteError(
-            f"EVALKIT_WORKSPACE is {named!r}, which is no folder; make it, name another, or unset "
-            f"the variable to work in the current folder"
-        )
-    return Path(named).resolve() if named else Path.cwd()
 
 
 # The suite behind `evalkit run --base B --adapter A`

@@ -146,20 +146,6 @@ def test_unknown(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert "did you mean 'quickstart'?" in str(caught.value)
 
 
-def test_the_workspace_is_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Never a folder above, whose cache may be a stranger's, nor the suite's."""
-    (tmp_path / ".evalkit").mkdir()
-    (tmp_path / "below").mkdir()
-    monkeypatch.delenv("EVALKIT_WORKSPACE", raising=False)
-    monkeypatch.chdir(tmp_path / "below")
-    assert suite.find_workspace() == tmp_path / "below"
-    monkeypatch.setenv("EVALKIT_WORKSPACE", str(tmp_path))
-    assert suite.find_workspace() == tmp_path
-    monkeypatch.setenv("EVALKIT_WORKSPACE", str(tmp_path / "none"))
-    with pytest.raises(SuiteError, match=r"EVALKIT_WORKSPACE is .*none"):
-        suite.find_workspace()
-
-
 @pytest.mark.parametrize(
     ("base", "adapter", "names"),
     [
