@@ -33,6 +33,8 @@ a function of a task's config is identified by its source text.
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
 import inspect
 import json
@@ -44,6 +46,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from importlib import metadata, resources
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -193,6 +196,40 @@ def seeded() -> Iterator[None]:
         np.random.set_state(numpy_state)  # noqa: NPY002
 
 
+@dataclass(frozen=True)
+class KnownTask:
+    """A task, group or tag that comes with lm-eval."""
+
+    name: str
+    kind: str
+    """`TASK`, `PY_TASK`, `GROUP` or `TAG`."""
+    path: str
+    """Of its YAML below `lm_eval/tasks`; empty for tags."""
+    tags: str
+    """Of a task; of a tag, its tasks; joined by `|`."""
+    data: str
+    """Data set, with its configuration; empty where the task's own code has it."""
+    output: str
+    """lm-eval's `output_type`."""
+    about: str
+    """One line on the family of tasks, from lm-eval's documentation."""
+
+
+@lru_cache(maxsize=1)
+def known_tasks() -> Mapping[str, KnownTask]:
+    """All that lm-eval brings, by name, without importing it; of the version in the lock file.
+
+    From `lm_eval_tasks.csv.gz`, since lm-eval finds out by reading 14,000 YAML files (6 s of CPU).
+    """
+    return {row[0]: KnownTask(*row) for row in _index_rows()[1:]}
+
+
+@lru_cache(maxsize=1)
+def _index_rows() -> list[list[str]]:
+    packed = resources.files("evalkit.benchmarks").joinpath("lm_eval_tasks.csv.gz").read_bytes()
+    return list(csv.reader(gzip.decompress(packed).decode().splitlines()))
+
+
 class _Configs:
     """A task manager whose factory merges overrides into every config it builds from."""
 
@@ -208,11 +245,9 @@ class _Configs:
         """The entry of `tasks` each task was built for."""
         self._scratch = scratch
         self._used: set[str] = set()
-        self.manager = self._make_manager(defaults=False)
-        if not self._is_enough(self.manager):
-            self.manager = self._make_manager(defaults=True)
+        self.manager = self._make_manager()
 
-    def _make_manager(self, *, defaults: bool) -> Any:
+    def _make_manager(self) -> Any:
         from lm_eval.tasks import TaskManager
 
         folder = self.selection.include
@@ -222,27 +257,12 @@ class _Configs:
                 f"expected a folder with task YAML files"
             )
         include = None if folder is None else str(self.selection.root / folder)
-        manager = TaskManager(include_path=include, include_defaults=defaults)
+        indexed = _index_rows()[0] == [metadata.version("lm_eval")]
+        manager = TaskManager(include_path=include, include_defaults=not indexed)
+        if indexed:
+            manager._index = {**_own_entries(), **manager._index}  # noqa: SLF001 - as it would be
         manager._factory = _factory(self)  # noqa: SLF001 - the only seam before a task is built
         return manager
-
-    def _is_enough(self, manager: Any) -> bool:
-        """Whether reading lm-eval's own 14,000 configs (five seconds) is unnecessary."""
-        from lm_eval.tasks._index import Kind
-
-        names, seen = list(self.selection.tasks), set[str]()
-        while names:
-            name = names.pop()
-            entry = self.entry(manager, name)
-            if entry is None:
-                return False
-            if entry.kind is Kind.GROUP and name not in seen:
-                seen.add(name)
-                members = (entry.cfg or {}).get("task") or ()
-                if not all(isinstance(m, str) and not is_path(m) for m in members):
-                    return False
-                names.extend(members)
-        return True
 
     def entry(self, manager: Any, name: str) -> Any:
         """lm-eval's index entry of a name or path; None: unknown to lm-eval."""
@@ -314,6 +334,23 @@ class _Configs:
             )
 
 
+def _own_entries() -> dict[str, Any]:
+    """lm-eval's index of its own tasks."""
+    import lm_eval.tasks
+    from lm_eval.tasks._index import Entry, Kind
+
+    root = Path(lm_eval.tasks.__file__).parent
+    return {
+        name: Entry(
+            name,
+            Kind[known.kind],
+            root / known.path if known.path else None,
+            tags=set(known.tags.split("|") if known.tags else ()),
+        )
+        for name, known in known_tasks().items()
+    }
+
+
 def is_path(name: str) -> bool:
     """Whether an entry of `tasks` is the path of a YAML file."""
     return name.endswith((".yaml", ".yml"))
@@ -343,8 +380,9 @@ def _build(configs: _Configs, name: str) -> Any:
     manager = configs.manager
     entry = configs.entry(manager, name)
     if entry is None:
+        nearest = did_you_mean(name, manager.task_index, 3)
         raise SuiteError(
-            f"lm-eval has no task, group or tag {name!r}{did_you_mean(name, manager.all_tasks, 3)} "
+            f"lm-eval has no task, group or tag {name!r}{nearest} "
             f"(a task of your own is named by the path of its .yaml file, or found in `include`)"
         )
     configs.spec = name

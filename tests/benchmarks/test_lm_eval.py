@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks._lm_eval_scores import Aggregate
-from evalkit.benchmarks._lm_eval_tasks import generation, sandbox_templates
+from evalkit.benchmarks._lm_eval_tasks import generation, known_tasks, sandbox_templates
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec, chat_prompt
 from evalkit.comparison.figures import average_comparisons
 from evalkit.core import Completion, Metric, Outcome, Record, Sample, Score
@@ -117,6 +117,31 @@ def test_the_primary_metric_is_the_one_leaderboards_print(quickstart: LmEval) ->
 
 
 # --- loading -----------------------------------------------------------------------------------
+
+
+def test_lm_evals_tasks_are_known_without_it() -> None:
+    found = known_tasks()
+    assert (found["mmlu"].kind, found["hellaswag"].data) == ("GROUP", "Rowan/hellaswag")
+    assert found["ai2_arc"].tags == "arc_challenge|arc_easy"
+    assert "reasoning" in found["ai2_arc"].about
+
+
+@pytest.mark.slow
+def test_the_index_of_tasks_is_lm_evals_own() -> None:
+    """Otherwise: python scripts/make_task_index.py."""
+    import lm_eval.tasks
+    from lm_eval.tasks._index import TaskIndex
+
+    root = Path(lm_eval.tasks.__file__).parent
+    ours = {
+        name: (known.kind, root / known.path if known.path else None, known.tags)
+        for name, known in known_tasks().items()
+    }
+    theirs = {
+        name: (entry.kind.name, entry.yaml_path, "|".join(sorted(entry.tags)))
+        for name, entry in TaskIndex.build([root]).items()
+    }
+    assert list(ours.items()) == list(theirs.items())
 
 
 def test_importing_the_benchmark_does_not_import_lm_eval() -> None:
