@@ -4,7 +4,7 @@
                 significant; read_number("91.42%") and agreement(printed, 91.4179, "percent")
     words.py    benchmark_label, task_label, figure_label(key), contest_label(contest),
                 metric_label, unit_words; bounds(measured, unit), origin(figure);
-                contest_sentence(contest), pair_sentence(contests), verdict_words(contest),
+                contest_sentence(contest), status(contests, figures), verdict_words(contest),
                 caution_text, caution_notes, holm_text
     tables.py   Table, Column, Cell, Group; contest_table(contests or gate tests, COMPARE, ...),
                 figure_table, side_by_side, facts_table; table_to_markdown, table_to_text,

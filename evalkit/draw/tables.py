@@ -151,7 +151,7 @@ class Table:
 
 # --- written as text ----------------------------------------------------------------------------
 
-_WIDTH = 48
+_WIDTH = 72
 """Longest cell in a terminal, in characters."""
 
 

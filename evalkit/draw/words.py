@@ -2,7 +2,7 @@
 
     labels     benchmark_label, task_label, figure_label, contest_label, metric_label, unit_words
     intervals  ci, bounds, is_too_wide
-    contests   contest_sentence, pair_sentence, contest_remarks, verdict_words, caution_text,
+    contests   contest_sentence, status, contest_remarks, verdict_words, caution_text,
                caution_notes, holm_text, mde_text
     gate       gate_words; its sentences are in gate.py
     judges     judge_text, judge_figure_text, judge_interval, limit_text
@@ -12,7 +12,9 @@ Texts are plain: whoever places one in Markdown, HTML or a terminal escapes it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from evalkit import catalogue
@@ -56,11 +58,13 @@ __all__ = [
     "N_COUNTS",
     "TOO_WIDE",
     "VERDICTS",
+    "Status",
     "Tone",
     "benchmark_label",
     "bounds",
     "caution_notes",
     "caution_text",
+    "change",
     "ci",
     "contest_label",
     "contest_remarks",
@@ -79,10 +83,9 @@ __all__ = [
     "mde_text",
     "metric_label",
     "origin",
-    "pair_sentence",
-    "pair_verdict",
     "settings_text",
     "sides_of",
+    "status",
     "task_label",
     "tone",
     "unfinished_text",
@@ -142,8 +145,6 @@ _GATE_VERDICTS: dict[GateVerdict, str] = {
     "unfit": JUDGE_UNFIT.upper(),
     "damaged": "DAMAGED",
 }
-_NAMED = 3
-"""Figures named in a sentence on several; a table has all."""
 
 
 # --- labels -------------------------------------------------------------------------------------
@@ -264,7 +265,20 @@ def tone(verdict: Verdict) -> Tone:
 
 def verdict_words(contest: Contest) -> str:
     """A verdict for a cell of a table, with what must stand beside it in brackets."""
-    return VERDICTS[contest.verdict] + _marks(contest.cautions)
+    said = VERDICTS[contest.verdict]
+    if correction := _corrected(contest):
+        said = f"not significant{correction}"
+    return said + _marks(contest.cautions)
+
+
+def _corrected(contest: Contest) -> str:
+    """What is said where an interval excludes 0 and the corrected p does not decide."""
+    d = contest.comparison.difference
+    if contest.verdict != "not_significant" or contest.tests < 2:
+        return ""
+    if d.low is None or d.high is None or d.low <= 0 <= d.high:
+        return ""
+    return f" after correcting for {count(contest.tests)} tests"
 
 
 def _marks(cautions: Iterable[Caution]) -> str:
@@ -433,14 +447,12 @@ def _statement(contest: Contest) -> str:
 
 
 def _claim(contest: Contest, label: str, *, judged: bool) -> str:
-    c, d = contest.comparison, contest.comparison.difference
+    c = contest.comparison
     if contest.verdict == "not_significant":
         aside = f" ({LOCAL_JUDGE})" if judged else ""
-        excludes_zero = d.low is not None and d.high is not None and not d.low <= 0 <= d.high
-        after = f" after Holm's correction for {count(contest.tests)} comparisons"
         return (
             f"No significant difference between {c.candidate} and {c.baseline} on {label}{aside}"
-            f"{after if excludes_zero else ''}"
+            f"{_corrected(contest)}"
         )
     if judged and contest.verdict in ("better", "worse"):
         sides = (c.candidate, c.baseline)
@@ -465,124 +477,77 @@ def _why_undefined(c: Comparison) -> str:
     return f"{_gap(c)} on {_evidence(d)}, too few for an interval"
 
 
-# --- a pair on several figures ------------------------------------------------------------------
+# --- a pair's status ----------------------------------------------------------------------------
 
 
-def pair_verdict(contests: Sequence[Contest]) -> Verdict:
-    """Of a pair on several figures: better or worse where it is on some, and never the other."""
-    sound = _sound(contests) or contests
-    if len(sound) == 1:
-        return sound[0].verdict
-    found = {c.verdict for c in sound}
-    if "better" in found or "worse" in found:
-        if {"better", "worse"} <= found:
-            return "not_significant"
-        return "better" if "better" in found else "worse"
-    return "not_significant" if "not_significant" in found else "undefined"
+@dataclass(frozen=True)
+class Status:
+    """What the headline comparisons of a pair say together."""
+
+    verdict: Verdict
+    """Better or worse where the candidate is on some figure, and never the other."""
+    line: str
+    """`Better on 1 of 3 · no significant difference on 2 · no regression`."""
+    strongest: str
+    """`GSM8K 62.5 → 77.5, +15.0 percentage points, 95% CI +3.1 to +26.9`; empty: none is known."""
 
 
-def pair_sentence(contests: Sequence[Contest]) -> str:
-    """The summary of a pair: on one figure its own sentence, on several how many, with figures.
-
-    What a local judge prefers is said apart, and no word of it is a claim.
+def status(contests: Sequence[Contest], figures: Iterable[Figure] = ()) -> Status:
+    """The status of a pair; what a local judge prefers is no verdict and is not counted.
 
     Args:
-        contests: Headline contests of one candidate and one baseline; at least one.
+        contests: Headline contests of one candidate and one baseline.
+        figures: Both sides' figures, from which the strongest comparison takes its scores.
     """
-    sound = _sound(contests)
-    if not sound:
-        return _summary(contests, judged=True)
-    judged = [c for c in contests if c not in sound]
-    text = _summary(sound, judged=False)
-    return f"{text} {_preferred(judged)}" if judged else text
-
-
-def _sound(contests: Sequence[Contest]) -> list[Contest]:
-    return [c for c in contests if not judged_locally(c)]
-
-
-def _preferred(judged: Sequence[Contest]) -> str:
-    """What a local judge prefers; where nothing is known it prefers nobody, "neither" included."""
-    who = f"A {LOCAL_JUDGE},"
-    known = [c for c in judged if c.verdict != "undefined"]
-    if not known:
-        return f"What a {LOCAL_JUDGE}, prefers is not known."
-    c = judged[0].comparison
-    counts = {
-        c.candidate: sum(x.verdict == "better" for x in known),
-        c.baseline: sum(x.verdict == "worse" for x in known),
-    }
-    if len(judged) == 1:
-        liked = next((name for name, n in counts.items() if n), "neither model")
-        return f"{who} prefers {liked} on the one figure it judged."
-    liked = " and ".join(f"{name} on {n}" for name, n in counts.items() if n)
-    liked = liked or "neither model on any"
-    unknown = _unknown(len(judged) - len(known))
-    return f"{who} prefers {liked} of the {len(judged)} figures it judged{unknown}."
-
-
-def _summary(contests: Sequence[Contest], *, judged: bool) -> str:
-    if len(contests) == 1:
-        return contest_sentence(contests[0])
-    c = contests[0].comparison
-    better, worse, level_ = (
-        [x for x in contests if x.verdict == v] for v in ("better", "worse", "not_significant")
+    sound = [c for c in contests if not judged_locally(c)]
+    counts = Counter(c.verdict for c in sound)
+    verdicts = [verdict for verdict in VERDICTS if counts[verdict]]
+    said: list[str] = []
+    for verdict in verdicts:
+        where, of = count(counts[verdict]), "" if said else f" of {count(len(sound))}"
+        where = figure_label(sound[0].key) if len(sound) == 1 else where + of
+        text = "no verdict" if verdict == "undefined" else VERDICTS[verdict]
+        said.append(f"{text} on {where}")
+    if len(sound) > 1 and counts["better"] and not counts["worse"] + counts["undefined"]:
+        said.append("no regression")
+    if judged := len(contests) - len(sound):
+        apart = f"{count(judged)} judged by a local judge, not counted"
+        said.append(apart if sound else f"no verdict: judged by a {LOCAL_JUDGE}")
+    found: set[Verdict] = set(verdicts) & {"better", "worse"}
+    verdict = verdicts[0] if len(verdicts) == 1 or len(found) == 1 else "not_significant"
+    strongest = max(sound, key=_strength, default=None)
+    return Status(
+        verdict if verdicts else "undefined",
+        f"{said[0][:1].upper()}{' · '.join(said)[1:]}" if said else "Nothing is compared",
+        "" if strongest is None else _scored(strongest, figures),
     )
-    unknown = len(contests) - len(better) - len(worse) - len(level_)
-    start = f"By a {LOCAL_JUDGE}, only: " if judged else ""
-    if unknown == len(contests):
-        return f"No conclusion about {sides_of(c)} yet."
-    if not better and not worse:
-        where = "either figure" if len(level_) == 2 else f"any of {len(level_)} figures"
-        if len(level_) == 1:
-            where = figure_label(level_[0].key)
-        text = f"{NOT_SIGNIFICANT} between {c.candidate} and {c.baseline} on {where}"
-        text = text if start else text[0].upper() + text[1:]
-        return f"{start}{text}{_mdes(level_)}{_unknown(unknown)}."
-    total = f" of {len(contests)} figures"
-    parts = []
-    if better:
-        parts.append(f"better than {c.baseline} on {len(better)}{total} ({_largest(better)})")
-    if worse:
-        than, of = ("", "") if better else (f" than {c.baseline}", total)
-        parts.append(f"worse{than} on {len(worse)}{of} ({_largest(worse)})")
-    if level_:
-        parts.append(f"{NOT_SIGNIFICANT} on {len(level_)}{_mdes(level_)}")
-    return f"{start}{c.candidate} is {'; '.join(parts)}{_unknown(unknown)}."
 
 
-def _largest(contests: Sequence[Contest]) -> str:
-    """The largest first, in units of their standard errors: units differ between figures."""
-
-    def ratio(contest: Contest) -> float:
-        d = contest.comparison.difference
-        return abs(d.point) / d.standard_error if d.point and d.standard_error else 0.0
-
-    ranked = sorted(contests, key=lambda c: -ratio(c))
-    shown = [
-        f"{figure_label(x.key)} {_gap(c)}, {ci(c.difference.level)} "
-        f"{bounds(c.difference, c.unit, signed=True)}"
-        for x in ranked[:_NAMED]
-        for c in [x.comparison]
-    ]
-    left = len(contests) - len(shown)
-    return "; ".join(shown) + (f"; and {left} more" if left else "")
+def _strength(contest: Contest) -> tuple[bool, float]:
+    """Significant ones first, then in units of their standard errors: units differ."""
+    d = contest.comparison.difference
+    ratio = abs(d.point) / d.standard_error if d.point and d.standard_error else 0.0
+    return contest.verdict not in ("not_significant", "undefined"), ratio
 
 
-def _mdes(contests: Sequence[Contest]) -> str:
-    """What the undecided could have shown, where they share a unit."""
-    sizes = [c.mde for c in contests if c.mde is not None]
-    units = {c.comparison.unit for c in contests}
-    if len(units) != 1 or not sizes:
+def _scored(contest: Contest, figures: Iterable[Figure]) -> str:
+    """A comparison's scores, difference and interval; empty where it has no difference."""
+    c, d = contest.comparison, contest.comparison.difference
+    if d.point is None:
         return ""
-    (unit,) = units
-    low, high = size(min(sizes), unit), size(max(sizes), unit)
-    words = unit_words(unit, of_difference=True)
-    return f", minimum detectable effect (MDE) {low if low == high else f'{low} to {high}'} {words}"
+    known = {f.model: f.value for f in figures if f.key == c.key}
+    scores = change(known.get(c.baseline), known.get(c.candidate), c.unit)
+    label = f"{contest_label(contest)} {scores}".rstrip(f" {MISSING}")
+    ends = f", {ci(d.level)} {bounds(d, c.unit, signed=True)}" if d.low is not None else ""
+    return f"{label}, {_gap(c)}{ends}"
 
 
-def _unknown(n: int) -> str:
-    return f"; undefined on {n}" if n else ""
+def change(before: Measured | None, after: Measured | None, unit: str) -> str:
+    """`62.5 → 77.5`, with the digits of their difference; MISSING where one is not known."""
+    points = [None if v is None else v.point for v in (before, after)]
+    if None in points:
+        return MISSING
+    return " → ".join(size(point, unit) for point in points)
 
 
 # --- the gate -----------------------------------------------------------------------------------

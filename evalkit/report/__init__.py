@@ -14,7 +14,7 @@ from evalkit.report.browser import sample_files
 from evalkit.report.content import Block, Chart, Section, Text
 from evalkit.report.index import comparison_page, entries, index_page, relative_link
 from evalkit.report.page import render
-from evalkit.report.summary import comment, summary_lines
+from evalkit.report.summary import comment, status_lines, summary_lines
 
 __all__ = [
     "Block",
@@ -28,5 +28,6 @@ __all__ = [
     "relative_link",
     "render",
     "sample_files",
+    "status_lines",
     "summary_lines",
 ]

@@ -283,7 +283,9 @@ def comparison_page(
         details = [c for c in mine if c.family == "detail"]
         blocks: list[Block] = []
         if headline:
-            blocks.append(Answer(draw.pair_sentence(headline), draw.pair_verdict(headline)))
+            status = draw.status(headline, figures)
+            blocks.append(Answer(status.line, status.verdict))
+            blocks += [Text(status.strongest)] if status.strongest else []
             blocks += [Chart(d.title, d.svg, None, d.note) for d in forest_plots(headline)]
             blocks.append(draw.contest_table(headline, COMPARE, power=power, caption="Comparisons"))
         if len(headline) > 1:

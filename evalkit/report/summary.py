@@ -33,7 +33,7 @@ from evalkit.report.content import (
     first_few,
 )
 
-__all__ = ["COMMENT_MARKER", "comment", "summary_lines", "verdict"]
+__all__ = ["COMMENT_MARKER", "comment", "status_lines", "summary_lines", "verdict"]
 
 COMMENT_MARKER = "<!-- evalkit report -->"
 """First line of a comment, by which the next one finds it."""
@@ -87,7 +87,10 @@ def _answers(report: Report) -> Iterator[Answer | Text]:
     for pair in report.pairs:
         contests = report.headline(pair)
         if contests:
-            yield Answer(draw.pair_sentence(contests), draw.pair_verdict(contests))
+            status = draw.status(contests, report.run.figures)
+            whose = "" if len(report.pairs) == 1 else f"{pair[0]} against {pair[1]}: "
+            yield Answer(f"{whose}{status.line}", status.verdict)
+            yield from [Text(status.strongest)] if status.strongest else []
             answered = True
         if gate is not None and (gate.candidate, gate.baseline) == pair:
             reasons = f" Not passed: {_listed(gate.reasons, '; ')}." if gate.reasons else ""
@@ -348,6 +351,19 @@ _LONGEST_REASON = 240
 """Characters of why samples have no score."""
 
 
+def status_lines(run: Run) -> list[str]:
+    """A line for each pair, and its strongest figure below it; empty where nothing is compared."""
+    report = Report(run)
+    lines = []
+    for pair in report.pairs:
+        if contests := report.headline(pair):
+            found = draw.status(contests, run.figures)
+            whose = "" if len(report.pairs) == 1 else f"{pair[0]} against {pair[1]}: "
+            lines.append(draw.visible(f"{draw.MARKS[found.verdict]} {whose}{found.line}"))
+            lines += [f"  {draw.visible(found.strongest)}"] if found.strongest else []
+    return lines
+
+
 def summary_lines(run: Run) -> list[str]:
     """Every headline contest, or figure where nothing is compared, as a table for a terminal.
 
@@ -357,6 +373,7 @@ def summary_lines(run: Run) -> list[str]:
     lines: list[str] = [] if run.manifest.sealed else [UNFINISHED]
     columns: tuple[ColumnName, ...] = tuple("mde" if c == "missing" else c for c in draw.COMMENT)
     contests = [c for pair in report.pairs for c in report.headline(pair)]
+    lines += status_lines(run)
     if contests:
         lines += draw.table_to_text(
             draw.contest_table(contests, columns, figures=run.figures)

@@ -115,7 +115,7 @@ def test_the_notus_card_is_recomputed(public_data: Path, tmp_path: Path) -> None
     assert round(pair.difference.point or 0, 2) == 0.94
     assert (pair.difference.n, pair.wins, pair.losses) == (802, 39, 31)
     page = (tmp_path / "run" / "report.md").read_text()
-    assert "No significant difference between notus-7b-v1 and zephyr-7b-beta" in page
+    assert "No significant difference on AlpacaEval" in page
     assert "alpaca\\_eval\\_gpt4\\_leaderboard.csv, row 'claude-2'" in page
 
 

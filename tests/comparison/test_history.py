@@ -190,7 +190,7 @@ def test_chance_is_called_no_step(equal: list[Series]) -> None:
     assert {step.verdict for step in steps} == {"not_significant"}
     for series in equal:
         words = {row[-1].shown for row in history.series_table(series).rows}
-        assert words <= {NOT_SIGNIFICANT, MISSING}
+        assert words <= {NOT_SIGNIFICANT, MISSING, "not significant after correcting for 60 tests"}
         assert any("Holm's correction over the 60 steps" in x for x in history.series_lines(series))
 
 
@@ -206,7 +206,7 @@ def test_a_local_judge_and_a_limit_are_marked(tmp_path: Path) -> None:
     every = checkpoints_of(training(tmp_path, 3, limit=20))
     rate, accuracy = every[0], every[-1]
     marks = [history.series_table(s).rows[1][-1].shown for s in (rate, accuracy)]
-    assert marks[0] == f"{NOT_SIGNIFICANT} (local judge, limited run)"
+    assert marks[0] == "not significant after correcting for 8 tests (local judge, limited run)"
     assert marks[1] == f"{NOT_SIGNIFICANT} (limited run)"
     notes = [history.series_table(s).note for s in (rate, accuracy)]
     assert "judged by base-judge, a model of the suite" in notes[0]

@@ -19,7 +19,7 @@ from evalkit.core.contests import (
     SettingsDiffer,
     StatedByOne,
 )
-from evalkit.core.figures import Estimator, FigureKey, Interval, Measured, Method
+from evalkit.core.figures import Estimator, Figure, FigureKey, Interval, Measured, Method
 from tests.support.contests import contest, gate_test, measured
 
 MINUS = "\N{MINUS SIGN}"
@@ -42,9 +42,8 @@ def test_what_is_not_significant_is_said_with_its_mde() -> None:
         f"95% CI {MINUS}2.1 to +2.9, 805 samples, minimum detectable effect (MDE) 3.4."
     )
     corrected = contest(verdict="not_significant", tests=7, p_adjusted=0.2)
-    assert "AlpacaEval after Holm's correction for 7 comparisons: +2.9" in draw.contest_sentence(
-        corrected
-    )
+    assert "AlpacaEval after correcting for 7 tests: +2.9" in draw.contest_sentence(corrected)
+    assert draw.verdict_words(corrected) == "not significant after correcting for 7 tests"
 
 
 def test_a_local_judge_prefers_and_proves_nothing() -> None:
@@ -123,23 +122,34 @@ def test_labels_name_what_does_not_speak_for_itself() -> None:
     assert draw.figure_label(FigureKey("mt_bench", "mt_bench", "score", "math")) == "MT-Bench, math"
 
 
-def test_a_pair_on_several_figures_is_counted_and_local_judges_apart() -> None:
+def test_a_status_counts_verdicts_and_local_judges_apart() -> None:
     plain: dict[str, Any] = {"benchmark": "lm_eval", "metric": "acc"}
     better = contest(task="sums", **plain)
-    level = contest(task="words", low=-1.0, high=3.0, verdict="not_significant", mde=2.8, **plain)
+    level = contest(task="words", low=-1.0, high=3.0, verdict="not_significant", **plain)
+    worse = contest(task="odd", point=-9.0, low=-11.5, high=-6.5, verdict="worse", **plain)
+    none = contest(task="none", verdict="undefined", **NOTHING, **plain)
     judged = contest(cautions=(LocalJudge("qwen"),))
-    said = draw.pair_sentence([better, level, judged])
-    assert said == (
-        "a is better than b on 1 of 2 figures (lm-eval: sums +2.9 percentage points, 95% CI +0.4 "
-        "to +5.4); no significant difference on 1, minimum detectable effect (MDE) 2.8 percentage "
-        "points. A local judge, not validated against people, prefers a on the "
-        "one figure it judged."
+    scores = [
+        Figure(model, better.key, "percent", measured(point, None, None))
+        for model, point in (("a", 77.51), ("b", 74.57))
+    ]
+    said = draw.status([level, better, level], scores)
+    assert said.line == "Better on 1 of 3 · no significant difference on 2 · no regression"
+    assert said.strongest == (
+        "lm-eval: sums 74.6 → 77.5, +2.9 percentage points, 95% CI +0.4 to +5.4"
     )
-    assert draw.pair_verdict([better, level, judged]) == "better"
-    assert draw.pair_verdict([level, level]) == "not_significant"
-    assert draw.pair_sentence([level, level]).startswith(
-        "No significant difference between a and b on either figure, minimum detectable effect"
+    assert said.verdict == "better"
+    mixed = draw.status([better, worse, none, judged])
+    assert mixed.line == (
+        "Better on 1 of 3 · worse on 1 · no verdict on 1 · 1 judged by a local judge, not counted"
     )
+    assert mixed.verdict == "not_significant"
+    assert mixed.strongest.startswith(f"lm-eval: odd, {MINUS}9.0 percentage points")
+    assert draw.status([better, none]).line == "Better on 1 of 2 · no verdict on 1"
+    assert draw.status([level]).line == "No significant difference on lm-eval: words"
+    alone = draw.status([judged])
+    assert alone.line == "No verdict: judged by a local judge, not validated against people"
+    assert (alone.verdict, alone.strongest) == ("undefined", "")
 
 
 def test_holm_says_what_it_is_over() -> None:

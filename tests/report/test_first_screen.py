@@ -59,16 +59,21 @@ def test_what_holm_leaves_open_is_nowhere_called_better(sound: Run) -> None:
     page = soup(several)
     table = cells(page, "Headline figures")
     assert {label: row["Verdict"] for label, row in table.items()} == {
-        "AlpacaEval": "○ no significant difference",
-        "MT-Bench, points of 10": "○ no significant difference",
+        "AlpacaEval": "○ not significant after correcting for 4 tests",
+        "MT-Bench, points of 10": "○ not significant after correcting for 4 tests",
         "lm-eval: opposites": "▲ better",
-        "lm-eval: sums": "○ no significant difference",
+        "lm-eval: sums": "○ not significant after correcting for 4 tests",
     }
     assert table["AlpacaEval"]["p (Holm)"] == "0.090"
     assert table["lm-eval: opposites"]["p (Holm)"] == "0.004"
     answer = page.select_one("p.answer")
     assert answer is not None
-    assert "better than smollm2 on 1 of 4 figures (lm-eval: opposites" in answer.get_text()
+    said = "Better on 1 of 4 · no significant difference on 3 · no regression"
+    assert said in answer.get_text()
+    assert summary_lines(several)[:2] == [
+        f"▲ {said}",
+        f"  {next(line for line in page.stripped_strings if '→' in line)}",
+    ]
     first = page.select_one("#part-1")
     assert first is not None
     assert [c.get_text() for c in first.select("td.better")] == ["▲ better"]
@@ -417,7 +422,7 @@ def test_a_comment_has_the_verdict_the_warnings_and_the_table() -> None:
     lines = text.split("\n")
     assert lines[0] == COMMENT_MARKER
     assert lines[2] == "### evalkit: quickstart"
-    assert lines[4].startswith("**quick-lora ")
+    assert " on 1 · no regression · 2 judged by a local judge, not counted**" in lines[4]
     assert "Limited run." in text
     assert "Local judge, not validated against people" in text
     found = shown(text)

@@ -155,7 +155,10 @@ def local(row: dict[str, Json]) -> bool:
 
 
 def word(row: dict[str, Json]) -> str:
-    return WORDS[row["verdict"]] + (" (local judge)" if local(row) else "")
+    said = WORDS[row["verdict"]]
+    if row["verdict"] == "not_significant" and (row["low"] > 0 or row["high"] < 0):
+        said = "not significant after correcting for 4 tests"
+    return said + (" (local judge)" if local(row) else "")
 
 
 def score(stored: Stored, model: str, row: dict[str, Json]) -> str:
