@@ -149,6 +149,7 @@ def export(
     eval_results        .eval_results/*.yaml of a model repository on the hub
     every_eval_ever     Every Eval Ever's JSON, one file per model and benchmark
     lm_eval             results_*.json and samples_*.jsonl, as lm-eval writes them
+    inspect             logs that `inspect view` opens, one per model and task
     argilla             judged pairs for people to review, blind
 
     A setting that a format does not have is refused with the list of those it has.

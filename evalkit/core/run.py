@@ -31,6 +31,7 @@ __all__ = [
     "DatasetDescription",
     "Description",
     "EngineIdentity",
+    "EngineUsage",
     "EvidenceEntry",
     "FirstPrompt",
     "GroupDescription",
@@ -490,6 +491,16 @@ class EvidenceEntry(Stored):
     findings: tuple[Finding, ...] = ()
 
 
+class EngineUsage(Open):
+    """Tokens and cost of one engine's replies, those of the cache left out."""
+
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    """Of the prompt tokens, those of shared prefixes already computed."""
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+
+
 class UsageTotals(Open):
     """Time, requests, tokens and money over all sessions."""
 
@@ -505,6 +516,8 @@ class UsageTotals(Open):
     seconds: float = 0.0
     spent: Mapping[str, Mapping[str, float]] = Field(default_factory=dict)
     """`requests` and `cost_usd` by engine with a cap."""
+    engines: Mapping[str, EngineUsage] = Field(default_factory=dict)
+    """By model, and by judge as `judge:NAME`; empty in runs of before it was kept."""
 
 
 class Manifest(Stored):

@@ -8,7 +8,7 @@ share (which runs and models, what may be published) in `_writing.py`.
     mt_bench         FastChat's judgments and answers
     lm_eval          results and samples of lm-eval, in and out
     ifeval           verdicts of IFEval's own script
-    inspect          logs of Inspect
+    inspect          logs of Inspect, in and out
     published        figures that others published, as suites and leaderboards state them
     model_index      what runs publish of a model, and its entries of a card's `model-index`
     hub              `.eval_results` of a model repository

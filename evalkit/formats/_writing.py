@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from evalkit import plugins
+from evalkit import draw, plugins
 from evalkit.comparison.cautions import doubts
+from evalkit.comparison.health import unfit, unvalidated
 from evalkit.core.figures import Figure
 from evalkit.core.frames import encodable
 from evalkit.core.protocols import Exported, Exporter
@@ -30,7 +31,9 @@ __all__ = [
     "file_part",
     "folders",
     "json_bytes",
+    "judging",
     "measured",
+    "moment",
     "settings",
     "text",
     "write",
@@ -154,6 +157,27 @@ def began(run: Run) -> datetime | None:
     """When the run's first session began, in UTC; None where nothing had to be generated."""
     seconds = started(run.folder)
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def moment(run: Run, day: date | None) -> datetime:
+    """When it was measured, in UTC: `day` where it is given, else when the run began.
+
+    Raises ExportError where neither says so.
+    """
+    found = began(run) if day is None else datetime.combine(day, time(), UTC)
+    if found is None:
+        raise ExportError(
+            f"{run.folder}: no session says when this was measured, and the format wants a "
+            f"time; add --set date=YYYY-MM-DD"
+        )
+    return found
+
+
+def judging(run: Run, entry: str) -> str:
+    """Why figures of a benchmark's judges are not published; empty where they may be."""
+    if judge := unvalidated(run, entry):
+        return f"judged by {judge}, a model of the same suite: such figures are not for publication"
+    return draw.unfit_text(unfit(run, entry))
 
 
 def folders(runs: Sequence[Run]) -> str:

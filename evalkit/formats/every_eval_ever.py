@@ -35,9 +35,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from evalkit import catalogue, draw
+from evalkit import catalogue
 from evalkit.comparison.cautions import doubts
-from evalkit.comparison.health import unfit, unvalidated
 from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.figures import (
     Estimator,
@@ -64,12 +63,13 @@ from evalkit.formats._reading import (
 )
 from evalkit.formats._writing import (
     add,
-    began,
     figures_of,
     file_part,
     folders,
     json_bytes,
+    judging,
     measured,
+    moment,
 )
 
 __all__ = ["EveryEvalEver", "EveryEvalEverSpec", "read"]
@@ -125,7 +125,7 @@ class EveryEvalEver:
                     mine = [
                         f for f in figures_of(run, model, entry.name) if f.value.point is not None
                     ]
-                    doubt = _doubt(run, entry.name)
+                    doubt = judging(run, entry.name)
                     judged = [f for f in mine if doubt and catalogue.unit(f.unit).has_direction]
                     if judged and not self._spec.allow_unpublishable:
                         mine = [f for f in mine if f not in judged]
@@ -181,15 +181,7 @@ class EveryEvalEver:
 
     def _moment(self, run: Run) -> str:
         """Seconds since 1970, as text."""
-        day, moment = self._spec.date, began(run)
-        if day is not None:
-            moment = dt.datetime.combine(day, dt.time(), dt.UTC)
-        if moment is None:
-            raise ExportError(
-                f"{run.folder}: no session says when this was measured, and the format wants a "
-                f"time; add --set date=YYYY-MM-DD"
-            )
-        return str(int(moment.timestamp()))
+        return str(int(moment(run, self._spec.date).timestamp()))
 
     def _id(self, run: Run, model: str) -> str:
         served = run.model(model)
@@ -245,13 +237,6 @@ class EveryEvalEver:
                 ),
             }
         )
-
-
-def _doubt(run: Run, entry: str) -> str:
-    """Why figures of a benchmark's judges are not published; empty where they may be."""
-    if judge := unvalidated(run, entry):
-        return f"judged by {judge}, a model of the same suite: such figures are not for publication"
-    return draw.unfit_text(unfit(run, entry))
 
 
 def _known(found: Mapping[str, Json]) -> dict[str, Json]:

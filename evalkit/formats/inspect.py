@@ -1,4 +1,4 @@
-"""Logs of Inspect (`.eval`, or `.json`) as evidence.
+"""Logs of Inspect (`.eval`, or `.json`) as evidence, and runs as such logs.
 
 Source: https://inspect.aisi.org.uk/eval-logs.html (MIT), format version 2.  An `.eval` file is a
 ZIP archive, deflated or (today's) Zstandard:
@@ -18,22 +18,38 @@ A `.json` log holds the same as one object, with lists `samples` and `reductions
 A sample's score is its reduction over epochs, else its one epoch's: C is 1, P one half, I and N 0
 (Inspect's `value_to_float`), numbers and truth values as they are.  `accuracy` and `mean` are means
 of these and get intervals here; they are checked against the log.  Any other metric is a figure as
-the log states it, with its scorer's `stderr` where that is the only one of the scorer.
+the log states it, with its scorer's `stderr` where that is the only one of the scorer.  Where that
+`stderr` is clustered (`params: {"cluster": FIELD}`), FIELD of a sample's metadata is its cluster.
+
+Written: an `.eval` file per run, model, benchmark entry and task, which `inspect view` opens.  Each
+metric is a scorer.  A sample's value is the mean of its scores (of MT-Bench's two turns, say), NaN
+with a reason where it has none: Inspect counts it as unscored then.  A figure that is the mean of
+these values is called `accuracy` (a share) or `mean`; any other (a length-controlled win rate, an
+average over tasks, a mean over turns of which some are missing) has the name of its estimator, in
+the report's unit.  What a judge replied is the score's explanation, its whole exchange
+`metadata.grading`, as Inspect's own model-graded scorers have them.  A sample's id is what its file
+is named after: one that is no safe name of a file gets a hash in place of what is not.
+
+It cannot say: figures of categories (a sample's category is in its metadata), p and intervals, and
+tokens by task: `model_usage` is of the whole run.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import io
 import json
 import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from evalkit import catalogue
+from evalkit.comparison.cautions import doubts
 from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.figures import (
     Estimator,
@@ -46,10 +62,12 @@ from evalkit.core.figures import (
     Source,
     Unit,
 )
+from evalkit.core.protocols import Exported
 from evalkit.core.requests import Json, Message
-from evalkit.core.run import Description
-from evalkit.core.samples import Outcome, Record, Score
-from evalkit.errors import DataError
+from evalkit.core.run import BenchmarkEntry, Description, Run
+from evalkit.core.samples import UNANSWERED, Judgment, Outcome, Record, Score
+from evalkit.core.specs import ExportSpec
+from evalkit.errors import DataError, ExportError
 from evalkit.formats._reading import (
     expanded,
     last_part,
@@ -60,8 +78,18 @@ from evalkit.formats._reading import (
     pick_models,
     remark,
 )
+from evalkit.formats._writing import (
+    add,
+    figures_of,
+    file_part,
+    folders,
+    json_bytes,
+    judging,
+    measured,
+    moment,
+)
 
-__all__ = ["read"]
+__all__ = ["Inspect", "InspectSpec", "read"]
 
 KIND = "inspect"
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
@@ -278,19 +306,20 @@ def _number(value: Json, key: str) -> float | None:
 
 
 def _metrics(log: _Log, means: Mapping[str, str]) -> tuple[Metric, ...]:
-    """The log's own headline first, else the first scorer's."""
+    """The log's own headline first, else the first mean of a scorer."""
     headline = mapping(mapping(log.header.get("results")).get("headline")).get("score")
-    names = sorted(means, key=lambda name: name != headline)
-    made: list[Metric] = []
-    for name in names:
-        percent = means[name] == "accuracy"
+    made: dict[Metric, bool] = {}
+    for name, mean in means.items():
+        percent = mean == "accuracy"
         unit: Unit = "percent" if percent else "raw"
-        made.append(Metric(name, unit, 100.0 if percent else 1.0, primary=not made))
+        made[Metric(name, unit, 100.0 if percent else 1.0)] = name == headline
     for score in log.scores:
+        name = _name(score)
         for other in mapping(score.get("metrics")):
-            if other not in _ERRORS and means.get(_name(score)) != other:
-                made.append(Metric(f"{_name(score)}, {other}", "raw", primary=not made))
-    return tuple(made)
+            if other not in _ERRORS and means.get(name) != other:
+                made[Metric(f"{name}, {other}", "raw")] = name == headline
+    order = sorted(made, key=lambda metric: not made[metric])
+    return tuple(replace(metric, primary=n == 0) for n, metric in enumerate(order))
 
 
 def _records(log: _Log, model: str, entry: str, means: Mapping[str, str]) -> list[Record]:
@@ -299,9 +328,12 @@ def _records(log: _Log, model: str, entry: str, means: Mapping[str, str]) -> lis
     for sample in sorted(log.samples, key=lambda s: str(s.get("epoch"))):
         by_id.setdefault(str(sample.get("id")), sample)
     names = dict.fromkeys([*by_id, *(i for found in values.values() for i in found)])
+    errors = [mapping(mapping(score.get("metrics")).get("stderr")) for score in log.scores]
+    field = next((f for e in errors if (f := mapping(e.get("params")).get("cluster"))), None)
     records = []
     for name in names:
         sample = by_id.get(name, {})
+        cluster = f"{log.task}:{mapping(sample.get('metadata')).get(str(field), name)}"
         known = {metric: found.get(name) for metric, found in values.items()}
         scores = tuple(Score(metric, v) for metric, v in known.items() if v is not None)
         lacking = [metric for metric, v in known.items() if v is None]
@@ -310,7 +342,7 @@ def _records(log: _Log, model: str, entry: str, means: Mapping[str, str]) -> lis
         output = _text(mapping(sample.get("output")).get("completion"), sample)
         target = sample.get("target")
         outcome = Outcome(
-            "ok" if not lacking else "excluded",
+            "ok" if not lacking else "unparsable" if scores else "excluded",
             _conversation(sample),
             answers=(output,) if output else (),
             reference=tuple(map(str, target if isinstance(target, list) else [target]))
@@ -319,7 +351,7 @@ def _records(log: _Log, model: str, entry: str, means: Mapping[str, str]) -> lis
             scores=scores,
             error=error if lacking else None,
         )
-        records.append(Record(model, entry, log.task, name, None, f"{log.task}:{name}", outcome))
+        records.append(Record(model, entry, log.task, name, None, cluster, outcome))
     return records
 
 
@@ -399,3 +431,327 @@ def _findings(log: _Log, records: Sequence[Record], means: Mapping[str, str]) ->
                 f"{name}: the mean of {_name(score)} over the samples is {mean:.6f}, the log says "
                 f"{stated:.6f}; the samples are used",
             )
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+class InspectSpec(ExportSpec):
+    """Logs of Inspect."""
+
+    date: dt.date | None = None
+    """When it was measured, as YYYY-MM-DD; default: when the run began."""
+
+
+class Inspect:
+    """Writes logs of Inspect."""
+
+    publishes: ClassVar[bool] = False
+
+    def __init__(self, spec: InspectSpec) -> None:
+        self._spec = spec
+
+    def export(self, runs: Sequence[Run]) -> Exported:
+        """A log per run, model, entry and task; without its samples for figures only."""
+        files: dict[str, bytes] = {}
+        for run in runs:
+            when = moment(run, self._spec.date).replace(microsecond=0)
+            for model in measured(run):
+                for entry in run.benchmarks:
+                    figures = figures_of(run, model, entry.name)
+                    records = run.records_of(model, entry.name)
+                    for task in dict.fromkeys(f.key.task for f in figures):
+                        log = _Written(
+                            run,
+                            model,
+                            entry,
+                            tuple(f for f in figures if f.key.task == task),
+                            tuple(r for r in records if r.task == task),
+                            when.isoformat(),
+                        )
+                        stamp = log.created.replace(":", "-")
+                        names = (file_part(n).replace("_", "-") for n in (task, model))
+                        name = "_".join((stamp, *names, log.identity("task")[:12]))
+                        place = f"{file_part(entry.name)}/{name}.eval"
+                        add(files, place, log.archive(self._spec.figures_only))
+        if not files:
+            raise ExportError(f"{folders(runs)}: no figure that was measured or imported")
+        several = len(files) > 1 and any(run.manifest.usage for run in runs)
+        note = "model_usage in each log is of the whole run, not of its task alone"
+        return Exported(files, (note,) if several else ())
+
+
+@dataclass(frozen=True)
+class _Written:
+    """One log, of one model and task."""
+
+    run: Run
+    model: str
+    entry: BenchmarkEntry
+    figures: tuple[Figure, ...]
+    records: tuple[Record, ...]
+    created: str
+    """ISO 8601, in UTC."""
+
+    @property
+    def task(self) -> str:
+        return self.figures[0].key.task
+
+    def identity(self, of: str) -> str:
+        """An id that the same run gives again."""
+        place = (of, self.run.manifest.run_id, self.model, self.entry.name, self.task)
+        return hashlib.sha256("\0".join(place).encode(errors="replace")).hexdigest()[:22]
+
+    def archive(self, figures_only: bool) -> bytes:
+        """The `.eval` file; the same bytes each time."""
+        samples = [] if figures_only else [self._sample(record) for record in self.records]
+        members: dict[str, Json] = {"header.json": self._header([s["id"] for s in samples])}
+        for sample in samples:
+            members[f"samples/{sample['id']}_epoch_1.json"] = sample
+        members["summaries.json"] = [_summary(sample) for sample in samples]
+        stored = io.BytesIO()
+        with zipfile.ZipFile(stored, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in members.items():
+                archive.writestr(zipfile.ZipInfo(name), json_bytes(content), zipfile.ZIP_DEFLATED)
+        return stored.getvalue()
+
+    def _header(self, ids: Sequence[str]) -> dict[str, Json]:
+        run, manifest, said = self.run, self.run.manifest, self.entry.description
+        about = said.task(self.task)
+        scores = list(self._scores())
+        cautions = [*doubts(run, [self.model]), *filter(None, [judging(run, self.entry.name)])]
+        graders = [{"model": name} for name in self._judges.values()]
+        headline = next((k.metric for k in self.entry.headlines if k.task == self.task), None)
+        return {
+            "version": 2,
+            "status": "success",
+            "eval": {
+                "eval_id": self.identity("eval"),
+                "run_id": manifest.run_id,
+                "created": self.created,
+                "task": self.task,
+                "task_id": self.identity("task"),
+                "task_version": about.version if isinstance(about.version, int | str) else 0,
+                "dataset": {
+                    "name": about.dataset.path if about.dataset else self.task,
+                    "samples": len(self.records),
+                    "sample_ids": list(ids),
+                },
+                "model": self._called(self.model),
+                "model_generate_config": {
+                    name: value
+                    for name in ("max_tokens", "temperature")
+                    if isinstance(value := said.all.get(name), int | float)
+                },
+                "model_roles": {"grader": graders} if graders else None,
+                "config": {"limit": manifest.limit, "epochs": 1},
+                "packages": dict(manifest.versions),
+                "metadata": {
+                    "benchmark": self.entry.name,
+                    "git_commit": manifest.git_commit,
+                    "model_usage_of": "the whole run",
+                    "warnings": cautions,
+                },
+                "scorers": [
+                    {"name": score["name"], "metrics": [{"name": m} for m in score["metrics"]]}
+                    for score in scores
+                ],
+            },
+            "plan": {"name": "evalkit", "steps": []},
+            "results": {
+                "total_samples": len(self.records),
+                "completed_samples": sum(not r.outcome.is_missing for r in self.records),
+                "scores": scores,
+                "headline": {"scorer": headline, "score": headline} if headline else None,
+            },
+            "stats": {"started_at": self.created, "completed_at": "", "model_usage": self._usage()},
+        }
+
+    @cached_property
+    def _judges(self) -> dict[str, str]:
+        """By judge, the model behind it as Inspect calls it."""
+        named = {j.judge: j.judge for r in self.records for j in r.outcome.judgments}
+        for judge in self.run.manifest.judges:
+            if judge.name in named:
+                engine = judge.engine
+                model = judge.model or engine.model or judge.name
+                named[judge.name] = f"{engine.type}/{model}" if engine.type else model
+        return named
+
+    def _called(self, model: str) -> str:
+        """What Inspect calls a model: PROVIDER/NAME."""
+        served = self.run.model(model)
+        kind = served.engine.type if served else None
+        return f"{kind}/{model}" if kind else model
+
+    def _usage(self) -> dict[str, Json]:
+        """Tokens of the model and of its judges, in the whole run."""
+        usage = self.run.manifest.usage
+        engines = {self.model: self._called(self.model)}
+        engines |= {f"judge:{judge}": name for judge, name in self._judges.items()}
+        found: dict[str, Json] = {}
+        for engine, name in engines.items():
+            if usage is not None and (of := usage.engines.get(engine)) is not None:
+                found[name] = {
+                    "input_tokens": of.prompt_tokens - of.reused_tokens,
+                    "input_tokens_cache_read": of.reused_tokens,
+                    "output_tokens": of.completion_tokens,
+                    "total_tokens": of.prompt_tokens + of.completion_tokens,
+                    "total_cost": of.cost_usd,
+                }
+        return found
+
+    @cached_property
+    def _metrics(self) -> dict[str, Metric | None]:
+        """By the name of each metric that the task has a figure of, as declared."""
+        whole = [f.key.metric for f in self.figures if f.key.category is None]
+        return {name: self.entry.metric(self.task, name) for name in whole}
+
+    def _is_share(self, metric: str) -> bool:
+        declared = self._metrics[metric]
+        return declared is not None and (declared.unit, declared.scale) == ("percent", 100.0)
+
+    def _value(self, outcome: Outcome, metric: str) -> float | None:
+        """A sample's value: the mean of its scores, a share or in the metric's unit."""
+        values = [s.value for s in outcome.scores if s.metric == metric]
+        declared = self._metrics[metric]
+        scale = 1.0 if declared is None or self._is_share(metric) else declared.scale
+        return scale * math.fsum(values) / len(values) if values else None
+
+    def _scores(self) -> Iterator[dict[str, Json]]:
+        """`results.scores`: one per metric."""
+        for figure in self.figures:
+            name, value = figure.key.metric, figure.value
+            if figure.key.category is not None or value.point is None:
+                continue
+            values = [v for r in self.records if (v := self._value(r.outcome, name)) is not None]
+            share = self._is_share(name)
+            mean, point = math.fsum(values) / max(1, len(values)), value.point
+            called = value.method.estimator.value
+            if values and math.isclose(mean, point * (0.01 if share else 1), abs_tol=1e-9):
+                called, value = ("accuracy", value.times(0.01)) if share else ("mean", value)
+            elif called in _MEANS:
+                called = "figure"
+            metrics: dict[str, Json] = {called: {"name": called, "value": value.point}}
+            if value.standard_error is not None:
+                params = {"cluster": "cluster"} if value.method.clustered else {}
+                error = {"name": "stderr", "value": value.standard_error, "params": params}
+                metrics["stderr"] = error
+            yield {
+                "name": name,
+                "scorer": name,
+                "scored_samples": len(values) or value.n,
+                "unscored_samples": len(self.records) - len(values),
+                "metrics": metrics,
+            }
+
+    def _sample(self, record: Record) -> dict[str, Json]:
+        outcome = record.outcome
+        talk = _talk(outcome)
+        first = next((n for n, m in enumerate(talk) if m["role"] == "assistant"), len(talk))
+        answered = bool(talk) and talk[-1]["role"] == "assistant"
+        text = "\n".join(outcome.answers[-1:] if answered else outcome.answers)
+        last = talk[-1] if answered else _assistant(text)
+        stopped = "max_tokens" if outcome.truncated else "stop"
+        failed = outcome.error if outcome.status in UNANSWERED else None
+        return {
+            "id": _sample_id(record.sample),
+            "epoch": 1,
+            "input": talk[:first],
+            "target": list(outcome.reference),
+            "messages": talk,
+            "output": {
+                "model": self._called(self.model),
+                "choices": [{"message": last, "stop_reason": stopped}] if outcome.answers else [],
+                "completion": text,
+            },
+            "scores": {
+                name: self._score(outcome, name)
+                for name, declared in self._metrics.items()
+                if declared is not None
+            },
+            "metadata": {
+                "cluster": record.cluster,
+                "status": outcome.status,
+                "category": record.category,
+            },
+            "error": {"message": failed, "traceback": "", "traceback_ansi": ""} if failed else None,
+        }
+
+    def _score(self, outcome: Outcome, metric: str) -> dict[str, Json]:
+        """A sample's score, with what the judge said where it is a judge's (a length is not)."""
+        value, declared = self._value(outcome, metric), self._metrics[metric]
+        judged = declared is not None and catalogue.unit(declared.unit).has_direction
+        judgments = outcome.judgments if judged else ()
+        said = "\n\n".join(filter(None, map(_said, judgments)))
+        parts = {s.part: s.value for s in outcome.scores if s.metric == metric and s.part}
+        exchanges = [e for judgment in judgments for e in judgment.exchanges]
+        grading = [
+            message
+            for e in exchanges
+            for message in (*map(_message, e.prompt), _assistant(e.reply, e.thought))
+        ]
+        failed = value is None
+        return {
+            "value": math.nan if failed else value,
+            "reason": _REASONS.get(outcome.status, outcome.status) if failed else None,
+            "explanation": said or (outcome.error if failed else None),
+            "metadata": parts | ({"grading": grading} if grading else {}),
+        }
+
+
+_REASONS = {"refused": "refusal", "unparsable": "grader_failed"}
+"""Inspect's word for a status, where it has one."""
+_SHOWN = 1024
+"""Characters of a text in the list of samples."""
+
+
+def _sample_id(name: str) -> str:
+    """`name` where it can be a file's, else with a hash that tells it from others."""
+    part = file_part(name)[:100]
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:12]
+    return part if part == name else f"{part}-{digest}"
+
+
+def _message(message: Message) -> dict[str, Json]:
+    return {"role": message.role, "content": message.content}
+
+
+def _assistant(content: str, thought: str = "") -> dict[str, Json]:
+    """The model's message; a thought stands before the text, as reasoning."""
+    parts = [{"type": "reasoning", "reasoning": thought}, {"type": "text", "text": content}]
+    return {"role": "assistant", "content": parts if thought else content}
+
+
+def _talk(outcome: Outcome) -> list[dict[str, Json]]:
+    """The conversation; thoughts stand with the answers, where there is one for each."""
+    mine = sum(m.role == "assistant" for m in outcome.conversation)
+    thoughts = iter(outcome.thoughts if len(outcome.thoughts) == mine else [""] * mine)
+    return [
+        _assistant(m.content, next(thoughts)) if m.role == "assistant" else _message(m)
+        for m in outcome.conversation
+    ]
+
+
+def _said(judgment: Judgment) -> str:
+    """A judge's replies, under its name."""
+    who = f"{judgment.judge}, {judgment.part}" if judgment.part else judgment.judge
+    replies = "\n".join([e.reply for e in judgment.exchanges] or [judgment.error or ""])
+    return f"{who}: {replies}" if replies else ""
+
+
+def _summary(sample: Mapping[str, Json]) -> dict[str, Json]:
+    """What the list of samples shows of one."""
+    scores = {
+        name: {**score, "explanation": (score["explanation"] or "")[:_SHOWN], "metadata": None}
+        for name, score in sample["scores"].items()
+    }
+    return {
+        **{name: sample[name] for name in ("id", "epoch", "metadata")},
+        "input": [{**m, "content": m["content"][:_SHOWN]} for m in sample["input"]],
+        "target": [text[:_SHOWN] for text in sample["target"]],
+        "scores": scores,
+        "message_count": len(sample["messages"]),
+        "completed": True,
+        "error": (sample["error"] or {}).get("message"),
+    }

@@ -49,6 +49,8 @@ class Usage:
     cost_usd: float = 0.0
     changed: dict[str, list[str]] = field(default_factory=dict)
     """Settings that replies were made without, by engine; see `Completion.changed`."""
+    engines: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Tokens and cost by engine, as `EngineUsage` has them."""
 
     def add(self, engine: str, reply: Reply) -> None:
         """Count one reply."""
@@ -66,6 +68,14 @@ class Usage:
         self.reused_tokens += reply.reused_tokens
         self.completion_tokens += reply.completion_tokens
         self.cost_usd += reply.cost_usd
+        mine = self.engines.setdefault(engine, {})
+        for name, value in (
+            ("prompt_tokens", reply.prompt_tokens),
+            ("reused_tokens", reply.reused_tokens),
+            ("completion_tokens", reply.completion_tokens),
+            ("cost_usd", reply.cost_usd),
+        ):
+            mine[name] = mine.get(name, 0) + value
 
     def line(self, ended: str, spent: Spent, engines: Mapping[str, Engine]) -> dict[str, Json]:
         """For sessions.jsonl; `ended`: running, finished or interrupted."""
@@ -176,4 +186,10 @@ def total_usage(
             total[name] = int(total[name])
     # A capped engine's count includes what earlier sessions spent.
     spent = {name: row for line in last.values() for name, row in line.get("spent", {}).items()}
+    by_engine: Spent = {}
+    for line in last.values():
+        for engine, row in line.get("engines", {}).items():
+            mine = by_engine.setdefault(engine, {})
+            mine |= {name: mine.get(name, 0) + value for name, value in row.items()}
+    total |= {"engines": by_engine} if by_engine else {}
     return {**total, "spent": spent} if spent else total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -37,12 +38,15 @@ def run() -> Run:
 
 
 def readable(files: dict[str, bytes]) -> Iterator[str]:
-    """The files' text; Parquet's columns one after the other."""
+    """The files' text; Parquet's columns and an archive's members one after the other."""
     for name, content in files.items():
         if name.endswith(".parquet"):
             import pyarrow.parquet as pq
 
             yield str(pq.read_table(io.BytesIO(content)).to_pydict())
+        elif name.endswith(".eval"):
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                yield from (archive.read(member).decode("utf-8") for member in archive.namelist())
         else:
             yield content.decode("utf-8")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.runner.usage import total_usage, total_work
+from evalkit.core import Completion
+from evalkit.core.run import UsageTotals
+from evalkit.runner.usage import Usage, total_usage, total_work
 
 
 class Engine:
@@ -26,6 +28,19 @@ def test_usage_adds_sessions_up_by_their_last_lines() -> None:
     assert found["seconds"] == 22.5
     assert found["cost_usd"] == pytest.approx(0.5)
     assert found["spent"] == {"j": {"n": 3}}, "a capped engine goes on counting"
+
+
+def test_tokens_are_counted_by_engine() -> None:
+    session = Usage(started=1.0)
+    session.add("m", Completion("a", prompt_tokens=5, reused_tokens=3, completion_tokens=2))
+    session.add("m", Completion("b", prompt_tokens=4, completion_tokens=1))
+    session.add("m", Completion("c", prompt_tokens=9, from_cache=True))
+    session.add("judge:j", Completion("d", prompt_tokens=7, cost_usd=0.5))
+    lines = [session.line("finished", {}, {}), {"started": 2.0, "engines": {"m": {"cost_usd": 1}}}]
+    found = UsageTotals(**total_usage(lines, {"m": Engine("vllm")})).engines  # type: ignore[dict-item]
+    assert found["m"].prompt_tokens == 9
+    assert (found["m"].reused_tokens, found["m"].completion_tokens) == (3, 3)
+    assert (found["m"].cost_usd, found["judge:j"].cost_usd) == (1, 0.5)
 
 
 def test_what_costs_nothing_has_no_account() -> None:

@@ -17,7 +17,8 @@ from tests.support.runs import Plan, build_run, with_manifest
 __all__ = ["NEEDED", "all_figures", "exportable", "texts_of"]
 
 NEEDED: Mapping[str, Mapping[str, Json]] = {
-    "every_eval_ever": {"organization": "Example Lab", "date": "2026-01-31"}
+    "every_eval_ever": {"organization": "Example Lab", "date": "2026-01-31"},
+    "inspect": {"date": "2026-01-31"},
 }
 """Settings without default, by format."""
 PLAIN = Plan()
