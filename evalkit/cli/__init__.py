@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 from evalkit.cli.console import guard_output
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, did_you_mean
 
 __all__ = ["main"]
 
@@ -68,6 +68,17 @@ class _Commands(click.Group):
         command = getattr(importlib.import_module(f"evalkit.cli.{module}"), function)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        wrong = args[0]
+        if not wrong.startswith("-") and self.get_command(ctx, wrong) is None:
+            hint = did_you_mean(wrong, self.list_commands(ctx)) or "; `evalkit --help` lists them"
+            if wrong.endswith((".yaml", ".yml")):
+                hint = f"; did you mean `evalkit run {wrong}`?"
+            ctx.fail(f"no command {wrong!r}{hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, commands in _COMMANDS.items():

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import get_args
 
 import click
 
-from evalkit.cli.console import split
+from evalkit.cli.console import (
+    PATH,
+    RUNS,
+    json_option,
+    print_json,
+    read_runs,
+    runs_argument,
+    split,
+    write_out,
+)
 from evalkit.errors import CardError
 
 __all__ = ["command"]
-
-_PATH = click.Path(path_type=Path)
 
 
 @click.group("card")
@@ -22,8 +28,8 @@ def command() -> None:
     """Model cards whose every figure leads back to evidence."""
 
 
-@command.command("write")
-@click.argument("runs", nargs=-1, required=True, type=_PATH)
+@command.command("write", epilog=RUNS)
+@runs_argument
 @click.option("--model", help="Whose card it is; default: the runs' candidate.")
 @click.option("--name", help="The model's name on the hub; default: its name in the runs.")
 @click.option("--only", multiple=True, metavar="BENCH", help="Only these benchmarks.")
@@ -34,17 +40,17 @@ def command() -> None:
     help="A Jinja file for the card; or a word for tables alone.",
 )
 @click.option("--source", metavar="URL", help="Where the runs can be seen; goes into the index.")
-@click.option("--out", type=_PATH, help="File; default: print it.")
+@click.option("--out", type=PATH, default="-", help="File; default: print it.")
 @click.option("--allow-unpublishable", is_flag=True, help="Limited or damaged runs too, marked.")
 def write(
-    runs: tuple[Path, ...],
+    runs: tuple[str, ...],
     model: str | None,
     name: str | None,
     only: tuple[str, ...],
     license: str | None,  # noqa: A002 - the option's name
     template: str | None,
     source: str | None,
-    out: Path | None,
+    out: Path,
     allow_unpublishable: bool,
 ) -> None:
     """Write the card of one model from RUNS: front matter, tables, statements, how to use it.
@@ -54,10 +60,10 @@ def write(
     update` writes anew.  Figures that a model of the same suite judged are marked in the tables and
     are not in the index.  Figures that the index does not hold are named on standard error.
     """
-    from evalkit import card, store
+    from evalkit import card
 
     material = card.gather(
-        [store.load(run) for run in runs],
+        read_runs(runs),
         model,
         split(only),
         allow_unpublishable=allow_unpublishable,
@@ -82,16 +88,12 @@ def write(
             click.echo(f"nothing is said of baselines: {made.statements[1]}", err=True)
         if not made.said.license:
             click.echo("no license in the front matter: --license, or card: {license: …}", err=True)
-    if out is None:
-        click.echo(text, nl=False)
-    else:
-        store.write_file(out, text.encode("utf-8"))
-        click.echo(f"card: {out}", err=True)
+    write_out(text, out, "card")
 
 
-@command.command("update")
-@click.argument("file", metavar="README.md", type=_PATH)
-@click.argument("runs", nargs=-1, required=True, type=_PATH)
+@command.command("update", epilog=RUNS)
+@click.argument("file", metavar="README.md", type=PATH)
+@runs_argument
 @click.option("--model", help="Whose card it is, by the runs' name; default: their candidate.")
 @click.option("--name", help="The model's name in the card's index, where it is another one.")
 @click.option("--only", multiple=True, metavar="BENCH", help="Only these benchmarks.")
@@ -102,7 +104,7 @@ def write(
 @click.option("--allow-unpublishable", is_flag=True, help="Limited or damaged runs too, marked.")
 def update(
     file: Path,
-    runs: tuple[Path, ...],
+    runs: tuple[str, ...],
     model: str | None,
     name: str | None,
     only: tuple[str, ...],
@@ -129,7 +131,7 @@ def update(
     if push is not None and allow_unpublishable:
         raise click.UsageError("--push publishes: it cannot go with --allow-unpublishable")
     material = card.gather(
-        [store.load(run) for run in runs],
+        read_runs(runs),
         model,
         split(only),
         allow_unpublishable=allow_unpublishable,
@@ -169,11 +171,11 @@ def _read(file: Path) -> str:
 
 
 @command.command("audit")
-@click.argument("card", type=_PATH)
+@click.argument("card", type=PATH)
 @click.option(
     "--evidence",
     multiple=True,
-    type=_PATH,
+    type=PATH,
     metavar="RUN|FILE|SUITE",
     help="A run, a result file of lm-eval or another tool, a suite; may be repeated.",
 )
@@ -185,7 +187,7 @@ def _read(file: Path) -> str:
 )
 @click.option("--all", "everything", is_flag=True, help="Every number, and how it was matched.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for claims not supported, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print the audit as JSON.")
+@json_option
 @click.option("--markdown", is_flag=True, help="Print the audit as Markdown.")
 def audit(
     card: Path,
@@ -219,7 +221,7 @@ def audit(
     )
     found = audits.audit(read, known, audits.by_user(model, known))
     if as_json:
-        click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        print_json(found.to_json())
     elif markdown:
         click.echo(audits.audit_markdown(found, everything=everything), nl=False)
     else:

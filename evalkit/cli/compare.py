@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -12,8 +11,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.console import commands_of, set_option, split
-from evalkit.errors import ComparisonError, EvalkitError, SuiteError
+from evalkit.cli.console import (
+    PATH,
+    RUNS,
+    allow_different_option,
+    commands_of,
+    json_option,
+    level_option,
+    print_json,
+    read_runs,
+    repeats_option,
+    runs_argument,
+    set_option,
+    split,
+    taken,
+    write_out,
+)
+from evalkit.errors import ComparisonError, DataError, EvalkitError, SuiteError
 
 if TYPE_CHECKING:
     from evalkit.core.contests import Contest, GateResult
@@ -30,18 +44,13 @@ __all__ = ["claim", "compare", "gate", "history", "power", "watch"]
 # --- compare --------------------------------------------------------------------------------
 
 
-@click.command("compare")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.command("compare", epilog=RUNS)
+@runs_argument
 @click.option("--candidate", help="MODEL or RUN:MODEL; default: the runs' candidate.")
 @click.option("--baseline", multiple=True, help="The same; several: A,B. Default: the baselines.")
-@click.option(
-    "--allow-different",
-    multiple=True,
-    metavar="FIELD",
-    help="Compare although this setting differs; flagged wherever it shows.",
-)
-@click.option("--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True)
-@click.option("--repeats", is_flag=True, help="Several runs of a model repeat one measurement.")
+@allow_different_option
+@level_option
+@repeats_option
 @click.option("--all", "everything", is_flag=True, help="Also metrics that are not headlines.")
 @click.option(
     "--json/--markdown",
@@ -50,11 +59,9 @@ __all__ = ["claim", "compare", "gate", "history", "power", "watch"]
     help='Print {"comparisons": [...], "uncompared": [...], "people": [...], "notes": [...]}, or a '
     "Markdown table.",
 )
-@click.option(
-    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page side by side."
-)
+@click.option("--html", type=PATH, metavar="FILE", help="Write a page side by side (-: stdout).")
 def compare(
-    runs: tuple[Path, ...],
+    runs: tuple[str, ...],
     candidate: str | None,
     baseline: tuple[str, ...],
     allow_different: tuple[str, ...],
@@ -71,13 +78,14 @@ def compare(
     has are named.  With --repeats, runs of one model are averaged and what they shift by is in
     the interval.
     """
-    from evalkit import draw, report, store
+    from evalkit import draw, report
     from evalkit.comparison import contests as room
     from evalkit.comparison.guard import allowed_fields
     from evalkit.comparison.resolve import find, pick
     from evalkit.comparison.votes import people, people_json
 
-    stored = [store.load(run) for run in runs]
+    taken(html=html, json=bool(as_json), markdown=as_json is False)
+    stored = read_runs(runs)
     ours, theirs = pick(stored, candidate, split(baseline))
     allowed = allowed_fields(stored, split(allow_different))
     options = room.Options(level, allow_different=allowed, repeats=repeats)
@@ -102,8 +110,7 @@ def compare(
         ]
         # Of several runs no one figure is a side's.
         page = report.comparison_page(shown, figures=() if repeats else figures, notes=notes)
-        store.write_file(html, page.encode("utf-8"))
-        click.echo(f"page: {html}", err=True)
+        write_out(page, html, "page")
     if as_json:
         out = {
             "comparisons": [room.contest_json(one) for one in found],
@@ -111,7 +118,7 @@ def compare(
             "people": people_json(voted),
             "notes": draw.caution_notes(found),
         }
-        click.echo(json.dumps(out, indent=1, ensure_ascii=False))
+        print_json(out)
     if as_json or (html is not None and as_json is None):
         return
     markdown = as_json is False
@@ -137,16 +144,16 @@ def _sentences(shown: Sequence[Contest], notes: Sequence[str], *, markdown: bool
 # --- claim ----------------------------------------------------------------------------------
 
 
-@click.command("claim")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.command("claim", epilog=RUNS)
+@runs_argument
 @click.argument("text")
-@click.option("--allow-different", multiple=True, metavar="FIELD", help="Settings that may differ.")
-@click.option("--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True)
-@click.option("--repeats", is_flag=True, help="Several runs of a model repeat one measurement.")
+@allow_different_option
+@level_option
+@repeats_option
 @click.option("--accept-damaged", is_flag=True, help="Judge on damaged evidence, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@json_option
 def claim(
-    runs: tuple[Path, ...],
+    runs: tuple[str, ...],
     text: str,
     allow_different: tuple[str, ...],
     level: float,
@@ -162,18 +169,17 @@ def claim(
     on BENCHMARK; A gives longer answers than B.  Exit code 0: supported; 1: not supported or
     contradicted.
     """
-    from evalkit import store
     from evalkit.comparison.claim import claim
     from evalkit.comparison.contests import Options
     from evalkit.comparison.guard import allowed_fields
     from evalkit.draw import one_line, visible
 
-    stored = [store.load(run) for run in runs]
+    stored = read_runs(runs)
     allowed = allowed_fields(stored, split(allow_different))
     options = Options(level, allow_different=allowed, repeats=repeats)
     found = claim(stored, text, options, accept_damaged=accept_damaged)
     if as_json:
-        click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        print_json(found.to_json())
     else:
         click.echo(found.answer)
         for reason in found.reasons:
@@ -189,30 +195,30 @@ def claim(
 _NOT_WRITTEN = 3
 
 
-@click.command("gate")
-@click.argument("targets", metavar="RUN...|SUITE", nargs=-1, required=True)
+@click.command("gate", epilog=RUNS)
+@click.argument("targets", metavar="[RUN...|SUITE]", nargs=-1)
 @click.option("--candidate", help="MODEL or RUN:MODEL; default: the run's candidate.")
 @click.option(
     "--baseline-run",
     multiple=True,
-    type=click.Path(path_type=Path),
+    metavar="RUN|FILE",
     help="Stored run or baseline.json that has the baseline; several repeat it; default: RUN.",
 )
 @click.option("--policy", metavar="SUITE", help="Suite whose gate section decides; default: RUN's.")
-@click.option("--allow-different", multiple=True, metavar="FIELD", help="Setting that may differ.")
+@allow_different_option
 @click.option(
     "--write-baseline",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Pin the candidate's scores as a baseline.json for later gates, if it passes.",
 )
-@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
-@click.option("--comment", type=click.Path(path_type=Path), help="Write a PR comment here.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--junit", type=PATH, metavar="FILE", help="Write JUnit XML (-: stdout).")
+@click.option("--comment", type=PATH, metavar="FILE", help="Write a PR comment (-: stdout).")
+@json_option
 def gate(
     targets: tuple[str, ...],
     candidate: str | None,
-    baseline_run: tuple[Path, ...],
+    baseline_run: tuple[str, ...],
     policy: str | None,
     allow_different: tuple[str, ...],
     write_baseline: Path | None,
@@ -223,14 +229,15 @@ def gate(
 ) -> int:
     """Say whether a candidate is worse than its baseline by more than the suite's margins.
 
-    A stored RUN is judged as it is; a SUITE is run first.  Several RUNs repeat one measurement:
+    A stored RUN is judged as it is; a SUITE (a YAML file, or a bundled suite that has no run yet)
+    is run first.  Several RUNs repeat one measurement:
     their means are judged, and what a run shifts by by itself widens the bounds.  Exit code 0:
     passed (or inconclusive, where the policy only warns); 1: regression; 2: wrong input; 3:
     inconclusive, a required test that has no samples of both models, a suite whose run could not
     answer everything, or a --write-baseline that was not written.  On GitHub the table goes to
     the job summary and the reasons become annotations.
     """
-    from evalkit import store
+    from evalkit import draw, store
     from evalkit.comparison.gate import gate, read_baseline
 
     if len(targets) > 1 and write_baseline is not None:
@@ -238,13 +245,14 @@ def gate(
             f"--write-baseline pins the scores of one run, and {len(targets)} are given; gate one "
             f"of them to pin it"
         )
+    quiet = taken(json=as_json, junit=junit, comment=comment, write_baseline=write_baseline)
     try:
         (run, *repeats), left = _runs_of(targets)
         result = gate(
             run,
             None if policy is None else _policy(policy),
             candidate=candidate,
-            baseline=[read_baseline(path) for path in baseline_run],
+            baseline=[read_baseline(store.find_run(text)) for text in baseline_run],
             allow_different=split(allow_different),
             repeats=repeats,
         )
@@ -252,7 +260,7 @@ def gate(
         if junit is not None:
             from evalkit.cli.ci import junit_of_error
 
-            store.write_file(junit, junit_of_error(str(error)))
+            write_out(junit_of_error(str(error)), junit, "junit")
         raise
     if left is not None:
         result = replace(
@@ -264,8 +272,10 @@ def gate(
     if junit is not None:
         from evalkit.cli.ci import junit as as_junit
 
-        store.write_file(junit, as_junit(result))
-    _write(result, comment, as_json=as_json)
+        write_out(as_junit(result), junit, "junit")
+    if comment is not None:
+        write_out(draw.gate_comment(result), comment, "comment")
+    _say(result, as_json=as_json, quiet=quiet)
     pinned = write_baseline is None or _pin(write_baseline, run, result)
     return result.exit_code or (0 if pinned else _NOT_WRITTEN)
 
@@ -275,27 +285,27 @@ def gate(
 
 def _runs_of(targets: tuple[str, ...]) -> tuple[list[Run], Result | None]:
     """The stored runs, or the one that running the suite makes, with what came of it."""
-    from evalkit import store
-
-    first, *more = targets
-    if not more and not _is_stored(first):
-        return _run_suite(first)
-    suites = [target for target in more if not _is_stored(target)]
-    if suites:
+    suites = [target for target in targets if _is_suite(target)]
+    if suites and len(targets) > 1:
         raise ComparisonError(
             f"{suites[0]!r} is no stored run; runs that repeat a measurement are stored ones: run "
             f"the suite first (evalkit run), each time in a workspace without its cached answers"
         )
-    return [store.load(Path(target)) for target in targets], None
+    return _run_suite(suites[0]) if suites else (read_runs(targets), None)
 
 
-def _is_stored(target: str) -> bool:
-    path = Path(target)
-    if (path / "manifest.json").is_file():
+def _is_suite(target: str) -> bool:
+    """A YAML file, or the name of a bundled suite that has no run yet."""
+    from evalkit import store
+    from evalkit import suite as suites
+
+    if target.endswith((".yaml", ".yml")):
         return True
-    if path.is_dir():
-        raise ComparisonError(f"{target!r} is a folder without a run; expected RUN or SUITE")
-    return path.is_file() and path.suffix not in (".yaml", ".yml")
+    try:
+        store.find_place(target)
+    except DataError:
+        return target in suites.bundled()
+    return False
 
 
 def _run_suite(suite: str) -> tuple[list[Run], Result]:
@@ -330,12 +340,11 @@ def _policy(suite: str) -> GateSpec:
 # --- what is written ------------------------------------------------------------------------
 
 
-def _write(result: GateResult, comment: Path | None, *, as_json: bool) -> None:
-    from evalkit import draw, store
+def _say(result: GateResult, *, as_json: bool, quiet: bool) -> None:
+    """`quiet`: a file goes to standard output."""
+    from evalkit import draw
     from evalkit.comparison.gate import gate_json
 
-    if comment is not None:
-        store.write_file(comment, draw.gate_comment(result).encode())
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         path = Path(summary)
@@ -343,18 +352,17 @@ def _write(result: GateResult, comment: Path | None, *, as_json: bool) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(draw.gate_job_summary(result, used))
     if as_json:
-        click.echo(json.dumps(gate_json(result), indent=1, ensure_ascii=False))
+        print_json(gate_json(result))
     else:
         for line in draw.gate_lines(result):
-            click.echo(line)
+            click.echo(line, err=quiet)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in draw.gate_annotations(result):
-            click.echo(line, file=commands_of(sys.stderr if as_json else sys.stdout))
+            click.echo(line, file=commands_of(sys.stderr if quiet else sys.stdout))
 
 
 def _pin(path: Path, run: Run, result: GateResult) -> bool:
     """Whether the baseline was written."""
-    from evalkit import store
     from evalkit.comparison.gate import pin
 
     if result.verdict != "pass" or result.unanswered:
@@ -366,8 +374,7 @@ def _pin(path: Path, run: Run, result: GateResult) -> bool:
             err=True,
         )
         return False
-    store.write_file(path, pin(run, result.candidate.rpartition(":")[2]))
-    click.echo(f"baseline: {path}", err=True)
+    write_out(pin(run, result.candidate.rpartition(":")[2]), path, "baseline")
     return True
 
 
@@ -376,7 +383,7 @@ def _pin(path: Path, run: Run, result: GateResult) -> bool:
 
 @click.command("power")
 @click.argument("suite")
-@click.option("--runs", multiple=True, type=click.Path(path_type=Path), help="Past runs; several.")
+@click.option("--runs", multiple=True, metavar="RUN", help="Past runs; several.")
 @click.option("--only", multiple=True, metavar="BENCH", help="Only these benchmarks.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="First N samples a task.")
 @click.option(
@@ -384,7 +391,7 @@ def _pin(path: Path, run: Run, result: GateResult) -> bool:
 )
 def power(
     suite: str,
-    runs: tuple[Path, ...],
+    runs: tuple[str, ...],
     only: tuple[str, ...],
     limit: int | None,
     as_json: bool | None,
@@ -407,7 +414,7 @@ def power(
     selection = runner.Selection(split(only), (), limit)
     rows = planned_power(loaded, origin, selection, past, lambda line: click.echo(line, err=True))
     if as_json:
-        click.echo(json.dumps({"power": [row.to_json() for row in rows]}, indent=1))
+        print_json({"power": [row.to_json() for row in rows]})
         return
     table = power_table(rows)
     as_text = f"{table_to_text(table)}\n{table.note}"
@@ -417,13 +424,13 @@ def power(
             click.echo(f"warning: {power_warning(row)}")
 
 
-def _past(runs: Sequence[Path], origin: Origin, name: str) -> list[Run]:
+def _past(runs: Sequence[str], origin: Origin, name: str) -> list[Run]:
     """The runs named, else the sealed runs of this suite in the workspace."""
     from evalkit import store
     from evalkit.errors import EvalkitError
 
     if runs:
-        return [store.load(run) for run in runs]
+        return read_runs(runs)
     found = []
     for manifest in sorted((origin.workspace / "reports" / name).glob("*/manifest.json")):
         try:
@@ -436,26 +443,18 @@ def _past(runs: Sequence[Path], origin: Origin, name: str) -> list[Run]:
 # --- history --------------------------------------------------------------------------------
 
 
-_STDOUT = Path("-")
-
-
 @click.command("history")
-@click.argument("places", metavar="DIR|RUN...", nargs=-1, required=True, type=Path)
+@click.argument("places", metavar="[DIR|SUITE|RUN]...", nargs=-1)
 @click.option("--model", help="Name of the checkpoint in its run; default: every candidate.")
 @click.option("--benchmark", metavar="B", help="Only this entry, or BENCHMARK/TASK.")
 @click.option("--metric", metavar="M", help="This metric instead of the headline ones.")
-@click.option(
-    "--allow-different",
-    multiple=True,
-    metavar="FIELD",
-    help="Join checkpoints although this setting differs.",
-)
+@allow_different_option
 @click.option("--json", "as_json", is_flag=True, help='Print {"series": [...], "notes": [...]}.')
-@click.option("--csv", "csv_file", type=Path, metavar="FILE", help="A row per figure (-: stdout).")
+@click.option("--csv", "csv_file", type=PATH, metavar="FILE", help="A row per figure (-: stdout).")
 @click.option("--spreadsheet", is_flag=True, help="--csv for Excel: no text counts as a formula.")
-@click.option("--svg", "svg_file", type=Path, metavar="FILE", help="Charts (-: stdout).")
+@click.option("--svg", "svg_file", type=PATH, metavar="FILE", help="Charts (-: stdout).")
 def history(
-    places: tuple[Path, ...],
+    places: tuple[str, ...],
     model: str | None,
     benchmark: str | None,
     metric: str | None,
@@ -467,53 +466,42 @@ def history(
 ) -> None:
     """Show each headline figure over checkpoints, with intervals and paired differences.
 
-    Checkpoints are runs, found in DIR, in the order of the training steps that their models'
+    Checkpoints are runs, found in DIR or among the runs of SUITE (by default: the newest run's
+    suite), in the order of the training steps that their models'
     names or paths tell.  Where settings changed between two, the series is split.  Averages over
     tasks are figures like others; a task that is a detail of one shows with --benchmark B/TASK.
     """
+    from evalkit import store
     from evalkit.comparison import history
     from evalkit.comparison.guard import allowed_fields
     from evalkit.draw import formula_note, one_line, svg, visible
 
-    to_stdout = {"--csv -": csv_file == _STDOUT, "--svg -": svg_file == _STDOUT, "--json": as_json}
-    wanted = [name for name, is_there in to_stdout.items() if is_there]
-    if len(wanted) > 1:
-        raise click.UsageError(
-            f"{' and '.join(wanted)} all go to standard output; expected one of them"
-        )
-    runs, left_out = history.find_runs(places)
+    quiet = taken(csv=csv_file, svg=svg_file, json=as_json)
+    found_in = [store.find_place(text) for text in places] or [store.find_run().parent]
+    runs, left_out = history.find_runs(found_in)
     found = history.checkpoints(runs, model)
     allowed = allowed_fields(runs, split(allow_different))
     every = history.history(found.checkpoints, history.Options(benchmark, metric, allowed))
     notes = [*left_out, *found.notes]
     if csv_file is not None:
-        _write_out(csv_file, history.history_csv(every, spreadsheet=spreadsheet))
+        write_out(history.history_csv(every, spreadsheet=spreadsheet), csv_file, "csv")
         formulas = 0 if spreadsheet else history.formula_cells(every)
         if formulas:
             click.echo(f"note: {formula_note(formulas, '--spreadsheet')}", err=True)
     if svg_file is not None:
-        _write_out(svg_file, f"{svg.trends([history.series_trend(series) for series in every])}\n")
-    if _STDOUT in (csv_file, svg_file):
+        drawn = svg.trends([history.series_trend(series) for series in every])
+        write_out(f"{drawn}\n", svg_file, "svg")
+    if quiet and not as_json:
         for note in notes:
             click.echo(f"note: {one_line(visible(note))}", err=True)
         return
     if as_json:
-        click.echo(json.dumps(history.history_json(every, notes), indent=1, ensure_ascii=False))
+        print_json(history.history_json(every, notes))
         return
     for series in every:
         click.echo("\n".join(history.series_lines(series)) + "\n")
     for note in notes:
         click.echo(f"note: {one_line(visible(note))}")
-
-
-def _write_out(place: Path, text: str) -> None:
-    """Into a file; `-` is standard output."""
-    from evalkit import store
-
-    if place == _STDOUT:
-        click.echo(text, nl=False)
-    else:
-        store.write_file(place, text.encode())
 
 
 # --- watch ----------------------------------------------------------------------------------
@@ -523,7 +511,7 @@ _SPENDING = ("even", "pocock", "obrien_fleming")
 
 
 @click.command("watch")
-@click.argument("place", metavar="CHECKPOINT_DIR", type=click.Path(path_type=Path))
+@click.argument("place", metavar="CHECKPOINT_DIR", type=PATH)
 @click.argument("suite")
 @click.option(
     "--looks",
@@ -575,7 +563,7 @@ def watch(
     listener = _Listener(as_json=as_json)
     summary = watch.follow(training, looks, spending, options, listener)
     if as_json:
-        click.echo(json.dumps(watch.summary_json(summary), indent=1, ensure_ascii=False))
+        print_json(watch.summary_json(summary))
     else:
         click.echo(f"{summary.standing.ended}\n", err=True)
         click.echo("\n".join(watch.summary_lines(summary)))

@@ -29,23 +29,58 @@ if TYPE_CHECKING:
     from evalkit.core.run import Run
 
 __all__ = [
+    "PATH",
+    "RUNS",
     "Guarded",
+    "allow_different_option",
     "commands_of",
     "guard_output",
     "harmless",
-    "pairs",
+    "json_option",
+    "level_option",
+    "named_values",
     "print_json",
     "read_run",
     "read_runs",
+    "repeats_option",
+    "run_argument",
+    "runs_argument",
     "say_findings",
     "seen",
     "set_option",
     "split",
-    "write_text",
+    "taken",
+    "write_out",
 ]
+
+PATH = click.Path(path_type=Path)
+RUNS = (
+    "RUN is a run's folder, a suite's name (its newest run), a run's id, or `latest`. Without one: "
+    "the newest run in ./reports that is finished."
+)
+"""Ends the help of the commands that read runs."""
 
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="A.B=C", help="Change a field."
+)
+run_argument = click.argument("run", required=False)
+runs_argument = click.argument("runs", nargs=-1, metavar="[RUN]...")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+allow_different_option = click.option(
+    "--allow-different",
+    multiple=True,
+    metavar="FIELD",
+    help="Settings that may differ; flagged wherever the figures show.",
+)
+level_option = click.option(
+    "--level",
+    type=click.FloatRange(0.5, 0.999),
+    default=0.95,
+    show_default=True,
+    help="Of the intervals.",
+)
+repeats_option = click.option(
+    "--repeats", is_flag=True, help="Several runs of a model repeat one measurement."
 )
 
 
@@ -66,18 +101,39 @@ def print_json(found: Any) -> None:
     click.echo(json.dumps(found, indent=2, ensure_ascii=False))
 
 
-def write_text(text: str, place: str | Path, what: str) -> None:
+_STDOUT = Path("-")
+
+
+def taken(**places: Path | bool | None) -> bool:
+    """Whether an option writes to standard output (`-`, or a switch as --json), so no text may.
+
+    Raises click.UsageError where two do.
+    """
+    wanted = [
+        f"--{name.replace('_', '-')}{'' if place is True else ' -'}"
+        for name, place in places.items()
+        if place is True or place == _STDOUT
+    ]
+    if len(wanted) > 1:
+        raise click.UsageError(
+            f"{' and '.join(wanted)} all go to standard output; expected one of them"
+        )
+    return bool(wanted)
+
+
+def write_out(content: str | bytes, place: Path, what: str) -> None:
     """Write a file, and say `what: place`; `-` is standard output."""
     from evalkit import store
 
-    if str(place) == "-":
-        click.echo(text, nl=False)
+    data = content.encode() if isinstance(content, str) else content
+    if place == _STDOUT:
+        click.echo(data.decode(), nl=False)
         return
-    store.write_file(Path(place), text.encode())
+    store.write_file(place, data)
     click.echo(f"{what}: {place}", err=True)
 
 
-def pairs(values: Iterable[str], example: str) -> dict[str, str]:
+def named_values(values: Iterable[str], example: str) -> dict[str, str]:
     """`--set NAME=VALUE`, repeated; values are strings.  Raises SuiteError."""
     found = {}
     for value in values:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from evalkit.cli.console import say_findings
+from evalkit.cli.console import (
+    PATH,
+    RUNS,
+    json_option,
+    named_values,
+    print_json,
+    read_runs,
+    runs_argument,
+    say_findings,
+)
 from evalkit.core.evidence import KINDS
 from evalkit.core.run import Run
-from evalkit.errors import ExportError, SuiteError
+from evalkit.errors import SuiteError
 
 __all__ = ["export", "import_"]
 
@@ -21,17 +29,16 @@ __all__ = ["export", "import_"]
 # --- import_ --------------------------------------------------------------------------------
 
 
-_FILE = click.Path(path_type=Path)
 _VOTES = "votes"
 
 
 @click.command("import")
 @click.argument("kind", type=click.Choice((*KINDS, _VOTES)))
-@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...")
 @click.option("--model", "models", multiple=True, help="Name of the model; the first is candidate.")
-@click.option("--outputs", multiple=True, type=_FILE, help="alpaca_eval: the model's outputs.")
-@click.option("--answers", multiple=True, type=_FILE, help="mt_bench: FastChat's answer file.")
-@click.option("--out", type=_FILE, help="Run folder.")
+@click.option("--outputs", multiple=True, type=PATH, help="alpaca_eval: the model's outputs.")
+@click.option("--answers", multiple=True, type=PATH, help="mt_bench: FastChat's answer file.")
+@click.option("--out", type=PATH, help="Run folder.")
 @click.option("--strict", is_flag=True, help="Exit with 1 where the evidence is damaged.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json.")
 def import_(kind: str, files: tuple[Path, ...], **given: Any) -> int:
@@ -84,6 +91,7 @@ def _read_in(run: Run) -> str:
 
 
 def _votes(files: tuple[Path, ...], given: dict[str, Any]) -> int:
+    from evalkit import store
     from evalkit.comparison.votes import people, people_json, people_tables
     from evalkit.draw import one_line, table_to_text, visible
     from evalkit.runner import importing
@@ -95,12 +103,12 @@ def _votes(files: tuple[Path, ...], given: dict[str, Any]) -> int:
             "that was voted on; there are no other options than --json"
         )
     *sources, folder = files
-    run, notes = importing.import_votes(sources, folder)
+    run, notes = importing.import_votes(sources, store.find_run(folder))
     found = people(run)
     for note in notes:
         click.echo(f"note: {one_line(visible(note))}", err=True)
     if given["as_json"]:
-        click.echo(json.dumps({"people": people_json(found)}, indent=1, ensure_ascii=False))
+        print_json({"people": people_json(found)})
     else:
         tables = (f"{table.caption}\n{table_to_text(table)}\n" for table in people_tables(found))
         click.echo("\n".join(tables))
@@ -118,13 +126,10 @@ def _companions(kind: str, given: dict[str, Any]) -> tuple[Path, ...]:
 # --- export ---------------------------------------------------------------------------------
 
 
-_PATH = click.Path(path_type=Path)
-
-
-@click.command("export")
-@click.argument("runs", nargs=-1, required=True, type=_PATH, metavar="RUN...")
+@click.command("export", epilog=RUNS)
+@runs_argument
 @click.option("--format", "kind", required=True, metavar="FORMAT", help="See above.")
-@click.option("--out", required=True, type=_PATH, help="Folder to write into.")
+@click.option("--out", required=True, type=PATH, help="Folder to write into.")
 @click.option("--model", "models", multiple=True, help="Only this model; repeat for several.")
 @click.option("--figures-only", is_flag=True, help="Leave out every question and answer.")
 @click.option(
@@ -133,9 +138,9 @@ _PATH = click.Path(path_type=Path)
     help="Publish limited runs and damaged evidence too, marked.",
 )
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="The format's own.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@json_option
 def export(
-    runs: tuple[Path, ...],
+    runs: tuple[str, ...],
     kind: str,
     out: Path,
     settings: tuple[str, ...],
@@ -154,10 +159,10 @@ def export(
 
     A setting that a format does not have is refused with the list of those it has.
     """  # noqa: D301 - click reads a backspace as: leave these lines as they stand
-    from evalkit import formats, store
+    from evalkit import formats
 
-    spec = formats.settings(kind, {**dict(map(_pair, settings)), **common})
-    done = formats.export([store.load(run) for run in runs], spec)
+    spec = formats.settings(kind, {**named_values(settings, "spreadsheet=true"), **common})
+    done = formats.export(read_runs(runs), spec)
     formats.write(done, out)
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
@@ -170,14 +175,7 @@ def export(
             }
             for name, content in done.files.items()
         ]
-        click.echo(json.dumps({"files": listing}, indent=1, ensure_ascii=False))
+        print_json({"files": listing})
         return
     for name in done.files:
         click.echo(out / name)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ExportError(f"--set {text!r}: expected NAME=VALUE, such as spreadsheet=true")
-    return name, value

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.errors import SuiteError
+from evalkit.cli.console import (
+    PATH,
+    RUNS,
+    json_option,
+    named_values,
+    print_json,
+    read_run,
+    run_argument,
+)
 
 if TYPE_CHECKING:
     from evalkit.runner import Result
@@ -17,20 +25,31 @@ if TYPE_CHECKING:
 __all__ = ["bridge", "judge"]
 
 _REFUSED = 1
-_PATH = click.Path(path_type=Path)
+_EXAMPLE = "max_cost_usd=5"
 
 
-@click.command("judge")
-@click.argument("run", type=_PATH)
+def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of both commands."""
+    for option in (
+        json_option,
+        click.option("--out", type=PATH, help="Folder of the new run."),
+        click.option(
+            "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Of the new judge."
+        ),
+        click.option("--model", "models", multiple=True, help="Only this model's answers; repeat."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("judge", epilog=RUNS)
+@run_argument
 @click.option("--judge", "named", required=True, metavar="NAME|TYPE:MODEL",
               help="A judge of the run's suite, or of --suite; or openai:MODEL, say.")  # fmt: skip
 @click.option("--suite", metavar="SUITE", help="A suite that has the judge.")
-@click.option("--model", "models", multiple=True, help="Only this model's answers; repeat.")
-@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Of the judge.")
-@click.option("--out", type=_PATH, help="Folder of the new run.")
-@click.option("--json", "as_json", is_flag=True, help="Print how the two judges relate.")
+@_shared
 def judge(
-    run: Path,
+    run: str | None,
     named: str,
     suite: str | None,
     models: tuple[str, ...],
@@ -44,20 +63,20 @@ def judge(
     The answers are the stored ones: no model is loaded.  Everything that RUN's judges judged is
     judged; for a sample, and to go on comparing with RUN, see `judge-bridge`.
     """
-    from evalkit import draw, plugins, report, store
+    from evalkit import draw, plugins, report
     from evalkit import suite as suites
     from evalkit.cli.progress import watcher
     from evalkit.comparison.bridge import relation_table
     from evalkit.comparison.votes import agreement_table
     from evalkit.runner import judging
 
-    old = store.load(run)
+    old = read_run(run)
     judges = suites.load(suites.locate(suite), (), plugins).judges if suite else {}
-    found = judging.find_judge(named, [old], dict(map(_field, settings)), judges)
-    origin = judging.origin_of(old, str(run), ("evalkit", *sys.argv[1:]))
+    found = judging.find_judge(named, [old], named_values(settings, _EXAMPLE), judges)
+    origin = judging.origin_of(old, str(old.folder), ("evalkit", *sys.argv[1:]))
     done = judging.judge(old, found, origin, watcher(), models=models, out=out)
     if as_json:
-        click.echo(json.dumps(done.to_json(), indent=2))
+        print_json(done.to_json())
     else:
         for line in report.summary_lines(done.run):
             click.echo(line)
@@ -67,20 +86,17 @@ def judge(
     return _incomplete(done.result)
 
 
-@click.command("judge-bridge")
-@click.argument("old_run", type=_PATH)
+@click.command("judge-bridge", epilog=RUNS)
+@click.argument("old_run", required=False)
 @click.option("--judge", metavar="NAME|TYPE:MODEL", help="The new judge; default: the one of --to.")
-@click.option("--to", type=_PATH, metavar="RUN", help="State this run's judged figures.")
+@click.option("--to", metavar="RUN", help="State this run's judged figures.")
 @click.option("--sample", type=click.IntRange(1), default=100, show_default=True, metavar="N",
               help="Questions per task, whose answers the new judge judges.")  # fmt: skip
-@click.option("--model", "models", multiple=True, help="Only this model's answers; repeat.")
-@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Of the new judge.")
-@click.option("--out", type=_PATH, help="Folder of the bridge.")
-@click.option("--json", "as_json", is_flag=True, help="Print the bridge's results.json.")
+@_shared
 def bridge(
-    old_run: Path,
+    old_run: str | None,
     judge: str | None,
-    to: Path | None,
+    to: str | None,
     sample: int,
     models: tuple[str, ...],
     settings: tuple[str, ...],
@@ -101,10 +117,10 @@ def bridge(
     from evalkit.comparison.bridge import relation_table
     from evalkit.runner import judging
 
-    old, target = store.load(old_run), None if to is None else store.load(to)
+    old, target = read_run(old_run), None if to is None else read_run(to)
     runs = [old] if target is None else [target, old]
-    named = judging.find_judge(judge, runs, dict(map(_field, settings)))
-    origin = judging.origin_of(old, str(old_run), ("evalkit", *sys.argv[1:]))
+    named = judging.find_judge(judge, runs, named_values(settings, _EXAMPLE))
+    origin = judging.origin_of(old, str(old.folder), ("evalkit", *sys.argv[1:]))
     done = judging.judge_bridge(
         old, named, origin, watcher(), to=target, models=models, sample=sample, out=out
     )
@@ -137,10 +153,3 @@ def _incomplete(judged: Result) -> int:
             err=True,
         )
     return judged.exit_code
-
-
-def _field(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise SuiteError(f"--set {text!r}: expected FIELD=VALUE, such as max_cost_usd=5")
-    return name, value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -11,7 +10,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.console import split
+from evalkit.cli.console import (
+    PATH,
+    RUNS,
+    allow_different_option,
+    json_option,
+    print_json,
+    read_run,
+    read_runs,
+    run_argument,
+    runs_argument,
+    split,
+    taken,
+    write_out,
+)
 from evalkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,30 +42,31 @@ _BIG_MB = 30
 """A browser needs half a second for a page of this size, and mail programs refuse it."""
 
 
-@click.command("report")
-@click.argument("run", metavar="RUN|DIR", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; default: the run's own.")
+@click.command("report", epilog=RUNS)
+@click.argument("run", metavar="[RUN|DIR]", required=False)
+@click.option("--out", type=PATH, help="Folder; default: the run's own.")
 @click.option("--figures-only", is_flag=True, help="Leave out every question and answer.")
 @click.option("--split", is_flag=True, help="Put samples into files beside it, for a web server.")
-@click.option("--comment", metavar="FILE", help="Only write the short form for a PR (-: stdout).")
+@click.option(
+    "--comment", type=PATH, metavar="FILE", help="Only write the short form for a PR (-: stdout)."
+)
 @click.option("--index", is_flag=True, help="Write DIR/index.html: all runs below DIR, sortable.")
 @click.option(
     "--history",
     "places",
     multiple=True,
-    type=click.Path(path_type=Path),
     metavar="DIR",
     help="Show figures over the checkpoints in DIR, too (as `evalkit history DIR`).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a summary.")
 def report(
-    run: Path,
+    run: str | None,
     out: Path | None,
     figures_only: bool,
     split: bool,
-    comment: str | None,
+    comment: Path | None,
     index: bool,
-    places: tuple[Path, ...],
+    places: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Render the reports of RUN (its folder, or a file in it) again, byte for byte the same.
@@ -63,25 +76,25 @@ def report(
     needed; opened from a disk, such a page shows figures only.
     --comment is for pull requests: verdict, warnings and one table, in at most 65,536 characters
     of Markdown; its first line lets a later comment replace it.
-    --index links to the reports that are there, and leaves them as they are.
+    --index links to the reports that are there (in ./reports, or DIR), and leaves them as they are.
     """
     from evalkit import report, store
 
     if index:
-        _index(run, out or run)
+        _index(store.find_place(run), out)
         return
-    stored = store.load(run)
+    stored = read_run(run)
     if as_json and not stored.manifest.sealed:
         raise DataError(
             f"{stored.folder}: this run is not finished and has no results yet; "
             f"run the same command again, then request its report"
         )
     if comment is not None:
-        _comment(report.comment(stored), comment)
+        write_out(report.comment(stored), comment, "comment")
         return
     folder = out or stored.folder
     folder.mkdir(parents=True, exist_ok=True)
-    more = [trend(places)] if places else []
+    more = [trend([store.find_place(place) for place in places])] if places else []
     files = report.render(stored, figures_only=figures_only, split=split, more=more)
     if "card" in stored.manifest.suite.report.formats:
         from evalkit import card
@@ -103,7 +116,7 @@ def report(
         click.echo(line)
 
 
-def _index(place: Path, out: Path) -> None:
+def _index(place: Path, out: Path | None) -> None:
     from evalkit import report, store
 
     if (place / store.MANIFEST_NAME).is_file() or not place.is_dir():
@@ -111,6 +124,7 @@ def _index(place: Path, out: Path) -> None:
             f"{str(place)!r} is not a folder of runs; name one, such as reports/, or leave out "
             f"--index for the report of this run"
         )
+    out = out or place
     found = list(report.entries([place]))
     link = report.relative_link(out)
     page = report.index_page(found, link, [place])
@@ -133,16 +147,6 @@ def say_size(folder: Path) -> None:
             f"samples into files beside it, for a web server",
             err=True,
         )
-
-
-def _comment(text: str, place: str) -> None:
-    from evalkit import store
-
-    if place == "-":
-        click.echo(text, nl=False)
-    else:
-        store.write_file(Path(place), text.encode("utf-8"))
-        click.echo(f"comment: {place}", err=True)
 
 
 # --- trend ----------------------------------------------------------------------------------
@@ -192,20 +196,25 @@ def _blocks(series: Series) -> Iterator[Block]:
 
 
 @click.command("view")
-@click.argument("places", metavar="RUN|DIR...", nargs=-1, required=True, type=Path)
+@click.argument("names", metavar="[RUN|DIR|SUITE]...", nargs=-1)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="any that is free")
 @click.option("--open/--no-open", "to_open", default=True, help="Open a browser; default: do.")
-def view(places: tuple[Path, ...], port: int, to_open: bool) -> None:
+def view(names: tuple[str, ...], port: int, to_open: bool) -> None:
     """Show runs in a browser: a sortable index, with every run's report.
 
-    DIR is searched for runs at every visit.  Listens on 127.0.0.1 only and writes nothing; a run
-    without a report is rendered when it is opened.  Ctrl-C ends it.  For two runs side by side:
-    evalkit compare RUN RUN --html FILE.
+    Nothing, or `latest`, opens the newest run's report, with all of ./reports beside it.  DIR, or
+    the runs of SUITE, are searched for runs at every visit.  Listens on 127.0.0.1 only and writes
+    nothing; a run without a report is rendered when it is opened.  Ctrl-C ends it.  For two runs
+    side by side: evalkit compare RUN RUN --html FILE.
     """
     import webbrowser
 
+    from evalkit import store
     from evalkit.report import serve
 
+    names = names or (store.LATEST,)
+    places = [store.find_place(name) for name in names]
+    opened = [store.find_run(names[0])] if names == (store.LATEST,) else places
     library = serve.Library(places)
     entries = library.entries()
     for entry in entries:
@@ -217,9 +226,11 @@ def view(places: tuple[Path, ...], port: int, to_open: bool) -> None:
         raise click.UsageError(
             f"port {port} cannot be listened on ({error.strerror}); leave --port out for any"
         ) from error
-    single = len(entries) == 1 and not entries[0].error
-    address = server.address_of(entries[0]) if single else server.address
+    shown = [e for e in entries if not e.error and (len(entries) == 1 or [e.folder] == opened)]
+    address = server.address_of(shown[0]) if shown else server.address
     click.echo(address)
+    if shown and len(entries) > 1:
+        click.echo(f"all runs: {server.address}", err=True)
     runs = "1 run" if len(entries) == 1 else f"{len(entries)} runs"
     click.echo(f"{runs}; Ctrl-C ends this", err=True)
     if to_open and not webbrowser.open(address):
@@ -250,21 +261,22 @@ def _extra() -> Callable[[Run, str, str], Sequence[Figure]]:
     return extra
 
 
-@click.command("verify")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome of every figure as JSON.")
-def verify(run: Path, as_json: bool) -> int:
+@click.command("verify", epilog=RUNS)
+@run_argument
+@json_option
+def verify(run: str | None, as_json: bool) -> int:
     """Check that RUN is as it was sealed, and compute all its figures again.
 
     What needs code of the suite's author is named, not recomputed.  Exit code 1: a file was changed
     since, or the records say something else than results.json.
     """
-    from evalkit import store
     from evalkit.comparison import evidence
 
-    stored = store.load(run)
+    stored = read_run(run)
     if not stored.manifest.sealed:
-        raise DataError(f"{run}: not finished, so there is nothing to verify; run its suite again")
+        raise DataError(
+            f"{stored.folder}: not finished, so there is nothing to verify; run its suite again"
+        )
     made = evidence.verify(stored, _extra())
     if as_json:
         cells = {
@@ -273,7 +285,7 @@ def verify(run: Path, as_json: bool) -> int:
             for cell, again in found
         }
         parts = {"holds": made.holds, "sha256": made.digest, "changed": list(made.changed)}
-        click.echo(json.dumps({**parts, "figures": cells}, indent=1, ensure_ascii=False))
+        print_json({**parts, "figures": cells})
         return 0 if made.holds else 1
     for change in made.changed:
         click.echo(f"CHANGED: {change}")
@@ -289,19 +301,19 @@ def verify(run: Path, as_json: bool) -> int:
     return 0 if made.holds else 1
 
 
-@click.command("evidence")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.command("evidence", epilog=RUNS)
+@runs_argument
 @click.argument("cell")
 @click.option(
     "--samples",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
-    help="Write the records behind the figure here, as JSON lines.",
+    help="Write the records behind the figure here, as JSON lines (-: stdout).",
 )
-@click.option("--allow-different", multiple=True, metavar="FIELD", help="Settings that may differ.")
-@click.option("--json", "as_json", is_flag=True, help="Print the chain as JSON.")
+@allow_different_option
+@json_option
 def evidence(
-    runs: tuple[Path, ...],
+    runs: tuple[str, ...],
     cell: str,
     samples: Path | None,
     allow_different: tuple[str, ...],
@@ -317,17 +329,17 @@ def evidence(
     from evalkit.comparison.contests import Options
     from evalkit.comparison.guard import allowed_fields
 
-    stored = [store.load(run) for run in runs]
+    quiet = taken(samples=samples, json=as_json)
+    stored = read_runs(runs)
     options = Options(allow_different=allowed_fields(stored, split(allow_different)))
     found = evidence.find(stored, cell, options)
     made = evidence.chain(found, evidence.recompute(found, _extra()), stored)
     if samples is not None:
         behind = evidence.records_behind(found, stored)
         lines = [store.canonical_json(store.encode(record)) + b"\n" for record in behind]
-        store.write_file(samples, b"".join(lines))
-        click.echo(f"samples: {samples} ({len(lines)} records)", err=True)
+        write_out(b"".join(lines), samples, f"samples ({len(lines)} records)")
     if as_json:
-        click.echo(json.dumps(made.parts, indent=1, ensure_ascii=False))
+        print_json(made.parts)
     else:
-        click.echo("\n".join(evidence.chain_lines(made)))
+        click.echo("\n".join(evidence.chain_lines(made)), err=quiet)
     return 1 if made.contradicted else 0

@@ -10,10 +10,12 @@ from __future__ import annotations
 from evalkit.store.codec import canonical_json, decode, encode
 from evalkit.store.files import Closing, FolderLock, LineFile, write_file, writing
 from evalkit.store.reading import (
+    LATEST,
     MANIFEST_NAME,
     RESULTS_NAME,
     NaturalKey,
     digest,
+    find_place,
     find_run,
     find_workspace,
     load,
@@ -30,6 +32,7 @@ from evalkit.store.reading import (
 from evalkit.store.runs import RunStore, pretty_json, run_id, write_votes
 
 __all__ = [
+    "LATEST",
     "MANIFEST_NAME",
     "RESULTS_NAME",
     "Closing",
@@ -41,6 +44,7 @@ __all__ = [
     "decode",
     "digest",
     "encode",
+    "find_place",
     "find_run",
     "find_workspace",
     "load",

@@ -25,6 +25,7 @@ from evalkit.store.codec import CodecError, decode, encode, parse_json, read
 
 __all__ = [
     "digest",
+    "find_place",
     "find_run",
     "find_workspace",
     "load",
@@ -445,7 +446,7 @@ def find_run(
         DataError: there is no such run; names those that there are.
         SuiteError: EVALKIT_WORKSPACE names no folder.
     """
-    place = _place_of(text, (workspace or find_workspace()) / REPORTS)
+    place = find_place(text, workspace)
     if not place.is_dir() or (place / MANIFEST_NAME).is_file():
         return place
     newest = sorted(run_folders(place), key=last_session, reverse=True)
@@ -460,8 +461,9 @@ def find_run(
     return chosen
 
 
-def _place_of(text: str | Path | None, reports: Path) -> Path:
-    """A run, a file in one, or a folder of some."""
+def find_place(text: str | Path | None = None, workspace: Path | None = None) -> Path:
+    """What `find_run` searches: a run, a file in one, or a folder of some.  Raises as it does."""
+    reports = (workspace or find_workspace()) / REPORTS
     name = LATEST if text is None else str(text)
     suites = sorted({path.parents[1].name for path in reports.glob(f"*/*/{MANIFEST_NAME}")})
     places = [Path(name), reports / name, *(reports / suite / name for suite in suites)]

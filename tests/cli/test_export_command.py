@@ -48,7 +48,7 @@ def test_tables_of_a_run(workspace: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("gone", "--format", "csv"), "'gone': no such folder"),
+        (("gone", "--format", "csv"), "no run 'gone': no such file"),
         (("run", "--format", "xlsx"), "unknown type 'xlsx' in formats"),
         (("run", "--format", "csv", "--set", "spreadsheet"), "expected NAME=VALUE"),
         (("run", "--format", "csv", "--set", "spreadsheet=perhaps"), "got 'perhaps'"),
