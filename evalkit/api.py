@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 Stored: TypeAlias = Run | str | Path
-"""A run, or its folder."""
+"""A run, or what names one as for the commands: folder, suite, id, `latest` (`store.find_run`)."""
 
 
 def load_suite(path: str | Path, overrides: Sequence[str] = ()) -> Suite:
@@ -158,9 +158,13 @@ def import_votes(run: Stored, *files: str | Path) -> Run:
     return importing.import_votes([Path(file) for file in files], _typed(run).folder)[0]
 
 
-def load_run(folder: str | Path) -> Run:
-    """Read a run folder.  Raises DataError or StoreError."""
-    return store.load(Path(folder))
+def load_run(run: str | Path | None = None) -> Run:
+    """Read a stored run.  Raises DataError.
+
+    Args:
+        run: Its folder, a suite's name, its id, or `latest`; None: the newest finished one.
+    """
+    return store.load(store.find_run(run))
 
 
 def compare(
@@ -174,7 +178,7 @@ def compare(
     """Compare models on the samples they share, as `evalkit compare` does.
 
     Args:
-        runs: Runs or their folders; sides may stand in different ones.
+        runs: Runs, or what names them; none: the newest.  Sides may stand in different ones.
         candidate: `MODEL` or `RUN:MODEL`; None: the runs' candidate.
         baselines: The same, several; empty: the runs' baselines.
         level: Confidence level of the intervals.
@@ -188,7 +192,7 @@ def compare(
     Raises:
         ComparisonError: Names that are unknown or ambiguous, or settings that differ.
     """
-    stored = [_typed(one) for one in runs]
+    stored = [_typed(one) for one in runs or (None,)]
     ours, theirs = pick(stored, candidate, baselines)
     allowed = allowed_fields(stored, allow_different)
     options = Options(level, allow_different=allowed, repeats=repeats)
@@ -205,7 +209,7 @@ def export(
     """Write runs in a format that other tools read, as `evalkit export` does.
 
     Args:
-        runs: Runs or their folders.
+        runs: Runs, or what names them; none: the newest.
         kind: csv, json, parquet, eval_results, every_eval_ever, lm_eval or argilla.
         out: Folder to write into.
         models: Only these; empty: all.
@@ -218,7 +222,7 @@ def export(
         ExportError: Nothing to write, not to be published, or a setting it does not have.
     """
     spec = formats.settings(kind, {**(settings or {}), "models": tuple(models)})
-    return formats.write(formats.export([_typed(one) for one in runs], spec), Path(out))
+    return formats.write(formats.export([_typed(one) for one in runs or (None,)], spec), Path(out))
 
 
 def claim(
@@ -233,7 +237,7 @@ def claim(
 
     Args:
         text: The claim; `evalkit claim --help` lists its forms.
-        runs: Runs or their folders.
+        runs: Runs, or what names them; none: the newest.
         level: Confidence level of the intervals.
         allow_different: Settings that may differ.
         accept_damaged: Judge on damaged evidence, too.
@@ -242,14 +246,14 @@ def claim(
     Raises:
         ComparisonError: It is not understood, names something unknown, or settings differ.
     """
-    stored = [_typed(one) for one in runs]
+    stored = [_typed(one) for one in runs or (None,)]
     allowed = allowed_fields(stored, allow_different)
     options = Options(level, allow_different=allowed, repeats=repeats)
     return claims.claim(stored, text, options, accept_damaged=accept_damaged)
 
 
 def gate(
-    run: Stored,
+    run: Stored | None = None,
     policy: Suite | None = None,
     *,
     candidate: str | None = None,
@@ -262,7 +266,7 @@ def gate(
     To run a suite first: `gate(run(suite))`.
 
     Args:
-        run: Run or its folder that has the candidate.
+        run: The run that has the candidate, or what names it; None: the newest.
         policy: Suite whose gate section decides; None: the run's own.
         candidate: `MODEL` or `RUN:MODEL`; None: the run's candidate.
         baseline_run: Run, folder or pinned `baseline.json` that has the baseline, or several that
@@ -282,7 +286,9 @@ def gate(
         _typed(run),
         None if policy is None else policy.gate,
         candidate=candidate,
-        baseline=[b if isinstance(b, Run) else gates.read_baseline(Path(b)) for b in given],
+        baseline=[
+            b if isinstance(b, Run) else gates.read_baseline(store.find_run(b)) for b in given
+        ],
         allow_different=allow_different,
         repeats=[_typed(more) for more in repeats],
     )
@@ -309,5 +315,5 @@ def watch(
     return watching.follow(training, looks, None, options, watching.Silent())
 
 
-def _typed(run: Stored) -> Run:
+def _typed(run: Stored | None) -> Run:
     return run if isinstance(run, Run) else load_run(run)
