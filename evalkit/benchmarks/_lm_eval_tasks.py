@@ -39,16 +39,17 @@ import hashlib
 import inspect
 import json
 import logging
+import os
 import random
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from importlib import metadata, resources
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from evalkit import data
@@ -78,6 +79,8 @@ class Selection:
     fewshot_seed: int = 1234
     places: DataPlaces = DataPlaces()  # noqa: RUF009 - frozen
     """Where local copies of the tasks' public data sets may lie."""
+    say: Callable[[str], None] = lambda _: None
+    """Told which task is being built."""
 
 
 @dataclass(frozen=True)
@@ -296,6 +299,8 @@ class _Configs:
                 if "dataset_kwargs" in change:
                     files.clear()
                 config = merge(config, with_files(change, self.selection.root, name, files))
+        if isinstance(config.get("process_docs"), FunctionType):
+            config["process_docs"] = _once(config["process_docs"])
         if files and config.get("dataset_path") in _LOCAL_READERS:
             kept = {"cache_dir": str(self._scratch), "keep_in_memory": True}
             config["dataset_kwargs"] = {**config["dataset_kwargs"], **kept}
@@ -351,6 +356,33 @@ def _own_entries() -> dict[str, Any]:
     }
 
 
+def _once(process: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A task's `process_docs`, called once a split; lm-eval calls it four times.
+
+    Unless it draws from a global generator: the next call would then give something else.
+    """
+    import datasets
+    import numpy as np
+
+    made: dict[int, tuple[Any, Any]] = {}
+
+    def drawn() -> Any:
+        kind, keys, *rest = np.random.get_state()  # noqa: NPY002
+        return random.getstate(), kind, np.asarray(keys).tobytes(), rest
+
+    @wraps(process)  # whose source is the task's identity
+    def once(docs: Any) -> Any:
+        if id(docs) in made:
+            return made[id(docs)][1]
+        before = drawn()
+        found = process(docs)
+        if isinstance(found, datasets.Dataset) and drawn() == before:
+            made[id(docs)] = (docs, found)
+        return found
+
+    return once
+
+
 def is_path(name: str) -> bool:
     """Whether an entry of `tasks` is the path of a YAML file."""
     return name.endswith((".yaml", ".yml"))
@@ -369,6 +401,7 @@ def _factory(configs: _Configs) -> Any:
             if not configs.build:
                 name = str(self._load_full_config(entry, overrides).get("task", entry.name))
                 return SimpleNamespace(task_name=name, config=SimpleNamespace(task=name))
+            configs.selection.say(entry.name)
             with seeded():
                 return super()._build_task(entry, overrides)
 
@@ -570,11 +603,11 @@ def sandbox_templates() -> None:
 
 def use_nltk(folder: str) -> None:
     """Look for NLTK's data in `folder` first, so that nothing is downloaded."""
-    try:
-        import nltk  # type: ignore[import-untyped]
-    except ImportError:  # installed only with the tasks that need it
-        return
-    if folder not in nltk.data.path:
+    nltk = sys.modules.get("nltk")
+    if nltk is None:  # which reads this when a task that needs it imports it
+        known = os.environ.get("NLTK_DATA", "").split(os.pathsep)
+        os.environ["NLTK_DATA"] = os.pathsep.join(dict.fromkeys([folder, *filter(None, known)]))
+    elif folder not in nltk.data.path:
         nltk.data.path.insert(0, folder)
 
 

@@ -182,6 +182,7 @@ class LmEval:
             shots=spec.shots,
             fewshot_seed=spec.fewshot_seed,
             places=self._context.places,
+            say=lambda task: self._context.say(f"reading {self.name}: {task}"),
         )
 
     @property
@@ -200,13 +201,14 @@ class LmEval:
             Sample(
                 id=str(index),
                 task=name,
-                turns=(_text(item.task, doc),),
+                turns=(text,),
                 cluster=scoring.passage_cluster(name, doc),
-                reference=_gold(item.task, doc),
+                reference=gold,
                 data=scoring.jsonable(doc),
             )
             for name, item in self._tasks.items()
             for index, doc in enumerate(item.docs)
+            for text, gold in (_shown(item.task, doc),)
         ]
 
     def metrics(self, task: str) -> Sequence[Metric]:
@@ -326,10 +328,12 @@ class LmEval:
         }
 
     def nominal_requests(self) -> int | None:
-        """Requests per model, counted from the documents; None before `load`."""
-        if self._loaded is None:
-            return None
-        return sum(prompts.count() for prompts in self._prompts.values())
+        """Unknown: the tasks are anybody's."""
+        return None
+
+    def request_counts(self) -> Mapping[str, Sequence[int]]:
+        """By task, of each document."""
+        return {name: self._prompts[name].counts() for name in self._tasks}
 
 
 def _score(task: Any, instances: Sequence[Any]) -> Outcome:
@@ -353,28 +357,26 @@ def _score(task: Any, instances: Sequence[Any]) -> Outcome:
     return Outcome("ok", scores=tuple(scores), data=data)
 
 
-def _text(task: Any, doc: Any) -> str:
-    """The document's own part of the prompt."""
-    if task.OUTPUT_TYPE == "loglikelihood_rolling":
-        return str(task.doc_to_target(doc))
-    text = task.doc_to_text(doc)
-    if isinstance(text, int):
-        return "\n".join(task.doc_to_choice(doc))
-    return str(text)
+def _shown(task: Any, doc: Any) -> tuple[str, tuple[str, ...]]:
+    """The document's own part of the prompt; the gold target as text, several where any is right.
 
-
-def _gold(task: Any, doc: Any) -> tuple[str, ...]:
-    """The gold target as text; several where any of them is right."""
+    Where the texts to choose from stand in the prompt, `doc_to_text` is the index of the gold one.
+    """
     target = task.doc_to_target(doc)
+    text = task.doc_to_text(doc)
     choices = task.doc_to_choice(doc) if task.get_config("doc_to_choice") is not None else None
     wanted = target if isinstance(target, list) else [target]
-    if isinstance(task.doc_to_text(doc), int):
-        wanted = [task.doc_to_text(doc)]
+    if isinstance(text, int):
+        wanted = [text]
     named = [
         choices[t] if choices and isinstance(t, int) and -len(choices) <= t < len(choices) else t
         for t in wanted
     ]
-    return tuple(str(name) for name in named)
+    if task.OUTPUT_TYPE == "loglikelihood_rolling":
+        text = target
+    elif isinstance(text, int):
+        text = "\n".join(choices or ())
+    return str(text), tuple(str(name) for name in named)
 
 
 def _conversation(
@@ -432,14 +434,18 @@ class _Prompts:
             for i in self._built[index]
         ]
 
-    def count(self) -> int:
-        """Requests for all documents, without building their prompts."""
+    def counts(self) -> list[int]:
+        """Requests of each document, without its prompt where lm-eval's own code makes them."""
+        from lm_eval.api.task import ConfigurableTask
+
         task, docs = self._item.task, self._item.docs
         repeats = task.config.repeats or 1
+        if type(task).construct_requests is not ConfigurableTask.construct_requests:
+            return [len(self.instances(index)) * repeats for index in range(len(docs))]
         if task.OUTPUT_TYPE != "multiple_choice":
-            return len(docs) * repeats
-        twice = 2 if "acc_mutual_info" in task.aggregation() else 1
-        return sum(len(task.doc_to_choice(doc)) for doc in docs) * repeats * twice
+            return [repeats] * len(docs)
+        each = repeats * (2 if "acc_mutual_info" in task.aggregation() else 1)
+        return [len(task.doc_to_choice(doc)) * each for doc in docs]
 
     def _build(self, index: int) -> list[Any]:
         """As `Task.build_all_requests` does for one document."""

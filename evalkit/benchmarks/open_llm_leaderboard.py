@@ -213,6 +213,10 @@ class OpenLlmLeaderboard:
         }
         return {**self._inner.describe(), **mine}
 
+    def request_counts(self) -> Mapping[str, Sequence[int]]:
+        """As lm_eval does."""
+        return self._inner.request_counts()
+
     def nominal_requests(self) -> int:
         """Requests per model on the full data sets."""
         kept = self._spec.only or self._spec.choices()

@@ -26,6 +26,7 @@ __all__ = [
     "BenchmarkContext",
     "Checked",
     "CompletionCache",
+    "Counted",
     "DataPlaces",
     "Dated",
     "Engine",
@@ -522,6 +523,15 @@ class JudgedOften(Protocol):
 
 
 @runtime_checkable
+class Counted(Protocol):
+    """A loaded benchmark that knows without a prompt how many requests it sends."""
+
+    def request_counts(self) -> Mapping[str, Sequence[int]]:
+        """By task, for each sample in canonical order: a model's requests, all sent at once."""
+        ...
+
+
+@runtime_checkable
 class Tabled(Protocol):
     """A benchmark whose tasks are known without its data, for suites with published figures."""
 
@@ -578,6 +588,8 @@ class BenchmarkContext:
     """By judge, what it judges again; a judge that is not named does not."""
     as_judge: Callable[[str, JudgeSpec], PairwiseJudge] | None = None
     """A model of the suite as a judge of pairs, by evalkit's own protocols."""
+    say: Callable[[str], None] = lambda _: None
+    """Told what a slow `load` is doing; may be called often."""
 
     @property
     def judges(self) -> tuple[PairwiseJudge | RatingJudge, ...]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event, Lock, Thread
 
 from evalkit import data, draw, plugins, store
 from evalkit import suite as suites
@@ -49,6 +51,7 @@ __all__ = [
     "Job",
     "Origin",
     "Selection",
+    "Steady",
     "advice",
     "assemble",
     "build_benchmarks",
@@ -60,6 +63,7 @@ __all__ = [
 ]
 
 Prepare = Callable[[str, ModelSpec], PreparedModel]
+_SILENT_S = 1.5
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,48 @@ def _known(option: str, chosen: Sequence[str], choices: Sequence[str]) -> None:
                 f"{option} {name!r}: not in the suite, which has {', '.join(choices)}"
                 f"{did_you_mean(name, choices)}"
             )
+
+
+class Steady:
+    """A `say` that is never silent for two seconds; a context manager.
+
+    Called, it says a text at once, as the beginning of a step.  `now` tells it what the step is
+    doing, as often as that changes; the latest is said, with the seconds since the step began,
+    when nothing was said for a while.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._doing = ""
+        self._began = self._said = time.monotonic()
+        self._lock, self._ended = Lock(), Event()
+
+    def __call__(self, text: str) -> None:
+        """Begin a step."""
+        with self._lock:
+            self._say(text)
+            self._doing, self._began = text, time.monotonic()
+            self._said = self._began
+
+    def now(self, text: str) -> None:
+        """What the step is doing."""
+        self._doing = text
+
+    def __enter__(self) -> Steady:
+        Thread(target=self._repeat, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._ended.set()
+
+    def _repeat(self) -> None:
+        while not self._ended.wait(0.2):
+            with self._lock:
+                now = time.monotonic()
+                if self._doing and now - self._said > _SILENT_S and not self._ended.is_set():
+                    self._say(f"{self._doing} ({now - self._began:.0f} s)")
+                    self._said = now
 
 
 @dataclass(frozen=True)
@@ -287,10 +333,17 @@ def assemble(
 
     Raises SuiteError, DataError, BenchmarkError or ModelError, each saying what to change.
     """
+    with Steady(say) as steady:
+        return _assemble(suite, origin, selection, cache, steady)
+
+
+def _assemble(
+    suite: Suite, origin: Origin, selection: Selection, cache: CompletionCache, say: Steady
+) -> Job:
     chosen = selection.entries(suite)
     compared = selection.compared(chosen)
     places = data_places(chosen, origin)
-    benchmarks = build_benchmarks(chosen, origin)
+    benchmarks = build_benchmarks(chosen, origin, say.now)
     for warning in advice(chosen):
         say(f"warning: {warning}")
     run = [
@@ -299,6 +352,7 @@ def assemble(
         if any(is_run(chosen, model, spec) for model in compared)
     ]
     needs = [name for benchmark in run for name in benchmark.data_needs()]
+    say("looking for the data")
     data.require_available(list(dict.fromkeys(needs)), places)
     if needed_files(chosen):
         say("reading recorded evidence")
@@ -364,13 +418,24 @@ def with_engines(
     )
 
 
-def build_benchmarks(suite: Suite, origin: Origin) -> tuple[Benchmark, ...]:
-    """The benchmarks of `suite` with their judges' protocols; nothing is read."""
+def build_benchmarks(
+    suite: Suite, origin: Origin, say: Callable[[str], None] = lambda _: None
+) -> tuple[Benchmark, ...]:
+    """The benchmarks of `suite` with their judges' protocols; nothing is read.
+
+    `say` is told, often, what they do when they load.
+    """
     places = data_places(suite, origin)
-    return tuple(_benchmark(spec, suite, origin, places) for spec in suite.benchmarks)
+    return tuple(_benchmark(spec, suite, origin, places, say) for spec in suite.benchmarks)
 
 
-def _benchmark(spec: BenchmarkSpec, suite: Suite, origin: Origin, places: DataPlaces) -> Benchmark:
+def _benchmark(
+    spec: BenchmarkSpec,
+    suite: Suite,
+    origin: Origin,
+    places: DataPlaces,
+    say: Callable[[str], None],
+) -> Benchmark:
     cls = plugins.find("benchmarks", spec.type).cls
     judge: PairwiseJudge | RatingJudge | Panel | None = None
     # Judgments that are read from files need no judge; the suite room checks that there is a name.
@@ -379,7 +444,7 @@ def _benchmark(spec: BenchmarkSpec, suite: Suite, origin: Origin, places: DataPl
         minimum = spec.judge_minimum or len(members) // 2 + 1
         judge = members[0] if len(members) == 1 else Panel(members, minimum)
     repeats = {name: repeats_of(suite.judges[name]) for name in spec.judges}
-    context = BenchmarkContext(origin.root, places, judge, suite.seed, repeats, _as_judge)
+    context = BenchmarkContext(origin.root, places, judge, suite.seed, repeats, _as_judge, say)
     benchmark: Benchmark = cls(spec, context)
     return benchmark
 

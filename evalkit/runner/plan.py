@@ -1,10 +1,15 @@
-"""The requests of a run, before anything is spent: `evalkit run --dry-run`.
+"""The requests of a run, before anything is spent: `evalkit plan`.
 
 The plan drives the real flows against the cache: a stored answer is used, a missing one is counted
 and replaced by a stand-in, so that the flow yields its next request.  For engines with a tokenizer
 the stand-in is empty, so that prompt tokens are a lower bound where a prompt contains an earlier
 answer; what requests to an API may cost is estimated from its expected and its greatest length
 (`estimate`).
+
+Where a benchmark knows its requests from its documents (`Counted`) and they cost nothing, no prompt
+is built: few-shot prompts and their tokens take a hundred times as long.  `tokens` builds them.
+Stored answers are found by token ids, so they are unknown without; in an empty cache there are
+none.
 """
 
 from __future__ import annotations
@@ -20,9 +25,16 @@ from typing import ClassVar, TypeVar
 from evalkit import data, plugins, store
 from evalkit import models as weights
 from evalkit import suite as suites
-from evalkit.core import Flow, Json, Message, Outcome, Rendered, Reply, Request
+from evalkit.core import Flow, Json, Message, Outcome, Rendered, Reply, Request, Sample
 from evalkit.core import Job as Ticketed
-from evalkit.core.protocols import Benchmark, CompletionCache, DataPlaces, Engine, JudgedOften
+from evalkit.core.protocols import (
+    Benchmark,
+    CompletionCache,
+    Counted,
+    DataPlaces,
+    Engine,
+    JudgedOften,
+)
 from evalkit.core.specs import BenchmarkSpec, JudgeSpec, Suite
 from evalkit.engines._drive import drive
 from evalkit.errors import BenchmarkError, DataError
@@ -30,6 +42,7 @@ from evalkit.runner.assemble import (
     Job,
     Origin,
     Selection,
+    Steady,
     advice,
     build_benchmarks,
     data_places,
@@ -44,7 +57,7 @@ from evalkit.store.completions import CompletionStore
 
 K = TypeVar("K", bound=Hashable)
 
-__all__ = ["Plan", "PlanRow", "data_needs", "plan", "planned", "pull", "unstored"]
+__all__ = ["Plan", "PlanRow", "data_needs", "planned", "pull", "unstored"]
 
 
 @dataclass
@@ -61,15 +74,17 @@ class PlanRow:
     """None: unknown until the data is here."""
     prompt_tokens: int | None = None
     """Of all requests; a lower bound where prompts contain answers.  None: unknown."""
-    cached: int = 0
-    """Requests whose answer is stored."""
+    cached: int | None = 0
+    """Requests whose answer is stored; None: unknown."""
     lower_bound: bool = False
     """Some prompts contain an answer that is not known yet."""
 
     @property
     def to_send(self) -> int | None:
         """Requests that would be sent."""
-        return None if self.requests is None else self.requests - self.cached
+        if self.requests is None or self.cached is None:
+            return None
+        return self.requests - self.cached
 
 
 @dataclass(frozen=True)
@@ -102,6 +117,8 @@ class _Progress:
     """By `Request.engine`."""
     estimators: Mapping[str, Estimator]
     """By `Request.engine`: those that cost something."""
+    tokens: bool = False
+    """Whether prompt tokens are counted."""
     guessed: bool = False
     """A stand-in replaced a missing answer: later prompts may be too short."""
 
@@ -112,8 +129,11 @@ class _Planner:
 
     inner: Engine | None
     """None: the model is not here, so neither tokens nor stored answers are known."""
-    cache: CompletionCache
+    cache: CompletionCache | None
+    """None: nothing is stored."""
     progress: _Progress
+    keyed: bool = True
+    """Whether keys say anything: of stored answers, or of requests that cost something."""
     needs_weights: ClassVar[bool] = False
     exclusive: bool = False
     identity: Mapping[str, Json] = field(default_factory=dict)
@@ -124,10 +144,12 @@ class _Planner:
         return len(self.ready)
 
     def keys(self, requests: Sequence[Request]) -> list[str]:
-        return [""] * len(requests) if self.inner is None else self.inner.keys(requests)
+        if self.inner is None or not self.keyed:
+            return [""] * len(requests)
+        return self.inner.keys(requests)
 
     def prompt_tokens(self, requests: Sequence[Request]) -> list[int | None]:
-        if self.inner is None:
+        if self.inner is None or not self.progress.tokens:
             return [None] * len(requests)
         return self.inner.prompt_tokens(requests)
 
@@ -143,7 +165,7 @@ class _Planner:
     def submit(self, jobs: Sequence[Ticketed]) -> None:
         requests = [without_stand_ins(request) for _, request in jobs]
         keys = self.keys(requests)
-        stored = self.cache.get_many(list(dict.fromkeys(keys)))
+        stored = {} if self.cache is None else self.cache.get_many(list(dict.fromkeys(keys)))
         lengths = self.prompt_tokens(requests)
         late = self.progress.guessed
         for (ticket, request), plain, key, length in zip(
@@ -153,7 +175,8 @@ class _Planner:
             # Known only where its prompt is: a stand-in is no answer.
             reply = stored.get(key) if plain == request else None
             row.requests = (row.requests or 0) + 1
-            row.cached += reply is not None
+            if row.cached is not None:
+                row.cached += reply is not None
             row.lower_bound |= late and reply is None
             if length is not None:
                 row.prompt_tokens = (row.prompt_tokens or 0) + length
@@ -167,32 +190,51 @@ class _Planner:
         return done
 
 
-def planned(suite: Suite, origin: Origin, selection: Selection, say: Callable[[str], None]) -> Plan:
+def planned(
+    suite: Suite,
+    origin: Origin,
+    selection: Selection,
+    say: Callable[[str], None],
+    *,
+    tokens: bool = False,
+) -> Plan:
     """The plan of the selected part of `suite`; downloads no weights and sends nothing.
 
     Models that would have to be downloaded are planned without their tokenizer: their prompt
     tokens and stored answers are unknown, and the notes say so.  Local ones are converted and
-    merged as for a run, and reported through `say`.
+    merged as for a run where that is needed: for `tokens`, or to look up stored answers.
+
+    Args:
+        suite: Checked.
+        origin: Where it came from.
+        selection: Part of the suite.
+        say: Told what is being done, at least every two seconds.
+        tokens: Build every prompt and count its tokens, and the answers that are stored.
+
+    Raises what `assemble` raises.
     """
     chosen = selection.entries(suite)
-    absent = {
-        name: missing
+    local = {
+        name: weights.missing(spec, origin.root)
         for name, spec in chosen.models.items()
         if plugins.find("engines", (spec.engine or chosen.engine).type).cls.needs_weights
-        and (missing := weights.missing(spec, origin.root))
     }
-    benchmarks = build_benchmarks(chosen, origin)
-    with CompletionStore(origin.state / "cache.sqlite") as cache:
+    with Steady(say) as steady, CompletionStore(origin.state / "cache.sqlite") as store:
+        steady("reading the suite's tasks")
+        cache = None if store.is_empty() else store
+        absent = [n for n, gone in local.items() if gone or (cache is None and not tokens)]
+        benchmarks = build_benchmarks(chosen, origin, steady.now)
         known = _without_weights(chosen, absent)
-        job = with_engines(known, origin, selection, benchmarks, cache, say)
-        gone = [name for name in absent if name in job.engines]
+        job = with_engines(known, origin, selection, benchmarks, store, steady)
+        absent = [name for name in absent if name in job.engines]
         notes = [
-            f"{name}: {', '.join(absent[name])} is not on this machine, so its prompt tokens and "
+            f"{name}: {', '.join(local[name])} is not on this machine, so its prompt tokens and "
             f"stored answers are unknown"
-            for name in gone
+            for name in absent
+            if local[name]
         ]
-        notes += advice(chosen)
-        return plan(job, cache, gone, notes)
+        counter = _Counter(job, cache, absent, tokens, steady)
+        return counter.plan([*notes, *advice(chosen)])
 
 
 def _without_weights(suite: Suite, absent: Collection[str]) -> Suite:
@@ -207,63 +249,122 @@ def _without_weights(suite: Suite, absent: Collection[str]) -> Suite:
     return suite.model_copy(update={"models": changed})
 
 
-def plan(
-    job: Job, cache: CompletionCache, absent: Collection[str] = (), notes: Sequence[str] = ()
-) -> Plan:
-    """Count the requests of `job`.
+class _Counter:
+    """Counts the requests of a job whose benchmarks need not be loaded."""
 
-    Args:
-        job: From `assemble`; its benchmarks need not be loaded.
-        cache: Where stored answers are looked up.
-        absent: Models whose weights and tokenizer are not here.
-        notes: What assembling already found missing.
+    def __init__(
+        self,
+        job: Job,
+        cache: CompletionCache | None,
+        absent: Collection[str],
+        tokens: bool,
+        steady: Steady,
+    ) -> None:
+        self.job = job
+        self.cache = cache
+        """None: nothing is stored."""
+        self.gone = {id(job.engines[name]) for name in absent}
+        """Engines of models whose weights and tokenizer are not here."""
+        self.tokens, self.steady = tokens, steady
+        self.estimators = {n: Estimator(n, engine) for n, engine in metered(job.engines).items()}
 
-    A benchmark whose data is not here is counted by its nominal size.
-    """
-    rows: list[PlanRow] = []
-    found = list(notes)
-    estimators = {name: Estimator(name, engine) for name, engine in metered(job.engines).items()}
-    for benchmark, spec in zip(job.benchmarks, job.suite.benchmarks, strict=True):
-        running = [model for model in job.models if job.runs(model, benchmark.name)]
-        found += [
-            f"{model}: no requests for {benchmark.name}; its recorded results are used"
-            for model in job.models
-            if model not in running
-        ]
-        if not running:
-            continue
-        try:
-            benchmark.load()
-        except (DataError, BenchmarkError) as error:
-            found.append(f"{benchmark.name}: {error}")
-            rows.extend(_nominal(benchmark, spec, job, running))
-            continue
-        for model in running:
-            rows.extend(_count(job, cache, benchmark, model, absent, estimators))
-    caps = {name: judge["caps"] for name, judge in job.judges.items() if not judge["local"]}
-    money = tuple(estimator.result() for estimator in estimators.values() if estimator.used)
-    if any(estimate.usd is not None for estimate in money):
-        source = f"genai-prices {metadata.version('genai-prices')}"
-        found.append(f"prices that the suite does not give are the vendors' list prices ({source})")
-    return Plan(tuple(rows), caps, tuple(found), money)
+    def plan(self, notes: Sequence[str]) -> Plan:
+        """All rows; a benchmark whose data is not here is counted by its nominal size."""
+        job, rows, found = self.job, list[PlanRow](), list(notes)
+        for benchmark, spec in zip(job.benchmarks, job.suite.benchmarks, strict=True):
+            running = [model for model in job.models if job.runs(model, benchmark.name)]
+            found += [
+                f"{model}: no requests for {benchmark.name}; its recorded results are used"
+                for model in job.models
+                if model not in running
+            ]
+            if not running:
+                continue
+            self.steady(f"counting {benchmark.name}")
+            try:
+                benchmark.load()
+            except (DataError, BenchmarkError) as error:
+                found.append(f"{benchmark.name}: {error}")
+                rows.extend(self._nominal(benchmark, spec, running))
+                continue
+            rows.extend(self._rows(benchmark, running))
+        caps = {name: judge["caps"] for name, judge in job.judges.items() if not judge["local"]}
+        self.steady("estimating costs")
+        money = tuple(one.result() for one in self.estimators.values() if one.used)
+        if any(estimate.usd is not None for estimate in money):
+            source = f"genai-prices {metadata.version('genai-prices')}"
+            found.append(
+                f"prices that the suite does not give are the vendors' list prices ({source})"
+            )
+        if not self.tokens:
+            found.append("prompt tokens are not counted; `evalkit plan SUITE --tokens` counts them")
+        return Plan(tuple(rows), caps, tuple(found), money)
 
+    def _rows(self, benchmark: Benchmark, models: Sequence[str]) -> Iterator[PlanRow]:
+        counted = []
+        if isinstance(benchmark, Counted) and not self.tokens:
+            counted = [model for model in models if model not in self.estimators]
+        if counted:
+            assert isinstance(benchmark, Counted)
+            each = [n for of in benchmark.request_counts().values() for n in of[: self.job.limit]]
+            cached = 0 if self.cache is None else None
+            for model in counted:
+                yield PlanRow(model, model, benchmark.name, len(each), sum(each), cached=cached)
+        driven = [model for model in models if model not in counted]
+        samples = self.job.samples(benchmark) if driven else []
+        for model in driven:
+            rows = {n: PlanRow(n, model, benchmark.name, len(samples)) for n in self.job.engines}
+            self._drive(benchmark, samples, model, rows)
+            yield from (row for row in rows.values() if row.requests)
 
-def _nominal(
-    benchmark: Benchmark, spec: BenchmarkSpec, job: Job, models: Sequence[str]
-) -> list[PlanRow]:
-    """Rows from the size of the complete data set; every answer is judged once, some again."""
-    answers = benchmark.nominal_requests()
-    rows = [PlanRow(m, m, benchmark.name, requests=answers) for m in models]
-    for name in spec.judges:
-        if answers is not None:
-            style = job.judges[name]["protocol"]
-            key, requests = f"judge:{name}", answers * _requests_per_judgment(benchmark, style)
-            again = repeats_of(job.suite.judges[name])
+    def _nominal(
+        self, benchmark: Benchmark, spec: BenchmarkSpec, models: Sequence[str]
+    ) -> Iterator[PlanRow]:
+        """From the size of the complete data set; every answer is judged once, some again."""
+        answers, cached = benchmark.nominal_requests(), 0 if self.cache is None else None
+        for model in models:
+            yield PlanRow(model, model, benchmark.name, requests=answers, cached=cached)
+        if answers is None:
+            return
+        for name in spec.judges:
+            style = self.job.judges[name]["protocol"]
+            requests = answers * _requests_per_judgment(benchmark, style)
+            again = repeats_of(self.job.suite.judges[name])
             if style != "logprob" and again.times:
                 swapped = style == "original" and benchmark.judge_kind == "pairwise"
                 requests += math.ceil(requests * again.share * (again.times + swapped))
-            rows += [PlanRow(key, m, benchmark.name, requests=requests) for m in models]
-    return rows
+            for model in models:
+                yield PlanRow(
+                    f"judge:{name}", model, benchmark.name, requests=requests, cached=cached
+                )
+
+    def _drive(
+        self,
+        benchmark: Benchmark,
+        samples: Sequence[Sample],
+        model: str,
+        rows: dict[str, PlanRow],
+    ) -> None:
+        job, progress = self.job, _Progress(rows, self.estimators, self.tokens)
+        planners: dict[str, Engine] = {}
+        for name, inner in job.engines.items():
+            gone = id(inner) in self.gone
+            keyed = name in self.estimators or self.cache is not None
+            planners[name] = _Planner(None if gone else inner, self.cache, progress, keyed)
+            if gone and self.cache is not None:
+                rows[name].cached = None
+        done = 0
+
+        def flow(sample: Sample) -> Flow[Outcome]:
+            nonlocal done
+            done += 1
+            label = f"counting {benchmark.name}, {model}"
+            self.steady.now(f"{label}: {done:,} of {len(samples):,} samples")
+            return (yield from job.flow(benchmark, sample, model))
+
+        flows = {(s.task, s.id): flow(s) for s in samples}
+        for _ in drive(flows, planners):
+            pass
 
 
 def _requests_per_judgment(benchmark: Benchmark, style: str) -> int:
@@ -280,30 +381,6 @@ def _requests_per_judgment(benchmark: Benchmark, style: str) -> int:
         talk = (Message("user", "question"), Message("assistant", "answer"))
         first = next(judge.rate(talk, (), "turn_1"))
     return len(first)
-
-
-def _count(
-    job: Job,
-    cache: CompletionCache,
-    benchmark: Benchmark,
-    model: str,
-    absent: Collection[str],
-    estimators: Mapping[str, Estimator],
-) -> list[PlanRow]:
-    samples = job.samples(benchmark)
-    named = {name: PlanRow(name, model, benchmark.name) for name in job.engines}
-    progress = _Progress(named, estimators)
-    for row in progress.rows.values():
-        row.samples = len(samples)
-    gone = {id(job.engines[name]) for name in absent}
-    planners = {
-        name: _Planner(None if id(inner) in gone else inner, cache, progress)
-        for name, inner in job.engines.items()
-    }
-    flows = {(s.task, s.id): job.flow(benchmark, s, model) for s in samples}
-    for _ in drive(flows, planners):
-        pass
-    return [row for row in progress.rows.values() if row.requests]
 
 
 def unstored(job: Job, flows: Mapping[K, Flow[Outcome]]) -> list[str]:

@@ -109,6 +109,11 @@ class CompletionStore(Closing):
             self._connection.executemany(insert, rows)
             self._connection.executemany(_ADD_LENGTH, (lengths or {}).items())
 
+    def is_empty(self) -> bool:
+        """Whether no completion is stored.  Raises StoreError."""
+        with self._lock, self._explained():
+            return self._connection.execute("SELECT 1 FROM completions").fetchone() is None
+
     def close(self) -> None:
         """Idempotent."""
         with self._lock:
