@@ -19,7 +19,10 @@ _COMMANDS = {
     "Evaluate": {
         "run": ("evaluate:run", "Generate, judge, score and report a suite; resumes."),
         "check": ("evaluate:check", "Say everything that is wrong with a suite."),
-        "list": ("evaluate:list_", "List suites and the types that suites may name."),
+        "list": (
+            "setup:list_",
+            "Suites, benchmarks, tasks, judges, ...: what there is; searchable.",
+        ),
         "schema": ("evaluate:schema", "Print the JSON Schema of suites."),
         "data": ("evaluate:data", "Public data: list it, or copy what a suite needs."),
         "merge": ("evaluate:merge", "Merge a PEFT adapter into its base, and prove it."),

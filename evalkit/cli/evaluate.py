@@ -1,4 +1,4 @@
-"""Evaluate: `run`, `check`, `list`, `schema`, `data`, `merge`, `adapter`."""
+"""Evaluate: `run`, `check`, `schema`, `data`, `merge`, `adapter`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from evalkit.runner import Origin, Result
     from evalkit.runner.plan import Plan
 
-__all__ = ["adapter", "check", "data", "list_", "merge", "run", "schema"]
+__all__ = ["adapter", "check", "data", "merge", "run", "schema"]
 
 _NOT_PART_OF_THE_RESULT = ("--out", "--dry-run", "-v", "--verbose", "--json")
 
@@ -264,26 +264,6 @@ def check(suite: str, overrides: tuple[str, ...], as_json: bool) -> int:
         + (f"; judges {', '.join(made.judges)}" if made.judges else "")
     )
     return 0
-
-
-@click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def list_(as_json: bool) -> None:
-    """List bundled suites, benchmarks, engines and judge protocols."""
-    from evalkit import plugins
-    from evalkit import suite as suites
-
-    found = {
-        "suites": list(suites.bundled()),
-        "benchmarks": list(plugins.names("benchmarks")),
-        "engines": list(plugins.names("engines")),
-        "judge protocols": list(plugins.names("judges")),
-    }
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-        return
-    for title, names in found.items():
-        click.echo(f"{title}: {', '.join(names)}")
 
 
 @click.command("schema")

@@ -60,6 +60,18 @@ def test_list_names_what_suites_may_name(tmp_path: Path) -> None:
     assert {"vllm", "transformers", "openai", "fake"} <= set(found["engines"])
 
 
+def test_list_searches_what_there_is(tmp_path: Path) -> None:
+    first, *_ = evalkit(tmp_path, "list", "tasks", "gsm8k").out.splitlines()
+    assert first.startswith("gsm8k ")
+    assert "openai/gsm8k" in first
+    everywhere = json.loads(evalkit(tmp_path, "list", "alpaca", "--json").out)
+    assert {kind for kind, rows in everywhere.items() if rows} >= {"benchmarks", "formats"}
+    assert all(about for kind in ("suites", "engines") for about in everywhere[kind].values())
+    missed = evalkit(tmp_path, "list", "tasks", "arc_chalenge")
+    assert missed.code == 2
+    assert "did you mean 'arc_challenge'" in missed.err
+
+
 def test_check_prints_problems_as_json(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("name: s\nmodels: {}\nbenchmark: []\n")
     done = evalkit(tmp_path, "check", "s.yaml", "--json")
