@@ -6,6 +6,7 @@ types.  The caller passes a Resolver that finds the specs.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -284,9 +285,16 @@ def validate(source: SuiteText, types: Types) -> Parts:
 
 def suite_model(specs: Mapping[Room, Mapping[str, type[Spec]]]) -> type[Suite]:
     """`Suite`, with every section that has a `type` a union of these specs, by their types."""
+    return _suite_model(*(tuple(specs[room].items()) for room in _BASES))
+
+
+@functools.lru_cache(maxsize=64)
+def _suite_model(*specs: tuple[tuple[str, type[Spec]], ...]) -> type[Suite]:
+    """Kept, since pydantic takes longer to make the class than to read a suite."""
+    by_room = dict(zip(_BASES, map(dict, specs), strict=True))
 
     def union(room: Room) -> Any:
-        known = specs[room] or {"-": _BASES[room]}
+        known = by_room[room] or {"-": _BASES[room]}
 
         def tag(value: Any) -> str | None:
             name = value.get("type", _default_type(room)) if isinstance(value, dict) else None
