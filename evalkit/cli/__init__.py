@@ -92,7 +92,8 @@ class _Commands(click.Group):
 @click.group("evalkit", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="evalkit")
 @click.option("-v", "--verbose", is_flag=True, help="Let libraries speak; details of each stage.")
-def _group(verbose: bool) -> None:  # progress.watcher asks for it
+@click.option("--wide", is_flag=True, help="Tables with all columns, however wide.")
+def _group(verbose: bool, wide: bool) -> None:  # progress.watcher and console.show ask for them
     """Whether a fine-tuned chat model is better, by how much, and on what evidence."""
 
 
@@ -109,8 +110,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     guard_output()
     try:
-        # -v may stand behind the command, too.
-        order = sorted(sys.argv[1:], key=lambda a: a not in ("-v", "--verbose"))
+        # These may stand behind the command, too.
+        order = sorted(sys.argv[1:], key=lambda a: a not in ("-v", "--verbose", "--wide"))
         code = _group(order, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:

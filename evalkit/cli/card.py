@@ -15,6 +15,7 @@ from evalkit.cli.console import (
     print_json,
     read_runs,
     runs_argument,
+    show,
     split,
     write_out,
 )
@@ -225,7 +226,6 @@ def audit(
     elif markdown:
         click.echo(audits.audit_markdown(found, everything=everything), nl=False)
     else:
-        for line in audits.audit_lines(found, everything=everything):
-            click.echo(line)
+        show(*audits.audit_lines(found, everything=everything))
     unsupported = any(claim.answer == "not supported" for claim in found.claims)
     return 1 if found.contradicted or (strict and unsupported) else 0

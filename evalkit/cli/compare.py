@@ -23,6 +23,7 @@ from evalkit.cli.console import (
     repeats_option,
     runs_argument,
     set_option,
+    show,
     split,
     taken,
     write_out,
@@ -30,7 +31,7 @@ from evalkit.cli.console import (
 from evalkit.errors import ComparisonError, DataError, EvalkitError, SuiteError
 
 if TYPE_CHECKING:
-    from evalkit.core.contests import Contest, GateResult
+    from evalkit.core.contests import GateResult
     from evalkit.core.run import Run
     from evalkit.core.specs import GateSpec
     from evalkit.runner import Origin, Progress
@@ -93,23 +94,18 @@ def compare(
     left_out = room.uncompared(stored, ours, theirs, options)
     if repeats:
         for note in room.unvaried(find(stored, name, repeats=True) for name in (ours, *theirs)):
-            click.echo(f"warning: {draw.one_line(draw.visible(note))}", err=True)
+            show(f"warning: {note}", err=True)
     heads = {one.key for one in found if one.family == "headline"}
     shown = found if everything else [one for one in found if one.key.whole in heads]
     notes = [one.sentence for one in left_out]
     voted = [one for run in stored for one in people(run, level)]
     notes += [preferred.sentence for one in voted for preferred in one.preferred]
+    sides = [find(stored, name, repeats=repeats) for name in (ours, *theirs)]
+    figures = [f for side in sides for f in side.figures(one.key for one in shown)]
     if html is not None:
-        sides = [find(stored, name, repeats=repeats) for name in (ours, *theirs)]
-        figures = [
-            replace(figure, model=side.label)
-            for key in dict.fromkeys(one.key for one in found if one.family == "headline")
-            for side in sides
-            if (part := side.parts.get(key.benchmark)) is not None
-            if (figure := part.run.figure(part.model, key)) is not None
-        ]
-        # Of several runs no one figure is a side's.
-        page = report.comparison_page(shown, figures=() if repeats else figures, notes=notes)
+        headlines = {one.key for one in shown if one.family == "headline"}
+        beside = [figure for figure in figures if figure.key in headlines]
+        page = report.comparison_page(shown, figures=beside, notes=notes)
         write_out(page, html, "page")
     if as_json:
         out = {
@@ -122,23 +118,13 @@ def compare(
     if as_json or (html is not None and as_json is None):
         return
     markdown = as_json is False
-    table = draw.contest_table(shown, notes=notes)
-    click.echo(draw.table_to_markdown(table) if markdown else draw.table_to_text(table))
-    click.echo("")
-    for sentence in _sentences(shown, notes, markdown=markdown):
-        text = draw.one_line(draw.visible(sentence))
-        click.echo(f"- {draw.escape_markdown(text)}" if markdown else text)
-
-
-def _sentences(shown: Sequence[Contest], notes: Sequence[str], *, markdown: bool) -> list[str]:
-    """One for each headline contest; Markdown has the rest in the table's note, if it has rows."""
-    from evalkit import draw
-
-    found = [draw.contest_sentence(one) for one in shown if one.family == "headline"]
-    if markdown and shown:
-        return found
-    found += notes
-    return [*found, *draw.caution_notes(shown), draw.holm_text(shown)] if shown else found
+    table = draw.contest_table(shown, figures=figures, notes=notes)
+    sentences = [draw.contest_sentence(one) for one in shown if one.family == "headline"]
+    if markdown:
+        listed = [f"- {draw.escape_markdown(draw.one_line(text))}" for text in sentences]
+        click.echo("\n".join([draw.table_to_markdown(table), "", *listed]))
+    else:
+        show(table, "", *sentences)
 
 
 # --- claim ----------------------------------------------------------------------------------
@@ -169,10 +155,10 @@ def claim(
     on BENCHMARK; A gives longer answers than B.  Exit code 0: supported; 1: not supported or
     contradicted.
     """
-    from evalkit.comparison.claim import claim
+    from evalkit.comparison.claim import Answer, claim
     from evalkit.comparison.contests import Options
     from evalkit.comparison.guard import allowed_fields
-    from evalkit.draw import one_line, visible
+    from evalkit.draw import Cell, Tone
 
     stored = read_runs(runs)
     allowed = allowed_fields(stored, split(allow_different))
@@ -181,11 +167,11 @@ def claim(
     if as_json:
         print_json(found.to_json())
     else:
-        click.echo(found.answer)
-        for reason in found.reasons:
-            click.echo(f"  {one_line(visible(reason))}")
+        tones: dict[Answer, Tone] = {"supported": "better", "contradicted": "worse"}
+        answer = Cell.text(found.answer, tone=tones.get(found.answer, "unclear"))
+        show(answer, *(f"  {reason}" for reason in found.reasons))
         if found.answer != "supported" and found.suggestion:
-            click.echo(f"summary: {one_line(visible(found.suggestion))}")
+            show(f"summary: {found.suggestion}")
     return 0 if found.answer == "supported" else 1
 
 
@@ -354,8 +340,7 @@ def _say(result: GateResult, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(gate_json(result))
     else:
-        for line in draw.gate_lines(result):
-            click.echo(line, err=quiet)
+        show(*draw.gate_lines(result), err=quiet)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in draw.gate_annotations(result):
             click.echo(line, file=commands_of(sys.stderr if quiet else sys.stdout))
@@ -404,7 +389,7 @@ def power(
     from evalkit import plugins, runner, store
     from evalkit import suite as suites
     from evalkit.comparison.power import power_table, power_warning
-    from evalkit.draw import table_to_markdown, table_to_text
+    from evalkit.draw import table_to_markdown
     from evalkit.runner.powering import power as planned_power
 
     file = suites.locate(suite)
@@ -417,11 +402,11 @@ def power(
         print_json({"power": [row.to_json() for row in rows]})
         return
     table = power_table(rows)
-    as_text = f"{table_to_text(table)}\n{table.note}"
-    click.echo(as_text if as_json is None else table_to_markdown(table))
-    for row in rows:
-        if row.underpowered:
-            click.echo(f"warning: {power_warning(row)}")
+    if as_json is None:
+        show(table)
+    else:
+        click.echo(table_to_markdown(table))
+    show(*(f"warning: {power_warning(row)}" for row in rows if row.underpowered))
 
 
 def _past(runs: Sequence[str], origin: Origin, name: str) -> list[Run]:
@@ -498,10 +483,8 @@ def history(
     if as_json:
         print_json(history.history_json(every, notes))
         return
-    for series in every:
-        click.echo("\n".join(history.series_lines(series)) + "\n")
-    for note in notes:
-        click.echo(f"note: {one_line(visible(note))}")
+    lines = [line for series in every for line in (*history.series_lines(series), "")]
+    show(*lines, *(f"note: {note}" for note in notes))
 
 
 # --- watch ----------------------------------------------------------------------------------
@@ -566,7 +549,7 @@ def watch(
         print_json(watch.summary_json(summary))
     else:
         click.echo(f"{summary.standing.ended}\n", err=True)
-        click.echo("\n".join(watch.summary_lines(summary)))
+        show(*watch.summary_lines(summary))
     return summary.exit_code
 
 
@@ -584,14 +567,11 @@ class _Listener:
 
     def note(self, text: str) -> None:
         """On the error stream, as progress is."""
-        from evalkit.draw import one_line, visible
-
-        click.echo(one_line(visible(text)), err=True)
+        show(text, err=True)
 
     def decided(self, plan: Plan, look: Look, result: GateResult) -> None:
         """The gate's lines, and what they cost."""
-        from evalkit.draw import gate_lines, one_line, visible
+        from evalkit.draw import gate_lines
         from evalkit.runner import watch
 
-        shown = [one_line(visible(watch.look_words(look, plan))), *gate_lines(result)]
-        click.echo("\n".join([*shown, ""]), err=self._as_json)
+        show(watch.look_words(look, plan), *gate_lines(result), "", err=self._as_json)

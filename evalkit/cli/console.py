@@ -16,6 +16,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from evalkit.errors import SuiteError
 
 if TYPE_CHECKING:
     from evalkit.core.run import Run
+    from evalkit.draw import Line
 
 __all__ = [
     "PATH",
@@ -48,6 +50,7 @@ __all__ = [
     "say_findings",
     "seen",
     "set_option",
+    "show",
     "split",
     "taken",
     "write_out",
@@ -160,6 +163,27 @@ def say_findings(run: Run) -> bool:
     return is_damaged
 
 
+def show(*lines: Line, err: bool = False) -> None:
+    """Print lines and tables as fits the stream: its width, and colours where it is a terminal.
+
+    `evalkit --wide` shows every column whole.  NO_COLOR (no-color.org) and TERM=dumb: no colours.
+    """
+    from evalkit.draw import to_text
+
+    stream = sys.stderr if err else sys.stdout
+    environment = os.environ
+    dull = environment.get("NO_COLOR") or environment.get("GITHUB_ACTIONS")
+    is_plain = dull or environment.get("TERM") == "dumb" or not stream.isatty()
+    context = click.get_current_context(silent=True)
+    wide = context is not None and bool(context.find_root().params.get("wide"))
+    width = None if wide else shutil.get_terminal_size().columns
+    text = to_text(lines, width=width, colour=not is_plain)
+    if isinstance(stream, Guarded) and not is_plain:
+        stream.write_drawn(f"{text}\n")
+    else:
+        click.echo(text, err=err)
+
+
 # --- output that obeys nobody ---------------------------------------------------------------
 
 _PLAIN = re.compile(r"[\n\t\x20-\x7e]*")
@@ -221,6 +245,10 @@ class Guarded(io.TextIOWrapper):
         super().write(seen(harmless(whole)[before:]))
         self._line = whole[max(whole.rfind("\n"), whole.rfind("\r")) + 1 :]
         return len(text)
+
+    def write_drawn(self, text: str) -> None:
+        """Write what `draw.to_text` made: colours, and nothing else that a terminal obeys."""
+        super().write(text)
 
 
 def guard_output(environment: Mapping[str, str] = os.environ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.console import say_findings, set_option, split
+from evalkit.cli.console import say_findings, set_option, show, split
 from evalkit.cli.read import say_size
 from evalkit.errors import SuiteError
 from evalkit.store.completions import CompletionStore
@@ -189,8 +189,7 @@ def _finish(result: Result, *, as_json: bool) -> int:
     if as_json:
         click.echo((folder / "results.json").read_text(encoding="utf-8"))
     else:
-        for line in report.summary_lines(result.run):
-            click.echo(line)
+        show(*report.summary_lines(result.run))
     if result.fresh == 0:
         click.echo("nothing had to be sent: no engine was started", err=True)
     else:

@@ -18,6 +18,7 @@ from evalkit.cli.console import (
     read_runs,
     runs_argument,
     say_findings,
+    show,
 )
 from evalkit.core.evidence import KINDS
 from evalkit.core.run import Run
@@ -75,8 +76,7 @@ def import_(kind: str, files: tuple[Path, ...], **given: Any) -> int:
     if given["as_json"]:
         click.echo((stored.folder / "results.json").read_text(encoding="utf-8"))
     else:
-        for line in report.summary_lines(stored):
-            click.echo(line)
+        show(*report.summary_lines(stored))
     click.echo(f"report: {stored.folder / 'index.html'}", err=given["as_json"])
     return 1 if damaged and given["strict"] else 0
 
@@ -93,7 +93,7 @@ def _read_in(run: Run) -> str:
 def _votes(files: tuple[Path, ...], given: dict[str, Any]) -> int:
     from evalkit import store
     from evalkit.comparison.votes import people, people_json, people_tables
-    from evalkit.draw import one_line, table_to_text, visible
+    from evalkit.draw import one_line, visible
     from evalkit.runner import importing
 
     unused = [name for name in ("models", "outputs", "answers", "out", "strict") if given[name]]
@@ -110,8 +110,7 @@ def _votes(files: tuple[Path, ...], given: dict[str, Any]) -> int:
     if given["as_json"]:
         print_json({"people": people_json(found)})
     else:
-        tables = (f"{table.caption}\n{table_to_text(table)}\n" for table in people_tables(found))
-        click.echo("\n".join(tables))
+        show(*(line for table in people_tables(found) for line in (table, "")))
     click.echo(f"report: {run.folder / 'index.html'}", err=given["as_json"])
     return 0
 

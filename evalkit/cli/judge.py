@@ -17,6 +17,7 @@ from evalkit.cli.console import (
     print_json,
     read_run,
     run_argument,
+    show,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def judge(
     The answers are the stored ones: no model is loaded.  Everything that RUN's judges judged is
     judged; for a sample, and to go on comparing with RUN, see `judge-bridge`.
     """
-    from evalkit import draw, plugins, report
+    from evalkit import plugins, report
     from evalkit import suite as suites
     from evalkit.cli.progress import watcher
     from evalkit.comparison.bridge import relation_table
@@ -78,10 +79,8 @@ def judge(
     if as_json:
         print_json(done.to_json())
     else:
-        for line in report.summary_lines(done.run):
-            click.echo(line)
-        for table in (relation_table(done.relations), agreement_table(done.agreements)):
-            click.echo(f"\n{table.caption}\n{draw.table_to_text(table)}")
+        tables = relation_table(done.relations), agreement_table(done.agreements)
+        show(*report.summary_lines(done.run), "", tables[0], "", tables[1])
     click.echo(f"run: {done.run.folder}", err=True)
     return _incomplete(done.result)
 
@@ -128,7 +127,7 @@ def bridge(
     if done.run is not None and as_json:
         click.echo((done.run.folder / store.RESULTS_NAME).read_text(encoding="utf-8"))
     else:
-        click.echo(f"{draw.table_to_text(table)}\n")
+        show(table, "")
     if code := _incomplete(done.judged):
         return code
     if done.run is None:
@@ -138,8 +137,7 @@ def bridge(
             )
         return _REFUSED
     if not as_json:
-        for line in report.summary_lines(done.run):
-            click.echo(line)
+        show(*report.summary_lines(done.run))
     click.echo(f"bridge: {done.run.folder}", err=as_json)
     return 0
 

@@ -20,6 +20,7 @@ from evalkit.cli.console import (
     read_runs,
     run_argument,
     runs_argument,
+    show,
     split,
     taken,
     write_out,
@@ -112,8 +113,7 @@ def report(
     if as_json:
         click.echo((stored.folder / "results.json").read_text(encoding="utf-8"))
         return
-    for line in report.summary_lines(stored):
-        click.echo(line)
+    show(*report.summary_lines(stored))
 
 
 def _index(place: Path, out: Path | None) -> None:
@@ -341,5 +341,5 @@ def evidence(
     if as_json:
         print_json(made.parts)
     else:
-        click.echo("\n".join(evidence.chain_lines(made)), err=quiet)
+        show(*evidence.chain_lines(made), err=quiet)
     return 1 if made.contradicted else 0

@@ -39,6 +39,11 @@ from evalkit.core.figures import Comparison, Estimator, Figure, FigureKey, Measu
 from evalkit.core.run import BenchmarkEntry, Run, tasks_below
 from evalkit.draw import (
     MISSING,
+    Cell,
+    Column,
+    Line,
+    Table,
+    Tone,
     bounds,
     caution_text,
     count,
@@ -748,20 +753,26 @@ _OUTCOMES = {
 }
 
 
-def chain_lines(made: Chain) -> list[str]:
+def chain_lines(made: Chain) -> list[Line]:
     """Headings with lines under them, most telling first."""
     sections = [("Figure", list(_figure_lines(made)))]
     for name, title in _TITLES.items():
         found = made.parts.get(name)
         for part in found if isinstance(found, list) else [found] if found else []:
             sections.append((title.format_map(part), list(_lines(part))))
-    shown = [f"{made.found.printed}  {one_line(visible(made.found.cell))}"]
+    columns = (Column("Field", header=True), Column("Value"))
+    shown: list[Line] = [f"{made.found.printed}  {made.found.cell}"]
     for title, lines in sections:
-        rows = [(one_line(visible(name), _LONGEST_NAME), text) for name, text in lines]
-        width = max((len(name) for name, _ in rows), default=0)
-        shown += ["", one_line(visible(title))]
-        shown += [f"  {name:<{width}}  {text}".rstrip() for name, text in rows]
+        rows = [
+            (Cell.text(one_line(name, _LONGEST_NAME)), Cell.text(text, tone=_tone(text)))
+            for name, text in lines
+        ]
+        shown += ["", Table.of(title, columns, rows)]
     return shown
+
+
+def _tone(text: str) -> Tone:
+    return "worse" if text.startswith(_OUTCOMES["differs"]) else ""
 
 
 def _figure_lines(made: Chain) -> Iterator[_Line]:

@@ -176,7 +176,12 @@ def gate(
         )
         notes = [said, *unvaried((ours, theirs)), *notes]
     result = decide(ours.label, theirs.label, tests, spec, notes)
-    return replace(result, never_answered=sum(map(_never_answered, behind.values())))
+    keys = [test.key for test in tests]
+    return replace(
+        result,
+        never_answered=sum(map(_never_answered, behind.values())),
+        figures=(*ours.figures(keys), *theirs.figures(keys)),
+    )
 
 
 def decide(

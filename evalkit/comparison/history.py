@@ -38,6 +38,7 @@ from evalkit.draw import (
     N_COUNTS,
     Cell,
     Column,
+    Line,
     Table,
     bounds,
     caution_text,
@@ -51,9 +52,7 @@ from evalkit.draw import (
     is_formula,
     limit_text,
     metric_label,
-    one_line,
     size,
-    table_to_text,
     task_label,
     unit_words,
     visible,
@@ -607,13 +606,13 @@ def series_table(series: Series) -> Table:
     confidence = ci(series.points[0].figure.value.level if series.points else _LEVEL)
     columns = (
         Column("Checkpoint", header=True),
-        Column("Step", "right"),
+        Column("Step", "right", rank=4),
         Column("Figure", "right"),
-        Column(confidence, "right"),
-        Column("n", "right"),
-        Column("Missing", "right"),
-        Column("Minus first", "right"),
-        Column(confidence, "right"),
+        Column(confidence, "right", rank=2),
+        Column("n", "right", rank=1),
+        Column("Missing", "right", rank=3),
+        Column("Minus first", "right", rank=3),
+        Column(confidence, "right", rank=3),
     )
     lead = Table.of("", columns, [_row(point) for point in series.points])
     notes = ["The candidate is the checkpoint, the baseline the one before it.", N_COUNTS]
@@ -671,23 +670,26 @@ def series_trend(series: Series) -> Trend:
     return Trend(series_title(series), series.metric.unit, points, axis)
 
 
-def series_lines(series: Series) -> list[str]:
+def series_lines(series: Series) -> list[Line]:
     """For a terminal: title with sparkline, table, splits, the best of them, notes."""
     table, unit = series_table(series), series.metric.unit
     values = [p.figure.value.point for p in series.points if p.figure.value.point is not None]
     span = f"  {figure(min(values), unit)} to {figure(max(values), unit)}" if values else ""
-    lines = [one_line(visible(table.caption)), f"{sparkline(series)}{span}", ""]
-    lines += table_to_text(table).split("\n")
+    lines: list[Line] = [
+        table.caption,
+        f"{sparkline(series)}{span}",
+        "",
+        replace(table, caption=""),
+    ]
     for point in series.points:
         if point.split:
             first, *more = point.split.splitlines()
             split = [f"{point.checkpoint.label}: {first}", *(line.strip() for line in more)]
-            lines += [f"not joined: {visible(line)}" for line in split]
+            lines += [f"not joined: {line}" for line in split]
     best = best_of(series)
     if best is not None:
-        lines.append(one_line(visible(best_sentence(best, series))))
-    notes = (*series.notes, table.note)
-    return [*lines, *(f"note: {one_line(visible(note))}" for note in notes)]
+        lines.append(best_sentence(best, series))
+    return [*lines, *(f"note: {note}" for note in series.notes)]
 
 
 # --- CSV and JSON -------------------------------------------------------------------------------

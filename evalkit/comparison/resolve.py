@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from evalkit import catalogue
 from evalkit.core import Record
-from evalkit.core.figures import FigureKey
+from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.run import BenchmarkEntry, Description, Run
 from evalkit.core.specs import GateSpec
 from evalkit.draw import benchmark_label, figure_label
@@ -91,6 +91,15 @@ class Side:
     """By benchmark entry."""
     repeats: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
     """By benchmark entry, all runs of it where several are wanted; the first is the part's."""
+
+    def figures(self, keys: Iterable[FigureKey]) -> Iterator[Figure]:
+        """Its stored figures, under its label; none where runs repeat one measurement."""
+        for key in dict.fromkeys(keys):
+            part = self.parts.get(key.benchmark)
+            if part is None or len(self.repeats.get(key.benchmark, ())) > 1:
+                continue
+            if (figure := part.run.figure(part.model, key)) is not None:
+                yield replace(figure, model=self.label)
 
 
 def recorded(runs: Sequence[Run]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from evalkit.core.figures import Bridged, Comparison, FigureKey, Measured
+from evalkit.core.figures import Bridged, Comparison, Figure, FigureKey, Measured
 from evalkit.core.requests import Json
 
 __all__ = [
@@ -279,6 +279,8 @@ class GateResult:
     never_answered: int = 0
     """Unanswered samples of all runs behind it.  Stored runs are judged as they are, so this alone
     does not change the exit code."""
+    figures: tuple[Figure, ...] = ()
+    """Of both sides, under the names above; none of runs that repeat one measurement."""
 
     @property
     def exit_code(self) -> int:

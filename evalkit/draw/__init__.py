@@ -7,8 +7,8 @@
                 contest_sentence(contest), status(contests, figures), verdict_words(contest),
                 caution_text, caution_notes, holm_text
     tables.py   Table, Column, Cell, Group; contest_table(contests or gate tests, COMPARE, ...),
-                figure_table, side_by_side, facts_table; table_to_markdown, table_to_text,
-                table_to_csv
+                figure_table, side_by_side, facts_table; table_to_markdown, table_to_csv
+    terminal.py to_text(lines and tables, width, colour): what a terminal shows
     gate.py     gate_sentence(result), gate_reason(test), gate_warnings(result), gate_table(result);
                 gate_lines, gate_markdown, gate_job_summary, gate_comment, gate_annotations
     svg.py      forest_plots(contests or gate tests), category_bars, trend, trends: in draw.svg
@@ -23,5 +23,6 @@ from __future__ import annotations
 from evalkit.draw.gate import *  # noqa: F403
 from evalkit.draw.numbers import *  # noqa: F403
 from evalkit.draw.tables import *  # noqa: F403
+from evalkit.draw.terminal import *  # noqa: F403
 from evalkit.draw.text import *  # noqa: F403
 from evalkit.draw.words import *  # noqa: F403

@@ -9,18 +9,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from evalkit.core.contests import Contest, GateResult, GateTest, GateVerdict, SettingsDiffer
+from evalkit.core.contests import (
+    Contest,
+    GateAnswer,
+    GateResult,
+    GateTest,
+    GateVerdict,
+    SettingsDiffer,
+)
 from evalkit.draw.numbers import count, figure, level
 from evalkit.draw.tables import (
     GATE,
+    Cell,
     Group,
     Table,
     contest_table,
     table_to_markdown,
-    table_to_text,
 )
+from evalkit.draw.terminal import Line
 from evalkit.draw.text import escape_markdown, one_line, visible
-from evalkit.draw.words import JUDGE_UNFIT, figure_label, settings_text, unit_words, units_text
+from evalkit.draw.words import (
+    JUDGE_UNFIT,
+    Tone,
+    figure_label,
+    settings_text,
+    unit_words,
+    units_text,
+)
 
 __all__ = [
     "COMMENT_LIMIT",
@@ -43,6 +58,12 @@ GATE_MARKER = "<!-- evalkit gate -->"
 _SUMMARY_BYTES = 2**20
 _ANNOTATIONS = 10
 _CUT = "\n\n(cut: the rest does not fit here)\n"
+_TONES: dict[GateAnswer, Tone] = {
+    "pass": "better",
+    "regression": "worse",
+    "inconclusive": "unclear",
+    "incomplete": "warning",
+}
 _MANY_MISSING = 0.02
 """Share of missing scores from which on it is said."""
 
@@ -147,19 +168,19 @@ def gate_table(result: GateResult) -> Table:
         f"{level(result.power)} power; this test is one-sided, so that the MDE of `compare` is "
         f"larger."
     )
-    table = contest_table(result.tests, GATE, notes=[note])
+    table = contest_table(result.tests, GATE, figures=result.figures, notes=[note])
     return replace(table, groups=(Group("", table.rows),))  # all are of one pair
 
 
 # --- terminal and GitHub ------------------------------------------------------------------------
 
 
-def gate_lines(result: GateResult) -> list[str]:
+def gate_lines(result: GateResult) -> list[Line]:
     """For a terminal."""
-    lines = [visible(gate_sentence(result)), ""]
-    lines += table_to_text(gate_table(result)).split("\n")
-    lines += [f"because: {visible(reason)}" for reason in result.reasons]
-    return [*lines, *(f"warning: {visible(warning)}" for warning in gate_warnings(result))]
+    lines: list[Line] = [Cell.text(gate_sentence(result), tone=_TONES[result.verdict]), ""]
+    lines += [gate_table(result), ""]
+    lines += [f"because: {reason}" for reason in result.reasons]
+    return [*lines, *(f"warning: {warning}" for warning in gate_warnings(result))]
 
 
 def gate_markdown(result: GateResult) -> str:

@@ -1,7 +1,7 @@
 """Tables before markup: their types, how they are written, and the tables of figures and contests.
 
-    Table of Group of rows of Cell, under Column ─▶ table_to_markdown, table_to_text, table_to_csv
-                                                    (table_to_html is in html.py)
+    Table of Group of rows of Cell, under Column ─▶ table_to_markdown, table_to_csv
+                                                    (to_text, table_to_html: terminal.py, html.py)
 
     contest_table    candidates against baselines: contests, or the gate's tests of them
     figure_table     models' figures, one below the other
@@ -36,7 +36,7 @@ from evalkit.draw.numbers import (
     significant,
     size,
 )
-from evalkit.draw.text import defused, escape_markdown, markdown_code, one_line, visible
+from evalkit.draw.text import defused, escape_markdown, markdown_code, visible
 from evalkit.draw.words import Tone
 
 __all__ = [
@@ -63,7 +63,6 @@ __all__ = [
     "side_by_side",
     "table_to_csv",
     "table_to_markdown",
-    "table_to_text",
 ]
 
 
@@ -108,6 +107,10 @@ class Column:
     """Its cells name their row."""
     code: bool = False
     """Its cells are shown in a fixed-width face, and may be long."""
+    rank: int = 0
+    """In a terminal without room for all columns the highest is left out first, 0 never."""
+    note: str = ""
+    """How to read it: its sentence within the table's note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,19 +154,16 @@ class Table:
 
 # --- written as text ----------------------------------------------------------------------------
 
-_WIDTH = 72
-"""Longest cell in a terminal, in characters."""
-
 
 def table_to_markdown(table: Table) -> str:
     """Caption, table and note as GitHub-flavoured Markdown, without an end of line.
 
     A table without rows is a sentence.
     """
-    caption = _bold(table.caption)
+    caption, note = _bold(table.caption), escape_markdown(table.note)
     head = [caption, ""] if caption else []
     if not table.rows:
-        return "\n".join([*head, "Nothing to show."])
+        return "\n".join([*head, "Nothing to show.", *(["", note] if note else [])])
     lines = [
         *head,
         _markdown_row([escape_markdown(c.label) for c in table.columns]),
@@ -176,8 +176,8 @@ def table_to_markdown(table: Table) -> str:
             cells = zip(row, table.columns, strict=True)
             written = [(markdown_code if k.code else escape_markdown)(c.shown) for c, k in cells]
             lines.append(_markdown_row(written))
-    if table.note:
-        lines += ["", escape_markdown(table.note)]
+    if note:
+        lines += ["", note]
     return "\n".join(lines)
 
 
@@ -189,35 +189,6 @@ def _bold(text: str) -> str:
 
 def _markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def table_to_text(table: Table) -> str:
-    """Headings, groups and rows as aligned columns for a terminal, without an end of line.
-
-    Control characters are spelled out, and every cell is one line.
-    """
-    if not table.rows:
-        return "Nothing to show."
-    head = [column.label for column in table.columns]
-    lines: list[list[str]] = [head]
-    for group in table.groups:
-        if group.label:
-            lines.append([group.label])
-        lines += [[cell.shown for cell in row] for row in group.rows]
-    clean = [[one_line(visible(cell), _WIDTH) for cell in line] for line in lines]
-    full = [line for line in clean if len(line) == len(head)]
-    widths = [max(len(line[i]) for line in full) for i in range(len(head))]
-    return "\n".join(_aligned(line, table.columns, widths) for line in clean)
-
-
-def _aligned(cells: list[str], columns: tuple[Column, ...], widths: list[int]) -> str:
-    if len(cells) < len(columns):
-        return cells[0]
-    shown = [
-        cell.rjust(width) if column.align == "right" else cell.ljust(width)
-        for cell, column, width in zip(cells, columns, widths, strict=True)
-    ]
-    return "  ".join(shown).rstrip()
 
 
 def table_to_csv(table: Table, *, for_spreadsheet: bool = False) -> str:
@@ -267,8 +238,8 @@ ColumnName: TypeAlias = Literal[
     "gate",
 ]
 COMPARE: tuple[ColumnName, ...] = (
-    *("figure", "metric", "difference", "interval", "p", "p_holm", "outcomes", "n", "missing"),
-    *("mde", "verdict"),
+    *("figure", "metric", "candidate", "baseline", "difference", "interval", "p", "p_holm"),
+    *("outcomes", "n", "missing", "mde", "verdict"),
 )
 REPORT: tuple[ColumnName, ...] = (
     *("figure", "candidate", "baseline", "difference", "interval", "verdict", "p_holm", "mde"),
@@ -287,8 +258,8 @@ CARD: tuple[ColumnName, ...] = (
     *("figure", "candidate", "baseline", "difference", "interval", "n", "verdict"),
 )
 GATE: tuple[ColumnName, ...] = (
-    *("figure", "metric", "difference", "bounds", "margin", "smallest_margin", "n", "missing"),
-    "gate_verdict",
+    *("figure", "metric", "candidate", "baseline", "difference", "bounds", "margin"),
+    *("smallest_margin", "n", "missing", "gate_verdict"),
 )
 HISTORY: tuple[ColumnName, ...] = ("difference", "interval", "verdict")
 """Behind the checkpoint and its figure."""
@@ -321,6 +292,21 @@ _HEADS: dict[ColumnName, str] = {
 }
 _LEFT: frozenset[ColumnName] = frozenset({"figure", "metric", "verdict", "gate_verdict", "gate"})
 _LINKED: tuple[ColumnName, ...] = ("figure", "wins", "ties", "losses")
+_RANKS: dict[ColumnName, int] = {
+    "n": 1,
+    "gate": 2,
+    "missing": 3,
+    "smallest_margin": 4,
+    "mde": 4,
+    "p_holm": 5,
+    "metric": 6,
+    "outcomes": 7,
+    "wins": 7,
+    "ties": 7,
+    "losses": 7,
+    "p": 8,
+}
+"""As `Column.rank`: scores, difference, interval and verdict are always shown."""
 _NOTES: dict[ColumnName, str] = {
     "candidate": "Scores are over each model's own samples.",
     "difference": "Difference: candidate minus baseline, paired on the samples both have.",
@@ -351,7 +337,8 @@ def contest_table(
         items: Contests, or gate tests of them.  None, with `lead`: a row without a contest.
         columns: Which columns, in order.
         caption: Above the table.
-        figures: Both sides' figures, for the columns `candidate` and `baseline`.
+        figures: Both sides' figures, for the columns `candidate` and `baseline`; without any
+            figure the table has neither.
         link: The address of what a cell of `figure`, `wins`, `ties` or `losses` counts, or empty.
         lead: Columns of one's own before the others: a table with a row for each item.  Its
             groups replace those by pair.
@@ -364,15 +351,23 @@ def contest_table(
     """
     contests = [c for c in map(contest_of, items) if c is not None]
     confidence = contests[0].comparison.difference.level if contests else 0.95
+    known = {(f.model, f.key): f for f in figures}
+    if not known:
+        columns = [name for name in columns if name not in ("candidate", "baseline")]
+    said = {name: _NOTES.get(name, "").format(power=level(power)) for name in columns}
+    if said.pop("p_holm", None) is not None:  # last
+        said["p_holm"] = words.holm_text(contests)
     heads = [
         Column(
             _HEADS[name].format(ci=words.ci(confidence)),
             "left" if name in _LEFT else "right",
             header=name == "figure" and lead is None,
+            rank=_RANKS.get(name, 0),
+            note=said[name],
         )
         for name in columns
     ]
-    cells = _Cells(tuple(columns), {(f.model, f.key): f for f in figures}, link)
+    cells = _Cells(tuple(columns), known, link)
     rows = [cells.row(item) for item in items]
     groups: list[Group] = []
     if lead is None:
@@ -387,11 +382,8 @@ def contest_table(
         left = iter(rows)
         for group in lead.groups:
             groups.append(Group(group.label, tuple((*own, *next(left)) for own in group.rows)))
-    said = [_NOTES.get(name, "").format(power=level(power)) for name in columns]
-    if "p_holm" in columns:
-        said.append(words.holm_text(contests))
-    said += [*notes, *words.caution_notes(contests)]
-    note = " ".join(text for text in dict.fromkeys(said) if text)
+    texts = [*(said.values() if items else ()), *notes, *words.caution_notes(contests)]
+    note = " ".join(text for text in dict.fromkeys(texts) if text)
     return Table(caption, tuple(heads), tuple(groups), note)
 
 

@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 
 from evalkit import catalogue
 from evalkit.core.contests import (
+    UNTESTED,
     Caution,
     Contest,
     Damaged,
@@ -565,6 +566,8 @@ def gate_words(test: GateTest) -> str:
 
 def gate_tone(verdict: GateVerdict) -> Tone:
     """The colour that repeats a test's verdict."""
+    if verdict in UNTESTED:
+        return "warning"
     if verdict == "inconclusive":
         return "unclear"
     return "better" if verdict == "pass" else "worse"

@@ -16,7 +16,7 @@ from evalkit.core.contests import Contest
 from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.run import Run
 from evalkit.core.thoughts import odd_mark
-from evalkit.draw import Cell, Column, ColumnName, Group, Table
+from evalkit.draw import Cell, Column, ColumnName, Group, Line, Table
 from evalkit.draw.svg import forest_plots
 from evalkit.report.content import (
     Answer,
@@ -351,35 +351,31 @@ _LONGEST_REASON = 240
 """Characters of why samples have no score."""
 
 
-def status_lines(run: Run) -> list[str]:
+def status_lines(run: Run) -> list[Line]:
     """A line for each pair, and its strongest figure below it; empty where nothing is compared."""
     report = Report(run)
-    lines = []
+    lines: list[Line] = []
     for pair in report.pairs:
         if contests := report.headline(pair):
             found = draw.status(contests, run.figures)
             whose = "" if len(report.pairs) == 1 else f"{pair[0]} against {pair[1]}: "
-            lines.append(draw.visible(f"{draw.MARKS[found.verdict]} {whose}{found.line}"))
-            lines += [f"  {draw.visible(found.strongest)}"] if found.strongest else []
+            said = f"{draw.MARKS[found.verdict]} {whose}{found.line}"
+            lines.append(Cell.text(said, tone=draw.tone(found.verdict)))
+            lines += [f"  {found.strongest}"] if found.strongest else []
     return lines
 
 
-def summary_lines(run: Run) -> list[str]:
-    """Every headline contest, or figure where nothing is compared, as a table for a terminal.
-
-    Control characters of names are spelled out, so that a terminal shows text and nothing else.
-    """
+def summary_lines(run: Run) -> list[Line]:
+    """Every headline contest, or figure where nothing is compared, as a table for a terminal."""
     report = Report(run)
-    lines: list[str] = [] if run.manifest.sealed else [UNFINISHED]
+    lines: list[Line] = [] if run.manifest.sealed else [UNFINISHED]
     columns: tuple[ColumnName, ...] = tuple("mde" if c == "missing" else c for c in draw.COMMENT)
     contests = [c for pair in report.pairs for c in report.headline(pair)]
     lines += status_lines(run)
     if contests:
-        lines += draw.table_to_text(
-            draw.contest_table(contests, columns, figures=run.figures)
-        ).split("\n")
+        lines.append(draw.contest_table(contests, columns, figures=run.figures))
     elif figures := report.figures(run.headlines):
-        lines += draw.table_to_text(draw.figure_table(figures, by_figure=False)).split("\n")
+        lines.append(draw.figure_table(figures, by_figure=False))
     failed = Counter(r.outcome.error for r in run.records if r.outcome.is_missing)
     lines += (f"{model}: {text}" for model, text in _thoughts_shown(run))
     if failed:

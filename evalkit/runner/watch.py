@@ -31,12 +31,10 @@ from evalkit.core.specs import GateSpec, Suite
 from evalkit.draw import (
     Cell,
     Column,
+    Line,
     Table,
     count,
-    one_line,
     significant,
-    table_to_text,
-    visible,
 )
 from evalkit.errors import DataError, EngineError, ModelError, SuiteError
 from evalkit.models import FileHashes, digest
@@ -693,20 +691,20 @@ def look_words(look: Look, plan: Plan) -> str:
     )
 
 
-def summary_lines(summary: Summary) -> list[str]:
+def summary_lines(summary: Summary) -> list[Line]:
     """For a terminal: what was spent and found, then each figure over the checkpoints."""
     plan = summary.plan
     done = f"{len(summary.looks)} of {plan.looks} planned looks"
     spent, left = significant(summary.spent), significant(summary.left)
     head = f"{plan.candidate} in {plan.checkpoints}: {done}; alpha {plan.alpha:g}: {spent} spent, "
     kept = f"the probability of a false regression is at most {plan.alpha:g}, and so is that of a "
-    blocks = [
+    blocks: list[Sequence[Line]] = [
         [
-            one_line(visible(f"{head}{left} left")),
+            f"{head}{left} left",
             f"Over all planned looks together {kept}false pass.",
         ],
-        table_to_text(summary_table(summary)).split("\n") if summary.looks else [],
-        [one_line(visible(line)) for line in _remarks(summary)],
+        [summary_table(summary)] if summary.looks else [],
+        [*_remarks(summary)],
         *(history.series_lines(series) for series in summary.series),
     ]
     shown = [["", *block] for block in blocks if block]

@@ -18,8 +18,9 @@ from evalkit.core import Contest, Metric, Outcome, Record, Run, Score
 from evalkit.core.figures import Bridged, Estimator
 from evalkit.core.run import BenchmarkEntry, Manifest, TaskEntry
 from evalkit.core.specs import GateSpec
-from evalkit.draw import caution_notes, contest_sentence, contest_table, table_to_text
+from evalkit.draw import caution_notes, contest_sentence, contest_table
 from evalkit.errors import ComparisonError
+from tests.support.terminal import screen
 
 RATING = Metric("score", "points", primary=True)
 LENGTH = Metric("avg_length", "characters")
@@ -97,7 +98,7 @@ def test_a_difference_across_judges_is_on_one_scale_and_says_so() -> None:
     assert (c.wins + c.losses + c.ties, c.difference.n) == (SAMPLE, N)
     assert one.verdict == "better"
     assert "on the scale of old-judge" in contest_sentence(one)
-    assert "(bridged)" in table_to_text(contest_table([one]))
+    assert "(bridged)" in "\n".join(screen([contest_table([one])]))
     assert any("scale of old-judge" in note for note in caution_notes([one]))
     row = contest_json(one)
     assert {"kind": "bridged", "scored_by": "new-judge"}.items() <= row["cautions"][0].items()

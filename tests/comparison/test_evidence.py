@@ -31,6 +31,7 @@ from evalkit.core.run import Run, tasks_below
 from evalkit.errors import ComparisonError, DataError
 from tests.support.leaderboards import board_run
 from tests.support.runs import Plan, build_run, stored_run
+from tests.support.terminal import screen
 
 RUN = build_run(Plan(published=True), Path("reports/q/run1"))
 OTHER = build_run(Plan(models=("tuned", "smollm2"), seed=2), Path("reports/q/run2"))
@@ -328,7 +329,7 @@ def test_a_published_figure_has_a_source_and_nothing_computed(run: Run) -> None:
     assert set(found.parts) == {"figure", "recomputed", "published", "runs", "commands"}
     assert found.parts["published"]["source"] == "https://leaderboard.example, 2023-08-01"
     assert not found.contradicted
-    text = "\n".join(evidence.chain_lines(found))
+    text = "\n".join(screen(evidence.chain_lines(found)))
     assert "nothing was computed: the source says so" in text
 
 
@@ -339,7 +340,7 @@ def test_it_is_json_and_hostile_text_stays_text() -> None:
     for found in list(evidence.every(run))[:20]:
         made = evidence.chain(found, recompute(found), [run])
         assert json.loads(json.dumps(made.parts)) == made.parts
-        for line in evidence.chain_lines(made):
+        for line in screen(evidence.chain_lines(made)):
             assert not re.search("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", line)
 
 
@@ -348,7 +349,7 @@ def test_what_speaks_against_a_figure_is_said_with_it(run: Run) -> None:
         for place in ("alpaca_eval/alpaca_eval/win_rate", "mt_bench"):
             found = named(f"{subject}/{place}", [run])
             assert found.cautions[:1] == (LocalJudge("base-judge"),)
-            lines = evidence.chain_lines(made(f"{subject}/{place}", [run]))
+            lines = screen(evidence.chain_lines(made(f"{subject}/{place}", [run])))
             assert any("Judged by base-judge: local judge" in line for line in lines)
         for place in ("lm_eval/sums", "alpaca_eval/alpaca_eval/avg_length"):
             assert named(f"{subject}/{place}", [run]).cautions == ()

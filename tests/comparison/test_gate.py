@@ -44,6 +44,7 @@ from tests.support.compared import against, changed, keeping, one_model
 from tests.support.contests import contest
 from tests.support.leaderboards import ENTRY, V1_SIZES, board_run
 from tests.support.runs import Plan, build_run, with_manifest, with_suite, write_run
+from tests.support.terminal import screen
 
 SPEC = GateSpec(baseline="b", margins={"default": 30.0})
 POINT, ERROR = 0.9351620947630923, 1.0377348603934382
@@ -124,7 +125,7 @@ def test_what_is_required_decides_and_the_rest_warns() -> None:
         result = decided(tried(-9.0, made), tried(by=made, benchmark="other", task="alpaca_eval"))
         assert [test.required for test in result.tests] == [False, True]
         assert result.verdict == "pass"
-        assert any("warns only" in line for line in draw.gate_lines(result))
+        assert any("warns only" in line for line in screen(draw.gate_lines(result)))
 
 
 def test_margins_go_by_task_then_benchmark_then_default() -> None:
@@ -154,7 +155,7 @@ def test_of_few_units_or_runs_the_gate_says_no_more_than_compare(df: float) -> N
     found = gate_test(made, policy())
     assert (found.resolvable, found.needed) == (None, None)
     assert "too few to know how precise the difference is" in decided(found).reasons[0]
-    assert draw.TOO_WIDE in "\n".join(draw.gate_lines(decided(found)))
+    assert draw.TOO_WIDE in "\n".join(screen(draw.gate_lines(decided(found))))
 
 
 @settings(max_examples=25)
@@ -203,7 +204,7 @@ def test_what_one_side_lacks_is_missing_not_passed_in_silence(
     assert missing.contest is not None
     c = missing.contest.comparison
     assert (c.n_missing_candidate, c.n_missing_baseline) == (wanted - have, wanted)
-    (line,) = (one for one in draw.gate_lines(result) if "MISSING" in one)
+    (line,) = (one for one in screen(draw.gate_lines(result)) if "MISSING" in one)
     assert margin in line
     assert f"{wanted - have}, {wanted}" in line
     assert any("no samples that both have" in reason for reason in result.reasons)
@@ -213,14 +214,14 @@ def test_what_nobody_has_records_of_is_not_counted(pair: Run) -> None:
     result = gate(without(pair, "opposites", "a", "b"), SPEC)
     (found,) = (d for d in gate_json(result)["decisions"] if d["verdict"] == "missing")
     assert (found["metric"], found["unit"], found["n_missing"]) == ("acc", "percent", None)
-    assert "0, 0  MISSING" not in "\n".join(draw.gate_lines(result))
+    assert "0, 0  MISSING" not in "\n".join(screen(draw.gate_lines(result)))
 
 
 def test_what_is_missing_and_only_warns_is_said_and_passes(pair: Run) -> None:
     spec = GateSpec(baseline="b", margins={"default": 99.0}, warn_only=("mt_bench",))
     result = gate(without(pair, "mt_bench", "b"), spec)
     assert (result.verdict, result.exit_code) == ("pass", 0)
-    assert "warning: MT-Bench: missing (warns only)." in draw.gate_lines(result)
+    assert "warning: MT-Bench: missing (warns only)." in screen(draw.gate_lines(result))
 
 
 def test_a_regression_outweighs_what_is_missing(pair: Run) -> None:
@@ -274,7 +275,7 @@ def test_a_gate_says_what_was_never_answered(pair: Run) -> None:
     run = replace(pair, records=broken, figures=())  # computed before, they would contradict
     n = sum(r.outcome.status in UNANSWERED for r in broken)
     result = gate(run, GateSpec(baseline="b", margins={"default": 99.0}))
-    lines = draw.gate_lines(result)
+    lines = screen(draw.gate_lines(result))
     assert any(f"{n} samples were never answered" in line for line in lines)
     assert (gate_json(result)["unanswered"], result.exit_code) == (n, 0)
     assert any("MT-Bench" in line and "the candidate lacks" in line for line in lines)
@@ -339,7 +340,7 @@ def test_a_setting_that_may_differ_is_said_wherever_it_shows(pair: Run) -> None:
     result = gate(ours, SPEC, candidate="a", baseline=[theirs], allow_different=["version"])
     differ = SettingsDiffer("version", "1", "9")
     assert all(test.contest and differ in test.contest.cautions for test in result.tests)
-    lines = draw.gate_lines(result)
+    lines = screen(draw.gate_lines(result))
     assert sum("settings differ" in line for line in lines[:8]) == len(result.tests)
     found = gate_json(result)["decisions"][0]["cautions"]
     assert {
@@ -352,7 +353,7 @@ def test_a_setting_that_may_differ_is_said_wherever_it_shows(pair: Run) -> None:
 
 def test_a_local_judges_tests_are_marked(pair: Run) -> None:
     result = gate(pair, SPEC)
-    lines = draw.gate_lines(result)
+    lines = screen(draw.gate_lines(result))
     assert sum("(local judge)" in line for line in lines) == 2
     assert any(line.startswith("warning: AlpacaEval, MT-Bench: judged by") for line in lines)
 

@@ -29,6 +29,7 @@ from evalkit.errors import DataError
 from evalkit.store import natural_key
 from tests.support.leaderboards import ENTRY, SUBJECTS, V1_SIZES, V2_SIZES, board_run
 from tests.support.runs import Plan, build_run, training_run, with_manifest, write_run
+from tests.support.terminal import screen
 
 STEPS = [(f"step-{n}", 5 + i, 0.1 * i) for i, n in enumerate((1000, 100, 200))]
 
@@ -127,7 +128,9 @@ def test_a_setting_that_changed_splits_the_series(tmp_path: Path) -> None:
     assert "max_tokens: " in last.split
     assert "512" in last.split
     assert history.series_table(series).rows[2][-1].shown == "settings differ"
-    assert any(line.startswith("not joined: step-3: ") for line in history.series_lines(series))
+    assert any(
+        line.startswith("not joined: step-3: ") for line in screen(history.series_lines(series))
+    )
     joined = Options(allow_different=frozenset({"max_tokens"}))
     same = rates(history.history([p.checkpoint for p in series.points], joined))
     assert [p.segment for p in same.points] == [0, 0, 0]
@@ -146,7 +149,7 @@ def test_best_of_says_how_optimistic_it_is_and_no_length_is_best(tmp_path: Path)
     points = [p.checkpoint for p in series.points]
     (length,) = history.history(points, Options(metric="avg_length"))
     assert history.best_of(length) is None
-    assert "better" not in " ".join(history.series_lines(length))
+    assert "better" not in " ".join(screen(history.series_lines(length)))
 
 
 # --- steps --------------------------------------------------------------------------------------
@@ -191,7 +194,9 @@ def test_chance_is_called_no_step(equal: list[Series]) -> None:
     for series in equal:
         words = {row[-1].shown for row in history.series_table(series).rows}
         assert words <= {NOT_SIGNIFICANT, MISSING, "not significant after correcting for 60 tests"}
-        assert any("Holm's correction over the 60 steps" in x for x in history.series_lines(series))
+        assert any(
+            "Holm's correction over the 60 steps" in x for x in screen(history.series_lines(series))
+        )
 
 
 def test_a_great_step_is_still_one(tmp_path: Path) -> None:

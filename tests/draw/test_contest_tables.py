@@ -10,6 +10,7 @@ from evalkit.core.contests import GateResult, LocalJudge
 from evalkit.core.figures import Estimator, Figure, FigureKey, Interval, Method, Source
 from evalkit.draw import Cell, Column, Group, Table
 from tests.support.contests import contest, gate_test, measured
+from tests.support.terminal import screen
 
 KEY = FigureKey("alpaca_eval", "alpaca_eval", "win_rate")
 
@@ -114,4 +115,4 @@ def test_a_terminal_gets_aligned_lines_without_control_characters() -> None:
     table = Table.of(
         "", [Column("name"), Column("n", "right")], [[Cell.text("a\x1b[31m"), Cell(5, "5")]]
     )
-    assert draw.table_to_text(table).split("\n")[1] == "a⟨U+001B⟩[31m  5"
+    assert screen([table])[1] == "a⟨U+001B⟩[31m  5"

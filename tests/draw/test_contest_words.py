@@ -21,6 +21,7 @@ from evalkit.core.contests import (
 )
 from evalkit.core.figures import Estimator, Figure, FigureKey, Interval, Measured, Method
 from tests.support.contests import contest, gate_test, measured
+from tests.support.terminal import screen
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING: dict[str, Any] = {"point": None, "low": None, "high": None, "error": None}
@@ -238,4 +239,4 @@ def test_github_gets_summary_comment_and_at_most_ten_annotations_of_a_kind() -> 
     assert len(draw.gate_comment(many)) <= draw.COMMENT_LIMIT
     assert draw.gate_comment(many).endswith("(cut: the rest does not fit here)\n")
     assert len(draw.gate_job_summary(many, used=2**20 - 5000).encode()) <= 5000
-    assert draw.gate_lines(result)[-1].startswith("because: lm-eval: t13")
+    assert screen(draw.gate_lines(result))[-1].startswith("because: lm-eval: t13")

@@ -36,6 +36,7 @@ from tests.report.conftest import (
 from tests.support.github_markdown import Rendered, rendered
 from tests.support.properties import examples
 from tests.support.runs import Plan, build_run, with_manifest
+from tests.support.terminal import screen
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
@@ -70,7 +71,7 @@ def test_what_holm_leaves_open_is_nowhere_called_better(sound: Run) -> None:
     assert answer is not None
     said = "Better on 1 of 4 · no significant difference on 3 · no regression"
     assert said in answer.get_text()
-    assert summary_lines(several)[:2] == [
+    assert screen(summary_lines(several))[:2] == [
         f"▲ {said}",
         f"  {next(line for line in page.stripped_strings if '→' in line)}",
     ]
@@ -79,8 +80,8 @@ def test_what_holm_leaves_open_is_nowhere_called_better(sound: Run) -> None:
     assert [c.get_text() for c in first.select("td.better")] == ["▲ better"]
     shapes = [m.name for m in page.select("svg.forest")[0].select("svg.wide .mark")]
     assert shapes == ["circle", "polygon", "circle"]
-    assert sum(line.endswith("  better") for line in summary_lines(several)) == 1
-    alone = summary_lines(p_values(sound, dict.fromkeys(PRIMARY, 0.0001)))
+    assert sum(line.endswith("  better") for line in screen(summary_lines(several))) == 1
+    alone = screen(summary_lines(p_values(sound, dict.fromkeys(PRIMARY, 0.0001))))
     assert sum(line.endswith("  better") for line in alone) == 4
 
 
@@ -168,7 +169,7 @@ def test_an_unfinished_run_says_only_that(run: Run) -> None:
     assert said in text.split("## ")[1]
     for claim in ("Nothing to show", "compares no candidate", "side by side\n\n|"):
         assert claim not in text
-    assert summary_lines(unfinished(run))[0] == said
+    assert screen(summary_lines(unfinished(run)))[0] == said
     assert said in comment(unfinished(run))
     assert said not in markdown(run)
 
@@ -176,11 +177,11 @@ def test_an_unfinished_run_says_only_that(run: Run) -> None:
 def test_a_run_without_a_pair_shows_figures(run: Run) -> None:
     alone = with_manifest(replace(run, comparisons=()), limit=3)
     assert "This run compares no candidate with a baseline." in markdown(alone)
-    lines = summary_lines(alone)
+    lines = screen(summary_lines(alone))
     assert [line.split()[0] for line in lines[1:3]] == ["AlpacaEval,", "AlpacaEval,"]
     assert lines[-1].startswith("limited run: at most 3 samples per task")
     assert {"quick-lora", "claude-2 (published)", "91.38"} <= set(rendered(comment(alone)).cells)
-    assert summary_lines(with_manifest(Run(Path("run"), run.manifest, (), (), ()))) == []
+    assert screen(summary_lines(with_manifest(Run(Path("run"), run.manifest, (), (), ())))) == []
 
 
 # --- warnings -----------------------------------------------------------------------------------
@@ -205,7 +206,7 @@ def test_the_terminal_says_why_samples_have_no_score(run: Run) -> None:
         return replace(record, outcome=outcome) if record.task == "alpaca_eval" else record
 
     records = tuple(map(lost, run.records))
-    lines = summary_lines(replace(run, records=records))
+    lines = screen(summary_lines(replace(run, records=records)))
     assert "  48 of them: cut before a verdict: raise judge_max_tokens (100)⟨U+001B⟩[31m" in lines
 
 

@@ -27,6 +27,7 @@ from evalkit.core import Json
 from evalkit.core.run import Run
 from tests.support.github_markdown import rendered
 from tests.support.runs import Plan, build_run, with_suite, write_run
+from tests.support.terminal import screen
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 DIGITS = {"percent": 1, "points": 2, "characters": 0}
@@ -312,7 +313,9 @@ def test_markdown_has_every_cell_of_the_page(stored: Stored) -> None:
 
 def test_the_terminal_and_a_comment(stored: Stored) -> None:
     lines = [
-        line for line in report.summary_lines(stored.run) if line.startswith(tuple(LABELS.values()))
+        line
+        for line in screen(report.summary_lines(stored.run))
+        if line.startswith(tuple(LABELS.values()))
     ]
     comment = rendered(report.comment(stored.run))
     for row, line in zip(stored.headlines, lines, strict=True):

@@ -20,6 +20,7 @@ from evalkit.draw import visible
 from evalkit.report import render, summary_lines
 from tests.support.properties import examples
 from tests.support.runs import Plan, build_run
+from tests.support.terminal import screen
 
 PAYLOADS = (
     "<script>window.pwned = 1</script>",
@@ -205,7 +206,7 @@ def test_markdown_holds_no_markup_of_others(hostile: Run) -> None:
 
 def test_a_terminal_gets_plain_text(hostile: Run) -> None:
     renamed = tuple(replace(c, candidate="\x1b[31mred\x07") for c in hostile.comparisons)
-    lines = summary_lines(replace(hostile, comparisons=renamed))
+    lines = screen(summary_lines(replace(hostile, comparisons=renamed)))
     assert any("⟨U+001B⟩[31mred" in line for line in lines)
     assert all(line.isprintable() for line in lines)
 

@@ -29,6 +29,7 @@ from evalkit.report.content import Block, Details, Note, Report, Section, gap
 from evalkit.report.results import leaderboard
 from tests.report.conftest import captioned, cells, markdown, rows_of, soup
 from tests.support.runs import Plan, build_run, training_run, with_manifest
+from tests.support.terminal import screen
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 AGREE = f"{DASH} (all samples agree)"
@@ -132,10 +133,10 @@ def test_an_unknown_number_of_samples_is_missing_not_0(run: Run) -> None:
     """A result file may state a figure and not of how many samples."""
     published = next(f for f in run.figures if f.source is not None)
     alone = Run(Path("run"), run.manifest, (), (published,), ())
-    assert summary_lines(alone)[1].endswith(f"91.38       {DASH}  {DASH}        {DASH}")
+    assert screen(summary_lines(alone))[1].endswith(f"91.38       {DASH}  {DASH}        {DASH}")
     zero = replace(published, value=replace(published.value, point=0.0))
     alone = replace(alone, figures=(zero,))
-    assert summary_lines(alone)[1].endswith(f"0.00       {DASH}  {DASH}        {DASH}")
+    assert screen(summary_lines(alone))[1].endswith(f"0.00       {DASH}  {DASH}        {DASH}")
 
 
 def settled(candidate: float, baseline: float) -> Run:
@@ -173,7 +174,7 @@ def test_ratings_that_all_agree_have_no_interval(candidate: float, baseline: flo
     assert row_of(text.split("## Results")[1], "MT-Bench, points of 10")[2] == AGREE
     for nothing in ("9.00 to 9.00", "0.00 to"):
         assert nothing not in text
-    assert any(AGREE in line for line in summary_lines(run))
+    assert any(AGREE in line for line in screen(summary_lines(run)))
 
 
 # --- tasks --------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from evalkit.comparison import history
 from evalkit.core.contests import GateResult
 from evalkit.errors import DataError, SuiteError
 from evalkit.runner import watch, watch_ledger
+from tests.support.terminal import screen
 from tests.watch.conftest import SUITE, break_weights, faults, remove, save, save_adapter, trained
 
 pytestmark = pytest.mark.slow
@@ -119,7 +120,7 @@ def test_a_half_written_one_is_taken_when_it_is_whole(workspace: Path) -> None:
 def test_nothing_at_all_is_not_passed(workspace: Path) -> None:
     summary = follow()
     assert summary.exit_code == 3
-    assert "no checkpoint has a verdict yet" in watch.summary_lines(summary)
+    assert "no checkpoint has a verdict yet" in screen(watch.summary_lines(summary))
 
 
 def test_deleted_after_evaluation_is_fine(workspace: Path) -> None:
@@ -174,7 +175,7 @@ def test_one_that_does_not_load_spends_nothing_and_is_tried_again(workspace: Pat
     assert (names(summary), summary.spent, summary.exit_code) == ([], 0.0, 3)
     assert "the fake engine is down" in summary.failures[0].reason
     assert any("spends nothing" in note for note in listener.notes)
-    assert any("tries it again" in line for line in watch.summary_lines(summary))
+    assert any("tries it again" in line for line in screen(watch.summary_lines(summary)))
     faults(workspace)
     again = follow()
     assert (names(again), again.failures, again.exit_code) == (["checkpoint-10"], (), 0)
@@ -233,7 +234,7 @@ def test_a_failed_one_that_is_gone_is_said_and_does_not_count(workspace: Path) -
     save(workspace / "out" / "checkpoint-20", 1)
     summary = follow()
     assert summary.exit_code == 0
-    assert any("it is not there any more" in line for line in watch.summary_lines(summary))
+    assert any("it is not there any more" in line for line in screen(watch.summary_lines(summary)))
 
 
 def test_changed_contents_are_said_and_have_no_verdict(workspace: Path) -> None:
@@ -246,7 +247,7 @@ def test_changed_contents_are_said_and_have_no_verdict(workspace: Path) -> None:
     assert summary.standing.changed == ("checkpoint-10",)
     assert summary.exit_code == 3
     assert any("has changed since it was evaluated" in note for note in listener.notes)
-    assert any("changed: checkpoint-10" in line for line in watch.summary_lines(summary))
+    assert any("changed: checkpoint-10" in line for line in screen(watch.summary_lines(summary)))
 
 
 def test_the_plan_ends_the_watch(workspace: Path) -> None:
@@ -257,7 +258,9 @@ def test_the_plan_ends_the_watch(workspace: Path) -> None:
     assert names(summary) == ["checkpoint-10", "checkpoint-20"]
     assert summary.standing.beyond == ("checkpoint-30",)
     assert summary.left == pytest.approx(0)
-    assert any("not evaluated: checkpoint-30" in line for line in watch.summary_lines(summary))
+    assert any(
+        "not evaluated: checkpoint-30" in line for line in screen(watch.summary_lines(summary))
+    )
 
 
 def test_the_last_step_ends_the_watch(workspace: Path) -> None:
@@ -418,6 +421,6 @@ def test_the_trainers_state_suggests_a_plan(workspace: Path) -> None:
 def test_hostile_folder_names_stay_one_line_of_text(workspace: Path) -> None:
     name = "checkpoint-5, \x1b[31m\n:x"
     save(workspace / "out" / name)
-    lines = watch.summary_lines(follow())
+    lines = screen(watch.summary_lines(follow()))
     assert not [line for line in lines if "\x1b" in line or "\n" in line]
     assert any("tuned-checkpoint-5- -[31m--x" in line for line in lines)

@@ -10,18 +10,20 @@ from evalkit.draw import (
     MISSING,
     Cell,
     Column,
+    Line,
     Table,
+    Tone,
     count,
     escape_markdown,
     figure,
     one_line,
     table_to_markdown,
-    table_to_text,
     visible,
 )
 
 __all__ = ["audit_lines", "audit_markdown", "headline"]
 
+_TONES: dict[str, Tone] = {"confirmed": "better", "contradicted": "worse", "differs": "unclear"}
 _REASONS, _TEXTS = 5, 4
 """Most reasons for "no evidence" that are listed, and most numbers with one."""
 
@@ -45,16 +47,18 @@ def headline(found: Audit) -> str:
     return said
 
 
-def audit_lines(found: Audit, *, everything: bool = False) -> list[str]:
+def audit_lines(found: Audit, *, everything: bool = False) -> list[Line]:
     """For a terminal: what is wrong first; with `everything` each number and how it matched."""
-    lines = [headline(found), *map(_plain, _findings(found))]
+    lines: list[Line] = [headline(found)]
+    for text in _findings(found):
+        is_wrong = text.startswith(("contradicted", "wrong", "claim not", "claim contr"))
+        lines.append(Cell.text(text, tone="worse" if is_wrong else ""))
     if not everything:
-        lines += [f"no evidence: {_plain(text)}" for text in _reasons(found)]
+        lines += [f"no evidence: {text}" for text in _reasons(found)]
     elif found.numbers:
-        lines += ["", table_to_text(_table(found.numbers)), ""]
-        lines += [f"{_plain(_how(n))}: {n.verdict}: {_plain(n.how)}" for n in found.numbers]
-    lines.append(f"held against: {_plain('; '.join(found.sources))}")
-    return lines
+        lines += ["", _table(found.numbers), ""]
+        lines += [f"{_how(n)}: {n.verdict}: {n.how}" for n in found.numbers]
+    return [*lines, f"held against: {'; '.join(found.sources)}"]
 
 
 def audit_markdown(found: Audit, *, everything: bool = False) -> str:
@@ -118,7 +122,8 @@ def _reasons(found: Audit) -> Iterator[str]:
 
 def _table(numbers: Sequence[Checked]) -> Table:
     columns = (
-        Column("Place"), Column("Line", "right"), Column("Model", header=True), Column("Heading"),
+        Column("Place", rank=1), Column("Line", "right"), Column("Model", header=True),
+        Column("Heading"),
         Column("Printed", "right"), Column("Evidence", "right"), Column("Verdict"),
     )  # fmt: skip
     rows = [
@@ -129,7 +134,7 @@ def _table(numbers: Sequence[Checked]) -> Table:
             Cell.text(n.stated.heading),
             Cell.text(n.stated.text),
             Cell.text(figure(n.fact.value, n.fact.unit)) if n.fact else Cell(None, MISSING),
-            Cell.text(n.verdict),
+            Cell.text(n.verdict, tone=_TONES.get(n.verdict, "")),
         )
         for n in numbers
     ]

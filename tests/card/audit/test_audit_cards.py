@@ -13,6 +13,7 @@ import pytest
 
 from evalkit.card import audit
 from evalkit.card.audit import Audit, Evidence
+from tests.support.terminal import screen
 
 CARDS = Path(__file__).parent / "cards"
 AuditCard = Callable[[str], Audit]
@@ -144,7 +145,7 @@ def test_published_figures_of_ones_own_are_a_note(audit_text: AuditCard) -> None
     found = audit_text(text)
     assert [n.verdict for n in found.numbers] == ["confirmed"] * 2 + ["differs"] * 2
     assert not found.contradicted
-    lines = audit.audit_lines(found)
+    lines = screen(audit.audit_lines(found))
     assert any(s.startswith("note: table 1, line 5") and "differs from" in s for s in lines)
 
 

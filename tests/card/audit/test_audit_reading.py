@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from evalkit.card import audit
 from evalkit.card.audit import Evidence
 from tests.support.properties import examples
+from tests.support.terminal import screen
 
 SOUP = (
     "|", "---", "\n", "\n\n", " ", "**", "`", "```", "<table>", "</table>", "<tr>", "<td>", "</td>",
@@ -24,7 +25,7 @@ pieces = st.lists(st.sampled_from(SOUP) | st.text(max_size=6), max_size=60)
 @examples(60)
 def test_any_text_is_audited_without_a_crash(evidence: Evidence, text: str) -> None:
     found = audit.audit(audit.parse_card(text), evidence)
-    audit.audit_lines(found, everything=True)
+    screen(audit.audit_lines(found, everything=True))
     audit.audit_markdown(found, everything=True)
     found.to_json()
 
