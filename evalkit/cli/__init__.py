@@ -18,7 +18,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "Evaluate": {
         "run": ("evaluate:run", "Generate, judge, score and report a suite; resumes."),
-        "check": ("evaluate:check", "Say everything that is wrong with a suite."),
+        "check": ("setup:check", "What is wrong with a suite, and what would stop its run."),
         "list": (
             "setup:list_",
             "Suites, benchmarks, tasks, judges, ...: what there is; searchable.",

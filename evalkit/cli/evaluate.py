@@ -1,4 +1,4 @@
-"""Evaluate: `run`, `check`, `schema`, `data`, `merge`, `adapter`."""
+"""Evaluate: `run`, `schema`, `data`, `merge`, `adapter`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from evalkit.runner import Origin, Result
     from evalkit.runner.plan import Plan
 
-__all__ = ["adapter", "check", "data", "merge", "run", "schema"]
+__all__ = ["adapter", "data", "merge", "run", "schema"]
 
 _NOT_PART_OF_THE_RESULT = ("--out", "--dry-run", "-v", "--verbose", "--json")
 
@@ -226,43 +226,6 @@ def _finish(result: Result, *, as_json: bool) -> int:
             err=True,
         )
     return result.exit_code
-
-
-@click.command("check")
-@click.argument("suite")
-@set_option
-@click.option("--json", "as_json", is_flag=True, help="Print problems and warnings as JSON.")
-def check(suite: str, overrides: tuple[str, ...], as_json: bool) -> int:
-    """Check SUITE (a YAML file or a bundled suite's name) without running it.
-
-    Exit code 0: it would run; 2: it is wrong.
-    """
-    from evalkit import plugins
-    from evalkit import suite as suites
-    from evalkit.formats.published import unknown_names
-
-    try:
-        path = suites.locate(suite)
-        checked = suites.check(path, overrides, plugins, unknown_names)
-    except SuiteError as error:
-        if not as_json:
-            raise
-        problems = [{"where": p.where, "message": p.message} for p in error.problems]
-        click.echo(json.dumps({"ok": False, "problems": problems, "warnings": []}, indent=2))
-        return 2
-    warnings = [str(w) for w in checked.warnings]
-    if as_json:
-        click.echo(json.dumps({"ok": True, "problems": [], "warnings": warnings}, indent=2))
-        return 0
-    for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
-    made = checked.suite
-    click.echo(
-        f"{suite}: fine; models {', '.join(made.models)}; "
-        f"benchmarks {', '.join(b.entry for b in made.benchmarks)}"
-        + (f"; judges {', '.join(made.judges)}" if made.judges else "")
-    )
-    return 0
 
 
 @click.command("schema")

@@ -1,4 +1,4 @@
-"""Set up: `list`, what there is to choose from."""
+"""Set up: `check` a suite, `list` what there is to choose from."""
 
 from __future__ import annotations
 
@@ -8,10 +8,66 @@ from collections.abc import Callable, Mapping
 
 import click
 
-from evalkit.cli.console import json_option, print_json
-from evalkit.errors import did_you_mean
+from evalkit.cli.console import json_option, print_json, set_option
+from evalkit.errors import SuiteError, did_you_mean
 
-__all__ = ["list_"]
+__all__ = ["check", "list_"]
+
+
+# --- check ----------------------------------------------------------------------------------
+
+
+@click.command("check")
+@click.argument("suite")
+@set_option
+@json_option
+def check(suite: str, overrides: tuple[str, ...], as_json: bool) -> int:
+    """Say all that is wrong with SUITE (a YAML file or a bundled suite), and what would stop a run.
+
+    The file itself; then keys, data, models, engines and tasks as they are on this machine.
+    Nothing is downloaded, loaded or sent.  Exit code 0: it would run; 2: it would not.
+    """
+    from evalkit import plugins, runner, store
+    from evalkit import suite as suites
+    from evalkit.formats.published import unknown_names
+    from evalkit.runner.preflight import preflight
+
+    try:
+        path = suites.locate(suite)
+        checked = suites.check(path, overrides, plugins, unknown_names)
+        origin = runner.Origin(suite, path.parent, store.find_workspace(), ())
+        found = list(preflight(checked.suite, origin))
+    except SuiteError as error:
+        if not as_json:
+            raise
+        problems = [{"where": p.where, "message": p.message} for p in error.problems]
+        print_json({"ok": False, "problems": problems, "warnings": []})
+        return 2
+    where = suites.places(path)
+    problems = [{"where": where(f.path), "message": f.message} for f in found if f.stops]
+    warnings = [str(w) for w in checked.warnings]
+    warnings += [f"{where(f.path)}: {f.message}" for f in found if not f.stops]
+    if as_json:
+        print_json({"ok": not problems, "problems": problems, "warnings": warnings})
+        return 2 if problems else 0
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for problem in problems:
+        click.echo(f"error: {problem['where']}: {problem['message']}", err=True)
+    made = checked.suite
+    click.echo(
+        f"{suite}: {_would(len(problems))}; models {', '.join(made.models)}; "
+        f"benchmarks {', '.join(b.entry for b in made.benchmarks)}"
+        + (f"; judges {', '.join(made.judges)}" if made.judges else ""),
+        err=bool(problems),
+    )
+    return 2 if problems else 0
+
+
+def _would(problems: int) -> str:
+    if not problems:
+        return "fine"
+    return f"the file is fine, but {problems} thing{'s' * (problems > 1)} would stop its run here"
 
 
 # --- list -----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from evalkit.models.checkpoint import FileHashes, digest, model_files, unfinishe
 from evalkit.models.preparing import (
     check,
     merge,
+    outlook,
     prepare,
     prepare_base,
     record_base,
@@ -28,6 +29,7 @@ __all__ = [
     "merge",
     "missing",
     "model_files",
+    "outlook",
     "prepare",
     "prepare_base",
     "record_base",

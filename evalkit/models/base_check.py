@@ -38,7 +38,7 @@ from evalkit.models.checkpoint import (
 )
 from evalkit.models.sources import WeightsSource, is_commit, is_local, local_path
 
-__all__ = ["Base", "BaseCheck", "check_base"]
+__all__ = ["Base", "BaseCheck", "check_base", "check_base_unread"]
 
 _SAME_TOKENS = 0.99
 """Share of base tokens that must keep their id; fine-tunes may rename a few reserved ones."""
@@ -106,6 +106,27 @@ def check_base(
     return found
 
 
+def check_base_unread(
+    reference: str, source: WeightsSource | None, adapter: Adapter, root: Path, allow: str | None
+) -> None:
+    """As `check_base`, as far as that is known without reading weights.  Raises MergeError.
+
+    `reference`, `source`: the base as the suite names it, and on this machine; None: it is not.
+    """
+    name = adapter.base_name
+    if adapter.base_digests or (allow is not None and allow == name):
+        return
+    at = source or WeightsSource("hub", reference, Path(), reference)
+    base, found = Base(at, at.path, (), ""), BaseCheck()
+    other = None if source is None or source.is_gguf else _other_files(base, adapter)
+    if other is not None:
+        found.decide("different", other)
+    elif not name or not _meant(name, adapter, root):
+        found = _by_name(base, adapter, root, FileHashes(root), found)
+    if found.verdict == "different":
+        raise MergeError(_refusal(base, adapter, found.text, allow))
+
+
 def _unknown(base: Base, adapter: Adapter, text: str) -> str:
     return (
         f"NOT CHECKED: whether adapter {adapter.source.reference} was trained on the weights of "
@@ -138,15 +159,18 @@ def _look(base: Base, adapter: Adapter, root: Path, hashes: FileHashes) -> BaseC
     if comparable:
         return found.decide("different", "its weights do not have the digest recorded at training")
     found.not_checked.append("weights: none recorded beside the adapter that can be compared")
-    share = _shared_tokens(base.folder, adapter.path)
-    if share is not None and share < _SAME_TOKENS:
-        return found.decide(
-            "different", f"only {share:.0%} of its tokens have the same id in the adapter's own"
-        )
-    other = _other_config(base.folder, adapter.path)
+    other = _other_files(base, adapter)
     if other is not None:
         return found.decide("different", other)
     return _by_name(base, adapter, root, hashes, found)
+
+
+def _other_files(base: Base, adapter: Adapter) -> str | None:
+    """How tokenizer or architecture beside the adapter differ; None: they do not."""
+    share = _shared_tokens(base.folder, adapter.path)
+    if share is not None and share < _SAME_TOKENS:
+        return f"only {share:.0%} of its tokens have the same id in the adapter's own"
+    return _other_config(base.folder, adapter.path)
 
 
 def _other_config(base: Path, adapter: Path) -> str | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from evalkit.core import Json, PreparedModel
 from evalkit.core.specs import ModelSpec
-from evalkit.errors import ModelError
-from evalkit.models.base_check import Base, BaseCheck, check_base
+from evalkit.errors import MergeError, ModelError
+from evalkit.models.base_check import Base, BaseCheck, check_base, check_base_unread
 from evalkit.models.cache import (
     Progress,
     build_once,
@@ -41,10 +41,18 @@ from evalkit.models.merging import (
     reloaded_probes,
 )
 from evalkit.models.recording import recorder, trained_probes
-from evalkit.models.sources import WeightsSource, check_named, resolve
+from evalkit.models.sources import WeightsSource, check_named, here, resolve
 from evalkit.models.template import Template, choose_template
 
-__all__ = ["check", "merge", "prepare", "prepare_base", "record_base", "recording_callback"]
+__all__ = [
+    "check",
+    "merge",
+    "outlook",
+    "prepare",
+    "prepare_base",
+    "record_base",
+    "recording_callback",
+]
 
 STAMP = "evalkit_merge.json"
 
@@ -101,6 +109,74 @@ def prepare(
 def check(name: str, spec: ModelSpec, root: Path, workspace: Path, progress: Progress) -> None:
     """Raise what `prepare` would, as far as that is known without merging; likewise."""
     _look(name, spec, _Place(root, workspace, FileHashes(workspace), progress))
+
+
+def outlook(spec: ModelSpec, root: Path, *, chats: bool) -> Iterator[tuple[str, str]]:
+    """What will stop a run, as far as files on this machine tell it without weights being read.
+
+    Nothing is downloaded, converted or merged.
+
+    Args:
+        spec: The model; it is loaded here.
+        root: Relative paths start here.
+        chats: It is sent conversations, so that it needs a chat template.
+
+    Yields:
+        A field of `spec`, and what is wrong with it.
+    """
+    found: dict[str, WeightsSource | None] = {}
+    for name, reference, revision in (
+        ("path", spec.path, spec.revision),
+        ("base", spec.base, spec.base_revision),
+        ("adapter", spec.adapter, spec.adapter_revision),
+    ):
+        if reference is None:
+            continue
+        try:
+            found[name] = source = here(reference, revision, root)
+            if source is not None and name == "adapter":
+                adapter = read_adapter(source)
+                found[name] = adapter.source
+                check_mergeable(adapter)
+                if spec.base is not None and "base" in found:
+                    allow = spec.allow_different_base
+                    check_base_unread(spec.base, found["base"], adapter, root, allow)
+            elif source is not None and not source.is_gguf:
+                check_checkpoint(source.path, reference)
+        except MergeError as error:
+            yield "base", str(error)
+        except ModelError as error:
+            yield name, str(error)
+            return
+    if chats and (lacking := _without_template(spec, found, root)):
+        yield "chat_template", lacking
+
+
+def _without_template(
+    spec: ModelSpec, found: Mapping[str, WeightsSource | None], root: Path
+) -> str:
+    """What is wrong with the chat template; empty where nothing is, or where it is not here."""
+    source = found.get("path") or found.get("base")
+    if source is None or source.is_gguf or (spec.chat_template or "").startswith("fastchat:"):
+        return ""
+    adapter = found.get("adapter")
+    beside = None if adapter is None else adapter.path
+    try:
+        template = choose_template(
+            spec.chat_template,
+            source.path,
+            root,
+            adapter=beside,
+            options=spec.chat_template_kwargs,
+        )
+    except ModelError as error:
+        return str(error)
+    if template.text is not None:
+        return ""
+    return (
+        f"{source.reference!r} has no chat template, and is to answer conversations; name one: "
+        f"`chat_template: FILE.jinja`, or `chat_template: fastchat:NAME`"
+    )
 
 
 def _look(name: str, spec: ModelSpec, place: _Place) -> tuple[_Ready | _Merge, Template]:

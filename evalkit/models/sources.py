@@ -29,6 +29,7 @@ __all__ = [
     "WeightsSource",
     "check_named",
     "download",
+    "here",
     "is_commit",
     "is_local",
     "local_path",
@@ -222,18 +223,20 @@ def missing(spec: ModelSpec, root: Path) -> tuple[str, ...]:
     )
     named = [(reference, revision) for reference, revision in wanted if reference is not None]
     try:
-        for reference, _ in named:
-            check_named(reference, root)
+        return tuple(r for r, revision in named if here(r, revision, root) is None)
     except ModelError:
         return ()
-    found = []
-    for reference, revision in named:
-        if _on_hub(reference, root):
-            try:
-                _cached(reference, revision, "it was not looked for there", code=False)
-            except ModelError:
-                found.append(reference)
-    return tuple(found)
+
+
+def here(reference: str, revision: str | None, root: Path) -> WeightsSource | None:
+    """As `resolve`, without the network; None: it would have to be downloaded."""
+    check_named(reference, root)
+    if not _on_hub(reference, root):
+        return resolve(reference, revision, root)
+    try:
+        return _cached(reference, revision, "it was not looked for there", code=False)
+    except ModelError:
+        return None
 
 
 # --- The hub -----------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from evalkit.suite.loading import (
     load_stored,
     load_template,
     locate,
+    places,
     preset,
 )
 from evalkit.suite.schema import json_schema
@@ -37,5 +38,6 @@ __all__ = [
     "load_stored",
     "load_template",
     "locate",
+    "places",
     "preset",
 ]

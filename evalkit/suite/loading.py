@@ -27,6 +27,7 @@ __all__ = [
     "load_stored",
     "load_template",
     "locate",
+    "places",
     "preset",
 ]
 
@@ -63,6 +64,11 @@ def check(
     source = reading.read(path)
     reading.apply_overrides(source, changes)
     return checked(source, resolve, path.parent, names)
+
+
+def places(path: Path) -> Callable[[FieldPath], str]:
+    """Says where a field of the suite in `path` stands, as messages do.  Raises SuiteError."""
+    return reading.read(path).where
 
 
 def load(
