@@ -21,7 +21,9 @@ Departures from upstream:
 - Few-shot examples are drawn in document order, as upstream; a limit cuts the end only, so the
   prompts of a limited run equal those of a full one.
 - The global random generators are seeded for each task, not once (`_lm_eval_tasks.py`).
-- A document whose request failed or whose answer the task cannot score is missing, not wrong.
+- A document whose request failed or whose answer the task cannot score is missing, not wrong;
+  so is one whose answer takes lm-eval too long to read (GSM8K's flexible filter takes 40 s for
+  200,000 characters, sympy for ever): it is `excluded`.
 - Group standard errors are stratified by task (`_lm_eval_scores.py`).
 - Generation options are those of the hf backend (`_lm_eval_tasks.py`).
 - Tasks that run model-written code or need images are refused.
@@ -38,13 +40,16 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from random import Random
+from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from evalkit import data
 from evalkit.benchmarks import _lm_eval_scores as scoring
+from evalkit.benchmarks._deadline import Deadlined
 from evalkit.benchmarks._lm_eval_tasks import (
     Loaded,
     LoadedTask,
@@ -86,6 +91,9 @@ __all__ = [
     "response",
     "seed_of",
 ]
+
+_READING_S = 10
+"""Seconds of processor time that lm-eval may take to read the answers to one document."""
 
 
 class LmEvalSpec(BenchmarkSpec):
@@ -228,6 +236,8 @@ class LmEval:
     def flow(self, sample: Sample, model: str) -> Flow[Outcome]:
         """Send all requests of a document, then let lm-eval filter and score the answers."""
         item, spec = self._task(sample.task), self._spec
+        if item.task.OUTPUT_TYPE == "generate_until":
+            _ = self._deadlined  # before there are prompts and engines
         instances = self._prompts[sample.task].instances(int(sample.id))
         chat, own = spec.apply_chat_template, spec.generation_config == "model"
         groups = [
@@ -245,9 +255,11 @@ class LmEval:
             return Outcome("engine_error", prompt, reference=sample.reference, error=nan)
         completions = [_stripped(completion) for completion in completions]
         replies = iter(completions)
-        for instance, group in zip(instances, groups, strict=True):
-            instance.resps = [response(instance, next(replies)) for _ in group]
-        outcome = _score(item.task, instances)
+        answers = [
+            [response(instance, next(replies)) for _ in group]
+            for instance, group in zip(instances, groups, strict=True)
+        ]
+        outcome = self._score(item, instances[0].doc, answers)
         if all(c.unfinished for c in completions):
             outcome = self._unfinished(item, outcome)
         return replace(
@@ -259,6 +271,27 @@ class LmEval:
             thoughts=thoughts_of(completions),
             thought_tokens=sum(c.thought_tokens for c in completions),
         )
+
+    def _score(self, item: LoadedTask, doc: Any, answers: Sequence[Sequence[Any]]) -> Outcome:
+        """What lm-eval makes of a document's answers; texts are read under a deadline."""
+        if item.task.OUTPUT_TYPE != "generate_until":
+            return _score(item.task, doc, answers)
+        try:
+            outcome: Outcome = self._deadlined(item.name, doc, answers)
+        except TimeoutError as error:
+            size = sum(len(text) for texts in answers for text in texts)
+            reason = f"lm-eval could not read this answer of {size:,} characters: {error}"
+            return Outcome("excluded", error=reason)
+        return outcome
+
+    @cached_property
+    def _deadlined(self) -> Deadlined:
+        tasks = self._tasks
+
+        def score(name: str, doc: Any, answers: Sequence[Sequence[Any]]) -> Outcome:
+            return _score(tasks[name].task, doc, answers)
+
+        return Deadlined(score, _READING_S)
 
     def _unfinished(self, item: LoadedTask, outcome: Outcome) -> Outcome:
         """Scored as wrong: leaving it out would flatter a model that fails on hard documents.
@@ -336,16 +369,18 @@ class LmEval:
         return {name: self._prompts[name].counts() for name in self._tasks}
 
 
-def _score(task: Any, instances: Sequence[Any]) -> Outcome:
-    """Filters and `process_results` over one document's responses."""
+def _score(task: Any, doc: Any, answers: Sequence[Sequence[Any]]) -> Outcome:
+    """Filters and `process_results` over one document's answers, by instance and repeat."""
     scores: list[Score] = []
+    doc = copy.deepcopy(doc)  # which tasks may change
+    instances = [SimpleNamespace(doc=doc, resps=list(a), filtered_resps={}) for a in answers]
     data: dict[str, Json] = {}
     try:
         with seeded(), langdetect_seeded():
             for ensemble in task._filters:  # noqa: SLF001 - lm-eval has no accessor
                 ensemble.apply(instances)
                 kept = [i.filtered_resps[ensemble.name] for i in instances]
-                for metric, value in task.process_results(instances[0].doc, kept).items():
+                for metric, value in task.process_results(doc, kept).items():
                     name = scoring.display(metric, ensemble.name)
                     if not scoring.is_mean(task, metric):
                         data[name] = scoring.jsonable(value)
@@ -426,13 +461,10 @@ class _Prompts:
             _draw_as_2023(item, spec.fewshot_seed)
 
     def instances(self, index: int) -> list[Any]:
-        """Fresh lm-eval Instances of document `index`, without responses."""
+        """lm-eval's Instances of document `index`."""
         while len(self._built) <= index:
             self._built.append(self._build(len(self._built)))
-        return [
-            replace(i, doc=copy.deepcopy(i.doc), resps=[], filtered_resps={})
-            for i in self._built[index]
-        ]
+        return self._built[index]
 
     def counts(self) -> list[int]:
         """Requests of each document, without its prompt where lm-eval's own code makes them."""

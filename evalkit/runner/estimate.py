@@ -46,19 +46,26 @@ _PIECE = re.compile(r" ?[^\W\d_]+|\d| ?(?:[^\w\s]|_)+\n*|\s*\n+|\s+(?!\S)|\s+")
 _STAND_IN = re.compile(f"[{EXPECTED}{MOST}]+")
 
 
-def pieces(text: str) -> float:
-    """About as many as an English text has tokens: see above."""
-    total = 0.0
-    for found in _PIECE.finditer(text):
-        visible = found.group().strip()
+class _Weights(dict[str, float]):
+    """About how many tokens a piece has, computed once a piece."""
+
+    def __missing__(self, piece: str) -> float:
+        visible = piece.strip()
         size = len(visible.encode("utf-8", "surrogatepass"))
         if visible[:1].isalpha():
-            total += 1 + max(0, size - 8) * 0.075
-        elif visible and not visible[0].isdigit():
-            total += 1.5
+            weight = 1 + max(0, size - 8) * 0.075
         else:
-            total += 0.65
-    return total
+            weight = 1.5 if visible and not visible[0].isdigit() else 0.65
+        self[piece] = weight
+        return weight
+
+
+_WEIGHTS = _Weights()
+
+
+def pieces(text: str) -> float:
+    """About as many as an English text has tokens: see above."""
+    return sum(map(_WEIGHTS.__getitem__, _PIECE.findall(text)), 0.0)
 
 
 def stand_in(request: Request) -> Completion:
