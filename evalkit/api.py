@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from evalkit import formats, plugins, runner, store
+from evalkit import formats, runner, store
 from evalkit import suite as suites
 from evalkit.comparison import claim as claims
 from evalkit.comparison import gate as gates
@@ -18,7 +18,6 @@ from evalkit.core.contests import Contest, GateResult
 from evalkit.core.run import Run
 from evalkit.core.specs import Suite
 from evalkit.errors import SuiteError
-from evalkit.formats.published import unknown_names
 from evalkit.runner import importing, judging
 from evalkit.runner import watch as watching
 from evalkit.runner.judging import Bridging, JudgedAgain
@@ -41,35 +40,64 @@ Stored: TypeAlias = Run | str | Path
 """A run, or what names one as for the commands: folder, suite, id, `latest` (`store.find_run`)."""
 
 
-def load_suite(path: str | Path, overrides: Sequence[str] = ()) -> Suite:
+def load_suite(path: str | Path, set: Sequence[str] = ()) -> Suite:
     """Read and check a suite.
 
     Args:
         path: A YAML file, or the name of a bundled suite.
-        overrides: Changes as `a.b=c`.
+        set: Changes as `a.b=c`.
 
     Raises:
         SuiteError: Everything that is wrong with it.
     """
-    return suites.load(suites.locate(str(path)), overrides, plugins, unknown_names)
+    return runner.opened(path, changes=set).suite
 
 
-def run(path: str | Path, limit: int | None = None, out: Path | None = None) -> Run:
-    """Run a suite to its report, silently; goes on where an earlier call was interrupted.
+def run(
+    suite: str | Path | Mapping[str, Any] | Suite | None = None,
+    *,
+    adapter: str | Path | None = None,
+    base: str | Path | None = None,
+    judge: str | None = None,
+    without_judge: bool = False,
+    max_cost: float | None = None,
+    tasks: Sequence[str] = (),
+    limit: int | None = None,
+    set: Sequence[str] = (),
+    out: str | Path | None = None,
+) -> Run:
+    """Run a suite to its report, silently, as `evalkit run` does; resumes an interrupted run.
 
     Args:
-        path: A YAML file, or the name of a bundled suite.
+        suite: A YAML file, the name of a bundled suite, or its content as a mapping; None: `quick`,
+            for an adapter.
+        adapter: An adapter (folder or hub repository) to compare with its base.
+        base: The adapter's base; None: the one that it names.
+        judge: A judge or a model of the suite, a vendor's model by its name, or TYPE:MODEL.
+        without_judge: Generate answers only; a later call judges them.
+        max_cost: USD that are spent at most.
+        tasks: Only these: entries of the suite, and lm-eval's tasks.
         limit: First samples of each task; None: all.
+        set: Changes as `a.b=c`.
         out: Run folder; None: reports/<suite>/<run id> in the workspace.
 
     Raises:
         EvalkitError: What ended the run early; everything finished is stored.
     """
-    file = suites.locate(str(path))
-    workspace = store.find_workspace()
-    origin = runner.Origin(str(path), file.parent, workspace, ("evalkit", "run", str(path)))
-    chosen = runner.Selection(limit=limit)
-    done = runner.run_suite(load_suite(path), origin, runner.Silent(), chosen, out)
+    if suite is None and adapter is None:
+        raise TypeError("evalkit.run() takes a suite, or adapter=FOLDER; got neither")
+    options = suites.Options(
+        adapter=None if adapter is None else str(adapter),
+        base=None if base is None else str(base),
+        judge=judge,
+        max_cost=max_cost,
+        tasks=tuple(tasks),
+    )
+    named = runner.DEFAULT_SUITE if suite is None else suite
+    opened = runner.opened(named, options, set, ("evalkit.run",))
+    chosen = runner.Selection(limit, without_judge)
+    folder = None if out is None else Path(out)
+    done = runner.run_suite(opened.suite, opened.origin, runner.Silent(), chosen, folder)
     return done.run
 
 

@@ -18,6 +18,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "Evaluate": {
         "run": ("evaluate:run", "Generate, judge, score and report a suite; resumes."),
+        "plan": ("evaluate:plan", "What a run would send, and what it would cost."),
         "check": ("setup:check", "What is wrong with a suite, and what would stop its run."),
         "list": (
             "setup:list_",

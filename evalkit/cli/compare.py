@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from evalkit.cli.console import (
     show,
     split,
     taken,
+    tasks_option,
     write_out,
 )
 from evalkit.errors import ComparisonError, DataError, EvalkitError, SuiteError
@@ -295,15 +297,11 @@ def _is_suite(target: str) -> bool:
 
 
 def _run_suite(suite: str) -> tuple[list[Run], Result]:
-    from evalkit import plugins, runner, store
-    from evalkit import suite as suites
+    from evalkit import runner
     from evalkit.cli.progress import watcher
 
-    file = suites.locate(suite)
-    loaded = suites.load(file, (), plugins)
-    command = ("evalkit", "run", suite)
-    origin = runner.Origin(suite, file.parent, store.find_workspace(), command)
-    result = runner.run_suite(loaded, origin, watcher())
+    made = runner.opened(suite, command=("evalkit", "run", suite))
+    result = runner.run_suite(made.suite, made.origin, watcher())
     if result.unanswered:
         click.echo(f"incomplete: {result.unanswered} samples: {result.reasons}", err=True)
     click.echo(f"run: {result.run.folder}", err=True)
@@ -369,7 +367,7 @@ def _pin(path: Path, run: Run, result: GateResult) -> bool:
 @click.command("power")
 @click.argument("suite")
 @click.option("--runs", multiple=True, metavar="RUN", help="Past runs; several.")
-@click.option("--only", multiple=True, metavar="BENCH", help="Only these benchmarks.")
+@tasks_option
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="First N samples a task.")
 @click.option(
     "--json/--markdown", "as_json", default=None, help='Print {"power": [...]}, or Markdown.'
@@ -377,7 +375,7 @@ def _pin(path: Path, run: Run, result: GateResult) -> bool:
 def power(
     suite: str,
     runs: tuple[str, ...],
-    only: tuple[str, ...],
+    tasks: tuple[str, ...],
     limit: int | None,
     as_json: bool | None,
 ) -> None:
@@ -386,18 +384,16 @@ def power(
     How much a sample's difference varies is taken from past runs (--runs, else those of the suite
     in reports/), and where there are none it is assumed, and said to be.
     """
-    from evalkit import plugins, runner, store
+    from evalkit import runner
     from evalkit import suite as suites
     from evalkit.comparison.power import power_table, power_warning
     from evalkit.draw import table_to_markdown
     from evalkit.runner.powering import power as planned_power
 
-    file = suites.locate(suite)
-    loaded = suites.load(file, (), plugins)
-    origin = runner.Origin(suite, file.parent, store.find_workspace(), ("evalkit", "power"))
-    past = _past(runs, origin, loaded.name)
-    selection = runner.Selection(split(only), (), limit)
-    rows = planned_power(loaded, origin, selection, past, lambda line: click.echo(line, err=True))
+    made = runner.opened(suite, suites.Options(tasks=split(tasks)))
+    past = _past(runs, made.origin, made.suite.name)
+    say = partial(click.echo, err=True)
+    rows = planned_power(made.suite, made.origin, limit, past, say)
     if as_json:
         print_json({"power": [row.to_json() for row in rows]})
         return

@@ -53,6 +53,7 @@ __all__ = [
     "show",
     "split",
     "taken",
+    "tasks_option",
     "write_out",
 ]
 
@@ -84,6 +85,10 @@ level_option = click.option(
 )
 repeats_option = click.option(
     "--repeats", is_flag=True, help="Several runs of a model repeat one measurement."
+)
+
+tasks_option = click.option(
+    "--tasks", multiple=True, metavar="A,B", help="Only these: entries of the suite, lm-eval tasks."
 )
 
 

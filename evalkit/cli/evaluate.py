@@ -1,111 +1,153 @@
-"""Evaluate: `run`, `schema`, `data`, `merge`, `adapter`."""
+"""Evaluate: `run`, `plan`, `schema`, `data`, `merge`, `adapter`."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.console import say_findings, set_option, show, split
+from evalkit.cli.console import (
+    json_option,
+    print_json,
+    say_findings,
+    set_option,
+    show,
+    split,
+    tasks_option,
+)
 from evalkit.cli.read import say_size
 from evalkit.errors import SuiteError
-from evalkit.store.completions import CompletionStore
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from evalkit.core.protocols import DataPlaces
-    from evalkit.core.specs import Suite
     from evalkit.data import Entry
-    from evalkit.runner import Origin, Result
+    from evalkit.runner import Opened, Result, Selection
     from evalkit.runner.plan import Plan
+    from evalkit.suite import Options
 
-__all__ = ["adapter", "data", "merge", "run", "schema"]
+__all__ = ["adapter", "data", "merge", "plan", "run", "schema"]
 
-_NOT_PART_OF_THE_RESULT = ("--out", "--dry-run", "-v", "--verbose", "--json")
+_NOT_PART_OF_THE_RESULT = (
+    *("--out", "--max-cost"),  # with a value
+    *("--dry-run", "--without-judge", "-v", "--verbose"),
+)
+
+
+def _suite_options(command: Callable[..., int]) -> Callable[..., int]:
+    """What changes a suite, for the commands that take one to run it or to plan it."""
+    for option in (
+        set_option,
+        click.option("--limit", type=int, metavar="N", help="First N samples a task; a trial."),
+        tasks_option,
+        click.option("--judge", metavar="NAME", help="A judge of the suite, or any model's name."),
+        click.option(
+            "--base", metavar="MODEL", help="The adapter's base, if not the one it names."
+        ),
+        click.option("--adapter", metavar="A", help="Compare this adapter with its base."),
+        click.argument("suite", required=False),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command("run")
-@click.argument("suite", required=False)
-@set_option
-@click.option("--only", multiple=True, metavar="BENCH", help="Only these benchmarks.")
-@click.option("--models", metavar="A,B", help="Only these models.")
-@click.option("--limit", type=int, metavar="N", help="First N samples a task; never published.")
+@_suite_options
+@click.option("--without-judge", is_flag=True, help="Generate answers; a later run judges them.")
+@click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Spend at most this.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and stop.")
-@click.option("--base", help="Without a suite: the base model of --adapter.")
-@click.option("--adapter", help="Without a suite: the adapter to compare with its base.")
-@click.option(
-    "--retry-failed/--no-retry-failed",
-    default=True,
-    show_default=True,
-    help="Send samples again that failed in an earlier session.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print results.json, or the plan.")
 def run(
     suite: str | None,
-    overrides: tuple[str, ...],
-    only: tuple[str, ...],
-    models: str | None,
+    adapter: str | None,
+    base: str | None,
+    judge: str | None,
+    without_judge: bool,
+    max_cost: float | None,
+    tasks: tuple[str, ...],
     limit: int | None,
+    overrides: tuple[str, ...],
     out: Path | None,
     dry_run: bool,
-    base: str | None,
-    adapter: str | None,
-    retry_failed: bool,
-    as_json: bool,
 ) -> int:
-    """Run SUITE: a YAML file, or the name of a bundled suite (quickstart, chat, notus).
+    """Run SUITE: a YAML file, or the name of a bundled suite (quick, quickstart, chat, notus).
 
-    An interrupted run is resumed; of a finished one nothing is sent again.
+    With --adapter, the adapter is the candidate and its base the baseline; SUITE is then quick if
+    none is named.  The judge is a judge or a model of the suite, a vendor's model (gpt-6.1-sol), or
+    TYPE:MODEL (openai:MODEL).  An interrupted run is resumed; of a finished one nothing is sent
+    again.
     """
     from evalkit import runner
     from evalkit.cli.progress import watcher
+    from evalkit.suite import Options
 
     watch = watcher()
-    loaded, origin = _load(suite, overrides, base, adapter)
-    chosen = runner.Selection(split(only), split((models,) if models else ()), limit)
+    options = Options(adapter, base, judge, max_cost, split(tasks))
+    opened = _open(suite, options, overrides, watch.step)
+    chosen = runner.Selection(limit, without_judge)
     if dry_run:
         from evalkit.runner.plan import planned
 
-        made = planned(loaded, origin, chosen, watch.step)
-        if as_json:
-            click.echo(json.dumps(made.to_json(), indent=2))
-        else:
-            _show_plan(made)
+        _show_plan(planned(opened.suite, opened.origin, chosen, watch.step))
         return 0
-    with CompletionStore(origin.state / "cache.sqlite") as cache:
-        job = runner.assemble(loaded, origin, chosen, cache, say=watch.step)
-        result = runner.run(job, out, retry_failed, watch)
-    return _finish(result, as_json=as_json)
+    return _finish(runner.run_suite(opened.suite, opened.origin, watch, chosen, out), chosen)
 
 
-def _load(
-    suite: str | None, overrides: tuple[str, ...], base: str | None, adapter: str | None
-) -> tuple[Suite, Origin]:
-    from evalkit import plugins, store
-    from evalkit import suite as suites
-    from evalkit.formats.published import unknown_names
-    from evalkit.runner import Origin
+@click.command("plan")
+@_suite_options
+@click.option("--tokens", is_flag=True, help="Count tokens and stored answers, too: slower.")
+@json_option
+def plan(
+    suite: str | None,
+    adapter: str | None,
+    base: str | None,
+    judge: str | None,
+    tasks: tuple[str, ...],
+    limit: int | None,
+    overrides: tuple[str, ...],
+    tokens: bool,
+    as_json: bool,
+) -> int:
+    """Say what `evalkit run` with the same options would send, and what it would cost."""
+    from evalkit import runner
+    from evalkit.cli.progress import watcher
+    from evalkit.runner.plan import planned
+    from evalkit.suite import Options
 
-    command_line = ("evalkit", *_deciding(sys.argv[1:]))
-    if (suite is None) == (base is None and adapter is None):
-        raise SuiteError("give either SUITE, or --base and --adapter")
-    if suite is None:
-        if base is None or adapter is None:
-            raise SuiteError("--base and --adapter go together: what is merged into what?")
-        mapping = suites.preset(base, adapter)
-        label = f"--base {base} --adapter {adapter}"
-        loaded = suites.load_mapping(mapping, label, overrides, plugins)
-        return loaded, Origin(label, Path.cwd(), store.find_workspace(), command_line)
-    path = suites.locate(suite)
-    loaded = suites.load(path, overrides, plugins, unknown_names)
-    return loaded, Origin(suite, path.parent, store.find_workspace(), command_line)
+    watch = watcher()
+    options = Options(adapter, base, judge, None, split(tasks))
+    opened = _open(suite, options, overrides, watch.step)
+    chosen = runner.Selection(limit)
+    made = planned(opened.suite, opened.origin, chosen, watch.step, tokens=tokens)
+    if as_json:
+        print_json(made.to_json())
+    else:
+        _show_plan(made)
+    return 0
+
+
+def _open(
+    suite: str | None, options: Options, overrides: tuple[str, ...], say: Callable[[str], None]
+) -> Opened:
+    from evalkit import runner
+
+    if suite is None and options.adapter is None:
+        raise SuiteError(
+            "nothing to run; give --adapter FOLDER to compare your adapter with its base, or "
+            "SUITE: a YAML file or a bundled suite (`evalkit list` names them)"
+        )
+    command = ("evalkit", *_deciding(sys.argv[1:]))
+    opened = runner.opened(suite or runner.DEFAULT_SUITE, options, overrides, command)
+    for warning in opened.warnings:
+        say(f"warning: {warning}")
+    return opened
 
 
 def _deciding(arguments: list[str]) -> list[str]:
@@ -115,7 +157,7 @@ def _deciding(arguments: list[str]) -> list[str]:
         if skip:
             skip = False
         elif argument.split("=")[0] in _NOT_PART_OF_THE_RESULT:
-            skip = argument == "--out"
+            skip = argument in _NOT_PART_OF_THE_RESULT[:2]
         else:
             kept.append(shlex.quote(argument))
     return kept
@@ -181,15 +223,12 @@ def _money_table(made: Plan) -> Table:
     return table
 
 
-def _finish(result: Result, *, as_json: bool) -> int:
+def _finish(result: Result, chosen: Selection) -> int:
     from evalkit import report, store
 
     folder = result.run.folder
     say_findings(result.run)
-    if as_json:
-        click.echo((folder / "results.json").read_text(encoding="utf-8"))
-    else:
-        show(*report.summary_lines(result.run))
+    show(*report.summary_lines(result.run))
     if result.fresh == 0:
         click.echo("nothing had to be sent: no engine was started", err=True)
     else:
@@ -203,7 +242,7 @@ def _finish(result: Result, *, as_json: bool) -> int:
         )
     for name in ("index.html", "report.md"):
         if (folder / name).exists():
-            click.echo(f"report: {store.shown(folder / name)}", err=as_json)
+            click.echo(f"report: {store.shown(folder / name)}")
     say_size(folder)
     settled, why = result.run.settled
     if settled:
@@ -216,7 +255,9 @@ def _finish(result: Result, *, as_json: bool) -> int:
         next_step = "the same command sends just those again"
         if result.input_error:
             next_step = f"correct that, and {next_step}"
-        if result.raise_caps:
+        if chosen.without_judge:
+            next_step = "the same command without --without-judge judges what is not judged"
+        elif result.raise_caps:
             raised = [part for cap in result.raise_caps for part in ("--set", cap)]
             command = shlex.join(["evalkit", *sys.argv[1:], *raised])
             next_step = f"a cap is reached; to go on with a higher one: {command}"

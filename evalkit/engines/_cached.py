@@ -1,4 +1,4 @@
-"""An engine that wraps another and never sends it the same request twice.
+"""Engines that wrap another: one never sends it the same request twice, one sends it nothing.
 
 Resume is a replay through it: what was answered before an interruption is answered again from
 the cache, and the wrapped engine is opened only for what is missing.
@@ -15,7 +15,7 @@ from typing import ClassVar
 from evalkit.core import Completion, Job, Json, Rendered, Reply, Request
 from evalkit.core.protocols import Background, CompletionCache, Engine
 from evalkit.engines._order import answer_lengths, expecting, length_names
-from evalkit.errors import EngineError, StoreError
+from evalkit.errors import EngineError, RequestFailed, StoreError
 
 
 class CachedEngine:
@@ -161,3 +161,49 @@ class CachedEngine:
             again = replace(reply, from_cache=True) if isinstance(reply, Completion) else reply
             out += [(first, reply), *((ticket, again) for ticket in others)]
         return out
+
+
+class Withheld:
+    """Stands for `inner`, which is sent nothing: every request fails with `reason`."""
+
+    needs_weights: ClassVar[bool] = False
+    exclusive = False
+
+    def __init__(self, inner: Engine, reason: str) -> None:
+        self.identity: Mapping[str, Json] = inner.identity
+        self._inner = inner
+        self._reason = reason
+        self._failed: list[tuple[int, Reply]] = []
+
+    @property
+    def pending(self) -> int:
+        """Requests whose failure was not returned yet."""
+        return len(self._failed)
+
+    def keys(self, requests: Sequence[Request]) -> list[str]:
+        """Those of the wrapped engine: stored answers are found."""
+        return self._inner.keys(requests)
+
+    def prompt_tokens(self, requests: Sequence[Request]) -> list[int | None]:
+        """Those of the wrapped engine."""
+        return self._inner.prompt_tokens(requests)
+
+    def render(self, request: Request) -> Rendered | None:
+        """As the wrapped engine does."""
+        return self._inner.render(request)
+
+    def open(self) -> None:
+        """Nothing to load."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+        self._failed.clear()
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Fail them."""
+        self._failed += [(t, RequestFailed("engine_error", self._reason)) for t, _ in jobs]
+
+    def poll(self, timeout: float) -> Sequence[tuple[int, Reply]]:
+        """The failures."""
+        failed, self._failed = self._failed, []
+        return failed

@@ -11,6 +11,7 @@ from __future__ import annotations
 from evalkit.models.cache import discard
 from evalkit.models.checkpoint import FileHashes, digest, model_files, unfinished
 from evalkit.models.preparing import (
+    base_of,
     check,
     merge,
     outlook,
@@ -23,6 +24,7 @@ from evalkit.models.sources import missing
 
 __all__ = [
     "FileHashes",
+    "base_of",
     "check",
     "digest",
     "discard",

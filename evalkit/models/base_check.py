@@ -13,7 +13,8 @@ strength, and the first conclusive one decides:
 A folder's name proves nothing: every project has its `./base`.  A relative one may start at the
 suite's folder, at the adapter's, or above it.  If the base is none of these folders, it is another
 one; if it is one of them, whether it is the right one remains unknown, and there is a warning.  An
-absolute path whose weights are unchanged since the adapter was written is enough.
+absolute path whose weights are unchanged since the adapter was written is enough; one that is not
+here is another machine's, and says nothing about any base.
 
 Shapes and layers are checked by the merge itself, which uses every adapter weight or fails.
 A different base is an error, unless the suite states the name the adapter gives
@@ -36,7 +37,13 @@ from evalkit.models.checkpoint import (
     weight_files,
     weights_digest,
 )
-from evalkit.models.sources import WeightsSource, is_commit, is_local, local_path
+from evalkit.models.sources import (
+    WeightsSource,
+    is_absolute,
+    is_commit,
+    is_local,
+    local_path,
+)
 
 __all__ = ["Base", "BaseCheck", "check_base", "check_base_unread"]
 
@@ -199,7 +206,8 @@ def _by_name(
     if meant:
         return _by_place(base, adapter, meant, hashes, found)
     is_path = is_local(name) or Path(name).parent == Path()
-    if is_path and base.source.repo is None and Path(name).name == base.source.path.name:
+    same_folder = base.source.repo is None and Path(name).name == base.source.path.name
+    if is_absolute(name) or (is_path and same_folder):
         found.text = f"the adapter's config names {name!r}, a path that is not here"
         return found
     return found.decide("different", "the names differ and nothing else shows they are the same")

@@ -41,10 +41,19 @@ from evalkit.models.merging import (
     reloaded_probes,
 )
 from evalkit.models.recording import recorder, trained_probes
-from evalkit.models.sources import WeightsSource, check_named, here, resolve
+from evalkit.models.sources import (
+    WeightsSource,
+    check_named,
+    here,
+    is_absolute,
+    is_local,
+    local_path,
+    resolve,
+)
 from evalkit.models.template import Template, choose_template
 
 __all__ = [
+    "base_of",
     "check",
     "merge",
     "outlook",
@@ -103,6 +112,32 @@ def prepare(
         generation=generation_settings(ready.folder),
         chat_template_kwargs=spec.chat_template_kwargs,
         thinking=spec.thinking,
+    )
+
+
+def base_of(reference: str, root: Path) -> str:
+    """The base that an adapter's files name: a hub repository, a package's file, or a path here.
+
+    `root`: relative paths start here.  Raises ModelError where there is no adapter, or where its
+    files name no base that can be found from this machine.
+    """
+    adapter = read_adapter(resolve(reference, None, root))
+    names = [adapter.config.get("base_model_name_or_path"), adapter.record.get("reference")]
+    named = [str(name) for name in names if name]
+    for name in named:
+        for start in (root, adapter.path, *adapter.path.parents):
+            if "://" not in name and (place := local_path(name, start)).exists():
+                return str(place.resolve())
+        if not is_local(name) and not is_absolute(name):
+            return name
+    if not named:
+        raise ModelError(
+            f"adapter_config.json of {reference!r} names no base model; name it: --base MODEL, a "
+            f"folder or a hub repository OWNER/NAME"
+        )
+    raise ModelError(
+        f"adapter {reference!r} was trained on {named[0]!r}, a path that is not on this machine; "
+        f"name the same model here: --base MODEL, a folder or a hub repository OWNER/NAME"
     )
 
 

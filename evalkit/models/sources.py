@@ -30,6 +30,7 @@ __all__ = [
     "check_named",
     "download",
     "here",
+    "is_absolute",
     "is_commit",
     "is_local",
     "local_path",
@@ -91,6 +92,11 @@ def is_local(reference: str) -> bool:
     """Whether it can only be a path on this machine, existing or not; never searched on the hub."""
     starts = reference.startswith(("./", "../", "/", "~")) or reference in (".", "..")
     return "://" not in reference and (starts or reference.lower().endswith(".gguf"))
+
+
+def is_absolute(reference: str) -> bool:
+    """Whether it is a full path, of this machine or another, be it a Windows one."""
+    return reference.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", reference) is not None
 
 
 def _on_hub(reference: str, root: Path) -> bool:

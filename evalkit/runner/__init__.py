@@ -10,11 +10,22 @@ The package offers what every run needs; the rest is imported from its module.  
 or prints; the command line does.
 """
 
-from evalkit.runner.assemble import Job, Origin, Selection, assemble, extra_figures
+from evalkit.runner.assemble import (
+    DEFAULT_SUITE,
+    Job,
+    Opened,
+    Origin,
+    Selection,
+    assemble,
+    extra_figures,
+    opened,
+)
 from evalkit.runner.pipeline import Progress, Result, Silent, render, run, run_suite
 
 __all__ = [
+    "DEFAULT_SUITE",
     "Job",
+    "Opened",
     "Origin",
     "Progress",
     "Result",
@@ -22,6 +33,7 @@ __all__ = [
     "Silent",
     "assemble",
     "extra_figures",
+    "opened",
     "render",
     "run",
     "run_suite",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Lock, Thread
+from typing import Any
 
 from evalkit import data, draw, plugins, store
 from evalkit import suite as suites
@@ -31,6 +32,7 @@ from evalkit.core.protocols import (
     PairwiseJudge,
     Panel,
     RatingJudge,
+    Wrapping,
 )
 from evalkit.core.run import Run, StoredSuite
 from evalkit.core.specs import (
@@ -43,73 +45,65 @@ from evalkit.core.specs import (
     RepeatSpec,
     Suite,
 )
-from evalkit.engines._cached import CachedEngine
-from evalkit.errors import DataError, SuiteError, did_you_mean
+from evalkit.engines._cached import CachedEngine, Withheld
+from evalkit.errors import DataError, Problem, SuiteError
+from evalkit.formats.published import unknown_names
 from evalkit.runner.known import Known, gather, is_run, needed_files, replay
 
 __all__ = [
+    "DEFAULT_SUITE",
     "Job",
+    "Opened",
     "Origin",
     "Selection",
     "Steady",
     "advice",
     "assemble",
     "build_benchmarks",
+    "compared_models",
     "data_places",
     "extra_figures",
     "mirrors",
+    "missing_keys",
+    "opened",
     "repeats_of",
     "with_engines",
 ]
 
+DEFAULT_SUITE = "quick"
+"""Of an adapter for which no suite is named."""
 Prepare = Callable[[str, ModelSpec], PreparedModel]
 _SILENT_S = 1.5
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The options that choose a part of a suite."""
+    """How much of a suite is run."""
 
-    only: tuple[str, ...] = ()
-    """Benchmark entries; empty: all."""
-    models: tuple[str, ...] = ()
-    """Models; empty: all."""
     limit: int | None = None
     """First N samples of each task; a limited run is never published."""
+    without_judge: bool = False
+    """Answers are generated and not judged: a later run judges them."""
 
-    def entries(self, suite: Suite) -> Suite:
-        """`suite` with the chosen benchmarks only.
-
-        All models stay, since one that is not compared may still be the judge.
-
-        Raises:
-            SuiteError: a name is not in the suite, or the limit is below 1.
-        """
+    def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise SuiteError(f"--limit {self.limit!r}: expected 1 or more samples per task")
-        _known("--only", self.only, [b.entry for b in suite.benchmarks])
-        _known("--models", self.models, list(suite.models))
-        if not self.only:
-            return suite
-        chosen = tuple(b for b in suite.benchmarks if b.entry in self.only)
-        return suite.model_copy(update={"benchmarks": chosen})
-
-    def compared(self, suite: Suite) -> tuple[str, ...]:
-        """Names of the models that answer, in suite order."""
-        return tuple(
-            name
-            for name, spec in suite.models.items()
-            if spec.role != "published" and (not self.models or name in self.models)
-        )
 
 
-def _known(option: str, chosen: Sequence[str], choices: Sequence[str]) -> None:
-    for name in chosen:
-        if name not in choices:
-            raise SuiteError(
-                f"{option} {name!r}: not in the suite, which has {', '.join(choices)}"
-                f"{did_you_mean(name, choices)}"
-            )
+def compared_models(suite: Suite) -> tuple[str, ...]:
+    """Names of the models that answer, in suite order."""
+    return tuple(name for name, spec in suite.models.items() if spec.role != "published")
+
+
+def missing_keys(suite: Suite, *, without_judge: bool) -> dict[str, str]:
+    """By engine that may have to answer: the environment variable without the key it needs."""
+    models = compared_models(suite)
+    specs: dict[str, object] = {n: suite.models[n].engine or suite.engine for n in models}
+    for spec in suite.benchmarks if not without_judge else ():
+        if any(is_run(suite, model, spec) for model in models):
+            specs |= {_judge_key(name): suite.judges[name] for name in spec.judges}
+    keyed = {n: s for n, s in specs.items() if isinstance(s, Keyed)}
+    return {name: v for name, spec in keyed.items() if (v := spec.missing_key()) is not None}
 
 
 class Steady:
@@ -159,7 +153,7 @@ class Origin:
     """Where a suite came from."""
 
     label: str
-    """What the user wrote: the suite's path or name, or the options of the preset."""
+    """What the user wrote: the suite's path or name."""
     root: Path
     """Folder that paths in the suite are relative to."""
     workspace: Path
@@ -173,12 +167,62 @@ class Origin:
         return self.workspace / ".evalkit"
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A checked suite, with where it came from."""
+
+    suite: Suite
+    origin: Origin
+    warnings: tuple[Problem, ...]
+    """Entries that are left out, and what makes the run hard to repeat."""
+
+
+def opened(
+    suite: str | Path | Mapping[str, Any] | Suite,
+    options: suites.Options = suites.Options(),  # noqa: B008 - frozen
+    changes: Sequence[str] = (),
+    command: Sequence[str] = (),
+) -> Opened:
+    """Read and check a suite.
+
+    Args:
+        suite: A YAML file, the name of a bundled suite, or its content; paths in a content are
+            relative to the current folder.
+        options: The adapter, judge, tasks and cap; its paths are relative to the current folder.
+        changes: `a.b=c`, as `--set` has them.
+        command: The command line, for the manifest.
+
+    Raises:
+        SuiteError: Everything that is wrong with it.
+        ModelError: The adapter is none, or does not say what it was trained on.
+    """
+    if isinstance(suite, Suite):
+        suite = suite.model_dump(mode="json")
+    file = None if isinstance(suite, Mapping) else suites.locate(str(suite))
+    root = Path() if file is None else file.parent
+    if options.adapter is not None:
+        from evalkit import models
+
+        base = options.base or models.base_of(options.adapter, Path.cwd())
+        adapter = suites.from_here(options.adapter, root)
+        options = replace(options, adapter=adapter, base=suites.from_here(base, root))
+    elif options.base is not None:
+        raise SuiteError(f"--base {options.base!r} goes with --adapter: what is merged into it?")
+    label = "a mapping" if isinstance(suite, Mapping) else str(suite)
+    if file is None:
+        assert isinstance(suite, Mapping)
+        found = suites.check_mapping(suite, label, changes, plugins, unknown_names, options)
+    else:
+        found = suites.check(file, changes, plugins, unknown_names, options)
+    origin = Origin(label, root, store.find_workspace(), tuple(command))
+    return Opened(found.suite, origin, found.warnings)
+
+
 @dataclass
 class Job:
     """Everything a run needs, ready to be driven."""
 
     suite: Suite
-    """With the selection applied."""
     origin: Origin
     limit: int | None
     models: Mapping[str, PreparedModel]
@@ -195,13 +239,8 @@ class Job:
     """What is recorded or published."""
     chosen: frozenset[tuple[str, str, str]] | None = None
     """Only these samples: benchmark entry, task, sample id; None: all."""
-
-    def missing_keys(self) -> dict[str, str]:
-        """By engine that needs one: the environment variable without a key."""
-        specs = {name: self.suite.models[name].engine or self.suite.engine for name in self.models}
-        judging = {_judge_key(name): self.suite.judges[name] for name in self.judges}
-        keyed = {n: s for n, s in {**specs, **judging}.items() if isinstance(s, Keyed)}
-        return {name: v for name, spec in keyed.items() if (v := spec.missing_key()) is not None}
+    without_judge: bool = False
+    """Judges are sent nothing."""
 
     def runs(self, model: str, entry: str) -> bool:
         """Whether flows run for `model` and the benchmark entry."""
@@ -238,10 +277,8 @@ class Job:
 class _Assembler:
     """Makes engines, one for all models and judges that share it."""
 
-    def __init__(
-        self, suite: Suite, origin: Origin, cache: CompletionCache, prepare: Prepare
-    ) -> None:
-        self.suite, self.origin, self.cache, self.prepare = suite, origin, cache, prepare
+    def __init__(self, suite: Suite, cache: CompletionCache, prepare: Prepare) -> None:
+        self.suite, self.cache, self.prepare = suite, cache, prepare
         self.prepared: dict[str, PreparedModel] = {}
         self.engines: dict[str, Engine] = {}
         self.by_identity: dict[tuple[str, str, str], Engine] = {}
@@ -272,8 +309,16 @@ class _Assembler:
             self.by_identity[identity] = CachedEngine(inner, self.cache)
         return self.by_identity[identity]
 
-    def judge(self, name: str) -> None:
-        """Make the engine that answers as judge `name`."""
+    def judge(self, name: str, *, withheld: bool) -> None:
+        """Make the engine that answers as judge `name`; `withheld`: from the cache only."""
+        self._judge(name)
+        if withheld:
+            key = _judge_key(name)
+            made = self.engines[key]
+            inner = made.inner if isinstance(made, Wrapping) else made
+            self.engines[key] = CachedEngine(Withheld(inner, _WITHHELD), self.cache)
+
+    def _judge(self, name: str) -> None:
         spec, key = self.suite.judges[name], _judge_key(name)
         if isinstance(spec, LocalJudgeSpec):
             self.engines[key] = self.engines[self.model(spec.model)]
@@ -288,6 +333,9 @@ class _Assembler:
             template_source="none",
         )
         self.engines[key] = self._engine(spec, served)
+
+
+_WITHHELD = "left for a run without --without-judge"
 
 
 def _judge_key(name: str) -> str:
@@ -327,7 +375,7 @@ def assemble(
     cache: CompletionCache,
     say: Callable[[str], None] = lambda _: None,
 ) -> Job:
-    """Read the data, then build models and engines of the selected part of `suite`.
+    """Read the data, then build models and engines of `suite`.
 
     Data comes first: a missing file must not be found after hours of downloads and merges.
 
@@ -340,28 +388,27 @@ def assemble(
 def _assemble(
     suite: Suite, origin: Origin, selection: Selection, cache: CompletionCache, say: Steady
 ) -> Job:
-    chosen = selection.entries(suite)
-    compared = selection.compared(chosen)
-    places = data_places(chosen, origin)
-    benchmarks = build_benchmarks(chosen, origin, say.now)
-    for warning in advice(chosen):
+    compared = compared_models(suite)
+    places = data_places(suite, origin)
+    benchmarks = build_benchmarks(suite, origin, say.now)
+    for warning in advice(suite):
         say(f"warning: {warning}")
     run = [
         benchmark
-        for benchmark, spec in zip(benchmarks, chosen.benchmarks, strict=True)
-        if any(is_run(chosen, model, spec) for model in compared)
+        for benchmark, spec in zip(benchmarks, suite.benchmarks, strict=True)
+        if any(is_run(suite, model, spec) for model in compared)
     ]
     needs = [name for benchmark in run for name in benchmark.data_needs()]
     say("looking for the data")
     data.require_available(list(dict.fromkeys(needs)), places)
-    if needed_files(chosen):
+    if needed_files(suite):
         say("reading recorded evidence")
     # Evidence that is unavailable is no error: its cells stay empty.
-    known = gather(chosen, origin.root, places, compared)
+    known = gather(suite, origin.root, places, compared)
     for benchmark in run:
         say(f"reading {benchmark.name}")
         benchmark.load()
-    job = with_engines(chosen, origin, selection, benchmarks, cache, say)
+    job = with_engines(suite, origin, selection, benchmarks, cache, say)
     job.known = known
     return job
 
@@ -388,10 +435,10 @@ def with_engines(
             say(f"warning: {name}: {draw.one_line(draw.visible(warning))}")
         return prepared
 
-    compared = selection.compared(suite)
+    compared = compared_models(suite)
     if not compared:
-        raise SuiteError("no model to run: every model of the suite is published or deselected")
-    parts = _Assembler(suite, origin, cache, prepare)
+        raise SuiteError("no model to run: every model of the suite is published")
+    parts = _Assembler(suite, cache, prepare)
     local = [name for name in compared if parts.needs_weights(name)]
     if len(local) > 1 and any(suite.models[name].adapter for name in local):
         from evalkit import models
@@ -405,11 +452,12 @@ def with_engines(
     for name in judging:
         if isinstance(suite.judges[name], RecordedJudgeSpec):
             continue
-        parts.judge(name)
+        parts.judge(name, withheld=selection.without_judge)
     return Job(
         suite=suite,
         origin=origin,
         limit=selection.limit,
+        without_judge=selection.without_judge,
         models={name: replace(parts.prepared[name], name=name) for name in compared},
         engines=_judging_last(parts.engines, suite),
         judges={name: _describe_judge(suite.judges[name]) for name in judging},

@@ -26,7 +26,7 @@ from evalkit.core.run import Manifest, Run, UsageTotals
 from evalkit.core.specs import Suite
 from evalkit.engines._drive import drive
 from evalkit.errors import RequestFailed, SuiteError
-from evalkit.runner.assemble import Job, Origin, Selection, assemble
+from evalkit.runner.assemble import Job, Origin, Selection, assemble, missing_keys
 from evalkit.runner.manifest import describe
 from evalkit.runner.plan import unstored
 from evalkit.runner.usage import (
@@ -138,14 +138,18 @@ def run_suite(
         suite: Checked.
         origin: Where it came from.
         progress: Told what happens.
-        selection: Part of the suite; None: all of it.
+        selection: How much of it; None: all.
         out: Run folder; None: reports/<suite>/<run id> in the workspace.
 
     Raises:
         EvalkitError: What ended the run early; everything finished is stored.
     """
-    with CompletionStore(origin.state / "cache.sqlite") as cache:
-        job = assemble(suite, origin, selection or Selection(), cache, say=progress.step)
+    selection, stored = selection or Selection(), origin.state / "cache.sqlite"
+    lacking = missing_keys(suite, without_judge=selection.without_judge)
+    if lacking and not stored.exists() and not _folder(suite, origin).exists():
+        raise _no_key(lacking, list(lacking))  # before anything is downloaded or merged
+    with CompletionStore(stored) as cache:
+        job = assemble(suite, origin, selection, cache, say=progress.step)
         return run(job, out, retry_failed=True, progress=progress)
 
 
@@ -163,18 +167,20 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
     """
     samples = {benchmark.name: job.samples(benchmark) for benchmark in job.benchmarks_run}
     manifest = describe(job, samples, _use_date(job, datetime.now().astimezone()))
-    folder = out or job.origin.workspace / "reports" / job.suite.name / manifest.run_id
+    folder = out or _folder(job.suite, job.origin) / manifest.run_id
+    items = {
+        (model, benchmark.name, sample.task, sample.id): (benchmark, sample)
+        for model in job.models
+        for benchmark in job.benchmarks_run
+        if job.runs(model, benchmark.name)
+        for sample in samples[benchmark.name]
+    }
+    if not folder.exists():
+        _require_keys(job, items)
     with store.RunStore.open(folder, manifest) as run_store:
         began = run_store.manifest.date
         if began is not None and began != manifest.date:
             manifest = describe(job, samples, _use_date(job, datetime.fromisoformat(began)))
-        items = {
-            (model, benchmark.name, sample.task, sample.id): (benchmark, sample)
-            for model in job.models
-            for benchmark in job.benchmarks_run
-            if job.runs(model, benchmark.name)
-            for sample in samples[benchmark.name]
-        }
         recorded = job.known.records(job.limit)
         for record in recorded:
             if record.key not in run_store.records:
@@ -228,17 +234,28 @@ def _require_keys(job: Job, todo: Mapping[Key, tuple[Benchmark, Sample]]) -> Non
 
     Stored answers need none.
     """
-    lacking = job.missing_keys()
+    lacking = missing_keys(job.suite, without_judge=job.without_judge)
     if not lacking:
         return
     flows = {key: job.flow(bench, sample, key[0]) for key, (bench, sample) in todo.items()}
     needed = [name for name in unstored(job, flows) if name in lacking]
     if needed:
-        variables = sorted({lacking[name] for name in needed})
-        raise SuiteError(
-            f"{', '.join(name.replace('judge:', 'judge ') for name in needed)} cannot answer: the "
-            f"environment variable {' and '.join(variables)} is unset; set it to the API key"
-        )
+        raise _no_key(lacking, needed)
+
+
+def _no_key(lacking: Mapping[str, str], needed: Sequence[str]) -> SuiteError:
+    variables = sorted({lacking[name] for name in needed})
+    judging = all(name.startswith("judge:") for name in needed)
+    return SuiteError(
+        f"{', '.join(name.replace('judge:', 'judge ') for name in needed)} cannot answer: the "
+        f"environment variable {' and '.join(variables)} is unset; set it to the API key"
+        + (", or go on with --without-judge and judge the answers later" if judging else "")
+    )
+
+
+def _folder(suite: Suite, origin: Origin) -> Path:
+    """Where runs of `suite` are kept."""
+    return origin.workspace / "reports" / suite.name
 
 
 def _order(job: Job, keys: list[Key]) -> list[Key]:

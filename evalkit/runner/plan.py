@@ -45,6 +45,7 @@ from evalkit.runner.assemble import (
     Steady,
     advice,
     build_benchmarks,
+    compared_models,
     data_places,
     mirrors,
     repeats_of,
@@ -198,7 +199,7 @@ def planned(
     *,
     tokens: bool = False,
 ) -> Plan:
-    """The plan of the selected part of `suite`; downloads no weights and sends nothing.
+    """The plan of `suite`; downloads no weights and sends nothing.
 
     Models that would have to be downloaded are planned without their tokenizer: their prompt
     tokens and stored answers are unknown, and the notes say so.  Local ones are converted and
@@ -207,24 +208,23 @@ def planned(
     Args:
         suite: Checked.
         origin: Where it came from.
-        selection: Part of the suite.
+        selection: How much of it.
         say: Told what is being done, at least every two seconds.
         tokens: Build every prompt and count its tokens, and the answers that are stored.
 
     Raises what `assemble` raises.
     """
-    chosen = selection.entries(suite)
     local = {
         name: weights.missing(spec, origin.root)
-        for name, spec in chosen.models.items()
-        if plugins.find("engines", (spec.engine or chosen.engine).type).cls.needs_weights
+        for name, spec in suite.models.items()
+        if plugins.find("engines", (spec.engine or suite.engine).type).cls.needs_weights
     }
     with Steady(say) as steady, CompletionStore(origin.state / "cache.sqlite") as store:
         steady("reading the suite's tasks")
         cache = None if store.is_empty() else store
         absent = [n for n, gone in local.items() if gone or (cache is None and not tokens)]
-        benchmarks = build_benchmarks(chosen, origin, steady.now)
-        known = _without_weights(chosen, absent)
+        benchmarks = build_benchmarks(suite, origin, steady.now)
+        known = _without_weights(suite, absent)
         job = with_engines(known, origin, selection, benchmarks, store, steady)
         absent = [name for name in absent if name in job.engines]
         notes = [
@@ -234,7 +234,7 @@ def planned(
             if local[name]
         ]
         counter = _Counter(job, cache, absent, tokens, steady)
-        return counter.plan([*notes, *advice(chosen)])
+        return counter.plan([*notes, *advice(suite)])
 
 
 def _without_weights(suite: Suite, absent: Collection[str]) -> Suite:
@@ -411,7 +411,7 @@ def data_needs(named: str | None) -> tuple[DataPlaces, list[str] | None]:
 
 def _needs(suite: Suite, origin: Origin) -> list[str]:
     """Names of every public data set that a run of `suite` would read."""
-    models = Selection().compared(suite)
+    models = compared_models(suite)
     found: list[str] = []
     for benchmark, spec in zip(build_benchmarks(suite, origin), suite.benchmarks, strict=True):
         if any(is_run(suite, model, spec) for model in models):

@@ -17,7 +17,7 @@ from evalkit.core.protocols import Averaged, Benchmark
 from evalkit.core.run import BenchmarkEntry, Run, TaskEntry
 from evalkit.core.specs import BenchmarkSpec, GateSpec, Suite
 from evalkit.errors import BenchmarkError, DataError
-from evalkit.runner.assemble import Origin, Selection, build_benchmarks
+from evalkit.runner.assemble import Origin, build_benchmarks
 from evalkit.runner.known import has_samples
 
 __all__ = ["power"]
@@ -26,35 +26,34 @@ __all__ = ["power"]
 def power(
     suite: Suite,
     origin: Origin,
-    selection: Selection,
+    limit: int | None,
     past: Sequence[Run],
     say: Callable[[str], None],
 ) -> list[Power]:
-    """One row per headline figure of the selected benchmarks; nothing is downloaded or sent.
+    """One row per headline figure of the benchmarks; nothing is downloaded or sent.
 
     Args:
         suite: Whose benchmarks, gate and confidence level count.
         origin: Where it came from.
-        selection: Benchmarks and limit.
+        limit: First samples of each task that are run; None: all.
         past: Runs whose comparisons tell how much a sample's difference varies.
         say: called with data that is unavailable.
     """
-    chosen = selection.entries(suite)
-    gate = chosen.gate or GateSpec(baseline="")
+    gate = suite.gate or GateSpec(baseline="")
     rows = []
-    for benchmark in build_benchmarks(chosen, origin):
-        spec = next(s for s in chosen.benchmarks if s.entry == benchmark.name)
+    for benchmark in build_benchmarks(suite, origin):
+        spec = next(s for s in suite.benchmarks if s.entry == benchmark.name)
         try:
             benchmark.load()
-            entry, designs = _designs(benchmark, selection.limit)
+            entry, designs = _designs(benchmark, limit)
         except (DataError, BenchmarkError) as error:
             say(f"{benchmark.name}: its data is not here ({str(error).splitlines()[0]})")
             entry = BenchmarkEntry(name=benchmark.name)
-            designs = [_published_size(benchmark.name, spec.type, selection.limit)]
+            designs = [_published_size(benchmark.name, spec.type, limit)]
         policy = Policy(gate, {entry.name: entry})
         for design in designs:
-            margin = None if chosen.gate is None else policy.margin(design.key)
-            pairs = _has_pairs(chosen, spec)
+            margin = None if suite.gate is None else policy.margin(design.key)
+            pairs = _has_pairs(suite, spec)
             rows.append(power_of(design, past, gate, margin, has_pairs=pairs))
     return rows
 

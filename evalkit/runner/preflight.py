@@ -20,7 +20,7 @@ from evalkit.benchmarks.lm_eval import LmEvalSpec
 from evalkit.core.protocols import Benchmark, Keyed
 from evalkit.core.specs import BenchmarkSpec, EngineSpec, LocalJudgeSpec, Suite
 from evalkit.errors import EvalkitError, did_you_mean
-from evalkit.runner.assemble import Origin, Selection, build_benchmarks, data_places
+from evalkit.runner.assemble import Origin, build_benchmarks, compared_models, data_places
 from evalkit.runner.known import is_run
 
 __all__ = ["Finding", "preflight"]
@@ -38,7 +38,7 @@ class Finding:
 
 def preflight(suite: Suite, origin: Origin) -> Iterator[Finding]:
     """Everything found, in the order of the suite's sections.  Raises SuiteError."""
-    answering = Selection().compared(suite)
+    answering = compared_models(suite)
     judges = dict.fromkeys(name for spec in suite.benchmarks for name in spec.judges)
     local = [j.model for n in judges if isinstance(j := suite.judges[n], LocalJudgeSpec)]
     for name in dict.fromkeys((*answering, *local)):

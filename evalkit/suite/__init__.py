@@ -1,8 +1,8 @@
 """A YAML file to a Suite, or everything that is wrong with it.
 
-In order: `reading` (YAML to values with their lines, `--set`, secrets), `validation` (values to
-specs; pydantic's errors as messages), `checks` (between sections, files, warnings); `loading` calls
-them.  `schema` is the JSON Schema.
+In order: `reading` (YAML to values with their lines, `--set`, secrets), `options` (what options of
+`run` change), `validation` (values to specs; pydantic's errors as messages), `checks` (between
+sections, files, warnings); `loading` calls them.  `schema` is the JSON Schema.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from evalkit.suite.loading import (
     Template,
     bundled,
     check,
+    check_mapping,
     load,
     load_mapping,
     load_stored,
     load_template,
     locate,
     places,
-    preset,
 )
+from evalkit.suite.options import Options, api_judge
+from evalkit.suite.reading import from_here
 from evalkit.suite.schema import json_schema
 from evalkit.suite.validation import Offer, Resolver
 
@@ -28,10 +30,14 @@ __all__ = [
     "CheckResult",
     "Names",
     "Offer",
+    "Options",
     "Resolver",
     "Template",
+    "api_judge",
     "bundled",
     "check",
+    "check_mapping",
+    "from_here",
     "json_schema",
     "load",
     "load_mapping",
@@ -39,5 +45,4 @@ __all__ = [
     "load_template",
     "locate",
     "places",
-    "preset",
 ]

@@ -25,7 +25,7 @@ from evalkit.core.specs import (
     RecordedJudgeSpec,
 )
 from evalkit.errors import SuiteError, did_you_mean
-from evalkit.suite.reading import FieldPath, SuiteText, choices_hint
+from evalkit.suite.reading import HUB, FieldPath, SuiteText, choices_hint
 from evalkit.suite.validation import Parts, Types
 
 __all__ = ["problems", "warnings"]
@@ -35,7 +35,6 @@ Found: TypeAlias = Iterator[tuple[FieldPath, str]]
 
 _WEIGHTS = ("path", "base", "adapter")
 _REVISIONS = {"revision": "path", "base_revision": "base", "adapter_revision": "adapter"}
-_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def problems(source: SuiteText, parts: Parts, types: Types, root: Path) -> Found:
@@ -290,7 +289,7 @@ def _weights(value: str, root: Path) -> str:
     if value.startswith("package://"):
         return _packaged(value)
     # A GGUF file may lie in a folder: OWNER/NAME.gguf is no repository.
-    if _HUB.fullmatch(value) and not value.lower().endswith(".gguf"):
+    if HUB.fullmatch(value) and not value.lower().endswith(".gguf"):
         return ""
     others = ", a .gguf file, a hub repository OWNER/NAME, or package://MODULE/FILE.gguf"
     return _missing(value, root, "folder", others, test="exists")
@@ -368,7 +367,7 @@ def warnings(parts: Parts, types: Types, root: Path) -> Found:
 def _unpinned(name: str, model: ModelSpec, root: Path) -> Found:
     for revision, of in _REVISIONS.items():
         value, commit = getattr(model, of), getattr(model, revision)
-        if value is None or not _HUB.fullmatch(value) or _is(root / value, "exists"):
+        if value is None or not HUB.fullmatch(value) or _is(root / value, "exists"):
             continue
         if commit is None:
             message = f"{value!r} is not pinned; add `{revision}` with a full commit hash"

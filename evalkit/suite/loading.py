@@ -1,17 +1,16 @@
-"""Where suites come from: a file, a bundled name, two models, a stored run, a template."""
+"""Where suites come from: a file, a bundled name, a mapping, a stored run, a template."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from evalkit.core import Json
 from evalkit.core.specs import BenchmarkSpec, LocalJudgeSpec, ModelSpec, Suite
 from evalkit.errors import Problem, SuiteError
 from evalkit.suite import checks, reading
+from evalkit.suite.options import NONE, Options, choose, put
 from evalkit.suite.reading import FieldPath, SuiteText, choices_hint
 from evalkit.suite.validation import Resolver, Types, validate, without_struck
 
@@ -21,6 +20,7 @@ __all__ = [
     "Template",
     "bundled",
     "check",
+    "check_mapping",
     "checked",
     "load",
     "load_mapping",
@@ -28,7 +28,6 @@ __all__ = [
     "load_template",
     "locate",
     "places",
-    "preset",
 ]
 
 Names: TypeAlias = Callable[
@@ -48,7 +47,11 @@ class CheckResult:
 
 
 def check(
-    path: Path, changes: Sequence[str], resolve: Resolver, names: Names | None = None
+    path: Path,
+    changes: Sequence[str],
+    resolve: Resolver,
+    names: Names | None = None,
+    options: Options = NONE,
 ) -> CheckResult:
     """Read and check a suite file.
 
@@ -57,13 +60,13 @@ def check(
         changes: `a.b=c` overrides, in order; values are typed as in YAML.
         resolve: Knows the types of engines, benchmarks and judges (`evalkit.plugins`).
         names: Checks further names; None: left to the run.
+        options: Changes that have names of their own.
 
     Raises:
         SuiteError: with every problem at once.
     """
     source = reading.read(path)
-    reading.apply_overrides(source, changes)
-    return checked(source, resolve, path.parent, names)
+    return checked(source, resolve, path.parent, names, changes, options)
 
 
 def places(path: Path) -> Callable[[FieldPath], str]:
@@ -78,13 +81,24 @@ def load(
     return check(path, changes, resolve, names).suite
 
 
+def check_mapping(
+    mapping: Mapping[str, Any],
+    origin: str,
+    changes: Sequence[str],
+    resolve: Resolver,
+    names: Names | None = None,
+    options: Options = NONE,
+) -> CheckResult:
+    """As `check`, for values from elsewhere; `origin` stands for the file in messages."""
+    source = reading.from_mapping(mapping, origin)
+    return checked(source, resolve, Path(), names, changes, options)
+
+
 def load_mapping(
     mapping: Mapping[str, Any], origin: str, changes: Sequence[str], resolve: Resolver
 ) -> Suite:
-    """As `load`, for values from elsewhere; `origin` stands for the file in messages."""
-    source = reading.from_mapping(mapping, origin)
-    reading.apply_overrides(source, changes)
-    return checked(source, resolve, Path()).suite
+    """The suite of `check_mapping`, without its warnings.  Raises SuiteError."""
+    return check_mapping(mapping, origin, changes, resolve).suite
 
 
 def load_stored(mapping: Mapping[str, Any], origin: str, resolve: Resolver) -> Suite:
@@ -102,10 +116,18 @@ def load_stored(mapping: Mapping[str, Any], origin: str, resolve: Resolver) -> S
 
 
 def checked(
-    source: SuiteText, resolve: Resolver, root: Path, names: Names | None = None
+    source: SuiteText,
+    resolve: Resolver,
+    root: Path,
+    names: Names | None = None,
+    changes: Sequence[str] = (),
+    options: Options = NONE,
 ) -> CheckResult:
     """As `check`, for what has been read; relative paths start at `root`.  Raises SuiteError."""
     types = Types(resolve)
+    added = put(source, options, types)
+    reading.apply_overrides(source, changes, root)
+    chosen = choose(source, options, types, added)
     reading.refuse_secrets(source)
     without_struck(source, stored=False)
     parts = validate(source, types)
@@ -118,7 +140,7 @@ def checked(
     if source.problems or parts.suite is None:
         raise SuiteError(source.problems)
     found = [Problem(source.where(p), m) for p, m in checks.warnings(parts, types, root)]
-    return CheckResult(parts.suite, tuple(found))
+    return CheckResult(chosen.of(parts.suite), (*chosen.left_out, *found))
 
 
 # Places
@@ -150,42 +172,6 @@ def locate(name_or_path: str) -> Path:
         return path
     hint = choices_hint(name_or_path, list(known))
     raise SuiteError(f"no suite {name_or_path!r}: no such file, nor a bundled suite{hint}")
-
-
-# The suite behind `evalkit run --base B --adapter A`
-
-
-JUDGE = "gpt-6.1-sol"
-"""Answers `/chat/completions`; its vendor has announced no retirement."""
-
-
-def preset(base: str, adapter: str) -> dict[str, Json]:
-    """The chat benchmarks with the base as baseline: a mapping, to be validated like any other.
-
-    Models are named after the last part of `base` and `adapter`.
-    """
-    baseline, candidate = _name(base), _name(adapter)
-    if candidate == baseline:
-        candidate = f"{candidate}-adapted"
-    return {
-        "name": candidate,
-        "models": {
-            candidate: {"role": "candidate", "base": base, "adapter": adapter},
-            baseline: {"role": "baseline", "path": base},
-        },
-        "engine": {"type": "vllm"},
-        "judges": {JUDGE: {"type": "openai", "model": JUDGE, "max_cost_usd": 40}},
-        "benchmarks": [
-            {"type": "alpaca_eval", "version": 1, "judge": JUDGE},
-            {"type": "mt_bench", "judge": JUDGE},
-            {"type": "open_llm_leaderboard", "version": 1},
-        ],
-    }
-
-
-def _name(reference: str) -> str:
-    last = re.split(r"[/\\]", reference.rstrip("/\\"))[-1].removesuffix(".gguf")
-    return re.sub(r"[^\w.+=@-]+", "-", last).strip("-.")[:100] or "model"
 
 
 # Templates
@@ -239,7 +225,7 @@ def load_template(
             or an opponent.
     """
     source = reading.read(path)
-    reading.apply_overrides(source, changes)
+    reading.apply_overrides(source, changes, path.parent)
     models = source.tree.get("models")
     models = models if isinstance(models, dict) else {}
     found = [

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,14 +26,17 @@ from evalkit.core.secrets import looks_secret
 from evalkit.errors import Problem, SuiteError, did_you_mean
 
 __all__ = [
+    "HUB",
     "Blank",
     "FieldPath",
     "Position",
     "SuiteText",
     "apply_overrides",
     "choices_hint",
+    "from_here",
     "from_mapping",
     "from_text",
+    "labels",
     "names_secret",
     "read",
     "refuse_secrets",
@@ -337,12 +341,59 @@ class _Reader:
 # Overrides
 
 
-def apply_overrides(source: SuiteText, overrides: Sequence[str]) -> None:
+HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""A hub repository OWNER/NAME, unless it is a folder."""
+_WEIGHTS = frozenset({"path", "base", "adapter"})
+_FILES = frozenset({"chat_template", "data", "include", "mirror"})
+_FILES_BELOW = frozenset({"answers", "results", "judgments"})
+
+
+def from_here(value: str, root: Path, *, weights: bool = True) -> str:
+    """A path typed where one stands, as a suite in the folder `root` writes it.
+
+    Relative to `root` where that is below the current folder, else absolute.  What is no path stays
+    as it is: URLs, and a hub repository OWNER/NAME that is no folder here.
+
+    Args:
+        value: As typed.
+        root: The suite's folder.
+        weights: It names a model; else it may be something besides a path where it is not there.
+    """
+    here = Path.cwd()
+    try:
+        target = here / Path(value).expanduser()
+        is_there = target.exists()
+    except (OSError, RuntimeError, ValueError):  # ~ of an unknown user, a name too long
+        return value
+    is_repository = HUB.fullmatch(value) is not None and not value.endswith(".gguf")
+    if ":" in value or (not is_there and (not weights or is_repository)):
+        return value
+    inside = (here / root).resolve().is_relative_to(here)
+    return os.path.relpath(target, here / root) if inside else os.path.normpath(target)
+
+
+def _placed(path: str, value: Json, root: Path) -> Json:
+    """The value of an override, with its paths as a suite in `root` writes them."""
+    if isinstance(value, dict):
+        return {key: _placed(f"{path}.{key}", item, root) for key, item in value.items()}
+    if not isinstance(value, str):
+        return value
+    names = path.split(".")
+    if names[-1] in _WEIGHTS:
+        return from_here(value, root)
+    is_file = names[-1] in _FILES or not _FILES_BELOW.isdisjoint(names)
+    return from_here(value, root, weights=False) if is_file else value
+
+
+def apply_overrides(source: SuiteText, overrides: Sequence[str], root: Path) -> None:
     """Apply `a.b=c` changes in place; one that cannot be applied becomes a problem of `source`.
+
+    Paths in the values are relative to the current folder; `root` is the suite's.
 
     A path names mapping keys, list positions (`benchmarks.0.limit`) or list entries by their
     name or type (`benchmarks.alpaca_eval.max_tokens`).  Names may contain dots: the longest
     matching key is used.  Unknown fields are left to validation, which knows the names.
+    `models.NAME=null` removes a model.
     """
     for override in overrides:
         path, equals, text = override.partition("=")
@@ -351,7 +402,7 @@ def apply_overrides(source: SuiteText, overrides: Sequence[str]) -> None:
             source.report((), "expected PATH=VALUE, as in engine.dtype=float32", place)
             continue
         try:
-            _set(source, path.split("."), _parsed(text), place)
+            _set(source, path.split("."), _placed(path, _parsed(text), root), place)
         except SuiteError as error:
             source.report((), error.problems[0].message, place)
 
@@ -383,23 +434,28 @@ def _set(source: SuiteText, segments: list[str], value: Json, place: Position) -
         node = node[key]
     # Drop the lines of the old value.
     source.places = {p: at for p, at in source.places.items() if p[: len(path)] != path}
+    if value is None and path[:-1] == ("models",):
+        if key not in node:
+            raise SuiteError(f"models has no {key!r}{choices_hint(key, list(node))}")
+        del node[key]
+        return
     node[key] = value
     source.places[path] = place
 
 
 def _step(node: Json, segments: list[str], path: FieldPath) -> tuple[str | int, list[str]]:
     """The key that `segments` begin with, and the segments after it.  Raises SuiteError."""
-    labels: dict[str | int, list[str]]
+    named: dict[str | int, list[str]]
     if isinstance(node, dict):
-        labels = {key: [key] for key in node}
+        named = {key: [key] for key in node}
     elif isinstance(node, list):
-        labels = {n: [str(n), *_labels(item)] for n, item in enumerate(node)}
+        named = {n: [str(n), *labels(item)] for n, item in enumerate(node)}
     else:
         at = _dotted(path)
         raise SuiteError(f"{at} is a plain value and has no {segments[0]!r}; set {at} itself")
     for n in range(len(segments), 0, -1):
         wanted = ".".join(segments[:n])
-        hits = [key for key, names in labels.items() if wanted in names]
+        hits = [key for key, names in named.items() if wanted in names]
         if len(hits) > 1:
             raise SuiteError(
                 f"{_dotted(path)} has {len(hits)} entries {wanted!r}; "
@@ -413,11 +469,11 @@ def _step(node: Json, segments: list[str], path: FieldPath) -> tuple[str | int, 
         # Keys of models and judges are the user's own names: a typo must not add one.
         if path not in (("models",), ("judges",)) or len(segments) == 1:
             return segments[0], segments[1:]
-    known = [name for names in labels.values() for name in names]
+    known = [name for names in named.values() for name in names]
     raise SuiteError(f"{_dotted(path)} has no {segments[0]!r}{choices_hint(segments[0], known)}")
 
 
-def _labels(item: Json) -> list[str]:
+def labels(item: Json) -> list[str]:
     """Names that select an entry: its name, or its type with and without the version."""
     if not isinstance(item, dict):
         return []

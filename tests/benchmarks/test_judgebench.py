@@ -95,7 +95,7 @@ def test_the_public_pairs_are_found_by_name(tmp_path: Path) -> None:
     with FaultServer([], default=lambda _: ok("[[A]]")) as server:
         suite = SUITE.replace(", data: pairs.jsonl", "").format(url=server.url)
         (tmp_path / "probe.yaml").write_text(suite)
-        plan = evalkit(tmp_path, "run", "probe.yaml", "--dry-run", "--json")
+        plan = evalkit(tmp_path, "plan", "probe.yaml", "--json")
         assert plan.code == 0, plan.err
     rows = json.loads(plan.out)["rows"]
     assert [row["requests"] for row in rows] == [2 * 620, 2 * 620]

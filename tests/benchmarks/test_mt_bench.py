@@ -653,7 +653,7 @@ def test_a_plan_without_data_counts_both_orders(tmp_path: Path) -> None:
         "  - {type: mt_bench, judge: gpt-4, mode: pairwise, baseline: [old.jsonl]}\n"
         "  - {type: mt_bench, name: single, judge: gpt-4}\n"
     )
-    done = evalkit(tmp_path, "run", "pairs.yaml", "--dry-run", "--json")
+    done = evalkit(tmp_path, "plan", "pairs.yaml", "--json")
     assert done.code == 0, done.err
     counted = {(r["engine"], r["benchmark"]): r["requests"] for r in json.loads(done.out)["rows"]}
     assert counted == {

@@ -63,7 +63,7 @@ def furnish(folder: Path, url: str, references: dict[str, str], more: str = "") 
 
 
 def money(folder: Path) -> dict[str, dict[str, Any]]:
-    done = evalkit(folder, "run", "suite.yaml", "--dry-run", "--json")
+    done = evalkit(folder, "plan", "suite.yaml", "--json")
     assert done.code == 0, done.err
     return {one["engine"]: one for one in json.loads(done.out)["money"]}
 

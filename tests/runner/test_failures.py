@@ -110,10 +110,7 @@ def test_a_limited_run_is_marked(workspace: Path) -> None:
 
 
 def test_unknown_names_are_answered_with_the_nearest(workspace: Path) -> None:
-    done = evalkit(workspace, "run", "small.yaml", "--only", "mtbench")
-    assert done.code == 2
-    assert "did you mean 'mt_bench'" in done.err
-    done = evalkit(workspace, "run", "small.yaml", "--models", "tuned,plane")
+    done = evalkit(workspace, "run", "small.yaml", "--set", "models.plane=null")
     assert done.code == 2
     assert "did you mean 'plain'" in done.err
     assert evalkit(workspace, "run", "small.yaml", "--limit", "0").code == 2
@@ -227,9 +224,9 @@ def test_what_would_fail_again_is_counted_and_not_sent_again(workspace: Path) ->
             for text in ("Name a river.", "Name a river that is long and wide.")
         )
     )
-    done = evalkit(workspace, "run", "small.yaml", "--only", "alpaca_eval")
+    done = evalkit(workspace, "run", "small.yaml", "--tasks", "alpaca_eval")
     assert done.code == 0, done.err
     assert "4 samples have no score and would have none again" in done.err
     assert "incomplete" not in done.err
-    again = evalkit(workspace, "run", "small.yaml", "--only", "alpaca_eval")
+    again = evalkit(workspace, "run", "small.yaml", "--tasks", "alpaca_eval")
     assert "nothing had to be sent" in again.err

@@ -19,7 +19,7 @@ from tests.support.cli import evalkit
 
 
 def plan(workspace: Path, *arguments: str) -> dict[str, object]:
-    done = evalkit(workspace, "run", "small.yaml", "--dry-run", "--json", *arguments)
+    done = evalkit(workspace, "plan", "small.yaml", "--json", *arguments)
     assert done.code == 0, done.err
     found = json.loads(done.out)
     assert isinstance(found, dict)

@@ -94,7 +94,7 @@ def test_another_file_of_answers_is_another_run(workspace: Path) -> None:
 
 def test_the_plan_counts_nothing_for_what_is_recorded(workspace: Path) -> None:
     write(workspace, judge="{type: recorded, model: someone, judgments: {}}")
-    done = evalkit(workspace, "run", "recorded.yaml", "--dry-run", "--json")
+    done = evalkit(workspace, "plan", "recorded.yaml", "--json")
     assert done.code == 0, done.err
     plan = json.loads(done.out)
     assert plan["rows"] == []

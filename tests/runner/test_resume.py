@@ -83,8 +83,6 @@ def test_only_failed_samples_are_asked_again(workspace: Path, finished: Path) ->
     ]
     failed = sum(s == "engine_error" for s in statuses)
 
-    kept = evalkit(workspace, "run", "small.yaml", "--no-retry-failed")
-    assert kept.code == 3
     faults(workspace)
     again = evalkit(workspace, "run", "small.yaml")
     assert again.code == 0, again.err
@@ -94,9 +92,37 @@ def test_only_failed_samples_are_asked_again(workspace: Path, finished: Path) ->
     assert final_bytes(workspace) == final_bytes(finished)
 
 
+def test_answers_without_a_judge_are_judged_later(workspace: Path, finished: Path) -> None:
+    first = evalkit(workspace, "run", "small.yaml", "--without-judge")
+    assert first.code == 3, first.err
+    assert "the same command without --without-judge judges what is not judged" in first.err
+    lines = (run_folder(workspace) / "records.jsonl").read_text().splitlines()
+    outcomes = [json.loads(line)["outcome"] for line in lines]
+    assert all(outcome["conversation"] for outcome in outcomes)
+    assert {j["status"] for o in outcomes for j in o["judgments"]} == {"engine_error"}
+    again = evalkit(workspace, "run", "small.yaml")
+    assert again.code == 0, again.err
+    assert "112 requests answered, 72 from the cache" in again.err
+    assert final_bytes(workspace) == final_bytes(finished)
+
+
+def test_a_missing_key_stops_a_run_that_may_go_on_without_the_judge(workspace: Path) -> None:
+    text = (workspace / "small.yaml").read_text()
+    judge = "{type: openai, model: gpt-6.1-sol, protocol: text}"
+    text = text.replace("{type: engine, model: plain, protocol: text}", judge)
+    (workspace / "small.yaml").write_text(text)
+    stopped = evalkit(workspace, "run", "small.yaml")
+    assert stopped.code == 2
+    assert "OPENAI_API_KEY is unset; set it to the API key, or go on with --without" in stopped.err
+    assert not list(workspace.glob("reports/small/*/records.jsonl"))
+    gone_on = evalkit(workspace, "run", "small.yaml", "--without-judge")
+    assert gone_on.code == 3, gone_on.err
+    assert len((run_folder(workspace) / "records.jsonl").read_text().splitlines()) == 56
+
+
 def test_the_cache_answers_another_run_of_the_same_questions(finished: Path) -> None:
     faults(finished, down=True)
-    part = evalkit(finished, "run", "small.yaml", "--only", "mt_bench")
+    part = evalkit(finished, "run", "small.yaml", "--tasks", "mt_bench")
     assert part.code == 0, part.err
     assert "0 requests answered" in part.err
 

@@ -69,9 +69,6 @@ def test_the_judges_of_the_bundled_suites_are_there_to_stay() -> None:
         for judge in made.judges.values():
             vendor, model = judge.model_dump().get("type"), judge.model_dump().get("model", "")
             assert vendor != "openai" or retirement("openai", model) is None
-    preset = suite.preset("org/base", "org/adapter")
-    for judge in preset["judges"].values():
-        assert retirement("openai", judge["model"]) is None
 
 
 def test_no_replacement_has_retired_when_it_is_needed() -> None:

@@ -1,4 +1,4 @@
-"""A good suite: its specs, its dump, warnings; where suites are found; presets."""
+"""A good suite: its specs, its dump, warnings; where suites are found."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_the_real_extensions_resolve(good: str) -> None:
             plugins.find("benchmarks", name)
 
 
-# Places and presets
+# Places
 
 
 def test_bundled_suites(repository: Path) -> None:
@@ -141,24 +141,6 @@ def test_unknown(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SuiteError) as caught:
         suite.locate(name)
-    assert "'chat', 'notus', 'quickstart'" in str(caught.value)
+    assert "'chat', 'notus', 'quick', 'quickstart'" in str(caught.value)
     if name == "quickstrat":
         assert "did you mean 'quickstart'?" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("base", "adapter", "names"),
-    [
-        ("org/base-7b", "org/base-7b-lora", ["base-7b-lora", "base-7b"]),
-        ("./out/base/", "./out/adapter/", ["adapter", "base"]),
-        ("package://m/Tiny.Q4.gguf", "adapter", ["adapter", "Tiny.Q4"]),
-        ("same", "elsewhere/same", ["same-adapted", "same"]),
-        ("a/model, v1", "a/.hidden", ["hidden", "model-v1"]),
-        ("/", "..", ["model-adapted", "model"]),
-    ],
-)
-def test_preset_names(base: str, adapter: str, names: list[str]) -> None:
-    made = suite.preset(base, adapter)
-    assert list(made["models"]) == names
-    assert made["models"][names[0]] == {"role": "candidate", "base": base, "adapter": adapter}
-    assert made["models"][names[1]] == {"role": "baseline", "path": base}

@@ -154,7 +154,8 @@ def test_values_are_typed_as_in_yaml(load: Loader, good: str) -> None:
     assert made.report.formats == ("markdown",)
     assert load(good, "engine.max_len=99").engine.model_dump()["max_len"] == 99
     assert load(good, "seed=1", "seed=2").seed == 2
-    assert load(good, "models.plain.path=./a=b").models["plain"].path == "./a=b"
+    given = load(good, "models.plain.path=./a=b").models["plain"].path
+    assert given == str(Path.cwd() / "a=b")
     assert load(good, "gate=null").gate is None
     assert load(good, "gate=").gate is None
 
@@ -180,14 +181,14 @@ def test_entry_by_type_and_version(load: Loader, good: str) -> None:
 def test_names_may_contain_dots(load: Loader, good: str) -> None:
     text = good.replace("plain", "plain-7b.v1.5")
     made = load(text, "models.plain-7b.v1.5.path=./new", "gate.margins.choices=2.5")
-    assert made.models["plain-7b.v1.5"].path == "./new"
+    assert made.models["plain-7b.v1.5"].path == str(Path.cwd() / "new")
     assert made.gate is not None
     assert made.gate.margins["choices"] == 2.5
 
 
 def test_new_model_and_whole_section(load: Loader, good: str) -> None:
     made = load(good, "models.third={path: ./third}", "report={level: 0.9}")
-    assert made.models["third"].path == "./third"
+    assert made.models["third"].path == str(Path.cwd() / "third")
     assert made.report.level == 0.9
 
 
@@ -358,22 +359,9 @@ def test_any_override(segments: list[str], value: object) -> None:
 @given(st.integers() | st.booleans() | st.none() | st.text("abc-_ .", max_size=9))
 def test_an_override_says_what_json_says(value: object) -> None:
     source = reading.from_text(GOOD, "good")
-    reading.apply_overrides(source, [f"seed={json.dumps(value)}"])
+    reading.apply_overrides(source, [f"seed={json.dumps(value)}"], Path())
     assert source.problems == []
     assert source.tree["seed"] == value
-
-
-@pytest.mark.slow
-@given(st.text(max_size=30), st.text(max_size=30))
-def test_any_preset_is_well_formed(base: str, adapter: str) -> None:
-    """Benchmarks and judges are real ones, which this catalogue lacks; the rest must be right."""
-    made = {**suite.preset(base, adapter), "judges": {}, "benchmarks": [{"type": "choices"}]}
-    result = outcome(made)
-    if isinstance(result, SuiteError):
-        # Only text that is no text (lone surrogates), or looks like a key, may be refused.
-        assert all(p.where.endswith((".path", ".base", ".adapter")) for p in result.problems), (
-            result
-        )
 
 
 @given(TREES, TREES)

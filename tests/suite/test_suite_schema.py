@@ -137,11 +137,3 @@ def test_warnings_of_bundled_suites() -> None:
         "models.notus-lora.adapter",
         "models.zephyr-7b-beta.path",
     ]
-
-
-def test_the_preset_is_valid() -> None:
-    mapping = suite.preset("org/base", "org/base-lora")
-    made = suite.load_mapping(
-        mapping, "--base/--adapter", ["judges.gpt-6.1-sol.max_cost_usd=1"], plugins
-    )
-    assert list(made.models) == ["base-lora", "base"]
