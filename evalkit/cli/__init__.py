@@ -20,6 +20,7 @@ _COMMANDS = {
         "run": ("evaluate:run", "Generate, judge, score and report a suite; resumes."),
         "plan": ("evaluate:plan", "What a run would send, and what it would cost."),
         "check": ("setup:check", "What is wrong with a suite, and what would stop its run."),
+        "doctor": ("doctor:doctor", "What of this machine stands in the way of a run."),
         "list": (
             "setup:list_",
             "Suites, benchmarks, tasks, judges, ...: what there is; searchable.",
