@@ -69,6 +69,7 @@ def judging(received: Received) -> Step:
     return ok("[[A]]" if "<answer_A>\nright" in received.last else "[[B]]")
 
 
+@pytest.mark.slow
 def test_a_model_judges_and_is_measured_as_a_judge(tmp_path: Path) -> None:
     (tmp_path / ".evalkit").mkdir()
     rows = "".join(json.dumps(row) + "\n" for row in pairs())

@@ -241,6 +241,7 @@ def test_the_correction_is_that_of_the_report(runs: Sequence[Run]) -> None:
             assert found.tests == len(rows) == 8
 
 
+@pytest.mark.slow
 def test_a_claim_says_what_the_report_says(runs: Sequence[Run]) -> None:
     hidden = 0
     for run in runs:
@@ -289,6 +290,7 @@ def test_best_needs_the_leaderboards_first_place(runs: Sequence[Run]) -> None:
                 assert found.answer != "supported"
 
 
+@pytest.mark.slow
 def test_one_part_of_many_contradicts_only_after_correction(tmp_path: Path) -> None:
     """Twelve equal models: that some look better than the first is chance, not a finding.
 

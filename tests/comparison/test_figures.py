@@ -332,6 +332,7 @@ def test_version_2_is_the_difference_of_the_normalised_averages(tmp_path: Path) 
         assert c.difference.point == pytest.approx(100 * (mine - other), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_version_2s_error_is_that_of_a_bootstrap_of_documents(tmp_path: Path) -> None:
     """Delta method against resampling; well above chance, so that no floor bends the figure."""
     sizes = dict.fromkeys(V2_SIZES, 150)

@@ -177,6 +177,7 @@ def equal(tmp_path_factory: pytest.TempPathFactory) -> list[Series]:
     return checkpoints_of(training(tmp_path_factory.mktemp("training"), local_judge=False))
 
 
+@pytest.mark.slow
 def test_steps_are_corrected_over_all_that_is_shown(equal: list[Series]) -> None:
     """Holm, as statsmodels computes it."""
     steps = [p.previous for series in equal for p in series.points if p.previous is not None]

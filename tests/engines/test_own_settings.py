@@ -87,6 +87,7 @@ def test_sampled_answers_come_from_the_tokens_the_model_allows(
 SAMPLED: dict[str, Any] = {"temperature": 0.7, "own_settings": True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "request_fields", "applied"),
     [

@@ -254,7 +254,13 @@ def test_errors_that_nobody_knows_stop_after_a_few() -> None:
     assert statuses(got) == {"engine_error"}
 
 
-@pytest.mark.parametrize("step", [status(500), drop(), Step(body=b"<html>")])
+@pytest.mark.parametrize(
+    "step",
+    [
+        status(500),
+        *(pytest.param(s, marks=pytest.mark.slow) for s in (drop(), Step(body=b"<html>"))),
+    ],
+)
 def test_one_bad_request_of_many_is_given_up_alone(step: Step) -> None:
     def poisoned(received: Received) -> Step:
         return step if received.last == "3" else ok()

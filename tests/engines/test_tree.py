@@ -419,7 +419,14 @@ def packed(passes: TreePass, pairs: list[Pair], limit: int) -> tuple[list[tuple[
     return [found[ticket] for ticket in range(len(pairs))], forest.cost.computed
 
 
-@pytest.mark.parametrize("make", [llama, eager, mistral, qwen3, gemma3, gpt2, mixtral])
+@pytest.mark.parametrize(
+    "make",
+    [
+        llama,
+        *(pytest.param(m, marks=pytest.mark.slow) for m in (eager, mistral, qwen3, gpt2, mixtral)),
+        gemma3,
+    ],
+)
 @pytest.mark.parametrize("limit", [pytest.param(7, marks=pytest.mark.slow), 1000])
 def test_packs_give_the_numbers_of_plain_passes(make: Callable[[], Any], limit: int) -> None:
     model = make()

@@ -312,6 +312,7 @@ def test_both_names_of_the_second_reference_are_one_scale(write: Write) -> None:
     assert cross_findings(alpaca_eval.read([write("a.json", rows)], options())) == {}
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.sampled_from([1.0, 2.0, 1.5, 0, 1.2345]), min_size=805, max_size=805),
     st.sampled_from(["raw_completion", "preference_raw_completion"]),

@@ -75,6 +75,7 @@ def test_a_bad_suite_says_everything_at_once(workspace: Path) -> None:
     assert evalkit(workspace, "check", "small.yaml").code == 2
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing_finished(workspace: Path) -> None:
 
     def small_files() -> None:

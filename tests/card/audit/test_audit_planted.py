@@ -219,6 +219,7 @@ def planted() -> Iterator[tuple[str, str]]:
                 yield name, kind
 
 
+@pytest.mark.slow
 def test_most_planted_errors_are_found_without_evidence() -> None:
     missed = [
         (name, kind)
