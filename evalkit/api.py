@@ -12,6 +12,7 @@ from evalkit.comparison import claim as claims
 from evalkit.comparison import gate as gates
 from evalkit.comparison.contests import Options, contests
 from evalkit.comparison.guard import allowed_fields
+from evalkit.comparison.recompute import load
 from evalkit.comparison.resolve import pick
 from evalkit.core import Json
 from evalkit.core.contests import Contest, GateResult
@@ -192,7 +193,7 @@ def load_run(run: str | Path | None = None) -> Run:
     Args:
         run: Its folder, a suite's name, its id, or `latest`; None: the newest finished one.
     """
-    return store.load(store.find_run(run))
+    return load(store.find_run(run))
 
 
 def compare(
@@ -276,8 +277,10 @@ def claim(
     """
     stored = [_typed(one) for one in runs or (None,)]
     allowed = allowed_fields(stored, allow_different)
-    options = Options(level, allow_different=allowed, repeats=repeats)
-    return claims.claim(stored, text, options, accept_damaged=accept_damaged)
+    options = Options(
+        level, allow_different=allowed, repeats=repeats, accept_damaged=accept_damaged
+    )
+    return claims.claim(stored, text, options)
 
 
 def gate(

@@ -164,8 +164,10 @@ def claim(
 
     stored = read_runs(runs)
     allowed = allowed_fields(stored, split(allow_different))
-    options = Options(level, allow_different=allowed, repeats=repeats)
-    found = claim(stored, text, options, accept_damaged=accept_damaged)
+    options = Options(
+        level, allow_different=allowed, repeats=repeats, accept_damaged=accept_damaged
+    )
+    found = claim(stored, text, options)
     if as_json:
         print_json(found.to_json())
     else:
@@ -407,17 +409,14 @@ def power(
 
 def _past(runs: Sequence[str], origin: Origin, name: str) -> list[Run]:
     """The runs named, else the sealed runs of this suite in the workspace."""
-    from evalkit import store
-    from evalkit.errors import EvalkitError
+    from evalkit.comparison.history import find_runs
 
     if runs:
         return read_runs(runs)
-    found = []
-    for manifest in sorted((origin.workspace / "reports" / name).glob("*/manifest.json")):
-        try:
-            found.append(store.load(manifest.parent))
-        except EvalkitError as error:
-            click.echo(f"left out: {error}", err=True)
+    folders = sorted((origin.workspace / "reports" / name).glob("*/manifest.json"))
+    found, left_out = find_runs(folders) if folders else ([], ())
+    for note in left_out:
+        click.echo(note, err=True)
     return found
 
 

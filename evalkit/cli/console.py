@@ -93,10 +93,18 @@ tasks_option = click.option(
 
 
 def read_run(text: str | Path | None) -> Run:
-    """The run that a command was given (`store.find_run`); which one it is, is said."""
-    from evalkit import store
+    """The run that a command was given (`store.find_run`).
 
-    return store.load(store.find_run(text, say=lambda line: click.echo(line, err=True)))
+    Said first, on the error stream: which one it is, and what keeps it from having a verdict.
+    """
+    from evalkit import store
+    from evalkit.comparison.recompute import load
+    from evalkit.draw import state_text
+
+    run = load(store.find_run(text, say=lambda line: click.echo(line, err=True)))
+    if said := state_text(run):
+        click.echo(f"warning: {store.shown(run.folder)}: {said}", err=True)
+    return run
 
 
 def read_runs(texts: Sequence[str | Path]) -> list[Run]:

@@ -270,28 +270,33 @@ def verify(run: str | None, as_json: bool) -> int:
     What needs code of the suite's author is named, not recomputed.  Exit code 1: a file was changed
     since, or the records say something else than results.json.
     """
-    from evalkit.comparison import evidence
+    from evalkit.comparison import recompute
 
     stored = read_run(run)
-    if not stored.manifest.sealed:
-        raise DataError(
-            f"{stored.folder}: not finished, so there is nothing to verify; run its suite again"
-        )
-    made = evidence.verify(stored, _extra())
+    if stored.state == "unfinished":
+        return 2
+    made = recompute.verify(stored, _extra())
     if as_json:
         cells = {
             cell: {"outcome": outcome, "why": again.why, "differences": list(again.differences)}
             for outcome, found in made.outcomes.items()
             for cell, again in found
         }
-        parts = {"holds": made.holds, "sha256": made.digest, "changed": list(made.changed)}
+        parts = {
+            "holds": made.holds,
+            "sha256": made.digest,
+            "changed": list(made.changed),
+            "lacking": list(made.lacking),
+        }
         print_json({**parts, "figures": cells})
         return 0 if made.holds else 1
     for change in made.changed:
         click.echo(f"CHANGED: {change}")
     for cell, again in made.outcomes.get("differs", ()):
         click.echo(f"DIFFERENT: {cell}: {'; '.join(again.differences)}")
-    silent: tuple[evidence.Outcome, ...] = ("not recomputed", "nothing computed")
+    for cell in made.lacking:
+        click.echo(f"MISSING: {cell}: the records give it, results.json lacks it")
+    silent: tuple[recompute.Outcome, ...] = ("not recomputed", "nothing computed")
     for outcome in silent:
         reasons = Counter(again.why for _, again in made.outcomes.get(outcome, ()))
         for why, n in reasons.items():

@@ -73,6 +73,7 @@ from evalkit.draw import (
     metric_label,
     p_value,
     sides_of,
+    state_text,
     task_label,
     unit_words,
 )
@@ -122,16 +123,13 @@ def claim(
     runs: Sequence[Run],
     sentence: str,
     options: Options,
-    *,
-    accept_damaged: bool = False,
 ) -> ClaimResult:
     """Check a sentence against stored runs.
 
     Args:
         runs: Where the evidence is.
         sentence: See `claim_grammar`.
-        options: Level of the intervals, settings that may differ.
-        accept_damaged: Judge on evidence that was found damaged, too.
+        options: Level of the intervals, settings that may differ, whether damage is accepted.
 
     Raises:
         ComparisonError: a sentence that is not understood, unknown names, settings that differ.
@@ -152,13 +150,14 @@ def claim(
             comparisons.append(_checked(runs, asked, options))
     found = [contest for checked in comparisons for contest in checked.contests]
     tested = _corrected([part for checked in comparisons for part in checked.parts])
-    damage = [] if accept_damaged else list(_damaged(runs, models))
+    found_damaged = list(_damaged(runs, models))
+    damage, accepted = ([], found_damaged) if options.accept_damaged else (found_damaged, [])
     gaps = [gap for checked in comparisons for gap in checked.gaps]
     lacking = [_Part("not supported", gap) for gap in dict.fromkeys((*damage, *gaps))]
     parts = [*facts, *tested, *lacking]
     answers = {part.answer for part in parts}
     answer: Answer = "supported" if answers == {"supported"} else "not supported"
-    if "contradicted" in answers:
+    if "contradicted" in answers and not damage:
         answer = "contradicted"
     p_values = [part.p_adjusted for part in tested]
     known = [p for p in p_values if p is not None]
@@ -166,8 +165,9 @@ def claim(
         claim=sentence,
         answer=answer,
         reasons=(
-            *(part.reason for part in parts),
+            *(part.reason for part in ((*lacking, *facts, *tested) if damage else parts)),
             *dict.fromkeys(aside for checked in comparisons for aside in checked.asides),
+            *(f"Accepted with --accept-damaged: {why}" for why in accepted),
         ),
         suggestion="" if damage else " ".join(contest_sentence(contest) for contest in found),
         p_one_sided=intersection_union([part.p for part in (*tested, *lacking)]),
@@ -630,10 +630,12 @@ def _figures(runs: Sequence[Run], model: str) -> Iterator[tuple[Run, Figure]]:
 
 
 def _damaged(runs: Sequence[Run], models: Iterable[str]) -> Iterator[str]:
-    """Findings that make evidence of these models doubtful."""
+    """What takes evidence of these models away: the state of their runs, what imports found."""
     for run in runs:
         own = {name for model in models if (name := name_in(run, model)) is not None}
         if own:
+            if run.state != "finished":
+                yield f"{run.folder}: {state_text(run)}"
             for damage in damages(run, own):
                 yield f"Damaged evidence of {damage.model}: {damage.message}."
 

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from evalkit import catalogue
-from evalkit.comparison.cautions import Cautions, of_thinking
+from evalkit.comparison.cautions import cautions_of, of_thinking
 from evalkit.comparison.figures import comparisons, scores_of
 from evalkit.comparison.guard import check, differences, not_allowed, of_judge, same_model
 from evalkit.comparison.resolve import Part, Side, find, run_names
@@ -80,6 +80,8 @@ class Options:
     repeats: bool = False
     """Several runs of a model repeat one measurement: their mean counts, and their noise is in
     the interval."""
+    accept_damaged: bool = False
+    """Runs that are not as they were sealed get verdicts, too."""
 
 
 def contests(
@@ -106,10 +108,9 @@ def contests(
 
 def contests_of(ours: Side, others: Sequence[Side], options: Options) -> list[Contest]:
     """As `contests`, of sides that are found already."""
-    known = Cautions()
     found: list[Contest] = []
     for theirs in others:
-        found += _against(ours, theirs, options, known)
+        found += _against(ours, theirs, options)
     return _adjusted(found)
 
 
@@ -127,7 +128,6 @@ def stored(run: Run, power: float = 0.8) -> list[Contest]:
     Returns:
         In the run's order.
     """
-    known = Cautions()
     found: list[Contest] = []
     refused: set[int] = set()
     for c in run.comparisons:
@@ -135,7 +135,7 @@ def stored(run: Run, power: float = 0.8) -> list[Contest]:
         differ, _ = differences(mine, other, c.key.task)
         if differ:
             refused.add(len(found))
-        cautions = tuple(differ) if differ else known.of((mine, other), c.unit)
+        cautions = tuple(differ) if differ else cautions_of((mine, other), c.unit)
         cautions = (*cautions, *of_thinking([mine], [other], c.key))
         found.append(uncorrected(c, mine.entry, cautions, power))
     alike = iter(_adjusted([one for i, one in enumerate(found) if i not in refused]))
@@ -148,7 +148,7 @@ def stored(run: Run, power: float = 0.8) -> list[Contest]:
 # --- one pair of sides --------------------------------------------------------------------------
 
 
-def _against(ours: Side, theirs: Side, options: Options, known: Cautions) -> Iterator[Contest]:
+def _against(ours: Side, theirs: Side, options: Options) -> Iterator[Contest]:
     if ours.label == theirs.label:
         raise ComparisonError(f"{ours.label!r} is compared with itself; name another baseline")
     shared = [name for name in ours.parts if name in theirs.parts]
@@ -159,7 +159,7 @@ def _against(ours: Side, theirs: Side, options: Options, known: Cautions) -> Ite
             f"is common; run both with one suite, or name its entries alike"
         )
     for name in shared:
-        yield from _benchmark(ours, theirs, name, options, known)
+        yield from _benchmark(ours, theirs, name, options)
 
 
 def by_other_judges(ours: Side, theirs: Side, options: Options) -> dict[str, SettingsDiffer]:
@@ -184,9 +184,7 @@ def _across(mine: Part, other: Part) -> Across | None:
     return across_judges(mine, other)
 
 
-def _benchmark(
-    ours: Side, theirs: Side, name: str, options: Options, known: Cautions
-) -> Iterator[Contest]:
+def _benchmark(ours: Side, theirs: Side, name: str, options: Options) -> Iterator[Contest]:
     mine, other = ours.parts[name], theirs.parts[name]
     entry = _common(mine.entry, other.entry)
     across = _across(mine, other)
@@ -210,7 +208,8 @@ def _benchmark(
     for row in _with_noise(rows, runs[0], runs[1], entry):
         parts = (*ours.repeats[name], *theirs.repeats[name])
         thinking = of_thinking(ours.repeats[name], theirs.repeats[name], row.key)
-        cautions = (*known.of(parts, row.unit), *found[row.key.task], *thinking)
+        own = cautions_of(parts, row.unit, accepted=options.accept_damaged)
+        cautions = (*own, *found[row.key.task], *thinking)
         yield uncorrected(row, entry, cautions, options.power)
 
 
@@ -346,7 +345,7 @@ def judged(contest: Contest, p_adjusted: float | None, tests: int) -> Contest:
     is_open = p_adjusted is not None and p_adjusted > 1 - level
     if is_open and found != "undefined":
         found = "not_significant"
-    if contest.unfinished:
+    if contest.withheld:
         found = "undefined"
     return replace(contest, p_adjusted=p_adjusted, tests=tests, verdict=found)
 

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
-from evalkit.comparison.cautions import Cautions
+from evalkit.comparison.cautions import cautions_of
 from evalkit.comparison.contests import (
     Options,
     caution_json,
@@ -30,13 +29,13 @@ from evalkit.comparison.contests import (
     contests,
     stored,
 )
-from evalkit.comparison.figures import average_figures, comparisons, figures
+from evalkit.comparison.recompute import Extra, Recomputed, Recomputing, cell
 from evalkit.comparison.resolve import Names, Part, Place, name_in, run_names
 from evalkit.comparison.resolve import find as find_side
 from evalkit.core import Json, Judgment, Record
 from evalkit.core.contests import Caution, Contest
 from evalkit.core.figures import Comparison, Estimator, Figure, FigureKey, Measured
-from evalkit.core.run import BenchmarkEntry, Run, tasks_below
+from evalkit.core.run import Run, tasks_below
 from evalkit.draw import (
     MISSING,
     Cell,
@@ -53,22 +52,19 @@ from evalkit.draw import (
     unit_words,
     visible,
 )
-from evalkit.errors import ComparisonError, DataError, EvalkitError
+from evalkit.errors import DataError
 from evalkit.store.codec import encode
-from evalkit.store.reading import comparison_row, digest, figure_row
+from evalkit.store.reading import figure_row, row_json
 
 __all__ = [
     "Chain",
-    "Extra",
     "Found",
-    "Recomputed",
     "chain",
     "chain_lines",
     "every",
     "find",
     "recompute",
     "records_behind",
-    "verify",
 ]
 
 
@@ -111,9 +107,7 @@ class Found:
     @property
     def cell(self) -> str:
         """What names this figure and no other of its run."""
-        key = self.key
-        place = (key.benchmark, key.task, key.metric, key.category)
-        return "/".join(["-".join(self.models), *(part for part in place if part is not None)])
+        return cell(self.row)
 
     @property
     def printed(self) -> str:
@@ -140,7 +134,7 @@ class Found:
         if self.is_published:
             return ()
         part = Part(self.run, self.what.model, self.key.benchmark)
-        return Cautions().of([part], self.what.unit)
+        return cautions_of([part], self.what.unit)
 
 
 def every(run: Run) -> Iterator[Found]:
@@ -225,31 +219,6 @@ def _one(
     raise DataError(f"{text!r}: no such figure; of {of} there are {len(cells)}:{lines}{more}")
 
 
-# --- recomputing --------------------------------------------------------------------------------
-
-Outcome: TypeAlias = Literal["same", "differs", "not recomputed", "nothing computed"]
-Extra: TypeAlias = Callable[[Run, str, str], Sequence[Figure]]
-"""(run, model, benchmark entry) to the figures that are no means over samples, from records; may
-raise EvalkitError where what they need besides is not here."""
-_TOLERANCE = 1e-9
-"""Relative: another machine may add in another order."""
-_NOT_HELD = ("how", "published", "method", "source")
-"""Texts, and what tells how: the numbers decide."""
-
-
-@dataclass(frozen=True)
-class Recomputed:
-    """A figure computed again, and held against what results.json has."""
-
-    outcome: Outcome
-    row: Figure | Comparison | None
-    """As computed now."""
-    differences: tuple[str, ...]
-    """Field by field, where it differs."""
-    why: str
-    """From what it was computed, or why not."""
-
-
 def recompute(found: Found, extra: Extra | None = None) -> Recomputed:
     """Compute a figure again.
 
@@ -257,151 +226,12 @@ def recompute(found: Found, extra: Extra | None = None) -> Recomputed:
 
     Args:
         found: From `find`.
-        extra: For what only a benchmark's own code can compute; None: that is not recomputed.
+        extra: See `Recomputing`.
     """
-    row = found.row
-    value = row.difference if isinstance(row, Comparison) else row.value
-    why = ""
-    if found.is_published:
-        why = "the source says so"
-    elif found.is_recorded:
-        why = "its files hold the figure, not the samples; it was taken as it is"
-    elif value.method.bridged is not None:
-        why = "it is bridged between judges: `evalkit judge-bridge`, called as before, computes it"
-    if why:
-        return Recomputed("nothing computed", None, (), why)
     if not found.is_stored:
         why = "it stands in no run: computed just now from the records of both sides"
-        return Recomputed("same", row, (), why)
-    # Whether its metric is one of its task's, and so a mean over the task's samples.
-    key = found.key
-    entry = found.run.benchmark(key.benchmark)
-    task = entry.tasks.get(key.task)
-    is_mean = task is not None and any(m.name == key.metric for m in task.metrics)
-    if isinstance(row, Comparison):
-        again = _comparison(found.run, row)
-        if again is None and is_mean:
-            return _gone("no sample of it has a score from both sides")
-        if again is None:
-            return Recomputed("not recomputed", None, (), "it is no mean over samples of its task")
-        return _held(row, again, f"from the {again.difference.n} scores both sides have")
-    mine = found.run.records_of(row.model, key.benchmark)
-    # A figure of a group of tasks has no records of its own, but its benchmark has.
-    if not any(r.task == key.task or not is_mean for r in mine):
-        return _gone(f"of {row.model} there are none")
-    return _figure(found.run, row, extra)
-
-
-@dataclass(frozen=True)
-class Verified:
-    """What became of a run since it was sealed."""
-
-    digest: str | None
-    """Of its SHA256SUMS, to be quoted where figures are published; None: an older run has none."""
-    changed: tuple[str, ...]
-    """Files that are not those that were sealed, in words."""
-    outcomes: Mapping[Outcome, tuple[tuple[str, Recomputed], ...]]
-    """By outcome, the cells of results.json."""
-
-    @property
-    def holds(self) -> bool:
-        """Nothing was changed, and no figure differs."""
-        return not self.changed and not self.outcomes.get("differs")
-
-
-def verify(run: Run, extra: Extra | None = None) -> Verified:
-    """Compare a sealed run with its digests, and compute every figure and difference again.
-
-    Args:
-        run: A stored run.
-        extra: As for `recompute`.
-    """
-    found: dict[Outcome, list[tuple[str, Recomputed]]] = {}
-    for one in every(run):
-        again = recompute(one, extra)
-        found.setdefault(again.outcome, []).append((one.cell, again))
-    outcomes = {outcome: tuple(cells) for outcome, cells in found.items()}
-    return Verified(digest(run.folder), run.changed, outcomes)
-
-
-def _gone(what: str) -> Recomputed:
-    return Recomputed("differs", None, (f"results.json has it, the records do not: {what}",), what)
-
-
-def _figure(run: Run, row: Figure, extra: Extra | None) -> Recomputed:
-    records, of_task = _of_task(run, row.key)
-    entry = run.benchmark(row.key.benchmark)
-    for again in figures(records, [of_task], row.value.level):
-        if (again.model, again.key) == (row.model, row.key):
-            return _held(row, again, f"from {again.value.n} scores")
-    if entry.average(row.key) is not None:
-        mine = run.records_of(row.model, row.key.benchmark)
-        for again in average_figures(mine, entry.averages, row.value.level):
-            held = _held(row, again, f"from {again.value.n} scores of its tasks")
-            if again.key == row.key and held.outcome == "same":
-                return held
-    why = "it is no mean over samples, and its benchmark was not consulted"
-    if extra is not None:
-        try:
-            for again in extra(run, row.model, row.key.benchmark):
-                if again.key == row.key:
-                    n = again.value.n
-                    return _held(row, again, f"from the answers and scores of {n} samples")
-            why = "its benchmark gives no such figure now"
-        except (EvalkitError, OSError) as error:
-            why = f"it is no mean over samples, and what it needs besides is not here: {error}"
-    if records and entry.kind == "lm_eval" and not any(_holds(r, row.key) for r in records):
-        return _gone(f"none of the {len(records)} has a value of {row.key.metric}")
-    return Recomputed("not recomputed", None, (), why)
-
-
-def _holds(record: Record, key: FigureKey) -> bool:
-    """Whether lm-eval computed anything of a metric for this document."""
-    outcome = record.outcome
-    return key.metric in outcome.data or any(s.metric == key.metric for s in outcome.scores)
-
-
-def _comparison(run: Run, row: Comparison) -> Comparison | None:
-    records, entry = _of_task(run, row.key)
-    roles = {row.candidate: "candidate", row.baseline: "baseline"}
-    for again in comparisons(records, [entry], roles, row.difference.level):
-        if again.key == row.key:
-            return again
-    # Over several tasks, as `evalkit compare` has it.
-    try:
-        found = contests([run], row.candidate, [row.baseline], Options(row.difference.level))
-    except ComparisonError:
-        return None
-    return next((contest.comparison for contest in found if contest.key == row.key), None)
-
-
-def _of_task(run: Run, key: FigureKey) -> tuple[list[Record], BenchmarkEntry]:
-    """All models': whether a share gets a Wilson interval depends on all of them."""
-    entry = run.benchmark(key.benchmark)
-    records = [r for r in run.records if (r.benchmark, r.task) == (key.benchmark, key.task)]
-    tasks = {task: about for task, about in entry.tasks.items() if task == key.task}
-    return records, BenchmarkEntry(name=entry.name, tasks=tasks)
-
-
-def _held(row: Figure | Comparison, again: Figure | Comparison, why: str) -> Recomputed:
-    ours, theirs = _row(row), _row(again)
-    differences = tuple(
-        f"{name}: results.json has {value!r}, the records give {theirs[name]!r}"
-        for name, value in ours.items()
-        if name not in _NOT_HELD and not _same(value, theirs[name])
-        if not (name == "df" and value is None)  # younger than the run
-    )
-    return Recomputed("differs" if differences else "same", again, differences, why)
-
-
-def _row(row: Figure | Comparison) -> dict[str, Json]:
-    return figure_row(row) if isinstance(row, Figure) else comparison_row(row)
-
-
-def _same(a: Json, b: Json) -> bool:
-    if isinstance(a, float) and isinstance(b, float):
-        return math.isclose(a, b, rel_tol=_TOLERANCE, abs_tol=1e-12)
-    return bool(a == b)
+        return Recomputed("same", found.row, (), why)
+    return Recomputing(found.run, extra).of(found.row)
 
 
 # --- the chain ----------------------------------------------------------------------------------
@@ -439,7 +269,7 @@ def chain(found: Found, recomputed: Recomputed, runs: Sequence[Run]) -> Chain:
             "outcome": recomputed.outcome,
             "why": recomputed.why,
             "differences": list(recomputed.differences),
-            "row": None if recomputed.row is None else _row(recomputed.row),
+            "row": None if recomputed.row is None else row_json(recomputed.row),
         },
         "published": _published(found),
     }

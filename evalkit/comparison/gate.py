@@ -32,6 +32,7 @@ from evalkit.comparison.contests import (
 )
 from evalkit.comparison.figures import scores_of
 from evalkit.comparison.guard import WAYS_OUT, allowed_fields
+from evalkit.comparison.recompute import load
 from evalkit.comparison.resolve import (
     Side,
     find,
@@ -45,7 +46,6 @@ from evalkit.core import Json, Outcome, Record, Score, Status
 from evalkit.core.contests import (
     UNTESTED,
     Contest,
-    Damaged,
     GateAnswer,
     GateResult,
     GateTest,
@@ -61,8 +61,9 @@ from evalkit.draw import (
     caution_text,
     gate_reason,
     settings_text,
-    unfinished_text,
+    state_text,
     unfit_text,
+    withheld_text,
 )
 from evalkit.errors import ComparisonError, DataError, SuiteError
 from evalkit.stats.averages import paired_averages
@@ -251,11 +252,8 @@ def gate_test(contest: Contest, policy: Policy, *, repeated: bool = False) -> Ga
     if contest.unfit:
         why = unfit_text(contest.cautions)
         return _without(key, policy, contest, "unfit", why)
-    changed = [c for c in contest.cautions if isinstance(c, Damaged) and c.after_sealing]
-    if changed:
-        return _without(
-            key, policy, contest, "damaged", f"{changed[0].model}: {changed[0].message}"
-        )
+    if contest.unreliable:
+        return _without(key, policy, contest, "damaged", withheld_text(contest.cautions))
     margin, unit = policy.margin(key), catalogue.unit(c.unit)
     span = None if unit.low is None or unit.high is None else unit.high - unit.low
     found = non_inferiority(
@@ -273,10 +271,10 @@ def gate_test(contest: Contest, policy: Policy, *, repeated: bool = False) -> Ga
         needed = units_for_margin(variance, margin, alpha=spec.alpha, power=spec.power)
     missing = d.point is None
     note = "" if found.bounds.low is not None else found.bounds.how
-    if contest.unfinished:
+    if contest.withheld:
         # Its bounds are of the samples that were finished.
         found = replace(found, verdict="inconclusive", p=None, p_regression=None)
-        note = unfinished_text(contest.cautions)
+        note = withheld_text(contest.cautions)
     return GateTest(
         key=key,
         required=policy.requires(key),
@@ -429,8 +427,8 @@ def _notes(run: Run) -> Iterator[str]:
         if run.folder.is_file():
             step = "pin the baseline again (--write-baseline) from a run that is complete"
         yield f"{run.folder}: {unanswered} samples were never answered ({why}); {step}."
-    if not run.manifest.sealed:
-        yield f"{run.folder}: is not finished."
+    if state_text(run):
+        yield f"{run.folder}: {state_text(run)}"
     yield from (caution_text(damaged) for damaged in damages(run))
 
 
@@ -555,7 +553,7 @@ def read_baseline(path: Path) -> Run:
     """A stored run, or a pinned `baseline.json`.  Raises DataError or StoreError."""
     if path.is_file() and path.name != store.MANIFEST_NAME:
         return read_pinned(path)
-    return store.load(path)
+    return load(path)
 
 
 def read_pinned(path: Path) -> Run:

@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from evalkit import catalogue, store
-from evalkit.comparison.cautions import Cautions
+from evalkit.comparison.cautions import cautions_of
 from evalkit.comparison.contests import corrected, same_averages, uncorrected
 from evalkit.comparison.figures import average_comparisons, average_figures, comparisons, scores_of
 from evalkit.comparison.guard import check
+from evalkit.comparison.recompute import load
 from evalkit.comparison.resolve import Part
 from evalkit.core import Json
 from evalkit.core.contests import Caution, Contest, Damaged, FewUnits, LocalJudge, StatedByOne
@@ -53,6 +54,7 @@ from evalkit.draw import (
     limit_text,
     metric_label,
     size,
+    state_text,
     task_label,
     unit_words,
     visible,
@@ -158,7 +160,7 @@ def find_runs(places: Sequence[Path]) -> tuple[list[Run], list[str]]:
     """Runs in `places`: run folders, or folders searched for some; each run once.
 
     Returns:
-        The sealed runs, and a note for each run that was found and left out.
+        The finished runs, and a note for each run that was found and left out.
 
     Raises:
         DataError: a place is not there or holds no run, or a run that was named is damaged.
@@ -171,15 +173,15 @@ def find_runs(places: Sequence[Path]) -> tuple[list[Run], list[str]]:
             if key in runs:
                 continue
             try:
-                runs[key] = store.load(folder)
+                runs[key] = load(folder)
             except DataError as error:
                 if folder == place:
                     raise
                 notes.append(f"left out: {error}")
     for run in runs.values():
-        if not run.manifest.sealed:
-            notes.append(f"left out: {run.folder} is not finished; run its suite again")
-    return [run for run in runs.values() if run.manifest.sealed], notes
+        if said := state_text(run):
+            notes.append(f"left out: {run.folder}: {said}")
+    return [run for run in runs.values() if run.state == "finished"], notes
 
 
 def checkpoints(runs: Sequence[Run], model: str | None = None) -> Found:
@@ -201,8 +203,8 @@ def checkpoints(runs: Sequence[Run], model: str | None = None) -> Found:
         wanted = f"model {model!r}" if model else "a candidate"
         has = sorted({entry.name for run in runs for entry in run.manifest.models})
         raise DataError(
-            f"none of {len(runs)} runs has {wanted}; expected one of: {', '.join(has) or 'none'} "
-            f"(choose it with --model)"
+            f"none of {len(runs)} finished runs has {wanted}; expected one of: "
+            f"{', '.join(has) or 'none'} (choose it with --model)"
         )
     is_mixed = len({c.step.kind for c in found if c.step is not None}) > 1
     if is_mixed:
@@ -416,10 +418,9 @@ def _series(
     options: Options,
 ) -> Series:
     points: list[Point] = []
-    known = Cautions()
     for checkpoint, figures in every:
         if key in figures:
-            points.append(_joined(points, Point(checkpoint, figures[key]), metric, options, known))
+            points.append(_joined(points, Point(checkpoint, figures[key]), metric, options))
     missing = [checkpoint.label for checkpoint, figures in every if key not in figures]
     notes = [f"no figure of {', '.join(missing)}"] if missing else []
     for point in points:
@@ -433,11 +434,9 @@ def _series(
     return Series(key, metric, tuple(points), tuple(notes))
 
 
-def _joined(
-    before: Sequence[Point], point: Point, metric: Metric, options: Options, known: Cautions
-) -> Point:
+def _joined(before: Sequence[Point], point: Point, metric: Metric, options: Options) -> Point:
     """The point as a part of the series: joined to the last segment, or the first of its own."""
-    alone = replace(point, cautions=known.of([_part(point)], point.figure.unit))
+    alone = replace(point, cautions=cautions_of([_part(point)], point.figure.unit))
     if not before:
         return alone
     last = before[-1]
@@ -449,7 +448,7 @@ def _joined(
         return replace(alone, segment=last.segment + 1, split=str(error))
     if previous is None:
         return replace(alone, segment=last.segment, first=first)
-    cautions = (*known.of([_part(point), _part(last)], point.figure.unit), *differ)
+    cautions = (*cautions_of([_part(point), _part(last)], point.figure.unit), *differ)
     entry = _part(point).entry
     contest = uncorrected(previous, entry, cautions, power=0.8)
     return replace(

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from evalkit.core.figures import Bridged, Comparison, Figure, FigureKey, Measured
 from evalkit.core.requests import Json
+from evalkit.core.run import State
 
 __all__ = [
     "UNTESTED",
@@ -30,6 +31,7 @@ __all__ = [
     "SettingsDiffer",
     "StatedByOne",
     "Unfinished",
+    "Unreliable",
     "Verdict",
 ]
 
@@ -112,14 +114,12 @@ class Limited:
 
 @dataclass(frozen=True)
 class Damaged:
-    """One model's evidence has a fault, or its stored figures do not follow from it."""
+    """One model's evidence had a fault when it was imported."""
 
     model: str
     benchmark: str
     message: str
     """What was found and what it means, a sentence without its full stop."""
-    after_sealing: bool = False
-    """The run was changed since it was sealed; False: its evidence came so."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,19 @@ class Unfinished:
     """Of its samples of the compared tasks, 0 to 1."""
 
 
+@dataclass(frozen=True)
+class Unreliable:
+    """A side's run is not finished, or not as it was sealed: there is no verdict."""
+
+    run: str
+    """Its run id."""
+    state: State
+    faults: tuple[str, ...]
+    """See `Run.faults`."""
+    accepted: bool = False
+    """Whoever compares said that damage is no matter: there is a verdict all the same."""
+
+
 Caution: TypeAlias = (
     LocalJudge
     | JudgeUnfit
@@ -167,6 +180,7 @@ Caution: TypeAlias = (
     | FewUnits
     | Bridged
     | Unfinished
+    | Unreliable
 )
 """A caveat of a contest; its text is made in `draw`."""
 
@@ -205,9 +219,14 @@ class Contest:
         return any(isinstance(c, JudgeUnfit) for c in self.cautions)
 
     @property
-    def unfinished(self) -> bool:
-        """Without a verdict, because thoughts of one side did not end."""
-        return any(isinstance(c, Unfinished) for c in self.cautions)
+    def unreliable(self) -> bool:
+        """Without a verdict, because a run is not finished or not as it was sealed."""
+        return any(isinstance(c, Unreliable) and not c.accepted for c in self.cautions)
+
+    @property
+    def withheld(self) -> bool:
+        """Without a verdict: for that, or because thoughts of one side did not end."""
+        return self.unreliable or any(isinstance(c, Unfinished) for c in self.cautions)
 
     @property
     def refused(self) -> bool:
@@ -219,8 +238,8 @@ class Contest:
 GateVerdict: TypeAlias = Literal[
     "pass", "regression", "inconclusive", "missing", "unfit", "damaged"
 ]
-"""Of one test; `missing`: no common samples; `unfit`: the judge is not; `damaged`: a run changed
-after sealing."""
+"""Of one test; `missing`: no common samples; `unfit`: the judge is not; `damaged`: a run is not
+finished, or not as it was sealed."""
 UNTESTED: frozenset[GateVerdict] = frozenset({"missing", "unfit", "damaged"})
 """Of tests that could not be made: a required one leaves the gate incomplete."""
 GateAnswer: TypeAlias = Literal["pass", "regression", "inconclusive", "incomplete"]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -41,6 +41,7 @@ __all__ = [
     "ModelEntry",
     "Provenance",
     "Run",
+    "State",
     "StoredBenchmark",
     "StoredJudge",
     "StoredModel",
@@ -564,6 +565,10 @@ class Manifest(Stored):
     """Once sealed; absent of fake and recorded engines, which cost nothing."""
 
 
+State: TypeAlias = Literal["finished", "unfinished", "records missing", "figures differ", "changed"]
+"""Whether a run's figures may be relied on: a finished one's may.  The words are `draw`'s."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A stored run: everything reports, gates and cards are made from."""
@@ -580,6 +585,26 @@ class Run:
     """What people said of pairs of its answers, in the order imported."""
     changed: tuple[str, ...] = ()
     """What was changed after the run was sealed, in words; empty: nothing, or nobody can tell."""
+    unreadable: str = ""
+    """Why its records cannot be read, so that there are none here; empty: they can."""
+    differing: tuple[str, ...] = ()
+    """Figures that its records do not give, in words, as far as `compare.recompute` looked."""
+
+    @property
+    def state(self) -> State:
+        """The worst that is known of it."""
+        if self.unreadable:
+            return "records missing"
+        if not self.manifest.sealed:
+            return "unfinished"
+        if self.differing:
+            return "figures differ"
+        return "changed" if self.changed else "finished"
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What its state rests on, in words; empty where `state` says it all."""
+        return (self.unreadable,) if self.unreadable else (*self.differing, *self.changed)
 
     @cached_property
     def benchmarks(self) -> tuple[BenchmarkEntry, ...]:

@@ -5,6 +5,7 @@
     contests   contest_sentence, status, contest_remarks, verdict_words, caution_text,
                caution_notes, holm_text, mde_text
     gate       gate_words; its sentences are in gate.py
+    runs       state_text, STATES
     judges     judge_text, judge_figure_text, judge_interval, limit_text
 
 Texts are plain: whoever places one in Markdown, HTML or a terminal escapes it.
@@ -34,9 +35,11 @@ from evalkit.core.contests import (
     SettingsDiffer,
     StatedByOne,
     Unfinished,
+    Unreliable,
     Verdict,
 )
 from evalkit.core.figures import Bridged, Comparison, Figure, FigureKey, Measured
+from evalkit.core.run import Run, State
 from evalkit.draw.numbers import (
     MISSING,
     count,
@@ -57,6 +60,7 @@ __all__ = [
     "MEASURES",
     "NOT_SIGNIFICANT",
     "N_COUNTS",
+    "STATES",
     "TOO_WIDE",
     "VERDICTS",
     "Status",
@@ -86,15 +90,16 @@ __all__ = [
     "origin",
     "settings_text",
     "sides_of",
+    "state_text",
     "status",
     "task_label",
     "tone",
-    "unfinished_text",
     "unfit_text",
     "unit_and_direction",
     "unit_words",
     "units_text",
     "verdict_words",
+    "withheld_text",
 ]
 
 Tone: TypeAlias = Literal["", "better", "worse", "unclear", "warning"]
@@ -254,6 +259,41 @@ def origin(f: Figure) -> str:
     return "" if f.source is None else " (recorded)"
 
 
+# --- runs ---------------------------------------------------------------------------------------
+
+STATES: dict[State, str] = {
+    "finished": "",
+    "unfinished": "not finished",
+    "records missing": "records missing",
+    "figures differ": "figures differ from records",
+    "changed": "changed after it was finished",
+}
+"""What is wrong with a run, in a few words."""
+_STATES: dict[State, str] = {
+    "unfinished": "This run is not finished",
+    "records missing": "The records of this run cannot be read",
+    "figures differ": "Figures of this run are not what its records give",
+    "changed": "This run was changed after it was finished",
+}
+_FAULTS = 3
+"""Faults that are named; the rest is counted."""
+
+
+def state_text(run: Run) -> str:
+    """Why a run's figures may not be relied on, and what to do; empty where they may."""
+    if run.state == "finished":
+        return ""
+    more = len(run.faults) - _FAULTS
+    listed = "; ".join(run.faults[:_FAULTS]) + (f"; and {count(more)} more" if more > 0 else "")
+    said = f"{_STATES[run.state]}{f' ({listed})' if listed else ''}, so there is no verdict."
+    if run.state == "unfinished":
+        return f"{said} Run its suite again to finish it."
+    return (
+        f"{said} Take another copy of it, or delete its records.jsonl and run its suite again: "
+        f"answers come from the cache."
+    )
+
+
 # --- contests -----------------------------------------------------------------------------------
 
 
@@ -292,8 +332,10 @@ def _marks(cautions: Iterable[Caution]) -> str:
         Bridged: "bridged",
         Unfinished: "unfinished thoughts",
     }
+    cautions = tuple(cautions)
     kinds = {type(c) for c in cautions}
-    found = [text for kind, text in marks.items() if kind in kinds]
+    found = [STATES[c.state] for c in cautions if isinstance(c, Unreliable)]
+    found += [text for kind, text in marks.items() if kind in kinds]
     return f" ({', '.join(found)})" if found else ""
 
 
@@ -318,25 +360,33 @@ def caution_text(caution: Caution) -> str:
             return f"Settings differ: {settings_text(caution)}."
         case StatedByOne():
             return f"Only one side states {caution.field}: whether it is the same is not known."
-        case Bridged() | Unfinished():
+        case Bridged() | Unfinished() | Unreliable():
+            said = f"No verdict: {withheld_text([caution])}"
             if isinstance(caution, Bridged):
                 said = f"Bridged: {caution.text}"
-            else:
-                said = f"No verdict: {unfinished_text([caution])}"
+            elif isinstance(caution, Unreliable) and caution.accepted:
+                said = f"Accepted with --accept-damaged: {withheld_text([caution])}"
             return f"{said}."
         case FewUnits():
             df = "" if caution.df is None else f" ({significant(caution.df, 3)} degrees of freedom)"
             return f"The standard error rests on few independent units{df} and is uncertain."
 
 
-def unfinished_text(cautions: Iterable[Caution]) -> str:
-    """Whose thoughts did not end, and how often; empty where all did."""
-    return "; ".join(
+def withheld_text(cautions: Iterable[Caution]) -> str:
+    """Why there is no verdict: whose thoughts did not end, which run is not as it was sealed."""
+    found = list(cautions)
+    runs = (
+        f"run {c.run}: {STATES[c.state]}{f' ({c.faults[0]})' if c.faults else ''}"
+        for c in found
+        if isinstance(c, Unreliable)
+    )
+    thoughts = (
         f"{c.model}: {share(c.share)} of its thoughts on {benchmark_label(c.benchmark)} did not "
         f"end, and the others may be the easier ones"
-        for c in cautions
+        for c in found
         if isinstance(c, Unfinished)
     )
+    return "; ".join((*runs, *thoughts))
 
 
 def unfit_text(cautions: Iterable[Caution]) -> str:
@@ -412,6 +462,7 @@ def contest_remarks(contest: Contest) -> list[str]:
         c
         for c in contest.cautions
         if isinstance(c, Bridged | Limited | Damaged)
+        or (isinstance(c, Unreliable) and c.accepted)
         or (isinstance(c, SettingsDiffer) and not is_said)
     ]
     said.sort(key=lambda c: not isinstance(c, SettingsDiffer))
@@ -427,7 +478,7 @@ def _statement(contest: Contest) -> str:
         differ = (settings_text(x) for x in contest.cautions if isinstance(x, SettingsDiffer))
         return f"{sides_of(c)} on {label}: settings differ: {'; '.join(differ)}."
     if contest.verdict == "undefined":
-        why = unfinished_text(contest.cautions) or _why_undefined(c)
+        why = withheld_text(contest.cautions) if contest.withheld else _why_undefined(c)
         return f"No conclusion about {sides_of(c)} on {label}: {why}."
     judged = judged_locally(contest)
     if c.ties == d.n > 0:

@@ -9,7 +9,6 @@ from typing import get_args
 from evalkit import draw
 from evalkit.comparison import votes
 from evalkit.comparison.bridge import relation_table, relations
-from evalkit.comparison.cautions import disagreements
 from evalkit.comparison.health import JudgeHealth
 from evalkit.comparison.votes import agreement_table, judge_agreements
 from evalkit.core import Json, Suspicion
@@ -29,10 +28,6 @@ def recorded(report: Report) -> Section | None:
     """Results that were not made here: what is wrong with them, and every file with its hash."""
     entries = report.run.manifest.evidence
     blocks: list[Block] = [_finding(e, f) for e in entries for f in e.findings]
-    blocks += [
-        Note(f"{d.model}, {draw.benchmark_label(d.benchmark)}: {d.message}.", "Damaged evidence.")
-        for d in disagreements(report.run)
-    ]
     if entries:
         blocks.append(_files(entries))
     return Section("Recorded evidence", tuple(blocks)) if blocks else None

@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from evalkit import draw, store
 from evalkit.comparison.cautions import damages
+from evalkit.comparison.recompute import load
 from evalkit.core.contests import Contest
 from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.run import Run
@@ -115,7 +116,7 @@ def entry_of(folder: Path) -> Entry:
     resolved = str(folder.resolve()).encode("utf-8", "surrogateescape")
     slug = hashlib.sha256(resolved).hexdigest()[:_SLUG]
     try:
-        run = store.load(folder)
+        run = load(folder)
         return Entry(
             slug,
             folder,
@@ -150,8 +151,8 @@ def _lines(report: Report) -> Iterator[Line]:
 
 
 def _marks(run: Run) -> Iterator[str]:
-    if not run.manifest.sealed:
-        yield "not finished"
+    if run.state != "finished":
+        yield draw.STATES[run.state]
     if run.manifest.limit is not None:
         yield f"limited to {draw.count(run.manifest.limit)} samples per task"
     damaged = any(damages(run))

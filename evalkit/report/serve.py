@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 from urllib.parse import unquote, urlsplit
 
-from evalkit import store
+from evalkit.comparison.recompute import load
 from evalkit.draw.html import element, escaped, page_html, policy
 from evalkit.errors import EvalkitError
 from evalkit.report.index import Entry, entries, entry_of, index_page, index_policy
@@ -87,7 +87,7 @@ class Library:
 
 
 def _rendered(folder: Path) -> Mapping[str, bytes]:
-    run = store.load(folder)
+    run = load(folder)
     suite = run.manifest.suite
     wanted = suite.report.model_copy(update={"formats": ("html",)})
     suite = suite.model_copy(update={"report": wanted})

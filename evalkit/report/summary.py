@@ -33,13 +33,10 @@ from evalkit.report.content import (
     first_few,
 )
 
-__all__ = ["COMMENT_MARKER", "comment", "status_lines", "summary_lines", "verdict"]
+__all__ = ["COMMENT_MARKER", "comment", "state_note", "status_lines", "summary_lines", "verdict"]
 
 COMMENT_MARKER = "<!-- evalkit report -->"
 """First line of a comment, by which the next one finds it."""
-UNFINISHED = (
-    "This run is not finished: figures are computed when it is; run the same command again."
-)
 _NAMED = 6
 """Figures and judges named in a sentence."""
 _TOLD = 3
@@ -51,8 +48,15 @@ def verdict(report: Report) -> Section:
     return Section("Verdict", tuple(_blocks(report)))
 
 
+def state_note(report: Report) -> Iterator[Note]:
+    """What comes before everything else: that the run is not finished, or not as it was sealed."""
+    if said := draw.state_text(report.run):
+        yield Note(said, "No verdict.")
+
+
 def _blocks(report: Report) -> Iterator[Block]:
     run = report.run
+    yield from state_note(report)
     found = {pair: contests for pair in report.pairs if (contests := report.headline(pair))}
     yield from _answers(report)
     warnings = tuple(_warnings(report))
@@ -76,12 +80,15 @@ def _blocks(report: Report) -> Iterator[Block]:
         # On a single figure the answer is that sentence.
         every = tuple(c for contests in found.values() for c in contests)
         yield Details("Each comparison in a sentence", (Statements(every),))
-    lengths = [blocks for pair in found if (blocks := tuple(_lengths(report, pair)))]
+    judged = found if run.state == "finished" else ()
+    lengths = [blocks for pair in judged if (blocks := tuple(_lengths(report, pair)))]
     yield from first_few(lengths, "Lengths of answers, {} more pairs")
     yield from _missing(report)
 
 
 def _answers(report: Report) -> Iterator[Answer | Text]:
+    if report.run.state != "finished":
+        return
     gate = report.gate
     answered = False
     for pair in report.pairs:
@@ -95,7 +102,7 @@ def _answers(report: Report) -> Iterator[Answer | Text]:
         if gate is not None and (gate.candidate, gate.baseline) == pair:
             reasons = f" Not passed: {_listed(gate.reasons, '; ')}." if gate.reasons else ""
             yield Text(f"{draw.gate_sentence(gate)}{reasons}")
-    if not answered and report.run.manifest.sealed:
+    if not answered:
         yield Text("This run compares no candidate with a baseline.")
 
 
@@ -109,8 +116,6 @@ def _warnings(report: Report, *, alone: bool = False) -> Iterator[Note]:
         yield Note(f"{draw.limit_text(run.manifest.limit).capitalize()}.", "Limited run.")
     elif not run.manifest.publishable:
         yield Note("The run's manifest marks it so.", "Not publishable.")
-    if not run.manifest.sealed:
-        yield Note(UNFINISHED, "No figures yet.")
     if report.damages:
         yield Note(_damaged(report, alone=alone), "Damaged evidence.")
     for h in report.health:
@@ -352,7 +357,12 @@ _LONGEST_REASON = 240
 
 
 def status_lines(run: Run) -> list[Line]:
-    """A line for each pair, and its strongest figure below it; empty where nothing is compared."""
+    """A line for each pair, and its strongest figure below it; empty where nothing is compared.
+
+    Of a run that is not finished, or not as it was sealed, that alone.
+    """
+    if run.state != "finished":
+        return [Cell.text(draw.state_text(run), tone="warning")]
     report = Report(run)
     lines: list[Line] = []
     for pair in report.pairs:
@@ -368,10 +378,9 @@ def status_lines(run: Run) -> list[Line]:
 def summary_lines(run: Run) -> list[Line]:
     """Every headline contest, or figure where nothing is compared, as a table for a terminal."""
     report = Report(run)
-    lines: list[Line] = [] if run.manifest.sealed else [UNFINISHED]
     columns: tuple[ColumnName, ...] = tuple("mde" if c == "missing" else c for c in draw.COMMENT)
     contests = [c for pair in report.pairs for c in report.headline(pair)]
-    lines += status_lines(run)
+    lines = status_lines(run)
     if contests:
         lines.append(draw.contest_table(contests, columns, figures=run.figures))
     elif figures := report.figures(run.headlines):
@@ -442,7 +451,7 @@ def _whole(report: Report) -> _Comment:
         title=f"evalkit: {run.manifest.suite_name or ''}",
         answers=tuple(
             a.text if isinstance(a, Answer) else f"{a.lead} {a.text}".strip()
-            for a in _answers(report)
+            for a in (*state_note(report), *_answers(report))
         ),
         warnings=tuple(f"{note.lead} {note.text}" for note in caveats),
         table=_with_short_names(table),

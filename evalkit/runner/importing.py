@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import plugins, store
+from evalkit.comparison.recompute import load
 from evalkit.comparison.votes import all_pairs
 from evalkit.core import Json
 from evalkit.core.evidence import Evidence, ImportOptions
@@ -192,7 +193,7 @@ def import_votes(files: Sequence[Path], folder: Path) -> tuple[Run, tuple[str, .
     Raises:
         DataError: a file is none of votes, or the run is not finished.
     """
-    stored = store.load(folder)
+    stored = load(folder)
     if not stored.manifest.sealed:
         raise DataError(f"{stored.folder}: is not finished; run its suite again to resume first")
     pairs = list(all_pairs(stored))
@@ -214,7 +215,7 @@ def import_votes(files: Sequence[Path], folder: Path) -> tuple[Run, tuple[str, .
                 f"pair of answers"
             )
     store.write_votes(stored.folder, list(kept.values()))
-    again = store.load(stored.folder)
+    again = load(stored.folder)
     for name, content in render(again).items():
         store.write_file(again.folder / name, content)
     return again, tuple(notes)

@@ -23,9 +23,9 @@ from pydantic_core import to_jsonable_python
 from evalkit import data, plugins, store
 from evalkit import suite as suites
 from evalkit.comparison.bridge import Relation, figures, relations
-from evalkit.comparison.cautions import disagreements
 from evalkit.comparison.contests import Options, contests_of
 from evalkit.comparison.guard import judge_model
+from evalkit.comparison.recompute import load
 from evalkit.comparison.resolve import Part, Side
 from evalkit.comparison.votes import Answer, JudgeAgreement, judge_agreement
 from evalkit.core import Completion, Json, Record, Sample
@@ -40,6 +40,7 @@ from evalkit.core.specs import (
     ReportSpec,
     Suite,
 )
+from evalkit.draw import state_text
 from evalkit.engines._settings import RemoteSpec
 from evalkit.engines.recorded import RecordedSpec
 from evalkit.errors import ComparisonError, DataError, SuiteError, did_you_mean
@@ -351,16 +352,14 @@ def judge_bridge(
         out: Folder of the bridge; None: reports/<suite>/<run id> in the workspace.
 
     Raises:
-        DataError: a run is not finished, or its files were changed.
+        DataError: a run is not finished, or not as it was sealed.
         ComparisonError: `to` was judged by a third judge, or differs in more than its judge.
         SuiteError, EvalkitError: as `judge_again`.
     """
     name, spec = judge
     for run in (old, to) if to is not None else (old,):
-        wrong = next(disagreements(run), None)
-        if wrong is not None or not run.manifest.sealed:
-            why = wrong.message if wrong else "it is not finished; run its suite again to resume"
-            raise DataError(f"{run.folder}: {why}")
+        if run.state != "finished":
+            raise DataError(f"{run.folder}: {state_text(run)}")
     _refuse_wrong_judge(old, to, spec)
     taken = {j.name for j in old.manifest.judges}
     name = next(n for n in (name, *(f"{name}-{k}" for k in range(2, 99))) if n not in taken)
@@ -514,4 +513,4 @@ def _written(bridged: Run) -> Run:
         results = store.results(bridged.figures, bridged.comparisons, manifest.run_id)
         files = render(replace(bridged, manifest=finished))
         run_store.seal([r.key for r in bridged.records], manifest, results, files)
-    return store.load(bridged.folder)
+    return load(bridged.folder)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from evalkit import store
 from evalkit.comparison.figures import comparisons, figures
+from evalkit.comparison.recompute import load
 from evalkit.core import Outcome, PreparedModel, Record, Reply, Request, Sample
 from evalkit.core.figures import Figure
 from evalkit.core.protocols import Benchmark, Dated
@@ -198,7 +199,7 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
             input_error = _send(job, todo, run_store, usage, progress, done=done)
         if todo or not run_store.sealed:
             _seal(job, manifest, _order(job, [*items, *(r.key for r in recorded)]), run_store)
-    stored = store.load(folder)
+    stored = load(folder)
     unanswered = sum(bool(record.outcome.unanswered) for record in stored.records)
     caps = _raised_caps(job)
     return Result(stored, len(todo), usage, unanswered, job.models, caps, input_error)

@@ -24,6 +24,7 @@ from evalkit import suite as suites
 from evalkit.comparison import history
 from evalkit.comparison.gate import gate, gate_json
 from evalkit.comparison.history import Step, step_of
+from evalkit.comparison.recompute import load
 from evalkit.core import Json
 from evalkit.core.contests import GateResult
 from evalkit.core.run import Run
@@ -362,7 +363,7 @@ def decide(look: Look, training: Training, ledger: Ledger) -> GateResult:
     Raises:
         DataError: the look's run is not there any more.
     """
-    run = store.load(training.reports / look.run)
+    run = load(training.reports / look.run)
     result = _decided(run, look, training)
     ledger.decide(
         Verdict(look.look, result.verdict, result.exit_code, result.reasons, gate_json(result))
@@ -645,7 +646,7 @@ def _checkpoints(
     notes: list[str] = []
     for look, _ in seen:
         try:
-            run = store.load(training.reports / look.run)
+            run = load(training.reports / look.run)
         except DataError as error:
             notes.append(f"{look.checkpoint} is left out of the figures: {error}")
             continue

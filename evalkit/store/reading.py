@@ -49,6 +49,8 @@ LEDGER_NAME = "ledger.jsonl"
 SUMS_NAME = "SHA256SUMS"
 REPORTS = "reports"
 LATEST = "latest"
+Key: TypeAlias = tuple[str, str, str, str]
+"""`Record.key`: model, benchmark, task, sample."""
 NaturalKey: TypeAlias = tuple[tuple[tuple[int, int, str], ...], str]
 _DIGITS = re.compile("([0-9]+)")
 _KEY = ("benchmark", "task", "metric", "category")
@@ -59,16 +61,23 @@ def load(folder: Path) -> Run:
     """A run from its folder (or any file of it), sealed or not.
 
     An unsealed run has the records so far, in the order of manifest and sample ids, and no figures
-    or comparisons: those on disk, if any, belong to older records.
+    or comparisons: those on disk, if any, belong to older records.  Of a sealed run whose records
+    are gone `Run.unreadable` says why.
 
     Raises:
         DataError: not a run, damaged (names file and line), or of a newer evalkit.
     """
     place = folder.parent if folder.is_file() else folder
     manifest = load_manifest(place)
-    records = {record.key: record for record in read_records(place / RECORDS_NAME)}
+    records, unreadable = dict[Key, Record](), ""
+    try:
+        records = {record.key: record for record in read_records(place / RECORDS_NAME)}
+    except OSError as error:
+        if manifest.sealed or not isinstance(error, FileNotFoundError):
+            unreadable = f"{RECORDS_NAME}: {error.strerror}"
     if not manifest.sealed:
-        return Run(place, manifest, _ordered(records, manifest), (), ())
+        found = _ordered(records, manifest)
+        return Run(place, manifest, found, (), (), unreadable=unreadable)
     path = place / RESULTS_NAME
     try:
         found = parse_json(path.read_bytes())
@@ -80,10 +89,11 @@ def load(folder: Path) -> Run:
     except CodecError as error:
         raise DataError(f"{path}: {error}; run the suite again to rewrite it") from error
     votes = _read_votes(place / VOTES_NAME)
-    changed = tuple(_changed(place))
+    changed = () if unreadable else tuple(_changed(place))
     if found.get("run_id") != manifest.run_id:
         changed = (f"{RESULTS_NAME} is of run {str(found.get('run_id'))[:40]!r}", *changed)
-    return Run(place, manifest, tuple(records.values()), figures, comparisons, votes, changed)
+    read = tuple(records.values())
+    return Run(place, manifest, read, figures, comparisons, votes, changed, unreadable)
 
 
 def _changed(place: Path) -> Iterator[str]:
@@ -230,6 +240,11 @@ def comparison_row(comparison: Comparison) -> dict[str, Json]:
     }
 
 
+def row_json(row: Figure | Comparison) -> dict[str, Json]:
+    """A flat row of results.json.  Raises CodecError."""
+    return figure_row(row) if isinstance(row, Figure) else comparison_row(row)
+
+
 def _uncertainty(value: Mapping[str, Json]) -> dict[str, Json]:
     return {name: value[name] for name in ("standard_error", "low", "high", "level")}
 
@@ -308,18 +323,18 @@ def _no_run(place: Path) -> str:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Every complete line; one without its newline is still being written."""
+    """Every complete line; one without its newline is still being written.
+
+    Raises:
+        DataError: a line is damaged; names it.
+        OSError: the file cannot be read.
+    """
     found: list[Record] = []
-    try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.endswith(b"\n"):
-                    break
-                found.append(_read_record(line, f"{path}:{number}"))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                break
+            found.append(_read_record(line, f"{path}:{number}"))
     return found
 
 

@@ -20,7 +20,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from evalkit.core import Json, Record
 from evalkit.core.run import Manifest
@@ -36,6 +36,7 @@ from evalkit.store.reading import (
     SESSIONS_NAME,
     SUMS_NAME,
     VOTES_NAME,
+    Key,
     load_manifest,
     manifest_json,
     read_records,
@@ -50,9 +51,6 @@ __all__ = ["RunStore", "pretty_json", "run_id", "write_votes"]
 _OURS = frozenset(
     {MANIFEST_NAME, RECORDS_NAME, RESULTS_NAME, SESSIONS_NAME, VOTES_NAME, LEDGER_NAME, SUMS_NAME}
 )
-
-Key: TypeAlias = tuple[str, str, str, str]
-"""`Record.key`: model, benchmark, task, sample."""
 
 
 def run_id(description: Json) -> str:
@@ -108,7 +106,8 @@ class RunStore(Closing):
             stored = _stored_manifest(folder, manifest)
             path = folder / RECORDS_NAME
             LineFile(path).close()  # cuts a torn last line off
-            records = {r.key: r for r in read_records(path)}
+            with writing(path):
+                records = {r.key: r for r in read_records(path)}
             store = cls(folder, stored or manifest, lock, records)
             if stored is None:
                 store.update_manifest(manifest)

@@ -352,7 +352,7 @@ def test_damaged_evidence_supports_nothing_unless_accepted(run: Run) -> None:
     assert note.startswith("Limited run: at most 20 samples per task")
     assert claim(limited, text).reasons[0].endswith(note)
     assert found.suggestion == ""
-    assert checked([damaged], text, OPTIONS, accept_damaged=True).answer == "supported"
+    assert checked([damaged], text, replace(OPTIONS, accept_damaged=True)).answer == "supported"
     named = claim(with_finding(run, "b"), "a beats one:b on lm_eval/sums")
     assert "Damaged evidence of b: rows repeat." in named.reasons
 

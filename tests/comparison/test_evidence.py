@@ -19,12 +19,12 @@ from evalkit.comparison.contests import Options
 from evalkit.comparison.evidence import (
     Chain,
     Found,
-    Recomputed,
     find,
     recompute,
     records_behind,
     where_made,
 )
+from evalkit.comparison.recompute import Recomputed
 from evalkit.core.contests import Limited, LocalJudge
 from evalkit.core.figures import Estimator, Figure, FigureKey, Interval, Method, Source
 from evalkit.core.run import Run, tasks_below

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from evalkit import catalogue, store
+from evalkit import catalogue
 from evalkit.card.audit.checks import Own, same_metric
 from evalkit.card.audit.findings import Answer, Checked, Fact, Remark
 from evalkit.card.audit.stated import Label, Stated
@@ -25,6 +25,7 @@ from evalkit.comparison.claim_grammar import Compared, Scored, Statement
 from evalkit.comparison.contests import Options
 from evalkit.comparison.figures import figures
 from evalkit.comparison.model_names import ModelNames, model_key
+from evalkit.comparison.recompute import load
 from evalkit.core.evidence import Evidence as Imported
 from evalkit.core.evidence import ImportOptions
 from evalkit.core.figures import Estimator, Figure
@@ -247,7 +248,7 @@ def _first(path: Path) -> Json:
 
 
 def _add_run(found: Evidence, path: Path) -> None:
-    run = store.load(path)
+    run = load(path)
     if not run.manifest.sealed:
         raise DataError(
             f"{str(path)!r}: the run is not finished, so it has no figures; run its suite again"
