@@ -152,6 +152,8 @@ def gate(
     for one in behind.values():
         entries = {**{entry.name: entry for entry in one.benchmarks}, **entries}
     policy = Policy(spec, entries)
+    if any(one.unreadable for one in behind.values()):
+        return _without_records(spec, mine[0], candidate, list(behind.values()))
     ours, theirs = _sides(mine, spec, candidate, baseline)
     allowed = allowed_fields(list(behind.values()), allow_different)
     options = Options(1 - 2 * spec.alpha, spec.power, allowed, repeats=True)
@@ -183,6 +185,15 @@ def gate(
         never_answered=sum(map(_never_answered, behind.values())),
         figures=(*ours.figures(keys), *theirs.figures(keys)),
     )
+
+
+def _without_records(
+    spec: GateSpec, run: Run, candidate: str | None, behind: Sequence[Run]
+) -> GateResult:
+    """The answer where the records of a run cannot be read: nothing can be tested."""
+    named = (m.name for m in run.manifest.models if m.role == "candidate")
+    found = decide(candidate or next(named, ""), spec.baseline, [], spec)
+    return replace(found, reasons=tuple(note for one in behind for note in _notes(one)))
 
 
 def decide(

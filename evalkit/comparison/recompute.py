@@ -11,6 +11,7 @@ callable that runner hands in (`Extra`), for `verify` and `evidence`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -96,8 +97,8 @@ class Recomputing:
             return f"the records cannot be read: {run.unreadable}"
         entries = run.manifest.benchmarks
         roles = {model: run.role(model) for model in run.models}
-        own = (_value(row) for row in _stored(run) if not _untouched(row))
-        level = next((value.level for value in own), run.manifest.suite.report.level)
+        levels = Counter(_value(row).level for row in _stored(run) if not _untouched(row))
+        level = max(levels, key=lambda one: levels[one], default=run.manifest.suite.report.level)
         try:
             for entry in entries:
                 for model in run.models:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ from evalkit.errors import ComparisonError
 from evalkit.stats.decisions import holm
 from tests.support.compared import against, bare, changed, keeping, one_model
 from tests.support.leaderboards import ENTRY, board_run
-from tests.support.runs import Plan, build_run, with_manifest, write_run
+from tests.support.runs import Plan, build_run, with_manifest, with_records, write_run
 
 POINTS = Metric("score", "points", primary=True)
 REPEATS = Options(repeats=True)
@@ -387,41 +387,6 @@ def test_a_limited_run_is_a_caution_and_not_published(tmp_path: Path) -> None:
     assert doubts(run) == ["limited to 20 samples per task"]
 
 
-def one_changed(run: Run) -> Run:
-    first, *others = run.records
-    scores = tuple(replace(s, value=0.0) for s in first.outcome.scores)
-    changed = replace(first, outcome=replace(first.outcome, scores=scores))
-    return replace(run, records=(changed, *others))
-
-
-def one_lost(run: Run) -> Run:
-    return replace(run, records=run.records[1:])
-
-
-@pytest.mark.parametrize("broken", [one_changed, one_lost])
-def test_records_that_results_do_not_know_are_damage(
-    three: Run, broken: Callable[[Run], Run]
-) -> None:
-    assert [*damages(three), *doubts(three)] == []
-    run = broken(three)
-    (damage,) = damages(run)
-    assert (damage.model, damage.benchmark) == ("a", "alpaca_eval")
-    assert "results.json has win rate" in damage.message
-    assert [*damages(run, ["b"]), *doubts(run, ["b"])] == []
-    (why,) = doubts(run, ["a"])
-    assert "one of the two files was changed" in why
-    found = {c.key.benchmark for c in against(run) if damage in c.cautions}
-    assert found == {"alpaca_eval"}
-
-
-def test_damage_is_looked_for_where_there_are_figures(three: Run) -> None:
-    """An unfinished run has none yet, and a model that was left out is not compared."""
-    run = one_changed(three)
-    unfinished = run.manifest.model_copy(update={"sealed": False})
-    assert list(damages(replace(run, manifest=unfinished))) == []
-    assert list(damages(keeping(run, lambda r: r.model == "b"))) == []
-
-
 def test_findings_of_an_import_are_damage(three: Run) -> None:
     finding = {"code": "repeated_rows", "message": "rows repeat", "damaged": True}
     remark = {"code": "other", "message": "a remark", "damaged": False}
@@ -501,7 +466,7 @@ def test_the_command_says_it_in_every_form(tmp_path: Path) -> None:
         and not (r.model != "b" and r.task == "sums")
     )
     folder = tmp_path / "stored"
-    write_run(replace(run, records=kept), folder)
+    write_run(with_records(run, kept), folder)
     said = ["MT-Bench: a", "has samples, b has none", "lm-eval: sums: b has samples"]
     page = tmp_path / "page.html"
     asked(folder, "--html", str(page))

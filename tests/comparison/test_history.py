@@ -19,7 +19,6 @@ from statsmodels.stats.multitest import multipletests
 
 from evalkit.cli.compare import history as command
 from evalkit.comparison import contests, history
-from evalkit.comparison.cautions import damages
 from evalkit.comparison.figures import figures
 from evalkit.comparison.history import Checkpoint, Options, Series, step_of
 from evalkit.core.figures import Average, Figure, FigureKey, Interval
@@ -225,16 +224,13 @@ def test_a_local_judge_and_a_limit_are_marked(tmp_path: Path) -> None:
     assert data["series"][0]["points"][1]["flags"] == rows[1]["flags"]
 
 
-def test_damage_is_said_once(tmp_path: Path) -> None:
-    first, second, third = training(tmp_path, 3, local_judge=False)
-    second = replace(second, records=second.records[1:])
-    (damage,) = damages(second)
-    table = history.series_table(checkpoints_of([first, second, third])[0])
-    assert table.note.count(damage.message) == 1
-    shown = [row[-1].shown.endswith("(damaged evidence)") for row in table.rows]
-    assert shown == [False, True, True]
-    (only, *_) = checkpoints_of([second])
-    assert [damage.message in note for note in only.notes] == [True]
+def test_a_run_that_is_not_as_it_was_sealed_is_left_out(tmp_path: Path) -> None:
+    first, second = (write_run(run, run.folder) for run in training(tmp_path, 2))
+    path = second.folder / "records.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+    runs, (note,) = history.find_runs([tmp_path])
+    assert [run.folder for run in runs] == [first.folder]
+    assert note.startswith(f"left out: {second.folder}: Figures of this run are not what")
 
 
 # --- averages: oracle is what `contests` says of the same two models within one run -------------

@@ -9,7 +9,7 @@ through `say`, which tests use to plant hostile text everywhere.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -45,6 +45,7 @@ __all__ = [
     "stored_run",
     "training_run",
     "with_manifest",
+    "with_records",
     "with_suite",
     "write_run",
 ]
@@ -132,6 +133,17 @@ def with_suite(run: Run, **changes: Any) -> Run:
     """The run whose suite has these sections, likewise."""
     kept = {name: getattr(run.manifest.suite, name) for name in run.manifest.suite.model_fields_set}
     return with_manifest(run, suite=StoredSuite.model_validate({**kept, **changes}))
+
+
+def with_records(run: Run, records: Sequence[Record]) -> Run:
+    """The run of these records: its figures are what they give."""
+    roles = {m.name: m.role for m in run.manifest.models}
+    return replace(
+        run,
+        records=tuple(records),
+        figures=tuple(figures(records, ENTRIES, 0.95)),
+        comparisons=tuple(comparisons(records, ENTRIES, roles, 0.95)),
+    )
 
 
 def write_run(run: Run, folder: Path, *, sealed: bool = True, started: float | None = None) -> Run:
