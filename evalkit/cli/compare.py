@@ -408,13 +408,13 @@ def power(
 
 
 def _past(runs: Sequence[str], origin: Origin, name: str) -> list[Run]:
-    """The runs named, else the sealed runs of this suite in the workspace."""
+    """The runs named, else the finished runs of this suite in the workspace."""
     from evalkit.comparison.history import find_runs
 
     if runs:
         return read_runs(runs)
-    folders = sorted((origin.workspace / "reports" / name).glob("*/manifest.json"))
-    found, left_out = find_runs(folders) if folders else ([], ())
+    place = origin.workspace / "reports" / name
+    found, left_out = find_runs([place]) if any(place.glob("*/manifest.json")) else ([], ())
     for note in left_out:
         click.echo(note, err=True)
     return found
