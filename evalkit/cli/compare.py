@@ -287,13 +287,14 @@ def _runs_of(targets: tuple[str, ...]) -> tuple[list[Run], Result | None]:
 def _is_suite(target: str) -> bool:
     """A YAML file, or the name of a bundled suite that has no run yet."""
     from evalkit import store
-    from evalkit import suite as suites
 
     if target.endswith((".yaml", ".yml")):
         return True
     try:
         store.find_place(target)
     except DataError:
+        from evalkit import suite as suites  # a stored run needs none
+
         return target in suites.bundled()
     return False
 

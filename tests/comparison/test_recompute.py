@@ -174,7 +174,7 @@ def test_its_state_comes_first_and_there_is_no_verdict(
         assert body in shown
         assert not any(f"{mark} " in shown for mark in "▲▼"), "no verdict stands anywhere"
         assert "better" not in shown.partition(body)[0]
-    assert report.summary_lines(run)[0] == text
+    assert report.summary_lines(run)[0] == draw.Cell.text(text, tone="warning")
     assert {one.verdict for one in stored(run)} <= {"undefined"}
     result = gate(run)
     assert (result.verdict, result.exit_code) == ("incomplete", 3)
