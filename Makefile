@@ -10,7 +10,7 @@ endif
 # The tests start evalkit a hundred times; it need not be compiled anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check lint types fast bench setup clean
+.PHONY: run test check lint types fast bench docs setup clean
 
 run: setup
 	.venv/bin/evalkit run suites/quickstart.yaml
@@ -45,6 +45,10 @@ bench: setup
 	$(PY) -m benchmarks.schedule --save "short: schedule"
 	$(PY) -m benchmarks.scoring --limit 4 --save "short: scoring"
 	$(PY) -m benchmarks.generation --short --save "short: generation"
+
+# The site is build/docs/site; a broken link or anchor fails.
+docs: setup
+	$(PY) scripts/make_docs.py
 
 clean:
 	rm -rf .venv .evalkit .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

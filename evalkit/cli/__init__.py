@@ -13,7 +13,7 @@ import click
 from evalkit.cli.console import guard_output
 from evalkit.errors import EvalkitError, did_you_mean
 
-__all__ = ["main"]
+__all__ = ["command_groups", "main"]
 
 _COMMANDS = {
     "Evaluate": {
@@ -99,12 +99,21 @@ def _group(verbose: bool, wide: bool) -> None:  # progress.watcher and console.s
     """Whether a fine-tuned chat model is better, by how much, and on what evidence."""
 
 
+def command_groups() -> dict[str, list[click.Command]]:
+    """The commands, by the groups of `--help`; imports all of them."""
+    context = click.Context(_group)
+    return {
+        title: [found for name in names if (found := _group.get_command(context, name))]
+        for title, names in _COMMANDS.items()
+    }
+
+
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
 def main() -> None:
-    """Run a command and exit with the code that the README's table gives its outcome.
+    """Run a command and exit with the code of its outcome.
 
     0 done; 1 a negative verdict; 2 your input; 3 incomplete; 4 environment or internal error;
     130 interrupted.

@@ -35,7 +35,7 @@ MAY_IMPORT["runner"] = {*MAY_IMPORT} - {"runner"}
 MAY_IMPORT["api"] = {*MAY_IMPORT}
 MAY_IMPORT["cli"] = {*MAY_IMPORT}
 MAY_IMPORT["__main__"] = {"cli"}
-"""The table of the README's architecture section."""
+"""The table of docs/architecture.md."""
 HEAVY = {
     "alpaca_eval", "datasets", "fastchat", "lm_eval", "pandas", "peft", "pyarrow", "scipy",
     "sklearn", "statsmodels", "torch", "transformers", "vllm",

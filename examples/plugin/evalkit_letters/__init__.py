@@ -1,0 +1,1 @@
+"""A plug-in for evalkit: the benchmark `counting` and the format `table`, by their dotted paths."""
