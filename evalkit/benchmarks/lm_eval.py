@@ -41,6 +41,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
@@ -359,6 +360,10 @@ class LmEval:
             "tasks": {name: describe_task(item) for name, item in self._tasks.items()},
             "groups": {n: describe_group(g) for n, g in self._all.groups.items()},
         }
+
+    def files_read(self) -> Sequence[Path]:
+        """Local data files of its tasks."""
+        return [path for item in self._all.tasks.values() for path in item.files.values()]
 
     def nominal_requests(self) -> int | None:
         """Unknown: the tasks are anybody's."""

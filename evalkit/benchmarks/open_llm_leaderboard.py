@@ -31,6 +31,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
@@ -129,6 +130,10 @@ class OpenLlmLeaderboard:
     def data_needs(self) -> Sequence[str]:
         """Names of public data sets."""
         return self._inner.data_needs()
+
+    def files_read(self) -> Sequence[Path]:
+        """Those of its tasks."""
+        return self._inner.files_read()
 
     def load(self) -> None:
         """Build the tasks.  Raises DataError where lm-eval cannot find its data."""

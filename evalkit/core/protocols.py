@@ -44,6 +44,7 @@ __all__ = [
     "Panel",
     "Planned",
     "RatingJudge",
+    "ReadsFiles",
     "ReadsLogprobs",
     "StoredPrompts",
     "Tabled",
@@ -232,6 +233,15 @@ class Planned(Protocol):
         `trie` (each distinct prefix once: the bound), `floor` (the bound where whole blocks are
         shared), `planned`, and `computed` (as the engine counts).
         """
+        ...
+
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A benchmark whose data may lie in files that its settings do not name."""
+
+    def files_read(self) -> Sequence[Path]:
+        """Once it is loaded: files of this machine that hold its data."""
         ...
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "is_local",
     "local_path",
     "missing",
+    "on_hub",
     "resolve",
 ]
 
@@ -99,7 +100,7 @@ def is_absolute(reference: str) -> bool:
     return reference.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", reference) is not None
 
 
-def _on_hub(reference: str, root: Path) -> bool:
+def on_hub(reference: str, root: Path) -> bool:
     """Whether `resolve` would use the hub for it."""
     is_repo = _REPO.fullmatch(reference) is not None and not is_local(reference)
     return is_repo and not (root / reference).exists()
@@ -116,7 +117,7 @@ def local_path(reference: str, start: Path) -> Path:
 def check_named(reference: str, root: Path) -> None:
     """Raise ModelError where `reference` neither exists here nor names a hub repository."""
     local = local_path(reference, root)
-    if reference.startswith(_PACKAGE) or local.exists() or _on_hub(reference, root):
+    if reference.startswith(_PACKAGE) or local.exists() or on_hub(reference, root):
         return
     raise ModelError(
         f"no model at {reference!r}: there is no folder {str(local)!r}{_near(local)}; expected a "
@@ -237,7 +238,7 @@ def missing(spec: ModelSpec, root: Path) -> tuple[str, ...]:
 def here(reference: str, revision: str | None, root: Path) -> WeightsSource | None:
     """As `resolve`, without the network; None: it would have to be downloaded."""
     check_named(reference, root)
-    if not _on_hub(reference, root):
+    if not on_hub(reference, root):
         return resolve(reference, revision, root)
     try:
         return _cached(reference, revision, "it was not looked for there", code=False)

@@ -31,7 +31,7 @@ from evalkit.errors import RequestFailed
 from evalkit.runner.assemble import Job
 from evalkit.runner.usage import unwrapped
 
-__all__ = ["describe"]
+__all__ = ["describe", "versions"]
 
 _DISTRIBUTIONS = (
     "evalkit",
@@ -104,7 +104,7 @@ def describe(
         judges=tuple(judges),
         benchmarks=tuple(benchmarks),
         evidence=tuple(evidence),
-        versions=dict(_versions()),
+        versions=dict(versions()),
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         commands=(" ".join(job.origin.command),),
@@ -223,7 +223,8 @@ def _not_run(benchmark: Benchmark, job: Job) -> BenchmarkEntry:
     )
 
 
-def _versions() -> Iterator[tuple[str, str]]:
+def versions() -> Iterator[tuple[str, str]]:
+    """Of the installed packages that decide answers or figures."""
     for name in _DISTRIBUTIONS:
         try:
             yield name, metadata.version(name)

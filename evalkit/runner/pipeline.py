@@ -27,6 +27,7 @@ from evalkit.core.run import Manifest, Run, UsageTotals
 from evalkit.core.specs import Suite
 from evalkit.engines._drive import drive
 from evalkit.errors import RequestFailed, SuiteError
+from evalkit.runner import finished
 from evalkit.runner.assemble import Job, Origin, Selection, assemble, missing_keys
 from evalkit.runner.manifest import describe
 from evalkit.runner.plan import unstored
@@ -107,7 +108,7 @@ class Result:
     unanswered: int
     """Samples whose engine or judge could not be reached or failed: sent again next time."""
     models: Mapping[str, PreparedModel]
-    """The models that answered, by name."""
+    """The models that answered, by name; empty where a finished run was found."""
     raise_caps: tuple[str, ...] = ()
     """Caps that kept requests from being sent, doubled, as `--set` takes them."""
     input_error: bool = False
@@ -145,13 +146,20 @@ def run_suite(
     Raises:
         EvalkitError: What ended the run early; everything finished is stored.
     """
-    selection, stored = selection or Selection(), origin.state / "cache.sqlite"
+    selection, stored, began = selection or Selection(), origin.state / "cache.sqlite", time.time()
+    done = finished.recall(suite, origin, selection, out)
+    if done is not None:
+        progress.step("finished before, and nothing has changed since")
+        return Result(store.load(done), 0, Usage(), 0, {})
     lacking = missing_keys(suite, without_judge=selection.without_judge)
     if lacking and not stored.exists() and not _folder(suite, origin).exists():
         raise _no_key(lacking, list(lacking))  # before anything is downloaded or merged
     with CompletionStore(stored) as cache:
         job = assemble(suite, origin, selection, cache, say=progress.step)
-        return run(job, out, retry_failed=True, progress=progress)
+        result = run(job, out, retry_failed=True, progress=progress)
+    if result.run.manifest.sealed and not result.unanswered:
+        finished.remember(job, selection, out, result.run.folder, began)
+    return result
 
 
 def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> Result:

@@ -345,7 +345,7 @@ def evaluate(
     if failure is not None:
         return _failed(ledger, failure)
     name, run_id = training.model(folder), result.run.manifest.run_id
-    merged = result.models[name].path
+    merged = result.models[name].path if name in result.models else None  # found finished
     if merged is not None:
         # A 7B adapter leaves 14 GB; a training run has many.
         models.discard(merged, training.origin.workspace)
