@@ -129,6 +129,14 @@ class AlpacaEvalSpec(BenchmarkSpec):
     """Sampling temperature of the model; 0 is greedy."""
     system: str | None = None
     """System message before each instruction; default: none."""
+    baseline: str | None = None
+    """Model of the suite whose own answers stand in the reference's place, so that `data` needs no
+    `output`; it draws with itself.  Default: the reference outputs."""
+
+    @property
+    def opponents(self) -> tuple[str, ...]:
+        """The baseline answers every instruction, whichever model is judged."""
+        return () if self.baseline is None else (self.baseline,)
 
 
 class AlpacaEval:
@@ -162,11 +170,9 @@ class AlpacaEval:
         """Read the reference outputs.  Raises DataError."""
         if self._dataset is None:
             dataset = self._read()
-            data.require(
-                dataset,
-                {"instruction": str, "output": str},
-                optional={"dataset": str, "generator": str},
-            )
+            output = {"output": str} if self._spec.baseline is None else {}
+            optional = {"dataset": str, "generator": str, "output": str}
+            data.require(dataset, {"instruction": str, **output}, optional=optional)
             self._dataset = dataset
 
     def samples(self) -> Sequence[Sample]:
@@ -177,7 +183,7 @@ class AlpacaEval:
                 task=TASK,
                 turns=(record["instruction"],),
                 category=record.get("dataset"),
-                reference=(record["output"],),
+                reference=() if self._spec.baseline else (record["output"],),
                 data=record,
             )
             for index, record in enumerate(self._loaded().records)
@@ -193,7 +199,7 @@ class AlpacaEval:
         judges = [j for j in self._context.judges if isinstance(j, PairwiseJudge)]
         if not judges:
             raise no_judge(self.name, "pairwise")
-        spec, (reference,) = self._spec, sample.reference
+        spec, reference = self._spec, sample.reference
         system = () if spec.system is None else (Message("system", spec.system),)
         prompt = (*system, Message("user", sample.turns[0]))
         seed = sampling_seed(self._context.seed, TASK, sample.id) if spec.temperature > 0 else None
@@ -208,30 +214,34 @@ class AlpacaEval:
         )
         try:
             (completion,) = yield [request]
+            if spec.baseline is not None:
+                (theirs,) = yield [replace(request, engine=spec.baseline)]
+                reference = () if theirs.unfinished else (theirs.text.strip(),)
         except RequestFailed as failure:
-            return Outcome(failure.status, prompt, reference=sample.reference, error=str(failure))
-        if completion.unfinished:
+            return Outcome(failure.status, prompt, reference=reference, error=str(failure))
+        if completion.unfinished or not reference:
+            mine = completion.unfinished
             return Outcome(
-                "unfinished",
+                "unfinished" if mine else "excluded",
                 prompt,
-                reference=sample.reference,
+                reference=reference,
                 truncated=completion.truncated,
-                error=NO_ANSWER,
+                error=NO_ANSWER if mine else f"{spec.baseline}: {NO_ANSWER}",
                 thoughts=thoughts_of([completion]),
                 thought_tokens=completion.thought_tokens,
             )
         answer = completion.text.strip()
 
         def compare(judge: PairwiseJudge) -> Flow[Judgment]:
-            if answer == reference:
+            if answer == reference[0]:
                 return Judgment(judge.name, judge.protocol, "ok", 0.5)
-            return (yield from judge.compare(sample.turns[0], answer, reference))
+            return (yield from judge.compare(sample.turns[0], answer, reference[0]))
 
         asked = []
         for judge in judges:
             swapped, first = None, False
-            if isinstance(judge, OneOrder) and answer != reference:
-                swapped = partial(judge.compare, sample.turns[0], reference, answer)
+            if isinstance(judge, OneOrder) and answer != reference[0]:
+                swapped = partial(judge.compare, sample.turns[0], reference[0], answer)
                 first = judge.shows_first(sample.turns[0])
             asked.append(Asked(judge, partial(compare, judge), swapped, first))
         verdict = yield from judged(asked, self._context, sample.id)
@@ -239,7 +249,7 @@ class AlpacaEval:
             status=verdict.status,
             conversation=(*prompt, Message("assistant", answer)),
             answers=(answer,),
-            reference=sample.reference,
+            reference=reference,
             scores=scores(answer, verdict.value),
             judgments=verdict.judgments,
             truncated=completion.truncated,
@@ -274,6 +284,7 @@ class AlpacaEval:
             "max_tokens": self._spec.max_tokens,
             "temperature": self._spec.temperature,
             "system": self._spec.system,
+            **({"baseline": self._spec.baseline} if self._spec.baseline else {}),
             "judge": None if judge is None else dict(judge.describe()),
         }
 

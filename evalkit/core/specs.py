@@ -302,7 +302,7 @@ class BenchmarkSpec(Spec):
     def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Later fields only where set, likewise."""
         fields: dict[str, Any] = dump(self)
-        usual = {"generation_config": "model", "judge_minimum": None}
+        usual = {"generation_config": "model", "judge_minimum": None, "baseline": None}
         return {n: v for n, v in fields.items() if n not in usual or v != usual[n]}
 
     @property

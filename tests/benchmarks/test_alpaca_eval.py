@@ -227,6 +227,30 @@ def test_requests_follow_the_spec(tmp_path: Path) -> None:
     assert sampled.seed != first(1, temperature=0.7).seed
 
 
+def test_a_baseline_answers_in_the_references_place(tmp_path: Path) -> None:
+    (tmp_path / "own.jsonl").write_text('{"instruction": "do"}\n')
+    spec = AlpacaEvalSpec(data="own.jsonl", baseline="base", judge="j")
+    assert spec.opponents == ("base",)
+    context = BenchmarkContext(tmp_path, DataPlaces(), KnownJudge({"do": 0.9}), 0)
+    benchmark = AlpacaEval(spec, context)
+    (sample,) = benchmark.samples()
+
+    def played(model: str, thinks: str = "") -> Outcome:
+        def reply(request: Request) -> Completion:
+            return Completion(text=request.engine, unfinished=request.engine == thinks)
+
+        return play(benchmark.flow(sample, model), reply)[0]
+
+    mine = played("mine")
+    assert (mine.answers, mine.reference, mine.judgments[0].value) == (("mine",), ("base",), 0.9)
+    assert played("base").judgments[0].value == 0.5, "nobody is asked to compare it with itself"
+    assert (played("mine", "mine").status, played("mine", "base").status) == (
+        "unfinished",
+        "excluded",
+    )
+    assert "baseline" not in AlpacaEvalSpec(judge="j").model_dump(), "earlier runs keep their ids"
+
+
 def test_truncation_is_marked(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text('[{"instruction": "do", "output": "done"}]')
     spec = AlpacaEvalSpec(data="r.json")
