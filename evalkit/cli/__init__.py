@@ -20,6 +20,7 @@ _COMMANDS = {
         "run": ("evaluate:run", "Generate, judge, score and report a suite; resumes."),
         "plan": ("evaluate:plan", "What a run would send, and what it would cost."),
         "check": ("setup:check", "What is wrong with a suite, and what would stop its run."),
+        "init": ("setup:init", "Write a suite, from an adapter, prompts or results you have."),
         "doctor": ("doctor:doctor", "What of this machine stands in the way of a run."),
         "list": (
             "setup:list_",

@@ -1,17 +1,54 @@
-"""Set up: `check` a suite, `list` what there is to choose from."""
+"""Set up: `init` and `check` a suite, `list` what there is to choose from."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import click
 
-from evalkit.cli.console import json_option, print_json, set_option
+from evalkit.cli.console import PATH, json_option, print_json, set_option, write_out
 from evalkit.errors import SuiteError, did_you_mean
 
-__all__ = ["check", "list_"]
+__all__ = ["check", "init", "list_"]
+
+
+# --- init -----------------------------------------------------------------------------------
+
+
+@click.command("init")
+@click.option("--adapter", metavar="A", help="Compare this adapter with its base.")
+@click.option("--base", metavar="MODEL", help="The adapter's base, if not the one it names.")
+@click.option("--prompts", type=PATH, metavar="FILE", help="Prompts: .jsonl, .json, .csv or .txt.")
+@click.option("--results", type=PATH, multiple=True, metavar="PATH",
+              help="Results of other tools, a model each; repeat.")  # fmt: skip
+@click.option("--out", type=PATH, default="my-suite.yaml", show_default=True, help="The suite.")
+def init(
+    adapter: str | None,
+    base: str | None,
+    prompts: Path | None,
+    results: tuple[Path, ...],
+    out: Path,
+) -> None:
+    """Write a suite with comments: for an adapter, for prompts of your own, or of results.
+
+    Prompts may have reference answers or choices: fields prompt, answer, choices, or what the file
+    calls them.  With short answers or choices no judge is needed; else a judge compares with the
+    answers, or with the baseline's.  Nothing is overwritten.
+    """
+    from evalkit.runner.drafting import draft
+
+    made = draft(out, adapter, base, prompts, results)
+    files = {out: made.text} | {made.folder / name: text for name, text in made.files.items()}
+    for path in files:
+        if path.exists():
+            raise SuiteError(f"{str(path)!r} is there already; name another file with --out")
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_out(text, path, "suite" if path == out else "prompts")
+    click.echo(f"next: evalkit check {made.file}; evalkit run {made.file}", err=True)
 
 
 # --- check ----------------------------------------------------------------------------------

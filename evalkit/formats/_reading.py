@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ __all__ = [
     "cross_findings",
     "expanded",
     "few",
+    "kind_of",
     "last_part",
     "mapping",
     "named_rows",
@@ -57,6 +59,65 @@ def reader(kind: str) -> Callable[[Sequence[Path], ImportOptions], list[Evidence
     read: Callable[[Sequence[Path], ImportOptions], list[Evidence]]
     read = importlib.import_module(f"evalkit.formats.{kind}").read
     return read
+
+
+# --- what a file is -----------------------------------------------------------------------------
+
+_FIELDS = {
+    "every_eval_ever": {"evaluation_results"},
+    "lm_eval": {"results"},
+    "alpaca_eval": {"instruction", "output_1", "output_2"},
+    "mt_bench": {"question_id", "judgment"},
+    "ifeval": {"follow_all_instructions", "prompt"},
+    "inspect": {"eval", "status"},
+}
+"""What the JSON, or its first row, of each kind of file has."""
+
+
+def kind_of(path: Path) -> str:
+    """The format of a file of results, or of a folder of lm-eval's; one of KINDS.
+
+    Raises DataError: there is no such file, or it is none of these.
+    """
+    if path.is_dir():
+        return "lm_eval"
+    if not path.exists():
+        raise DataError(f"{str(path)!r} does not exist; expected a run, a result file, or a suite")
+    if path.name.startswith("samples_"):
+        return "lm_eval"
+    if path.suffix == ".eval":
+        return "inspect"
+    found = _first(path)
+    fields = set(found) if isinstance(found, Mapping) else set()
+    for kind, wanted in _FIELDS.items():
+        if wanted <= fields:
+            return kind
+    raise DataError(
+        f"{str(path)!r} is no evidence that can be read; expected a run's folder, lm-eval's "
+        f"results, alpaca_eval's annotations, FastChat's judgments, IFEval's verdicts, a log of "
+        f"Inspect, a record of Every Eval Ever, or a suite (.yaml)"
+    )
+
+
+def _first(path: Path) -> Json:
+    """A JSON file's object or first row, or the first line of JSONL; gzipped or not."""
+    import gzip
+    import zlib
+
+    try:
+        stored = path.read_bytes()
+        text = (gzip.decompress(stored) if path.name.endswith(".gz") else stored).decode(
+            "utf-8-sig"
+        )
+        if path.name.removesuffix(".gz").endswith(".jsonl"):
+            text = next((line for line in text.split("\n") if line.strip()), "{}")
+        found = json.loads(text)
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+        raise DataError(
+            f"{str(path)!r} cannot be read as JSON ({type(error).__name__}: {error}); name a file "
+            f"that evalkit, lm-eval, alpaca_eval, FastChat or Every Eval Ever wrote"
+        ) from error
+    return found[0] if isinstance(found, list) and found else found
 
 
 # --- which models -------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from evalkit.suite.loading import (
     locate,
     places,
 )
-from evalkit.suite.options import Options, api_judge
+from evalkit.suite.options import Options, api_judge, model_name
 from evalkit.suite.reading import from_here
 from evalkit.suite.schema import json_schema
 from evalkit.suite.validation import Offer, Resolver
@@ -44,5 +44,6 @@ __all__ = [
     "load_stored",
     "load_template",
     "locate",
+    "model_name",
     "places",
 ]

@@ -8,7 +8,6 @@ their own.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +29,6 @@ from evalkit.core.evidence import Evidence as Imported
 from evalkit.core.evidence import ImportOptions
 from evalkit.core.figures import Estimator, Figure
 from evalkit.core.protocols import DataPlaces
-from evalkit.core.requests import Json
 from evalkit.core.run import (
     BenchmarkEntry,
     Description,
@@ -43,7 +41,7 @@ from evalkit.core.run import (
 from evalkit.core.specs import Suite
 from evalkit.draw.numbers import Printed, agreement, figure
 from evalkit.errors import ComparisonError, DataError
-from evalkit.formats import reader
+from evalkit.formats import kind_of, reader
 
 __all__ = ["Evidence", "Held", "gather", "model_remark"]
 
@@ -186,16 +184,6 @@ def _fact(run: Run, f: Figure, source: str) -> Fact:
 
 # --- what a path is -----------------------------------------------------------------------------
 
-_FIELDS = {
-    "every_eval_ever": {"evaluation_results"},
-    "lm_eval": {"results"},
-    "alpaca_eval": {"instruction", "output_1", "output_2"},
-    "mt_bench": {"question_id", "judgment"},
-    "ifeval": {"follow_all_instructions", "prompt"},
-    "inspect": {"eval", "status"},
-}
-"""What the JSON, or its first row, of each kind of file has."""
-
 
 def _kind(path: Path) -> str:
     place = path.parent if path.is_file() else path
@@ -205,43 +193,7 @@ def _kind(path: Path) -> str:
         return "lm_eval"
     if path.suffix in (".yaml", ".yml") or (not path.exists() and not path.suffix):
         return "suite"
-    if not path.exists():
-        raise DataError(f"{str(path)!r} does not exist; expected a run, a result file, or a suite")
-    if path.name.startswith("samples_"):
-        return "lm_eval"
-    if path.suffix == ".eval":
-        return "inspect"
-    found = _first(path)
-    fields = set(found) if isinstance(found, Mapping) else set()
-    for kind, wanted in _FIELDS.items():
-        if wanted <= fields:
-            return kind
-    raise DataError(
-        f"{str(path)!r} is no evidence that can be read; expected a run's folder, lm-eval's "
-        f"results, alpaca_eval's annotations, FastChat's judgments, IFEval's verdicts, a log of "
-        f"Inspect, a record of Every Eval Ever, or a suite (.yaml)"
-    )
-
-
-def _first(path: Path) -> Json:
-    """A JSON file's object or first row, or the first line of JSONL; gzipped or not."""
-    import gzip
-    import zlib
-
-    try:
-        stored = path.read_bytes()
-        text = (gzip.decompress(stored) if path.name.endswith(".gz") else stored).decode(
-            "utf-8-sig"
-        )
-        if path.name.removesuffix(".gz").endswith(".jsonl"):
-            text = next((line for line in text.split("\n") if line.strip()), "{}")
-        found = json.loads(text)
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
-        raise DataError(
-            f"{str(path)!r} cannot be read as JSON ({type(error).__name__}: {error}); name a file "
-            f"that evalkit, lm-eval, alpaca_eval, FastChat or Every Eval Ever wrote"
-        ) from error
-    return found[0] if isinstance(found, list) and found else found
+    return kind_of(path)
 
 
 # --- reading it ---------------------------------------------------------------------------------
