@@ -182,6 +182,7 @@ def _blocks(series: Series) -> Iterator[Block]:
     table = history.series_table(series)
     drawing = svg.trend(history.series_trend(series))
     yield report.Chart(table.caption, drawing, replace(table, caption=""), fixed=True)
+    yield report.Text(history.change_sentence(series))
     for point in series.points:
         if point.split:
             yield report.Text(point.split, f"{point.checkpoint.label} is not joined:", small=True)

@@ -513,7 +513,7 @@ def _gate_margin(runs: Sequence[Run], key: FigureKey) -> float | None:
     """Of the runs' suites, where they have a gate."""
     for run in runs:
         gate = run.manifest.suite.gate
-        margin = None if gate is None else margin_of(gate, key, run.benchmark(key.benchmark))
+        margin = None if gate is None else margin_of(gate, key, {e.name: e for e in run.benchmarks})
         if margin is not None:
             return margin
     return None

@@ -53,7 +53,7 @@ from evalkit.core.contests import (
     LocalJudge,
     SettingsDiffer,
 )
-from evalkit.core.figures import Bridged, FigureKey
+from evalkit.core.figures import Bridged, FigureKey, Unit
 from evalkit.core.run import BenchmarkEntry, Run, TaskEntry
 from evalkit.core.specs import GateSpec
 from evalkit.draw import (
@@ -98,9 +98,15 @@ class Policy:
         """The figure's benchmark."""
         return self.entries.get(key.benchmark, BenchmarkEntry(name=key.benchmark))
 
-    def margin(self, key: FigureKey) -> float:
-        """Allowed loss, in the metric's unit; 0 where none is given."""
-        return margin_of(self.spec, key, self.entry(key)) or 0.0
+    def margin(self, key: FigureKey, unit: Unit | None = None) -> float:
+        """Allowed loss, in the metric's unit; 0 where none is given.  Raises as `margin_of`."""
+        return margin_of(self.spec, key, self.entries, unit) or 0.0
+
+    def check(self) -> None:
+        """Raise SuiteError where the default margin is not in the unit of a headline figure."""
+        for entry in self.entries.values():
+            for key in entry.headlines:
+                self.margin(key)
 
     def requires(self, key: FigureKey) -> bool:
         """Whether its test decides."""
@@ -137,7 +143,7 @@ def gate(
             them, and what runs shift by is in the bounds.
 
     Raises:
-        SuiteError: there is no policy.
+        SuiteError: there is no policy, or its default margin is for figures in several units.
         ComparisonError: candidate or baseline is not clear, or their settings differ.
     """
     spec = run.manifest.suite.gate if spec is None else spec
@@ -265,7 +271,7 @@ def gate_test(contest: Contest, policy: Policy, *, repeated: bool = False) -> Ga
         return _without(key, policy, contest, "unfit", why)
     if contest.unreliable:
         return _without(key, policy, contest, "damaged", withheld_text(contest.cautions))
-    margin, unit = policy.margin(key), catalogue.unit(c.unit)
+    margin, unit = policy.margin(key, c.unit), catalogue.unit(c.unit)
     span = None if unit.low is None or unit.high is None else unit.high - unit.low
     found = non_inferiority(
         d,

@@ -37,6 +37,7 @@ from evalkit.draw import (
     HISTORY,
     MISSING,
     N_COUNTS,
+    NOT_SIGNIFICANT,
     Cell,
     Column,
     Line,
@@ -74,6 +75,7 @@ __all__ = [
     "Step",
     "best_of",
     "best_sentence",
+    "change_sentence",
     "checkpoints",
     "find_runs",
     "formula_cells",
@@ -600,6 +602,37 @@ def sparkline(series: Series) -> str:
     return text
 
 
+def change_sentence(series: Series) -> str:
+    """First and last figure of the last segment, which way it went, and their paired difference.
+
+    The interval is of this one difference, and is corrected for no other.
+    """
+    first, last = series.segments[-1][0], series.segments[-1][-1]
+    unit, end = last.figure.unit, figure(last.figure.value.point, last.figure.unit)
+    if first is last:
+        return f"{end} at {last.checkpoint.label}"
+    said = (
+        f"{figure(first.figure.value.point, unit)} → {end} "
+        f"from {first.checkpoint.label} to {last.checkpoint.label}"
+    )
+    if last.first is None or last.first.difference.point is None:
+        return f"{said}; without scores of samples nothing is known of the difference"
+    d, better = last.first.difference, last.first.higher_is_better
+    words = NOT_SIGNIFICANT
+    if catalogue.unit(unit).has_direction:
+        up, down = ("better", "worse") if better else ("worse", "better")
+    else:
+        up, down = "longer", "shorter"
+    if d.low is not None and d.low > 0:
+        words = up
+    elif d.high is not None and d.high < 0:
+        words = down
+    return (
+        f"{said}: {words}, {difference(d.point, unit)} {unit_words(unit, of_difference=True)}, "
+        f"{ci(d.level)} {bounds(d, unit, signed=True)}"
+    )
+
+
 def series_table(series: Series) -> Table:
     """One row a checkpoint, in order."""
     confidence = ci(series.points[0].figure.value.level if series.points else _LEVEL)
@@ -671,12 +704,10 @@ def series_trend(series: Series) -> Trend:
 
 def series_lines(series: Series) -> list[Line]:
     """For a terminal: title with sparkline, table, splits, the best of them, notes."""
-    table, unit = series_table(series), series.metric.unit
-    values = [p.figure.value.point for p in series.points if p.figure.value.point is not None]
-    span = f"  {figure(min(values), unit)} to {figure(max(values), unit)}" if values else ""
+    table = series_table(series)
     lines: list[Line] = [
         table.caption,
-        f"{sparkline(series)}{span}",
+        f"{sparkline(series)}  {change_sentence(series)}",
         "",
         replace(table, caption=""),
     ]

@@ -20,11 +20,11 @@ from typing import TypeAlias, TypeVar
 
 from evalkit import catalogue
 from evalkit.core import Record
-from evalkit.core.figures import Figure, FigureKey
+from evalkit.core.figures import Figure, FigureKey, Unit
 from evalkit.core.run import BenchmarkEntry, Description, Run
 from evalkit.core.specs import GateSpec
 from evalkit.draw import benchmark_label, figure_label
-from evalkit.errors import ComparisonError, did_you_mean
+from evalkit.errors import ComparisonError, SuiteError, did_you_mean
 
 __all__ = [
     "Names",
@@ -252,10 +252,44 @@ def names_of(key: FigureKey, entry: BenchmarkEntry) -> tuple[str, ...]:
     return (own, f"{key.benchmark}/{key.metric}") if averaged else (own,)
 
 
-def margin_of(policy: GateSpec, key: FigureKey, entry: BenchmarkEntry) -> float | None:
-    """The loss that a policy allows of a figure, by the most exact name; None: it says nothing."""
-    names = (*names_of(key, entry), key.benchmark, "default")
-    return next((policy.margins[name] for name in names if name in policy.margins), None)
+def margin_of(
+    policy: GateSpec,
+    key: FigureKey,
+    entries: Mapping[str, BenchmarkEntry],
+    unit: Unit | None = None,
+) -> float | None:
+    """The loss that a policy allows of a figure, by the most exact name; None: it says nothing.
+
+    Args:
+        policy: Has the margins.
+        key: The figure.
+        entries: By name, all that the policy is for.
+        unit: The figure's; None: as its entry declares it.
+
+    Raises:
+        SuiteError: it is the default, which is no margin in all units of the figures it is for.
+    """
+
+    def entry(of: FigureKey) -> BenchmarkEntry:
+        return entries.get(of.benchmark, BenchmarkEntry(name=of.benchmark))
+
+    def name(of: FigureKey) -> str | None:
+        names = (*names_of(of, entry(of)), of.benchmark, "default")
+        return next((name for name in names if name in policy.margins), None)
+
+    declared = entry(key).metric(key.task, key.metric)
+    own = unit or (declared.unit if declared else None)
+    chosen = name(key)
+    if chosen == "default":
+        every = [k for e in entries.values() for k in e.headlines if name(k) == chosen]
+        metrics = {k: entry(k).metric(k.task, k.metric) for k in every}
+        units = {k.benchmark: metric.unit for k, metric in metrics.items() if metric}
+        if problem := policy.default_problem(units | ({key.benchmark: own} if own else {})):
+            raise SuiteError(f"gate.margins.default: {problem}")
+    given = policy.margins[chosen] if chosen else None
+    if isinstance(given, Mapping):
+        return given.get(own) if own else None
+    return given
 
 
 Known: TypeAlias = Mapping[str, frozenset[T]]

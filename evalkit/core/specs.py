@@ -7,7 +7,8 @@ here in their own file; `plugins.py` finds them by `type`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -20,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from evalkit.core.figures import Unit
 from evalkit.core.requests import Json
 
 if TYPE_CHECKING:
@@ -332,13 +334,18 @@ class BenchmarkSpec(Spec):
         return ()
 
 
+Margin: TypeAlias = Annotated[float, Field(ge=0)]
+
+
 class GateSpec(Spec):
     """When a checkpoint passes."""
 
     baseline: str
     """Model the candidate must not be worse than."""
-    margins: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
-    """Allowed loss per benchmark, or `benchmark/task`, in its own unit; `default` for the rest."""
+    margins: Mapping[str, Margin | Mapping[Unit, Margin]] = Field(default_factory=dict)
+    """Allowed loss per benchmark, or `benchmark/task`, in its own unit; `default` for the rest.  A
+    number, or one a unit: `default: {percent: 3, points: 0.3}`; percent stands for percentage
+    points, points for those of 10."""
     required: tuple[str, ...] = ()
     """Benchmarks (or `benchmark/task`) that must pass; empty: all but `warn_only`."""
     warn_only: tuple[str, ...] = ()
@@ -350,6 +357,25 @@ class GateSpec(Spec):
     on_inconclusive: Literal["fail", "warn"] = "warn"
     """What an inconclusive comparison does.  A required one without samples of both models is a
     failure, with exit code 3."""
+
+    def default_problem(self, units: Mapping[str, Unit]) -> str:
+        """Why the default margin cannot stand for figures in these units; empty: it can.
+
+        Args:
+            units: By the name of a benchmark that has no margin of its own.
+        """
+        given = self.margins.get("default")
+        names = {unit: [n for n, of in units.items() if of == unit] for unit in units.values()}
+        lacking = [unit for unit in names if isinstance(given, Mapping) and unit not in given]
+        if given is None or not (lacking or (len(names) > 1 and not isinstance(given, Mapping))):
+            return ""
+        said = "; ".join(f"{unit}: {', '.join(of)}" for unit, of in names.items())
+        known = given if isinstance(given, Mapping) else dict.fromkeys([*names][:1], given)
+        each = ", ".join(f"{unit}: {known.get(unit, 'NUMBER')}" for unit in names)
+        return (
+            f"{given!r} is not a margin in every unit that it stands for ({said}); write one for "
+            f"each, as in `default: {{{each}}}`"
+        )
 
 
 class ReportSpec(Spec):

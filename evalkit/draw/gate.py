@@ -159,6 +159,12 @@ def _test_warnings(test: GateTest, contest: Contest, result: GateResult) -> Iter
         )
 
 
+def _beside_the_table(result: GateResult) -> list[str]:
+    """The warnings that the table's note does not have."""
+    note = gate_table(result).note
+    return [warning for warning in gate_warnings(result) if warning not in note]
+
+
 def gate_table(result: GateResult) -> Table:
     """The gate's tests, one row each."""
     confidence = level(1 - result.alpha)
@@ -180,14 +186,14 @@ def gate_lines(result: GateResult) -> list[Line]:
     lines: list[Line] = [Cell.text(gate_sentence(result), tone=_TONES[result.verdict]), ""]
     lines += [gate_table(result), ""]
     lines += [f"because: {reason}" for reason in result.reasons]
-    return [*lines, *(f"warning: {warning}" for warning in gate_warnings(result))]
+    return [*lines, *(f"warning: {warning}" for warning in _beside_the_table(result))]
 
 
 def gate_markdown(result: GateResult) -> str:
     """For a job summary or a comment."""
     table = table_to_markdown(gate_table(result))
     parts = [f"**{escape_markdown(gate_sentence(result))}**", "", table]
-    notes = [*result.reasons, *gate_warnings(result)]
+    notes = [*result.reasons, *_beside_the_table(result)]
     if notes:
         parts += ["", *(f"- {escape_markdown(note)}" for note in notes)]
     return "\n".join(parts) + "\n"

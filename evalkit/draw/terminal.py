@@ -58,7 +58,7 @@ class _Screen:
     width: int | None
     colour: bool
     said: set[str] = field(default_factory=set)
-    """Notes shown so far."""
+    """Notes, and names of columns, shown so far."""
 
     def shown(self, line: Line) -> Iterator[str]:
         if isinstance(line, Table):
@@ -141,8 +141,9 @@ class _Screen:
         if note and note not in self.said:
             self.said.add(note)
             yield from (self._painted(line, _FAINT) for line in self._wrapped(note))
-        if left_out:
-            names = ", ".join(column.label for column in left_out)
+        names = ", ".join(dict.fromkeys(column.label for column in left_out))
+        if names and names not in self.said:
+            self.said.add(names)
             yield from self._wrapped(f"Not shown: {names}; --wide shows all columns.")
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from evalkit import store
 from evalkit.comparison.figures import comparisons, figures
+from evalkit.comparison.gate import Policy
 from evalkit.comparison.recompute import load
 from evalkit.core import Outcome, PreparedModel, Record, Reply, Request, Sample
 from evalkit.core.figures import Figure
@@ -176,6 +177,8 @@ def run(job: Job, out: Path | None, retry_failed: bool, progress: Progress) -> R
     """
     samples = {benchmark.name: job.samples(benchmark) for benchmark in job.benchmarks_run}
     manifest = describe(job, samples, _use_date(job, datetime.now().astimezone()))
+    if job.suite.gate is not None:
+        Policy(job.suite.gate, {entry.name: entry for entry in manifest.benchmarks}).check()
     folder = out or _folder(job.suite, job.origin) / manifest.run_id
     items = {
         (model, benchmark.name, sample.task, sample.id): (benchmark, sample)

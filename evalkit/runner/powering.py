@@ -40,7 +40,7 @@ def power(
         say: called with data that is unavailable.
     """
     gate = suite.gate or GateSpec(baseline="")
-    rows = []
+    rows, found = [], []
     for benchmark in build_benchmarks(suite, origin):
         spec = next(s for s in suite.benchmarks if s.entry == benchmark.name)
         try:
@@ -50,10 +50,11 @@ def power(
             say(f"{benchmark.name}: its data is not here ({str(error).splitlines()[0]})")
             entry = BenchmarkEntry(name=benchmark.name)
             designs = [_published_size(benchmark.name, spec.type, limit)]
-        policy = Policy(gate, {entry.name: entry})
+        found.append((entry, designs, _has_pairs(suite, spec)))
+    policy = Policy(gate, {entry.name: entry for entry, _, _ in found})
+    for _, designs, pairs in found:
         for design in designs:
-            margin = None if suite.gate is None else policy.margin(design.key)
-            pairs = _has_pairs(suite, spec)
+            margin = None if suite.gate is None else policy.margin(design.key, design.unit)
             rows.append(power_of(design, past, gate, margin, has_pairs=pairs))
     return rows
 

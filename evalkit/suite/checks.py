@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from evalkit import catalogue
 from evalkit.core.protocols import Advised
 from evalkit.core.specs import (
     BenchmarkSpec,
@@ -267,6 +268,11 @@ def _gate(parts: Parts, gate: GateSpec, entries: list[str] | None) -> Found:
         if name.partition("/")[0] not in entries:
             choices = [*entries, "default"] if path[1] == "margins" else entries
             yield path, _no("benchmark", name, choices)
+    # Types whose headline unit is known without their code; a run checks the others.
+    types = {s.entry: catalogue.BENCHMARKS.get(s.type) for s in parts.benchmarks if s is not None}
+    units = {n: info.unit for n, info in types.items() if info and n not in gate.margins}
+    if problem := gate.default_problem(units):
+        yield ("gate", "margins", "default"), problem
 
 
 # Files

@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from evalkit import catalogue
 from evalkit.core import Json
 from evalkit.core.secrets import looks_secret
 from evalkit.errors import Problem, SuiteError, did_you_mean
@@ -465,7 +466,8 @@ def _step(node: Json, segments: list[str], path: FieldPath) -> tuple[str | int, 
             return hits[0], segments[n:]
     if isinstance(node, dict):
         if path[-1:] == ("margins",):
-            return ".".join(segments), []
+            last = len(segments) - (segments[-1] in catalogue.UNITS)
+            return ".".join(segments[:last]), segments[last:]
         # Keys of models and judges are the user's own names: a typo must not add one.
         if path not in (("models",), ("judges",)) or len(segments) == 1:
             return segments[0], segments[1:]

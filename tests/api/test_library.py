@@ -16,7 +16,7 @@ from evalkit.errors import ComparisonError, SuiteError
 from tests.support.cli import evalkit as command
 from tests.support.runs import Plan, build_run, with_suite, write_run
 
-GATE = {"baseline": "b", "margins": {"default": 3.0}}
+GATE = {"baseline": "b", "margins": {"default": {"percent": 3.0, "points": 3.0}}}
 
 
 @pytest.fixture
@@ -66,7 +66,9 @@ def test_a_gate_needs_a_policy(stored: Run) -> None:
 def test_what_a_policy_requires_is_never_passed_in_silence(stored: Run) -> None:
     """Required by name, but in neither side's run."""
     demanding = GateSpec(
-        baseline="b", margins={"default": 99.0}, required=("lm_eval", "other/task")
+        baseline="b",
+        margins={"default": {"percent": 99.0, "points": 99.0}},
+        required=("lm_eval", "other/task"),
     )
     result = evalkit.gate(with_suite(stored, gate=demanding))
     assert (result.verdict, result.exit_code) == ("incomplete", 3)

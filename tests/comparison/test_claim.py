@@ -123,7 +123,9 @@ def test_on_par_needs_a_margin_and_both_sides(run: Run) -> None:
     assert answer(run, "a matches b on lm_eval/sums") == "not supported"
     assert answer(run, "a matches b within 90 points on lm_eval/sums") == "supported"
     assert answer(run, "a matches b within 1 point on lm_eval/sums") != "supported"
-    gated = with_suite(run, gate=GateSpec(baseline="b", margins={"default": 90.0}))
+    gated = with_suite(
+        run, gate=GateSpec(baseline="b", margins={"default": {"percent": 90.0, "points": 90.0}})
+    )
     assert answer(gated, "a matches b on lm_eval/sums") == "supported"
     reason = claim(gated, "a matches b on lm_eval/sums").reasons[0]
     assert "margin 90.00 (of the suite's gate); " in reason

@@ -40,20 +40,23 @@ from evalkit.core.contests import GateResult, GateTest, SettingsDiffer
 from evalkit.core.figures import FigureKey
 from evalkit.core.run import Run
 from evalkit.core.specs import GateSpec
-from evalkit.errors import ComparisonError, DataError
+from evalkit.errors import ComparisonError, DataError, SuiteError
 from tests.support.compared import against, changed, keeping, one_model
 from tests.support.contests import contest
 from tests.support.leaderboards import ENTRY, V1_SIZES, board_run
 from tests.support.runs import Plan, build_run, with_manifest, with_suite, write_run
 from tests.support.terminal import screen
 
-SPEC = GateSpec(baseline="b", margins={"default": 30.0})
+SPEC = GateSpec(baseline="b", margins={"default": {"percent": 30.0, "points": 30.0}})
 POINT, ERROR = 0.9351620947630923, 1.0377348603934382
 """Notus against Zephyr-7B-beta on AlpacaEval, from public annotations: 802 samples."""
 
 
 def policy(**given: Any) -> Policy:
-    return Policy(GateSpec(**{"baseline": "b", "margins": {"default": 3.0}, **given}), {})
+    return Policy(
+        GateSpec(**{"baseline": "b", "margins": {"default": 3.0}, **given}),
+        {},
+    )
 
 
 def tried(point: float | None = POINT, by: Policy | None = None, **more: Any) -> GateTest:
@@ -136,6 +139,22 @@ def test_margins_go_by_task_then_benchmark_then_default() -> None:
     assert policy(margins={}).margin(FigureKey("x", "x", "acc")) == 0.0
 
 
+def test_a_default_margin_is_of_one_unit(tmp_path: Path) -> None:
+    """3 percentage points are no 3 of MT-Bench's 10."""
+    run = build_run(Plan(models=("a", "b")), tmp_path)
+    with pytest.raises(SuiteError) as told:
+        gate(run, GateSpec(baseline="b", margins={"default": 3.0}))
+    assert "points: mt_bench" in str(told.value)
+    assert "write one for each, as in `default: {percent: 3.0, points: NUMBER}`" in str(told.value)
+    with pytest.raises(SuiteError, match="points: NUMBER"):
+        gate(run, GateSpec(baseline="b", margins={"default": {"percent": 3.0}}))
+    each = gate(run, GateSpec(baseline="b", margins={"default": {"percent": 3.0, "points": 0.3}}))
+    units = {test.contest.comparison.unit: test.margin for test in each.tests if test.contest}
+    assert units == {"percent": 3.0, "points": 0.3}
+    named = gate(run, GateSpec(baseline="b", margins={"default": 3.0, "mt_bench": 0.5}))
+    assert {test.key.benchmark: test.margin for test in named.tests}["mt_bench"] == 0.5
+
+
 def test_undefined_comparisons_are_missing_or_inconclusive_with_the_reason() -> None:
     nothing = tried(None, error=None, low=None, high=None, n=0)
     alone = tried(error=None, low=None, high=None, n=1)
@@ -194,7 +213,9 @@ def test_what_one_side_lacks_is_missing_not_passed_in_silence(
     pair: Run, task: str, metric: str, margin: str
 ) -> None:
     """It is no noise: a policy that lets inconclusive tests warn does not cover it."""
-    spec = GateSpec(baseline="b", margins={"default": 5.0, "mt_bench": 0.3})
+    spec = GateSpec(
+        baseline="b", margins={"default": {"percent": 5.0, "points": 5.0}, "mt_bench": 0.3}
+    )
     result = gate(without(pair, task, "b"), spec)
     assert (result.verdict, result.exit_code) == ("incomplete", 3)
     (missing,) = (test for test in result.tests if test.verdict == "missing")
@@ -219,7 +240,11 @@ def test_what_nobody_has_records_of_is_not_counted(pair: Run) -> None:
 
 
 def test_what_is_missing_and_only_warns_is_said_and_passes(pair: Run) -> None:
-    spec = GateSpec(baseline="b", margins={"default": 99.0}, warn_only=("mt_bench",))
+    spec = GateSpec(
+        baseline="b",
+        margins={"default": {"percent": 99.0, "points": 99.0}},
+        warn_only=("mt_bench",),
+    )
     result = gate(without(pair, "mt_bench", "b"), spec)
     assert (result.verdict, result.exit_code) == ("pass", 0)
     assert "warning: MT-Bench: missing (warns only)." in screen(draw.gate_lines(result))
@@ -236,7 +261,9 @@ def test_a_regression_outweighs_what_is_missing(pair: Run) -> None:
 def test_what_a_policy_requires_by_name_and_nobody_has_is_missing(pair: Run) -> None:
     """Also a metric's own name, where no average goes by it."""
     names = ("lm_eval", "other/task", "other", "lm_eval/acc")
-    spec = GateSpec(baseline="b", margins={"default": 99.0}, required=names)
+    spec = GateSpec(
+        baseline="b", margins={"default": {"percent": 99.0, "points": 99.0}}, required=names
+    )
     result = gate(pair, spec)
     assert (result.verdict, result.exit_code) == ("incomplete", 3)
     missing = [test.key for test in result.tests if test.verdict == "missing"]
@@ -247,7 +274,7 @@ def test_what_a_policy_requires_by_name_and_nobody_has_is_missing(pair: Run) -> 
 
 def test_a_run_that_was_changed_after_sealing_is_incomplete(pair: Run, tmp_path: Path) -> None:
     """Whatever its numbers say; nothing is pinned from it either."""
-    spec = GateSpec(baseline="b", margins={"default": 99.0})
+    spec = GateSpec(baseline="b", margins={"default": {"percent": 99.0, "points": 99.0}})
     folder = write_run(with_suite(pair, gate=spec), tmp_path / "run").folder
     assert gate(load(folder)).verdict == "pass"
     path = folder / "records.jsonl"
@@ -268,7 +295,9 @@ def test_a_gate_says_what_was_never_answered(pair: Run) -> None:
     )
     run = replace(pair, records=broken, figures=())  # computed before, they would contradict
     n = sum(r.outcome.status in UNANSWERED for r in broken)
-    result = gate(run, GateSpec(baseline="b", margins={"default": 99.0}))
+    result = gate(
+        run, GateSpec(baseline="b", margins={"default": {"percent": 99.0, "points": 99.0}})
+    )
     lines = screen(draw.gate_lines(result))
     assert any(f"{n} samples were never answered" in line for line in lines)
     assert (gate_json(result)["unanswered"], result.exit_code) == (n, 0)
@@ -304,7 +333,7 @@ def test_the_average_has_names_and_a_margin_of_its_own(equal: Run, name: str) ->
 
 
 def test_a_task_within_a_group_is_gated_where_it_is_named(equal: Run) -> None:
-    margins = {"default": 60.0, f"{ENTRY}/mmlu_virology": 5.0}
+    margins = {ENTRY: 60.0, f"{ENTRY}/mmlu_virology": 5.0}
     found = verdicts(gate(equal, GateSpec(baseline="b", margins=margins)))
     assert "mmlu_virology" in found
     assert "mmlu_anatomy" not in found
@@ -314,7 +343,7 @@ def test_a_leaderboard_in_part_is_gated_by_its_columns(tmp_path: Path) -> None:
     """Its average is not there, so it is not missed; required by name, it is."""
     sizes = {task: n for task, n in V1_SIZES.items() if task != "gsm8k"}
     run = board_run(tmp_path, {"a": 0.5, "b": 0.5}, sizes=sizes)
-    margins = {"default": 60.0}
+    margins = {ENTRY: 60.0}
     assert gate(run, GateSpec(baseline="b", margins=margins)).verdict == "pass"
     demanded = GateSpec(baseline="b", margins=margins, required=(f"{ENTRY}/average", ENTRY))
     result = gate(run, demanded)
@@ -349,7 +378,8 @@ def test_a_local_judges_tests_are_marked(pair: Run) -> None:
     result = gate(pair, SPEC)
     lines = screen(draw.gate_lines(result))
     assert sum("(local judge)" in line for line in lines) == 2
-    assert any(line.startswith("warning: AlpacaEval, MT-Bench: judged by") for line in lines)
+    said = "\n".join(lines)
+    assert said.count("AlpacaEval, MT-Bench: judged by") == 1, "one note, once"
 
 
 @pytest.fixture(scope="module")
@@ -381,7 +411,7 @@ def test_the_bounds_are_those_of_compare_with_repeats(runs: list[Run]) -> None:
 
 
 def test_no_number_of_samples_is_said_to_do_against_the_noise_of_runs(runs: list[Run]) -> None:
-    tight = GateSpec(baseline="b", margins={"default": 0.01})
+    tight = GateSpec(baseline="b", margins={"default": {"percent": 0.01, "points": 0.01}})
     assert any(test.needed for test in gate(runs[0], tight).tests)
     assert not any(test.needed for test in gate(runs[0], tight, repeats=runs[1:]).tests)
 
@@ -395,7 +425,7 @@ def test_the_baseline_may_be_repeated_in_runs_of_its_own(runs: list[Run]) -> Non
 
 
 def test_one_name_on_both_sides_has_its_run_before_it(runs: list[Run]) -> None:
-    spec = GateSpec(baseline="a", margins={"default": 99.0})
+    spec = GateSpec(baseline="a", margins={"default": {"percent": 99.0, "points": 99.0}})
     result = gate(runs[0], spec, candidate="a", baseline=[runs[1]])
     assert (result.candidate, result.baseline) == ("r1:a", "r2:a")
     elsewhere = replace(runs[1], folder=runs[1].folder.parent / "x" / "r1")

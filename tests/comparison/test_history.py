@@ -186,6 +186,21 @@ def test_steps_are_corrected_over_all_that_is_shown(equal: list[Series]) -> None
     assert {series.tests for series in equal} == {len(steps)} == {4 * (N_STEPS - 1)}
 
 
+def test_first_to_last_with_its_direction(tmp_path: Path) -> None:
+    (sums,) = [s for s in series_of(tmp_path, STEPS) if s.key.task == "sums"]
+    first, last = sums.points[0], sums.points[-1]
+    assert last.first is not None
+    d = last.first.difference
+    assert d.low is not None
+    word = "better" if d.low > 0 else NOT_SIGNIFICANT
+    said = history.change_sentence(sums)
+    figures = [f"{p.figure.value.point:.2f}" for p in (first, last)]
+    assert said.startswith(f"{figures[0]} → {figures[1]} from step-100 to step-1000: {word}, ")
+    assert said in " ".join(screen(history.series_lines(sums)))
+    alone = history.change_sentence(replace(sums, points=sums.points[:1]))
+    assert alone == f"{figures[0]} at step-100"
+
+
 def test_chance_is_called_no_step(equal: list[Series]) -> None:
     steps = [p.previous for series in equal for p in series.points if p.previous is not None]
     alone = {contests.verdict(step.comparison) for step in steps}

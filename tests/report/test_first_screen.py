@@ -239,9 +239,12 @@ def test_damage_is_named_in_the_comment_itself(n: int, said: str) -> None:
 @pytest.mark.parametrize(
     "policy",
     [
-        {"margins": {"default": 50.0}},
-        {"margins": {"default": 5.0}, "warn_only": ["lm_eval"]},
-        {"margins": {"lm_eval/sums": 1.0, "default": 30.0}, "required": ["lm_eval/sums"]},
+        {"margins": {"default": {"percent": 50.0, "points": 50.0}}},
+        {"margins": {"default": {"percent": 5.0, "points": 5.0}}, "warn_only": ["lm_eval"]},
+        {
+            "margins": {"lm_eval/sums": 1.0, "default": {"percent": 30.0, "points": 30.0}},
+            "required": ["lm_eval/sums"],
+        },
     ],
 )
 @pytest.mark.parametrize("advantage", [0.12, -0.3])
@@ -268,7 +271,10 @@ def test_the_page_shows_the_gate(policy: dict[str, Any], advantage: float) -> No
 def test_a_gate_that_lacks_required_samples_is_incomplete(run: Run) -> None:
     kept = tuple(r for r in run.records if (r.model, r.benchmark) != (PAIR[0], "mt_bench"))
     compared = tuple(c for c in run.comparisons if c.key.benchmark != "mt_bench")
-    cut = with_gate(replace(run, records=kept, comparisons=compared), margins={"default": 90.0})
+    cut = with_gate(
+        replace(run, records=kept, comparisons=compared),
+        margins={"default": {"percent": 90.0, "points": 90.0}},
+    )
     text = soup(cut).get_text()
     assert gate_sentence(gate(cut)) in text
     assert "Gate incomplete" in text
@@ -299,7 +305,11 @@ def averaged(sound: Run) -> Run:
 
 def test_an_average_is_the_headline_of_its_tasks(sound: Run) -> None:
     """On the page, for the gate and in `compare`: the same rows."""
-    run = with_gate(averaged(sound), required=["lm_eval/average"], margins={"default": 60.0})
+    run = with_gate(
+        averaged(sound),
+        required=["lm_eval/average"],
+        margins={"default": {"percent": 60.0, "points": 60.0}},
+    )
     headline = [c.key for c in stored(run) if c.family == "headline"]
     assert [key.task for key in headline] == ["alpaca_eval", "mt_bench", "lm_eval"]
     page = soup(run)

@@ -35,7 +35,7 @@ _HEADLINES = "table:has(> caption:text-is('Headline figures'))"
 def gated(plan: Plan) -> Run:
     """The run of `plan` with a gate and costs: what takes most room."""
     usage = {"seconds": 3723.5, "sessions": 2, "asked": 240, "cost_usd": 1.25}
-    margins = {"default": 5.0, "mt_bench": 0.8}
+    margins = {"default": {"percent": 5.0, "points": 5.0}, "mt_bench": 0.8}
     return with_gate(build_run(plan, usage=usage), baseline=plan.models[1], margins=margins)
 
 

@@ -81,7 +81,10 @@ def invoke(command: Any, *arguments: str | Path) -> str:
 def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Stored:
     folder = tmp_path_factory.mktemp("agreement") / str(request.param)
     built = build_run(PLANS[request.param], folder)
-    gate = {"baseline": PLANS[request.param].models[1], "margins": {"default": 2.0}}
+    gate = {
+        "baseline": PLANS[request.param].models[1],
+        "margins": {"default": {"percent": 2.0, "points": 2.0}},
+    }
     run = write_run(with_suite(built, gate=gate), folder)
     files = report.render(run)
     results = json.loads((folder / "results.json").read_text())

@@ -144,3 +144,23 @@ def test_unknown(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "'chat', 'notus', 'quick', 'quickstart'" in str(caught.value)
     if name == "quickstrat":
         assert "did you mean 'quickstart'?" in str(caught.value)
+
+
+def test_a_default_margin_stands_for_one_unit() -> None:
+    """AlpacaEval's percentage points are no points of MT-Bench."""
+    mapping = {
+        "name": "s",
+        "models": {"a": {"path": "hub/a"}, "b": {"path": "hub/b", "role": "baseline"}},
+        "judges": {"j": {"type": "engine", "model": "b"}},
+        "benchmarks": [{"type": t, "judge": "j"} for t in ("alpaca_eval", "mt_bench")],
+        "gate": {"baseline": "b", "margins": {"default": 3}},
+    }
+    with pytest.raises(SuiteError) as caught:
+        suite.load_mapping(mapping, "m", (), plugins)
+    (problem,) = caught.value.problems
+    assert problem.where == "m: gate.margins.default"
+    assert "`default: {percent: 3.0, points: NUMBER}`" in problem.message
+    each = "gate.margins.default={percent: 3, points: 0.3}"
+    loaded = suite.load_mapping(mapping, "m", (each,), plugins)
+    assert loaded.gate is not None
+    assert loaded.gate.margins == {"default": {"percent": 3.0, "points": 0.3}}
