@@ -265,10 +265,23 @@ class AlpacaEval:
         """
         if not records:
             return ()
-        own, places = self._spec.data is not None, self._context.places
-        if own and places.downloads is not None:
+        return figures(records, self._constants(), level, own_data=self._spec.data is not None)
+
+    def constants(self) -> Mapping[str, str | None]:
+        """The baseline's games: unless they are the stand-in or, of own data, there are none."""
+        known = self._constants()
+        if isinstance(known, str):
+            return {} if self._spec.data is not None else {GAMES: None}
+        if self._spec.data is not None:
+            applies = any(sample.turns[0] in known.order for sample in self.samples())
+            return {GAMES: known.sha256} if applies else {}
+        return {} if known.note else {GAMES: known.sha256}
+
+    def _constants(self) -> _Constants | str:
+        places = self._context.places
+        if self._spec.data is not None and places.downloads is not None:
             places = DataPlaces((*places.mirrors, places.downloads))
-        return figures(records, constants(places), level, own_data=own)
+        return constants(places)
 
     def describe(self) -> Mapping[str, Json]:
         """Edition, data, decoding and judge."""
@@ -359,6 +372,8 @@ class _Constants:
     games: Games
     note: str
     """Added to the method, where the games are a stand-in."""
+    sha256: str
+    """Of the games' file."""
 
 
 def figures(
@@ -420,28 +435,28 @@ def constants(places: DataPlaces) -> _Constants | str:
     damaged file is a reason: nothing is used in its place.
     """
     try:
-        name = next((n for n in IN_ORDER if _path(n, places) is not None), INSTRUCTIONS)
+        name = next((n for n in IN_ORDER if _found(n, places) is not None), INSTRUCTIONS)
         dataset = data.records(name, places)
         data.require(dataset, {"instruction": str})
         order = {row["instruction"]: index for index, row in enumerate(dataset.records)}
         for name, note in ((GAMES, ""), (STAND_IN, "baseline games: stand-in for df_gamed")):
-            path = _path(name, places)
-            if path is not None:
-                return _Constants(order, _read_games(path), note)
+            found = _found(name, places)
+            if found is not None:
+                return _Constants(order, _read_games(found.path), note, found.sha256)
     except DataError as error:
         return str(error)
     return f"neither {GAMES!r} nor a stand-in is on this machine or can be fetched from here"
 
 
-def _path(name: str, places: DataPlaces) -> Path | None:
+def _found(name: str, places: DataPlaces) -> data.Found | None:
     """The file, fetched if need be; None: unavailable.  Raises DataError: damaged."""
     found = data.local(data.entry(name), places)
     if found is not None:
-        return found.path
+        return found
     if data.missing([name], places):
         return None
     try:
-        return data.resolve(name, places).path
+        return data.resolve(name, places)
     except DataError:
         return None
 

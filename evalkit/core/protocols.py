@@ -26,6 +26,7 @@ __all__ = [
     "BenchmarkContext",
     "Checked",
     "CompletionCache",
+    "Constant",
     "Counted",
     "DataPlaces",
     "Dated",
@@ -547,6 +548,18 @@ class Tabled(Protocol):
 
     def figure_tasks(self) -> Mapping[str, Sequence[Metric]]:
         """By task, in report order: the metrics that published figures are of."""
+        ...
+
+
+@runtime_checkable
+class Constant(Protocol):
+    """A benchmark whose `extra_figures` read data that is not part of its samples."""
+
+    def constants(self) -> Mapping[str, str | None]:
+        """By name, the sha256 of what is read, None where it is unavailable: for the run id.
+
+        Empty where that is what runs had whose ids were made without it.
+        """
         ...
 
 

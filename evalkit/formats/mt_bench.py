@@ -406,6 +406,12 @@ def _count(source: _Source) -> Iterator[Finding]:
             f"{len(questions)} questions were judged, MT-Bench has {expected}: the score is not "
             f"comparable with published ones",
         )
+    if not source.questions:
+        yield remark(
+            "no_questions",
+            "MT-Bench's questions are not here, so answers have no category, and missing ones "
+            "cannot be counted",
+        )
     if source.turns != (1, 2):
         yield remark("one_turn", f"only turn {source.turns[0]} was judged, MT-Bench has two")
     every = ((q, t) for q in questions for t in source.turns)

@@ -13,7 +13,7 @@ from pathlib import Path
 from evalkit import store
 from evalkit.core import Json, PreparedModel, Sample
 from evalkit.core.figures import Metric
-from evalkit.core.protocols import Averaged, Benchmark, OwnSettings, Tabled
+from evalkit.core.protocols import Averaged, Benchmark, Constant, OwnSettings, Tabled
 from evalkit.core.run import (
     BenchmarkEntry,
     Description,
@@ -91,6 +91,7 @@ def describe(
         "answers": [[*cell, a.sha256] for cell, a in job.known.answers.items()],
         "published": [store.encode(figure) for figure in job.known.published],
         **({} if job.chosen is None else {"chosen": sorted(job.chosen)}),
+        **_where_any(constants=_constants(job, samples)),
     }
     return Manifest(
         run_id=store.run_id(decisive),
@@ -112,6 +113,18 @@ def describe(
         seed=job.suite.seed,
         **_where_any(date=date and date.isoformat()),
     )
+
+
+def _constants(job: Job, samples: Mapping[str, list[Sample]]) -> Json:
+    """What figures are computed with besides the records, where it is not as it always was."""
+    read = {b.name for b in job.benchmarks if b.name in samples}
+    read |= {one.entry for one in job.known.evidence if one.records}
+    found = {
+        b.name: dict(b.constants())
+        for b in job.benchmarks
+        if b.name in read and isinstance(b, Constant)
+    }
+    return {name: used for name, used in found.items() if used}
 
 
 def _model(job: Job, model: PreparedModel, samples: Mapping[str, list[Sample]]) -> ModelEntry:

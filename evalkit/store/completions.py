@@ -1,12 +1,15 @@
 """The completion cache: one SQLite file that several processes may share.
 
-Each completion is one row, `key` to compact JSON.  The lengths of answers are kept beside them by
-request, over all models, so that later runs can start with the longest.  SQLite because it is
-atomic, safe under `kill -9`, shared between processes, and in the standard library.
+Each completion is one row, `key` to compact JSON, with a digest over both: a row that is not what
+was stored is noticed and removed, and its request sent again.  The lengths of answers are kept
+beside them by request, over all models, so that later runs can start with the longest.  SQLite
+because it is atomic, safe under `kill -9`, shared between processes, and in the standard library.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import sqlite3
 import threading
 import time
@@ -24,9 +27,11 @@ from evalkit.store.files import Closing
 
 __all__ = ["CompletionStore"]
 
+_log = logging.getLogger(__name__)
 _APPLICATION = 0x65766B63
 """`evkc`: marks the file as ours, so that another program's data base is not written to."""
-_VERSION = 1
+_VERSION = 2
+"""2: rows have a digest.  Those of version 1 are kept and have none."""
 _BUSY_SECONDS = 60.0
 _BATCH = 500
 """Keys per query; SQLite may be built with a limit of 999 variables."""
@@ -35,7 +40,8 @@ _SCHEMA = """
 CREATE TABLE completions (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL,
-    stored_at INTEGER NOT NULL  -- seconds since 1970; for pruning, never part of an answer
+    stored_at INTEGER NOT NULL,  -- seconds since 1970; for pruning, never part of an answer
+    digest TEXT  -- of key and value; null: stored by a version that made none
 )
 """
 _LENGTHS_SCHEMA = """
@@ -45,7 +51,6 @@ CREATE TABLE IF NOT EXISTS lengths (
     answers INTEGER NOT NULL
 )
 """
-"""Older versions of evalkit lack this table and ignore it, so the version stays."""
 _REMEMBERED = 4
 """The mean moves by at least 1/_REMEMBERED of the way to each new answer's length."""
 _ADD_LENGTH = f"""
@@ -71,6 +76,7 @@ class CompletionStore(Closing):
         """
         self.path = path
         self._lock = threading.Lock()
+        self._said = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -79,6 +85,8 @@ class CompletionStore(Closing):
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
+        # Bytes that are no UTF-8 are damage, which is told by the digest.
+        self._connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
         try:
             with self._explained():
                 self._prepare()
@@ -87,9 +95,30 @@ class CompletionStore(Closing):
             raise
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Completion]:
-        """Those of `keys` that are stored.  Raises StoreError."""
-        query = "SELECT key, value FROM completions WHERE key IN"
-        return {key: self._decode(key, value) for key, value in self._rows(query, keys)}
+        """Those of `keys` that are stored and as they were stored.  Raises StoreError."""
+        query = "SELECT key, value, digest, rowid FROM completions WHERE key IN"
+        found, damaged = {}, []
+        for key, value, stated, row in self._rows(query, keys):
+            completion = _decode(key, value, stated)
+            if completion is None:
+                damaged.append((row,))
+            else:
+                found[key] = completion
+        if damaged:
+            self._remove(damaged)
+        return found
+
+    def _remove(self, rows: Sequence[tuple[int]]) -> None:
+        with self._lock, self._explained(), self._transaction():
+            self._connection.executemany("DELETE FROM completions WHERE rowid = ?", rows)
+        if not self._said:
+            self._said = True
+            _log.warning(
+                "warning: %s: %d stored answers or more are damaged and were removed: their "
+                "requests are sent again; check the disk",
+                self.path,
+                len(rows),
+            )
 
     def lengths(self, names: Sequence[str]) -> dict[str, int]:
         """Recent lengths of the answers of these names, in tokens.  Raises StoreError."""
@@ -103,8 +132,9 @@ class CompletionStore(Closing):
         if not items:
             return
         now = int(time.time())
-        rows = [(key, _encode(key, value), now) for key, value in items.items()]
-        insert = "INSERT INTO completions VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING"
+        made = {key: _encode(key, value) for key, value in items.items()}
+        rows = [(key, value, now, _digest(key, value)) for key, value in made.items()]
+        insert = "INSERT INTO completions VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
         with self._lock, self._explained(), self._transaction():
             self._connection.executemany(insert, rows)
             self._connection.executemany(_ADD_LENGTH, (lengths or {}).items())
@@ -119,7 +149,7 @@ class CompletionStore(Closing):
         with self._lock:
             self._connection.close()
 
-    def _rows(self, query: str, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    def _rows(self, query: str, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         remaining = iter(dict.fromkeys(names))
         while batch := list(islice(remaining, _BATCH)):
             marks = ",".join("?" * len(batch))
@@ -139,16 +169,18 @@ class CompletionStore(Closing):
             if not self._is_current():  # another process may have been quicker
                 if not self._has("completions"):
                     self._connection.execute(_SCHEMA)
+                elif self._version() < _VERSION:
+                    self._connection.execute("ALTER TABLE completions ADD COLUMN digest TEXT")
                 self._connection.execute(_LENGTHS_SCHEMA)
                 self._connection.execute(f"PRAGMA application_id={_APPLICATION}")
                 self._connection.execute(f"PRAGMA user_version={_VERSION}")
 
     def _is_current(self) -> bool:
-        """Whether the schema is there; False for an empty file or one without lengths."""
+        """Whether the schema is there; False for an empty file or one of an earlier version."""
         (application,) = self._connection.execute("PRAGMA application_id").fetchone()
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        version = self._version()
         if application == _APPLICATION and version == _VERSION:
-            return self._has("lengths")
+            return True
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application != _APPLICATION and tables:
             raise StoreError(
@@ -161,6 +193,9 @@ class CompletionStore(Closing):
                 f"upgrade evalkit, or delete the file: its requests are then sent again"
             )
         return False
+
+    def _version(self) -> int:
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
     def _has(self, table: str) -> bool:
         query = "SELECT count(*) FROM sqlite_master WHERE name = ?"
@@ -201,19 +236,25 @@ class CompletionStore(Closing):
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {_advice(error)}") from error
 
-    def _decode(self, key: str, value: str) -> Completion:
-        try:
-            return read(Completion, value.encode())
-        except CodecError as error:
-            raise StoreError(
-                f"{self.path}: the stored answer {key!r} is damaged ({error}); "
-                f"delete the file: its requests are then sent again"
-            ) from error
-
 
 _DEFAULTS: Mapping[str, Json] = {
     f.name: f.default for f in fields(Completion) if f.default is not MISSING
 }
+
+
+def _decode(key: str, value: object, stated: object) -> Completion | None:
+    """A row's completion; None: it is damaged."""
+    if not isinstance(value, str) or (stated is not None and stated != _digest(key, value)):
+        return None
+    try:
+        return read(Completion, value.encode("utf-8", "surrogatepass"))
+    except CodecError:
+        return None
+
+
+def _digest(key: str, value: str) -> str:
+    """64 bits of SHA-256: against accidents, not against forgery."""
+    return hashlib.sha256(f"{key}\0{value}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _encode(key: str, completion: Completion) -> str:

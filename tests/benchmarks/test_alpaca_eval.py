@@ -18,6 +18,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from evalkit import data
+from evalkit.benchmarks import alpaca_eval
 from evalkit.benchmarks.alpaca_eval import (
     METRICS,
     TASK,
@@ -456,6 +458,7 @@ KNOWN = Constants(
         difficulty={n: n - 4.0 for n in range(8)},
     ),
     note="stand-in",
+    sha256="",
 )
 """For eight instructions."""
 
@@ -519,6 +522,33 @@ def test_a_reference_file_has_the_order_too(public_data: Path, tmp_path: Path) -
     shutil.copytree(public_data / "alpaca_eval/lc", mirror / "lc")
     shutil.copy(public_data / "alpaca_eval/reference_gpt4_turbo.jsonl", mirror)
     assert constants(DataPlaces((tmp_path,))) == constants(DataPlaces((public_data,)))
+
+
+@pytest.mark.data
+def test_what_length_controlled_figures_rest_on_is_told_where_it_is_not_the_stand_in(
+    public_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, nowhere = DataPlaces((public_data,)), DataPlaces((tmp_path,))
+    public = public_data / "alpaca_eval/reference_gpt4_turbo.jsonl"
+    rows = [json.loads(line) for line in public.read_text().splitlines()[:3]]
+    lines = {"theirs": rows, "mine": [{**rows[0], "instruction": "Mine."}]}
+    for name, some_rows in lines.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in some_rows))
+
+    def constants_of(places: DataPlaces, own: str | None = None) -> dict[str, str | None]:
+        spec = AlpacaEvalSpec(data=own and f"{own}.jsonl")
+        return dict(AlpacaEval(spec, BenchmarkContext(tmp_path, places, None, 0)).constants())
+
+    games = "alpaca_eval/lc/df_gamed"
+    surrogate = data.local(data.entry(f"{games}_surrogate"), here)
+    assert surrogate is not None
+    assert constants_of(here) == constants_of(here, "mine") == constants_of(nowhere, "mine") == {}
+    assert constants_of(nowhere) == {games: None}
+    assert constants_of(nowhere, "theirs") == {}
+    assert constants_of(here, "theirs") == {games: surrogate.sha256}
+    find = alpaca_eval._found  # the hub's file, which is not here
+    monkeypatch.setattr(alpaca_eval, "_found", lambda n, p: surrogate if n == games else find(n, p))
+    assert constants_of(here) == {games: surrogate.sha256}
 
 
 def test_absent_data_is_a_missing_cell_with_its_reason(tmp_path: Path) -> None:

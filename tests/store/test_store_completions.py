@@ -159,17 +159,22 @@ def test_lengths_are_stored_with_the_answers_or_not_at_all(path: Path) -> None:
         assert store.lengths(["q"]) == {"q": 10}
 
 
-def test_a_cache_from_before_lengths_keeps_its_answers(path: Path) -> None:
-    with CompletionStore(path) as store:
-        store.put_many({"k": Completion("x")})
+def test_a_cache_of_version_1_keeps_its_answers(path: Path) -> None:
+    path.parent.mkdir()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE lengths")
+        connection.executescript(
+            "CREATE TABLE completions"
+            " (key TEXT PRIMARY KEY, value TEXT NOT NULL, stored_at INTEGER NOT NULL);"
+            """INSERT INTO completions VALUES ('k', '{"text":"x"}', 1);"""
+            f"PRAGMA application_id={0x65766B63}; PRAGMA user_version=1;"
+        )
     with CompletionStore(path) as store, CompletionStore(path) as other:
         assert store.get_many(["k"]) == {"k": Completion("x")}
         store.put_many({"l": Completion("y")}, {"q": 3})
+        assert other.get_many("kl") == {"k": Completion("x"), "l": Completion("y")}
         assert other.lengths(["q"]) == {"q": 3}
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 # --- bad files --------------------------------------------------------------------------------
@@ -197,13 +202,32 @@ def test_damage_in_the_middle_is_told(path: Path) -> None:
         store.get_many([f"{i:064d}" for i in range(2000)])
 
 
-def test_an_answer_that_cannot_be_read_is_told(path: Path) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        """value = '{"text":"z"}'""",
+        """value = CAST(x'7B2274657874223A22FF227D' AS TEXT)""",
+        "value = x'00'",
+        "value = 3",
+        "digest = 'f'",
+        """value = '{"txt": 1}', digest = NULL""",
+    ],
+)
+def test_a_damaged_answer_is_absent_and_told_once(
+    path: Path, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with CompletionStore(path) as store:
-        store.put_many({"k": Completion("x")})
+        store.put_many({key: Completion("x") for key in "abc"})
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE completions SET value = '{\"txt\": 1}'")
-    with CompletionStore(path) as store, pytest.raises(StoreError, match=r"'k' is damaged.*'txt'"):
-        store.get_many(["k"])
+        connection.execute(f"UPDATE completions SET {change} WHERE key < 'c'")
+    with CompletionStore(path) as store:
+        assert store.get_many("ac") == {"c": Completion("x")}
+        assert store.get_many("ab") == {}
+        (told,) = caplog.messages
+        assert "damaged and were removed" in told
+        store.put_many({"a": Completion("again")})
+        assert store.get_many("a") == {"a": Completion("again")}
+    assert stored(path) == 2
 
 
 def test_another_programs_data_base_is_left_alone(path: Path) -> None:
@@ -219,8 +243,8 @@ def test_another_programs_data_base_is_left_alone(path: Path) -> None:
 def test_a_newer_version_is_refused(path: Path) -> None:
     CompletionStore(path).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version=2")
-    with pytest.raises(StoreError, match=r"version 2, this evalkit reads up to 1; upgrade"):
+        connection.execute("PRAGMA user_version=3")
+    with pytest.raises(StoreError, match=r"version 3, this evalkit reads up to 2; upgrade"):
         CompletionStore(path)
 
 
