@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from evalkit.errors import SuiteError
+from evalkit.errors import SuiteError, did_you_mean
 
 if TYPE_CHECKING:
     from evalkit.core.run import Run
@@ -34,6 +34,7 @@ __all__ = [
     "PATH",
     "RUNS",
     "Guarded",
+    "Near",
     "allow_different_option",
     "commands_of",
     "guard_output",
@@ -90,6 +91,15 @@ repeats_option = click.option(
 tasks_option = click.option(
     "--tasks", multiple=True, metavar="A,B", help="Only these: entries of the suite, lm-eval tasks."
 )
+
+
+class Near(click.Choice[str]):
+    """A choice that names the nearest one where there is no such."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """What is wrong, and what was meant."""
+        hint = did_you_mean(str(value), self.choices) or ";"
+        return f"no {value!r}{hint} expected one of {', '.join(self.choices)}"
 
 
 def read_run(text: str | Path | None) -> Run:

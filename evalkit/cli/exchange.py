@@ -12,6 +12,7 @@ import click
 from evalkit.cli.console import (
     PATH,
     RUNS,
+    Near,
     json_option,
     named_values,
     print_json,
@@ -34,7 +35,7 @@ _VOTES = "votes"
 
 
 @click.command("import")
-@click.argument("kind", type=click.Choice((*KINDS, _VOTES)))
+@click.argument("kind", type=Near((*KINDS, _VOTES)))
 @click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...")
 @click.option("--model", "models", multiple=True, help="Name of the model; the first is candidate.")
 @click.option("--outputs", multiple=True, type=PATH, help="alpaca_eval: the model's outputs.")

@@ -80,9 +80,10 @@ def check(suite: str, overrides: tuple[str, ...], as_json: bool) -> int:
         problems = [{"where": p.where, "message": p.message} for p in error.problems]
         print_json({"ok": False, "problems": problems, "warnings": []})
         return 2
-    where = suites.places(path)
+    where = checked.where
     problems = [{"where": where(f.path), "message": f.message} for f in found if f.stops]
-    warnings = [str(w) for w in checked.warnings]
+    stopping = {f.message for f in found if f.stops}
+    warnings = [str(w) for w in checked.warnings if w.message not in stopping]
     warnings += [f"{where(f.path)}: {f.message}" for f in found if not f.stops]
     if as_json:
         print_json({"ok": not problems, "problems": problems, "warnings": warnings})

@@ -7,10 +7,12 @@ data, weights, engines, the installed lm-eval.  No weights are read and nothing 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from importlib import metadata
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from evalkit.benchmarks._lm_eval_tasks import is_path, known_tasks
 from evalkit.benchmarks.lm_eval import LmEvalSpec
 from evalkit.core.protocols import Benchmark, Keyed
 from evalkit.core.specs import BenchmarkSpec, EngineSpec, LocalJudgeSpec, Suite
+from evalkit.engines._judge_models import retirement
+from evalkit.engines._settings import RemoteSpec
 from evalkit.errors import EvalkitError, did_you_mean
 from evalkit.runner.assemble import Origin, build_benchmarks, compared_models, data_places
 from evalkit.runner.known import is_run
@@ -39,6 +43,12 @@ class Finding:
 def preflight(suite: Suite, origin: Origin) -> Iterator[Finding]:
     """Everything found, in the order of the suite's sections.  Raises SuiteError."""
     answering = compared_models(suite)
+    if not os.access(origin.workspace, os.W_OK):
+        yield Finding(
+            (),
+            f"the workspace {origin.workspace} cannot be written; stand in another folder, or name "
+            f"one with EVALKIT_WORKSPACE",
+        )
     judges = dict.fromkeys(name for spec in suite.benchmarks for name in spec.judges)
     local = [j.model for n in judges if isinstance(j := suite.judges[n], LocalJudgeSpec)]
     for name in dict.fromkeys((*answering, *local)):
@@ -46,7 +56,7 @@ def preflight(suite: Suite, origin: Origin) -> Iterator[Finding]:
     for name in judges:
         judge = suite.judges[name]
         if isinstance(judge, EngineSpec):
-            yield from _key(("judges", name), judge)
+            yield from _served(("judges", name), judge)
     for n, benchmark in enumerate(build_benchmarks(suite, origin)):
         spec = suite.benchmarks[n]
         unknown = [
@@ -59,7 +69,12 @@ def preflight(suite: Suite, origin: Origin) -> Iterator[Finding]:
             )
 
 
-def _key(at: tuple[str, ...], spec: EngineSpec) -> Iterator[Finding]:
+def _served(at: tuple[str, ...], spec: EngineSpec) -> Iterator[Finding]:
+    """A key that is missing, a model that its vendor has retired."""
+    if isinstance(spec, RemoteSpec) and spec.url == spec.home:
+        ends = retirement(spec.vendor, spec.model)
+        if ends is not None and ends.on <= date.today():
+            yield Finding((*at, "model"), ends.text(spec.model, date.today()))
     variable = spec.missing_key() if isinstance(spec, Keyed) else None
     if variable is not None:
         yield Finding(
@@ -79,7 +94,7 @@ _PACKAGES = {"vllm": ("pip install '.[cpu]' (or '.[gpu]')"), "transformers": "pi
 def _model(name: str, suite: Suite, origin: Origin) -> Iterator[Finding]:
     spec, at = suite.models[name], ("models", name)
     engine = spec.engine or suite.engine
-    yield from _key((*at, "engine") if spec.engine else ("engine",), engine)
+    yield from _served((*at, "engine") if spec.engine else ("engine",), engine)
     if not plugins.find("engines", engine.type).cls.needs_weights:
         return
     if engine.type in _PACKAGES and importlib.util.find_spec(engine.type) is None:

@@ -485,13 +485,15 @@ def find_place(text: str | Path | None = None, workspace: Path | None = None) ->
     found = next((place for place in places if _is_there(place)), None)
     if found is not None and text is not None:
         return found
+    if suites and name == LATEST:
+        return reports
     there = f"in {shown(reports)} there are runs of {', '.join(suites)}"
     if not suites:
-        there = f"{shown(reports)} has no run yet; `evalkit run` makes one"
-    elif name == LATEST:
-        return reports
-    hint = did_you_mean(name, [*suites, LATEST])
-    raise DataError(f"no run {name!r}: no such file, suite or run id{hint or ';'} {there}")
+        there = f"{shown(reports)} has none; `evalkit run` makes one"
+    if name == LATEST:
+        raise DataError(f"no run yet: {there}")
+    hint = did_you_mean(name, [*suites, LATEST]) or ";"
+    raise DataError(f"no run {name!r}: no such file, suite or run id{hint} {there}")
 
 
 def _is_there(place: Path) -> bool:

@@ -19,7 +19,6 @@ from evalkit.suite.loading import (
     load_stored,
     load_template,
     locate,
-    places,
 )
 from evalkit.suite.options import Options, api_judge, model_name
 from evalkit.suite.reading import from_here
@@ -45,5 +44,4 @@ __all__ = [
     "load_template",
     "locate",
     "model_name",
-    "places",
 ]

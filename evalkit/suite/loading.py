@@ -27,7 +27,6 @@ __all__ = [
     "load_stored",
     "load_template",
     "locate",
-    "places",
 ]
 
 Names: TypeAlias = Callable[
@@ -44,6 +43,8 @@ class CheckResult:
 
     suite: Suite
     warnings: tuple[Problem, ...]
+    where: Callable[[FieldPath], str]
+    """Where a field stands, as messages say it."""
 
 
 def check(
@@ -67,11 +68,6 @@ def check(
     """
     source = reading.read(path)
     return checked(source, resolve, path.parent, names, changes, options)
-
-
-def places(path: Path) -> Callable[[FieldPath], str]:
-    """Says where a field of the suite in `path` stands, as messages do.  Raises SuiteError."""
-    return reading.read(path).where
 
 
 def load(
@@ -140,7 +136,7 @@ def checked(
     if source.problems or parts.suite is None:
         raise SuiteError(source.problems)
     found = [Problem(source.where(p), m) for p, m in checks.warnings(parts, types, root)]
-    return CheckResult(chosen.of(parts.suite), (*chosen.left_out, *found))
+    return CheckResult(chosen.of(parts.suite), (*chosen.left_out, *found), source.where)
 
 
 # Places

@@ -71,6 +71,7 @@ def test_a_good_suite_is_fine(suite: Callable[..., Path]) -> None:
         ({"model": "path: bare"}, "s.yaml:3: models.mine", "chat_template: FILE.jinja"),
         ({"model": "path: org/nowhere"}, "s.yaml:3: models.mine", "not on this machine"),
         ({"judge": "type: openai, model: m"}, "s.yaml:7: judges.j", "OPENAI_API_KEY is not set"),
+        ({"judge": "type: openai, model: gpt-4"}, "s.yaml:7: judges.j.model", "'gpt-4' retired"),
         (
             {"benchmark": "{type: lm_eval, tasks: [arc_chalenge]}"},
             "s.yaml:9: benchmarks.0.tasks.0",

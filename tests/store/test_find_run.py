@@ -83,7 +83,7 @@ def test_a_damaged_run_hides_no_other(tmp_path: Path) -> None:
 def test_errors_name_what_there_is(workspace: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no run 'chta'.*did you mean 'chat'\?.*runs of chat, qu"):
         store.find_run("chta", workspace)
-    with pytest.raises(DataError, match="has no run yet; `evalkit run` makes one"):
+    with pytest.raises(DataError, match=r"no run yet: .*reports has none; `evalkit run` makes one"):
         store.find_run(None, tmp_path)
 
 
