@@ -209,7 +209,7 @@ def _leave_out(source: SuiteText, tasks: tuple[str, ...], types: Types) -> Itera
     for n, entry in reversed(_entries(source)):
         if "judge" not in entry or entry["judge"] is not None or not _is_judged(entry, types):
             continue
-        why = "only a judge can score it, and it names none; --judge NAME or MODEL adds it"
+        why = "only a judge can score it, and none is named; --judge NAME or --judge MODEL adds it"
         if set(labels(entry)) & set(tasks):
             source.report(("benchmarks", n, "judge"), why)
             continue
