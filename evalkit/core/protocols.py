@@ -25,6 +25,7 @@ __all__ = [
     "Benchmark",
     "BenchmarkContext",
     "Checked",
+    "Claiming",
     "CompletionCache",
     "Constant",
     "Counted",
@@ -212,6 +213,9 @@ class Background(Protocol):
 
     on_reply: Callable[[int, Reply], None] | None
     """Called in the engine's own thread with each ticket and reply, before `poll` returns them."""
+    before_sending: Callable[[int], Completion | bool] | None
+    """Called there with a ticket whose turn has come.  True: send it; a completion: that is the
+    reply, and nothing is sent; False: ask again after a while."""
 
 
 @runtime_checkable
@@ -316,6 +320,23 @@ class CompletionCache(Protocol):
 
     def lengths(self, names: Sequence[str]) -> dict[str, int]:
         """Recent lengths of the answers of these names, in tokens; only known ones."""
+        ...
+
+
+@runtime_checkable
+class Claiming(Protocol):
+    """A cache that several processes share, of which one sends a request."""
+
+    def claim(self, key: str) -> Completion | bool:
+        """The completion, if it is stored by now; else whether this process is to send it.
+
+        False while another living process is to.  A claim ends with `put_many` or `release`.
+        Raises StoreError.
+        """
+        ...
+
+    def release(self, keys: Sequence[str]) -> None:
+        """Give up claims of this process.  Raises StoreError."""
         ...
 
 

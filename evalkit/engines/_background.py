@@ -9,9 +9,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from evalkit.core import Job, Reply, Request
+from evalkit.core import Completion, Job, Reply, Request
 from evalkit.errors import EngineError, RequestFailed
 
+ELSEWHERE_S = 1.0
+"""Between two looks for a reply that another process waits for."""
 DRAIN_S = 7.0
 """How long replies in flight are waited for when a run is interrupted; a second signal ends it."""
 
@@ -29,6 +31,7 @@ class Background:
         finish: Callable[[], Awaitable[None]],
         concurrency: int,
         on_reply: Callable[[int, Reply], None] | None = None,
+        before_sending: Callable[[int], Completion | bool] | None = None,
     ) -> None:
         """When it stops, `drain` and then `finish` are awaited on the loop.
 
@@ -38,6 +41,7 @@ class Background:
         self._answer = answer
         self._drain = drain
         self._on_reply = on_reply
+        self._before_sending = before_sending
         self._finish = finish
         self._concurrency = concurrency
         self._done: queue.SimpleQueue[tuple[int, Reply] | BaseException] = queue.SimpleQueue()
@@ -115,6 +119,12 @@ class Background:
     async def _work(self) -> None:
         while True:
             ticket, request = await self._jobs.get()
+            turn: Completion | bool = True
+            while self._before_sending and not (turn := self._before_sending(ticket)):
+                await asyncio.sleep(ELSEWHERE_S)
+            if isinstance(turn, Completion):
+                self._done.put((ticket, turn))
+                continue
             reply = await self._reply(request)
             if self._on_reply is not None:
                 self._on_reply(ticket, reply)

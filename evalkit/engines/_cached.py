@@ -6,16 +6,20 @@ the cache, and the wrapped engine is opened only for what is missing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import ClassVar
 
 from evalkit.core import Completion, Job, Json, Rendered, Reply, Request
-from evalkit.core.protocols import Background, CompletionCache, Engine
+from evalkit.core.protocols import Background, Claiming, CompletionCache, Engine
 from evalkit.engines._order import answer_lengths, expecting, length_names
 from evalkit.errors import EngineError, RequestFailed, StoreError
+
+_log = logging.getLogger(__name__)
 
 
 class CachedEngine:
@@ -47,8 +51,11 @@ class CachedEngine:
         self._kept: set[int] = set()
         """Inner tickets whose answers are stored before `poll` saw them."""
         self._is_open = False
+        self._said = False
         if isinstance(inner, Background):
             inner.on_reply = self._keep
+            if isinstance(cache, Claiming):
+                inner.before_sending = partial(self._claim, cache)
 
     @property
     def pending(self) -> int:
@@ -112,6 +119,7 @@ class CachedEngine:
         try:
             self.inner.close()
         finally:
+            self._release([key for key, _ in self._sent.values()])
             self._is_open = False
             self._hits.clear()
             self._sent.clear()
@@ -122,10 +130,31 @@ class CachedEngine:
     def _keep(self, ticket: int, reply: Reply) -> None:
         """Store an answer as it comes, in the engine's thread: `poll` may be minutes away."""
         key, request = self._sent.get(ticket, ("", None))
-        if request is not None and isinstance(reply, Completion):
+        if not isinstance(reply, Completion):
+            self._release([key])
+        elif request is not None:
             with suppress(StoreError):  # then `poll` tries again, and raises it
                 self._cache.put_many({key: reply}, answer_lengths(request, reply))
                 self._kept.add(ticket)
+
+    def _claim(self, cache: Claiming, ticket: int) -> Completion | bool:
+        """Whether to send a request, in the engine's thread: another process may be about to."""
+        key, _ = self._sent.get(ticket, ("", None))
+        try:
+            turn = cache.claim(key)
+        except StoreError:  # storing the answer will say so
+            return True
+        if isinstance(turn, Completion):
+            return replace(turn, from_cache=True)
+        if not turn and not self._said:
+            self._said = True
+            _log.info("waiting for requests that another process is sending, not to pay twice")
+        return turn
+
+    def _release(self, keys: Sequence[str]) -> None:
+        if isinstance(self.inner, Background) and isinstance(self._cache, Claiming):
+            with suppress(StoreError):
+                self._cache.release(keys)
 
     def _expecting(self, jobs: Sequence[Job]) -> list[Job]:
         """The jobs with the lengths of earlier answers to the same requests."""
@@ -148,7 +177,9 @@ class CachedEngine:
                     f"or was never given it; this is a bug in that engine"
                 )
             by_key[key] = reply
-            if isinstance(reply, Completion) and inner_ticket not in self._kept:
+            stored = inner_ticket in self._kept
+            # From the cache is what another process has stored meanwhile.
+            if isinstance(reply, Completion) and not (stored or reply.from_cache):
                 fresh[key] = reply
                 lengths |= answer_lengths(request, reply)
             self._kept.discard(inner_ticket)

@@ -153,6 +153,7 @@ class RemoteEngine(ABC):
             aloud=self._marks is not None,
         )
         self.on_reply: Callable[[int, Reply], None] | None = None
+        self.before_sending: Callable[[int], Completion | bool] | None = None
         self.workers = spec.concurrency
         """Requests that wait for a reply at a time, however many of them are in flight."""
         self.most_bytes = MOST_BYTES
@@ -299,6 +300,7 @@ class RemoteEngine(ABC):
             lambda: self._finish(http),
             self.workers,
             self.on_reply,
+            self.before_sending,
         )
         self._background.start()
         early, self._early = self._early, []

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, replace
 from itertools import islice
@@ -51,6 +52,12 @@ CREATE TABLE IF NOT EXISTS lengths (
     answers INTEGER NOT NULL
 )
 """
+_CLAIMS_SCHEMA = """
+CREATE TABLE IF NOT EXISTS claims (
+    key TEXT PRIMARY KEY,
+    holder TEXT NOT NULL  -- the process that sends this request, see `_process`
+)
+"""
 _REMEMBERED = 4
 """The mean moves by at least 1/_REMEMBERED of the way to each new answer's length."""
 _ADD_LENGTH = f"""
@@ -61,7 +68,7 @@ INSERT INTO lengths VALUES (?, ?, 1) ON CONFLICT (name) DO UPDATE SET
 
 
 class CompletionStore(Closing):
-    """Implements `core.CompletionCache`.
+    """Implements `core.CompletionCache`, and `Claiming`.
 
     Write-ahead log with `synchronous=NORMAL`: what `put_many` has stored survives the death of the
     process; a power cut may lose the last moments, never the file.  Threads may share one store.
@@ -77,6 +84,7 @@ class CompletionStore(Closing):
         self.path = path
         self._lock = threading.Lock()
         self._said = False
+        self._me = _process(os.getpid())
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -138,6 +146,33 @@ class CompletionStore(Closing):
         with self._lock, self._explained(), self._transaction():
             self._connection.executemany(insert, rows)
             self._connection.executemany(_ADD_LENGTH, (lengths or {}).items())
+            self._unclaim(items)
+
+    def claim(self, key: str) -> Completion | bool:
+        """The completion, if it is stored by now; else whether this process is to send it.
+
+        Raises StoreError.
+        """
+        stored = "SELECT 1 FROM completions WHERE key = ?"
+        claimed = "SELECT holder FROM claims WHERE key = ?"
+        with self._lock, self._explained(), self._transaction():
+            if self._connection.execute(stored, [key]).fetchone() is None:
+                row = self._connection.execute(claimed, [key]).fetchone()
+                if row is not None and row[0] != self._me and _lives(row[0]):
+                    return False
+                values = [key, self._me]
+                self._connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?)", values)
+                return True
+        return self.get_many([key]).get(key, True)
+
+    def release(self, keys: Sequence[str]) -> None:
+        """Give up claims of this process.  Raises StoreError."""
+        with self._lock, self._explained(), self._transaction():
+            self._unclaim(keys)
+
+    def _unclaim(self, keys: Iterable[str]) -> None:
+        rows = [(key, self._me) for key in keys]
+        self._connection.executemany("DELETE FROM claims WHERE key = ? AND holder = ?", rows)
 
     def is_empty(self) -> bool:
         """Whether no completion is stored.  Raises StoreError."""
@@ -169,9 +204,10 @@ class CompletionStore(Closing):
             if not self._is_current():  # another process may have been quicker
                 if not self._has("completions"):
                     self._connection.execute(_SCHEMA)
-                elif self._version() < _VERSION:
+                elif self._version() == 1:
                     self._connection.execute("ALTER TABLE completions ADD COLUMN digest TEXT")
                 self._connection.execute(_LENGTHS_SCHEMA)
+                self._connection.execute(_CLAIMS_SCHEMA)
                 self._connection.execute(f"PRAGMA application_id={_APPLICATION}")
                 self._connection.execute(f"PRAGMA user_version={_VERSION}")
 
@@ -180,7 +216,7 @@ class CompletionStore(Closing):
         (application,) = self._connection.execute("PRAGMA application_id").fetchone()
         version = self._version()
         if application == _APPLICATION and version == _VERSION:
-            return True
+            return self._has("claims")
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application != _APPLICATION and tables:
             raise StoreError(
@@ -240,6 +276,27 @@ class CompletionStore(Closing):
 _DEFAULTS: Mapping[str, Json] = {
     f.name: f.default for f in fields(Completion) if f.default is not MISSING
 }
+
+
+def _process(pid: int) -> str:
+    """A living process: its id and, since ids are used again, when it began, as Linux counts."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return f"{pid}:"
+    return f"{pid}:{stat.rpartition(')')[2].split()[19]}"
+
+
+def _lives(process: str) -> bool:
+    """Whether a process of this machine lives; SQLite's log is for one machine, too."""
+    pid = int(process.partition(":")[0])
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return _process(pid) == process
 
 
 def _decode(key: str, value: object, stated: object) -> Completion | None:

@@ -5,9 +5,12 @@ Rate-limit headers as OpenAI and Anthropic document them (see `_pace`).
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -280,3 +283,42 @@ def test_a_storm_of_faults_is_answered_or_counted() -> None:
     assert found.wrong == []
     assert found.statuses.total() == 400
     assert found.surplus <= 1
+
+
+TWIN = """
+import os, sys
+from pathlib import Path
+from evalkit.core import Completion, Message, Request
+from evalkit.engines._cached import CachedEngine
+from evalkit.engines._drive import drive
+from evalkit.engines.openai import OpenAIEngine, OpenAISpec
+from evalkit.store.completions import CompletionStore
+from evalkit.core import PreparedModel
+
+os.environ["OPENAI_API_KEY"] = "none"
+
+def one(text):
+    (reply,) = yield [Request("j", "generate", (Message("user", text),), max_tokens=5)]
+    return reply
+
+spec = OpenAISpec(model="m", base_url=sys.argv[1], concurrency=4)
+model = PreparedModel("j", "judge", None, "", None, "none")
+with CompletionStore(Path(sys.argv[2])) as cache:
+    api = CachedEngine(OpenAIEngine(spec, model), cache)
+    flows = {str(n): one(f"question {n}") for n in range(40)}
+    got = dict(drive(flows, {"j": api}))
+print(*(got[key].text for key in flows), sep=",")
+print(sum(reply.from_cache for reply in got.values()))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_on_one_cache_pay_once(tmp_path: Path) -> None:
+    with FaultServer(default=lambda received: ok(received.last, delay_s=0.05)) as server:
+        command = [sys.executable, "-c", TWIN, server.url, str(tmp_path / "cache.sqlite")]
+        twins = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in "ab"]
+        said = [twin.communicate(timeout=100)[0].splitlines() for twin in twins]
+        assert [twin.returncode for twin in twins] == [0, 0]
+        assert len(server.received) == 40
+    assert said[0][0] == said[1][0] == ",".join(f"question {n}" for n in range(40))
+    assert int(said[0][1]) + int(said[1][1]) == 40

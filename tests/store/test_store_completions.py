@@ -297,6 +297,36 @@ def test_processes_create_and_share_one_cache(path: Path, start: Start) -> None:
     assert stored(path) == 4 * 60 * 3
 
 
+CLAIM = """
+    import sys, time
+    from pathlib import Path
+    from evalkit.store.completions import CompletionStore
+    store = CompletionStore(Path(sys.argv[1]))
+    print(store.claim("k"))
+    time.sleep(600)
+"""
+
+
+def test_one_living_process_claims_a_request_until_it_has_the_answer(
+    path: Path, start: Start
+) -> None:
+    child = start(CLAIM, path)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "True\n"
+    with CompletionStore(path) as store, CompletionStore(path) as same:
+        assert store.claim("k") is False
+        assert store.claim("other") is True
+        store.release(["k", "other"])
+        assert store.claim("k") is False
+        child.kill()
+        child.wait()
+        assert (store.claim("k"), same.claim("k")) == (True, True)
+        store.put_many({"k": Completion("x")})
+        assert same.claim("k") == Completion("x")
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM claims").fetchone() == (0,)
+
+
 FILL = """
     import resource, sys
     from pathlib import Path
