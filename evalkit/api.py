@@ -239,7 +239,7 @@ def export(
 
     Args:
         runs: Runs, or what names them; none: the newest.
-        kind: csv, json, parquet, eval_results, every_eval_ever, lm_eval or argilla.
+        kind: csv, json, parquet, inspect, lm_eval, eval_results, every_eval_ever or argilla.
         out: Folder to write into.
         models: Only these; empty: all.
         settings: The format's own, and `figures_only` and `allow_unpublishable`.

@@ -117,3 +117,18 @@ def test_every_file_says_what_belongs_in_it() -> None:
 def test_the_library_offers_what_it_declares() -> None:
     assert list(evalkit.__all__) == sorted(evalkit.__all__)
     assert all(callable(getattr(evalkit, name)) for name in evalkit.__all__)
+
+
+def test_the_table_of_the_docs_is_this_one() -> None:
+    text = (PACKAGE.parent / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    rooms = {
+        room.strip(" `/").removesuffix(".py"): may
+        for row in rows
+        if len(row) == 3 and row[0].startswith("`")
+        for room, may in [(one, row[2]) for one in row[0].split(",")]
+    }
+    assert {*rooms} == {*MAY_IMPORT} - {"__main__"}
+    for room, may in rooms.items():
+        if not may.startswith("all"):
+            assert {*filter(None, may.split(", "))} == MAY_IMPORT[room] - BASE, room
