@@ -18,6 +18,7 @@ from evalkit.core import Json
 from evalkit.core.contests import Contest, GateResult
 from evalkit.core.run import Run
 from evalkit.core.specs import Suite
+from evalkit.core.trust import Trust, trusting
 from evalkit.errors import SuiteError
 from evalkit.runner import importing, judging
 from evalkit.runner import watch as watching
@@ -41,17 +42,19 @@ Stored: TypeAlias = Run | str | Path
 """A run, or what names one as for the commands: folder, suite, id, `latest` (`store.find_run`)."""
 
 
-def load_suite(path: str | Path, set: Sequence[str] = ()) -> Suite:
+def load_suite(path: str | Path, set: Sequence[str] = (), *, trust_suite: bool = False) -> Suite:
     """Read and check a suite.
 
     Args:
         path: A YAML file, or the name of a bundled suite.
         set: Changes as `a.b=c`.
+        trust_suite: Its own code may run, as with `--trust-suite`.
 
     Raises:
         SuiteError: Everything that is wrong with it.
     """
-    return runner.opened(path, changes=set).suite
+    with trusting(Trust(trust_suite)):
+        return runner.opened(path, changes=set).suite
 
 
 def run(
@@ -66,6 +69,7 @@ def run(
     limit: int | None = None,
     set: Sequence[str] = (),
     out: str | Path | None = None,
+    trust_suite: bool = False,
 ) -> Run:
     """Run a suite to its report, silently, as `evalkit run` does; resumes an interrupted run.
 
@@ -81,6 +85,7 @@ def run(
         limit: First samples of each task; None: all.
         set: Changes as `a.b=c`.
         out: Run folder; None: reports/<suite>/<run id> in the workspace.
+        trust_suite: The suite's own code may run, as with `--trust-suite`.
 
     Raises:
         EvalkitError: What ended the run early; everything finished is stored.
@@ -95,11 +100,11 @@ def run(
         tasks=tuple(tasks),
     )
     named = runner.DEFAULT_SUITE if suite is None else suite
-    opened = runner.opened(named, options, set, ("evalkit.run",))
     chosen = runner.Selection(limit, without_judge)
     folder = None if out is None else Path(out)
-    done = runner.run_suite(opened.suite, opened.origin, runner.Silent(), chosen, folder)
-    return done.run
+    with trusting(Trust(trust_suite)):
+        opened = runner.opened(named, options, set, ("evalkit.run",))
+        return runner.run_suite(opened.suite, opened.origin, runner.Silent(), chosen, folder).run
 
 
 def judge(
@@ -326,7 +331,12 @@ def gate(
 
 
 def watch(
-    folder: str | Path, suite: str | Path, looks: int | None = None, *, rest_s: float = 15.0
+    folder: str | Path,
+    suite: str | Path,
+    looks: int | None = None,
+    *,
+    rest_s: float = 15.0,
+    trust_suite: bool = False,
 ) -> watching.Summary:
     """Evaluate and gate the checkpoints there are, silently, as `evalkit watch --once` does.
 
@@ -336,14 +346,16 @@ def watch(
         looks: Checkpoints to be gated in all, which fixes what each may spend; None: as the first
             call for this folder said.
         rest_s: How long a checkpoint's files must be at rest to be taken.
+        trust_suite: The suite's own code may run, as with `--trust-suite`.
 
     Raises:
         SuiteError: The suite is wrong, or the plan is another than the first call's.
         DataError: There is no such folder.
     """
-    training = watching.training(Path(folder), str(suite))
     options = watching.Options(rest_s, once=True)
-    return watching.follow(training, looks, None, options, watching.Silent())
+    with trusting(Trust(trust_suite)):
+        training = watching.training(Path(folder), str(suite))
+        return watching.follow(training, looks, None, options, watching.Silent())
 
 
 def _typed(run: Stored | None) -> Run:

@@ -2,7 +2,7 @@
 
 A module's `__all__` names its one class and, where users configure it, its spec (a pydantic
 class), beside functions that other rooms use; there is no registry.
-A dotted path runs code of the suite's author.
+A dotted path runs code of the suite's author, so that importing it needs consent (`core.trust`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from evalkit.core import trust
 from evalkit.core.specs import EngineSpec, JudgeSpec, LocalJudgeSpec, RecordedJudgeSpec, Spec
 from evalkit.errors import EvalkitError, did_you_mean
 
@@ -76,13 +77,20 @@ def _read(module_name: str) -> Extension | None:
 
 
 def find(room: Room, name: str) -> Extension:
-    """The extension called `name`.  Raises UnknownTypeError."""
+    """The extension called `name`.
+
+    Raises:
+        UnknownTypeError: there is none.
+        SuiteError: it is a dotted path, and nobody consented.
+    """
     module = _MODULES.get(room, {}).get(name, name)
     module_name = name if "." in name else f"evalkit.{room}.{module}"
     # Only this module is imported: a run need not load the engines it does not use.
     hidden = name.startswith("_") or name in _MODULES.get(room, {}).values()
     if "." not in name and (hidden or not importlib.util.find_spec(module_name)):
         raise UnknownTypeError(room, name, names(room))
+    if "." in name:
+        trust.current().ask(trust.module_code(name))
     try:
         extension = _read(module_name)
     except Exception as error:  # a module of the suite's author may raise anything

@@ -27,6 +27,11 @@ unseeded global generator: scores moved by one or two prompts from run to run.  
 NLTK's punkt_tab, which they would download while lm-eval imports them.  Jinja templates are
 compiled for each use, which takes nine tenths of the time to build prompts.
 
+A task file of the suite's may name code (`!function`), and so may settings that lm-eval or its
+tasks resolve to a script (`_scripts`).  Such code runs with consent only (`core.trust`), which is
+asked before anything is imported.  What lm-eval itself brings needs none, unless a file of the
+suite's includes it.
+
 What identifies a task is the same on every machine: no absolute paths, no addresses of functions;
 a function of a task's config is identified by its source text.
 """
@@ -41,11 +46,14 @@ import json
 import logging
 import os
 import random
+import re
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial, wraps
 from importlib import metadata, resources
 from pathlib import Path
@@ -54,9 +62,17 @@ from typing import Any
 
 from evalkit import data
 from evalkit.benchmarks import _lm_eval_scores as scores
-from evalkit.core import Json
+from evalkit.core import Json, trust
 from evalkit.core.protocols import DataPlaces
-from evalkit.errors import BenchmarkError, DataError, EvalkitError, SuiteError, did_you_mean
+from evalkit.core.trust import Code
+from evalkit.errors import (
+    BenchmarkError,
+    DataError,
+    EvalkitError,
+    Problem,
+    SuiteError,
+    did_you_mean,
+)
 
 _LOCAL_READERS = frozenset({"json", "csv", "parquet", "text", "arrow", "pandas", "xml"})
 _RANDOM_SEED, _NUMPY_SEED = 0, 1234
@@ -146,22 +162,32 @@ def load(selection: Selection) -> Loaded:
     return Loaded(tasks, found.get("groups", {}))
 
 
-def needs(selection: Selection) -> list[str]:
-    """Hub data sets of the selected tasks, as `hub:PATH[:CONFIG]`; nothing is downloaded.
+@dataclass(frozen=True)
+class Survey:
+    """What a selection needs, as far as its files say; nothing is downloaded or imported."""
 
-    Raises:
-        SuiteError: a name matches nothing.
-        DataError: a task's config cannot be read.
-    """
+    data: tuple[str, ...]
+    """Data sets of the hub, as `hub:PATH[:CONFIG]`."""
+    code: tuple[Code, ...]
+    """What the suite brings that tasks run."""
+    error: EvalkitError | None
+    """SuiteError: a name matches nothing; DataError: a task's config cannot be read."""
+
+
+def survey(selection: Selection) -> Survey:
+    """Look through the selected tasks.  Raises SuiteError where `include` is no folder."""
     with quiet(), tempfile.TemporaryDirectory(prefix="evalkit-datasets-") as scratch:
-        configs = _Configs(selection, Path(scratch), build=False)
+        configs, error = _Configs(selection, Path(scratch), build=False), None
         for name in selection.tasks:
-            _build(configs, name)
+            try:
+                _build(configs, name)
+            except EvalkitError as wrong:
+                error = error or wrong
     named = (
         f"hub:{source.path}" + (f":{source.config}" if source.config else "")
         for source in configs.sources.values()
     )
-    return list(dict.fromkeys(named))
+    return Survey(tuple(dict.fromkeys(named)), tuple(dict.fromkeys(configs.code)), error)
 
 
 @contextmanager
@@ -246,6 +272,8 @@ class _Configs:
         """The entry of `tasks` being built; its overrides reach all tasks below it."""
         self.spec_of: dict[str, str] = {}
         """The entry of `tasks` each task was built for."""
+        self.code: list[Code] = []
+        """Code that was met and not asked for, where nothing is built."""
         self._scratch = scratch
         self._used: set[str] = set()
         self.manager = self._make_manager()
@@ -253,6 +281,7 @@ class _Configs:
     def _make_manager(self) -> Any:
         from lm_eval.tasks import TaskManager
 
+        guard_lm_eval()
         folder = self.selection.include
         if folder is not None and not (self.selection.root / folder).is_dir():
             raise SuiteError(
@@ -283,6 +312,45 @@ class _Configs:
             return TaskIndex.entry_from_path(path)
         except Exception as error:
             raise SuiteError(f"task file {name!r} cannot be read: {error}") from error
+
+    def read(self, entry: Any) -> Any:
+        """A copy of an index entry with its file's config.
+
+        Its functions are imported by consent; where nothing is built, they stay names.
+        """
+        from lm_eval.tasks._yaml_loader import load_yaml
+
+        if entry.yaml_path is None:
+            return entry
+        token = _MET.set(self.meet if _is_own(entry) else None)
+        try:
+            config = load_yaml(entry.yaml_path, resolve_func=self.build)
+        finally:
+            _MET.reset(token)
+        return replace(entry, yaml_path=None, cfg=config)
+
+    def check(self, config: Mapping[str, Any], entry: Any, before: Mapping[str, Any]) -> None:
+        """Refuse what the suite may not make of a task, or ask for consent.
+
+        `config`: complete; `before`: as the task's file has it.  Raises SuiteError.
+        """
+        if before.get("unsafe_code"):
+            raise _left_out(entry.name, _UNSAFE)  # whatever the suite says instead
+        own = _is_own(entry)
+        files = [entry.yaml_path] if own else []
+        files += trust.current().suites_in(self.selection.root)
+        for text, runs in _scripts(config, {} if own else before):
+            self.meet(Code(runs, _line_of(text, files), tuple(files[:1])))
+        if name := next(_python_names(config), None):
+            raise SuiteError([Problem(_line_of(name, files), _NO_PYTHON.format(entry.name, name))])
+
+    def meet(self, code: Code) -> None:
+        """Ask for consent to `code` of the suite's author, or note it where nothing is built."""
+        code = replace(code, root=self.selection.root)
+        if self.build:
+            trust.current().ask(code)
+        else:
+            self.code.append(code)
 
     def finish(self, config: dict[str, Any], entry: Any) -> dict[str, Any]:
         """Merge overrides into a task's config and make its data files absolute."""
@@ -394,8 +462,23 @@ def _factory(configs: _Configs) -> Any:
 
     class Factory(TaskFactory):  # type: ignore[misc]
         def _load_full_config(self, entry: Any, overrides: Any = None) -> Any:
-            config = super()._load_full_config(entry, overrides)
-            return config if entry.kind is Kind.GROUP else configs.finish(config, entry)
+            known = configs.read(entry)
+            config = super()._load_full_config(known, overrides)
+            if entry.kind is not Kind.GROUP:
+                config = configs.finish(config, entry)
+            configs.check(config, entry, known.cfg or {})
+            return config
+
+        def _build_group_members(
+            self, members: list[Any], group: str, overrides: Any, registry: Any
+        ) -> Any:
+            if not configs.build:  # tasks that are written out here would be built
+                names = [m.get("task") if isinstance(m, dict) else m for m in members]
+                groups = [isinstance(m, dict) and "group" in m for m in members]
+                members = [
+                    m for m, n, g in zip(members, names, groups, strict=True) if g or n in registry
+                ]
+            return super()._build_group_members(members, group, overrides, registry)
 
         def _build_task(self, entry: Any, overrides: Any) -> Any:
             if not configs.build:
@@ -442,12 +525,9 @@ def _why(name: str, error: Exception) -> str:
 
 
 def _finish(name: str, task: Any, configs: _Configs, selection: Selection) -> LoadedTask:
-    for flag, what in (
-        ("UNSAFE_CODE", "runs code the model wrote"),
-        ("MULTIMODAL", "needs images"),
-    ):
+    for flag, what in (("UNSAFE_CODE", _UNSAFE), ("MULTIMODAL", "needs images")):
         if getattr(task, flag, False):
-            raise SuiteError(f"task {name!r} {what}, which evalkit does not do; leave it out")
+            raise _left_out(name, what)
     _set_shots(name, task, configs, selection)
     task.set_fewshot_seed(seed=selection.fewshot_seed)
     try:
@@ -456,6 +536,13 @@ def _finish(name: str, task: Any, configs: _Configs, selection: Selection) -> Lo
     except Exception as error:
         raise DataError(_why(name, error)) from error
     return LoadedTask(name, task, docs, configs.files.get(name, {}), configs.sources.get(name))
+
+
+_UNSAFE = "runs code the model wrote"
+
+
+def _left_out(task: str, what: str) -> SuiteError:
+    return SuiteError(f"task {task!r} {what}, which evalkit does not do; leave it out")
 
 
 def _set_shots(name: str, task: Any, configs: _Configs, selection: Selection) -> None:
@@ -582,23 +669,174 @@ def langdetect_seeded() -> Iterator[None]:
         factory.seed = before
 
 
-def sandbox_templates() -> None:
-    """Render lm-eval's templates in a sandbox, and compile each once; they hold no state.
+# --- code of a suite's author ---------------------------------------------------------------------
+
+_MET: ContextVar[Callable[[Code], None] | None] = ContextVar("met", default=None)
+"""Told each function that a file of the suite's names, its includes too; None: no such file."""
+
+
+def guard_lm_eval() -> None:
+    """Make lm-eval ask before it imports what a task file names, and sandbox its templates.
 
     A task, or an override in a stranger's suite, is data: its templates reach no Python internals.
+    Each template is compiled once; it holds no state.
     """
+    import yaml
     from jinja2 import BaseLoader, StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
     from lm_eval import utils
+    from lm_eval.tasks import _yaml_loader
 
+    class Sandbox(SandboxedEnvironment):
+        def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+            # A document's image or array has methods that write files.
+            plain = type(obj).__module__.partition(".")[0] in ("builtins", "datetime", "jinja2")
+            return plain and super().is_safe_attribute(obj, attr, value)
+
+    _guard_metrics()
     if isinstance(utils.env, SandboxedEnvironment):
         return
-    made: Any = SandboxedEnvironment(
-        loader=BaseLoader(), undefined=StrictUndefined, keep_trailing_newline=True
-    )
+    made: Any = Sandbox(loader=BaseLoader(), undefined=StrictUndefined, keep_trailing_newline=True)
     made.filters |= utils.env.filters
     made.from_string = lru_cache(maxsize=4096)(made.from_string)
+    constructor = _yaml_loader._mk_function_ctor  # noqa: SLF001 - as `_factory`
+
+    def asking(folder: Path, resolve: bool) -> Any:
+        construct = constructor(folder, resolve)
+
+        def made_of(loader: Any, node: Any) -> Any:
+            meet = _MET.get()
+            if meet is not None:
+                meet(_function_code(node, folder))
+            elif resolve and not _is_installed(folder):
+                trust.current().ask(_function_code(node, folder))
+            return construct(loader, node)
+
+        return made_of
+
+    _yaml_loader._mk_function_ctor = asking  # noqa: SLF001
+    # Without libyaml, lm-eval would take a loader that also finds objects by name.
+    _yaml_loader._Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # noqa: SLF001
     utils.env = made
+
+
+def _guard_metrics() -> None:
+    """Make `evaluate` ask before it runs a script of the current folder.
+
+    It prefers `bleu/bleu.py` there to the metric of that name that lm-eval's own tasks load.
+    """
+    if "evaluate" not in sys.modules and not any(map(_is_script, os.listdir())):  # noqa: PTH208
+        return  # importing it takes seconds
+    import evaluate  # type: ignore[import-untyped]
+
+    load = evaluate.load
+    if load.__module__ == __name__:
+        return
+
+    def asking(path: str, *args: Any, **options: Any) -> Any:
+        if _is_script(path):
+            trust.current().ask(Code(f"the metric's script in {path!r}", places=(Path(path),)))
+        return load(path, *args, **options)
+
+    evaluate.load = asking
+
+
+def _is_script(name: str) -> bool:
+    """Whether `evaluate` would run a script of this machine for a metric of that name."""
+    path = Path(name)
+    return (path if path.suffix == ".py" else path / f"{path.name}.py").is_file()
+
+
+@lru_cache
+def _is_installed(path: Path) -> bool:
+    """Whether a file or folder is part of lm-eval, or of another installed package."""
+    import lm_eval
+
+    homes = (lm_eval.__path__[0], *map(sysconfig.get_path, ("purelib", "platlib")))
+    return any(path.resolve().is_relative_to(Path(home).resolve()) for home in homes)
+
+
+def _is_own(entry: Any) -> bool:
+    """Whether lm-eval's index entry is of a file that the suite brings."""
+    return entry.yaml_path is not None and not _is_installed(Path(entry.yaml_path).parent)
+
+
+def _function_code(node: Any, folder: Path) -> Code:
+    """What a `!function` in a YAML file of `folder` imports, as lm-eval looks for it."""
+    module, _, function = str(node.value).rpartition(".")
+    file = folder / f"{module.replace('.', '/')}.py"
+    mark, of = node.start_mark, str(file) if file.is_file() else f"the module {module!r}"
+    runs = f"the function {function!r} of {of}"
+    return Code(runs, f"{mark.name}:{mark.line + 1}", (Path(mark.name), file))
+
+
+def _scripts(config: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Settings that name a script: how it is written, and what would run.
+
+    `before`: the same config as lm-eval brings it; empty where the suite brings it.
+    """
+    from lm_eval.api.registry import metric_registry
+
+    for metric in map(_mapping, _list(config.get("metric_list"))):
+        name = metric.get("metric")
+        known = isinstance(name, str) and name in metric_registry and not metric.get("hf_evaluate")
+        if isinstance(name, str) and not known and ("/" in name or _is_script(name)):
+            yield name, f"the script of the metric {name!r}, from a folder or the hub"
+    path, kwargs = str(config.get("dataset_path")), _mapping(config.get("dataset_kwargs"))
+    trusted = _mapping(before.get("dataset_kwargs")).get("trust_remote_code")
+    if (kwargs.get("trust_remote_code") and not trusted) or path.endswith(".py"):
+        yield path, f"the loading script of the data set {path!r}"
+    for given in (_mapping(config.get("metadata")), kwargs) if config.get("custom_dataset") else ():
+        # RULER and BABILong load it with trust_remote_code.
+        for key in given.keys() & {"tokenizer", "pretrained", "model"}:
+            yield str(given[key]), f"Python files that come with the tokenizer {given[key]!r}"
+    if config.get("recipe") != before.get("recipe"):
+        yield str(config.get("recipe")), "a recipe of unitxt, which may evaluate expressions"
+    for member in map(_mapping, _list(config.get("task"))):
+        yield from _scripts(member, {})
+
+
+_NO_PYTHON = (
+    "a template of task {!r} reaches for {!r}; expected a template that uses the document's own "
+    "fields: it is rendered in a sandbox"
+)
+
+
+def _python_names(value: Any) -> Iterator[str]:
+    """Names like `__class__` that templates in a config reach for."""
+    from jinja2 import TemplateSyntaxError, nodes
+    from lm_eval import utils
+
+    if isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _python_names(item)
+    elif isinstance(value, str) and "__" in value:
+        try:
+            found = utils.env.parse(value).find_all((nodes.Getattr, nodes.Const))
+        except TemplateSyntaxError:
+            return  # an error of its own, when it is rendered
+        names = (str(n.attr if isinstance(n, nodes.Getattr) else n.value) for n in found)
+        yield from (name for name in names if re.fullmatch(r"__\w+__", name))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _line_of(text: str, files: Iterable[Path]) -> str:
+    """`file:line` of the first line that holds `text`, else the first file; empty: no file."""
+    first = ""
+    for file in files:
+        first = first or str(file)
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        found = next((n for n, line in enumerate(lines, 1) if text in line), None)
+        if found is not None:
+            return f"{file}:{found}"
+    return first
 
 
 def use_nltk(folder: str) -> None:

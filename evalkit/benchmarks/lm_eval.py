@@ -55,14 +55,15 @@ from evalkit.benchmarks._lm_eval_tasks import (
     Loaded,
     LoadedTask,
     Selection,
+    Survey,
     describe_group,
     describe_task,
     generation,
+    is_path,
     langdetect_seeded,
     load,
-    needs,
-    sandbox_templates,
     seeded,
+    survey,
     use_nltk,
 )
 from evalkit.core import (
@@ -81,6 +82,7 @@ from evalkit.core.figures import Average, Figure
 from evalkit.core.protocols import BenchmarkContext
 from evalkit.core.specs import BenchmarkSpec
 from evalkit.core.thoughts import NO_ANSWER, thoughts_of
+from evalkit.core.trust import Code
 from evalkit.errors import BenchmarkError, RequestFailed
 
 __all__ = [
@@ -157,7 +159,19 @@ class LmEval:
 
     def data_needs(self) -> Sequence[str]:
         """The tasks' data sets of the hub; nothing is downloaded.  Raises SuiteError."""
-        return needs(self._selection())
+        if self._survey.error is not None:
+            raise self._survey.error
+        return self._survey.data
+
+    def code(self) -> Sequence[Code]:
+        """What the suite brings that its tasks run; nothing is imported."""
+        spec = self._spec
+        own = spec.include or spec.overrides or any(map(is_path, spec.tasks))
+        return self._survey.code if own else ()
+
+    @cached_property
+    def _survey(self) -> Survey:
+        return survey(self._selection())
 
     def load(self) -> None:
         """Build the tasks and read their documents.
@@ -172,7 +186,6 @@ class LmEval:
         folder = data.nltk_folder(self._context.places)
         if folder is not None:
             use_nltk(folder)
-        sandbox_templates()
         loaded = load(self._selection())
         for name, item in loaded.tasks.items():
             if item.task.OUTPUT_TYPE == "generate_until":

@@ -96,8 +96,18 @@ class _Commands(click.Group):
 @click.version_option(package_name="evalkit")
 @click.option("-v", "--verbose", is_flag=True, help="Let libraries speak; details of each stage.")
 @click.option("--wide", is_flag=True, help="Tables with all columns, however wide.")
-def _group(verbose: bool, wide: bool) -> None:  # progress.watcher and console.show ask for them
+@click.option("--trust-suite", is_flag=True, help="Run code that the suite, its tasks and its "
+              "models bring; EVALKIT_TRUST names files and folders to trust always.")  # fmt: skip
+@click.pass_context
+def _group(context: click.Context, verbose: bool, wide: bool, trust_suite: bool) -> None:
     """Whether a fine-tuned chat model is better, by how much, and on what evidence."""
+    from evalkit.core.trust import Trust, trusting  # the others are asked for where they count
+
+    context.with_resource(trusting(Trust(trust_suite)))
+
+
+_SWITCHES = ("-v", "--verbose", "--wide", "--trust-suite")
+"""Of evalkit itself; they may stand behind the command, too."""
 
 
 def command_groups() -> dict[str, list[click.Command]]:
@@ -122,8 +132,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     guard_output()
     try:
-        # These may stand behind the command, too.
-        order = sorted(sys.argv[1:], key=lambda a: a not in ("-v", "--verbose", "--wide"))
+        order = sorted(sys.argv[1:], key=lambda a: a not in _SWITCHES)
         code = _group(order, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:

@@ -37,7 +37,7 @@ __all__ = ["adapter", "data", "merge", "plan", "run", "schema"]
 
 _NOT_PART_OF_THE_RESULT = (
     *("--out", "--max-cost"),  # with a value
-    *("--dry-run", "--without-judge", "-v", "--verbose"),
+    *("--dry-run", "--without-judge", "-v", "--verbose", "--trust-suite"),
 )
 
 

@@ -66,12 +66,12 @@ def check(suite: str, overrides: tuple[str, ...], as_json: bool) -> int:
     """
     from evalkit import plugins, runner, store
     from evalkit import suite as suites
-    from evalkit.formats.published import unknown_names
+    from evalkit.core import trust
     from evalkit.runner.preflight import preflight
 
     try:
         path = suites.locate(suite)
-        checked = suites.check(path, overrides, plugins, unknown_names)
+        checked = suites.check(path, overrides, plugins, runner.names(path.parent))
         origin = runner.Origin(suite, path.parent, store.find_workspace(), ())
         found = list(preflight(checked.suite, origin))
     except SuiteError as error:
@@ -84,6 +84,7 @@ def check(suite: str, overrides: tuple[str, ...], as_json: bool) -> int:
     problems = [{"where": where(f.path), "message": f.message} for f in found if f.stops]
     stopping = {f.message for f in found if f.stops}
     warnings = [str(w) for w in checked.warnings if w.message not in stopping]
+    warnings += [f"{code} runs, by your consent" for code in trust.current().used]
     warnings += [f"{where(f.path)}: {f.message}" for f in found if not f.stops]
     if as_json:
         print_json({"ok": not problems, "problems": problems, "warnings": warnings})

@@ -16,6 +16,7 @@ from evalkit.core.requests import Completion, Flow, Job, Json, Message, Rendered
 from evalkit.core.run import Run
 from evalkit.core.samples import Judgment, Outcome, Record, Sample
 from evalkit.core.specs import JudgeSpec, RepeatSpec
+from evalkit.core.trust import Code
 
 __all__ = [
     "Advised",
@@ -26,6 +27,7 @@ __all__ = [
     "BenchmarkContext",
     "Checked",
     "Claiming",
+    "Coded",
     "CompletionCache",
     "Constant",
     "Counted",
@@ -581,6 +583,15 @@ class Constant(Protocol):
 
         Empty where that is what runs had whose ids were made without it.
         """
+        ...
+
+
+@runtime_checkable
+class Coded(Protocol):
+    """A benchmark whose settings can bring code."""
+
+    def code(self) -> Sequence[Code]:
+        """What would run; nothing of it is imported.  Raises SuiteError: the suite is wrong."""
         ...
 
 

@@ -552,6 +552,9 @@ class Manifest(Stored):
     python: str | None = None
     platform: str | None = None
     commands: tuple[str, ...] = ()
+    consented: tuple[str, ...] = ()
+    """Code that came with the suite, its tasks or models and ran by the user's consent, in words,
+    with what asked for it."""
     git_commit: str | None = None
     seed: int = 0
     date: str | None = None

@@ -23,8 +23,10 @@ where logits exceed 25 in size.
 from __future__ import annotations
 
 import gc
+import pickle
 import re
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version
@@ -48,7 +50,15 @@ from evalkit.models.gguf import quiet_transformers
 from evalkit.models.recording import PROBES, check_recorded, trained_probes
 from evalkit.models.template import own_template
 
-__all__ = ["MERGER", "MergeJob", "load_tokenizer", "merge_into", "merged_dtype", "reloaded_probes"]
+__all__ = [
+    "MERGER",
+    "MergeJob",
+    "load_tokenizer",
+    "merge_into",
+    "merged_dtype",
+    "pickled_tensors",
+    "reloaded_probes",
+]
 
 MERGER = 1
 """Incremented when the same base and adapter would merge to other weights."""
@@ -283,6 +293,27 @@ def _load_float32(folder: Path, code: bool) -> Any:
         ) from error
 
 
+def pickled_tensors(file: Path, reference: str, device: str = "cpu") -> Any:
+    """What `torch.save` wrote, tensors alone: a pickle can hold any code.
+
+    `reference`: the model as the suite names it.  On the device `meta` no tensor is read.
+    Raises ModelError.
+    """
+    import torch
+
+    try:
+        mapped = zipfile.is_zipfile(file)  # files from before PyTorch 1.6 are not
+        return torch.load(file, map_location=device, weights_only=True, mmap=mapped)
+    except pickle.UnpicklingError as error:
+        calls = re.search(r"GLOBAL (\S+)", str(error))
+        raise ModelError(
+            f"{file.name!r} of {reference!r} holds more than tensors"
+            + (f": reading it would call {calls[1]}" if calls else "")
+            + "; such a file is not read, whoever consents: convert it to safetensors where its "
+            "author can be trusted"
+        ) from error
+
+
 def _load_state(adapter: Adapter) -> dict[str, Any]:
     """The adapter's tensors by the names in its file."""
     import torch
@@ -293,7 +324,7 @@ def _load_state(adapter: Adapter) -> dict[str, Any]:
         if adapter.weights.suffix == ".safetensors":
             state = dict(load_file(str(adapter.weights)))
         else:
-            state = dict(torch.load(adapter.weights, map_location="cpu", weights_only=True))
+            state = dict(pickled_tensors(adapter.weights, adapter.source.reference))
     except (SafetensorError, RuntimeError, ValueError, EOFError) as error:
         raise ModelError(
             f"cannot read the adapter's weights {str(adapter.weights)!r}: {_first_line(error)}; "

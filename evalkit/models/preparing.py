@@ -29,6 +29,7 @@ from evalkit.models.checkpoint import (
     generation_settings,
     read_adapter,
     read_json,
+    weight_files,
     weights_digest,
 )
 from evalkit.models.gguf import convert, gguf_digest, gguf_fingerprint
@@ -38,6 +39,7 @@ from evalkit.models.merging import (
     load_tokenizer,
     merge_into,
     merged_dtype,
+    pickled_tensors,
     reloaded_probes,
 )
 from evalkit.models.recording import recorder, trained_probes
@@ -320,6 +322,9 @@ def _checkpoint(source: WeightsSource, spec: ModelSpec, place: _Place) -> tuple[
         folder = convert(source, dtype, place.workspace, place.hashes, place.progress)
         return folder, gguf_fingerprint(source, dtype, place.hashes)
     check_checkpoint(source.path, source.reference)
+    for file in weight_files(source.path):
+        if file.suffix != ".safetensors":
+            pickled_tensors(file, source.reference, "meta")
     return source.path, fingerprint(source.path, place.hashes, code=spec.trust_remote_code)
 
 

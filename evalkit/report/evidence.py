@@ -236,7 +236,9 @@ def models(report: Report) -> Section:
         parts.append(Section(f"{name} ({run.role(name)})", tuple(blocks)))
     for name in report.published:
         parts.append(Section(f"{name} (published)", tuple(_published(report, name))))
-    return Section("Models", tuple(parts))
+    ran = "; ".join(run.manifest.consented)
+    notes = (Note(f"It came with the suite, its tasks or models: {ran}.", "Code run by consent."),)
+    return Section("Models", (*(notes if ran else ()), *parts))
 
 
 def _own_settings(entry: ModelEntry, without: Sequence[str]) -> str | None:

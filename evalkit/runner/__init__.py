@@ -18,6 +18,7 @@ from evalkit.runner.assemble import (
     Selection,
     assemble,
     extra_figures,
+    names,
     opened,
 )
 from evalkit.runner.pipeline import Progress, Result, Silent, render, run, run_suite
@@ -33,6 +34,7 @@ __all__ = [
     "Silent",
     "assemble",
     "extra_figures",
+    "names",
     "opened",
     "render",
     "run",

@@ -18,12 +18,13 @@ from typing import Any
 
 from evalkit import data, draw, plugins, store
 from evalkit import suite as suites
-from evalkit.core import Flow, Json, Outcome, PreparedModel, Sample
+from evalkit.core import Flow, Json, Outcome, PreparedModel, Sample, trust
 from evalkit.core.figures import Figure
 from evalkit.core.protocols import (
     Advised,
     Benchmark,
     BenchmarkContext,
+    Coded,
     CompletionCache,
     DataPlaces,
     Engine,
@@ -46,7 +47,7 @@ from evalkit.core.specs import (
     Suite,
 )
 from evalkit.engines._cached import CachedEngine, Withheld
-from evalkit.errors import DataError, Problem, SuiteError
+from evalkit.errors import DataError, EvalkitError, Problem, SuiteError
 from evalkit.formats.published import unknown_names
 from evalkit.runner.known import Known, gather, is_run, needed_files, replay
 
@@ -65,6 +66,7 @@ __all__ = [
     "extra_figures",
     "mirrors",
     "missing_keys",
+    "names",
     "opened",
     "repeats_of",
     "with_engines",
@@ -211,11 +213,37 @@ def opened(
     label = "a mapping" if isinstance(suite, Mapping) else str(suite)
     if file is None:
         assert isinstance(suite, Mapping)
-        found = suites.check_mapping(suite, label, changes, plugins, unknown_names, options)
+        found = suites.check_mapping(suite, label, changes, plugins, names(root), options)
     else:
-        found = suites.check(file, changes, plugins, unknown_names, options)
+        found = suites.check(file, changes, plugins, names(root), options)
     origin = Origin(label, root, store.find_workspace(), tuple(command))
     return Opened(found.suite, origin, found.warnings)
+
+
+def names(root: Path) -> suites.Names:
+    """What loading a suite in `root` asks the rooms above: unknown names, code without consent."""
+
+    def found(
+        models: Mapping[str, ModelSpec], benchmarks: Sequence[BenchmarkSpec | None]
+    ) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        yield from unknown_names(models, benchmarks)
+        for n, spec in enumerate(benchmarks):
+            cls: Any = spec and plugins.find("benchmarks", spec.type).cls
+            if cls and issubclass(cls, Coded):
+                places = mirrors(None, Origin("", root, store.find_workspace(), ()))
+                for refusal in _refused(cls(spec, BenchmarkContext(root, places, None, 0))):
+                    yield ("benchmarks", n), refusal
+
+    return found
+
+
+def _refused(benchmark: Coded) -> Iterator[str]:
+    try:
+        for code in benchmark.code():
+            if refusal := trust.current().refusal(code):
+                yield f"{code.where}: {refusal}"
+    except EvalkitError:
+        return  # a name or a file that is wrong is said by what uses it
 
 
 @dataclass
@@ -426,9 +454,14 @@ def with_engines(
     Raises SuiteError where no model is left to run, and what preparing a model raises.
     """
 
+    def ask(name: str) -> None:
+        if suite.models[name].trust_remote_code:
+            trust.current().ask(trust.model_code(suite.models[name], origin.root))
+
     def prepare(name: str, spec: ModelSpec) -> PreparedModel:
         from evalkit import models  # not for engines that load no weights
 
+        ask(name)
         say(f"preparing {name}")
         prepared = models.prepare(name, spec, origin.root, origin.workspace, say)
         for warning in prepared.provenance.get("warnings", ()):
@@ -445,6 +478,7 @@ def with_engines(
 
         # What is wrong with the last model must not be found after the first was merged.
         for name in local:
+            ask(name)
             models.check(name, suite.models[name], origin.root, origin.workspace, say)
     for name in compared:
         parts.model(name)
@@ -588,15 +622,8 @@ def _judging_last(engines: Mapping[str, Engine], suite: Suite) -> dict[str, Engi
     return dict(sorted(engines.items(), key=lambda item: id(item[1]) in late))
 
 
-def _authors_code(suite: StoredSuite, benchmark: str) -> Iterator[str]:
-    """What of a stored suite would execute code that came with it, in words."""
-    settings = suite.all
-    models = settings.get("models", {})
-    parts = [settings.get("engine"), *(m.get("engine") for m in models.values())]
-    parts += [*settings.get("judges", {}).values(), *settings.get("benchmarks", ())]
-    for part in parts:
-        if part and "." in str(part.get("type", "")):
-            yield f"type {part['type']!r}"
+def _authors_tasks(suite: StoredSuite, benchmark: str) -> Iterator[str]:
+    """Tasks that came with a stored suite, in words: their templates are programs, too."""
     for spec in suite.benchmarks:
         own = spec.all
         if spec.entry != benchmark:
@@ -621,15 +648,14 @@ def extra_figures(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
         DataError: the figures need code of the suite's author, or data that is not here.
     """
     label = f"{run.folder}/manifest.json"
-    code = next(_authors_code(run.manifest.suite, benchmark), None)
+    code = next(_authors_tasks(run.manifest.suite, benchmark), None)
     if code is not None:
-        raise DataError(
-            f"{code} is code of the suite's author, which is not run to read a stored run"
-        )
-    suite = suites.load_stored(run.manifest.suite.all, label, plugins)
-    origin = Origin(label, run.folder, store.find_workspace(), ())
-    found = [b for b in build_benchmarks(suite, origin) if b.name == benchmark]
-    if not found:
-        raise DataError(f"{label}: its suite has no benchmark {benchmark!r}")
-    mine = run.records_of(model, benchmark)
-    return found[0].extra_figures(mine, suite.report.level)
+        raise DataError(f"{code}: tasks of the suite's author are not run to read a stored run")
+    with trust.trusting(trust.Trust(environment=False)):
+        suite = suites.load_stored(run.manifest.suite.all, label, plugins)
+        origin = Origin(label, run.folder, store.find_workspace(), ())
+        found = [b for b in build_benchmarks(suite, origin) if b.name == benchmark]
+        if not found:
+            raise DataError(f"{label}: its suite has no benchmark {benchmark!r}")
+        mine = run.records_of(model, benchmark)
+        return found[0].extra_figures(mine, suite.report.level)

@@ -28,7 +28,7 @@ from evalkit.comparison.guard import judge_model
 from evalkit.comparison.recompute import load
 from evalkit.comparison.resolve import Part, Side
 from evalkit.comparison.votes import Answer, JudgeAgreement, judge_agreement
-from evalkit.core import Completion, Json, Record, Sample
+from evalkit.core import Completion, Json, Record, Sample, trust
 from evalkit.core.figures import Comparison, Figure
 from evalkit.core.run import Bridge, Manifest, Run
 from evalkit.core.specs import (
@@ -158,22 +158,24 @@ def judge_again(
         SuiteError: nothing in the run is judged, or its suite cannot be read any more.
         EvalkitError: What ended the run early; everything finished is stored.
     """
-    suite = _suite(run, judge, models)
-    benchmarks = build_benchmarks(suite, origin)
-    needs = [name for benchmark in benchmarks for name in benchmark.data_needs()]
-    data.require_available(list(dict.fromkeys(needs)), data_places(suite, origin))
-    for benchmark in benchmarks:
-        progress.step(f"reading {benchmark.name}")
-        benchmark.load()
-    with CompletionStore(origin.state / "cache.sqlite") as cache:
-        limited = Selection(limit=run.manifest.limit)
-        job = with_engines(suite, origin, limited, benchmarks, cache, progress.step)
-        job.known = Known(answers=_answers(run, suite))
-        job.chosen = chosen
-        if chosen is None and run.manifest.limit is not None:
-            # Its first samples need not be the benchmark's: evidence has an order of its own.
-            job.chosen = frozenset((r.benchmark, r.task, r.sample) for r in run.records)
-        return run_job(job, out, retry_failed=True, progress=progress)
+    # Consent to a suite read for its judges is none to the run's own.
+    with trust.trusting(trust.current().afresh()):
+        suite = _suite(run, judge, models)
+        benchmarks = build_benchmarks(suite, origin)
+        needs = [name for benchmark in benchmarks for name in benchmark.data_needs()]
+        data.require_available(list(dict.fromkeys(needs)), data_places(suite, origin))
+        for benchmark in benchmarks:
+            progress.step(f"reading {benchmark.name}")
+            benchmark.load()
+        with CompletionStore(origin.state / "cache.sqlite") as cache:
+            limited = Selection(limit=run.manifest.limit)
+            job = with_engines(suite, origin, limited, benchmarks, cache, progress.step)
+            job.known = Known(answers=_answers(run, suite))
+            job.chosen = chosen
+            if chosen is None and run.manifest.limit is not None:
+                # Its first samples need not be the benchmark's: evidence has an order of its own.
+                job.chosen = frozenset((r.benchmark, r.task, r.sample) for r in run.records)
+            return run_job(job, out, retry_failed=True, progress=progress)
 
 
 def _suite(run: Run, judge: tuple[str, JudgeSpec], models: Collection[str]) -> Suite:

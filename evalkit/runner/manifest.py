@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from evalkit import store
-from evalkit.core import Json, PreparedModel, Sample
+from evalkit.core import Json, PreparedModel, Sample, trust
 from evalkit.core.figures import Metric
 from evalkit.core.protocols import Averaged, Benchmark, Constant, OwnSettings, Tabled
 from evalkit.core.run import (
@@ -111,7 +111,7 @@ def describe(
         commands=(" ".join(job.origin.command),),
         git_commit=_git_commit(job.origin.root),
         seed=job.suite.seed,
-        **_where_any(date=date and date.isoformat()),
+        **_where_any(date=date and date.isoformat(), consented=trust.current().used),
     )
 
 

@@ -175,8 +175,6 @@ def _own_words(folder: Path) -> set[str]:
 def _data(benchmark: Benchmark, suite: Suite, origin: Origin) -> Iterator[str]:
     """Public data that is not to be had, and what is wrong with the suite's own."""
     spec = next(s for s in suite.benchmarks if s.entry == benchmark.name)
-    if isinstance(spec, LmEvalSpec) and (spec.include or any(map(is_path, spec.tasks))):
-        return  # their files may name code, which reading them would import
     try:
         data.require_available(benchmark.data_needs(), data_places(suite, origin))
         if spec.data is not None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from evalkit import catalogue
+from evalkit.core import trust
 from evalkit.core.protocols import Advised
 from evalkit.core.specs import (
     BenchmarkSpec,
@@ -52,7 +53,8 @@ def problems(source: SuiteText, parts: Parts, types: Types, root: Path) -> Found
             yield from check(name, model, parts, types)
             yield from _figures(name, model, parts, entries)
         if model.role != "published":
-            yield from _model_files(name, model, root, served=_served(name, model, parts, types))
+            served = _served(name, model, parts, types)
+            yield from _model_files(name, model, root, served=served)
     if roles and "candidate" not in roles:
         yield ("models",), "has no model with `role: candidate`; expected one or more"
     for name, judge in parts.judges.items():
@@ -283,6 +285,9 @@ def _model_files(name: str, model: ModelSpec, root: Path, *, served: bool | None
         value = getattr(model, field)
         if value is not None and (wrong := _weights(value, root)):
             yield ("models", name, field), wrong
+    code = trust.model_code(model, root) if model.trust_remote_code and not served else None
+    if code and (refusal := trust.current().refusal(code)):
+        yield ("models", name, "trust_remote_code"), refusal
     template = model.chat_template
     if template is None or template.startswith("fastchat:"):
         return

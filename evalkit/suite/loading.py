@@ -120,7 +120,7 @@ def checked(
     options: Options = NONE,
 ) -> CheckResult:
     """As `check`, for what has been read; relative paths start at `root`.  Raises SuiteError."""
-    types = Types(resolve)
+    types = Types(resolve, root)
     added = put(source, options, types)
     reading.apply_overrides(source, changes, root)
     chosen = choose(source, options, types, added)

@@ -22,7 +22,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from evalkit import catalogue
-from evalkit.core import Json
+from evalkit.core import Json, trust
 from evalkit.core.secrets import looks_secret
 from evalkit.errors import Problem, SuiteError, did_you_mean
 
@@ -187,6 +187,7 @@ def read(path: Path) -> SuiteText:
         line = raw[: error.start].count(b"\n") + 1
         message = f"byte {raw[error.start]:#04x} is not UTF-8; save as UTF-8"
         raise _refused(f"{origin}:{line}", message) from None
+    trust.current().read(path)
     return from_text(text, origin)
 
 

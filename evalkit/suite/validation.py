@@ -11,11 +11,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, Union, get_args
 
 from pydantic import BaseModel, Discriminator, Tag, ValidationError, create_model
 
-from evalkit.core import Json
+from evalkit.core import Json, trust
 from evalkit.core.protocols import ReadsLogprobs
 from evalkit.core.specs import (
     BenchmarkSpec,
@@ -90,6 +91,8 @@ class Types:
     """The types of a suite's three rooms, from a Resolver."""
 
     resolve: Resolver
+    root: Path | None = None
+    """Folder of the suite; None: it has none."""
 
     def choices(self, room: Room) -> list[str]:
         """Types a section of that room may name."""
@@ -121,6 +124,8 @@ class Types:
         """Of a type that there is; importing no other.  A dotted path's own error is raised."""
         if not isinstance(name, str):
             return None
+        if "." in name:
+            trust.current().ask(trust.module_code(name, self.root))
         try:
             if room != "judges":
                 return self.resolve.find(room, name).spec or _BASES[room]

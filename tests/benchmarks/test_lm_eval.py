@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from evalkit.benchmarks import _lm_eval_scores as scoring
 from evalkit.benchmarks._lm_eval_scores import Aggregate
-from evalkit.benchmarks._lm_eval_tasks import generation, known_tasks, sandbox_templates
+from evalkit.benchmarks._lm_eval_tasks import generation, guard_lm_eval, known_tasks
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec, chat_prompt
 from evalkit.comparison.figures import average_comparisons
 from evalkit.core import Completion, Metric, Outcome, Record, Sample, Score
@@ -374,7 +374,7 @@ def test_sandboxed_templates_render_as_lm_evals_own(text: str, n: int) -> None:
     from jinja2 import Environment, StrictUndefined
     from lm_eval.utils import apply_template, regex_replace
 
-    sandbox_templates()
+    guard_lm_eval()
     plain = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     plain.filters["regex_replace"] = regex_replace
     fresh = plain.from_string(TEMPLATE).render(n=n, text=text)
@@ -397,7 +397,7 @@ def test_a_template_reaches_no_python(
     from lm_eval.utils import apply_template
 
     monkeypatch.chdir(tmp_path)
-    sandbox_templates()
+    guard_lm_eval()
     with pytest.raises(SecurityError):
         apply_template(template, {"q": "x"})
     assert not (tmp_path / "EXECUTED").exists()

@@ -72,7 +72,7 @@ def test_reading_a_run_executes_nothing_of_its_folder(tmp_path: Path) -> None:
         "benchmarks: [{type: lm_eval, name: own, tasks: [marked], include: tasks}]\n"
         "gate: {baseline: base, margins: {default: 50}}\n"
     )
-    made = evalkit(tmp_path, "run", "s.yaml", "--out", "run")
+    made = evalkit(tmp_path, "run", "s.yaml", "--out", "run", "--trust-suite")
     assert made.code == 0, made.err
     assert (tmp_path / "EXECUTED").exists(), "the task's own run does execute it"
     (tmp_path / "EXECUTED").unlink()
@@ -85,5 +85,5 @@ def test_reading_a_run_executes_nothing_of_its_folder(tmp_path: Path) -> None:
     assert "none of the 8 has a value of made_up" in done.out
     commands = ("verify run", "report run --out o", "compare run", "gate run", "card write run")
     for command in (*commands, "export run --format json --out e", "report . --index"):
-        evalkit(tmp_path, *command.split())
+        evalkit(tmp_path, "--trust-suite", *command.split())
     assert not (tmp_path / "EXECUTED").exists()

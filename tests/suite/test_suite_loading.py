@@ -8,6 +8,7 @@ import pytest
 
 from evalkit import plugins, suite
 from evalkit.core.specs import LocalJudgeSpec
+from evalkit.core.trust import Trust, trusting
 from evalkit.errors import SuiteError
 from tests.suite.conftest import (
     Catalogue,
@@ -113,7 +114,7 @@ def test_the_real_extensions_resolve(good: str) -> None:
     assert resolve.judge_spec("engine") is LocalJudgeSpec
     assert resolve.judge_spec("fake") is resolve.judge_spec("fake")
     for name in ("..", ".", "a..b", "os.path", "no.such.module", "evalkit.suite", "x y.z"):
-        with pytest.raises(plugins.UnknownTypeError):
+        with trusting(Trust(True)), pytest.raises(plugins.UnknownTypeError):
             plugins.find("benchmarks", name)
 
 

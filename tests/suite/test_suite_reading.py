@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from evalkit import suite
 from evalkit.core.specs import ModelSpec, Suite
+from evalkit.core.trust import Trust, trusting
 from evalkit.errors import Problem, SuiteError
 from evalkit.suite import loading, reading
 from tests.suite.conftest import GOOD, Catalogue, Finder, Loader, make_folders
@@ -81,7 +82,8 @@ def test_every_duplicate_key_is_named(problems: Finder, good: str) -> None:
 def test_anchors_and_merge_keys(load: Loader, good: str) -> None:
     text = good.replace("plain: {role: baseline", "plain: &p {role: baseline") + "seed: 0\n"
     text = text.replace("judges:\n", "  third: {<<: *p, trust_remote_code: true}\njudges:\n")
-    made = load(text)
+    with trusting(Trust(True)):
+        made = load(text)
     assert made.models["third"].path == "./base"
     assert made.models["third"].trust_remote_code
     assert not made.models["plain"].trust_remote_code
@@ -144,8 +146,9 @@ def test_keys_are_text(key: str, problems: Finder, good: str) -> None:
 
 
 def test_values_are_typed_as_in_yaml(load: Loader, good: str) -> None:
-    made = load(good, "seed=7", "gate.alpha=0.01", "models.plain.trust_remote_code=true",
-                "benchmarks.1.tasks=[x, y, z]", "report.formats=[markdown]")  # fmt: skip
+    with trusting(Trust(True)):
+        made = load(good, "seed=7", "gate.alpha=0.01", "models.plain.trust_remote_code=true",
+                    "benchmarks.1.tasks=[x, y, z]", "report.formats=[markdown]")  # fmt: skip
     assert made.seed == 7
     assert made.gate is not None
     assert made.gate.alpha == 0.01
