@@ -4,8 +4,8 @@
 
 Each command runs in a process of its own; the fastest of the repeats counts, since nothing makes
 a process need less than it needs.  CPU time of all its threads and children, as multiples of an
-interpreter that does nothing.  The dry run reads the quickstart's suite, data and tokenizer and
-counts what would be asked.
+interpreter that does nothing.  The plans read suite and data and count what would be sent: of the
+chat suite, 111,080 few-shot requests a model where EVALKIT_DATA has the leaderboard's data.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "evalkit --version": ("-m", "evalkit", "--version"),
     HELP: ("-m", "evalkit", "--help"),
     "evalkit check suites/quickstart.yaml": ("-m", "evalkit", "check", "suites/quickstart.yaml"),
-    "evalkit run --dry-run suites/quickstart.yaml": (
-        *("-m", "evalkit", "run", "--dry-run", "suites/quickstart.yaml"),
-    ),
+    "evalkit plan suites/quickstart.yaml": ("-m", "evalkit", "plan", "suites/quickstart.yaml"),
+    "evalkit plan suites/chat.yaml": ("-m", "evalkit", "plan", "suites/chat.yaml"),
     "lm_eval --help": ("-m", "lm_eval", "--help"),
     "alpaca_eval --help": ("-m", "alpaca_eval.main", "--help"),
     "gen_model_answer --help": ("-m", "fastchat.llm_judge.gen_model_answer", "--help"),

@@ -23,7 +23,7 @@ from evalkit.comparison.gate import Policy
 from evalkit.comparison.recompute import load
 from evalkit.core import Outcome, PreparedModel, Record, Reply, Request, Sample
 from evalkit.core.figures import Figure
-from evalkit.core.protocols import Benchmark, Dated
+from evalkit.core.protocols import Benchmark, Counted, Dated
 from evalkit.core.run import Manifest, Run, UsageTotals
 from evalkit.core.specs import Suite
 from evalkit.engines._drive import drive
@@ -249,7 +249,11 @@ def _require_keys(job: Job, todo: Mapping[Key, tuple[Benchmark, Sample]]) -> Non
     lacking = missing_keys(job.suite, without_judge=job.without_judge)
     if not lacking:
         return
-    flows = {key: job.flow(bench, sample, key[0]) for key, (bench, sample) in todo.items()}
+    flows = {
+        key: job.flow(bench, sample, key[0])
+        for key, (bench, sample) in todo.items()
+        if key[0] in lacking or not isinstance(bench, Counted)  # whose prompts take minutes
+    }
     needed = [name for name in unstored(job, flows) if name in lacking]
     if needed:
         raise _no_key(lacking, needed)
