@@ -23,6 +23,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "StoreError",
     "SuiteError",
     "did_you_mean",
+    "did_you_mean_beside",
 ]
 
 FailureStatus = Literal[
@@ -168,9 +170,20 @@ class RequestFailed(EvalkitError):
 
 
 def did_you_mean(wrong: str, choices: Collection[str], most: int = 1, cutoff: float = 0.6) -> str:
-    """`; did you mean 'a' or 'b'?` with the nearest choices, at most `most`; empty where none is.
+    """`; did you mean 'a' or 'b'?` with the nearest choices in any case; empty where none is.
 
-    `cutoff`: least similarity of a choice, 0 to 1 (`difflib.get_close_matches`).
+    `most`: so many at the most; `cutoff`: least similarity of a choice, 0 to 1, as difflib's.
     """
-    near = difflib.get_close_matches(wrong, list(choices), most, cutoff)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    by_fold = {choice.casefold(): choice for choice in reversed(list(choices))}
+    near = difflib.get_close_matches(wrong.casefold(), by_fold, most, cutoff)
+    named = (repr(by_fold[folded]) for folded in near)
+    return f"; did you mean {' or '.join(named)}?" if near else ""
+
+
+def did_you_mean_beside(missing: Path) -> str:
+    """The same for a file or folder that is not there, of the names beside it; no hidden ones."""
+    try:
+        names = sorted(p.name for p in missing.parent.iterdir() if not p.name.startswith("."))
+    except (OSError, ValueError):
+        return ""
+    return did_you_mean(missing.name, names, cutoff=0.5)

@@ -6,7 +6,6 @@ benchmark's entry names.  Public data sets are found by name (`public.py`).
 
 from __future__ import annotations
 
-import difflib
 import gzip
 import hashlib
 import json
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.core import Json
-from evalkit.errors import DataError, did_you_mean
+from evalkit.errors import DataError, did_you_mean, did_you_mean_beside
 
 __all__ = ["Dataset", "locate", "read_jsonl", "require"]
 
@@ -127,7 +126,7 @@ def locate(named: str, root: Path, names: Sequence[str], *, what: str) -> Path:
         return place
     if not place.is_dir():
         raise DataError(
-            f"data of {what}: {_missing(place)}; `data:` is {named!r}, expected a file or "
+            f"data of {what}: {_missing(place)} `data:` is {named!r}, expected a file or "
             f"folder relative to the suite's folder {root}: correct `data:` in the suite"
         )
     for name in names:
@@ -135,21 +134,18 @@ def locate(named: str, root: Path, names: Sequence[str], *, what: str) -> Path:
             return place / name
     rest = f" (nor {', '.join(names[1:])})" if len(names) > 1 else ""
     raise DataError(
-        f"data of {what}: {_missing(place / names[0])}{rest}; looked there because of "
+        f"data of {what}: {_missing(place / names[0], rest)} looked there because of "
         f"`data: {named}` of the suite: put the file there, or write another `data:` in the "
         f"benchmark's entry"
     )
 
 
-def _missing(path: Path) -> str:
-    """The missing path and the nearest name there, as half a sentence."""
+def _missing(path: Path, also: str = "") -> str:
+    """The missing path (`also`: and others) and the nearest name there, as half a sentence."""
     folder = path.parent
     if not folder.is_dir():
-        return f"{path} does not exist (there is no folder {folder})"
-    names = sorted(p.name for p in folder.iterdir())
-    near = difflib.get_close_matches(path.name, names, 1, cutoff=0.4)
-    hint = f"; the nearest name there is {near[0]!r}" if near else ""
-    return f"{path} does not exist{hint}"
+        return f"{path} does not exist (there is no folder {folder});"
+    return f"{path} does not exist{also}{did_you_mean_beside(path) or ';'}"
 
 
 def _bytes(path: Path) -> bytes:
@@ -157,7 +153,7 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise DataError(
-            f"{_missing(path)}; put the file there or correct the path in the suite"
+            f"{_missing(path)} put the file there or correct the path in the suite"
         ) from None
     except OSError as error:
         raise DataError(

