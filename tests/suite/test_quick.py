@@ -35,7 +35,7 @@ def test_answers_are_what_a_program_finds(repository: Path, name: str, count: in
         if "check" in row:
             computed = eval(row["check"], {"DAYS": DAYS, "MONTHS": MONTHS})  # our own data
             assert str(computed) == right(row), row
-        prompt = row.get("prompt", row.get("question"))
+        prompt = str(row.get("prompt") or row["question"])
         if row.get("kind") == "reading":
             words = {"seven", "nothing", "nobody"}  # 2 + 1 + 4
             told = right(row).removeprefix("to ").removeprefix("a ").split()[-1]
