@@ -7,11 +7,11 @@ for what readers use and keeps the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -592,6 +592,21 @@ class Run:
     """Why its records cannot be read, so that there are none here; empty: they can."""
     differing: tuple[str, ...] = ()
     """Figures that its records do not give, in words, as far as `compare.recompute` looked."""
+    draw_html: ClassVar[Callable[[Run], str] | None] = None
+    """What a notebook shows; set by the room that draws."""
+
+    def __repr__(self) -> str:
+        counted = (
+            (len(self.models), "model"),
+            (len(self.benchmarks), "benchmark"),
+            (len(self.records), "sample"),
+        )
+        said = ", ".join(f"{n:,} {what}{'s' * (n != 1)}" for n, what in counted)
+        return f"<Run {self.manifest.suite_name}/{self.manifest.run_id}: {said}; {self.state}>"
+
+    def _repr_html_(self) -> str | None:
+        draw = type(self).draw_html
+        return None if draw is None else draw(self)
 
     @property
     def state(self) -> State:

@@ -14,7 +14,7 @@ from evalkit.report.browser import sample_files
 from evalkit.report.content import Block, Chart, Section, Text
 from evalkit.report.index import comparison_page, entries, index_page, relative_link
 from evalkit.report.page import render
-from evalkit.report.summary import comment, status_lines, summary_lines
+from evalkit.report.summary import comment, headline_html, status_lines, summary_lines
 
 __all__ = [
     "Block",
@@ -24,6 +24,7 @@ __all__ = [
     "comment",
     "comparison_page",
     "entries",
+    "headline_html",
     "index_page",
     "relative_link",
     "render",

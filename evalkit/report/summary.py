@@ -17,6 +17,7 @@ from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.run import Run
 from evalkit.core.thoughts import odd_mark
 from evalkit.draw import Cell, Column, ColumnName, Group, Line, Table
+from evalkit.draw.html import element, escaped, table_to_html
 from evalkit.draw.svg import forest_plots
 from evalkit.report.content import (
     Answer,
@@ -33,7 +34,15 @@ from evalkit.report.content import (
     first_few,
 )
 
-__all__ = ["COMMENT_MARKER", "comment", "state_note", "status_lines", "summary_lines", "verdict"]
+__all__ = [
+    "COMMENT_MARKER",
+    "comment",
+    "headline_html",
+    "state_note",
+    "status_lines",
+    "summary_lines",
+    "verdict",
+]
 
 COMMENT_MARKER = "<!-- evalkit report -->"
 """First line of a comment, by which the next one finds it."""
@@ -396,6 +405,18 @@ def summary_lines(run: Run) -> list[Line]:
     if run.manifest.limit is not None:
         lines.append(f"limited run: {draw.limit_text(run.manifest.limit)}")
     return lines
+
+
+def headline_html(run: Run) -> str:
+    """What `summary_lines` says, for a notebook."""
+    parts = []
+    for line in summary_lines(run):
+        if isinstance(line, Table):
+            parts.append(table_to_html(line))
+        else:
+            text = escaped(line if isinstance(line, str) else line.shown)
+            parts.append(element("p", {}, [text]))
+    return "".join(parts)
 
 
 # --- a comment on a pull request ----------------------------------------------------------------

@@ -71,7 +71,7 @@ def test_a_file_is_not_taken_for_a_folder(workspace: Path) -> None:
 def test_the_library_writes_the_same_files(workspace: Path) -> None:
     done = evalkit(workspace, "export", "run", "--format", "json", "--out", "by_command")
     assert done.code == 0, done.err
-    files = export(workspace / "run", kind="json", out=workspace / "by_library")
+    files = export(workspace / "run", format="json", out=workspace / "by_library")
     assert files
     for path in files:
         assert path.read_bytes() == (workspace / "by_command" / path.name).read_bytes()

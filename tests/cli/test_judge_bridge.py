@@ -28,7 +28,7 @@ judges:
   judge: {{type: openai, protocol: text, model: {judge}, base_url: "{url}"}}
 benchmarks:
   - {{type: mt_bench, data: mt, judge: judge, max_tokens: 40}}
-gate: {{baseline: base, margins: {{default: 3.0}}}}
+gate: {{baseline: base, margins: {{default: {{percent: 3.0, points: 3.0}}}}}}
 report: {{formats: [html, markdown, card]}}
 """
 

@@ -34,7 +34,7 @@ judges:
 benchmarks:
   - {{type: mt_bench, data: mt, judge: judge, max_tokens: 40}}
   - {{type: alpaca_eval, data: alpaca.jsonl, judge: judge, max_tokens: 40}}
-gate: {{baseline: base, margins: {{default: 3.0}}}}
+gate: {{baseline: base, margins: {{default: {{percent: 3.0, points: 3.0}}}}}}
 """
 
 
@@ -154,7 +154,7 @@ def test_a_limited_run_stays_limited(place: Path) -> None:
 def test_the_function_is_the_command(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    done = library.judge("old", "judge", suite="new.yaml", out=place / "again")
+    done = library.judge("old", judge="judge", suite="new.yaml", out=place / "again")
     assert done.run.folder == place / "again"
     found = json.loads(again(place, "--json").out)
     assert {**done.to_json(), "run": ""} == {**found, "run": ""}

@@ -477,7 +477,7 @@ def test_the_command_and_the_library_take_several(tmp_path: Path) -> None:
     assert done.exception is None, done.output
     found = json.loads(done.stdout)
     assert found["notes"][0].startswith("2 runs of a, 2 runs of b")
-    assert json.loads(json.dumps(gate_json(api.gate(folders[0], repeats=folders[1:])))) == found
+    assert json.loads(json.dumps(gate_json(api.gate(*folders)))) == found
     apart = api.gate(folders[0], baseline_run=[folders[1]])
     assert not any("runs of" in note for note in apart.notes)
     for more, said in (

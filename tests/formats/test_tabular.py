@@ -405,7 +405,7 @@ def test_it_runs_on_a_run(
         for cell in cells(repository)
         if cell["cell_type"] == "code"
     }
-    assert values["load"].name == "3f2a9c1b7d04"
+    assert values["load"].folder.name == "3f2a9c1b7d04"
     assert set(values["estimates"].columns) >= set(models)
     assert len(values["comparison"]) == 4 * (len(models) - 1)
     assert all(models[0] in sentence for sentence in values["comparison"])

@@ -399,10 +399,10 @@ def test_without_any_score_a_look_is_incomplete_and_figures_are_missing(workspac
 def test_the_library_does_what_the_command_does(workspace: Path) -> None:
     save(workspace / "out" / "checkpoint-10")
     with pytest.raises(SuiteError, match="number of looks is missing"):
-        evalkit.watch("out", "small.yaml", rest_s=0.05)
-    summary = evalkit.watch("out", "small.yaml", LOOKS, rest_s=0.05)
+        evalkit.watch("out", "small.yaml", poll=0.05)
+    summary = evalkit.watch("out", "small.yaml", looks=LOOKS, poll=0.05)
     assert names(summary) == ["checkpoint-10"]
-    assert evalkit.watch(workspace / "out", "small.yaml", LOOKS).plan != summary.plan
+    assert evalkit.watch(workspace / "out", "small.yaml", looks=LOOKS).plan != summary.plan
     assert evalkit.watch("out", "small.yaml") == summary == follow()
 
 
