@@ -14,12 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from evalkit.cli.console import json_option, print_json, show
 from evalkit.errors import EvalkitError, did_you_mean
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 __all__ = ["doctor"]
 
@@ -95,42 +98,39 @@ def _versions() -> dict[str, str]:
     return {canonicalize_name(d.metadata["Name"]): d.version for d in metadata.distributions()}
 
 
-def _lock(installed: dict[str, str]) -> Path:
-    """The lock file beside a checkout; it need not exist."""
-    return _CHECKOUT / "requirements" / ("gpu.txt" if "vllm" in installed else "cpu.txt")
-
-
 def _packages() -> Iterator[Found]:
     from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
 
-    installed, lock = _versions(), _lock(_versions())
-    declared = [Requirement(text) for text in metadata.requires("evalkit") or ()]
-    wrong = [
-        f"{r.name} {installed.get(canonicalize_name(r.name), 'missing')} (needs {r.specifier})"
-        for r in declared
-        if r.marker is None or r.marker.evaluate({"extra": ""})
-        if not r.specifier.contains(installed.get(canonicalize_name(r.name), "0a0"), True)
-    ]
-    pinned = f"pip install --no-deps -r {lock}" if lock.is_file() else "pip install '.[cpu]'"
-    if wrong:
-        yield Found("packages", "error", ", ".join(wrong), pinned)
+    installed = _versions()
+    lock = _CHECKOUT / "requirements" / ("gpu.txt" if "vllm" in installed else "cpu.txt")
     lines = lock.read_text(encoding="utf-8").splitlines() if lock.is_file() else []
     locked = [Requirement(line.partition(" \\")[0]) for line in lines if "==" in line[:80]]
-    other = [
-        f"{r.name} {installed.get(canonicalize_name(r.name), 'missing')} ({r.specifier})"
-        for r in locked
-        if r.marker is None or r.marker.evaluate()
-        if not r.specifier.contains(installed.get(canonicalize_name(r.name), "0a0"), True)
-    ]
-    if other:
-        more = f" and {len(other) - 4} more" if len(other) > 4 else ""
-        said = f"{len(other)} of {len(locked)} are not the lock's: {', '.join(other[:4])}{more}"
-        yield Found("packages", "warning", said, pinned)
-    elif not wrong:
+    fix = f"pip install --no-deps -r {lock}" if locked else "pip install '.[cpu]'"
+    needed = _other(installed, [Requirement(text) for text in metadata.requires("evalkit") or ()])
+    others = _other(installed, locked)
+    if needed:
+        yield Found("packages", "error", ", ".join(needed), fix)
+    elif others:
+        more = f" and {len(others) - 4} more" if len(others) > 4 else ""
+        said = f"{len(others)} are not those of {lock.name}: {', '.join(others[:4])}{more}"
+        yield Found("packages", "warning", said, fix)
+    else:
         known = f"the {len(locked)} of {lock.name}" if locked else "all that evalkit needs"
         yield Found("packages", "ok", known)
     yield from _trap(installed)
+
+
+def _other(installed: dict[str, str], wanted: Sequence[Requirement]) -> list[str]:
+    """Those that are missing, or of another version."""
+    from packaging.utils import canonicalize_name
+
+    found = {r: installed.get(canonicalize_name(r.name), "missing") for r in wanted}
+    return [
+        f"{r.name} {version} (needs {r.specifier})"
+        for r, version in found.items()
+        if r.marker is None or r.marker.evaluate({"extra": ""})
+        if version == "missing" or not r.specifier.contains(version, prereleases=True)
+    ]
 
 
 def _trap(installed: dict[str, str]) -> Iterator[Found]:

@@ -21,12 +21,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evalkit import data, formats, models
+from evalkit import data, formats, models, store
 from evalkit import suite as suites
 from evalkit.core import Json
 from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.protocols import DataPlaces
 from evalkit.errors import DataError, SuiteError
+from evalkit.runner.assemble import Origin, mirrors
 
 __all__ = ["Draft", "draft"]
 
@@ -201,7 +202,7 @@ def _judge(made: Draft) -> str:
 
 def _usual(made: Draft) -> None:
     """lm-eval's tasks that chat models are compared on, as far as their data is to be had."""
-    places = DataPlaces(tuple(map(Path, filter(None, [os.environ.get("EVALKIT_DATA")]))), Path())
+    places = mirrors(None, Origin("", made.folder, store.find_workspace(), ()))
     wanted = (
         ("arc_challenge", "hub:allenai/ai2_arc:ARC-Challenge", "shots: 25"),
         ("gsm8k", "hub:openai/gsm8k:main", "shots: 5"),
