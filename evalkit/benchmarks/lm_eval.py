@@ -22,8 +22,8 @@ Departures from upstream:
   prompts of a limited run equal those of a full one.
 - The global random generators are seeded for each task, not once (`_lm_eval_tasks.py`).
 - A document whose request failed or whose answer the task cannot score is missing, not wrong;
-  so is one whose answer takes lm-eval too long to read (GSM8K's flexible filter takes 40 s for
-  200,000 characters, sympy for ever): it is `excluded`.
+  so is one whose answer takes lm-eval too long to read (it compares numbers in a time that grows
+  with the square of their digits, and sympy computes what an answer writes): it is `excluded`.
 - Group standard errors are stratified by task (`_lm_eval_scores.py`).
 - Generation options are those of the hf backend (`_lm_eval_tasks.py`).
 - Tasks that run model-written code or need images are refused.
