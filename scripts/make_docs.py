@@ -58,46 +58,59 @@ def escaped(text: str) -> str:
 def suite_page() -> str:
     """Every field that a suite may have, from its JSON Schema."""
     schema = json.loads((REPOSITORY / "suites/schema.json").read_text(encoding="utf-8"))
+    titles = {name: name.removesuffix("Spec") for name in schema["$defs"]}
+    for room, places in {
+        "Benchmark": schema["properties"]["benchmarks"]["items"],
+        "Engine": schema["properties"]["engine"],
+        "Judge": schema["properties"]["judges"]["additionalProperties"],
+    }.items():
+        for place in places["oneOf"]:
+            name = place["$ref"].rpartition("/")[2]
+            if not name.startswith("_"):
+                titles[name] = f"{room} {schema['$defs'][name]['properties']['type']['default']}"
     parts = [
         "# Suite reference",
         "Every field of a suite. `evalkit schema` prints the same for editors, which read it by",
         "`# yaml-language-server: $schema=schema.json` in a suite's first line.",
         "## Suite",
-        *fields(schema),
+        *fields(schema, titles),
     ]
-    for name, spec in schema["$defs"].items():
+    for name, title in sorted(titles.items(), key=lambda one: one[1]):
+        spec = schema["$defs"][name]
         if not name.startswith("_"):
-            parts += [f"## {name}", escaped(spec.get("description", "")), *fields(spec)]
+            parts += [f"## {title}", escaped(spec.get("description", "")), *fields(spec, titles)]
     return "\n\n".join(parts) + "\n"
 
 
-def fields(spec: Mapping[str, Any]) -> Iterator[str]:
+def fields(spec: Mapping[str, Any], titles: Mapping[str, str]) -> Iterator[str]:
     """A table of a schema's fields."""
     required = spec.get("required", ())
-    rows = ["| field | type | default | |", "|---|---|---|---|"]
+    rows = ["| field | meaning | type | default |", "|---|---|---|---|"]
     for name, about in spec.get("properties", {}).items():
         default = "required" if name in required else f"`{json.dumps(about.get('default'))}`"
         said = escaped(about.get("description", ""))
-        rows.append(f"| `{name}` | {kind(about)} | {escaped(default)} | {said} |")
+        rows.append(f"| `{name}` | {said} | {kind(about, titles)} | {escaped(default)} |")
     yield "\n".join(rows)
 
 
-def kind(about: Mapping[str, Any]) -> str:
+def kind(about: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     """A schema's type in a few words, with links to specs."""
     if "$ref" in about:
         name = about["$ref"].rpartition("/")[2]
-        return "TYPE of your own" if name.startswith("_") else f"[{name}](#{name.lower()})"
+        title = titles[name]
+        link = f"[{title}](#{title.lower().replace(' ', '-')})"
+        return "a dotted path" if name.startswith("_") else link
     if "const" in about:
         return f"`{about['const']}`"
     if "enum" in about:
         return ", ".join(f"`{choice}`" for choice in about["enum"])
     for several in ("anyOf", "oneOf"):
         if several in about:
-            return " or ".join(dict.fromkeys(map(kind, about[several])))
+            return " or ".join(dict.fromkeys(kind(one, titles) for one in about[several]))
     if about.get("type") == "array":
-        return f"list of {kind(about.get('items', {}))}"
+        return f"list of {kind(about.get('items', {}), titles)}"
     if isinstance(more := about.get("additionalProperties"), Mapping):
-        return f"{kind(more)}, by name"
+        return f"{kind(more, titles)}, by name"
     return str(about.get("type", "any"))
 
 

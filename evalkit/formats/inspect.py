@@ -31,7 +31,7 @@ the report's unit.  What a judge replied is the score's explanation, its whole e
 is named after: one that is no safe name of a file gets a hash in place of what is not.
 
 It cannot say: figures of categories (a sample's category is in its metadata), p and intervals, and
-tokens by task: `model_usage` is of the whole run.
+tokens and time by task: `model_usage` and `stats` are of the whole run.
 """
 
 from __future__ import annotations
@@ -521,6 +521,8 @@ class _Written:
         scores = list(self._scores())
         cautions = [*doubts(run, [self.model]), *filter(None, [judging(run, self.entry.name)])]
         graders = [{"model": name} for name in self._judges.values()]
+        seconds = manifest.usage.seconds if manifest.usage else 0
+        lasted = dt.timedelta(seconds=min(seconds, 1e8))  # a stranger's may be any number
         headline = next((k.metric for k in self.entry.headlines if k.task == self.task), None)
         return {
             "version": 2,
@@ -564,7 +566,11 @@ class _Written:
                 "scores": scores,
                 "headline": {"scorer": headline, "score": headline} if headline else None,
             },
-            "stats": {"started_at": self.created, "completed_at": "", "model_usage": self._usage()},
+            "stats": {
+                "started_at": self.created,
+                "completed_at": (dt.datetime.fromisoformat(self.created) + lasted).isoformat(),
+                "model_usage": self._usage(),
+            },
         }
 
     @cached_property
@@ -694,6 +700,7 @@ class _Written:
         failed = value is None
         return {
             "value": math.nan if failed else value,
+            "answer": outcome.answers[-1] if outcome.answers else None,
             "reason": _REASONS.get(outcome.status, outcome.status) if failed else None,
             "explanation": said or (outcome.error if failed else None),
             "metadata": parts | ({"grading": grading} if grading else {}),
@@ -743,7 +750,12 @@ def _said(judgment: Judgment) -> str:
 def _summary(sample: Mapping[str, Json]) -> dict[str, Json]:
     """What the list of samples shows of one."""
     scores = {
-        name: {**score, "explanation": (score["explanation"] or "")[:_SHOWN], "metadata": None}
+        name: {
+            **score,
+            "answer": (score["answer"] or "")[:_SHOWN],
+            "explanation": (score["explanation"] or "")[:_SHOWN],
+            "metadata": None,
+        }
         for name, score in sample["scores"].items()
     }
     return {
