@@ -28,7 +28,6 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.skip
 @pytest.mark.slow
 def test_its_benchmark_and_format_are_found(installed: Path) -> None:
     done = evalkit(installed, "run", "suite.yaml", "--trust-suite", *FAKE)
@@ -45,7 +44,6 @@ def test_its_benchmark_and_format_are_found(installed: Path) -> None:
     assert len(lines) == 2
 
 
-@pytest.mark.skip
 @pytest.mark.slow
 def test_it_needs_consent(installed: Path) -> None:
     done = evalkit(installed, "run", "suite.yaml", *FAKE)
