@@ -119,9 +119,13 @@ def kind(about: Mapping[str, Any], titles: Mapping[str, str]) -> str:
 
 def commands_page() -> str:
     """What `--help` says of every command."""
+    asked = [sys.executable, "-m", "evalkit", "--help"]
+    whole = subprocess.run(asked, capture_output=True, text=True, check=True).stdout  # noqa: S603
     parts = [
         "# Commands",
         "What `evalkit COMMAND --help` says; see also [exit codes](files.md#exit-codes).",
+        "## Before or behind every command",
+        f"```text\n{whole.partition('Options:')[2].partition('Evaluate:')[0].strip()}\n```",
     ]
     for title, found in command_groups().items():
         parts.append(f"## {title}")

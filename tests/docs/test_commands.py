@@ -41,7 +41,7 @@ MEANT = {
 """What a reader puts in place of these."""
 ABSENT = {
     "loads a model, or asks the hub for one": (
-        r"run --adapter my-adapter.*",
+        r"(run|plan) --adapter my-adapter.*",
         r"run (chat|my\.yaml)( .*)?",
         r"merge BASE ADAPTER OUT",
         r"adapter record ADAPTER BASE",
