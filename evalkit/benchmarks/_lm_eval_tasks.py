@@ -407,6 +407,7 @@ class _Configs:
             )
 
 
+@lru_cache(maxsize=1)
 def _own_entries() -> dict[str, Any]:
     """lm-eval's index of its own tasks."""
     import lm_eval.tasks
@@ -710,7 +711,8 @@ def guard_lm_eval() -> None:
                 meet(_function_code(node, folder))
             elif resolve and not _is_installed(folder):
                 trust.current().ask(_function_code(node, folder))
-            return construct(loader, node)
+            made = construct(loader, node)
+            return made if resolve else _Name(made)
 
         return made_of
 
@@ -718,6 +720,12 @@ def guard_lm_eval() -> None:
     # Without libyaml, lm-eval would take a loader that also finds objects by name.
     _yaml_loader._Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # noqa: SLF001
     utils.env = made
+
+
+class _Name(str):
+    """A function that was not imported."""
+
+    __slots__ = ()
 
 
 def _guard_metrics() -> None:
@@ -780,12 +788,13 @@ def _scripts(config: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[t
     for metric in map(_mapping, _list(config.get("metric_list"))):
         name = metric.get("metric")
         known = isinstance(name, str) and name in metric_registry and not metric.get("hf_evaluate")
-        if isinstance(name, str) and not known and ("/" in name or _is_script(name)):
+        if type(name) is str and not known and ("/" in name or _is_script(name)):
             yield name, f"the script of the metric {name!r}, from a folder or the hub"
     path, kwargs = str(config.get("dataset_path")), _mapping(config.get("dataset_kwargs"))
     trusted = _mapping(before.get("dataset_kwargs")).get("trust_remote_code")
-    if (kwargs.get("trust_remote_code") and not trusted) or path.endswith(".py"):
-        yield path, f"the loading script of the data set {path!r}"
+    if path.endswith(".py") or (kwargs.get("trust_remote_code") and not trusted):
+        asks = path if path.endswith(".py") else "trust_remote_code"
+        yield asks, f"the loading script of the data set {path!r}"
     for given in (_mapping(config.get("metadata")), kwargs) if config.get("custom_dataset") else ():
         # RULER and BABILong load it with trust_remote_code.
         for key in given.keys() & {"tokenizer", "pretrained", "model"}:

@@ -158,10 +158,6 @@ def module(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(folder))
 
 
-def more(folder: Path) -> None:
-    (folder / "more.yaml").write_text("doc_to_text: !function own.f\n")
-
-
 @pytest.mark.parametrize("way", IN_SUITE)
 @pytest.mark.parametrize("command", ["check", "run", "run --dry-run", "data pull --to d"])
 def test_what_a_suite_names_is_refused_by_its_line(
@@ -185,14 +181,14 @@ def test_what_a_task_names_is_refused_by_its_line(
 ) -> None:
     parts, where = IN_TASKS[way]
     stranger(tmp_path, **parts)
-    more(tmp_path)
-    done = evalkit(tmp_path, "check", "s.yaml")
-    assert done.code == 2
-    assert where in done.err
-    assert "would run" in done.err
+    (tmp_path / "more.yaml").write_text("doc_to_text: !function own.f\n")
     monkeypatch.chdir(tmp_path)
-    bench = bench_of(tmp_path)
-    assert bench.code()
+    bench = bench_of(Path())
+    with trusting(Trust()) as nobody:
+        nobody.read(Path("s.yaml"))
+        (code,) = bench.code()
+        assert where in code.where
+        assert nobody.refusal(code)
     with contextlib.suppress(EvalkitError):
         bench.data_needs()
     # RULER's own code, which is not installed everywhere, is imported before its settings are read.
@@ -298,6 +294,7 @@ def test_check_names_everything_and_imports_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "EXECUTED").exists()
 
 
+@pytest.mark.slow
 def test_consent_is_said_and_names_no_run_anew(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     stranger(tmp_path / "one", **task_with("doc_to_text: !function own.f"))
@@ -356,11 +353,12 @@ def test_no_command_imports_what_a_stored_run_or_a_policy_names(
 def test_a_template_is_an_error_by_its_line(template: str, tmp_path: Path) -> None:
     text = template.replace("'", "''")
     stranger(tmp_path, **overriding(doc_to_text=f"'{text}'"))
-    for command in (["check"], ["run", "--dry-run"]):
-        done = evalkit(tmp_path, *command, "s.yaml")
-        assert done.code == 2
-        assert "s.yaml:7" in done.err
-        assert "__" in done.err
+    done = evalkit(tmp_path, "check", "s.yaml")
+    assert done.code == 2
+    assert "s.yaml:7" in done.err
+    assert "__" in done.err
+    with pytest.raises(SuiteError, match="__"):
+        bench_of(tmp_path).load()
     assert not (tmp_path / "EXECUTED").exists()
 
 
