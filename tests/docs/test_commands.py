@@ -213,6 +213,25 @@ def test_make_targets_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
+@pytest.mark.slow
+def test_the_tutorial_goes_from_an_adapter_to_a_card(tmp_path: Path) -> None:
+    """Its commands, in order, on the fake engine."""
+    shutil.copytree(REPOSITORY / "suites/quickstart/adapter", tmp_path / "my-adapter")
+    text = (REPOSITORY / "docs/tutorial.md").read_text(encoding="utf-8")
+    fake = ("--set", "engine={type: fake}")
+    for command, more in (
+        ("run --adapter my-adapter", fake),
+        ("card write latest --license mit --out README.md", ()),
+        ("card update README.md latest", ()),
+    ):
+        assert f"\nevalkit {command}\n" in text
+        done = evalkit(tmp_path, *shlex.split(command), *more)
+        assert done.code == 0, done.err or done.out
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "license: mit" in card
+    assert "my-adapter" in card
+
+
 class Tracker(ModuleType):
     """Stands for an experiment tracker: notes what is logged."""
 
