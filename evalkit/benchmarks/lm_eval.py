@@ -165,9 +165,12 @@ class LmEval:
 
     def code(self) -> Sequence[Code]:
         """What the suite brings that its tasks run; nothing is imported."""
+        return self._survey.code if self.is_own() else ()
+
+    def is_own(self) -> bool:
+        """Whether the suite brings tasks, or changes them."""
         spec = self._spec
-        own = spec.include or spec.overrides or any(map(is_path, spec.tasks))
-        return self._survey.code if own else ()
+        return bool(spec.include or spec.overrides or any(map(is_path, spec.tasks)))
 
     @cached_property
     def _survey(self) -> Survey:

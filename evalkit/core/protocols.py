@@ -590,6 +590,10 @@ class Constant(Protocol):
 class Coded(Protocol):
     """A benchmark whose settings can bring code."""
 
+    def is_own(self) -> bool:
+        """Whether the suite brings tasks, or changes them."""
+        ...
+
     def code(self) -> Sequence[Code]:
         """What would run; nothing of it is imported.  Raises SuiteError: the suite is wrong."""
         ...

@@ -35,7 +35,7 @@ from evalkit.core.protocols import (
     RatingJudge,
     Wrapping,
 )
-from evalkit.core.run import Run, StoredSuite
+from evalkit.core.run import Run
 from evalkit.core.specs import (
     BenchmarkSpec,
     EngineSpec,
@@ -622,20 +622,6 @@ def _judging_last(engines: Mapping[str, Engine], suite: Suite) -> dict[str, Engi
     return dict(sorted(engines.items(), key=lambda item: id(item[1]) in late))
 
 
-def _authors_tasks(suite: StoredSuite, benchmark: str) -> Iterator[str]:
-    """Tasks that came with a stored suite, in words: their templates are programs, too."""
-    for spec in suite.benchmarks:
-        own = spec.all
-        if spec.entry != benchmark:
-            continue
-        for name in ("include", "overrides"):
-            if own.get(name):
-                yield f"{name!r} of {benchmark}"
-        for task in own.get("tasks") or ():
-            if "/" in task or task.endswith((".yaml", ".yml")):
-                yield f"task {task!r}"
-
-
 def extra_figures(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
     """Figures that are not means over samples, recomputed from a stored run.
 
@@ -648,14 +634,16 @@ def extra_figures(run: Run, model: str, benchmark: str) -> Sequence[Figure]:
         DataError: the figures need code of the suite's author, or data that is not here.
     """
     label = f"{run.folder}/manifest.json"
-    code = next(_authors_tasks(run.manifest.suite, benchmark), None)
-    if code is not None:
-        raise DataError(f"{code}: tasks of the suite's author are not run to read a stored run")
     with trust.trusting(trust.Trust(environment=False)):
         suite = suites.load_stored(run.manifest.suite.all, label, plugins)
         origin = Origin(label, run.folder, store.find_workspace(), ())
         found = [b for b in build_benchmarks(suite, origin) if b.name == benchmark]
         if not found:
             raise DataError(f"{label}: its suite has no benchmark {benchmark!r}")
+        if isinstance(found[0], Coded) and found[0].is_own():
+            raise DataError(
+                f"{benchmark!r} has tasks of the suite's author, which are not run to read a "
+                f"stored run: their templates are programs, too"
+            )
         mine = run.records_of(model, benchmark)
         return found[0].extra_figures(mine, suite.report.level)
