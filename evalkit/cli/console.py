@@ -191,6 +191,8 @@ def show(*lines: Line, err: bool = False) -> None:
 
     `evalkit --wide` shows every column whole.  NO_COLOR (no-color.org) and TERM=dumb: no colours.
     """
+    if not lines:
+        return
     from evalkit.draw import to_text
 
     stream = sys.stderr if err else sys.stdout

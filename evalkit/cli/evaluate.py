@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,6 @@ from evalkit.cli.read import say_size
 from evalkit.errors import SuiteError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from evalkit.core.protocols import DataPlaces
     from evalkit.data import Entry
     from evalkit.runner import Opened, Result, Selection
@@ -164,63 +162,53 @@ def _deciding(arguments: list[str]) -> list[str]:
 
 
 def _show_plan(made: Plan) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from evalkit.draw import MISSING, Cell, Column, Table
 
-    table = Table(title="Requests", title_justify="left", box=box.SIMPLE_HEAD)
-    for title in ("engine", "answers of", "benchmark"):
-        table.add_column(title, overflow="fold")
-    for title in ("samples", "requests", "cached", "to send", "prompt tokens"):
-        table.add_column(title, justify="right", overflow="fold")
+    def numbers(*titles: str) -> tuple[Column, ...]:
+        return tuple(Column(title, "right") for title in titles)
+
+    def counted(n: int | None) -> Cell:
+        return Cell(n, "unknown" if n is None else f"{n:,}")
+
+    rows = []
     for row in made.rows:
-        tokens = "unknown" if row.prompt_tokens is None else f"{row.prompt_tokens:,}"
+        tokens = counted(row.prompt_tokens)
         if row.lower_bound and row.prompt_tokens is not None:
-            tokens = f"at least {tokens}"
-        numbers = (row.samples, row.requests, row.cached, row.to_send)
-        shown = ["unknown" if n is None else f"{n:,}" for n in numbers]
-        table.add_row(row.engine, row.model, row.benchmark, *shown, tokens)
-    console = Console(width=None if sys.stdout.isatty() else 160, force_terminal=False)
-    console.print(table)
-    if made.money:
-        console.print(_money_table(made))
+            tokens = replace(tokens, shown=f"at least {tokens.shown}")
+        cells = map(counted, (row.samples, row.requests, row.cached, row.to_send))
+        rows.append((*map(Cell.text, (row.engine, row.model, row.benchmark)), *cells, tokens))
+    named = (Column("Engine"), Column("Answers of"), Column("Benchmark", header=True))
+    of_each = numbers("Samples", "Requests", "Cached", "To send", "Prompt tokens")
+    columns = (*named, *of_each[:2], replace(of_each[2], rank=1), *of_each[3:])
+    if all(row.prompt_tokens is None for row in made.rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    show(Table.of("Requests", columns, rows))
+    costs = []
+    for one in made.money:
+        share = one.reused_tokens / one.prompt_tokens if one.prompt_tokens else 0.0
+        usd, most = (f"{m:,.2f}" if m is not None else "unknown" for m in (one.usd, one.most_usd))
+        batch = MISSING if one.usd_batch is None else f"{one.usd_batch:,.2f}"
+        counts = (f"about {one.prompt_tokens:,}", f"{share:.0%}", f"about {one.new_tokens:,}")
+        tokens_of = f"{one.most_prompt_tokens + one.most_new_tokens:,}"
+        texts = (one.engine, f"{one.requests:,}", *counts, usd, batch, most, tokens_of)
+        costs.append(tuple(map(Cell.text, texts)))
+    if costs:
+        sent = numbers("To send", "Prompt tokens", "In its prompt cache", "Reply tokens")
+        paid = numbers("Expected USD", "With mode: batch", "At most USD", "At most tokens")
+        sent = (sent[0], *(replace(column, rank=1) for column in sent[1:]))
+        columns = (Column("Engine", header=True), *sent, *paid)
+        show("", Table.of("Cost of requests to APIs", columns, costs))
     for estimate in made.money:
-        said = "; ".join(estimate.assumptions)
-        console.print(f"{estimate.engine}: expected if {said}", markup=False, highlight=False)
+        show(f"{estimate.engine}: expected if {'; '.join(estimate.assumptions)}")
         if estimate.usd is None:
-            console.print(
+            show(
                 f"{estimate.engine}: its price is unknown; write usd_per_million_input_tokens and "
-                f"usd_per_million_output_tokens in its settings",
-                markup=False,
-                highlight=False,
+                f"usd_per_million_output_tokens in its settings"
             )
     for name, caps in made.caps.items():
         limits = ", ".join(f"{k} {'none' if v is None else v}" for k, v in caps.items())
-        console.print(f"judge {name}: {limits}", markup=False, highlight=False)
-    for note in made.notes:
-        console.print(f"note: {note}", markup=False, highlight=False)
-
-
-def _money_table(made: Plan) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title="Cost of requests to APIs", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("engine", overflow="fold")
-    for title in ("to send", "prompt tokens", "in its prompt cache", "reply tokens"):
-        table.add_column(title, justify="right", overflow="fold")
-    for title in ("expected USD", "with mode: batch", "at most USD", "at most tokens"):
-        table.add_column(title, justify="right", overflow="fold")
-    for one in made.money:
-        share = one.reused_tokens / one.prompt_tokens if one.prompt_tokens else 0.0
-        usd, most = (
-            "unknown" if money is None else f"{money:,.2f}" for money in (one.usd, one.most_usd)
-        )
-        batch = "-" if one.usd_batch is None else f"{one.usd_batch:,.2f}"
-        counts = (f"about {one.prompt_tokens:,}", f"{share:.0%}", f"about {one.new_tokens:,}")
-        tokens = f"{one.most_prompt_tokens + one.most_new_tokens:,}"
-        table.add_row(one.engine, f"{one.requests:,}", *counts, usd, batch, most, tokens)
-    return table
+        show(f"judge {name}: {limits}")
+    show(*(f"note: {note}" for note in made.notes))
 
 
 def _finish(result: Result, chosen: Selection) -> int:
@@ -314,6 +302,7 @@ def _pull(suite: str, folder: Path, as_json: bool) -> None:
 def _list(suite: str | None, as_json: bool) -> None:
     """Every public data set (or those SUITE needs): where it is, and whether its hash is right."""
     from evalkit import data as sets
+    from evalkit.draw import Cell, Column, Table
     from evalkit.runner.plan import data_needs
 
     places, names = data_needs(suite)
@@ -321,10 +310,16 @@ def _list(suite: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
+    lines = []
     for row in rows:
-        click.echo(f"{row['state']:<10}  {row['name']}  {row['licence'] or 'no licence stated'}")
-        if row["state"] in ("absent", "changed"):
-            click.echo(f"{'':<10}  {row['problem'] or row['origin']}")
+        is_there = row["state"] not in ("absent", "changed")
+        why = "" if is_there else row["problem"] or row["origin"]
+        texts = (row["name"], row["licence"] or "none stated", why)
+        state = Cell.text(row["state"], tone="" if is_there else "warning")
+        lines.append((state, *map(Cell.text, texts)))
+    columns = (Column("State"), Column("Name", header=True), Column("Licence"), Column("Where"))
+    n = 4 if any(cells[-1].shown for cells in lines) else 3
+    show(Table.of("", columns[:n], [cells[:n] for cells in lines]))
 
 
 def _row(name: str, places: DataPlaces) -> dict[str, Any]:
@@ -332,7 +327,14 @@ def _row(name: str, places: DataPlaces) -> dict[str, Any]:
 
     if name.startswith("hub:"):
         state = "absent" if sets.missing([name], places) else "available"
-        return {"name": name, "state": state, "licence": "", "origin": "the hub", "problem": ""}
+        return {
+            "name": name,
+            "state": state,
+            "licence": "",
+            "origin": "the hub",
+            "problem": "",
+            "path": None,
+        }
     entry = sets.entry(name)
     return {**_state(entry, places), **asdict(entry), "origin": entry.origin}
 
@@ -346,7 +348,7 @@ def _state(entry: Entry, places: DataPlaces) -> dict[str, Any]:
     except DataError as error:
         return {"state": "changed", "problem": str(error), "path": None}
     if found is None:
-        return {"state": "absent", "problem": "", "path": None}
+        return {"state": "absent", "problem": ""}
     return {"state": found.source, "problem": "", "path": str(found.path)}
 
 
