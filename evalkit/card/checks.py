@@ -317,7 +317,7 @@ def load(yaml_: str) -> dict[str, Json]:
 
     try:
         data = yaml.safe_load(f"{yaml_}\n")  # the line end that the text after it begins with
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise CardError(
             f"front matter: not YAML that the hub reads: {error}; correct it, then try again"
         ) from error

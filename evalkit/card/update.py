@@ -425,7 +425,7 @@ def _round_trip(text: str) -> tuple[Any, Any]:
     yaml.allow_unicode = True
     try:
         return yaml, yaml.load(text.replace("\r\n", "\n") + "\n")
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise CardError(
             f"front matter: {one_line(str(error), 300)}; correct it, then try again"
         ) from error

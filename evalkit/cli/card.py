@@ -19,6 +19,7 @@ from evalkit.cli.console import (
     split,
     write_out,
 )
+from evalkit.core.files import read_file
 from evalkit.errors import CardError
 
 __all__ = ["command"]
@@ -162,11 +163,13 @@ def update(
 
 def _read(file: Path) -> str:
     try:
-        return file.read_bytes().decode("utf-8")
+        return read_file(file, 1 << 24).decode("utf-8")
     except FileNotFoundError:
         raise CardError(
             f"{str(file)!r}: no such file; write a card first: evalkit card write RUN --out {file}"
         ) from None
+    except OSError as error:
+        raise CardError(f"{str(file)!r} cannot be read ({error.strerror}); name a card") from error
     except UnicodeDecodeError as error:
         raise CardError(f"{str(file)!r}: not UTF-8 ({error}); save it as UTF-8") from error
 

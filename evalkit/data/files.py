@@ -6,16 +6,15 @@ benchmark's entry names.  Public data sets are found by name (`public.py`).
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.core import Json
+from evalkit.core.files import read_file, unpacked
 from evalkit.errors import DataError, did_you_mean, did_you_mean_beside
 
 __all__ = ["Dataset", "locate", "read_jsonl", "require"]
@@ -150,7 +149,7 @@ def _missing(path: Path, also: str = "") -> str:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except FileNotFoundError:
         raise DataError(
             f"{_missing(path)} put the file there or correct the path in the suite"
@@ -162,13 +161,10 @@ def _bytes(path: Path) -> bytes:
 
 
 def _text(path: Path, stored: bytes) -> str:
-    if path.name.endswith(".gz"):
-        try:
-            stored = gzip.decompress(stored)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(
-                f"{path} is not a whole gzip file ({error}); copy or download it again"
-            ) from error
+    try:
+        stored = unpacked(stored, path)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; copy or download it again") from error
     try:
         return stored.decode("utf-8-sig")
     except UnicodeDecodeError as error:

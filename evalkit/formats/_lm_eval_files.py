@@ -18,12 +18,10 @@ figure nor a fault: today's metrics have a filter behind a comma, and older ones
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import json
 import math
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -32,6 +30,7 @@ from pathlib import Path
 from evalkit import catalogue, data
 from evalkit.benchmarks._lm_eval_scores import display, number, percent
 from evalkit.core.figures import Finding
+from evalkit.core.files import read_file, unpacked
 from evalkit.core.requests import Json
 from evalkit.errors import DataError
 from evalkit.formats._reading import expanded, few, last_part, mapping, no_files, not_read, remark
@@ -168,12 +167,12 @@ def _task_of(path: Path, results: Sequence[ResultFile]) -> str | None:
 def _json(path: Path) -> tuple[Json, str]:
     """A file's one JSON value; NaN, which Python's json writes, is taken as it stands."""
     try:
-        stored = path.read_bytes()
-        text = gzip.decompress(stored) if path.name.endswith(".gz") else stored
-        return json.loads(text.decode("utf-8-sig")), hashlib.sha256(stored).hexdigest()
+        stored = read_file(path)
+        text = unpacked(stored, path).decode("utf-8-sig")
+        return json.loads(text), hashlib.sha256(stored).hexdigest()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; name a file of results, or a folder") from None
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read as JSON ({type(error).__name__}: {error}); name a file that "
             f"lm-eval wrote"
@@ -379,7 +378,7 @@ def scores_of(row: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:
     """(metric as evalkit prints it, value) of one row of samples."""
     named = row.get("metrics")
     metrics = named if isinstance(named, list) else [k for k in row if k not in _NOT_METRICS]
-    for metric in map(str, metrics):
+    for metric in dict.fromkeys(map(str, metrics)):
         if metric == _NO_SCORE:
             continue
         yield display(metric, str(row.get("filter") or "none")), row.get(metric, "absent")

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from evalkit import data
 from evalkit.core.evidence import Evidence, ImportOptions
 from evalkit.core.figures import Finding, Measured, Method
+from evalkit.core.files import read_file, unpacked
 from evalkit.core.requests import Completion, Json
 from evalkit.core.samples import Record, Sample
 from evalkit.core.specs import Name
@@ -101,18 +102,12 @@ def kind_of(path: Path) -> str:
 
 def _first(path: Path) -> Json:
     """A JSON file's object or first row, or the first line of JSONL; gzipped or not."""
-    import gzip
-    import zlib
-
     try:
-        stored = path.read_bytes()
-        text = (gzip.decompress(stored) if path.name.endswith(".gz") else stored).decode(
-            "utf-8-sig"
-        )
+        text = unpacked(read_file(path), path).decode("utf-8-sig")
         if path.name.removesuffix(".gz").endswith(".jsonl"):
             text = next((line for line in text.split("\n") if line.strip()), "{}")
         found = json.loads(text)
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{str(path)!r} cannot be read as JSON ({type(error).__name__}: {error}); name a file "
             f"that evalkit, lm-eval, alpaca_eval, FastChat or Every Eval Ever wrote"

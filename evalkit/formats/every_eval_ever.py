@@ -48,6 +48,7 @@ from evalkit.core.figures import (
     Source,
     Unit,
 )
+from evalkit.core.files import read_file
 from evalkit.core.protocols import Exported
 from evalkit.core.requests import Json
 from evalkit.core.run import BenchmarkEntry, Description, EngineIdentity, Run
@@ -361,7 +362,7 @@ def read(files: Sequence[Path], options: ImportOptions) -> list[Evidence]:
     others: list[Path] = []
     for path, named in expanded(files):
         try:
-            log = json.loads(path.read_text(encoding="utf-8"))
+            log = json.loads(read_file(path))
             model = str(log["model_info"]["name"] or log["model_info"]["id"])
             results = [r for r in log["evaluation_results"] if isinstance(r, Mapping)]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -420,7 +421,7 @@ def _evidence(
         judge={"model": ", ".join(judges)} if judges else None,
         model_in_file=stored,
         files=tuple(
-            {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            {"file": path.name, "sha256": hashlib.sha256(read_file(path)).hexdigest()}
             for path, _ in logs
         ),
     )

@@ -41,7 +41,9 @@ import hashlib
 import io
 import json
 import math
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -62,6 +64,7 @@ from evalkit.core.figures import (
     Source,
     Unit,
 )
+from evalkit.core.files import read_file
 from evalkit.core.protocols import Exported
 from evalkit.core.requests import Json, Message
 from evalkit.core.run import BenchmarkEntry, Description, Run
@@ -164,9 +167,16 @@ def read(files: Sequence[Path], options: ImportOptions) -> list[Evidence]:
 # --- files --------------------------------------------------------------------------------------
 
 
+_NO_LOG = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, NotImplementedError),
+    *(RuntimeError, zipfile.BadZipFile, zlib.error, struct.error),
+)
+"""What damaged archives and JSON raise; RuntimeError: a password is asked for."""
+
+
 def _read(path: Path) -> _Log:
     try:
-        stored = path.read_bytes()
+        stored = read_file(path)
         if zipfile.is_zipfile(io.BytesIO(stored)):
             header, samples, reductions = _archive(stored)
         else:
@@ -175,7 +185,7 @@ def _read(path: Path) -> _Log:
             reductions = header.get("reductions") or []
         header = {"eval": dict(header["eval"]), "status": str(header["status"]), **header}
         sha256 = hashlib.sha256(stored).hexdigest()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile) as error:
+    except _NO_LOG as error:
         raise DataError(
             f"{path} is no log of Inspect ({type(error).__name__}: {str(error)[:120]}); name an "
             f".eval file, or a .json one with eval and results"

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from evalkit import data
 from evalkit.comparison.pairs import Pair
+from evalkit.core.files import read_file
 from evalkit.core.requests import Json
 from evalkit.core.run import Run
 from evalkit.core.votes import Vote, VoteFile
@@ -48,8 +49,8 @@ def read_votes(path: Path, run: Run, pairs: Sequence[Pair]) -> list[Vote]:
     if path.suffix == ".csv":
         return list(_table(path, pairs))
     try:
-        found = json.loads(path.read_bytes()) if path.suffix == ".json" else None
-    except (OSError, ValueError) as error:
+        found = json.loads(read_file(path)) if path.suffix == ".json" else None
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON ({error})") from error
     if isinstance(found, dict):
         return list(_page(path, found, run))
@@ -76,7 +77,7 @@ def _page(path: Path, found: Mapping[str, Json], run: Run) -> Sequence[Vote]:
 
 def _table(path: Path, pairs: Sequence[Pair]) -> Iterator[Vote]:
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+        rows = list(csv.DictReader(io.StringIO(read_file(path).decode("utf-8-sig"))))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as a table ({error})") from error
     places = {(p.record.benchmark, p.record.task) for p in pairs}

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from evalkit import plugins, store
 from evalkit.comparison.recompute import load
 from evalkit.comparison.votes import all_pairs
@@ -78,7 +80,15 @@ def import_run(
         raise DataError(f"{', '.join(map(str, source.files))}: nothing to import in it")
     extra = cross_findings(found)
     found = [replace(e, findings=(*e.findings, *extra.get(e.model, ()))) for e in found]
-    suite = _suite(source, found)
+    try:
+        suite = _suite(source, found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(
+            f"{', '.join(map(str, source.files))}: {place!r:.200}: {first['msg']}; what the files "
+            f"call a model, a judge or a task cannot be a name in a suite: correct it there"
+        ) from error
     benchmarks = build_benchmarks(suite, origin)
     with CompletionStore(origin.state / "cache.sqlite") as cache:
         job = with_engines(suite, origin, Selection(), benchmarks, cache, say)

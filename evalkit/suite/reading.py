@@ -23,6 +23,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from evalkit import catalogue
 from evalkit.core import Json, trust
+from evalkit.core.files import read_file
 from evalkit.core.secrets import looks_secret
 from evalkit.errors import Problem, SuiteError, did_you_mean
 
@@ -49,6 +50,7 @@ FieldPath: TypeAlias = tuple[str | int, ...]
 _MAX_BYTES = 1 << 20
 _MAX_VALUES = 20_000
 _MAX_DEPTH = 40
+_MAX_NUMBER = 10**100
 
 
 class Blank(str):
@@ -172,7 +174,7 @@ def read(path: Path) -> SuiteText:
     """
     origin = str(path)
     try:
-        raw = path.read_bytes()
+        raw = read_file(path, 2 * _MAX_BYTES)
     except FileNotFoundError:
         raise _refused(origin, "no such file; `evalkit list` names the bundled suites") from None
     except IsADirectoryError:
@@ -328,6 +330,8 @@ class _Reader:
             value = self.yaml.constructor.construct_object(node)
         except (ValueError, TypeError, LookupError, YAMLError):
             return self._refuse(node, path, f"{node.value!r:.80} is not a {kind}")
+        if isinstance(value, int) and abs(value) > _MAX_NUMBER:
+            return self._refuse(node, path, f"{node.value!r:.80} is beyond {_MAX_NUMBER:g}")
         if isinstance(value, float) and not math.isfinite(value):
             return self._refuse(node, path, f"{node.value!r:.80} is not a finite number")
         return value

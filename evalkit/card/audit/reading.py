@@ -15,6 +15,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.core.files import read_file
 from evalkit.core.requests import Json
 from evalkit.draw import one_line, visible
 from evalkit.errors import DataError
@@ -98,15 +99,19 @@ class Text:
     sentences: tuple[Sentence, ...] = ()
 
 
+_LARGEST = 1 << 24
+"""Bytes of a card."""
+
+
 def read_text(path: Path) -> str:
     """A card's text, of its file or of the README.md of a folder; raises DataError."""
     file = path / "README.md" if path.is_dir() else path
     try:
-        return file.read_bytes().decode("utf-8-sig")
+        return read_file(file, _LARGEST).decode("utf-8-sig")
     except FileNotFoundError:
         why = "does not exist"
     except OSError as error:
-        why = f"cannot be read ({error.strerror})"
+        why = f"cannot be read ({error.strerror or error})"
     except UnicodeDecodeError as error:
         why = f"is no UTF-8 text (byte {error.start})"
     raise DataError(f"{str(file)!r} {why}; expected a model card in Markdown, such as README.md")
