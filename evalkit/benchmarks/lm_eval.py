@@ -38,7 +38,8 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -83,7 +84,7 @@ from evalkit.core.protocols import BenchmarkContext
 from evalkit.core.specs import BenchmarkSpec
 from evalkit.core.thoughts import NO_ANSWER, thoughts_of
 from evalkit.core.trust import Code
-from evalkit.errors import BenchmarkError, RequestFailed
+from evalkit.errors import BenchmarkError, DataError, EvalkitError, RequestFailed
 
 __all__ = [
     "LmEval",
@@ -221,20 +222,26 @@ class LmEval:
         return self._all.tasks
 
     def samples(self) -> Sequence[Sample]:
-        """One per document, task by task, in document order."""
-        return [
-            Sample(
-                id=str(index),
-                task=name,
-                turns=(text,),
-                cluster=scoring.passage_cluster(name, doc),
-                reference=gold,
-                data=scoring.jsonable(doc),
-            )
-            for name, item in self._tasks.items()
-            for index, doc in enumerate(item.docs)
-            for text, gold in (_shown(item.task, doc),)
-        ]
+        """One per document, task by task, in document order.
+
+        Raises DataError: a task cannot make its prompt of a document; `flow` does, too.
+        """
+        found = []
+        for name, item in self._tasks.items():
+            for index, doc in enumerate(item.docs):
+                with _named(name, index):
+                    text, gold = _shown(item.task, doc)
+                found.append(
+                    Sample(
+                        id=str(index),
+                        task=name,
+                        turns=(text,),
+                        cluster=scoring.passage_cluster(name, doc),
+                        reference=gold,
+                        data=scoring.jsonable(doc),
+                    )
+                )
+        return found
 
     def metrics(self, task: str) -> Sequence[Metric]:
         """Those that are means; empty for a task with corpus metrics only (perplexity).
@@ -413,6 +420,20 @@ def _score(task: Any, doc: Any, answers: Sequence[Sequence[Any]]) -> Outcome:
     return Outcome("ok", scores=tuple(scores), data=data)
 
 
+@contextmanager
+def _named(task: str, index: int) -> Iterator[None]:
+    """Whatever the code of a task's author raises is a mistake of the task, in this document."""
+    try:
+        yield
+    except EvalkitError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"task {task!r}, document {index}: its prompt cannot be made: "
+            f"{type(error).__name__}: {error}; check the task's config and its data"
+        ) from error
+
+
 def _shown(task: Any, doc: Any) -> tuple[str, tuple[str, ...]]:
     """The document's own part of the prompt; the gold target as text, several where any is right.
 
@@ -484,7 +505,8 @@ class _Prompts:
     def instances(self, index: int) -> list[Any]:
         """lm-eval's Instances of document `index`."""
         while len(self._built) <= index:
-            self._built.append(self._build(len(self._built)))
+            with _named(self._item.name, len(self._built)):
+                self._built.append(self._build(len(self._built)))
         return self._built[index]
 
     def counts(self) -> list[int]:

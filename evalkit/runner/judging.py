@@ -18,6 +18,7 @@ from statistics import fmean
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from evalkit import data, plugins, store
@@ -74,8 +75,8 @@ def find_judge(
     """Name and settings of a judge.
 
     Args:
-        wanted: The name of a judge in one of the runs' suites, the first that has it; or
-            TYPE:MODEL, as `openai:MODEL`; None: the only judge of the first run.
+        wanted: The name of a judge in one of the runs' suites, the first that has it; or a model
+            behind an API (gpt-6.1-sol, openai:MODEL); None: the only judge of the first run.
         runs: Where to look.
         settings: Fields of the judge in place of those found.
         more: The judges of a suite, which come first.
@@ -90,19 +91,26 @@ def find_judge(
     if wanted is None:
         used = {name for entry in runs[0].benchmarks for name in entry.judges}
         wanted = used.pop() if len(used) == 1 else ""
-    kind, colon, model = wanted.partition(":")
-    if colon and wanted not in known:
-        name, fields = model, {"type": kind, "model": model}
+    typed = None if wanted in known else suites.api_judge(wanted)
+    if typed is not None:
+        name, fields = str(typed["model"]), typed
     elif wanted in known:
         name, fields = wanted, dict(known[wanted])
     else:
         choices = ", ".join(known) or "none"
         raise SuiteError(
             f"--judge {wanted!r}: no judge of these runs{did_you_mean(wanted, known)}; expected "
-            f"one of {choices}; or TYPE:MODEL, as openai:MODEL"
+            f"one of {choices}; or a model behind an API, as gpt-6.1-sol or openai:MODEL"
         )
-    made = plugins.judge_spec(str(fields.get("type"))).model_validate({**fields, **settings})
-    trusted = bool(colon) or wanted in more or "base_url" in settings
+    try:
+        made = plugins.judge_spec(str(fields.get("type"))).model_validate({**fields, **settings})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise SuiteError(
+            f"--judge {wanted!r}: {wrong}; correct it with --set FIELD=VALUE (`evalkit schema` "
+            f"lists the fields of a judge)"
+        ) from None
+    trusted = typed is not None or wanted in more or "base_url" in settings
     if isinstance(made, RemoteSpec) and not trusted and not _is_known_place(made):
         raise SuiteError(
             f"--judge {wanted!r}: the run's own suite sends it, with your key, to {made.base_url}, "

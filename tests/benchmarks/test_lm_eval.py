@@ -280,6 +280,15 @@ def test_the_spec_refuses(spec: dict[str, Any]) -> None:
         LmEvalSpec(**spec)
 
 
+def test_a_prompt_that_a_task_cannot_make_names_task_and_document(task_folder: Path) -> None:
+    whole = make(task_folder, tasks=("tiny_sums.yaml",), shots=0)
+    second = whole.samples()[1].turns[0].removeprefix("Q: ").removesuffix("\nA:")
+    broken = {"tiny_sums": {"doc_to_text": f"{{{{ 1 // (question != {second!r}) }}}}"}}
+    bench = make(task_folder, tasks=("tiny_sums.yaml",), shots=0, overrides=broken)
+    with pytest.raises(DataError, match=r"task 'tiny_sums', document 1: .*ZeroDivisionError"):
+        finish(bench, bench.samples()[1], [])
+
+
 def test_an_answer_the_task_cannot_score_is_unparsable(task_folder: Path) -> None:
     broken = {"tiny_sums": {"metric_list": [{"metric": "exact_match", "regexes_to_ignore": ["("]}]}}
     bench = make(task_folder, tasks=("tiny_sums.yaml",), overrides=broken)

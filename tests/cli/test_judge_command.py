@@ -139,6 +139,9 @@ def test_a_judge_by_type_and_model(place: Path, server: FaultServer) -> None:
     wrong = run(place, "judge", "old", "--judge", "juge")
     assert wrong.code == 2
     assert "did you mean 'judge'" in wrong.err
+    wrong = run(place, "judge", "old", "--judge", "openai:new", "--set", "timeout=5")
+    assert wrong.code == 2
+    assert "error: --judge 'openai:new': timeout: Extra inputs are not permitted" in wrong.err
 
 
 def test_a_limited_run_stays_limited(place: Path) -> None:
