@@ -170,7 +170,7 @@ def trend(places: Sequence[Path]) -> Section:
     blocks = [b for series in every if len(series.points) > 1 for b in _blocks(series)]
     if not blocks:
         blocks = [report.Text("There are not two checkpoints of any measure to show a trend of.")]
-    notes = [report.Text(note, "Note.", small=True) for note in (*left_out, *found.notes)]
+    notes = [report.Text(note, "Note.") for note in (*left_out, *found.notes)]
     return report.Section("Over checkpoints", (*blocks, *notes))
 
 
@@ -185,12 +185,12 @@ def _blocks(series: Series) -> Iterator[Block]:
     yield report.Text(history.change_sentence(series))
     for point in series.points:
         if point.split:
-            yield report.Text(point.split, f"{point.checkpoint.label} is not joined:", small=True)
+            yield report.Text(point.split, f"{point.checkpoint.label} is not joined:")
     best = history.best_of(series)
     if best is not None:
         yield report.Text(history.best_sentence(best, series))
     for note in series.notes:
-        yield report.Text(note, "Note.", small=True)
+        yield report.Text(note, "Note.")
 
 
 # --- view -----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@
     terminal.py to_text(lines and tables, width, colour): what a terminal shows
     gate.py     gate_sentence(result), gate_reason(test), gate_warnings(result), gate_table(result);
                 gate_lines, gate_markdown, gate_job_summary, gate_comment, gate_annotations
-    svg.py      forest_plots(contests or gate tests), category_bars, trend, trends: in draw.svg
+    svg.py      score_tables(contests, figures), category_bars, trend, trends: in draw.svg
     html.py     escaped, element, table_to_html, page_html, policy, stylesheet: in draw.html
     text.py     visible, one_line, escape_markdown, fenced: hostile text made safe to show
 

@@ -26,6 +26,7 @@ from evalkit.draw.words import MARKS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markdown_it import MarkdownIt
 
 __all__ = [
     "NO_ASSETS",
@@ -35,6 +36,7 @@ __all__ = [
     "environment",
     "escaped",
     "hash_source",
+    "markdown_to_html",
     "page_html",
     "policy",
     "stylesheet",
@@ -86,13 +88,13 @@ def table_to_html(table: Table) -> Markup:
     if not table.rows:
         return Markup("")
     kind: dict[str, Value] = {}
-    if len(table.columns) == 2:
+    if any(column.drawn for column in table.columns):
+        kind = {"class": "scores apart" if table.apart else "scores"}
+    elif len(table.columns) == 2:
         kind = {"class": "facts"}
     elif len(table.columns) > _MANY_COLUMNS:
         kind = {"class": "many"}
-    heads = (
-        element("th", {"scope": "col", "class": c.align}, [escaped(c.label)]) for c in table.columns
-    )
+    heads = map(_head, table.columns)
     parts = [element("caption", {}, [escaped(table.caption)])] if table.caption else []
     parts.append(element("thead", {}, [element("tr", {}, heads)]))
     for group in table.groups:
@@ -114,7 +116,18 @@ def table_to_html(table: Table) -> Markup:
     return element("div", {"class": "table"}, inner)
 
 
+def _head(column: Column) -> Markup:
+    """A drawing's label is for who cannot see it."""
+    inner = [escaped(column.label)]
+    if column.drawn is not None:
+        inner = [element("span", {"class": "unseen"}, inner), column.drawn]
+    kind = "drawn" if column.drawn is not None else column.align
+    return element("th", {"scope": "col", "class": kind}, inner)
+
+
 def _cell(cell: Cell, column: Column) -> Markup:
+    if cell.drawn is not None:
+        return element("td", {"class": "drawn"}, [cell.drawn])
     shown = escaped(cell.shown)
     if cell.is_missing:
         shown = element("span", {"aria-label": "not available"}, [shown])
@@ -125,12 +138,52 @@ def _cell(cell: Cell, column: Column) -> Markup:
     if cell.tone in _TONES:
         mark = {"class": "mark", "aria-hidden": "true"}
         shown = element("span", mark, [escaped(_TONES[cell.tone])]) + Markup(" ") + shown
+    if column.chip:
+        shown = element("span", {"class": f"chip {cell.tone}"}, [shown])
     kinds = (column.align, "code" * column.code, "none" * cell.is_missing, cell.tone)
     attributes: dict[str, Value] = {"scope": "row"} if column.header else {}
     attributes["class"] = " ".join(kind for kind in kinds if kind)
     if cell.provenance:
         attributes["title"] = cell.provenance
     return element("th" if column.header else "td", attributes, [shown])
+
+
+# --- Markdown of models -------------------------------------------------------------------------
+
+_LONGEST = 40_000
+"""Characters above which an answer is shown as it is: no answer may keep a page from opening."""
+
+
+@cache
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    made = MarkdownIt("commonmark", {"html": False, "breaks": True})
+    made.enable(["table", "strikethrough"])
+    # Links, images and raw HTML stay the text that the model wrote.
+    return made.disable(["link", "image", "autolink", "reference", "html_inline", "html_block"])
+
+
+def markdown_to_html(text: str) -> Markup:
+    """A model's Markdown: headings, lists, tables, code.  No link, image, HTML or attribute.
+
+    CommonMark 0.31 with GitHub's tables and strikethrough, by markdown-it-py, which escapes all
+    text; what cannot be seen is spelled out before.
+    """
+    text = _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", visible(text))
+    if len(text) > _LONGEST:
+        return element("div", {"class": "words", "dir": "auto"}, [escape(text)])
+    parser = _parser()
+    tokens = parser.parse(text)
+    for token in tokens:
+        token.attrs, token.info = {}, ""
+        if token.type.startswith("heading_"):
+            # The page's own headings are an outline; an answer's are bold.
+            token.tag, token.attrs = "p", {"class": "heading"} if token.nesting > 0 else {}
+        if token.type in ("fence", "code_block"):
+            token.type, token.attrs = "code_block", {"tabindex": "0"}
+    inner = Markup(parser.renderer.render(tokens, parser.options, {}))  # noqa: S704 - escaped there
+    return element("div", {"class": "words markdown", "dir": "auto"}, [inner])
 
 
 # --- pages --------------------------------------------------------------------------------------
@@ -177,17 +230,19 @@ def page_html(
     main: Markup,
     *,
     eyebrow: Sequence[str] = (),
+    first: Markup = Markup(""),  # noqa: B008 - immutable
     sections: Sequence[tuple[str, str]] = (),
     footer: str = "",
     assets: Assets = NO_ASSETS,
     after: Markup = Markup(""),  # noqa: B008 - immutable
 ) -> str:
-    """A whole page: head with its policy, title, links to its sections, `main`, footer.
+    """A whole page: head with its policy, title, first screen, navigation, `main`, footer.
 
     Args:
         title: Of the page.
         main: What it shows.
         eyebrow: What stands above the title: of which suite, which run.
+        first: What stands before the navigation: the answer, before one looks for anything else.
         sections: (id, heading) of what the navigation links to.
         footer: A sentence.
         assets: Its own style sheet and script.
@@ -221,9 +276,10 @@ def page_html(
         element("a", {"class": "skip", "href": "#main"}, [escaped("Skip to the results")]),
         element("header", {"class": "top"}, top),
     ]
+    inner = [first] if first else []
     if sections:
-        body.append(element("nav", {"aria-label": "Sections"}, [element("ul", {}, links)]))
-    body.append(element("main", {"id": "main"}, [main]))
+        inner.append(element("nav", {"aria-label": "Sections"}, [element("ul", {}, links)]))
+    body.append(element("main", {"id": "main"}, [*inner, main]))
     if footer:
         body.append(element("footer", {}, [element("p", {}, [escaped(footer)])]))
     body.append(after)
@@ -236,7 +292,7 @@ def page_html(
 def environment(templates: Path) -> Environment:
     """Jinja that escapes every string, after spelling out what cannot be seen.
 
-    Templates may call `table_to_html(table)`.
+    Templates may call `table_to_html(table)` and `markdown_to_html(text)`.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -249,7 +305,7 @@ def environment(templates: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.globals["table_to_html"] = table_to_html
+    made.globals |= {"table_to_html": table_to_html, "markdown_to_html": markdown_to_html}
     return made
 
 

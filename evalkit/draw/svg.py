@@ -1,6 +1,6 @@
 """Charts as SVG, by our own hand: no library, no script, the same bytes for the same figures.
 
-    forest_plots     differences with their intervals, of contests or gate tests
+    score_tables     a pair's scores and differences, their intervals drawn: tables with a drawing
     category_bars    figures of several models by category
     trend, trends    a figure over checkpoints
 
@@ -18,18 +18,28 @@ from __future__ import annotations
 import hashlib
 import math
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from markupsafe import Markup
 
+from evalkit import catalogue
 from evalkit.core.contests import Contest, GateTest, Verdict
-from evalkit.core.figures import Figure, Measured
+from evalkit.core.figures import Comparison, Figure, FigureKey, Measured
 from evalkit.draw import words
 from evalkit.draw.html import Value, element, escaped
-from evalkit.draw.numbers import coordinate, count, difference, figure, significant
-from evalkit.draw.tables import Item, contest_of
+from evalkit.draw.numbers import coordinate, count, figure, significant, size
+from evalkit.draw.tables import (
+    SUMMARY,
+    Cell,
+    Column,
+    ColumnName,
+    Item,
+    Table,
+    contest_of,
+    contest_table,
+)
 from evalkit.draw.text import one_line, visible
 
 __all__ = [
@@ -39,8 +49,8 @@ __all__ = [
     "Trend",
     "TrendPoint",
     "category_bars",
-    "forest_plots",
     "scale",
+    "score_tables",
     "trend",
     "trends",
 ]
@@ -106,13 +116,12 @@ def scale(values: Iterable[float | None], steps: int = 5) -> Scale:
     return Scale(tuple(float(f"{i * step:.12g}") for i in range(first, last + 1)))
 
 
-def _axis(found: Scale, bottom: float, *, signed: bool = False) -> Iterator[Markup]:
+def _axis(found: Scale, bottom: float) -> Iterator[Markup]:
     """Grid lines from the top to `bottom`, and the numbers below them."""
     for tick in found.ticks:
         at = found.place(tick)
-        yield _line((at, 0), (at, bottom), "zero" if signed and tick == 0 else "grid")
-        sign = "+" if signed and tick > 0 else ""
-        yield _label(at, bottom + 16, sign + significant(tick, 6), "tick", "middle")
+        yield _line((at, 0), (at, bottom), "grid")
+        yield _label(at, bottom + 16, significant(tick, 6), "tick", "middle")
 
 
 # --- elements -----------------------------------------------------------------------------------
@@ -172,91 +181,107 @@ def _short(text: str, limit: int) -> str:
     return one_line(visible(text), limit)
 
 
-# --- forest plots -------------------------------------------------------------------------------
+# --- differences --------------------------------------------------------------------------------
 
-_ROW = 46
-_INTERVAL = 33
-"""Of a row, where its interval lies."""
-_TEXT = 17
-"""Of a row, where its label stands where there is no room beside the plot."""
+_ROW = 30
 _CAP = 5
-_LABEL = 38
-_SHORT = 17
-"""Characters of a label that leave room for the figures beside it on a phone."""
-_NAME = 18
+_STEPS = 4
+_OWN_SAMPLES = (
+    "Scores are over each model's own samples, differences over the samples that both have."
+)
 
 
-def forest_plots(items: Sequence[Item]) -> list[Drawing]:
-    """Differences with their intervals on one axis: a drawing for each unit and direction.
+def score_tables(
+    items: Sequence[Item],
+    figures: Iterable[Figure],
+    *,
+    link: Callable[[Contest, ColumnName], str] | None = None,
+) -> list[Table]:
+    """Scores, differences and verdicts of one pair, with the intervals drawn on a common axis.
 
-    A filled triangle up is better, down is worse; a diamond is longer or shorter; a hollow circle
-    is no significant difference (its interval is dashed), a question mark an undefined one.  A
-    dotted line is the loss that the gate allows.
+    A table for each unit and direction; what a local judge prefers stands behind, apart.  A filled
+    triangle up is better, down is worse; a diamond is longer or shorter; a hollow circle is no
+    significant difference (its interval is dashed), a question mark an undefined one.  A dotted
+    line is the loss that the gate allows.
 
     Args:
         items: Contests of one candidate and one baseline, or gate tests of them.
+        figures: Both sides'.
+        link: As `contest_table` takes it.
     """
-    rows = [(c, item) for item in items if (c := contest_of(item)) is not None]
-    kinds = dict.fromkeys((c.comparison.unit, c.comparison.higher_is_better) for c, _ in rows)
-    drawn: list[Drawing] = []
-    for kind in kinds:
-        mine = [r for r in rows if (r[0].comparison.unit, r[0].comparison.higher_is_better) == kind]
-        last = len(drawn) + 1 == len(kinds)
-        drawn.append(_forest(mine, _reading(rows) if last else ""))
-    return drawn
+    known = list(figures)
+    groups: dict[tuple[bool, str, bool], list[tuple[Contest, Item]]] = {}
+    for item in items:
+        if (contest := contest_of(item)) is not None:
+            c = contest.comparison
+            kind = (words.judged_locally(contest), c.unit, c.higher_is_better)
+            groups.setdefault(kind, []).append((contest, item))
+    tables = [_score_table(groups[k], known, link, apart=k[0]) for k in groups]
+    tables.sort(key=lambda table: table.apart)  # stable: else as they come
+    heading = f"Judged by a {words.LOCAL_JUDGE}"
+    first = next((i for i, table in enumerate(tables) if table.apart), None)
+    return [replace(t, caption=heading) if i == first else t for i, t in enumerate(tables)]
 
 
-def _reading(rows: Sequence[tuple[Contest, Item]]) -> str:
-    tests = max(c.tests for c, _ in rows)
-    holds = "the interval excludes zero"
-    if tests > 1:
-        holds = f"that holds after Holm's correction for {count(tests)} comparisons"
-    confidence = rows[0][0].comparison.difference.level
-    note = (
-        f"Lines: {words.ci(confidence)}. {words.MARKS['better']} better, {words.MARKS['worse']} "
-        f"worse: only where {holds}. {words.MARKS['not_significant']} {words.NOT_SIGNIFICANT}. "
-        f"{words.MARKS['undefined']} undefined."
+def _score_table(
+    rows: Sequence[tuple[Contest, Item]],
+    figures: Sequence[Figure],
+    link: Callable[[Contest, ColumnName], str] | None,
+    *,
+    apart: bool,
+) -> Table:
+    contests = [contest for contest, _ in rows]
+    first = contests[0].comparison
+    plain = contest_table(contests, SUMMARY, figures=figures, link=link)
+    found = _differences(rows)
+    unit = catalogue.unit(first.unit)
+    lower = ", lower is better" if unit.has_direction and not first.higher_is_better else ""
+    heads = {
+        1: f"{plain.columns[1].label}, {unit.words}{lower}",
+        2: f"{plain.columns[2].label}, {unit.of_difference}",
+    }
+    columns = [
+        replace(c, label=heads.get(i, c.label), chip=c.label == "Verdict")
+        for i, c in enumerate(plain.columns)
+    ]
+    axis = Column(f"From {significant(found.ticks[0], 6)} to {significant(found.ticks[-1], 6)}")
+    columns.insert(3, replace(axis, drawn=_difference_axis(found, first)))
+    lines = []
+    for (contest, item), cells in zip(rows, plain.rows, strict=True):
+        label = replace(cells[0], shown=words.contest_label(contest))
+        verdict = cells[4]
+        if apart:
+            verdict = replace(verdict, shown=words.preference_words(contest))
+        bar = Cell("", "", drawn=_difference_bar(contest, _margin(item), found))
+        lines.append((label, *cells[1:3], bar, cells[3], verdict, *cells[5:]))
+    known = {(f.model, f.key): f.value for f in figures}
+    note = "" if all(_adds_up(c.comparison, known) for c in contests) else _OWN_SAMPLES
+    return replace(Table.of("", columns, lines, note), apart=apart)
+
+
+def _adds_up(c: Comparison, known: Mapping[tuple[str, FigureKey], Measured]) -> bool:
+    """Whether the scores differ by the difference, as they are printed."""
+    sides = [known.get((model, c.key)) for model in (c.candidate, c.baseline)]
+    points = [None if v is None else v.point for v in (*sides, c.difference)]
+    if None in points:
+        return True
+    ours, theirs, gap = (
+        float(size(v, c.unit).replace("\N{MINUS SIGN}", "-").replace(",", "")) for v in points
     )
-    is_gated = any(isinstance(item, GateTest) for _, item in rows)
-    return f"{note} Dotted: the largest loss that the gate allows." if is_gated else note
+    return abs(ours - theirs - gap) < 1e-6
 
 
-def _forest(rows: Sequence[tuple[Contest, Item]], note: str) -> Drawing:
-    first = rows[0][0].comparison
-    values = [0.0]
+def _differences(rows: Sequence[tuple[Contest, Item]]) -> Scale:
+    """An axis of differences: with a tick on either side of zero."""
+    values: list[float | None] = [0.0]
     for contest, item in rows:
-        d = contest.comparison.difference
-        values += [v for v in (d.low, d.point, d.high) if v is not None and _shows(contest)]
-        values += [v for v in (d.point, _margin(item)) if v is not None]
-    found = scale(values)
-    bottom = _ROW * len(rows)
-    rules, texts, marks = [], [], [*_axis(found, bottom, signed=True)]
-    for i, (contest, item) in enumerate(rows):
-        top = _ROW * i
-        if i:
-            rules.append(_line((0, top), ("100%", top), "rule"))
-        aside = " (local judge)" if words.judged_locally(contest) else ""
-        aside += " (bridged)" if contest.comparison.difference.method.bridged else ""
-        label = words.contest_label(contest) + aside
-        texts.append(_label(0, top + _TEXT, _short(label, _LABEL), "name"))
-        kind = "said" if len(label) <= _SHORT else "said long"
-        texts.append(_label("100%", top + _TEXT, _said_beside(contest), kind, "end"))
-        marks += _marks(contest, _margin(item), found, top)
-    marks += _favours(first.candidate, first.baseline, first.higher_is_better, bottom + 36)
-    unit = words.unit_words(first.unit, of_difference=True)
-    title = f"{first.candidate} minus {first.baseline}, {unit}"
-    said = f"{title}, with {words.ci(first.difference.level)}. " + " ".join(
-        words.contest_sentence(contest) for contest, _ in rows
-    )
-    # Labels last: on a narrow screen they stand on the grid.
-    body = [*rules, *_beside_and_below(0, ("27%", "46%"), "100%", marks), *texts]
-    size: dict[str, Value] = {"class": "forest", "height": bottom + 44, "width": "100%"}
-    return Drawing(title, _drawing(title, said, body, size), note)
-
-
-def _shows(contest: Contest) -> bool:
-    d = contest.comparison.difference
-    return d.has_width and not words.is_too_wide(d, contest.comparison.unit)
+        c = contest.comparison
+        values += [c.difference.point, *words.ends(c.difference, c.unit, signed=True)]
+        values.append(_margin(item))
+    ticks = scale(values, _STEPS).ticks
+    step = ticks[1] - ticks[0]
+    before = (-step,) if ticks[0] >= 0 else ()
+    return Scale((*before, *ticks, *((step,) if ticks[-1] <= 0 else ())))
 
 
 def _margin(item: Item) -> float | None:
@@ -266,42 +291,45 @@ def _margin(item: Item) -> float | None:
     return -item.margin if item.contest.comparison.higher_is_better else item.margin
 
 
-def _said_beside(contest: Contest) -> str:
-    c, d = contest.comparison, contest.comparison.difference
-    said = words.ALL_AGREE
-    if words.is_too_wide(d, c.unit):
-        said = "CI too wide"
-    elif d.low is None:
-        said = "no CI"
-    elif _shows(contest):
-        said = words.bounds(d, c.unit, signed=True)
-    return f"{words.MARKS[contest.verdict]} {difference(d.point, c.unit)} ({said})"
+def _difference_axis(found: Scale, c: Comparison) -> Markup:
+    """Numbers of the ticks, and what either side of zero means."""
+    labels = []
+    for tick in found.ticks:
+        sign = "+" if tick > 0 else ""
+        labels.append(_label(found.place(tick), 30, sign + significant(tick, 6), "tick", "middle"))
+    sides = ("worse", "better") if c.higher_is_better else ("better", "worse")
+    if not catalogue.unit(c.unit).has_direction:
+        sides = ("shorter", "longer")
+    zero = coordinate(float(found.place(0.0)[:-1]))
+    labels.append(
+        _label(f"{zero}%", 14, f"\N{LEFTWARDS ARROW} {sides[0]}\N{NO-BREAK SPACE}", "tick", "end")
+    )
+    labels.append(
+        _label(f"{zero}%", 14, f"\N{NO-BREAK SPACE}{sides[1]} \N{RIGHTWARDS ARROW}", "tick")
+    )
+    about: dict[str, Value] = {"class": "axis", "width": "100%", "height": 34}
+    return element("svg", {**about, "aria-hidden": "true"}, labels)
 
 
-def _favours(candidate: str, baseline: str, higher_is_better: bool, y: float) -> Iterator[Markup]:
-    sides = [(baseline, "the baseline"), (candidate, "the candidate")]
-    left, right = sides if higher_is_better else sides[::-1]
-    names = [_short(left[0], _NAME), _short(right[0], _NAME)]
-    if names[0] == names[1]:
-        # Long names of one family begin alike.
-        names = [left[1], right[1]]
-    yield _label(0, y, f"\N{LEFTWARDS ARROW} favours {names[0]}", "tick favours")
-    right_words = f"favours {names[1]} \N{RIGHTWARDS ARROW}"
-    yield _label("100%", y, right_words, "tick favours second", "end")
-
-
-def _marks(contest: Contest, margin: float | None, found: Scale, top: float) -> Iterator[Markup]:
-    y, d = top + _INTERVAL, contest.comparison.difference
-    kind = _class(contest.verdict)
+def _difference_bar(contest: Contest, margin: float | None, found: Scale) -> Markup:
+    """One difference; the cells beside it say the same in words."""
+    d, kind, y = contest.comparison.difference, _class(contest.verdict), _ROW / 2
+    marks = []
+    for tick in found.ticks:
+        at = found.place(tick)
+        marks.append(_line((at, 0), (at, _ROW), "grid" if tick else "zero"))
     if margin is not None:
         at = found.place(margin)
-        yield _line((at, top + 2), (at, top + _ROW - 2), "margin")
-    if d.low is not None and d.high is not None and _shows(contest):
-        low, high = found.place(d.low), found.place(d.high)
-        yield _line((low, y), (high, y), f"range {kind}")
-        yield from (_line((x, y - _CAP), (x, y + _CAP), f"cap {kind}") for x in (low, high))
+        marks.append(_line((at, 2), (at, _ROW - 2), "margin"))
+    low, high = words.ends(d, contest.comparison.unit, signed=True)
+    if low is not None and high is not None:
+        ends = found.place(low), found.place(high)
+        marks.append(_line((ends[0], y), (ends[1], y), f"range {kind}"))
+        marks += [_line((x, y - _CAP), (x, y + _CAP), f"cap {kind}") for x in ends]
     if d.point is not None:
-        yield _window(found.place(d.point), y, 1, [_mark(contest.verdict)])
+        marks.append(_window(found.place(d.point), y, 1, [_mark(contest.verdict)]))
+    about: dict[str, Value] = {"class": "difference", "width": "100%", "height": _ROW}
+    return element("svg", {**about, "aria-hidden": "true"}, marks)
 
 
 def _class(verdict: Verdict) -> str:
@@ -357,7 +385,7 @@ def category_bars(title: str, figures: Sequence[Figure], models: Sequence[str]) 
         )
     by_place = {(f.key.category or "", f.model): f for f in figures}
     unit = figures[0].unit
-    values = [v for f in figures for v in (f.value.point, f.value.low, f.value.high)]
+    values = [v for f in figures for v in (f.value.point, *words.ends(f.value, unit))]
     found = scale(_ENDS.get(unit, [0.0, *values]))
     top = _LEGEND * len(models) + 8
     tall = _HEAD + _BAR * len(models) + _GAP
@@ -375,7 +403,7 @@ def category_bars(title: str, figures: Sequence[Figure], models: Sequence[str]) 
             shown.append(f"{model} {text}")
             texts.append(_label("100%", top + middle + 4, text, "said", "end"))
             if f is not None:
-                marks += _bar(f.value, found, middle, n)
+                marks += _bar(f, found, middle, n)
         said.append(f"{category}: {', '.join(shown)}")
     confidence = words.ci(figures[0].value.level)
     note = (
@@ -394,10 +422,10 @@ def _legend(models: Sequence[str]) -> Iterator[Markup]:
         yield _label(32, y + 13, _short(model, _GROUP_LABEL), "key")
 
 
-def _bar(value: Measured, found: Scale, middle: float, n: int) -> Iterator[Markup]:
-    if value.point is None:
+def _bar(f: Figure, found: Scale, middle: float, n: int) -> Iterator[Markup]:
+    if f.value.point is None:
         return
-    start, end = found.place(found.ticks[0]), found.place(value.point)
+    start, end = found.place(found.ticks[0]), found.place(f.value.point)
     place: dict[str, Value] = {
         "x": start,
         "y": middle - _THICK / 2,
@@ -405,10 +433,11 @@ def _bar(value: Measured, found: Scale, middle: float, n: int) -> Iterator[Marku
         "height": _THICK,
     }
     yield element("rect", {"class": f"bar s{n}", **place})
-    if value.low is None or value.high is None:
+    bounds = words.ends(f.value, f.unit)
+    if f.value.n_units < _FEW or f.value.standard_error == 0:
         return
-    if value.n_units >= _FEW and value.standard_error != 0:
-        low, high = found.place(value.low), found.place(value.high)
+    if bounds[0] is not None and bounds[1] is not None:
+        low, high = found.place(bounds[0]), found.place(bounds[1])
         # In front of a dark bar it would not be seen.
         yield _line((low, middle), (high, middle), "halo")
         yield _line((low, middle), (high, middle), "whisker")
@@ -469,7 +498,7 @@ def _trend(of: Trend, top: float) -> Markup:
     points = of.points
     body = [_words((_WIDTH / 2, 18), _fitted(of.title, _WIDTH - 20, 13), "middle", 13)]
     if points:
-        values = [v for p in points for v in (p.value.point, p.value.low, p.value.high)]
+        values = [v for p in points for v in (p.value.point, *words.ends(p.value, of.unit))]
         found, xs = scale(values, 4), _positions(points)
         body += [*_frame(found, of.axis), *_x_labels(points, xs), *_splits(points, xs)]
         number = 0
@@ -566,7 +595,7 @@ def _segment(
     )
     for x, value, point in known:
         inner = [element("title", {}, [escaped(_told(point, unit))])]
-        low, high = point.value.low, point.value.high
+        low, high = words.ends(point.value, unit)
         if low is not None and high is not None:
             ends = [_y(found, low), _y(found, high)]
             inner.append(_stroke((x, ends[0]), (x, ends[1])))

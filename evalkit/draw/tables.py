@@ -9,7 +9,7 @@
     facts_table      names and values, as of a manifest
 
 `contest_table` is the only table of candidate against baseline.  Who shows it chooses columns by
-name (`COMPARE`, `REPORT`, `GATE`, ... are the choices of the rooms) and may put columns of its own
+name (`COMPARE`, `SUMMARY`, `GATE`, ... are the choices of the rooms) and may put columns of its own
 before them.
 """
 
@@ -20,10 +20,13 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Literal, TypeAlias
 
+from markupsafe import Markup
+
 from evalkit.core.contests import Contest, GateTest
-from evalkit.core.figures import Figure, FigureKey, Measured
+from evalkit.core.figures import Comparison, Figure, FigureKey, Measured
 from evalkit.core.requests import Json
 from evalkit.draw import words
 from evalkit.draw.numbers import (
@@ -41,13 +44,13 @@ from evalkit.draw.words import Tone
 
 __all__ = [
     "CARD",
-    "COMMENT",
     "COMPARE",
     "DETAILS",
     "GATE",
     "HISTORY",
     "INDEX",
-    "REPORT",
+    "SUMMARY",
+    "SURE",
     "Cell",
     "Column",
     "ColumnName",
@@ -80,6 +83,8 @@ class Cell:
     """A colour that repeats what `shown` says in words."""
     href: str = ""
     """What it counts, as an address within the page (`#…`); only HTML has it."""
+    drawn: Markup | None = None
+    """A drawing that says the same as the cells beside it; only HTML has it."""
 
     @classmethod
     def text(cls, text: str, *, tone: Tone = "", href: str = "") -> Cell:
@@ -111,6 +116,10 @@ class Column:
     """In a terminal without room for all columns the highest is left out first, 0 never."""
     note: str = ""
     """How to read it: its sentence within the table's note."""
+    chip: bool = False
+    """Its cells are verdicts, set off by their shape."""
+    drawn: Markup | None = None
+    """Its cells are drawings, and this is their axis: a column that only HTML has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +139,8 @@ class Table:
     groups: tuple[Group, ...]
     note: str = ""
     """One sentence below the table: how to read it."""
+    apart: bool = False
+    """Its figures prove nothing, and are drawn so."""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -147,6 +158,16 @@ class Table:
         return cls(caption, tuple(columns), (Group("", tuple(tuple(r) for r in rows)),), note)
 
     @property
+    def written(self) -> Table:
+        """Without the columns that only HTML has."""
+        keep = [column.drawn is None for column in self.columns]
+        groups = (
+            Group(group.label, tuple(tuple(compress(row, keep)) for row in group.rows))
+            for group in self.groups
+        )
+        return replace(self, columns=tuple(compress(self.columns, keep)), groups=tuple(groups))
+
+    @property
     def rows(self) -> tuple[tuple[Cell, ...], ...]:
         """All rows, without the headings of their groups."""
         return tuple(row for group in self.groups for row in group.rows)
@@ -160,6 +181,7 @@ def table_to_markdown(table: Table) -> str:
 
     A table without rows is a sentence.
     """
+    table = table.written
     caption, note = _bold(table.caption), escape_markdown(table.note)
     head = [caption, ""] if caption else []
     if not table.rows:
@@ -219,6 +241,7 @@ ColumnName: TypeAlias = Literal[
     "metric",
     "candidate",
     "baseline",
+    "scores",
     "difference",
     "interval",
     "p",
@@ -241,19 +264,13 @@ COMPARE: tuple[ColumnName, ...] = (
     *("figure", "metric", "candidate", "baseline", "difference", "interval", "p", "p_holm"),
     *("outcomes", "n", "missing", "mde", "verdict"),
 )
-REPORT: tuple[ColumnName, ...] = (
-    *("figure", "candidate", "baseline", "difference", "interval", "verdict", "p_holm", "mde"),
-    *("wins", "ties", "losses", "n", "missing"),
-)
-"""With `gate` behind them where the suite has one."""
+SUMMARY: tuple[ColumnName, ...] = ("figure", "scores", "difference", "interval", "verdict", "n")
+"""The first screen of a report, the end of a run, a comment on a pull request."""
+SURE: tuple[ColumnName, ...] = ("figure", "p_holm", "mde", "wins", "ties", "losses", "missing")
+"""What the first screen folds away, with `gate` behind it where the suite has one."""
 DETAILS: tuple[ColumnName, ...] = (
     *("figure", "difference", "interval", "p", "p_holm", "wins", "ties", "losses", "n", "verdict"),
 )
-COMMENT: tuple[ColumnName, ...] = (
-    *("figure", "candidate", "baseline", "difference", "interval", "p_holm", "n", "missing"),
-    "verdict",
-)
-"""Also for the terminal at the end of a run, with `mde` instead of `missing`."""
 CARD: tuple[ColumnName, ...] = (
     *("figure", "candidate", "baseline", "difference", "interval", "n", "verdict"),
 )
@@ -272,6 +289,7 @@ _HEADS: dict[ColumnName, str] = {
     "metric": "Metric",
     "candidate": "Candidate",
     "baseline": "Baseline",
+    "scores": "Baseline → candidate",
     "difference": "Difference",
     "interval": "{ci}",
     "p": "p",
@@ -309,6 +327,7 @@ _RANKS: dict[ColumnName, int] = {
 """As `Column.rank`: scores, difference, interval and verdict are always shown."""
 _NOTES: dict[ColumnName, str] = {
     "candidate": "Scores are over each model's own samples.",
+    "scores": "Scores are over each model's own samples.",
     "difference": "Difference: candidate minus baseline, paired on the samples both have.",
     "p": "p is two-sided.",
     "n": words.N_COUNTS,
@@ -354,7 +373,8 @@ def contest_table(
     known = {(f.model, f.key): f for f in figures}
     if not known:
         columns = [name for name in columns if name not in ("candidate", "baseline")]
-    said = {name: _NOTES.get(name, "").format(power=level(power)) for name in columns}
+    speaks = _speaking(contests)
+    said = {n: _NOTES[n].format(power=level(power)) if n in speaks else "" for n in columns}
     if said.pop("p_holm", None) is not None:  # last
         said["p_holm"] = words.holm_text(contests)
     heads = [
@@ -387,6 +407,17 @@ def contest_table(
     return Table(caption, tuple(heads), tuple(groups), note)
 
 
+def _speaking(contests: Sequence[Contest]) -> set[str]:
+    """Columns that hold something to explain: nothing is said of what is not there."""
+    found = [c.comparison for c in contests]
+    silent = {
+        "missing": not any(c.n_missing_candidate or c.n_missing_baseline for c in found),
+        "n": all(c.difference.n == c.difference.n_units for c in found),
+        "mde": all(c.mde is None for c in contests),
+    }
+    return {name for name in _NOTES if not silent.get(name, False)}
+
+
 def contest_of(item: Item | None) -> Contest | None:
     """The contest that an item is, or is of."""
     return item.contest if isinstance(item, GateTest) else item
@@ -410,6 +441,7 @@ class _Cells:
             made["figure"] = Cell.text(self._label(contest))
             made["candidate"] = self._score(c.candidate, c.key)
             made["baseline"] = self._score(c.baseline, c.key)
+            made["scores"] = self._scores(c)
         if isinstance(item, GateTest):
             made |= _of_test(item)
             made.setdefault("figure", Cell.text(words.figure_label(item.key)))
@@ -431,6 +463,12 @@ class _Cells:
         shown = figure(found.value.point, found.unit)
         return Cell(found.value.point, shown, _stated(found))
 
+    def _scores(self, c: Comparison) -> Cell:
+        found = [self.figures.get((model, c.key)) for model in (c.baseline, c.candidate)]
+        before, after = (None if f is None else f.value for f in found)
+        shown = words.change(before, after, c.unit)
+        return Cell.missing("no score") if shown == MISSING else Cell.text(shown)
+
 
 def _of_test(test: GateTest) -> dict[ColumnName, Cell]:
     """The cells that a gate test adds."""
@@ -444,16 +482,16 @@ def _of_test(test: GateTest) -> dict[ColumnName, Cell]:
     unit, found = test.contest.comparison.unit, test.bounds
     made["margin"] = Cell(test.margin, figure(test.margin, unit))
     made["smallest_margin"] = Cell(test.resolvable, figure(test.resolvable, unit))
-    if found is not None and found.low is not None and found.high is not None:
-        shown = f"{difference(found.low, unit)} to {difference(found.high, unit)}"
-        useless = Cell(None, f"{MISSING} ({words.TOO_WIDE})")
-        made["bounds"] = useless if words.is_too_wide(found, unit) else Cell(shown, shown)
+    if found is not None and found.low is not None:
+        shows = words.ends(found, unit)[0] is not None
+        shown = words.bounds(found, unit, signed=True)
+        made["bounds"] = Cell(shown if shows else None, shown)
     return made
 
 
 def _interval_cell(value: Measured, unit: str, *, signed: bool = False, source: str = "") -> Cell:
     text = words.bounds(value, unit, signed=signed)
-    shows = value.has_width and not words.is_too_wide(value, unit)
+    shows = words.ends(value, unit)[0] is not None
     return Cell(text if shows else None, text, source or value.how)
 
 
@@ -522,10 +560,10 @@ def figure_table(
         columns.insert(0, Column("Benchmark"))
         rows = [(Cell.text(_heading(f.key, f.unit)), *_figure_row(f)) for f in figures]
         groups = [Group("", tuple(rows))]
-    note = words.N_COUNTS if figures else ""
+    note = words.N_COUNTS if any(f.value.n != f.value.n_units for f in figures) else ""
     if any(f.source is not None for f in figures):
         note += " Published and recorded figures were measured by others; their source is stated."
-    return Table(caption, tuple(columns), tuple(groups), note)
+    return Table(caption, tuple(columns), tuple(groups), note.strip())
 
 
 def _heading(key: FigureKey, unit: str) -> str:

@@ -77,6 +77,7 @@ class _Screen:
         return textwrap.wrap(text, self.width, break_on_hyphens=False)
 
     def _table(self, table: Table) -> Iterator[str]:
+        table = table.written
         if table.caption:
             yield self._painted(_plain(table.caption), _BOLD)
         texts = [[one_line(visible(c.shown), _LONGEST) for c in row] for row in table.rows]

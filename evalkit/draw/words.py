@@ -1,7 +1,7 @@
 """Facts in words: names, verdicts, sentences, cautions, methods, the gate; one function per fact.
 
     labels     benchmark_label, task_label, figure_label, contest_label, metric_label, unit_words
-    intervals  ci, bounds, is_too_wide
+    intervals  ci, ends, bounds, is_too_wide
     contests   contest_sentence, status, contest_remarks, verdict_words, caution_text,
                caution_notes, holm_text, mde_text
     gate       gate_words; its sentences are in gate.py
@@ -74,6 +74,7 @@ __all__ = [
     "contest_label",
     "contest_remarks",
     "contest_sentence",
+    "ends",
     "figure_label",
     "gate_tone",
     "gate_words",
@@ -88,6 +89,7 @@ __all__ = [
     "mde_text",
     "metric_label",
     "origin",
+    "preference_words",
     "settings_text",
     "sides_of",
     "state_text",
@@ -231,19 +233,39 @@ def is_too_wide(value: Measured, unit: str) -> bool:
     return value.high - value.low >= (scale.high - scale.low) / 2
 
 
-def bounds(value: Measured, unit: str, *, signed: bool = False) -> str:
-    """The interval as text; where it says nothing, that there is none and why.
+def ends(
+    value: Measured, unit: str, *, signed: bool = False
+) -> tuple[float, float] | tuple[None, None]:
+    """Where the interval is shown to end: within what the unit allows; None where it says nothing.
+
+    A t interval of few samples may leave the scale.  Its part within covers the true value as
+    often, because that value is never outside (Mandelkern 2002, "Setting confidence intervals for
+    bounded parameters", Statistical Science 17(2), section 3).  Stored figures stay uncut.
 
     Args:
         value: The figure, or the difference.
         unit: Its unit.
-        signed: It is a difference.
+        signed: It is a difference: at most the scale's whole length, in either direction.
     """
+    if value.low is None or value.high is None or not value.has_width or is_too_wide(value, unit):
+        return None, None
+    scale = catalogue.unit(unit)
+    low, high = scale.low, scale.high
+    if low is None or high is None:
+        return value.low, value.high
+    if signed:
+        low, high = low - high, high - low
+    return min(max(value.low, low), high), max(min(value.high, high), low)
+
+
+def bounds(value: Measured, unit: str, *, signed: bool = False) -> str:
+    """The interval as text (`ends`); where it says nothing, that there is none and why."""
     if is_too_wide(value, unit):
         return f"{MISSING} ({TOO_WIDE})"
     if value.low is not None and not value.has_width:
         return f"{MISSING} ({ALL_AGREE})"
-    return interval(value.low, value.high, unit, signed=signed)
+    low, high = ends(value, unit, signed=signed)
+    return interval(low, high, unit, signed=signed)
 
 
 def origin(f: Figure) -> str:
@@ -310,6 +332,13 @@ def verdict_words(contest: Contest) -> str:
     if correction := _corrected(contest):
         said = f"not significant{correction}"
     return said + _marks(contest.cautions)
+
+
+def preference_words(contest: Contest) -> str:
+    """What a local judge, whose verdict is none, prefers."""
+    c = contest.comparison
+    sides = {"better": f"prefers {c.candidate}", "worse": f"prefers {c.baseline}"}
+    return sides.get(contest.verdict, "no significant preference")
 
 
 def _corrected(contest: Contest) -> str:
@@ -430,14 +459,10 @@ def caution_notes(contests: Iterable[Contest]) -> list[str]:
 
 
 def holm_text(contests: Sequence[Contest]) -> str:
-    """Which comparisons Holm's correction is over."""
-    headline = [c for c in contests if c.family == "headline"]
-    tests = max((c.tests for c in headline if c.p_adjusted is not None), default=0)
-    if not tests:
-        return "Holm: no headline comparison has a p value to correct."
-    if tests == 1:
-        return "Holm: there is one headline comparison with a p value, which needs no correction."
-    return f"Holm: p corrected for {count(tests)} headline comparisons."
+    """Which comparisons Holm's correction is over; empty where nothing needs one."""
+    headline = [c for c in contests if c.family == "headline" and c.p_adjusted is not None]
+    tests = max((c.tests for c in headline), default=0)
+    return f"Holm: p corrected for {count(tests)} headline comparisons." if tests > 1 else ""
 
 
 def mde_text(mde: float, unit: str) -> str:
@@ -563,7 +588,7 @@ def status(contests: Sequence[Contest], figures: Iterable[Figure] = ()) -> Statu
     if len(sound) > 1 and counts["better"] and not counts["worse"] + counts["undefined"]:
         said.append("no regression")
     if judged := len(contests) - len(sound):
-        apart = f"{count(judged)} judged by a local judge, not counted"
+        apart = f"{count(judged)} more by a local judge"
         said.append(apart if sound else f"no verdict: judged by a {LOCAL_JUDGE}")
     found: set[Verdict] = set(verdicts) & {"better", "worse"}
     verdict = verdicts[0] if len(verdicts) == 1 or len(found) == 1 else "not_significant"

@@ -20,10 +20,10 @@ from evalkit.comparison.contests import stored
 from evalkit.comparison.gate import gate
 from evalkit.comparison.health import JudgeHealth, health
 from evalkit.core import Record, Suspicion, suspicions
-from evalkit.core.contests import Contest, Damaged, GateResult, Verdict
+from evalkit.core.contests import Contest, Damaged, GateResult
 from evalkit.core.figures import Figure, FigureKey, Metric
 from evalkit.core.run import BenchmarkEntry, Run
-from evalkit.draw import ColumnName, Item, Table, visible
+from evalkit.draw import ColumnName, Item, Status, Table, status, visible
 from evalkit.errors import SuiteError
 
 __all__ = [
@@ -88,9 +88,26 @@ class Report:
         """(candidate, baseline) of the comparisons, in order."""
         return tuple(dict.fromkeys((c.candidate, c.baseline) for c in self.run.comparisons))
 
+    @property
+    def gate_pair(self) -> Pair | None:
+        """Whom the gate is about; None where there is no gate."""
+        return None if self.gate is None else (self.gate.candidate, self.gate.baseline)
+
     def headline(self, pair: Pair) -> list[Contest]:
         """One pair's headline contests."""
         return [c for c in self.contests if c.family == "headline" and pair_of(c) == pair]
+
+    @cached_property
+    def answers(self) -> Mapping[Pair, Answer]:
+        """The status of every pair with headline contests; none of a run without a verdict."""
+        several = len(self.pairs) > 1
+        if self.run.state != "finished":
+            return {}
+        return {
+            (a, b): Answer(status(found, self.run.figures), f"{a} against {b}" if several else "")
+            for a, b in self.pairs
+            if (found := self.headline((a, b)))
+        }
 
     def contest(self, pair: Pair, key: FigureKey) -> Contest | None:
         """One pair's contest on one figure."""
@@ -108,7 +125,7 @@ class Report:
         """
         found = self.headline(pair)
         answer = self.gate
-        if answer is None or (answer.candidate, answer.baseline) != pair:
+        if answer is None or self.gate_pair != pair:
             return list(found)
         tests = {
             test.key: replace(test, contest=contest)
@@ -288,8 +305,6 @@ class Text:
     text: str
     lead: str = ""
     """Set in bold before `text`."""
-    small: bool = False
-    """Says what something else rests on."""
 
 
 @dataclass(frozen=True)
@@ -303,10 +318,16 @@ class Note:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to the page's question, in a sentence or two."""
+    """The answer to the page's question: a line, and the strongest figure."""
 
-    text: str
-    verdict: Verdict
+    status: Status
+    whose: str = ""
+    """Of which pair, where a page has several."""
+
+    @property
+    def line(self) -> str:
+        """What it says, of whom."""
+        return f"{self.whose}: {self.status.line}" if self.whose else self.status.line
 
 
 @dataclass(frozen=True)
@@ -353,7 +374,7 @@ class Reply:
     model: str
     text: str
     verdict: str
-    """Score and judgment, or why there is none."""
+    """What was found of it, in words, or why nothing was."""
     remarks: tuple[str, ...] = ()
     """That the answer was cut, that the judge failed."""
     reasons: tuple[tuple[str, str], ...] = ()
@@ -376,8 +397,12 @@ class Example:
 
     title: str
     turns: tuple[Turn, ...]
+    name: str
+    """Of the sample."""
     href: str
     """Its address in the browser of all samples."""
+    open: bool = False
+    """Seen without a click."""
 
 
 @dataclass(frozen=True)
@@ -394,6 +419,8 @@ class Section:
 
     title: str
     blocks: tuple[Block, ...]
+    folded: bool = False
+    """Its heading alone is seen at first."""
 
 
 Block: TypeAlias = (

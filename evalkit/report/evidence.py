@@ -71,7 +71,7 @@ def _files(entries: Sequence[EvidenceEntry]) -> Table:
 
 def judges(report: Report) -> Section | None:
     """Who judged, and how reliably; None where nothing was judged."""
-    return Section("Judges", tuple(_judge_blocks(report))) if report.health else None
+    return Section("Judges", tuple(_judge_blocks(report)), folded=True) if report.health else None
 
 
 def _judge_blocks(report: Report) -> Iterator[Block]:
@@ -238,7 +238,7 @@ def models(report: Report) -> Section:
         parts.append(Section(f"{name} (published)", tuple(_published(report, name))))
     ran = "; ".join(run.manifest.consented)
     notes = (Note(f"It came with the suite, its tasks or models: {ran}.", "Code run by consent."),)
-    return Section("Models", (*(notes if ran else ()), *parts))
+    return Section("Models", (*(notes if ran else ()), *parts), folded=True)
 
 
 def _own_settings(entry: ModelEntry, without: Sequence[str]) -> str | None:
@@ -340,7 +340,7 @@ def settings(report: Report) -> Section | None:
         for entry in report.run.benchmarks
         if entry.description.all
     )
-    return Section("Benchmarks and settings", parts) if parts else None
+    return Section("Settings", parts, folded=True) if parts else None
 
 
 def _settings(entry: BenchmarkEntry) -> Iterator[Block]:
@@ -359,7 +359,7 @@ def _settings(entry: BenchmarkEntry) -> Iterator[Block]:
 def cost(report: Report) -> Section | None:
     """Time, tokens and money, as noted when the run was sealed; None where nothing was."""
     blocks = (*_usage(report), *_scoring(report))
-    return Section("Cost", blocks) if blocks else None
+    return Section("Cost", blocks, folded=True) if blocks else None
 
 
 def _usage(report: Report) -> Iterator[Table]:
@@ -450,4 +450,4 @@ def reproduce(report: Report) -> Section:
         *((f"{name} version", v) for name, v in draw.flat(m.versions)),
     ]
     blocks.append(draw.facts_table("This run", about))
-    return Section("Reproduce", tuple(blocks))
+    return Section("Reproduce", tuple(blocks), folded=True)

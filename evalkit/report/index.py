@@ -26,12 +26,11 @@ from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.run import Run
 from evalkit.draw import COMPARE, Cell, Column, Table
 from evalkit.draw.html import Assets, element, page_html, policy, table_to_html
-from evalkit.draw.svg import forest_plots
+from evalkit.draw.svg import score_tables
 from evalkit.errors import EvalkitError
 from evalkit.report.content import (
     Answer,
     Block,
-    Chart,
     Report,
     Section,
     Statements,
@@ -284,10 +283,8 @@ def comparison_page(
         details = [c for c in mine if c.family == "detail"]
         blocks: list[Block] = []
         if headline:
-            status = draw.status(headline, figures)
-            blocks.append(Answer(status.line, status.verdict))
-            blocks += [Text(status.strongest)] if status.strongest else []
-            blocks += [Chart(d.title, d.svg, None, d.note) for d in forest_plots(headline)]
+            blocks.append(Answer(draw.status(headline, figures)))
+            blocks += score_tables(headline, figures)
             blocks.append(draw.contest_table(headline, COMPARE, power=power, caption="Comparisons"))
         if len(headline) > 1:
             blocks.append(Statements(tuple(headline)))

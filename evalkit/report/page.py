@@ -15,12 +15,12 @@ __all__ = ["render"]
 
 SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     summary.verdict,
+    results.answers,
     results.results,
     results.leaderboard,
-    evidence.recorded,
     evidence.judges,
     evidence.people,
-    results.answers,
+    evidence.recorded,
     evidence.models,
     evidence.settings,
     evidence.cost,

@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from evalkit.draw import (
-    LOCAL_JUDGE,
     MARKS,
     Table,
     contest_sentence,
     escape_markdown,
     fenced,
-    judged_locally,
     one_line,
     table_to_markdown,
 )
@@ -78,20 +76,21 @@ class Page:
 
 def to_html(page: Page, *, split: bool = False) -> str:
     """The whole file as text; `split` leaves the samples to the files beside it."""
+    first, *rest = sections_html(page.sections)
     parts = [(f"part-{i}", section.title) for i, section in enumerate(page.sections, 1)]
-    main = list(sections_html(page.sections))
     after = Markup("")
     if page.samples is not None:
         samples = _module("samples.html.j2")
-        place = min(2, len(parts))  # after the verdict and the results
-        parts.insert(place, ("samples", "All samples"))
-        main.insert(place, samples.section(page.samples))
+        place = min(2, len(rest))  # after the largest changes and the results
+        parts.insert(1 + place, ("samples", "All samples"))
+        rest.insert(place, samples.section(page.samples))
         after = samples.browser(page.samples, split)
     loads = "loads its samples from files beside it, and nothing else" if split else "loads nothing"
     return page_html(
         page.title,
-        Markup("").join(main),
+        Markup("").join(rest),
         eyebrow=[text for text in (page.suite, page.run_id) if text],
+        first=first,
         sections=parts,
         footer=(
             f"Made by evalkit from the stored run {page.run_id}. This file "
@@ -108,9 +107,14 @@ def sections_html(sections: tuple[Section, ...]) -> Iterator[Markup]:
     blocks = _module("blocks.html.j2")
     for i, section in enumerate(sections, 1):
         title = element("h2", {"id": f"title-{i}"}, [escaped(section.title)])
-        inner = [title, *(blocks.block(b, 3) for b in section.blocks)]
-        about = {"class": "part", "id": f"part-{i}", "aria-labelledby": f"title-{i}"}
-        yield element("section", about, inner)
+        inner = [blocks.block(b, 3) for b in section.blocks]
+        about = {"class": "part", "aria-labelledby": f"title-{i}"}
+        if section.folded:
+            # A browser opens what a link leads into.
+            parts = [element("summary", {}, [title]), element("div", {"id": f"part-{i}"}, inner)]
+            yield element("section", about, [element("details", {}, parts)])
+        else:
+            yield element("section", {**about, "id": f"part-{i}"}, [title, *inner])
 
 
 def policies() -> frozenset[str]:
@@ -140,8 +144,6 @@ def _module(template: str) -> Any:
         "kind": lambda block: type(block).__name__,
         "marks": MARKS,
         "sentence": contest_sentence,
-        "judged_locally": judged_locally,
-        "local_judge": LOCAL_JUDGE,
         "is_long": lambda text: len(text) > _LONG or text.count("\n") >= _MANY_LINES,
         "preview": lambda text: one_line(text, _PREVIEW),
         "base64": lambda data: Markup(base64.b64encode(data).decode("ascii")),  # noqa: S704
@@ -191,7 +193,8 @@ def _leaf(block: Text | Answer | Note | Caveats | Code | Statements | Table) -> 
         case Text():
             return _paragraph(block.lead, block.text)
         case Answer():
-            return f"**{MARKS[block.verdict]} {escape_markdown(block.text)}**"
+            mark, more = MARKS[block.status.verdict], escape_markdown(block.status.strongest)
+            return f"**{mark} {escape_markdown(block.line)}**" + f"\n\n{more}" * bool(more)
         case Note():
             return _alert(block.kind, _paragraph(block.lead, block.text))
         case Caveats():
@@ -220,14 +223,16 @@ def _paragraph(lead: str, text: str) -> str:
 
 def _example(example: Example, level: int) -> Iterator[str]:
     yield f"{'#' * min(level, 6)} {escape_markdown(example.title)}"
+    yield escape_markdown(example.name)
     for turn in example.turns:
         if turn.question:
             yield from ("**Question**", fenced(turn.question))
         if turn.reference:
             yield from ("**Reference**", fenced(turn.reference))
         for reply in turn.replies:
-            yield _paragraph(reply.model, f"({reply.verdict})")
+            yield _paragraph(reply.model, "")
             yield fenced(reply.text)
+            yield escape_markdown(reply.verdict)
             yield from (escape_markdown(remark) for remark in reply.remarks)
             for title, reason in reply.reasons:
                 yield from (_paragraph(title, ""), fenced(reason))

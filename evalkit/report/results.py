@@ -16,6 +16,7 @@ from evalkit.comparison.cautions import UNFINISHED
 from evalkit.comparison.health import unfit, unvalidated
 from evalkit.comparison.ranking import ELO, Pairing, Ranking, Strengths, floors, rankings, strengths
 from evalkit.core import Judgment, Outcome, Record
+from evalkit.core.contests import Contest
 from evalkit.core.figures import (
     Comparison,
     Figure,
@@ -32,6 +33,7 @@ from evalkit.report.content import (
     Details,
     Example,
     Note,
+    Pair,
     Reply,
     Report,
     Section,
@@ -68,32 +70,20 @@ def _blocks(report: Report, entry: BenchmarkEntry) -> Iterator[Block]:
         table = draw.figure_table(every, caption="Models side by side", expected=expected)
         # What the overview shows of many tasks is not shown twice at first sight.
         yield Details("Every metric of every task", (table,)) if overview else table
-    if report.pairs:
-        contests = [c for c in report.contests if c.key in set(keys)]
-        if contests:
-            yield draw.contest_table(
-                contests,
-                draw.DETAILS,
-                caption="Candidate against baseline",
-                link=report.link,
-                notes=["Other metrics and tasks are corrected separately."],
-            )
-        else:
-            yield Text(
-                "There is no difference to show: no sample has a score from both candidate and "
-                "baseline."
-            )
+    yield from (text for pair in report.pairs if (text := _lengths(report, entry, pair)))
     for key in keys:
         yield from _categories(report, key)
-    missing = _missing(report, entry)
-    if missing.rows:
-        yield missing
-    thoughts = _thoughts(report, entry)
-    if thoughts.rows:
-        yield thoughts
-    sources = _sources(report, keys)
-    if sources.groups:
-        yield Details(sources.caption, (replace(sources, caption=""),))
+    contests = [c for c in report.contests if c.key in set(keys)]
+    if contests:
+        table = draw.contest_table(
+            contests,
+            draw.DETAILS,
+            link=report.link,
+            notes=["Other metrics and tasks are corrected separately."],
+        )
+        yield Details("Candidate against baseline on every metric", (table,))
+    folded = (_missing(report, entry), _thoughts(report, entry), _sources(report, keys))
+    yield from (Details(t.caption, (replace(t, caption=""),)) for t in folded if t.rows)
 
 
 def _models(report: Report) -> tuple[str, ...]:
@@ -129,6 +119,56 @@ def _overview(figures: Sequence[Figure], models: Sequence[str], caption: str) ->
     if any(f.published for f in figures):
         said.append("Some figures are published; “Models side by side” says which.")
     return replace(table, note=" ".join(text for text in said if text))
+
+
+# --- win rates beside lengths -------------------------------------------------------------------
+#
+# Judges tend to prefer what is longer.  The length-controlled win rates are figures of whole models
+# (`stats.length_controlled`), not means over samples, so that there is no paired interval of their
+# difference; none is made up here.
+
+
+def _lengths(report: Report, entry: BenchmarkEntry, pair: Pair) -> Text | None:
+    """What the pair's lengths say of its win rates; None where it has not both."""
+    keys = {key.metric: key for key in report.keys(entry)}
+    rate, length = (
+        report.contest(pair, keys[name]) if name in keys else None
+        for name in ("win_rate", "avg_length")
+    )
+    if rate is None or length is None:
+        return None
+    left: float | None = None
+    if key := keys.get("length_controlled_win_rate"):
+        a, b = (report.run.figure(name, key) for name in pair)
+        if a and b and a.value.point is not None and b.value.point is not None:
+            left = a.value.point - b.value.point
+    return Text(" ".join([draw.contest_sentence(length), *_explained(rate, left)]), "Length.")
+
+
+def _explained(rate: Contest, left: float | None) -> Iterator[str]:
+    """What is left of a lead when lengths are made equal."""
+    raw = rate.comparison.difference.point
+    if left is None or raw is None:
+        yield "There is no length-controlled figure of both."
+        return
+    shown = (
+        f"{draw.difference(left, 'percent')} percentage points with length controlled instead of "
+        f"{draw.difference(raw, 'percent')}"
+    )
+    if rate.verdict not in ("better", "worse"):
+        yield (
+            f"The win rates do not differ significantly; their difference is {shown}, which has no "
+            f"paired interval and settles nothing."
+        )
+        return
+    leader = rate.comparison.candidate if raw > 0 else rate.comparison.baseline
+    kept = left / raw
+    if kept <= 0:
+        yield f"The lead of {leader} disappears ({shown}): length alone may explain it."
+    elif kept < 0.5:
+        yield f"Most of the lead of {leader} disappears with length ({shown})."
+    else:
+        yield f"The lead of {leader} remains ({shown}); length does not explain it."
 
 
 # --- categories ---------------------------------------------------------------------------------
@@ -192,10 +232,7 @@ def _missing(report: Report, entry: BenchmarkEntry) -> Table:
         (Cell.text(model), Cell.text(task), Cell.text(status), Cell(n, draw.count(n)))
         for (model, task, status), n in counts.items()
     ]
-    note = (
-        "Truncated answers reached their token limit and are scored. Other samples lack at "
-        "least one score, which is counted as missing and never as zero."
-    )
+    note = "A missing score is never counted as zero."
     return Table.of("Missing scores and truncated answers", columns, rows, note)
 
 
@@ -373,8 +410,7 @@ def _board(
     note = (
         f"In {draw.unit_words(figures[0].unit)}{direction}. The interval is of the figure alone: "
         f"models whose intervals overlap may still differ significantly, because differences are "
-        f"paired. "
-        f"{draw.N_COUNTS}"
+        f"paired."
     )
     return Table(
         f"{draw.figure_label(key)}: {draw.metric_label(key.metric)}",
@@ -490,13 +526,10 @@ def _strengths(played: Strengths, level: float) -> Details | Table:
 
 # --- answers side by side -----------------------------------------------------------------------
 
+_TITLE = 90
+"""Characters of a question that a heading shows."""
 _BRIEF = 120
 """Characters of a judge's reply that stands as it is."""
-_HEADINGS = {
-    -1: "Largest regressions",
-    1: "Largest improvements",
-    0: "No difference, or none that can be computed",
-}
 
 
 @dataclass(frozen=True)
@@ -514,40 +547,35 @@ def answers(report: Report) -> Section | None:
     wanted = report.run.manifest.suite.report.examples
     if wanted <= 0:
         return None
-    parts = tuple(
-        Section(draw.benchmark_label(entry.name), tuple(_examples(report, entry, wanted)))
-        for entry in report.run.benchmarks
-        if any((entry.name, key.task) in report.samples for key in report.keys(entry))
-    )
+    found = ((e, list(_examples(report, e, wanted))) for e in report.run.benchmarks)
+    parts = [(draw.benchmark_label(entry.name), examples) for entry, examples in found if examples]
     if not parts:
         return None
+    first = parts[0][1]
+    first[0] = replace(first[0], open=True)
+    sections = tuple(Section(label, tuple(examples)) for label, examples in parts)
     intro = Text(
         "Chosen by rule: the samples on which candidate and baseline differ most, in both "
-        "directions. They are not representative; records.jsonl has every sample."
+        "directions. They are not representative."
     )
-    return Section("Answers side by side", (intro, *parts))
+    if not report.pairs:
+        return Section("Answers", sections)
+    return Section("Largest changes", (intro, *sections))
 
 
-def _examples(report: Report, entry: BenchmarkEntry, wanted: int) -> Iterator[Block]:
-    """By direction; without a pair, or where nothing differs, plainly.
+def _examples(report: Report, entry: BenchmarkEntry, wanted: int) -> Iterator[Example]:
+    """Both directions in turn, the largest differences first.
 
-    The two directions take turns, the largest differences first; equal ones go round the tasks,
-    then by sample order.
+    Equal ones go round the tasks, then by sample order.  Where nothing differs there is none;
+    without a pair the first samples stand for all.
     """
     found = list(_differences(report, entry))
     up = _largest_first([f for f in found if f.difference > 0])
     down = _largest_first([f for f in found if f.difference < 0])
     order = [f for f in chain.from_iterable(zip_longest(up, down)) if f is not None]
-    order += _largest_first([f for f in found if f.difference == 0])
-    for sign, heading in _HEADINGS.items():
-        mine = [f for f in order[:wanted] if (f.difference > 0) - (f.difference < 0) == sign]
-        blocks = tuple(_example(report, entry, f) for f in mine)
-        if not blocks:
-            continue
-        if report.pairs:
-            yield Section(heading, blocks)
-        else:
-            yield from blocks
+    if not report.pairs:
+        order = _largest_first(found)
+    yield from (_example(report, entry, one) for one in order[:wanted])
 
 
 def _largest_first(found: list[_Found]) -> list[_Found]:
@@ -581,10 +609,11 @@ def _example(report: Report, entry: BenchmarkEntry, found: _Found) -> Example:
     first = by_model[names[0]]
     of_one = len({key.task for key in report.keys(entry)}) == 1
     parts = [sample if of_one else f"{task} {sample}", first.category or ""]
+    questions = _questions([by_model[name] for name in names], metric)
+    title = draw.one_line(questions[0], _TITLE) or "(no question)"
     if found.difference:
         unit = draw.unit_words(metric.unit, of_difference=True)
-        parts.append(f"{draw.difference(found.shown, metric.unit)} {unit}")
-    questions = _questions([by_model[name] for name in names], metric)
+        title = f"{draw.difference(found.shown, metric.unit)} {unit}: {title}"
     turns = tuple(
         Turn(
             question,
@@ -593,8 +622,8 @@ def _example(report: Report, entry: BenchmarkEntry, found: _Found) -> Example:
         )
         for i, question in enumerate(questions)
     )
-    title = f"Sample {', '.join(part for part in parts if part)}"
-    return Example(title, turns, sample_link(entry.name, task, sample))
+    name = f"Sample {', '.join(part for part in parts if part)}"
+    return Example(title, turns, name, sample_link(entry.name, task, sample))
 
 
 def _questions(records: Sequence[Record], metric: Metric) -> list[str]:
@@ -631,25 +660,36 @@ def _reply(record: Record, metric: Metric, i: int, turns: int) -> Reply:
     part = f"turn_{i + 1}" if turns > 1 else None
     judgments = [j for j in outcome.judgments if part is None or j.part in ("", part)]
     values = [v for name, v in scores(record, metric).items() if part in (None, name)]
-    if not values:
-        reason = f": {draw.one_line(outcome.error, 300)}" if outcome.error else ""
-        said = f"no score ({outcome.status}{reason})"
-    else:
-        label = metric.name.replace("_", " ") if part else draw.metric_label(metric.name)
-        said = f"{label} {draw.figure(fmean(values) * metric.scale, metric.unit)}"
     remarks = [remark for j in judgments if (remark := _remark(j))]
     if outcome.truncated:
         remarks.append("Cut by the token limit.")
     return Reply(
         model=record.model,
         text=_at(outcome.answers, i, turns),
-        verdict=said,
+        verdict=_found(outcome, metric, values, judgments),
         remarks=tuple(remarks),
         reasons=(
             *(("Thought", _begin(thought)) for thought in thoughts_at(outcome, i, turns)),
             *(r for j in judgments for r in _reasons(j)),
         ),
     )
+
+
+def _found(
+    outcome: Outcome, metric: Metric, values: Sequence[float], judgments: Sequence[Judgment]
+) -> str:
+    """What was found of an answer: by whom, and what it means; or why it has no score."""
+    if not values:
+        reason = f": {draw.one_line(outcome.error, 300)}" if outcome.error else ""
+        return f"No score ({outcome.status}{reason})."
+    value, by = fmean(values), ", ".join(dict.fromkeys(j.judge for j in judgments))
+    shown = draw.figure(value * metric.scale, metric.unit)
+    if by and metric.unit == "percent":
+        liked = "no side" if value == 0.5 else "this answer" if value > 0.5 else "the reference"
+        return f"{by} prefers {liked}: {shown} of 100 for this answer."
+    if metric.unit == "percent" and value in (0, 1):
+        return "Right." if value else "Wrong."
+    return f"{by or draw.metric_label(metric.name)}: {shown} {draw.unit_words(metric.unit)}."
 
 
 def _remark(judgment: Judgment) -> str:

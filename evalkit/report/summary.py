@@ -7,23 +7,19 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from evalkit import draw
-from evalkit.comparison.health import unvalidated
 from evalkit.core.contests import Contest
-from evalkit.core.figures import Figure, FigureKey
 from evalkit.core.run import Run
 from evalkit.core.thoughts import odd_mark
-from evalkit.draw import Cell, Column, ColumnName, Group, Line, Table
+from evalkit.draw import Cell, ColumnName, Group, Line, Table
 from evalkit.draw.html import element, escaped, table_to_html
-from evalkit.draw.svg import forest_plots
+from evalkit.draw.svg import score_tables
 from evalkit.report.content import (
-    Answer,
     Block,
     Caveats,
-    Chart,
     Details,
     Note,
     Pair,
@@ -47,13 +43,14 @@ __all__ = [
 COMMENT_MARKER = "<!-- evalkit report -->"
 """First line of a comment, by which the next one finds it."""
 _NAMED = 6
-"""Figures and judges named in a sentence."""
+"""Reasons and judges named in a sentence."""
+_ALONE = "This run compares no candidate with a baseline."
 _TOLD = 3
 """Findings told where no section tells them."""
 
 
 def verdict(report: Report) -> Section:
-    """The answers, what to know before quoting them, what they rest on, then the figures."""
+    """What makes it no answer, the answers with their scores, what to know, how sure it is."""
     return Section("Verdict", tuple(_blocks(report)))
 
 
@@ -64,62 +61,62 @@ def state_note(report: Report) -> Iterator[Note]:
 
 
 def _blocks(report: Report) -> Iterator[Block]:
-    run = report.run
     yield from state_note(report)
-    found = {pair: contests for pair in report.pairs if (contests := report.headline(pair))}
-    yield from _answers(report)
-    warnings = tuple(_warnings(report))
-    if warnings:
-        yield Caveats(warnings)
-    yield from _evidence(report, found)
-    yield from _judges(report)
-    items = {pair: report.items(pair) for pair in found}
-    drawn = [
-        [Chart(d.title, d.svg, None, d.note) for d in forest_plots(items[pair])] for pair in found
+    yield from [Caveats(grave)] if (grave := tuple(_grave(report))) else []
+    compared = [pair for pair in report.pairs if report.headline(pair)]
+    yield from first_few([list(_pair(report, pair)) for pair in compared], "{} more pairs")
+    if not compared and report.run.state == "finished":
+        yield Text(_ALONE)
+        if figures := report.figures(report.run.headlines):
+            yield draw.figure_table(figures, by_figure=False)
+    yield from [Caveats(others)] if (others := tuple(_warnings(report))) else []
+    yield from [Details("How sure?", sure)] if (sure := tuple(_sure(report))) else []
+
+
+def _pair(report: Report, pair: Pair) -> Iterator[Block]:
+    if answer := report.answers.get(pair):
+        yield answer
+        yield from [Text(_gate_text(report))] if report.gate_pair == pair else []
+    yield from score_tables(report.items(pair), report.run.figures, link=report.link)
+
+
+def _gate_text(report: Report) -> str:
+    """The gate's answer; empty where there is none, or the run has no verdict."""
+    gate = report.gate
+    if gate is None or not report.answers:
+        return ""
+    reasons = f" Not passed: {_listed(gate.reasons, '; ')}." if gate.reasons else ""
+    return draw.gate_sentence(gate) + reasons
+
+
+def _sure(report: Report) -> Iterator[Block]:
+    """Correction, power, counts and judges behind the first screen."""
+    items = [item for pair in report.pairs for item in report.items(pair)]
+    if items:
+        gated = any(not isinstance(item, Contest) for item in items)
+        columns: tuple[ColumnName, ...] = (*draw.SURE, "gate") if gated else draw.SURE
+        yield draw.contest_table(items, columns, caption="Tests and counts", link=report.link)
+        yield Statements(tuple(c for pair in report.pairs for c in report.headline(pair)))
+    said = [
+        f"{h.judge} on {draw.benchmark_label(h.benchmark)}, "
+        f"{draw.judge_text(h.parsed, h.asked, h.figures)}"
+        for h in report.health
     ]
-    yield from first_few(drawn, "Charts of {} more pairs")
-    if found:
-        has_gate = any(not isinstance(i, Contest) for shown in items.values() for i in shown)
-        columns: tuple[ColumnName, ...] = (*draw.REPORT, "gate") if has_gate else draw.REPORT
-        rows = [item for shown in items.values() for item in shown]
-        yield draw.contest_table(
-            rows, columns, caption="Headline figures", figures=run.figures, link=report.link
-        )
-    if any(len(contests) > 1 for contests in found.values()):
-        # On a single figure the answer is that sentence.
-        every = tuple(c for contests in found.values() for c in contests)
-        yield Details("Each comparison in a sentence", (Statements(every),))
-    judged = found if run.state == "finished" else ()
-    lengths = [blocks for pair in judged if (blocks := tuple(_lengths(report, pair)))]
-    yield from first_few(lengths, "Lengths of answers, {} more pairs")
+    if said:
+        yield Text(f"{_listed(said, '; ')}.", "Judge.")
     yield from _missing(report)
 
 
-def _answers(report: Report) -> Iterator[Answer | Text]:
-    if report.run.state != "finished":
-        return
-    gate = report.gate
-    answered = False
-    for pair in report.pairs:
-        contests = report.headline(pair)
-        if contests:
-            status = draw.status(contests, report.run.figures)
-            whose = "" if len(report.pairs) == 1 else f"{pair[0]} against {pair[1]}: "
-            yield Answer(f"{whose}{status.line}", status.verdict)
-            yield from [Text(status.strongest)] if status.strongest else []
-            answered = True
-        if gate is not None and (gate.candidate, gate.baseline) == pair:
-            reasons = f" Not passed: {_listed(gate.reasons, '; ')}." if gate.reasons else ""
-            yield Text(f"{draw.gate_sentence(gate)}{reasons}")
-    if not answered:
-        yield Text("This run compares no candidate with a baseline.")
+def _listed(names: Sequence[str], by: str) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return by.join(names[:_NAMED]) + more
 
 
 # --- what speaks against a figure ---------------------------------------------------------------
 
 
-def _warnings(report: Report, *, alone: bool = False) -> Iterator[Note]:
-    """What makes a figure unfit to be quoted, the worst first; `alone`: no report is around it."""
+def _grave(report: Report, *, alone: bool = False) -> Iterator[Note]:
+    """What makes figures unfit to be quoted at all; `alone`: no report is around it."""
     run = report.run
     if run.manifest.limit is not None:
         yield Note(f"{draw.limit_text(run.manifest.limit).capitalize()}.", "Limited run.")
@@ -134,12 +131,11 @@ def _warnings(report: Report, *, alone: bool = False) -> Iterator[Note]:
                 f"{why[0].upper()}{why[1:]}. No conclusion is drawn from its judgments.",
                 f"Judge {h.judge} is not fit on {draw.benchmark_label(h.benchmark)}.",
             )
-    for judge in sorted({unvalidated(run, entry.name) for entry in run.benchmarks} - {""}):
-        yield Note(
-            f"{draw.LOCAL_JUDGE.capitalize()}: judged scores say what this model "
-            f"prefers, not what people would. Do not publish them.",
-            f"Judge {judge}.",
-        )
+
+
+def _warnings(report: Report) -> Iterator[Note]:
+    """What to know of the models and their answers."""
+    run = report.run
     yield from (Note(text, f"{model}:") for model, text in _thoughts_shown(run))
     for model in run.manifest.models:
         if model.trust_remote_code:
@@ -195,169 +191,6 @@ def _missing(report: Report, *, alone: bool = False) -> Iterator[Note]:
         )
 
 
-# --- what the answer rests on -------------------------------------------------------------------
-
-
-def _evidence(report: Report, found: Mapping[Pair, Sequence[Contest]]) -> Iterator[Text]:
-    """On how many samples which figures rest, and which benchmarks have no difference."""
-    sizes = {
-        pair: {c.key: (draw.contest_label(c), c.comparison.difference.n_units) for c in contests}
-        for pair, contests in found.items()
-    }
-    if len(sizes) > 1 and len({tuple(keys) for keys in sizes.values()}) == 1:
-        # What holds of every pair is said once, with the fewest and the most.
-        shown = []
-        for key, (label, _) in next(iter(sizes.values())).items():
-            units = [known[key][1] for known in sizes.values()]
-            low, high = draw.count(min(units)), draw.count(max(units))
-            shown.append(f"{label} {low if low == high else f'{low} to {high}'}")
-        yield _rests_on(report, shown, next(iter(sizes.values())), "both models of a pair", "")
-        return
-    for pair, known in sizes.items():
-        shown = [f"{label} {draw.count(units)}" for label, units in known.values()]
-        whose = "" if len(report.pairs) == 1 else f", {pair[0]} and {pair[1]}"
-        yield _rests_on(report, shown, known, "both models", whose)
-
-
-def _rests_on(
-    report: Report, shown: list[str], keys: Mapping[FigureKey, object], who: str, whose: str
-) -> Text:
-    used = {key.benchmark for key in keys}
-    rest = [
-        draw.benchmark_label(entry.name)
-        for entry in report.run.benchmarks
-        if report.keys(entry) and entry.name not in used
-    ]
-    text = f"Samples that {who} have a score for: {_listed(shown)}."
-    if rest:
-        text += f" No difference, because there are no such samples: {_listed(rest)}."
-    return Text(text, f"Evidence{whose}.", small=True)
-
-
-def _listed(names: Sequence[str], by: str = ", ") -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return by.join(names[:_NAMED]) + more
-
-
-def _judges(report: Report) -> Iterator[Text]:
-    """How far the judges can be trusted, in a line."""
-    said = []
-    for h in report.health:
-        text = draw.judge_text(h.parsed, h.asked, h.figures)
-        said.append(f"{h.judge} on {draw.benchmark_label(h.benchmark)}, {text}")
-    if said:
-        more = f"; {len(said) - _NAMED} more below" if len(said) > _NAMED else ""
-        yield Text(f"{'; '.join(said[:_NAMED])}{more}.", "Judge.", small=True)
-
-
-# --- win rates beside lengths -------------------------------------------------------------------
-#
-# Judges tend to prefer what is longer.  The length-controlled win rates are figures of whole models
-# (`stats.length_controlled`), not means over samples, so that there is no paired interval of their
-# difference; none is made up here.
-
-_CONTROLLED = "length_controlled_win_rate"
-_OF_LENGTH = ("win_rate", _CONTROLLED, "length_capped_win_rate", "avg_length")
-
-
-def _lengths(report: Report, pair: Pair) -> Iterator[Block]:
-    """A table and a sentence for each benchmark with win rates and lengths of both models."""
-    for entry in report.run.benchmarks:
-        keys = {k.metric: k for k in report.keys(entry) if k.metric in _OF_LENGTH}
-        rate, length = (
-            report.contest(pair, keys[name]) if name in keys else None
-            for name in ("win_rate", "avg_length")
-        )
-        if rate is None or length is None:
-            continue
-        rows = []
-        left = None
-        for key in (keys[name] for name in _OF_LENGTH if name in keys):
-            figures = [report.run.figure(model, key) for model in pair]
-            if any(f is not None and f.value.point is not None for f in figures):
-                rows.append(_length_row(report, pair, key, figures))
-            if key.metric == _CONTROLLED:
-                left = _minus(figures)
-        columns = (
-            Column("Figure", header=True),
-            *(Column(name, "right") for name in pair),
-            Column("Difference", "right"),
-            Column(draw.ci(report.level), "right"),
-        )
-        yield Table.of(f"{draw.benchmark_label(entry.name)}: win rate and length", columns, rows)
-        yield Text(" ".join([_longer(length), *_explained(rate, left)]))
-
-
-def _length_row(
-    report: Report, pair: Pair, key: FigureKey, figures: Sequence[Figure | None]
-) -> tuple[Cell, ...]:
-    unit = next(f.unit for f in figures if f is not None)
-    label = draw.metric_label(key.metric) + (", %" if unit == "percent" else ", characters")
-    shown = (
-        Cell.missing("no figure")
-        if f is None or f.value.point is None
-        else Cell(f.value.point, draw.figure(f.value.point, f.unit), f.value.how)
-        for f in figures
-    )
-    contest, gap = report.contest(pair, key), _minus(figures)
-    if contest is not None:
-        d = contest.comparison.difference
-        interval = draw.bounds(d, unit, signed=True)
-        ends = (
-            Cell(d.point, draw.difference(d.point, unit), d.how),
-            Cell(interval if d.has_width else None, interval, d.how),
-        )
-    else:
-        how = "difference of two figures, not paired on samples"
-        ends = (Cell(gap, draw.difference(gap, unit), how), Cell.missing("not a mean over samples"))
-    return (Cell.text(label), *shown, *ends)
-
-
-def _minus(figures: Sequence[Figure | None]) -> float | None:
-    a, b = (None if f is None else f.value.point for f in figures)
-    return None if a is None or b is None else a - b
-
-
-def _longer(contest: Contest) -> str:
-    c = contest.comparison
-    if contest.verdict not in ("longer", "shorter") or c.difference.point is None:
-        return (
-            f"Answers of {c.candidate} and {c.baseline} do not differ significantly in their "
-            f"average length."
-        )
-    by = draw.size(abs(c.difference.point), c.unit)
-    return (
-        f"Answers of {c.candidate} are {by} characters {contest.verdict} on average than those of "
-        f"{c.baseline}."
-    )
-
-
-def _explained(rate: Contest, left: float | None) -> Iterator[str]:
-    """What is left of a lead when lengths are made equal."""
-    raw = rate.comparison.difference.point
-    if left is None or raw is None:
-        yield "There is no length-controlled figure of both."
-        return
-    shown = (
-        f"{draw.difference(left, 'percent')} percentage points with length controlled instead of "
-        f"{draw.difference(raw, 'percent')}"
-    )
-    if rate.verdict not in ("better", "worse"):
-        yield (
-            f"The win rates do not differ significantly; their difference is {shown}, which has no "
-            f"paired interval and settles nothing."
-        )
-        return
-    leader = rate.comparison.candidate if raw > 0 else rate.comparison.baseline
-    kept = left / raw
-    if kept <= 0:
-        yield f"The lead of {leader} disappears ({shown}): length alone may explain it."
-    elif kept < 0.5:
-        yield f"Most of the lead of {leader} disappears with length ({shown})."
-    else:
-        yield f"The lead of {leader} remains ({shown}); length does not explain it."
-
-
 # --- the end of a run, in a terminal ------------------------------------------------------------
 
 
@@ -372,28 +205,20 @@ def status_lines(run: Run) -> list[Line]:
     """
     if run.state != "finished":
         return [Cell.text(draw.state_text(run), tone="warning")]
-    report = Report(run)
     lines: list[Line] = []
-    for pair in report.pairs:
-        if contests := report.headline(pair):
-            found = draw.status(contests, run.figures)
-            whose = "" if len(report.pairs) == 1 else f"{pair[0]} against {pair[1]}: "
-            said = f"{draw.MARKS[found.verdict]} {whose}{found.line}"
-            lines.append(Cell.text(said, tone=draw.tone(found.verdict)))
-            lines += [f"  {found.strongest}"] if found.strongest else []
+    for answer in Report(run).answers.values():
+        verdict, strongest = answer.status.verdict, answer.status.strongest
+        lines.append(Cell.text(f"{draw.MARKS[verdict]} {answer.line}", tone=draw.tone(verdict)))
+        lines += [f"  {strongest}"] if strongest else []
     return lines
 
 
 def summary_lines(run: Run) -> list[Line]:
-    """Every headline contest, or figure where nothing is compared, as a table for a terminal."""
+    """The first screen for a terminal: status, headline table, why samples have no score."""
     report = Report(run)
-    columns: tuple[ColumnName, ...] = tuple("mde" if c == "missing" else c for c in draw.COMMENT)
-    contests = [c for pair in report.pairs for c in report.headline(pair)]
     lines = status_lines(run)
-    if contests:
-        lines.append(draw.contest_table(contests, columns, figures=run.figures))
-    elif figures := report.figures(run.headlines):
-        lines.append(draw.figure_table(figures, by_figure=False))
+    if table := _table(report):
+        lines.append(table)
     failed = Counter(r.outcome.error for r in run.records if r.outcome.is_missing)
     lines += (f"{model}: {text}" for model, text in _thoughts_shown(run))
     if failed:
@@ -417,6 +242,15 @@ def headline_html(run: Run) -> str:
             text = escaped(line if isinstance(line, str) else line.shown)
             parts.append(element("p", {}, [text]))
     return "".join(parts)
+
+
+def _table(report: Report) -> Table | None:
+    """Every headline contest, or figure where nothing is compared; None where there is neither."""
+    run = report.run
+    if contests := [c for pair in report.pairs for c in report.headline(pair)]:
+        return draw.contest_table(contests, draw.SUMMARY, figures=run.figures)
+    figures = report.figures(run.headlines)
+    return draw.figure_table(figures, by_figure=False) if figures else None
 
 
 # --- a comment on a pull request ----------------------------------------------------------------
@@ -461,22 +295,18 @@ def comment(run: Run) -> str:
 
 
 def _whole(report: Report) -> _Comment:
-    run = report.run
-    contests = [c for pair in report.pairs for c in report.headline(pair)]
-    if contests:
-        table = draw.contest_table(contests, draw.COMMENT, figures=run.figures)
-    else:
-        table = draw.figure_table(report.figures(run.headlines), by_figure=False)
-    caveats = [*_warnings(report, alone=True), *_missing(report, alone=True)]
+    manifest = report.run.manifest
+    answers = [f"{note.lead} {note.text}" for note in state_note(report)]
+    answers += [t for a in report.answers.values() for t in (a.line, a.status.strongest) if t]
+    answers += filter(None, [_gate_text(report)])
+    caveats = [*_grave(report, alone=True), *_warnings(report), *_missing(report, alone=True)]
+    table = _table(report)
     return _Comment(
-        title=f"evalkit: {run.manifest.suite_name or ''}",
-        answers=tuple(
-            a.text if isinstance(a, Answer) else f"{a.lead} {a.text}".strip()
-            for a in (*state_note(report), *_answers(report))
-        ),
+        title=f"evalkit: {manifest.suite_name or ''}",
+        answers=tuple(answers or [_ALONE]),
         warnings=tuple(f"{note.lead} {note.text}" for note in caveats),
-        table=_with_short_names(table),
-        run=f"Run {run.manifest.run_id}. Its report has everything else.",
+        table=Table.of("", [], []) if table is None else _with_short_names(table),
+        run=f"Run {manifest.run_id}. Its report has everything else.",
     )
 
 

@@ -105,7 +105,7 @@ def test_an_interval_of_another_version_is_no_contradiction() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    spec = GateSpec(baseline="b", margins={"default": 99.0})
+    spec = GateSpec(baseline="b", margins={"default": {"percent": 99.0, "points": 9.0}})
     return write_run(with_suite(RUN, gate=spec), tmp_path / "run").folder
 
 

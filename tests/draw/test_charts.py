@@ -15,12 +15,14 @@ from markupsafe import Markup
 
 from evalkit.core.contests import LocalJudge, Verdict
 from evalkit.core.figures import Figure, FigureKey
+from evalkit.draw import Item, ends
+from evalkit.draw.html import table_to_html
 from evalkit.draw.svg import (
     Trend,
     TrendPoint,
     category_bars,
-    forest_plots,
     scale,
+    score_tables,
     trend,
     trends,
 )
@@ -32,9 +34,15 @@ HOSTILE = "\"><script>1</script><style>x{}</style> ' & \x00 \ud800 \uffff \u202e
 
 
 def read(svg: Markup) -> Tag:
-    found = BeautifulSoup(str(svg), "html.parser").find("svg")
+    found = BeautifulSoup(str(svg), "html.parser").find(True)
     assert isinstance(found, Tag)
     return found
+
+
+def drawn(*items: Item) -> Markup:
+    """The one table of these, as HTML."""
+    (table,) = score_tables(items, [])
+    return table_to_html(table)
 
 
 def figures(*values: float | None, models: tuple[str, ...] = ("a", "b")) -> list[Figure]:
@@ -59,7 +67,7 @@ def charts(name: str) -> list[Markup]:
     ]
     points = (TrendPoint(name, measured(5.0, 4.0, 6.0)), TrendPoint(name, measured(6, 5, 7)))
     return [
-        forest_plots([row, replace(row, verdict="undefined")])[0].svg,
+        drawn(row, replace(row, verdict="undefined")),
         category_bars(name, bars, [name]).svg,
         trend(Trend(name, "points", points, name)),
     ]
@@ -104,34 +112,57 @@ def test_charts_are_xml_without_styles_scripts_or_handlers(svg: Markup) -> None:
     names = {e.tag.rpartition("}")[2] for e in root.iter()}
     assert names <= {
         *("svg", "title", "desc", "text", "line", "rect", "circle", "polygon", "polyline", "g"),
+        *("div", "table", "thead", "tbody", "tr", "th", "td", "span", "bdi"),
     }
     attributes = {name for e in root.iter() for name in e.attrib}
     assert not attributes & {"style", "href", "onload"}
     svg.encode("utf-8")
 
 
-def test_a_forest_has_a_drawing_for_each_unit_and_says_all_in_words() -> None:
-    items = [
-        contest(),
-        contest(point=-1.0, low=-3.0, high=1.0, verdict="not_significant", tests=3),
-        contest(benchmark="mt_bench", metric="score", unit="points", cautions=(LocalJudge("q"),)),
+def test_scores_have_a_table_for_each_unit_and_a_local_judges_apart() -> None:
+    plain = contest(point=-1.0, low=-3.0, high=1.0, verdict="not_significant", tests=3)
+    judged = contest(benchmark="mt_bench", metric="score", unit="points")
+    judged = replace(judged, cautions=(LocalJudge("q"),))
+    scores = [
+        Figure(model, plain.key, "percent", measured(v, None, None))
+        for model, v in (("a", 53.4), ("b", 50.5))
     ]
-    first, second = forest_plots(items)
-    assert first.title == "a minus b, percentage points"
-    assert not first.note
-    assert second.note.startswith("Lines: 95% CI. ▲ better, ▼ worse: only where that holds after")
-    page = read(first.svg)
-    assert "a is better than b on AlpacaEval: +2.9" in page.get_text()
-    assert [t.get_text() for t in page.select("text.said")] == [
-        "▲ +2.9 (+0.4 to +5.4)",
-        "○ \N{MINUS SIGN}1.0 (\N{MINUS SIGN}3.0 to +1.0)",
+    first, apart = score_tables([judged, contest(), plain], scores)
+    assert [c.label for c in first.written.columns] == [
+        *("Benchmark", "Baseline → candidate, percent", "Difference, percentage points"),
+        *("95% CI", "Verdict", "n"),
     ]
-    assert len(page.select("svg.wide line.range")) == 2
-    assert "MT-Bench (local judge)" in read(second.svg).get_text()
+    rows = [[cell.shown for cell in row] for row in first.written.rows]
+    assert rows[0] == ["AlpacaEval", "50.5 → 53.4", "+2.9", "+0.4 to +5.4", "better", "805"]
+    assert (first.apart, apart.apart) == (False, True)
+    assert first.note.startswith("Scores are over each model's own samples"), "of the second row"
+    assert not score_tables([contest()], scores)[0].note
+    assert apart.caption == "Judged by a local judge, not validated against people"
+    assert apart.written.rows[0][4].shown == "prefers a"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.4, 5.4), (-5.4, -0.4)])
+def test_an_axis_of_differences_has_ticks_on_both_sides_of_zero(low: float, high: float) -> None:
+    page = read(drawn(contest(point=(low + high) / 2, low=low, high=high)))
+    ticks = [t.get_text() for t in page.select("svg.axis text") if "w" not in t.get_text()]
+    assert {t[0] for t in ticks if t[0] in "+\N{MINUS SIGN}"} == {"+", "\N{MINUS SIGN}"}
+    assert "0" in ticks
+
+
+def test_an_interval_ends_where_the_scale_does() -> None:
+    beyond = contest(point=60.0, low=-8.0, high=128.0, n=5, verdict="not_significant")
+    (table,) = score_tables([beyond], [])
+    assert table.written.rows[0][3].shown == "\N{MINUS SIGN}8.0 to +100.0"
+    line = read(table_to_html(table)).select_one("line.range")
+    assert line is not None
+    assert float(str(line["x2"]).rstrip("%")) <= 98
+    assert ends(beyond.comparison.difference, "points", signed=True) == (-8.0, 9.0)
+    assert ends(measured(97.0, 93.0, 101.0), "percent") == (93.0, 100.0)
+    assert ends(measured(97.0, 93.0, 101.0), "characters") == (93.0, 101.0)
 
 
 @pytest.mark.parametrize(
-    ("verdict", "drawn"),
+    ("verdict", "mark"),
     [
         ("better", "polygon.better"),
         ("worse", "polygon.worse"),
@@ -140,31 +171,29 @@ def test_a_forest_has_a_drawing_for_each_unit_and_says_all_in_words() -> None:
         ("undefined", "text.undefined"),
     ],
 )
-def test_shape_repeats_the_verdict(verdict: Verdict, drawn: str) -> None:
-    page = read(forest_plots([contest(verdict=verdict)])[0].svg)
-    assert len(page.select(f"svg.wide {drawn}")) == 1
+def test_shape_repeats_the_verdict(verdict: Verdict, mark: str) -> None:
+    assert len(read(drawn(contest(verdict=verdict))).select(mark)) == 1
 
 
 def test_the_gates_margin_is_where_a_loss_is() -> None:
     def place(higher_is_better: bool) -> float:
         test = gate_test("pass", contest=contest(higher_is_better=higher_is_better))
-        line = read(forest_plots([test])[0].svg).select_one("svg.wide line.margin")
+        line = read(drawn(test)).select_one("line.margin")
         assert line is not None
         return float(str(line["x1"]).rstrip("%"))
 
     assert place(True) < place(False)
-    assert forest_plots([gate_test("missing", contest=None)]) == []
+    assert score_tables([gate_test("missing", contest=None)], []) == []
 
 
 def test_what_does_not_vary_or_is_useless_has_no_interval_drawn() -> None:
     same = contest(low=2.9, high=2.9, error=0.0, verdict="undefined")
     wide = contest(low=-40.0, high=40.0, n=3, verdict="not_significant")
-    page = read(forest_plots([same, wide])[0].svg)
-    assert not page.select("line.range")
-    said = [t.get_text() for t in page.select("text.said")]
-    assert said == [
-        "? +2.9 (all samples agree)",
-        "○ +2.9 (CI too wide)",
+    (table,) = score_tables([same, wide], [])
+    assert not read(table_to_html(table)).select("line.range")
+    assert [row[3].shown.partition(" ")[2] for row in table.written.rows] == [
+        "(all samples agree)",
+        "(too wide to be informative)",
     ]
 
 

@@ -47,14 +47,14 @@ def test_the_report_has_scores_links_and_the_gate() -> None:
         contest(unit="points", metric="score"),
     ]
     table = draw.contest_table(
-        items, (*draw.REPORT, "gate"), figures=figures, link=lambda c, name: f"#{name}"
+        items, ("scores", *draw.SURE, "gate"), figures=figures, link=lambda c, name: f"#{name}"
     )
     first, second = table.rows
-    assert [c.shown for c in first[:3]] == ["AlpacaEval", "57.32", "54.40"]
+    assert [c.shown for c in first[:2]] == ["54.4 → 57.3", "AlpacaEval"]
     assert first[-1].shown == "\N{MINUS SIGN}2.0: not shown, not required"
     assert [c.href for c in first if c.href] == ["#figure", "#wins", "#ties", "#losses"]
-    assert second[0].shown == "AlpacaEval, points of 10"
-    assert second[1].is_missing
+    assert second[1].shown == "AlpacaEval, points of 10"
+    assert second[0].is_missing
     assert second[-1].is_missing
 
 

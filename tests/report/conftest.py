@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -58,6 +59,18 @@ def cells(page: Tag, caption: str) -> dict[str, dict[str, str]]:
     head = [th.get_text() for th in table.select("thead th")]
     rows = (row for row in rows_of(table) if len(row) == len(head))
     return {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+
+
+def headlines(page: Tag) -> dict[str, dict[str, str]]:
+    """The first screen's rows by benchmark, with what "How sure?" folds away."""
+    found: dict[str, dict[str, str]] = {}
+    for table in page.select("table.scores"):
+        head = [re.split(",| →", th.get_text())[0] for th in table.select("thead th")]
+        for row in rows_of(table):
+            found[row[0]] = {k: v for k, v in zip(head, row, strict=True) if v}  # but drawings
+    tests = cells(page, "Tests and counts")
+    names = {label: label.removesuffix(", points of 10") for label in tests}
+    return {name: {**tests[label], **found[name]} for label, name in names.items()}
 
 
 def changed(run: Run, change: Callable[[Comparison], dict[str, Any] | None]) -> Run:

@@ -139,7 +139,7 @@ def test_runs_side_by_side_are_one_page(reports: Path) -> None:
     headline = [c for c in found if c.family == "headline"]
     said = [li.get_text().partition(" ")[2] for li in page.select("ul.statements li")]
     assert said == [contest_sentence(c) for c in headline]
-    assert page.select("svg.forest")
+    assert page.select("svg.difference")
     assert "Not this <one>." in page.get_text()
     assert not page.find_all(["script", "one"])
 

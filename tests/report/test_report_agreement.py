@@ -166,6 +166,10 @@ def word(row: dict[str, Json]) -> str:
 
 
 def score(stored: Stored, model: str, row: dict[str, Json]) -> str:
+    return point(estimate(stored, model, row))
+
+
+def estimate(stored: Stored, model: str, row: dict[str, Json]) -> dict[str, Json]:
     (found,) = [
         e
         for e in stored.estimates
@@ -174,7 +178,7 @@ def score(stored: Stored, model: str, row: dict[str, Json]) -> str:
         and [e[k] for k in ("benchmark", "task", "metric")]
         == [row[k] for k in ("benchmark", "task", "metric")]
     ]
-    return point(found)
+    return found
 
 
 # --- what a page says -------------------------------------------------------------------------
@@ -190,28 +194,20 @@ def captioned(page: Tag, caption: str) -> list[Tag]:
     return [t for t in page.find_all("table") if t.caption and t.caption.get_text() == caption]
 
 
-def wanted_headlines(stored: Stored) -> list[list[str]]:
-    found: list[list[str]] = []
-    for row in stored.headlines:
-        group = [f"{row['candidate']} against {row['baseline']}"]
-        if group not in found:
-            found.append(group)
-        unit = ", points of 10" if row["unit"] == "points" else ""
-        mark = MARKS[row["verdict"]]
-        found.append(
-            [
-                f"{label(row)}{unit}",
-                *(score(stored, row[side], row) for side in ("candidate", "baseline")),
-                gap(row),
-                between(row),
-                f"{mark} {word(row)}",
-                p(row["p_adjusted"]),
-                resolves(row),
-                *sizes(row),
-                missing(row),
-            ]
-        )
-    return found
+def change(stored: Stored, row: dict[str, Json]) -> str:
+    """Both scores with the digits of their difference."""
+    digits = DIGITS[row["unit"]]
+    sides = (estimate(stored, row[side], row) for side in ("baseline", "candidate"))
+    return " → ".join(f"{side['point']:.{digits}f}" for side in sides)
+
+
+def preferred(row: dict[str, Json]) -> str:
+    """The verdict as the first screen has it."""
+    if not local(row):
+        return word(row)
+    sides = {"better": "candidate", "worse": "baseline"}
+    side = sides.get(row["verdict"])
+    return f"prefers {row[side]}" if side else "no significant preference"
 
 
 def test_compare_says_what_results_json_says(stored: Stored) -> None:
@@ -248,16 +244,35 @@ def test_the_exported_table_has_the_same_figures(stored: Stored, tmp_path: Path)
                     assert row[name] == (value or "")
 
 
-def test_the_headline_table(stored: Stored) -> None:
-    (table,) = captioned(stored.page, "Headline figures")
-    found = [cells[:13] for cells in rows_of(table)]
-    assert found == wanted_headlines(stored)
+def test_the_first_screen(stored: Stored) -> None:
+    found = [
+        [text for i, text in enumerate(row) if i != 3]
+        for table in stored.page.select("table.scores")
+        for row in rows_of(table)
+    ]
+    wanted = [
+        [
+            *(label(row), change(stored, row), gap(row), between(row)),
+            *(f"{MARKS[row['verdict']]} {preferred(row)}", f"{row['n']:,}"),
+        ]
+        for row in stored.headlines
+    ]
+    assert sorted(found) == sorted(wanted)
+
+
+def test_how_sure(stored: Stored) -> None:
+    (table,) = captioned(stored.page, "Tests and counts")
+    found = [row[:7] for row in rows_of(table) if len(row) > 1]
+    assert found == [
+        [shown_label(row), p(row["p_adjusted"]), resolves(row), *sizes(row)[:3], missing(row)]
+        for row in stored.headlines
+    ]
 
 
 def test_the_gate_column_is_what_the_gate_decides(stored: Stored) -> None:
     done = CliRunner().invoke(gate_command, [str(stored.folder), "--json"])
     decided = json.loads(done.stdout)["decisions"]
-    (table,) = captioned(stored.page, "Headline figures")
+    (table,) = captioned(stored.page, "Tests and counts")
     column = {row[0].removesuffix(", points of 10"): row for row in reversed(list(rows_of(table)))}
     words = {"pass": "held", "regression": "exceeded", "inconclusive": "not shown"}
     assert len(decided) == 4
@@ -265,17 +280,11 @@ def test_the_gate_column_is_what_the_gate_decides(stored: Stored) -> None:
     first = [row for row in stored.headlines if row["baseline"] == baseline]
     for decision, row in zip(decided, first, strict=True):
         margin = fixed(-decision["margin"], DIGITS[decision["unit"]])
-        assert column[label(decision)][13] == f"{margin}: {words[decision['verdict']]}"
+        assert column[label(decision)][7] == f"{margin}: {words[decision['verdict']]}"
         assert decision["difference"] == row["difference"]
         assert [decision["n"], *decision["n_missing"]] == [
             row[name] for name in ("n", "n_missing_candidate", "n_missing_baseline")
         ]
-
-
-def test_forest_plots_print_the_same_differences(stored: Stored) -> None:
-    said = [t.get_text() for t in stored.page.select("svg.forest > text.said")]
-    wanted = [f"{MARKS[row['verdict']]} {gap(row)} ({between(row)})" for row in stored.headlines]
-    assert sorted(said) == sorted(wanted)
 
 
 def shown_label(row: dict[str, Json]) -> str:
@@ -307,7 +316,7 @@ def test_differences_of_every_metric_and_category(stored: Stored) -> None:
 def test_markdown_has_every_cell_of_the_page(stored: Stored) -> None:
     """As GitHub renders it; marks of verdicts stand in the page only."""
     cells = {cell.strip() for cell in rendered(stored.markdown).cells}
-    for caption in ("Headline figures", "Candidate against baseline", "Models side by side"):
+    for caption in ("Tests and counts", "Models side by side"):
         for table in captioned(stored.page, caption):
             for row in rows_of(table):
                 for cell in row if len(row) > 1 else ():
@@ -322,12 +331,9 @@ def test_the_terminal_and_a_comment(stored: Stored) -> None:
     ]
     comment = rendered(report.comment(stored.run))
     for row, line in zip(stored.headlines, lines, strict=True):
-        figures = [score(stored, row[side], row) for side in ("candidate", "baseline")]
-        shown = [*figures, gap(row), between(row), p(row["p_adjusted"])]
-        n = f"{row['n']:,}"
-        wanted = [shown_label(row), *shown, n, resolves(row), word(row)]
-        assert " ".join(line.split()) == " ".join(wanted)
-        assert {*shown, n, missing(row), word(row)} <= set(comment.cells)
+        wanted = [change(stored, row), gap(row), between(row), word(row), f"{row['n']:,}"]
+        assert " ".join(line.split()) == " ".join([shown_label(row), *wanted])
+        assert set(wanted) <= set(comment.cells)
 
 
 def test_the_card_has_the_same_figures(stored: Stored, tmp_path: Path) -> None:

@@ -50,17 +50,18 @@ ALLOWED_TAGS = {
     *("p", "span", "strong", "b", "em", "bdi", "code", "pre", "a", "ul", "li", "details"),
     *("summary", "table", "caption", "thead", "tbody", "tr", "th", "td", "svg", "line"),
     *("text", "desc", "rect", "circle", "polygon"),
+    *("br", "ol", "blockquote", "hr", "s"),  # of answers
 }
 ALLOWED_ATTRIBUTES = {
     *("aria-keyshortcuts", "autocomplete", "hidden", "method", "placeholder", "spellcheck", "type"),
     *("aria-hidden", "aria-label", "aria-labelledby", "charset", "class", "colspan", "content"),
     *("dir", "href", "http-equiv", "id", "lang", "name", "preserveaspectratio", "rel", "role"),
     *("scope", "tabindex", "title", "viewbox", "x1", "x2", "y1", "y2", "x", "y", "width", "height"),
-    *("cx", "cy", "r", "points", "text-anchor", "aria-describedby"),
+    *("open", "cx", "cy", "r", "points", "text-anchor", "aria-describedby"),
 }
 
 
-VOID = ("meta", "link", "line", "input")
+VOID = ("meta", "link", "line", "input", "br", "hr")
 
 
 class Audit(HTMLParser):

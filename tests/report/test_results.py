@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 
 from evalkit.comparison.ranking import rankings
 from evalkit.core import Exchange, Judgment, Message, Outcome, Record, Score
@@ -57,6 +57,17 @@ def row_of(text: str, start: str) -> list[str]:
 # --- figures, differences, categories, what is missing ------------------------------------------
 
 
+def folded(page: BeautifulSoup, summary: str) -> list[Tag]:
+    """Tables folded under this summary."""
+    found = (s.parent for s in page.find_all("summary") if s.get_text() == summary)
+    return [table for fold in found if fold is not None for table in fold.find_all("table")]
+
+
+def details(page: BeautifulSoup) -> list[Tag]:
+    """A benchmark's differences on every metric."""
+    return folded(page, "Candidate against baseline on every metric")
+
+
 def test_figures_side_by_side(run: Run) -> None:
     rows = list(rows_of(captioned(soup(run), "Models side by side")[0]))
     assert rows[0] == ["AlpacaEval, win rate, percent"]
@@ -68,12 +79,12 @@ def test_figures_side_by_side(run: Run) -> None:
         assert 0 < len(values) < len(own) == 24
     # Published: marked, with what its publisher states, and paired with nothing.
     assert rows[3] == ["claude-2 (published)", "91.38", DASH, DASH, DASH]
-    for table in captioned(soup(run), "Candidate against baseline"):
+    for table in details(soup(run)):
         assert "claude-2" not in table.get_text()
 
 
 def test_paired_differences(run: Run) -> None:
-    table = captioned(soup(run), "Candidate against baseline")[0]
+    table = details(soup(run))[0]
     a, b = (scores(run, m, "alpaca_eval", "win_rate") for m in ("quick-lora", "smollm2"))
     pairs = [(a[key], b[key]) for key in a if key in b]
     group, row, *_ = rows_of(table)
@@ -115,7 +126,7 @@ def test_categories(run: Run) -> None:
 
 
 def test_what_is_missing_and_what_was_cut(run: Run) -> None:
-    alpaca, mt_bench = captioned(soup(run), "Missing scores and truncated answers")[:2]
+    alpaca, mt_bench = folded(soup(run), "Missing scores and truncated answers")[:2]
     cut = sum(r.outcome.truncated for r in run.records_of("smollm2", "alpaca_eval"))
     rows = list(rows_of(alpaca))
     assert ["quick-lora", "alpaca_eval", "over_long", "2"] in rows
@@ -320,31 +331,60 @@ def test_strengths_have_the_reference_as_a_player(several: Run) -> None:
 # --- answers side by side -----------------------------------------------------------------------
 
 
-def test_examples_are_the_largest_differences_of_both_directions(run: Run) -> None:
+def test_examples_are_the_largest_differences_of_both_directions_in_turn(run: Run) -> None:
     a, b = (scores(run, m, "alpaca_eval", "win_rate") for m in ("quick-lora", "smollm2"))
     gaps = sorted((a[key] - b[key], key[0]) for key in a if key in b)
-    part = markdown(run).split("## Answers side by side")[1].split("### MT-Bench")[0]
-    titles = [line.lstrip("# ") for line in part.split("\n") if line.startswith("####")]
-    assert titles == [
-        "Largest regressions",
-        *(f"Sample {sample}, {signed(100 * gap, 1)} percentage points" for gap, sample in gaps[:2]),
-        "Largest improvements",
-        *(
-            f"Sample {sample}, {signed(100 * gap, 1)} percentage points"
-            for gap, sample in gaps[:-3:-1]
-        ),
+    up, down = gaps[:-3:-1], gaps[:2]
+    part = markdown(run).split("## Largest changes")[1].split("### MT-Bench")[0]
+    titles = [line for line in part.split("\n") if line.startswith(("####", "Sample "))]
+    found = [(titles[i].split(":")[0].lstrip("# "), titles[i + 1]) for i in range(0, 8, 2)]
+    assert found == [
+        (f"{signed(100 * gap, 1)} percentage points", f"Sample {sample}")
+        for pair in zip(up, down, strict=True)
+        for gap, sample in pair
+    ]
+    first, *others = soup(run).select(".example > details")
+    assert first.has_attr("open")
+    assert not any(other.has_attr("open") for other in others)
+
+
+def test_answers_are_rendered_from_markdown_and_the_judge_speaks_in_words(run: Run) -> None:
+    said = "# Why\n\n**Steam** `x<1`\n\n```py\nprint(1)\n```\n\n[a](https://e.vil) ![b](c.png)"
+    judged = Judgment("gpt-4", "pairwise_text", "ok", 0.9, votes=(0.9,))
+
+    def outcome(value: float) -> Outcome:
+        talk = (Message("user", "Why?"),)
+        score = (Score("win_rate", value),)
+        return Outcome("ok", talk, (said,), judgments=(judged,), scores=score)
+
+    records = tuple(
+        replace(r, outcome=outcome(0.9 if r.model == "quick-lora" else 0.5))
+        for r in run.records
+        if (r.benchmark, r.sample) == ("alpaca_eval", "0001")
+    )
+    page = soup(replace(run, records=records))
+    answer = page.select_one(".example .side .markdown")
+    assert answer is not None
+    assert [e.name for e in answer.find_all(True)] == [
+        *("p", "p", "strong", "code", "pre", "code", "p")
+    ]
+    assert answer.get_text().endswith("[a](https://e.vil) ![b](c.png)\n")
+    assert [p.get_text() for p in page.select(".example .judged")] == [
+        "gpt-4 prefers this answer: 90.00 of 100 for this answer.",
+        "gpt-4 prefers no side: 50.00 of 100 for this answer.",
     ]
 
 
 def shown_example(run: Run, benchmark: str, sample: str, outcome: Outcome) -> str:
-    """The example of one sample, when it is the only one and both models have `outcome`."""
+    """The example of one sample, when it is the only one, both models have `outcome` and no pair
+    is compared."""
     records = tuple(
         replace(r, outcome=outcome)
         for r in run.records
         if (r.benchmark, r.sample) == (benchmark, sample)
     )
-    text = markdown(replace(run, records=records))
-    return text.split("## Answers side by side")[1].split("## Models")[0]
+    text = markdown(replace(run, records=records, comparisons=()))
+    return text.split("## Answers")[1].split("## Results")[0]
 
 
 def test_what_a_judge_wrote_is_shown_as_it_is(run: Run) -> None:
@@ -381,8 +421,8 @@ def test_a_second_turn_that_failed_has_no_answer(run: Run) -> None:
     talk = (Message("user", "one?"), Message("assistant", "1"), Message("user", "two?"))
     outcome = Outcome("over_long", talk, ("1",), scores=(Score("score", 7.0, "turn_1"),))
     first, second = shown_example(run, "mt_bench", "81", outcome).split("```text\ntwo?\n```")
-    assert "**quick-lora** (score 7.00)" in first
-    assert "**quick-lora** (no score (over\\_long))" in second
+    assert "\n\nscore, both turns: 7.00 points of 10.\n\n" in first
+    assert "\n\nNo score (over\\_long).\n\n" in second
 
 
 def test_a_difference_is_over_the_turns_that_both_have() -> None:

@@ -435,7 +435,7 @@ def test_without_script_the_page_says_so_and_stays_whole(
 ) -> None:
     with opened(chromium, page_file, fragment="samples", java_script_enabled=False) as watched:
         assert watched.page.locator("noscript p").is_visible()
-        assert watched.page.is_visible("text=Answers side by side >> nth=0")
+        assert watched.page.is_visible("text=Largest changes >> nth=0")
         assert not watched.page.is_visible("#browser")
         assert watched.foreign == []
 
