@@ -54,6 +54,7 @@ from evalkit.draw import (
 )
 from evalkit.errors import DataError
 from evalkit.store.codec import encode
+from evalkit.store.files import read_file
 from evalkit.store.reading import figure_row, row_json
 
 __all__ = [
@@ -481,7 +482,7 @@ def _run(run: Run) -> dict[str, Json]:
         "folder": str(run.folder),
         **run.manifest.model_dump(mode="json", include=kept),
         "files": {
-            name: _sha256((run.folder / name).read_bytes())
+            name: _sha256(read_file(run.folder / name))
             for name in names
             if (run.folder / name).is_file()
         },

@@ -559,7 +559,10 @@ def pin(run: Run, model: str) -> bytes:
     for name, rows in records.items():
         lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
         parts.append(f"{json.dumps(name, ensure_ascii=False)}: [\n{lines}\n]")
-    return (text[:-2] + ',\n "records": {' + ",\n".join(parts) + "}\n}\n").encode()
+    return (text[:-2] + ',\n "records": {' + ",\n".join(parts) + "}\n}\n").encode(
+        "utf-8",
+        "backslashreplace",  # half of a surrogate pair, as the escape that JSON has for it
+    )
 
 
 def _rows(scores: Sequence[Score]) -> list[Json]:
@@ -575,10 +578,8 @@ def read_baseline(path: Path) -> Run:
 
 def read_pinned(path: Path) -> Run:
     """A pinned baseline as a run with one model.  Raises DataError where it is none, or changed."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a pinned baseline: {error}") from error
+    step = "write it again with --write-baseline"
+    found = store.read_json(path, step)
     if not isinstance(found, dict) or found.get("kind") != _KIND:
         raise DataError(
             f"{path}: is no pinned baseline; expected what `evalkit gate RUN --write-baseline "
@@ -591,11 +592,8 @@ def read_pinned(path: Path) -> Run:
         )
     try:
         return _pinned(path, found)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{path}: is damaged ({type(error).__name__}: {error}); write it again with "
-            f"--write-baseline"
-        ) from error
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(f"{path}: is damaged ({type(error).__name__}: {error}); {step}") from error
 
 
 def _pinned(path: Path, found: dict[str, Json]) -> Run:

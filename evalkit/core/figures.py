@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, TypeAlias
 
-from evalkit.core.requests import STORED
+from evalkit.core.requests import STORED, Moderate
 
 __all__ = [
     "Average",
@@ -44,7 +44,7 @@ class Metric:
 
     name: str
     unit: Unit
-    scale: float = 1.0
+    scale: Moderate = 1.0
     """Multiplies per-sample values into the unit."""
     higher_is_better: bool = True
     primary: bool = False

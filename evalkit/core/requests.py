@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
+
+from pydantic import Field
 
 from evalkit.errors import RequestFailed
 
@@ -18,6 +20,7 @@ __all__ = [
     "Job",
     "Json",
     "Message",
+    "Moderate",
     "Observer",
     "Rendered",
     "Reply",
@@ -27,6 +30,8 @@ __all__ = [
 Json: TypeAlias = Any
 """What `json.dumps` takes: None, bool, int, finite float, str, list or str-keyed dict of these."""
 
+Moderate: TypeAlias = Annotated[float, Field(ge=-1e60, le=1e60)]
+"""A number whose squares, and sums of these, are numbers still."""
 STORED: ConfigDict = {"extra": "forbid", "allow_inf_nan": False}
 """How stored dataclasses are read and written: no unknown fields, no NaN (strictness is the
 codec's)."""

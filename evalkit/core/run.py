@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from evalkit.core.figures import Average, Comparison, Figure, FigureKey, Finding, Metric
 from evalkit.core.requests import Json
@@ -323,6 +323,16 @@ class Description(Open):
     model_in_file: str | None = None
     models_in_files: tuple[str, ...] = ()
     """What the imported files call the model, with its arguments."""
+
+    @model_validator(mode="after")
+    def _typed(self) -> Self:
+        """What is typed when it is read is checked when the run is."""
+        _ = self.judging
+        for name in self.tasks:
+            self.task(name)
+        for name in self.groups:
+            self.group(name)
+        return self
 
     @property
     def judging(self) -> JudgeDescription:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from evalkit.core.requests import STORED, Json, Message
+from evalkit.core.requests import STORED, Json, Message, Moderate
 
 __all__ = [
     "CONTROL_TOKEN",
@@ -115,7 +115,7 @@ class Score:
     __pydantic_config__ = STORED
 
     metric: str
-    value: float
+    value: Moderate
     """In the metric's own unit per sample (a 0/1 accuracy, a preference 0 to 1, a rating)."""
     part: str = ""
     """Distinguishes several scores of one metric (`turn_1`, `turn_2`), paired part by part."""

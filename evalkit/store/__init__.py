@@ -8,7 +8,7 @@ writes so that a killed process loses nothing it has written.
 from __future__ import annotations
 
 from evalkit.store.codec import canonical_json, decode, encode
-from evalkit.store.files import Closing, FolderLock, LineFile, write_file, writing
+from evalkit.store.files import Closing, FolderLock, LineFile, read_file, write_file, writing
 from evalkit.store.reading import (
     LATEST,
     MANIFEST_NAME,
@@ -23,6 +23,7 @@ from evalkit.store.reading import (
     manifest_json,
     manifest_of,
     natural_key,
+    read_json,
     read_sessions,
     results,
     run_folders,
@@ -53,6 +54,8 @@ __all__ = [
     "manifest_of",
     "natural_key",
     "pretty_json",
+    "read_file",
+    "read_json",
     "read_sessions",
     "results",
     "run_folders",

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import numbers
+import re
 from collections.abc import Hashable, Iterable, Mapping
 from enum import Enum
 from functools import cache
@@ -35,6 +36,13 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+
+_DEEPEST = 200
+"""Lists and objects within one another: Pydantic's reader takes no more either."""
+_LONGEST_NUMBER = 300
+_PARSED_STRICTLY = re.compile(rb"(?i)NaN|Infinity|\\ud|[0-9]E\+?[0-9]{3}|[0-9]{300}")
+"""What Pydantic's reader takes for infinity, for a number of any length, or for no text."""
 
 
 class CodecError(ValueError):
@@ -108,16 +116,43 @@ def parse_json(data: bytes | str) -> Json:
     """JSON text to values.
 
     Raises:
-        CodecError: not JSON, not UTF-8, a repeated key, NaN or infinity.
+        CodecError: not JSON, not UTF-8, a repeated key, NaN or infinity, a number of hundreds of
+            digits, nested too deeply.
     """
     try:
-        return json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        found = json.loads(
+            data,
+            parse_constant=_refuse_constant,
+            parse_int=_integer,
+            parse_float=_finite,
+            object_pairs_hook=_unique,
+        )
     except UnicodeDecodeError as error:
         raise CodecError(f"not UTF-8 ({error.reason} at byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise CodecError(f"not JSON ({error.msg} at character {error.pos})") from error
     except RecursionError as error:
         raise CodecError("not readable as JSON (nested too deeply)") from error
+    level = [found] if isinstance(found, dict | list) else []
+    for _ in range(_DEEPEST):
+        within = (v.values() if isinstance(v, dict) else v for v in level)
+        level = [v for values in within for v in values if isinstance(v, dict | list)]
+        if not level:
+            return found
+    raise CodecError("not readable as JSON (nested too deeply)")
+
+
+def _integer(text: str) -> int:
+    if len(text) > _LONGEST_NUMBER:
+        raise CodecError(f"{text[:20]}... is a number of {len(text)} digits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if math.isinf(found):
+        raise CodecError(f"{text[:40]} is beyond all numbers; undefined figures are null")
+    return found
 
 
 def _refuse_constant(name: str) -> Json:
@@ -127,9 +162,11 @@ def _refuse_constant(name: str) -> Json:
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise CodecError(f"key {repeated!r} appears twice")
+        seen = set[str]()
+        for name, _ in pairs:
+            if name in seen:
+                raise CodecError(f"key {name[:80]!r} appears twice")
+            seen.add(name)
     return found
 
 
@@ -160,7 +197,7 @@ def decode(cls: type[T], data: Json) -> T:
 
 def read(cls: type[T], line: bytes) -> T:
     """The `cls` of a JSON text.  Raises CodecError."""
-    if b"NaN" in line or b"Infinity" in line or b"\\ud" in line.lower():
+    if _PARSED_STRICTLY.search(line):
         return _validated(cls, line, parse_json(line))
     return _validated(cls, line, None)
 

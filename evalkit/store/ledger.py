@@ -22,11 +22,13 @@ from pathlib import Path
 
 from evalkit.core import Json
 from evalkit.errors import DataError
-from evalkit.store.codec import CodecError, json_bytes, parse_json
-from evalkit.store.files import LineFile, write_file
+from evalkit.store.codec import json_bytes, parse_json
+from evalkit.store.files import LineFile, read_file, write_file
 from evalkit.store.reading import LEDGER_NAME
 
 __all__ = ["Account", "LedgerFile"]
+
+_LOST = "a judge's cap no longer counts what it spent"
 
 
 @dataclass
@@ -156,16 +158,17 @@ def _line(engine: str, what: str, number: int, usd: float | None, name: str = ""
 def _read(path: Path) -> dict[str, _Sum]:
     sums: dict[str, _Sum] = {}
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        lines = read_file(path).split(b"\n")[:-1]
     except FileNotFoundError:
         return sums
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; move it away: {_LOST}") from error
     for n, raw in enumerate(lines, 1):
         try:
             line = parse_json(raw)
             sums.setdefault(line["engine"], _Sum()).add(line)
-        except (CodecError, KeyError, TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(
-                f"{path}:{n}: not a line of a ledger ({error}); delete that line: a judge's cap no "
-                f"longer counts what it spent"
+                f"{path}:{n}: not a line of a ledger ({error}); delete that line: {_LOST}"
             ) from error
     return sums

@@ -22,6 +22,7 @@ from evalkit.core.secrets import masked_settings
 from evalkit.core.votes import Vote
 from evalkit.errors import DataError, StoreError, SuiteError, did_you_mean
 from evalkit.store.codec import CodecError, decode, encode, parse_json, read
+from evalkit.store.files import open_plain, read_file, read_lines
 
 __all__ = [
     "digest",
@@ -33,6 +34,7 @@ __all__ = [
     "manifest_json",
     "manifest_of",
     "natural_key",
+    "read_json",
     "read_sessions",
     "results",
     "run_folders",
@@ -52,6 +54,14 @@ LATEST = "latest"
 Key: TypeAlias = tuple[str, str, str, str]
 """`Record.key`: model, benchmark, task, sample."""
 NaturalKey: TypeAlias = tuple[tuple[tuple[int, int, str], ...], str]
+_AGAIN = "delete records.jsonl and run the suite again to write both"
+_SESSION_LOST = (
+    "delete that line: its session's times, tokens and cost are lost, and a judge's cap no longer "
+    "counts what it spent"
+)
+_SUMS_BYTES = 1 << 20
+_NEVER = 253_402_300_800
+"""Unix time of the year 10000, which no calendar of Python has."""
 _DIGITS = re.compile("([0-9]+)")
 _KEY = ("benchmark", "task", "metric", "category")
 _MEASURED = ("point", "standard_error", "low", "high", "level", "n", "n_missing", "df")
@@ -79,15 +89,11 @@ def load(folder: Path) -> Run:
         found = _ordered(records, manifest)
         return Run(place, manifest, found, (), (), unreadable=unreadable)
     path = place / RESULTS_NAME
+    found = read_json(path, _AGAIN)
     try:
-        found = parse_json(path.read_bytes())
         figures, comparisons = _read_results(found, path)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); run the suite again to write it"
-        ) from error
     except CodecError as error:
-        raise DataError(f"{path}: {error}; run the suite again to rewrite it") from error
+        raise DataError(f"{path}: {error}; {_AGAIN}") from error
     votes = _read_votes(place / VOTES_NAME)
     changed = () if unreadable else tuple(_changed(place))
     if found.get("run_id") != manifest.run_id:
@@ -99,21 +105,43 @@ def load(folder: Path) -> Run:
 def _changed(place: Path) -> Iterator[str]:
     """Files that are not those that were sealed, in words; runs from before digests have none."""
     try:
-        lines = (place / SUMS_NAME).read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
+        lines = read_file(place / SUMS_NAME, _SUMS_BYTES).decode("ascii", "replace").splitlines()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield f"{SUMS_NAME}: {error.strerror}"
         return
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     for name in (MANIFEST_NAME, RECORDS_NAME, RESULTS_NAME):
-        if sums.get(name) != hashlib.sha256((place / name).read_bytes()).hexdigest():
-            yield f"{name} was changed after the run was sealed"
+        with open_plain(place / name) as file:
+            if sums.get(name) != hashlib.file_digest(file, "sha256").hexdigest():
+                yield f"{name} was changed after the run was sealed"
 
 
 def digest(folder: Path) -> str | None:
     """SHA-256 of a sealed run's SHA256SUMS, in hex; None: it has none."""
     try:
-        return hashlib.sha256((folder / SUMS_NAME).read_bytes()).hexdigest()
+        return hashlib.sha256(read_file(folder / SUMS_NAME, _SUMS_BYTES)).hexdigest()
     except OSError:
         return None
+
+
+def read_json(path: Path, step: str) -> Json:
+    """The values of a JSON file of a run, which may be a stranger's.
+
+    Args:
+        path: The file.
+        step: What to do where it cannot be read, for the message.
+
+    Raises:
+        DataError: it cannot be read, or is no JSON.
+    """
+    try:
+        return parse_json(read_file(path))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {step}") from error
+    except CodecError as error:
+        raise DataError(f"{path}: {error}; {step}") from error
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -124,16 +152,13 @@ def load_manifest(folder: Path) -> Manifest:
     """
     place = folder.parent if folder.is_file() else folder
     path = place / MANIFEST_NAME
+    if not _is_there(path):
+        raise DataError(_no_run(place))
+    step = "the run cannot be read: run its suite again into a new folder"
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(_no_run(place)) from error
-    try:
-        return manifest_of(parse_json(data), path)
+        return manifest_of(read_json(path, step), path)
     except CodecError as error:
-        raise DataError(
-            f"{path}: {error}; the run cannot be read: run its suite again into a new folder"
-        ) from error
+        raise DataError(f"{path}: {error}; {step}") from error
 
 
 def manifest_of(found: Json, path: Path) -> Manifest:
@@ -330,11 +355,10 @@ def read_records(path: Path) -> list[Record]:
         OSError: the file cannot be read.
     """
     found: list[Record] = []
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.endswith(b"\n"):
-                break
-            found.append(_read_record(line, f"{path}:{number}"))
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.endswith(b"\n"):
+            break
+        found.append(_read_record(line, f"{path}:{number}"))
     return found
 
 
@@ -350,13 +374,14 @@ def _read_record(line: bytes, where: str) -> Record:
 
 def _read_votes(path: Path) -> tuple[Vote, ...]:
     """What people voted; none where nobody did."""
-    if not path.exists():
-        return ()
     try:
-        return tuple(read(Vote, line) for line in path.read_bytes().splitlines())
-    except CodecError as error:
+        return tuple(read(Vote, line) for line in read_file(path).splitlines())
+    except FileNotFoundError:
+        return ()
+    except (CodecError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise DataError(
-            f"{path}: {error}; delete it and import the votes again (`evalkit import votes`)"
+            f"{path}: {why}; delete it and import the votes again (`evalkit import votes`)"
         ) from error
 
 
@@ -368,37 +393,48 @@ def read_sessions(folder: Path) -> list[Json]:
     """
     path = folder / SESSIONS_NAME
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        lines = read_file(path).split(b"\n")[:-1]
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; {_SESSION_LOST}") from error
     return [_read_session(line, f"{path}:{n}") for n, line in enumerate(lines, 1)]
 
 
 def started(folder: Path) -> float | None:
     """When the run's first session began, in Unix time; None: unknown."""
     try:
-        return float(read_sessions(folder)[0]["started"])
-    except (DataError, IndexError, KeyError, OSError, TypeError, ValueError):
+        return _moment(read_sessions(folder)[0]["started"])
+    except (DataError, LookupError, TypeError):
         return None
+
+
+def _moment(seconds: Json) -> float:
+    """Unix time.  Raises TypeError where it is none that a calendar has."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"{seconds!r} is no time")
+    if not 0 <= seconds < _NEVER:
+        raise TypeError(f"{seconds!r} is no time")
+    return float(seconds)
 
 
 def last_session(folder: Path) -> float:
     """When somebody last worked on the run, in Unix time; an import's is that of its manifest."""
     try:
         last = read_sessions(folder)[-1]
-        return float(last["started"] + last.get("seconds", 0))
-    except (AttributeError, DataError, LookupError, OSError, TypeError, ValueError):
-        return (folder / MANIFEST_NAME).stat().st_mtime
+        return _moment(last["started"] + last.get("seconds", 0))
+    except (DataError, LookupError, TypeError):
+        return os.lstat(folder / MANIFEST_NAME).st_mtime
 
 
 def _read_session(line: bytes, where: str) -> Json:
     try:
-        return parse_json(line)
+        found = parse_json(line)
     except CodecError as error:
-        raise DataError(
-            f"{where}: {error}; delete that line: its session's times, tokens and cost are lost, "
-            f"and a judge's cap no longer counts what it spent"
-        ) from error
+        raise DataError(f"{where}: {error}; {_SESSION_LOST}") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{where}: expected an object; {_SESSION_LOST}")
+    return found
 
 
 def run_folders(place: Path) -> list[Path]:
@@ -409,12 +445,13 @@ def run_folders(place: Path) -> list[Path]:
     Raises:
         DataError: a folder without any run.
     """
-    if not place.is_dir() or (place / MANIFEST_NAME).is_file():
+    if not place.is_dir() or _is_there(place / MANIFEST_NAME):
         return [place]
     found = []
     for folder, inner, files in os.walk(place):
+        is_run = MANIFEST_NAME in files or MANIFEST_NAME in inner
         inner[:] = sorted((n for n in inner if not n.startswith(".")), key=natural_key)
-        if MANIFEST_NAME in files:
+        if is_run:
             found.append(Path(folder))
             inner.clear()
     if not found:
@@ -462,7 +499,7 @@ def find_run(
         SuiteError: EVALKIT_WORKSPACE names no folder.
     """
     place = find_place(text, workspace)
-    if not place.is_dir() or (place / MANIFEST_NAME).is_file():
+    if not place.is_dir() or _is_there(place / MANIFEST_NAME):
         return place
     newest = sorted(run_folders(place), key=last_session, reverse=True)
     finished = (folder for folder in newest if _is_finished(folder))
@@ -497,10 +534,8 @@ def find_place(text: str | Path | None = None, workspace: Path | None = None) ->
 
 
 def _is_there(place: Path) -> bool:
-    try:
-        return place.exists()
-    except (OSError, ValueError):  # a name that is too long, or has a NUL in it
-        return False
+    """Whatever it is: a link that leads nowhere, too."""
+    return os.path.lexists(place)
 
 
 def _is_finished(folder: Path) -> bool:
@@ -525,5 +560,6 @@ def natural_key(name: str) -> NaturalKey:
     """
     parts = []
     for part in _DIGITS.split(name):
-        parts.append((0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()))
+        digits = part.lstrip("0")
+        parts.append((0, len(digits), digits) if part.isdecimal() else (1, 0, part.casefold()))
     return tuple(parts), name

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from evalkit.core import Json, Record
 from evalkit.core.run import Manifest
 from evalkit.core.votes import Vote
-from evalkit.errors import StoreError, SuiteError
+from evalkit.errors import DataError, StoreError, SuiteError
 from evalkit.store.codec import CodecError, canonical_json, json_bytes, line
 from evalkit.store.files import Closing, FolderLock, LineFile, remove_leftovers, write_file, writing
 from evalkit.store.reading import (
@@ -162,11 +162,15 @@ class RunStore(Closing):
             from evalkit.store.ledger import LedgerFile  # reading a run needs none
 
             self._ledger = LedgerFile(self.folder)
-        found = [
-            line["spent"][engine] for line in self.sessions() if engine in line.get("spent", {})
-        ]
-        last = found[-1] if found else {"requests": 0, "cost_usd": 0.0}
-        return self._ledger.account(engine, int(last["requests"]), float(last["cost_usd"]))
+        try:
+            spent = [line.get("spent", {}) for line in self.sessions()]
+            found = [each[engine] for each in spent if engine in each]
+            last = found[-1] if found else {"requests": 0, "cost_usd": 0.0}
+            requests, usd = int(last["requests"]), float(last["cost_usd"])
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
+            path = self.folder / SESSIONS_NAME
+            raise DataError(f"{path}: what {engine} spent cannot be read: {error!r}") from error
+        return self._ledger.account(engine, requests, usd)
 
     def update_manifest(self, manifest: Manifest) -> None:
         """Replace manifest.json (same run), sealed or not as it says.

@@ -45,7 +45,7 @@ def upgraded_manifest(found: Mapping[str, Json]) -> dict[str, Json]:
     judges = {str(spec.get("name") or spec.get("type")): spec.get("judge") for spec in specs}
     manifest["models"] = [
         _only(model, ModelEntry)
-        | {"first_prompts": [_only(p, FirstPrompt) for p in model.get("first_prompts", ())]}
+        | {"first_prompts": [_only(p, FirstPrompt) for p in _objects(model.get("first_prompts"))]}
         for model in _objects(found.get("models"))
     ]
     manifest["benchmarks"] = [
