@@ -72,6 +72,7 @@ def report(
 ) -> None:
     """Render the reports of RUN (its folder, or a file in it) again, byte for byte the same.
 
+    A file that has these bytes is not written.
     With --figures-only the copy can be published where the benchmark's texts may not.
     --split is for runs too big for one page: a web server hands out the samples as they are
     needed; opened from a disk, such a page shows figures only.
@@ -102,9 +103,12 @@ def report(
 
         files |= card.files(stored)
     for name, content in files.items():
-        store.write_file(folder / name, content)
+        is_there = store.holds(folder / name, content)
+        if not is_there:
+            store.write_file(folder / name, content)
         if "/" not in name:
-            click.echo(f"report: {folder / name}", err=as_json)
+            said = "report, unchanged" if is_there else "report"
+            click.echo(f"{said}: {folder / name}", err=as_json)
     # Samples of an earlier split page: texts that --figures-only must not leave behind.
     for path in report.sample_files(folder):
         if path.relative_to(folder).as_posix() not in files:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, TypeAlias
 
-from evalkit.core.requests import STORED, Moderate
+from evalkit.core.requests import STORED, Level, Moderate
 
 __all__ = [
     "Average",
@@ -223,7 +223,7 @@ class Measured:
     standard_error: float | None
     low: float | None
     high: float | None
-    level: float
+    level: Level
     """Confidence level of [low, high], 0 to 1."""
     n: int
     """Scores that entered; 0 where only the number is known."""

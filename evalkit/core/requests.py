@@ -19,6 +19,7 @@ __all__ = [
     "Flow",
     "Job",
     "Json",
+    "Level",
     "Message",
     "Moderate",
     "Observer",
@@ -32,6 +33,8 @@ Json: TypeAlias = Any
 
 Moderate: TypeAlias = Annotated[float, Field(ge=-1e60, le=1e60)]
 """A number whose squares, and sums of these, are numbers still."""
+Level: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
+"""Of confidence."""
 STORED: ConfigDict = {"extra": "forbid", "allow_inf_nan": False}
 """How stored dataclasses are read and written: no unknown fields, no NaN (strictness is the
 codec's)."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from evalkit.core.figures import Average, Comparison, Figure, FigureKey, Finding, Metric
-from evalkit.core.requests import Json
+from evalkit.core.requests import Json, Level
 from evalkit.core.samples import SETTLED, Record, frequent
 from evalkit.core.specs import CardSpec, GateSpec, PublishedFigure, RequireSpec, judge_names
 from evalkit.core.votes import Vote
@@ -121,7 +121,7 @@ class StoredBenchmark(Open):
 class StoredReport(Open):
     """The suite's `report` section."""
 
-    level: float = 0.95
+    level: Level = 0.95
     examples: int = 6
     formats: tuple[str, ...] = ("html", "markdown")
 

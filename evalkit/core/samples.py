@@ -93,15 +93,15 @@ class Judgment:
     protocol: str
     """Module of the judges room."""
     status: Status
-    value: float | None
+    value: Moderate | None
     """Pairwise: preference for the answer over the reference, 0 to 1.  Rating: 1 to 10."""
     part: str = ""
     """`turn_1`, `turn_2`; empty where there is one judgment a sample."""
-    votes: tuple[float, ...] = ()
+    votes: tuple[Moderate, ...] = ()
     """Pairwise: the preference for the answer when it was shown first, then when second."""
     exchanges: tuple[Exchange, ...] = ()
     """Requests and replies it rests on, in the order sent."""
-    repeats: tuple[tuple[float, ...], ...] = ()
+    repeats: tuple[tuple[Moderate, ...], ...] = ()
     """The same judgment made again, to see whether the judge agrees with itself: each time its
     votes, or its one value.  They enter no score."""
     error: str | None = None

@@ -122,9 +122,9 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 complete; 3 not; 2 where the user has to correct something first."""
+        """0 complete; 3 not, or not as it was sealed; 2 where the user has to correct something."""
         if not self.unanswered:
-            return 0
+            return 0 if self.run.state == "finished" else 3
         return 2 if self.input_error else 3
 
 

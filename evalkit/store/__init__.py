@@ -8,7 +8,7 @@ writes so that a killed process loses nothing it has written.
 from __future__ import annotations
 
 from evalkit.store.codec import canonical_json, decode, encode
-from evalkit.store.files import Closing, FolderLock, LineFile, read_file, write_file, writing
+from evalkit.store.files import Closing, FolderLock, LineFile, holds, read_file, write_file, writing
 from evalkit.store.reading import (
     LATEST,
     MANIFEST_NAME,
@@ -48,6 +48,7 @@ __all__ = [
     "find_place",
     "find_run",
     "find_workspace",
+    "holds",
     "load",
     "load_manifest",
     "manifest_json",

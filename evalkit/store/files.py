@@ -29,6 +29,7 @@ __all__ = [
     "Closing",
     "FolderLock",
     "LineFile",
+    "holds",
     "open_plain",
     "read_file",
     "read_lines",
@@ -79,6 +80,16 @@ def read_file(path: Path, limit: int = LARGEST) -> bytes:
     if len(data) > limit:
         raise _too_large(path, limit)
     return data
+
+
+def holds(path: Path, data: bytes) -> bool:
+    """Whether a plain file has exactly these bytes, so that it need not be written."""
+    try:
+        with open_plain(path) as file:
+            is_long = os.fstat(file.fileno()).st_size == len(data)
+            return is_long and file.read(len(data) + 1) == data
+    except OSError:
+        return False
 
 
 def _unpacked(data: bytes, path: Path, limit: int) -> bytes:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from evalkit import draw, report, store
+from evalkit.cli.read import report as command
 from evalkit.comparison.cautions import doubts
 from evalkit.comparison.claim import claim
 from evalkit.comparison.contests import Options, contests, stored
@@ -206,3 +208,15 @@ def test_a_sealed_run_that_holds_is_read_by_digest(folder: Path) -> None:
     verified = verify(load(folder))
     assert verified.holds
     assert verified.digest == store.digest(folder)
+
+
+def test_a_report_that_is_there_is_not_written_again(folder: Path) -> None:
+    def rendered() -> dict[str, tuple[int, bytes]]:
+        done = CliRunner().invoke(command, [str(folder)])
+        assert done.exit_code == 0, done.output
+        assert ("unchanged" in done.output) == bool(found)
+        return {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.iterdir()}
+
+    found: dict[str, tuple[int, bytes]] = {}
+    found = rendered()
+    assert rendered() == found

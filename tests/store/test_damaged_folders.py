@@ -302,7 +302,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from evalkit.core.specs import GateSpec
 
     plan = Plan(samples=(4, 3, 4), published=True)
-    spec = GateSpec(baseline="smollm2", margins={"default": 9.0})
+    spec = GateSpec(baseline="smollm2", margins={"default": {"percent": 9.0, "points": 1.0}})
     folder = tmp_path_factory.mktemp("sound") / "run"
     write_run(with_suite(build_run(plan), gate=spec), folder, started=1.7e9)
     return folder

@@ -348,5 +348,5 @@ def test_bad_results_are_named(folder: Path, manifest: Manifest, make_record: Ma
     ):
         load(folder)
     path.unlink()
-    with pytest.raises(DataError, match="run the suite again to write it"):
+    with pytest.raises(DataError, match="run the suite again to write both"):
         load(folder)
