@@ -415,7 +415,10 @@ def _past(runs: Sequence[str], origin: Origin, name: str) -> list[Run]:
     if runs:
         return read_runs(runs)
     place = origin.workspace / "reports" / name
-    found, left_out = find_runs([place]) if any(place.glob("*/manifest.json")) else ([], ())
+    try:
+        found, left_out = find_runs([place]) if any(place.glob("*/manifest.json")) else ([], [])
+    except DataError as error:  # none is finished
+        found, left_out = [], [str(error)]
     for note in left_out:
         click.echo(note, err=True)
     return found

@@ -165,7 +165,8 @@ def find_runs(places: Sequence[Path]) -> tuple[list[Run], list[str]]:
         The finished runs, and a note for each run that was found and left out.
 
     Raises:
-        DataError: a place is not there or holds no run, or a run that was named is damaged.
+        DataError: a place is not there or holds no finished run, or a run that was named cannot be
+            read.
     """
     runs: dict[Path, Run] = {}
     notes: list[str] = []
@@ -183,7 +184,10 @@ def find_runs(places: Sequence[Path]) -> tuple[list[Run], list[str]]:
     for run in runs.values():
         if said := state_text(run):
             notes.append(f"left out: {run.folder}: {said}")
-    return [run for run in runs.values() if run.state == "finished"], notes
+    finished = [run for run in runs.values() if run.state == "finished"]
+    if not finished:
+        raise DataError("no run is left:\n  " + "\n  ".join(notes))
+    return finished, notes
 
 
 def checkpoints(runs: Sequence[Run], model: str | None = None) -> Found:

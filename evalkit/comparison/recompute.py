@@ -23,6 +23,7 @@ from evalkit.comparison.figures import average_figures, comparisons, figures
 from evalkit.core import Record
 from evalkit.core.figures import Comparison, Estimator, Figure, FigureKey, Interval, Measured
 from evalkit.core.run import Run
+from evalkit.draw import significant
 from evalkit.errors import EvalkitError
 
 __all__ = ["Extra", "Recomputed", "Recomputing", "Row", "Verified", "cell", "load", "verify"]
@@ -223,8 +224,9 @@ def _held(row: Row, again: Row, why: str) -> Recomputed:
         del ours["df"]  # younger than the run
     apart = [name for name, value in ours.items() if not _same(value, theirs[name])]
     differences = tuple(
-        f"{name}: results.json has {ours[name]!r}, the records give {theirs[name]!r}"
+        f"{name}: results.json has {a}, the records give {b}"
         for name in apart
+        for a, b in [_told(ours[name], theirs[name])]
     )
     method = _value(row).method
     is_other = method.interval is not Interval.STATED and method != _value(again).method
@@ -260,6 +262,15 @@ def _fields(row: Row) -> dict[str, float | str | None]:
             "p": row.p,
         }
     return found
+
+
+def _told(a: float | str | None, b: float | str | None) -> tuple[str, str]:
+    """In as few digits as tell them apart."""
+    if isinstance(a, float) and isinstance(b, float):
+        short = significant(a, 6), significant(b, 6)
+        if short[0] != short[1]:
+            return short
+    return repr(a), repr(b)
 
 
 def _same(a: float | str | None, b: float | str | None) -> bool:

@@ -36,6 +36,7 @@ from evalkit.draw import (
     Table,
     count,
     significant,
+    state_text,
 )
 from evalkit.errors import DataError, EngineError, ModelError, SuiteError
 from evalkit.models import FileHashes, digest
@@ -649,6 +650,9 @@ def _checkpoints(
             run = load(training.reports / look.run)
         except DataError as error:
             notes.append(f"{look.checkpoint} is left out of the figures: {error}")
+            continue
+        if said := state_text(run):
+            notes.append(f"{look.checkpoint} is left out of the figures: {said}")
             continue
         found += history.checkpoints([run], look.model).checkpoints
     found.sort(key=lambda c: (c.step.value if c.step else 0.0, store.natural_key(c.label)))
