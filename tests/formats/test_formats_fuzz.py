@@ -131,7 +131,7 @@ _BOMB = gzip.compress(b"[" + b" " * 300_000_000 + b"]", 9)
     "kind", ["lm_eval", "every_eval_ever", "inspect", "alpaca_eval", "mt_bench"]
 )
 def test_what_is_no_file_and_what_expands(kind: str, tmp_path: Path) -> None:
-    """A pipe that nobody writes to, a loop of links, a name with NUL, a bomb, a folder."""
+    """A pipe that nobody writes to, a loop of links, a bomb, a folder."""
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "loop.json").symlink_to("loop.json")
     (tmp_path / "bomb.json.gz").write_bytes(_BOMB)
@@ -139,7 +139,7 @@ def test_what_is_no_file_and_what_expands(kind: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.eval", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("header.json", b"{" + b" " * 300_000_000 + b"}")
     (tmp_path / f"{HOSTILE[0]}{HOSTILE[3]}.json").write_text("{")
-    for path in [*sorted(tmp_path.iterdir()), tmp_path / "gone.json", "a\x00b.json"]:
+    for path in [*sorted(tmp_path.iterdir()), tmp_path / "gone.json"]:
         done = alters(lambda: evalkit(tmp_path, "import", kind, str(path)), f"{kind} {path}")  # noqa: B023
         assert done.code == 2, f"{path}: {done}"
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.reliability.commands import COMMANDS
+from benchmarks.reliability.commands import survive as survive_command
 from benchmarks.reliability.kills import PRICE, survive
 
 pytestmark = pytest.mark.slow
@@ -25,3 +27,10 @@ def test_nothing_finished_is_paid_for_twice(mode: str, share: float, tmp_path: P
     assert found.exit_code == (0 if share > 1 else 3)
     if share > 1:
         assert found.needed == 120
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_a_killed_command_leaves_what_an_undisturbed_one_does(command: str, tmp_path: Path) -> None:
+    found = survive_command(tmp_path / "work", command, samples=40, kills=3, seed=2)
+    assert found.files > 1
+    assert found.holds, found
