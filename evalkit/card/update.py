@@ -274,7 +274,10 @@ def _pairs(theirs: Json, ours: Json) -> list[tuple[Measurement, Measurement]]:
 
 def _is_covered(theirs: Json, ours: Mapping[str, Json]) -> bool:
     """Whether evalkit's entry says all that someone else's does, with values as good."""
-    if any(isinstance(m, Mapping) and m.get("verifyToken") for m in theirs["metrics"]):
+    metrics = theirs.get("metrics")
+    if not isinstance(metrics, list):
+        return False
+    if any(isinstance(m, Mapping) and m.get("verifyToken") for m in metrics):
         return False  # the hub vouches for what it says
     pairs = _pairs(theirs, ours)
     agreed = [
@@ -283,7 +286,7 @@ def _is_covered(theirs: Json, ours: Mapping[str, Json]) -> bool:
         and (o.first_hand or not t.first_hand or "source" in theirs)
     ]  # fmt: skip
     read = measurements(theirs)
-    return bool(agreed) and len(read) == len(theirs["metrics"]) and all(t in agreed for t in read)
+    return bool(agreed) and len(read) == len(metrics) and all(t in agreed for t in read)
 
 
 def _is_finer(a: Measurement, b: Measurement) -> bool:
@@ -475,7 +478,9 @@ def _data(value: Any) -> Any:
 def _write_into(model: Any, entries: Sequence[Any], wanted: Sequence[Any]) -> None:
     """Change a model's list of results in place, so that ruamel keeps the comments in it."""
     results = model.get("results")
-    if not hasattr(results, "fa"):  # nothing of the author's, or an index that is new
+    if not hasattr(results, "fa") or isinstance(
+        results, Mapping
+    ):  # nothing of the author's, or an index that is new
         model["results"] = list(wanted)
         return
     if wanted and not entries:

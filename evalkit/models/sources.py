@@ -102,7 +102,14 @@ def is_absolute(reference: str) -> bool:
 def on_hub(reference: str, root: Path) -> bool:
     """Whether `resolve` would use the hub for it."""
     is_repo = _REPO.fullmatch(reference) is not None and not is_local(reference)
-    return is_repo and not (root / reference).exists()
+    return is_repo and not _exists(root / reference)
+
+
+def _exists(place: Path) -> bool:
+    try:
+        return place.exists()
+    except (OSError, ValueError):  # no possible name of a file
+        return False
 
 
 def local_path(reference: str, start: Path) -> Path:
@@ -116,7 +123,7 @@ def local_path(reference: str, start: Path) -> Path:
 def check_named(reference: str, root: Path) -> None:
     """Raise ModelError where `reference` neither exists here nor names a hub repository."""
     local = local_path(reference, root)
-    if reference.startswith(_PACKAGE) or local.exists() or on_hub(reference, root):
+    if reference.startswith(_PACKAGE) or _exists(local) or on_hub(reference, root):
         return
     hint = did_you_mean_beside(local) or ";"
     raise ModelError(
