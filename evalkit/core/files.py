@@ -9,7 +9,7 @@ import stat
 import zlib
 from pathlib import Path
 
-__all__ = ["LARGEST", "open_plain", "read_file", "unpacked"]
+__all__ = ["LARGEST", "open_plain", "read_file", "too_large", "unpacked"]
 
 LARGEST = 1 << 30
 """Bytes of a file that is read as a whole, and of what a packed one holds."""
@@ -43,7 +43,7 @@ def read_file(path: Path, limit: int = LARGEST) -> bytes:
     with open_plain(path) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
-        raise _too_large(path, limit)
+        raise too_large(path, limit)
     return data
 
 
@@ -64,11 +64,12 @@ def unpacked(data: bytes, path: Path, limit: int = LARGEST) -> bytes:
     except zlib.error as error:
         raise OSError(errno.EINVAL, f"not a whole gzip file ({error})", str(path)) from error
     if len(found) > limit:
-        raise _too_large(path, limit)
+        raise too_large(path, limit)
     if not unpacker.eof:
         raise OSError(errno.EINVAL, "not a whole gzip file: its end is missing", str(path))
     return bytes(found)
 
 
-def _too_large(path: Path, limit: int) -> OSError:
+def too_large(path: Path, limit: int) -> OSError:
+    """What is raised of a file, or a line of one, of more than `limit` bytes."""
     return OSError(errno.EFBIG, f"larger than {limit >> 20} MiB", str(path))

@@ -1,9 +1,8 @@
 """Reading files that may be anything, and writing so that a killed process loses nothing.
 
-What is read may be a stranger's: only plain files are opened, none is read beyond a limit, and one
-that is packed is unpacked no further.  Writing: whole-file replacement, files that grow by lines,
-the lock on a run, and messages about a full disk.  A power cut may lose the last lines of a run in
-progress (they are flushed to disk when the run is sealed); `kill -9` loses none.
+What is read may be a stranger's (`core.files`).  Writing: whole-file replacement, files that grow
+by lines, the lock on a run, and messages about a full disk.  A power cut may lose the last lines of a
+run in progress (they are flushed to disk when the run is sealed); `kill -9` loses none.
 """
 
 from __future__ import annotations
@@ -11,18 +10,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import io
 import os
 import stat
 import time
 import weakref
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from evalkit.core.files import open_plain, read_file, too_large
 from evalkit.errors import StoreError
 
 __all__ = [
@@ -42,44 +40,7 @@ LOCK_NAME = ".lock"
 _TEMPORARY = ".tmp"
 _DYING_SECONDS = 2.0
 """How long the children of a killed process may take to release its lock."""
-LARGEST = 1 << 30
-"""Bytes of a file that is read as a whole, and of what a packed one holds."""
 _LONGEST_LINE = 1 << 28
-
-
-def open_plain(path: Path) -> io.BufferedReader:
-    """A plain file, open for reading; nothing is waited for.
-
-    Raises:
-        OSError: it is not there, may not be read, or is a folder, a pipe, a socket, a device.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except ValueError as error:  # a NUL in its name
-        raise OSError(errno.EINVAL, "no possible name of a file", str(path)) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a plain file", str(path))
-    return os.fdopen(descriptor, "rb")
-
-
-def read_file(path: Path, limit: int = LARGEST) -> bytes:
-    """A plain file's bytes; one whose name ends in `.gz` is unpacked.
-
-    Args:
-        path: The file.
-        limit: Bytes at most, unpacked.
-
-    Raises:
-        OSError: as `open_plain`; it is larger, or no whole gzip file.
-    """
-    with open_plain(path) as file:
-        data = file.read(limit + 1)
-        if path.suffix == ".gz" and len(data) <= limit:
-            data = _unpacked(data, path, limit)
-    if len(data) > limit:
-        raise _too_large(path, limit)
-    return data
 
 
 def holds(path: Path, data: bytes) -> bool:
@@ -92,21 +53,6 @@ def holds(path: Path, data: bytes) -> bool:
         return False
 
 
-def _unpacked(data: bytes, path: Path, limit: int) -> bytes:
-    """At most one byte more than `limit`; gzip files may be several, one behind the other."""
-    found, unpacker = bytearray(), zlib.decompressobj()
-    try:
-        while data and len(found) <= limit:
-            unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-            found += unpacker.decompress(data, limit + 1 - len(found))
-            data = unpacker.unused_data.lstrip(b"\0") if unpacker.eof else b""
-    except zlib.error as error:
-        raise OSError(errno.EINVAL, f"not a gzip file ({error})", str(path)) from error
-    if not unpacker.eof and len(found) <= limit:
-        raise OSError(errno.EINVAL, "not a whole gzip file: its end is missing", str(path))
-    return bytes(found)
-
-
 def read_lines(path: Path) -> Iterator[bytes]:
     """The lines of a plain file, each with its newline; the last may lack it.
 
@@ -116,12 +62,8 @@ def read_lines(path: Path) -> Iterator[bytes]:
     with open_plain(path) as file:
         while line := file.readline(_LONGEST_LINE + 1):
             if len(line) > _LONGEST_LINE:
-                raise _too_large(path, _LONGEST_LINE)
+                raise too_large(path, _LONGEST_LINE)
             yield line
-
-
-def _too_large(path: Path, limit: int) -> OSError:
-    return OSError(errno.EFBIG, f"larger than {limit >> 20} MiB", str(path))
 
 
 @contextlib.contextmanager
