@@ -12,7 +12,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -27,6 +27,7 @@ from evalkit.draw.words import MARKS
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 __all__ = [
     "NO_ASSETS",
@@ -168,21 +169,27 @@ def markdown_to_html(text: str) -> Markup:
     """A model's Markdown: headings, lists, tables, code.  No link, image, HTML or attribute.
 
     CommonMark 0.31 with GitHub's tables and strikethrough, by markdown-it-py, which escapes all
-    text; what cannot be seen is spelled out before.
+    text; what cannot be seen is spelled out before.  What is too long, or nested deeper than the
+    parser reads, is shown as it stands: no word of an answer may be lost.
     """
     text = _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", visible(text))
-    if len(text) > _LONGEST:
-        return element("div", {"class": "words", "dir": "auto"}, [escape(text)])
     parser = _parser()
-    tokens = parser.parse(text)
+    tokens = parser.parse(text) if len(text) <= _LONGEST else []
+    if not tokens or max(token.level for token in tokens) >= parser.options.maxNesting - 2:
+        return element("div", {"class": "words", "dir": "auto"}, [escape(text)])
+    shown: list[Token] = []
     for token in tokens:
-        token.attrs, token.info = {}, ""
+        token.attrs = {}
         if token.type.startswith("heading_"):
             # The page's own headings are an outline; an answer's are bold.
             token.tag, token.attrs = "p", {"class": "heading"} if token.nesting > 0 else {}
+        if token.type == "fence":
+            language = element("p", {"class": "tag"}, [escape(token.info.strip())])
+            shown += [replace(token, type="html_block", content=language)] * bool(token.info)
         if token.type in ("fence", "code_block"):
             token.type, token.attrs = "code_block", {"tabindex": "0"}
-    inner = Markup(parser.renderer.render(tokens, parser.options, {}))  # noqa: S704 - escaped there
+        shown.append(token)
+    inner = Markup(parser.renderer.render(shown, parser.options, {}))  # noqa: S704 - escaped there
     return element("div", {"class": "words markdown", "dir": "auto"}, [inner])
 
 

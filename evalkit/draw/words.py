@@ -338,7 +338,10 @@ def preference_words(contest: Contest) -> str:
     """What a local judge, whose verdict is none, prefers."""
     c = contest.comparison
     sides = {"better": f"prefers {c.candidate}", "worse": f"prefers {c.baseline}"}
-    return sides.get(contest.verdict, "no significant preference")
+    if contest.verdict == "not_significant":
+        return f"no significant preference{_corrected(contest)}"
+    kept = (caution for caution in contest.cautions if not isinstance(caution, LocalJudge))
+    return sides.get(contest.verdict, VERDICTS[contest.verdict]) + _marks(kept)
 
 
 def _corrected(contest: Contest) -> str:

@@ -82,6 +82,9 @@ class BaseCheck:
     text: str = ""
     """What was compared, and the result, in a sentence."""
     not_checked: list[str] = field(default_factory=list)
+    unproved: str = ""
+    """Where the verdict is unknown: what that means and how to record it.  No warning: most
+    adapters are made without such a record."""
     warnings: list[str] = field(default_factory=list)
 
     def decide(self, verdict: Literal["same", "different"], text: str) -> BaseCheck:
@@ -100,7 +103,7 @@ def check_base(
     """
     found = _look(base, adapter, root, hashes)
     if found.verdict == "unknown":
-        found.warnings.append(_unknown(base, adapter, found.text))
+        found.unproved = _unknown(base, adapter, found.text)
     if found.verdict == "different":
         trained = adapter.base_name or ""
         if allow is None or allow != trained:
@@ -136,7 +139,7 @@ def check_base_unread(
 
 def _unknown(base: Base, adapter: Adapter, text: str) -> str:
     return (
-        f"NOT CHECKED: whether adapter {adapter.source.reference} was trained on the weights of "
+        f"Whether adapter {adapter.source.reference} was trained on the weights of "
         f"{base.source.reference} is not known beyond its shapes: {text}; record it where the "
         f"adapter is trained, with `evalkit adapter record ADAPTER BASE`, which writes "
         f"{BASE_RECORD} beside it"

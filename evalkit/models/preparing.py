@@ -404,7 +404,8 @@ def _write(out: Path, merge_plan: _Merge, place: _Place) -> None:
 
 
 def _base_words(check: BaseCheck) -> dict[str, Json]:
-    return {"base_check": check.text, "base_not_checked": check.not_checked}
+    unproved = {"base_unproved": check.unproved} if check.unproved else {}
+    return {"base_check": check.text, "base_not_checked": check.not_checked, **unproved}
 
 
 def _provenance(merge_plan: _Merge, proof: Mapping[str, Json]) -> dict[str, Json]:
@@ -447,7 +448,8 @@ def merge(
     wanted = spec.model_copy(update={"path": None, "base": base, "adapter": adapter})
     merge_plan = _plan_merge(wanted, place)
     _check_apart(out, merge_plan.job)
-    job, warned = merge_plan.job, list(merge_plan.check.warnings)
+    job, check = merge_plan.job, merge_plan.check
+    warned = [*([check.unproved] if check.unproved else []), *check.warnings]
     template = choose_template(
         spec.chat_template, job.base.folder, place.root, code=job.code, adapter=job.adapter.path
     ).text

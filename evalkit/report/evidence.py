@@ -268,12 +268,14 @@ def _model(entry: ModelEntry, without: Sequence[str]) -> Iterator[Block]:
     )
     proof = about.merge_proof
     if proof:
+        if unproved := proof.get("base_unproved"):
+            yield Text(f"{unproved}.", "Base.")
         note = (
             "Measured on fixed probe prompts before the merged weights were used: the adapter "
             "must change the logits, and merging it must not."
         )
         known = [(k, proof[k]) for k in _PROOF if k in proof]
-        rest = draw.flat({k: v for k, v in proof.items() if k not in _PROOF})
+        rest = draw.flat({k: v for k, v in proof.items() if k not in (*_PROOF, "base_unproved")})
         rows = [(_words(k), v) for k, v in (*known, *rest)]
         yield draw.facts_table("Proof of the merge", rows, note)
     config = (about.adapter or {}).get("config")

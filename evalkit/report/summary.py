@@ -124,6 +124,11 @@ def _grave(report: Report, *, alone: bool = False) -> Iterator[Note]:
         yield Note("The run's manifest marks it so.", "Not publishable.")
     if report.damages:
         yield Note(_damaged(report, alone=alone), "Damaged evidence.")
+
+
+def _warnings(report: Report) -> Iterator[Note]:
+    """What to know of the judges, the models and their answers."""
+    run = report.run
     for h in report.health:
         if h.reasons:
             why = "; ".join(map(draw.judge_figure_text, h.reasons))
@@ -131,11 +136,6 @@ def _grave(report: Report, *, alone: bool = False) -> Iterator[Note]:
                 f"{why[0].upper()}{why[1:]}. No conclusion is drawn from its judgments.",
                 f"Judge {h.judge} is not fit on {draw.benchmark_label(h.benchmark)}.",
             )
-
-
-def _warnings(report: Report) -> Iterator[Note]:
-    """What to know of the models and their answers."""
-    run = report.run
     yield from (Note(text, f"{model}:") for model, text in _thoughts_shown(run))
     for model in run.manifest.models:
         if model.trust_remote_code:

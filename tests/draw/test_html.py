@@ -6,12 +6,20 @@ import base64
 import hashlib
 import re
 
+import pytest
 from bs4 import BeautifulSoup
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalkit.draw import Cell, Column, Group, Table, visible
-from evalkit.draw.html import Assets, element, escaped, page_html, table_to_html
+from evalkit.draw.html import (
+    Assets,
+    element,
+    escaped,
+    markdown_to_html,
+    page_html,
+    table_to_html,
+)
 
 HOSTILE = "\"'><script>1</script></style></title> <img src=x onerror=1> {{ 7 }} &lt; \x00 \u202e"
 
@@ -72,3 +80,37 @@ def test_a_page_allows_exactly_its_own_style_and_script() -> None:
     quiet = page_html("t", main)
     assert "script-src" not in quiet
     assert "<nav" not in quiet
+
+
+@pytest.mark.parametrize("text", ["- " * 300 + "deep", "> " * 300 + "deep", "x" * 50_000 + " deep"])
+def test_no_word_of_an_answer_is_lost_however_deep_or_long(text: str) -> None:
+    assert "deep" in markdown_to_html(text)
+
+
+def test_markdown_has_no_link_image_markup_or_attribute_of_its_author() -> None:
+    text = (
+        "# Title <b>\n\n[x](javascript:1) ![y](z.png) <https://e.vil>\n\n"
+        "```py onload=1\na<b\n```\n\n|a|\n|-:|\n|<i>|\n\n[r]: http://e.vil\n"
+    )
+    page = BeautifulSoup(markdown_to_html(text), "html.parser")
+    _outer, *inner = page.find_all(True)
+    assert {e.name for e in inner} == {
+        "p",
+        "pre",
+        "code",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+    }
+    assert {name for e in inner for name in e.attrs} <= {"class", "tabindex"}
+    read = page.get_text()
+    for kept in (
+        "Title <b>",
+        "[x](javascript:1) ![y](z.png) <https://e.vil>",
+        "py onload=1",
+        "<i>",
+    ):
+        assert kept in read

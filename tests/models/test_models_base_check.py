@@ -92,9 +92,10 @@ def test_relative_name_of_a_folder_proves_nothing(
     (here / "below").mkdir()
     for base, root in (("./b1", here), ("../b1", here / "below"), (str(here / "b1"), tmp_path)):
         found = prepare(base, adapter, root)
-        [warning] = found.provenance["warnings"]
-        assert "NOT CHECKED" in warning
-        assert "evalkit_base.json" in warning
+        assert found.provenance["warnings"] == []
+        said = str(found.provenance["merge_proof"]["base_unproved"])
+        assert "is not known beyond its shapes" in said
+        assert "evalkit_base.json" in said
         assert "'./b1'" in checked(found)
     models.record_base(adapter, str(make_model(seed=0)), tmp_path)
     if seed == 0:
@@ -129,7 +130,7 @@ def test_folder_that_changed_since_the_adapter_was_written_is_not_called_the_sam
     shutil.copyfile(make_model(seed=1) / "model.safetensors", base / "model.safetensors")
     found = prepare(base, adapter, tmp_path)
     assert "newer than the adapter" in checked(found)
-    assert "NOT CHECKED" in found.provenance["warnings"][0]
+    assert "is not known" in str(found.provenance["merge_proof"]["base_unproved"])
 
 
 def test_other_architecture_beside_the_adapter_is_another_base(
@@ -171,15 +172,16 @@ def test_recorded_digest_decides_over_the_name(
         prepare(other, adapter, tmp_path)
 
 
-def test_adapter_that_names_no_base_is_merged_with_a_warning(
+def test_adapter_that_names_no_base_is_merged_and_the_report_says_so(
     make_model: Make, make_adapter: Make, tmp_path: Path
 ) -> None:
     base = make_model()
     adapter = make_adapter(base)
     rename_base(adapter, None)
     found = prepare(base, adapter, tmp_path)
-    [warning] = found.provenance["warnings"]
-    assert "the adapter's config names no base" in warning
+    assert found.provenance["warnings"] == []
+    said = str(found.provenance["merge_proof"]["base_unproved"])
+    assert "the adapter's config names no base" in said
 
 
 def test_other_tokenizer_is_another_base(

@@ -207,7 +207,10 @@ def preferred(row: dict[str, Json]) -> str:
         return word(row)
     sides = {"better": "candidate", "worse": "baseline"}
     side = sides.get(row["verdict"])
-    return f"prefers {row[side]}" if side else "no significant preference"
+    if side:
+        return f"prefers {row[side]}"
+    _, after, tests = word(row).removesuffix(" (local judge)").partition(" after ")
+    return f"no significant preference{after}{tests}"
 
 
 def test_compare_says_what_results_json_says(stored: Stored) -> None:

@@ -366,7 +366,7 @@ def test_answers_are_rendered_from_markdown_and_the_judge_speaks_in_words(run: R
     answer = page.select_one(".example .side .markdown")
     assert answer is not None
     assert [e.name for e in answer.find_all(True)] == [
-        *("p", "p", "strong", "code", "pre", "code", "p")
+        *("p", "p", "strong", "code", "p", "pre", "code", "p")
     ]
     assert answer.get_text().endswith("[a](https://e.vil) ![b](c.png)\n")
     assert [p.get_text() for p in page.select(".example .judged")] == [
@@ -487,6 +487,19 @@ def test_the_provenance_of_a_model_is_shown(run: Run) -> None:
     assert row_of(text, "scoring reason")[1] == "`no cache to share`"
     assert "First prompt of alpaca\\_eval: 31 tokens, one BOS token, as it should be" in text
     assert row_of(text, "git commit")[1] == f"`{run.manifest.git_commit}`"
+
+
+def test_a_base_that_is_not_proved_is_a_line_under_models(run: Run) -> None:
+    first, *others = run.manifest.models
+    proof = {
+        **(first.provenance.merge_proof or {}),
+        "base_unproved": "Whether it fits is not known",
+    }
+    provenance = first.provenance.model_copy(update={"merge_proof": proof, "warnings": ()})
+    model = first.model_copy(update={"provenance": provenance})
+    text = markdown(with_manifest(run, models=(model, *others)))
+    assert "**Base.** Whether it fits is not known." in text.split("## Models")[1]
+    assert "WARNING" not in text.split("## Largest changes")[0]
 
 
 def test_recorded_evidence_lists_files_and_findings() -> None:

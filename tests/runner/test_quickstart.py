@@ -8,11 +8,15 @@ import shutil
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.browser import opened
 from tests.support.cli import evalkit, in_process, start
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.vllm, pytest.mark.model, pytest.mark.timeout(1500)]
 
@@ -96,8 +100,17 @@ def test_the_manifest_says_what_was_run(workspace: Path) -> None:
     assert manifest["publishable"] is False
 
 
+@pytest.mark.browser
+def test_folded_the_report_is_short(workspace: Path, chromium: Browser) -> None:
+    """A third of the 23,459 px that the whole quickstart once took."""
+    (path,) = workspace.glob("reports/quickstart/*/index.html")
+    with opened(chromium, path, width=1280) as seen:
+        assert seen.page.evaluate("document.documentElement.scrollHeight") <= 7_800
+        assert seen.console == []
+
+
 def test_the_report_says_that_the_judge_is_local(workspace: Path) -> None:
     (path,) = workspace.glob("reports/quickstart/*/report.md")
     text = path.read_text()
-    assert "Judge base-model.** Local judge, not validated against people" in text
+    assert "Judged by a local judge, not validated against people" in text
     assert "position bias" in text
