@@ -1,8 +1,8 @@
 """Reading files that may be anything, and writing so that a killed process loses nothing.
 
 What is read may be a stranger's (`core.files`).  Writing: whole-file replacement, files that grow
-by lines, the lock on a run, and messages about a full disk.  A power cut may lose the last lines of a
-run in progress (they are flushed to disk when the run is sealed); `kill -9` loses none.
+by lines, the lock on a run, and messages about a full disk.  A power cut may lose the last lines of
+a run in progress (they are flushed to disk when the run is sealed); `kill -9` loses none.
 """
 
 from __future__ import annotations
