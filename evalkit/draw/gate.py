@@ -40,6 +40,7 @@ from evalkit.draw.words import (
 __all__ = [
     "COMMENT_LIMIT",
     "GATE_MARKER",
+    "fitted",
     "gate_annotations",
     "gate_comment",
     "gate_job_summary",
@@ -212,9 +213,14 @@ def gate_job_summary(result: GateResult, used: int = 0) -> str:
 def gate_comment(result: GateResult) -> str:
     """Markdown for a comment, with a marker so that it can be updated in place."""
     text = f"{GATE_MARKER}\n### evalkit gate\n\n{gate_markdown(result)}"
-    if len(text) <= COMMENT_LIMIT:
-        return text
-    return _whole_lines(text[: COMMENT_LIMIT - len(_CUT)]) + _CUT
+    return fitted(text)
+
+
+def fitted(comment: str) -> str:
+    """A comment, cut behind its last line that fits and saying so."""
+    if len(comment) <= COMMENT_LIMIT:
+        return comment
+    return _whole_lines(comment[: COMMENT_LIMIT - len(_CUT)]) + _CUT
 
 
 def _whole_lines(text: str) -> str:

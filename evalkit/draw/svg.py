@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import math
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -26,10 +26,10 @@ from markupsafe import Markup
 
 from evalkit import catalogue
 from evalkit.core.contests import Contest, GateTest, Verdict
-from evalkit.core.figures import Comparison, Figure, FigureKey, Measured
+from evalkit.core.figures import Comparison, Figure, Measured
 from evalkit.draw import words
 from evalkit.draw.html import Value, element, escaped
-from evalkit.draw.numbers import coordinate, count, figure, significant, size
+from evalkit.draw.numbers import coordinate, count, figure, significant
 from evalkit.draw.tables import (
     SUMMARY,
     Cell,
@@ -254,21 +254,11 @@ def _score_table(
             verdict = replace(verdict, shown=words.preference_words(contest))
         bar = Cell("", "", drawn=_difference_bar(contest, _margin(item), found))
         lines.append((label, *cells[1:3], bar, cells[3], verdict, *cells[5:]))
-    known = {(f.model, f.key): f.value for f in figures}
-    note = "" if all(_adds_up(c.comparison, known) for c in contests) else _OWN_SAMPLES
+    paired = {c.key: c.comparison.difference.n for c in contests}
+    sides = (first.candidate, first.baseline)
+    mine = (f for f in figures if f.model in sides and f.key in paired)
+    note = _OWN_SAMPLES if any(f.value.n != paired[f.key] for f in mine) else ""
     return replace(Table.of("", columns, lines, note), apart=apart)
-
-
-def _adds_up(c: Comparison, known: Mapping[tuple[str, FigureKey], Measured]) -> bool:
-    """Whether the scores differ by the difference, as they are printed."""
-    sides = [known.get((model, c.key)) for model in (c.candidate, c.baseline)]
-    points = [None if v is None else v.point for v in (*sides, c.difference)]
-    if None in points:
-        return True
-    ours, theirs, gap = (
-        float(size(v, c.unit).replace("\N{MINUS SIGN}", "-").replace(",", "")) for v in points
-    )
-    return abs(ours - theirs - gap) < 1e-6
 
 
 def _differences(rows: Sequence[tuple[Contest, Item]]) -> Scale:

@@ -5,10 +5,9 @@ Its short forms too: what a terminal shows at the end of a run, and a comment on
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from evalkit import draw
 from evalkit.core.contests import Contest
@@ -260,54 +259,25 @@ _LONGEST = 2_000
 _LONGEST_NAME = 80
 
 
-@dataclass(frozen=True)
-class _Comment:
-    """What a comment is made of, so that it can be cut between parts, never inside one."""
-
-    title: str
-    answers: tuple[str, ...]
-    warnings: tuple[str, ...]
-    """Before the table: who reads no further has read these."""
-    table: Table
-    run: str
-    left_out: tuple[tuple[int, str], ...] = ()
-    """How many of what did not fit."""
-
-    @property
-    def size(self) -> int:
-        """Parts that may be left out."""
-        return len(self.answers) + len(self.warnings) + len(self.table.rows)
-
-
 def comment(run: Run) -> str:
-    """Markdown for a comment on a pull request: verdict, warnings and one table.
+    """Markdown for a comment on a pull request: verdict, warnings, then one table.
 
-    At most COMMENT_LIMIT characters.  What does not fit is left out whole and counted: rows
-    first, then warnings, then sentences of the verdict, each from the end.
+    At most COMMENT_LIMIT characters: of more the rest is cut off, which it says.
     """
-    full = _whole(Report(run))
-    if len(_written(full)) <= draw.COMMENT_LIMIT:
-        return _written(full)
-    fits = bisect(
-        range(full.size), 0, key=lambda n: len(_written(_first(full, n))) > draw.COMMENT_LIMIT
-    )
-    return _written(_first(full, max(0, fits - 1)))
-
-
-def _whole(report: Report) -> _Comment:
-    manifest = report.run.manifest
+    report = Report(run)
     answers = [f"{note.lead} {note.text}" for note in state_note(report)]
     answers += [t for a in report.answers.values() for t in (a.line, a.status.strongest) if t]
     answers += filter(None, [_gate_text(report)])
     caveats = [*_grave(report, alone=True), *_warnings(report), *_missing(report, alone=True)]
-    table = _table(report)
-    return _Comment(
-        title=f"evalkit: {manifest.suite_name or ''}",
-        answers=tuple(answers or [_ALONE]),
-        warnings=tuple(f"{note.lead} {note.text}" for note in caveats),
-        table=Table.of("", [], []) if table is None else _with_short_names(table),
-        run=f"Run {manifest.run_id}. Its report has everything else.",
-    )
+    parts = [COMMENT_MARKER, f"### {_short(f'evalkit: {run.manifest.suite_name}')}"]
+    parts += [f"**{_short(answer)}**" for answer in answers or [_ALONE]]
+    if caveats:
+        said = (f"> - {_short(f'{note.lead} {note.text}')}" for note in caveats)
+        parts.append("\n".join(["> [!WARNING]", *said]))
+    if table := _table(report):
+        parts.append(draw.table_to_markdown(_with_short_names(table)))
+    parts.append(_short(f"Run {run.manifest.run_id}. Its report has everything else."))
+    return draw.fitted("\n\n".join(parts) + "\n")
 
 
 def _with_short_names(table: Table) -> Table:
@@ -322,42 +292,6 @@ def _with_short_names(table: Table) -> Table:
         for group in table.groups
     )
     return replace(table, groups=groups, note=draw.one_line(draw.visible(table.note), _LONGEST))
-
-
-def _first(full: _Comment, n: int) -> _Comment:
-    """The first `n` parts."""
-    answers = full.answers[:n]
-    warnings = full.warnings[: n - len(answers)]
-    left = rows = n - len(answers) - len(warnings)
-    groups = []
-    for group in full.table.groups:
-        groups.append(Group(group.label, group.rows[:left]))
-        left -= len(groups[-1].rows)
-    return replace(
-        full,
-        answers=answers,
-        warnings=warnings,
-        table=replace(full.table, groups=tuple(g for g in groups if g.rows)),
-        left_out=(
-            (len(full.answers) - len(answers), "sentences of the verdict"),
-            (len(full.warnings) - len(warnings), "warnings"),
-            (len(full.table.rows) - rows, "rows of the table"),
-        ),
-    )
-
-
-def _written(made: _Comment) -> str:
-    parts = [COMMENT_MARKER, f"### {_short(made.title)}"]
-    parts += [f"**{_short(answer)}**" for answer in made.answers]
-    if made.warnings:
-        lines = ["> [!WARNING]", *(f"> - {_short(text)}" for text in made.warnings)]
-        parts.append("\n".join(lines))
-    if made.table.rows:
-        parts.append(draw.table_to_markdown(made.table))
-    lost = [f"{draw.count(n)} {what}" for n, what in made.left_out if n]
-    if lost:
-        parts.append(f"**Left out, because a comment holds no more: {', '.join(lost)}.**")
-    return "\n\n".join([*parts, _short(made.run)]) + "\n"
 
 
 def _short(text: str) -> str:
