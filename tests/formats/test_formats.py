@@ -176,6 +176,7 @@ def test_a_dotted_path_is_a_format(
         "        return Exported({'a.txt': (runs[0].manifest.run_id + self._end).encode()})\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("EVALKIT_TRUST", str(tmp_path))
     done = formats.export([run], formats.settings("mine.lines", {"end": "?"}))
     assert dict(done.files) == {"a.txt": b"3f2a9c1b7d04?"}
 
