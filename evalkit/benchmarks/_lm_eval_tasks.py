@@ -74,7 +74,7 @@ from evalkit.errors import (
     did_you_mean,
 )
 
-_LOCAL_READERS = frozenset({"json", "csv", "parquet", "text", "arrow", "pandas", "xml"})
+_LOCAL_READERS = frozenset({"json", "csv", "parquet", "text", "arrow", "xml"})
 _RANDOM_SEED, _NUMPY_SEED = 0, 1234
 """What lm-eval's `simple_evaluate` seeds the global generators with."""
 
@@ -792,6 +792,8 @@ def _scripts(config: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[t
             yield name, f"the script of the metric {name!r}, from a folder or the hub"
     path, kwargs = str(config.get("dataset_path")), _mapping(config.get("dataset_kwargs"))
     trusted = _mapping(before.get("dataset_kwargs")).get("trust_remote_code")
+    if path == "pandas":
+        yield path, "what pickled tables hold"
     if path.endswith(".py") or (kwargs.get("trust_remote_code") and not trusted):
         asks = path if path.endswith(".py") else "trust_remote_code"
         yield asks, f"the loading script of the data set {path!r}"

@@ -102,6 +102,7 @@ def report(
         from evalkit import card
 
         files |= card.files(stored)
+    earlier = report.sample_files(folder)
     for name, content in files.items():
         is_there = store.holds(folder / name, content)
         if not is_there:
@@ -110,7 +111,7 @@ def report(
             said = "report, unchanged" if is_there else "report"
             click.echo(f"{said}: {folder / name}", err=as_json)
     # Samples of an earlier split page: texts that --figures-only must not leave behind.
-    for path in report.sample_files(folder):
+    for path in earlier:
         if path.relative_to(folder).as_posix() not in files:
             path.unlink()
     say_size(folder)

@@ -18,10 +18,12 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _PART = re.compile(
-    r"(?<=/)(?:(?=[^/]*\d)(?=[^/]*[a-z])[a-z0-9_~+=]{20,}|[0-9a-f]{8}(?:-[0-9a-f]{4,}){4})(?=/|$)",
+    r"(?<=/)(?:(?=[^/]*\d)(?=[^/]*[a-z])[a-z0-9_~+=]{20,}|[0-9a-f]{8}(?:-[0-9a-f]{4,}){4}"
+    r"|eyJ[\w.-]{20,})(?=/|$)",
     re.IGNORECASE,
 )
-"""A part of a URL's path that no person would write: long, of letters and digits; a UUID."""
+"""A part of a URL's path that no person would write: long, of letters and digits; a UUID; a web
+token (RFC 7519)."""
 
 
 def looks_secret(value: Json) -> bool:

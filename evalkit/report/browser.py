@@ -25,6 +25,7 @@ from evalkit import draw
 from evalkit.comparison.pairs import judged_pairs, model_pairs
 from evalkit.core import Json, Judgment, Message, Record, Suspicion
 from evalkit.core.figures import Metric
+from evalkit.errors import StoreError
 from evalkit.report.content import Pair, Report, gap, samples_link, scores
 from evalkit.report.results import thoughts_at
 from evalkit.store.codec import canonical_json
@@ -90,7 +91,15 @@ def samples_of(report: Report) -> Samples | None:
 
 
 def sample_files(folder: Path) -> list[Path]:
-    """Files in a report's folder that a split page left there, of this run or an earlier one."""
+    """Files in a report's folder that a split page left there, of this run or an earlier one.
+
+    Raises StoreError: they would be another folder's.
+    """
+    if (folder / _FOLDER).is_symlink():
+        raise StoreError(
+            f"{folder / _FOLDER}: it is a link to another place; remove the link and run the same "
+            f"command again, or name another folder with --out"
+        )
     found = sorted((folder / _FOLDER).glob("*.json.gz"))
     return [path for path in found if _NAME.fullmatch(path.name)]
 

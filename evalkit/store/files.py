@@ -41,6 +41,8 @@ _TEMPORARY = ".tmp"
 _DYING_SECONDS = 2.0
 """How long the children of a killed process may take to release its lock."""
 _LONGEST_LINE = 1 << 28
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW
+"""A run's folder may be a stranger's: what is written there is written to no file elsewhere."""
 
 
 def holds(path: Path, data: bytes) -> bool:
@@ -77,6 +79,8 @@ def writing(path: Path) -> Iterator[None]:
 
 def _advice(error: OSError) -> str:
     reason = error.strerror or str(error)
+    if error.errno == errno.ELOOP:
+        return "it is a link to another file; remove the link and run the same command again"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full ({reason}); free some space and run the same command again"
     if error.errno == errno.EFBIG:
@@ -113,8 +117,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def _write_flushed(path: Path, data: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    descriptor = os.open(path, flags, 0o666)
+    descriptor = os.open(path, _OPEN | os.O_TRUNC, 0o666)
     try:
         _write_all(descriptor, data)
         os.fsync(descriptor)
@@ -148,7 +151,7 @@ class LineFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         with writing(path):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
+            self._descriptor = os.open(path, _OPEN, 0o666)
             if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
                 os.close(self._descriptor)
                 raise OSError(errno.EINVAL, "not a plain file", str(path))
@@ -211,7 +214,7 @@ class FolderLock:
     def _acquire(self) -> int:
         deadline = time.monotonic() + _DYING_SECONDS
         while True:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(self.path, _OPEN, 0o666)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

@@ -128,6 +128,7 @@ IN_TASKS: dict[str, tuple[dict[str, str], str]] = {
         "own.yaml:3",
     ),
     "script of a data set": (overriding(dataset_path="evil/evil.py"), "s.yaml:7"),
+    "pickled table": (overriding(dataset_path="pandas"), "s.yaml:7"),
     "remote code of a data set": (
         overriding(dataset_kwargs="{trust_remote_code: true}"),
         "s.yaml",

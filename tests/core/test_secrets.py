@@ -40,6 +40,7 @@ def test_names_and_addresses_are_none(plain: str) -> None:
 
 def test_a_password_and_a_secret_part_of_a_url_are_masked() -> None:
     assert masked_url("https://me:hunter2@host/v1") == "https://[key]@host/v1"
+    assert "eyJ" not in masked_url("https://host/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.ab-cd_e/v1")
     first, second = (masked_url(f"https://host/{part * 10}1/v1") for part in ("ab", "cd"))
     assert first.startswith("https://host/[key-")
     assert first != second

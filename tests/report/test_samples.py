@@ -29,6 +29,7 @@ from evalkit.core import (
 )
 from evalkit.core.run import BenchmarkEntry, Run
 from evalkit.draw import MISSING, difference, figure, visible
+from evalkit.errors import StoreError
 from evalkit.report.content import sample_link, samples_link
 from evalkit.report.render import script
 from tests.support.properties import examples
@@ -380,3 +381,9 @@ def test_the_script_makes_no_markup_of_text() -> None:
     addresses = ["anchor.href = link;", "link.href = URL.createObjectURL(text);"]
     assert sorted(re.findall(r"\w+\.href = .*", text)) == addresses
     assert re.findall(r"\.src\b", text) == []
+
+
+def test_a_linked_folder_of_samples_is_no_place_for_texts(tmp_path: Path) -> None:
+    (tmp_path / "samples").symlink_to(tmp_path)
+    with pytest.raises(StoreError, match="remove the link"):
+        report.sample_files(tmp_path)

@@ -286,6 +286,21 @@ def test_report_files_stay_in_the_folder(
         store.seal([], manifest, {}, {name: b""})
 
 
+@pytest.mark.parametrize("name", [".lock", "records.jsonl"])
+def test_a_link_in_a_strangers_run_changes_no_other_file(
+    folder: Path, manifest: Manifest, name: str, tmp_path: Path
+) -> None:
+    with RunStore.open(folder, manifest):
+        pass
+    mine = tmp_path / "mine"
+    mine.write_text("first line\nno end of line")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(mine)
+    with pytest.raises(StoreError, match="remove the link"):
+        RunStore.open(folder, manifest)
+    assert mine.read_text() == "first line\nno end of line"
+
+
 def test_a_record_that_is_no_record(
     folder: Path, manifest: Manifest, make_record: MakeRecord
 ) -> None:
