@@ -590,12 +590,17 @@ def test_the_same_model_and_benchmark_in_two_runs_is_refused(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_every_kind_of_task_comes_back(task_folder: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_every_kind_of_task_comes_back(
+    task_folder: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Filters, repeats, groups, corpus metrics: run on the fake engine, written, imported."""
     names = [
         *("tiny_group", "tiny_sums", "tiny_vote", "tiny_binary", "tiny_mutual", "tiny_wino"),
         *("tiny_bleu", "tiny_prefill", "tiny_brier", "tiny_first_n", "tiny_ending", "tiny_rolling"),
     ]
+    monkeypatch.setenv("EVALKIT_TRUST", str(task_folder))
     (tmp_path / ".evalkit").mkdir()
     suite = {
         "name": "all",
