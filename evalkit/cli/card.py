@@ -30,7 +30,7 @@ def command() -> None:
     """Model cards whose every figure leads back to evidence."""
 
 
-@command.command("write", epilog=RUNS)
+@command.command("write", short_help="Write the card of one model from runs.", epilog=RUNS)
 @runs_argument
 @click.option("--model", help="Whose card it is; default: the runs' candidate.")
 @click.option("--name", help="The model's name on the hub; default: its name in the runs.")

@@ -271,7 +271,7 @@ def data() -> None:
     """Public data sets: by name, with revision and checksum."""
 
 
-@data.command("pull")
+@data.command("pull", short_help="Copy all the data that SUITE needs.")
 @click.argument("suite")
 @click.option("--to", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print what was fetched.")
@@ -296,7 +296,7 @@ def _pull(suite: str, folder: Path, as_json: bool) -> None:
         click.echo(f"{len(rows)} data sets in {folder}; use them with EVALKIT_DATA={folder}")
 
 
-@data.command("list")
+@data.command("list", short_help="Every public data set: where it is, whether its hash is right.")
 @click.argument("suite", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def _list(suite: str | None, as_json: bool) -> None:
@@ -390,7 +390,7 @@ def adapter() -> None:
     """What is kept with an adapter, besides what PEFT saves."""
 
 
-@adapter.command("record")
+@adapter.command("record", short_help="Record the base an adapter was trained on.")
 @click.argument("adapter")
 @click.argument("base")
 def record(adapter: str, base: str) -> None:

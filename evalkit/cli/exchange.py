@@ -130,7 +130,7 @@ def _companions(kind: str, given: dict[str, Any]) -> tuple[Path, ...]:
 @runs_argument
 @click.option("--format", "kind", required=True, metavar="FORMAT", help="See above.")
 @click.option("--out", required=True, type=PATH, help="Folder to write into.")
-@click.option("--model", "models", multiple=True, help="Only this model; repeat for several.")
+@click.option("--model", "models", multiple=True, help="Only this model; may be repeated.")
 @click.option("--figures-only", is_flag=True, help="Leave out every question and answer.")
 @click.option(
     "--allow-unpublishable",

@@ -37,7 +37,9 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Of the new judge."
         ),
-        click.option("--model", "models", multiple=True, help="Only this model's answers; repeat."),
+        click.option(
+            "--model", "models", multiple=True, help="Only this model's answers; may be repeated."
+        ),
     ):
         command = option(command)
     return command

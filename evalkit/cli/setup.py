@@ -23,7 +23,7 @@ __all__ = ["check", "init", "list_"]
 @click.option("--base", metavar="MODEL", help="The adapter's base, if not the one it names.")
 @click.option("--prompts", type=PATH, metavar="FILE", help="Prompts: .jsonl, .json, .csv or .txt.")
 @click.option("--results", type=PATH, multiple=True, metavar="PATH",
-              help="Results of other tools, a model each; repeat.")  # fmt: skip
+              help="Results of other tools, a model each; may be repeated.")  # fmt: skip
 @click.option("--out", type=PATH, default="my-suite.yaml", show_default=True, help="The suite.")
 def init(
     adapter: str | None,

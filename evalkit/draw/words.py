@@ -309,7 +309,7 @@ def state_text(run: Run) -> str:
     listed = "; ".join(run.faults[:_FAULTS]) + (f"; and {count(more)} more" if more > 0 else "")
     said = f"{_STATES[run.state]}{f' ({listed})' if listed else ''}, so there is no verdict."
     if run.state == "unfinished":
-        return f"{said} Run its suite again to finish it."
+        return f"{said} Run the same command again to finish it."
     return (
         f"{said} Take another copy of it, or delete its records.jsonl and run its suite again: "
         f"answers come from the cache."

@@ -40,11 +40,10 @@ class Retirement:
     def text(self, model: str, today: date) -> str:
         """That `model` has retired or will, what to use, and how old the table is."""
         tense = "retired" if self.on <= today else "retires"
-        instead = f"use {self.instead}" if self.instead else f"see {PAGES[self.vendor]}"
-        return (
-            f"{model!r} {tense} on {self.on} ({NAMES[self.vendor]}, as of {AS_OF}); {instead} in "
-            f"its place"
+        instead = (
+            f"use {self.instead} in its place" if self.instead else f"see {PAGES[self.vendor]}"
         )
+        return f"{model!r} {tense} on {self.on} ({NAMES[self.vendor]}, as of {AS_OF}); {instead}"
 
 
 RETIREMENTS = (

@@ -297,7 +297,7 @@ class _Counter:
                 f"prices that the suite does not give are the vendors' list prices ({source})"
             )
         if not self.tokens:
-            found.append("prompt tokens are not counted; `evalkit plan SUITE --tokens` counts them")
+            found.append("prompt tokens are not counted; `evalkit plan` with --tokens counts them")
         return Plan(tuple(rows), caps, tuple(found), money)
 
     def _rows(self, benchmark: Benchmark, models: Sequence[str]) -> Iterator[PlanRow]:

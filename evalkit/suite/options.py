@@ -209,11 +209,12 @@ def _leave_out(source: SuiteText, tasks: tuple[str, ...], types: Types) -> Itera
     for n, entry in reversed(_entries(source)):
         if "judge" not in entry or entry["judge"] is not None or not _is_judged(entry, types):
             continue
-        why = "only a judge can score it, and none is named; --judge NAME or --judge MODEL adds it"
+        why = "only a judge can score it, and none is named; --judge NAME adds one"
         if set(labels(entry)) & set(tasks):
             source.report(("benchmarks", n, "judge"), why)
             continue
-        yield Problem(str(entry.get("name", entry["type"])), f"left out: {why}")
+        if not tasks:
+            yield Problem(str(entry.get("name", entry["type"])), f"left out: {why}")
         del kept[n]
     if len(kept) < len(source.tree["benchmarks"]):
         # Places of later entries would be those of their neighbours.

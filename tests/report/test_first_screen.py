@@ -157,7 +157,9 @@ def test_a_difference_without_interval_is_undefined(run: Run) -> None:
 
 
 def test_an_unfinished_run_says_only_that(run: Run) -> None:
-    said = "This run is not finished, so there is no verdict. Run its suite again to finish it."
+    said = (
+        "This run is not finished, so there is no verdict. Run the same command again to finish it."
+    )
     text = markdown(unfinished(run))
     assert said in text.split("## ")[1]
     for claim in ("Nothing to show", "compares no candidate", "side by side\n\n|"):

@@ -139,7 +139,7 @@ def test_tasks_are_entries_or_tasks_of_lm_eval() -> None:
 
 
 def test_a_chosen_entry_without_a_judge_is_a_problem() -> None:
-    assert "--judge NAME or --judge MODEL" in refused(Options(tasks=("spare",)))
+    assert "--judge NAME adds one" in refused(Options(tasks=("spare",)))
 
 
 def test_the_cap_is_shared_by_the_apis_in_use() -> None:
