@@ -142,7 +142,8 @@ def test_required_evidence_that_is_missing_fails_whatever_the_policy_says_of_noi
 ) -> None:
     wide = (folder / "wide.yaml").read_text()
     more = "  - {type: mt_bench, judge: gpt}\ngate: {required: [alpaca_eval, mt_bench], "
-    (folder / "required.yaml").write_text(wide.replace("gate: {", more))
+    a_unit = wide.replace("default: 5.0", "default: {percent: 5, points: 1}")
+    (folder / "required.yaml").write_text(a_unit.replace("gate: {", more))
     done = evalkit(folder, "gate", "good", "--policy", "required.yaml")
     assert done.returncode == 3, done.stderr
     assert done.stdout.startswith("Gate incomplete: new against old, no samples that both have for")
