@@ -129,14 +129,18 @@ class Recomputing:
 
     @cached_property
     def lacking(self) -> tuple[str, ...]:
-        """Cells that the records give and results.json does not have."""
+        """Cells that the records give and results.json does not have.
+
+        One that has no differences at all hides none, nor one without figures.
+        """
         if isinstance(self._given, str):
             return ()
+        kinds = {type(row) for row in _stored(self.run)}
         stored = {(_models(row), row.key) for row in _stored(self.run)}
         return tuple(
             cell(row)
             for name, row in self._given.items()
-            if name not in stored
+            if name not in stored and type(row) in kinds
             if isinstance(row, Comparison) or not self._is_average(row)
         )
 

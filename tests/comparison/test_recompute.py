@@ -86,6 +86,7 @@ def test_what_was_left_out_is_named() -> None:
         "a/alpaca_eval/alpaca_eval/win_rate: the records give it, results.json lacks it",
         "a-b/alpaca_eval/alpaca_eval/win_rate: the records give it, results.json lacks it",
     ]
+    assert found_in(replace(RUN, comparisons=())) == [], "older runs and imports store none"
 
 
 def test_an_interval_of_another_version_is_no_contradiction() -> None:
