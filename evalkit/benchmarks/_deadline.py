@@ -50,6 +50,9 @@ class Deadlined:
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if pid == 0:
+            # No other file is closed: libraries need theirs at the next fork (Arrow ends a process
+            # whose pipe is closed), and a FolderLock drops its own.
+            self._calls.close()
             _serve(theirs, self._function, self._seconds)
         theirs.close()
         self._end = weakref.finalize(self, _end, self._calls, pid)
@@ -77,9 +80,6 @@ def _serve(calls: Connection, function: Call, seconds: float) -> NoReturn:
     """In the forked process: keep one process that takes calls, until the pipe is closed."""
     try:
         os.setpgid(0, 0)  # Ctrl-C is for the parent
-        # Not its files: locks on them would outlive it for as long as a call takes.
-        os.closerange(3, calls.fileno())
-        os.closerange(calls.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         while (pid := os.fork()) != 0:
             _, status = os.waitpid(pid, 0)
             if not os.WIFSIGNALED(status):

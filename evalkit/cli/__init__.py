@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import signal
 import sys
@@ -146,7 +147,7 @@ def main() -> None:
         sys.exit(130)
     except OSError as error:
         click.echo(f"error: {error}; free the disk or mend the path and repeat", err=True)
-        sys.exit(4)
+        sys.exit(2 if error.errno in {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL} else 4)
     except Exception:  # noqa: BLE001 - the last resort: a bug must not look like a verdict
         traceback.print_exc()
         click.echo("error: this is a bug in evalkit; please report the lines above", err=True)

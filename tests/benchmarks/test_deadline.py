@@ -17,6 +17,7 @@ from evalkit.benchmarks._deadline import Deadlined
 from evalkit.benchmarks.lm_eval import LmEval, LmEvalSpec
 from evalkit.core import Completion
 from evalkit.core.protocols import BenchmarkContext, DataPlaces
+from evalkit.store.files import FolderLock
 
 CATASTROPHE = "a" * 40 + "!"
 
@@ -37,6 +38,18 @@ def test_a_call_that_takes_for_ever_is_ended_and_the_next_is_answered() -> None:
     assert names == {"seen": 0}
 
 
+def test_a_library_that_forks_with_files_of_its_own_goes_on() -> None:
+    """Arrow, once it handles signals, closes a pipe of its own in every forked process."""
+    code = (
+        "import io, pyarrow.csv as csv\n"
+        "from evalkit.benchmarks._deadline import Deadlined\n"
+        "csv.read_csv(io.BytesIO(b'a\\n1\\n'))\n"
+        "print(Deadlined(int, 5)('7'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("7\n", "")
+
+
 def test_waiting_is_not_working() -> None:
     def wait() -> int:
         time.sleep(0.3)
@@ -55,10 +68,11 @@ def test_a_call_that_ends_its_process_is_one_failure(how: object) -> None:
 
 
 KILLED = """
-import fcntl, os, signal, sys, threading, time
+import os, signal, sys, threading, time
+from pathlib import Path
 from evalkit.benchmarks._deadline import Deadlined
-lock = open(sys.argv[1], "w")
-fcntl.flock(lock, fcntl.LOCK_EX)
+from evalkit.store.files import FolderLock
+lock = FolderLock(Path(sys.argv[1]))
 call = Deadlined(lambda wait: (time.sleep(wait), os.getpid())[1], 60)
 print(call(0), flush=True)
 threading.Thread(target=call, args=(0.5,), daemon=True).start()
@@ -68,18 +82,15 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_nothing_outlives_a_killed_process_but_the_call_in_flight(tmp_path: Path) -> None:
-    import fcntl
-
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path / "lock")],
+        [sys.executable, "-c", KILLED, str(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
         check=False,
         bufsize=1,
     )
     assert done.returncode == -signal.SIGKILL
-    with (tmp_path / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    FolderLock(tmp_path).release()
     pid, deadline = int(done.stdout), time.monotonic() + 20
     while Path(f"/proc/{pid}").exists():
         assert time.monotonic() < deadline

@@ -201,10 +201,11 @@ def test_real_tasks_equal_lm_evals_hf_backend(
 
 @pytest.mark.parametrize("multiturn", [False, True])
 def test_the_chat_format_equals_lm_evals_hf_backend(
-    task_folder: Path, smollm2: PreparedModel, multiturn: bool
+    task_folder: Path, smollm2: PreparedModel, monkeypatch: pytest.MonkeyPatch, multiturn: bool
 ) -> None:
     tasks = ("tiny_choice", "tiny_sums", "tiny_prefill", "tiny_wino")
     options: dict[str, Any] = {"apply_chat_template": True, "fewshot_as_multiturn": multiturn}
+    monkeypatch.setenv("EVALKIT_TRUST", str(task_folder))  # tiny_wino has functions of its own
     context = BenchmarkContext(root=task_folder, places=DataPlaces(), judge=None, seed=0)
     bench = LmEval(LmEvalSpec(tasks=tasks, include=".", **options), context)
     results = theirs(smollm2, task_folder, list(tasks), **options)

@@ -213,7 +213,7 @@ def test_a_changed_result_is_seen_and_another_machines_last_bit_is_none(
     assert found.outcome == outcome
     if outcome == "differs":
         assert found.differences == (
-            f"point: results.json has {factor * point!r}, the records give {point!r}",
+            f"point: results.json has {factor * point:.6g}, the records give {point:.6g}",
         )
 
 

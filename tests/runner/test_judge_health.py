@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 ONCE = 80 + 32
 FIRST = "[{'model': 'model_1', 'rank': 1}, {'model': 'model_2', 'rank': 2}]"
-GATE = "gate: {baseline: plain, margins: {default: 50}}\n"
+GATE = "gate: {baseline: plain, margins: {default: {percent: 50, points: 5}}}\n"
 
 
 def rates(received: Received) -> bool:
@@ -149,7 +149,7 @@ def test_an_unfit_judge_loses_the_headline_everywhere(unfit: Path) -> None:
     assert done.code == 3
     assert "judge not fit on 1 of 2 required tests" in done.out
     assert "judge local is not fit: position bias 50.0 points towards the answer shown" in done.out
-    compared = evalkit(unfit, "compare", "run").out
+    compared = evalkit(unfit, "--wide", "compare", "run").out
     assert "(judge not fit)" in compared
     told = json.loads(evalkit(unfit, "gate", "run", "--json").out)["decisions"][0]["cautions"]
     assert told[0]["kind"] == "judge_unfit"

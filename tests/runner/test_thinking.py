@@ -188,7 +188,7 @@ def test_an_unfinished_thought_has_no_verdict(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert "1 samples have no score and would have none again" in done.err
     assert "thought did not end" in done.err
-    assert "unfinished thoughts" in done.out
+    assert "of its thoughts on AlpacaEval did not end" in done.out
     (stored,) = tmp_path.glob("reports/thinks/*/records.jsonl")
     records = [json.loads(line)["outcome"] for line in stored.read_text().splitlines()]
     (lost,) = [r for r in records if r["status"] == "unfinished"]

@@ -17,8 +17,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_case_is_a_suite_that_runs(tmp_path: Path, case: str) -> None:
+def test_a_case_is_a_suite_that_runs(
+    tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By the library's front door, which overhead.py goes through in two steps."""
+    monkeypatch.chdir(tmp_path)  # a cache of its own
     suite = overhead.furnish(tmp_path / "suite", case, 8)
     run = api.run(suite, out=tmp_path / "run")
     assert len(run.records) * CASES[case] == 8
