@@ -422,6 +422,11 @@ def _round_trip(text: str) -> tuple[Any, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    if odd := re.search("[\x85\u2028\u2029]", text):
+        raise CardError(
+            f"front matter: it holds the character U+{ord(odd[0]):04X}, which some readers of YAML "
+            f"take for the end of a line; replace it, then try again"
+        )
     yaml = YAML(typ="rt")
     yaml.preserve_quotes = True
     yaml.width = 10**9

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalkit import card
@@ -124,6 +124,7 @@ def mangled(draw: st.DrawFn) -> str:
 
 
 @given(mangled())
+@example("---\n\u2028tags: [a]\n---\n# a\n\n## Results\n")
 @examples(40)
 def test_a_mangled_card_is_refused_or_updated_once_and_for_all(text: str) -> None:
     try:
