@@ -18,12 +18,17 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _PART = re.compile(
-    r"(?<=/)(?:(?=[^/]*\d)(?=[^/]*[a-z])[a-z0-9_~+=]{20,}|[0-9a-f]{8}(?:-[0-9a-f]{4,}){4}"
-    r"|eyJ[\w.-]{20,})(?=/|$)",
+    r"(?:(?<=[/?#&;=])|(?<=%2F))(?:"
+    r"(?=[^/?#&;=%]*\d)(?=[^/?#&;=%]*[a-z])[a-z0-9_~+]{20,}=*"
+    r"|(?-i:(?=(?:[A-Za-z]*?[A-Z][a-z]?[A-Z]){2})(?=[A-Z]*[a-z])[A-Za-z]{20,})"
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{4,}){4}"
+    r"|eyJ[\w.-]{20,}"
+    r"|(?<=key=|ken=|ret=|pwd=|sig=|ord=)[^/?#&;\s%]+"
+    r")(?=[/?#&;]|%2F|\s|$)",
     re.IGNORECASE,
 )
-"""A part of a URL's path that no person would write: long, of letters and digits; a UUID; a web
-token (RFC 7519)."""
+"""A part of a URL's path, query or fragment that no person would write: long, of letters and digits
+or of mixed case; a UUID; a web token (RFC 7519); the value of a key, token, secret or password."""
 
 
 def looks_secret(value: Json) -> bool:
@@ -39,12 +44,12 @@ def masked(text: str, secrets: Sequence[str] = ()) -> str:
 
 
 def secret_parts(url: str) -> list[str]:
-    """Parts of the path that look like a secret."""
+    """Parts of the path, query and fragment that look like a secret."""
     return _PART.findall(url)
 
 
 def masked_url(url: str) -> str:
-    """`url` without what looks like a secret in its path; different secrets stay different."""
+    """`url` without what looks like a secret; different secrets stay different."""
     return _PART.sub(
         lambda part: f"[key-{hashlib.sha256(part.group().encode()).hexdigest()[:8]}]", masked(url)
     )

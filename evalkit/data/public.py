@@ -247,6 +247,12 @@ def folders(places: DataPlaces) -> tuple[Path, ...]:
     return (*places.mirrors, *(() if places.downloads is None else (places.downloads,)))
 
 
+def may_lie(wanted: Entry, places: DataPlaces) -> list[Path]:
+    """Every path where `local` looks for it, whether it is there or not."""
+    names = (wanted.mirror, original(wanted))
+    return [folder / name for folder in folders(places) for name in names]
+
+
 def _candidates(wanted: Entry, folder: Path) -> list[Path]:
     """Existing files: under its mirror path, or as it was fetched."""
     paths = (folder / wanted.mirror, folder / original(wanted))

@@ -33,7 +33,7 @@ __all__ = ["recall", "remember"]
 _MOST_FILES = 5_000
 """More are not watched: then there is no stamp."""
 State: TypeAlias = list[int]
-"""Size in bytes; modification and change of a file or folder, ns."""
+"""Size in bytes; modification and change of a file or folder, ns; empty: there is none."""
 
 
 def recall(suite: Suite, origin: Origin, selection: Selection, out: Path | None) -> Path | None:
@@ -61,7 +61,7 @@ def remember(job: Job, selection: Selection, out: Path | None, folder: Path, beg
     except EvalkitError:
         return
     states = {str(path.absolute()): _state(path) for path in read}
-    newest = max((max(state[1:]) for state in states.values()), default=0)
+    newest = max((time for state in states.values() for time in state[1:]), default=0)
     if len(read) > _MOST_FILES or newest >= began * 1e9:
         return
     states |= {str(path.absolute()): _state(path) for path in folder.iterdir() if path.is_file()}
@@ -71,7 +71,10 @@ def remember(job: Job, selection: Selection, out: Path | None, folder: Path, beg
 
 
 def _state(path: Path) -> State:
-    found = path.stat()
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return []
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
@@ -137,6 +140,10 @@ def _read(job: Job) -> Iterator[Path]:
     for name in needed_files(suite):
         if not (origin.root / name).is_file():
             yield data.evidence(name, origin.root, DataPlaces(places.mirrors)).path
+    types = {spec.type for spec in suite.benchmarks}
+    for entry in data.entries().values():
+        if entry.name.split("/")[0] in types:  # a benchmark's constants, too, which may come
+            yield from data.may_lie(entry, places)
     for benchmark in job.benchmarks_run:
         if isinstance(benchmark, ReadsFiles):
             yield from benchmark.files_read()

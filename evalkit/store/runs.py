@@ -257,6 +257,9 @@ class RunStore(Closing):
                 f"{self.folder}: a report file may not be named {name!r}; "
                 f"expected a relative path other than {', '.join(sorted(_OURS))}"
             )
+        for folder in (self.folder / each for each in path.parents if each.parts):
+            if folder.is_symlink():
+                raise StoreError(f"{folder}: is a link; remove the link and run again")
         return self.folder / path
 
 

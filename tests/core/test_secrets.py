@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.core.secrets import looks_secret, masked, masked_url
+from evalkit.core.secrets import looks_secret, masked, masked_url, secret_parts
 from evalkit.store.reading import manifest_of
 
 KEYS = [
@@ -44,6 +44,22 @@ def test_a_password_and_a_secret_part_of_a_url_are_masked() -> None:
     first, second = (masked_url(f"https://host/{part * 10}1/v1") for part in ("ab", "cd"))
     assert first.startswith("https://host/[key-")
     assert first != second
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("https://host/v1?k=abcdefghij0123456789", "abcdefghij0123456789"),
+        ("https://host/v1?a=b&api_key=short", "short"),
+        ("https://host/v1#token=hunter2", "hunter2"),
+        ("https://host/AbCdEfGhIjKlMnOpQrStUvWx/v1", "AbCdEfGhIjKlMnOpQrStUvWx"),
+        ("https://host/a%2Fabcdefghij0123456789%2Fv1", "abcdefghij0123456789"),
+        ("https://host/key=hunter2/v1", "hunter2"),
+    ],
+)
+def test_a_secret_is_masked_wherever_it_stands_in_a_url(url: str, secret: str) -> None:
+    assert secret not in masked_url(url)
+    assert secret_parts(url) == [secret]
 
 
 def test_stored_runs_are_read_without_them() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,15 @@ def test_a_file_changed_while_it_ran_is_not_trusted(
     monkeypatch.setattr("evalkit.runner.pipeline.time.time", lambda: 0.0)
     again(workspace)
     assert FOUND not in again(workspace)
+
+
+def test_a_constant_that_comes_later_is_noticed(done: Path) -> None:
+    stamp = json.loads(next(done.glob(".evalkit/finished/*")).read_text())
+    absent = [Path(name) for name, state in stamp["files"].items() if not state]
+    later = next(p for p in absent if p.name == "df_gamed.csv" and p.is_relative_to(done))
+    later.parent.mkdir(parents=True, exist_ok=True)
+    later.write_text("")
+    assert FOUND not in again(done)
 
 
 def test_an_unfinished_run_leaves_no_stamp(workspace: Path) -> None:

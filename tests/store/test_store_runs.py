@@ -301,6 +301,18 @@ def test_a_link_in_a_strangers_run_changes_no_other_file(
     assert mine.read_text() == "first line\nno end of line"
 
 
+def test_nothing_is_sealed_through_a_linked_folder(
+    folder: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    with RunStore.open(folder, manifest) as store:
+        (folder / "samples").symlink_to(mine)
+        with pytest.raises(StoreError, match="remove the link"):
+            store.seal([], manifest, {}, {"samples/bench/1.js": b""})
+    assert not list(mine.iterdir())
+
+
 def test_a_record_that_is_no_record(
     folder: Path, manifest: Manifest, make_record: MakeRecord
 ) -> None:
