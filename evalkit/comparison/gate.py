@@ -108,6 +108,14 @@ class Policy:
             for key in entry.headlines:
                 self.margin(key)
 
+    def is_sound(self) -> bool:
+        """Whether `check` passes."""
+        try:
+            self.check()
+        except SuiteError:
+            return False
+        return True
+
     def requires(self, key: FigureKey) -> bool:
         """Whether its test decides."""
         names = {*self.names(key), key.benchmark}
@@ -158,7 +166,9 @@ def gate(
     for one in behind.values():
         entries = {**{entry.name: entry for entry in one.benchmarks}, **entries}
     policy = Policy(spec, entries)
-    if any(one.unreadable for one in behind.values()):
+    if any(one.unreadable for one in behind.values()) or (
+        any(one.faults for one in behind.values()) and not policy.is_sound()
+    ):
         return _without_records(spec, mine[0], candidate, list(behind.values()))
     ours, theirs = _sides(mine, spec, candidate, baseline)
     allowed = allowed_fields(list(behind.values()), allow_different)
@@ -196,7 +206,7 @@ def gate(
 def _without_records(
     spec: GateSpec, run: Run, candidate: str | None, behind: Sequence[Run]
 ) -> GateResult:
-    """The answer where the records of a run cannot be read: nothing can be tested."""
+    """The answer where a run is damaged and nothing can be tested: its records cannot be read."""
     named = (m.name for m in run.manifest.models if m.role == "candidate")
     found = decide(candidate or next(named, ""), spec.baseline, [], spec)
     return replace(found, reasons=tuple(note for one in behind for note in _notes(one)))

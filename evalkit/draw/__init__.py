@@ -13,7 +13,7 @@
                 gate_lines, gate_markdown, gate_job_summary, gate_comment, gate_annotations
     svg.py      score_tables(contests, figures), category_bars, trend, trends: in draw.svg
     html.py     escaped, element, table_to_html, page_html, policy, stylesheet: in draw.html
-    text.py     visible, one_line, escape_markdown, fenced: hostile text made safe to show
+    text.py     visible, one_line, shortened, escape_markdown, fenced: hostile text, safe to show
 
 A caller reads `Contest`, `GateTest`, `Figure` (core) and imports from here: `draw.contest_table`.
 """

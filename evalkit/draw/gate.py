@@ -99,6 +99,8 @@ def _gate_verdict(result: GateResult) -> str:
             "damaged": "a run that was changed after it was sealed, on",
         }
         parts = [f"{said} {required.count(v)}" for v, said in why.items() if v in required]
+        if not parts:
+            return f"Gate incomplete: {pair}; nothing could be tested."
         return f"Gate incomplete: {pair}, {' and '.join(parts)} {of}."
     tail = "" if result.fails_undecided else " (a warning, by the policy)"
     return f"Gate inconclusive{tail}: {pair}; the data show neither a pass nor a regression."
@@ -185,7 +187,7 @@ def gate_table(result: GateResult) -> Table:
 def gate_lines(result: GateResult) -> list[Line]:
     """For a terminal."""
     lines: list[Line] = [Cell.text(gate_sentence(result), tone=_TONES[result.verdict]), ""]
-    lines += [gate_table(result), ""]
+    lines += [gate_table(result), ""] if result.tests else []
     lines += [f"because: {reason}" for reason in result.reasons]
     return [*lines, *(f"warning: {warning}" for warning in _beside_the_table(result))]
 

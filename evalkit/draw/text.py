@@ -29,6 +29,7 @@ __all__ = [
     "is_unseen",
     "markdown_code",
     "one_line",
+    "shortened",
     "visible",
 ]
 
@@ -52,6 +53,17 @@ def visible(text: str) -> str:
     if text.replace("\n", "").replace("\t", "").isprintable():
         return text
     return _ODD.sub(lambda found: _spell(found.group()), text)
+
+
+_LONGEST = 100_000
+"""Characters of an answer, a prompt or a reply that a report shows."""
+
+
+def shortened(text: str) -> str:
+    """`text` up to 100,000 characters, and what is left out; the run's records have it whole."""
+    if (more := len(text) - _LONGEST) <= 0:
+        return text
+    return f"{text[:_LONGEST]}\n[{more:,} more characters are in the run's records]"
 
 
 def one_line(text: str, limit: int | None = None) -> str:

@@ -515,11 +515,11 @@ class _Texts:
 
     def one(self, text: str) -> int:
         """Where `text` stands."""
-        return self.places.setdefault(draw.visible(text), len(self.places))
+        return self.places.setdefault(draw.visible(draw.shortened(text)), len(self.places))
 
     def cut(self, text: str) -> Json:
         """Where `text`, or each of its pieces, stands."""
-        text = draw.visible(text)
+        text = draw.visible(draw.shortened(text))
         if len(text) < _LONG or text in self.places:
             return self.one(text)
         refs: list[int] = []

@@ -665,7 +665,7 @@ def _reply(record: Record, metric: Metric, i: int, turns: int) -> Reply:
         remarks.append("Cut by the token limit.")
     return Reply(
         model=record.model,
-        text=_at(outcome.answers, i, turns),
+        text=draw.shortened(_at(outcome.answers, i, turns)),
         verdict=_found(outcome, metric, values, judgments),
         remarks=tuple(remarks),
         reasons=(
@@ -711,7 +711,10 @@ def _reasons(judgment: Judgment) -> Iterator[tuple[str, str]]:
     orders = ("shown first", "shown second") if both else ("",) * len(replies)
     for order, reply in zip(orders, replies, strict=True):
         if reply:
-            yield f"What {judgment.judge} wrote{f', this answer {order}' if order else ''}", reply
+            yield (
+                f"What {judgment.judge} wrote{f', this answer {order}' if order else ''}",
+                draw.shortened(reply),
+            )
 
 
 def _is_text(reply: str) -> bool:

@@ -239,6 +239,15 @@ def test_what_nobody_has_records_of_is_not_counted(pair: Run) -> None:
     assert "0, 0  MISSING" not in "\n".join(screen(draw.gate_lines(result)))
 
 
+def test_damage_is_said_before_a_margin_that_is_wrong(pair: Run) -> None:
+    spec = GateSpec(baseline="b", margins={"default": 30.0})
+    with pytest.raises(SuiteError, match="not a margin in every unit"):
+        gate(pair, spec)
+    result = gate(replace(pair, differing=("a/x: another figure",)), spec)
+    assert (result.verdict, result.exit_code) == ("incomplete", 3)
+    assert any("a/x: another figure" in reason for reason in result.reasons)
+
+
 def test_what_is_missing_and_only_warns_is_said_and_passes(pair: Run) -> None:
     spec = GateSpec(
         baseline="b",

@@ -152,6 +152,15 @@ def check(run: Run) -> Packed:
     return found
 
 
+def test_a_text_over_the_stated_length_is_cut_and_says_so() -> None:
+    base = judged_run()
+    first, *others = base.records
+    long = replace(first, outcome=replace(first.outcome, answers=("a" * 250_000,)))
+    found = packed(replace(base, records=(long, *others)))
+    shown = [t for sample in found.samples for t in sample["texts"] if t.startswith("aaaa")]
+    assert shown == ["a" * 100_000 + "\n[150,000 more characters are in the run's records]"]
+
+
 @examples(40)
 @given(runs())
 def test_everything_a_run_says_can_be_read_in_its_page(run: Run) -> None:
