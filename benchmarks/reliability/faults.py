@@ -56,6 +56,11 @@ def _page(status: int, body: bytes | str | dict[str, Any], **headers: str) -> Wr
     return write
 
 
+_WHOLE = _page(200, "").__qualname__
+"""Replies after which the connection goes on: one that is closed without a word is a failure more,
+of the next request on it."""
+
+
 def _error(status: int, message: str = "no", code: str = "", **headers: str) -> Write:
     return _page(status, {"error": {"message": message, "code": code}}, **headers)
 
@@ -206,7 +211,8 @@ def _server(fates: list[_Fate], seen: Counter[int]) -> Iterator[str]:
                     await LASTING[fate.kind][0](writer)
                 elif seen[number] <= fate.times:
                     await PASSING[fate.kind](writer)
-                    break
+                    if PASSING[fate.kind].__qualname__ != _WHOLE:
+                        break
                 else:
                     await _says(WORDS)(writer)
                 await writer.drain()
