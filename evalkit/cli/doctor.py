@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from evalkit.cli.console import json_option, print_json, show
-from evalkit.core import machine
 from evalkit.errors import EvalkitError, did_you_mean
 
 if TYPE_CHECKING:
@@ -184,7 +183,12 @@ def _gpu() -> Iterator[Found]:
 
 
 def _memory() -> Iterator[Found]:
-    total = machine.host().total
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+        total = min(total, int(limit))
+    except (OSError, ValueError):  # no container, or "max"
+        pass
     said = f"{total / 1e9:,.0f} GB on {os.cpu_count()} cores"
     if total < 8e9:
         fix = "use models below 1B parameters; 7B in bfloat16 take 16 GB"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from evalkit.core.protocols import DataPlaces
     from evalkit.data import Entry
     from evalkit.runner import Opened, Result, Selection
-    from evalkit.runner.memory import Memory
     from evalkit.runner.plan import Plan
     from evalkit.suite import Options
 
@@ -206,45 +205,10 @@ def _show_plan(made: Plan) -> None:
                 f"{estimate.engine}: its price is unknown; write usd_per_million_input_tokens and "
                 f"usd_per_million_output_tokens in its settings"
             )
-    _show_memory(made.memory)
     for name, caps in made.caps.items():
         limits = ", ".join(f"{k} {'none' if v is None else v}" for k, v in caps.items())
         show(f"judge {name}: {limits}")
     show(*(f"note: {note}" for note in made.notes))
-
-
-def _show_memory(models: Sequence[Memory]) -> None:
-    from evalkit.draw import Cell, Column, Table
-
-    def gib(size: int | None) -> Cell:
-        return Cell(size, "unknown" if size is None else f"{size / 2**30:,.2f}")
-
-    rows = []
-    for one in (one for one in models if one.window):
-        fits = {True: "yes", False: "no", None: "unknown"}[one.fits]
-        sizes = (one.weights, one.kv_window, one.head_room, one.needed, one.available)
-        batch = None if one.kv_window is None else one.kv_window * one.batch
-        last = Cell.text(fits, tone="worse" if fits == "no" else "")
-        window = Cell(one.window, f"{one.window:,}")
-        texts = map(Cell.text, (one.model, one.device))
-        rows.append((*texts, *map(gib, sizes), last, window, gib(batch)))
-    if rows:
-        titles = ("Weights", "KV of a window", "Head-room, about", "Needed", "Free here")
-        columns = [Column("Model", header=True), Column("Device", rank=1)]
-        columns += [*(Column(title, "right") for title in titles), Column("Fits")]
-        for title in ("Window, tokens", "KV of a batch"):
-            columns.append(Column(title, "right", rank=2))
-        show("", Table.of("Memory, in GiB a device", columns, rows))
-    for one in models:
-        if one.note:
-            show(f"{one.model}: {one.note}")
-        if one.changes:
-            show(f"{one.model} fits with {', or with '.join(one.changes)}")
-        elif one.fits is False:
-            show(
-                f"{one.model} fits with none of its engine's settings; serve a smaller model, or "
-                f"this one on a larger machine or several GPUs (tensor_parallel_size)"
-            )
 
 
 def _finish(result: Result, chosen: Selection) -> int:

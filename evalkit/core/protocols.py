@@ -36,7 +36,6 @@ __all__ = [
     "Engine",
     "Exported",
     "Exporter",
-    "Footprint",
     "JudgeContext",
     "JudgedOften",
     "Keyed",
@@ -51,7 +50,6 @@ __all__ = [
     "RatingJudge",
     "ReadsFiles",
     "ReadsLogprobs",
-    "Sized",
     "StoredPrompts",
     "Tabled",
     "Wrapping",
@@ -242,45 +240,6 @@ class Planned(Protocol):
         `trie` (each distinct prefix once: the bound), `floor` (the bound where whole blocks are
         shared), `planned`, and `computed` (as the engine counts).
         """
-        ...
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """What settings of an engine say of the memory that a model takes on a device."""
-
-    device: Literal["cpu", "cuda"]
-    dtype: str
-    """Of weights and arithmetic: float32, bfloat16, float16."""
-    batch: int
-    """Requests computed at the same time, at most."""
-    step: int
-    """Tokens computed at the same time, at most."""
-    kv_dtype: str | None = None
-    """Of cached attention keys and values; None: `dtype`."""
-    slack: int | None = None
-    """Tokens that layers with a sliding window keep beyond its size; None: they keep all."""
-    quantization: str | None = None
-    """Applied while loading; None: as the checkpoint is stored."""
-    split: int = 1
-    """Devices that one model is split over."""
-    reserved: int | None = None
-    """Bytes taken for attention keys and values, whatever is needed; None: what is left."""
-    share: float | None = None
-    """Part of the device's memory that is taken, whatever is needed; None: what is needed."""
-
-
-@runtime_checkable
-class Sized(Protocol):
-    """Settings of an engine that loads weights into this machine's memory."""
-
-    @property
-    def max_model_len(self) -> int | None:
-        """Tokens of prompt and answer together; None: the model's own window."""
-        ...
-
-    def footprint(self, window: int) -> Footprint:
-        """With prompt and answer of at most `window` tokens together."""
         ...
 
 

@@ -22,7 +22,6 @@ from typing import Any, Literal, TypeAlias
 from pydantic import Field
 
 from evalkit.core import Completion, Job, Json, PreparedModel, Reply, Request
-from evalkit.core.protocols import Footprint
 from evalkit.core.specs import Dtype, EngineSpec
 from evalkit.engines._keys import cut, sampling_seed
 from evalkit.engines._local import (
@@ -67,12 +66,6 @@ class TransformersSpec(EngineSpec):
     shared_prefixes: bool = True
     """Compute what contexts have in common once; log-likelihoods move by float noise alone.
     Models whose attention cannot do that, or gives other numbers, are scored plainly anyway."""
-
-    def footprint(self, window: int) -> Footprint:
-        """See `core.Sized`."""
-        cuda = self.device == "cuda" or (self.device == "auto" and cuda_present())
-        dtype = self.dtype if self.dtype != "auto" else "bfloat16" if cuda else "float32"
-        return Footprint("cuda" if cuda else "cpu", dtype, self.batch_size, step=window, slack=-1)
 
 
 _FEWEST_TOKENS = 16
@@ -123,8 +116,12 @@ class TransformersEngine(LocalEngine):
     def __init__(self, spec: TransformersSpec, model: PreparedModel) -> None:
         super().__init__(model, spec.max_model_len, spec.seed)
         self._spec = spec
-        size = spec.footprint(self._renderer.max_len)
-        self._device, self._dtype = size.device, size.dtype
+        self._device: str = spec.device
+        if spec.device == "auto":
+            self._device = "cuda" if cuda_present() else "cpu"
+        self._dtype = spec.dtype
+        if spec.dtype == "auto":
+            self._dtype = "bfloat16" if self._device == "cuda" else "float32"
         self.identity = {
             "type": "transformers",
             "distribution": package_version(["transformers"]),

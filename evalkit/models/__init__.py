@@ -9,11 +9,10 @@ template; `cache` keeps derived checkpoints.
 from __future__ import annotations
 
 from evalkit.models.cache import discard
-from evalkit.models.checkpoint import FileHashes, Tensor, digest, model_files, unfinished
+from evalkit.models.checkpoint import FileHashes, digest, model_files, unfinished
 from evalkit.models.preparing import (
     base_of,
     check,
-    headers,
     merge,
     outlook,
     prepare,
@@ -25,12 +24,10 @@ from evalkit.models.sources import missing
 
 __all__ = [
     "FileHashes",
-    "Tensor",
     "base_of",
     "check",
     "digest",
     "discard",
-    "headers",
     "merge",
     "missing",
     "model_files",

@@ -43,7 +43,6 @@ __all__ = [
     "BASE_RECORD",
     "Adapter",
     "FileHashes",
-    "Tensor",
     "check_checkpoint",
     "check_file",
     "check_mergeable",
@@ -57,7 +56,6 @@ __all__ = [
     "read_adapter",
     "read_json",
     "stored_dtype",
-    "tensors",
     "tokenizer_files",
     "unfinished",
     "weight_files",
@@ -235,33 +233,6 @@ def _tensors(header: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
     return (t for name, t in header.items() if name != "__metadata__")
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """What a safetensors header says of a tensor."""
-
-    name: str
-    dtype: str
-    """In safetensors' spelling (`BF16`)."""
-    shape: tuple[int, ...]
-    stored: int
-    """Bytes in the file."""
-
-
-def tensors(folder: Path) -> list[Tensor]:
-    """Of all weight files.  Raises ModelError where one is pickled, or cannot be read."""
-    files = weight_files(folder)
-    if pickled := [file.name for file in files if file.suffix != ".safetensors"]:
-        raise ModelError(f"{pickled[0]!r} is pickled, and has no header to read sizes from")
-    return [tensor for file in files for tensor in _described(file)]
-
-
-def _described(file: Path) -> Iterator[Tensor]:
-    for name, of in _header(file)[0].items():
-        if name != "__metadata__":
-            start, end = of["data_offsets"]
-            yield Tensor(name, str(of["dtype"]), tuple(of["shape"]), end - start)
-
-
 def stored_dtype(folder: Path) -> str | None:
     """Type most weight bytes are stored in, else what the config says, else None.
 
@@ -270,8 +241,9 @@ def stored_dtype(folder: Path) -> str | None:
     found: Counter[str] = Counter()
     for file in weight_files(folder):
         if file.suffix == ".safetensors":
-            for tensor in _described(file):
-                found[tensor.dtype] += tensor.stored
+            for tensor in _tensors(_header(file)[0]):
+                start, end = tensor["data_offsets"]
+                found[str(tensor["dtype"])] += end - start
     if found:
         code = found.most_common(1)[0][0]
         return _DTYPES.get(code, code.lower())

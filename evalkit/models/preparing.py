@@ -22,7 +22,6 @@ from evalkit.models.cache import (
 from evalkit.models.checkpoint import (
     BASE_RECORD,
     FileHashes,
-    Tensor,
     check_checkpoint,
     check_mergeable,
     digest,
@@ -30,7 +29,6 @@ from evalkit.models.checkpoint import (
     generation_settings,
     read_adapter,
     read_json,
-    tensors,
     weight_files,
     weights_digest,
 )
@@ -54,13 +52,11 @@ from evalkit.models.sources import (
     local_path,
     resolve,
 )
-from evalkit.models.sources import headers as hub_headers
 from evalkit.models.template import Template, choose_template
 
 __all__ = [
     "base_of",
     "check",
-    "headers",
     "merge",
     "outlook",
     "prepare",
@@ -191,33 +187,6 @@ def outlook(spec: ModelSpec, root: Path, *, chats: bool) -> Iterator[tuple[str, 
             return
     if chats and (lacking := _without_template(spec, found, root)):
         yield "chat_template", lacking
-
-
-def headers(spec: ModelSpec, root: Path, workspace: Path) -> tuple[Path, list[Tensor]]:
-    """What says how large a model is: the folder of its config.json, and its tensors' headers.
-
-    Those of the base, where an adapter is merged.  No weights are read or downloaded: of a
-    repository that is not here, the hub sends the headers alone.  Raises ModelError.
-    """
-    reference, revision = str(spec.path), spec.revision
-    if spec.path is None:
-        reference, revision = str(spec.base), spec.base_revision
-    source = here(reference, revision, root)
-    if source is None:
-        folder, found = hub_headers(reference, revision)
-        sizes = ((n, t.dtype, tuple(t.shape), t.data_offsets) for n, t in found)
-        return folder, [Tensor(n, d, shape, end - start) for n, d, shape, (start, end) in sizes]
-    folder = source.path
-    if source.is_gguf:
-        mark = gguf_fingerprint(
-            source, "auto" if spec.adapter else spec.dtype, FileHashes(workspace)
-        )
-        folder = cache_folder(workspace, "gguf", source.path.stem, mark)
-        if not folder.is_dir():
-            raise ModelError(
-                f"{reference} is converted at its first use, which `evalkit plan --tokens` makes"
-            )
-    return folder, tensors(folder)
 
 
 def _without_template(

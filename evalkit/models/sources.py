@@ -28,7 +28,6 @@ __all__ = [
     "WeightsSource",
     "check_named",
     "download",
-    "headers",
     "here",
     "is_absolute",
     "is_commit",
@@ -287,31 +286,6 @@ def download(repo: str, revision: str | None, *, code: bool = False) -> WeightsS
         reason = f"{_endpoint()} cannot be reached ({type(error).__name__})"
         return _cached(repo, revision, reason, code)
     return WeightsSource("hub", repo, path, repo, commit)
-
-
-def headers(repo: str, revision: str | None) -> tuple[Path, list[tuple[str, Any]]]:
-    """The folder of a repository's config.json, and names and headers of its safetensors.
-
-    Nothing else is fetched.  Raises ModelError.
-    """
-    from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
-        raise ModelError(f"{repo} is not on this machine, and HF_HUB_OFFLINE is set")
-    try:
-        cache = os.environ.get("HF_HUB_CACHE") or None
-        config = hf_hub_download(
-            repo, "config.json", revision=revision, endpoint=_endpoint(), cache_dir=cache
-        )
-        found = HfApi(endpoint=_endpoint()).get_safetensors_metadata(repo, revision=revision)
-    except HfHubHTTPError as error:
-        raise ModelError(_refusal(repo, revision, error)) from error
-    except Exception as error:  # of whichever HTTP library huggingface_hub uses
-        why = f"no headers of safetensors come from {_endpoint()} ({type(error).__name__})"
-        raise ModelError(f"{repo} is not on this machine, and {why}") from error
-    files = found.files_metadata.values()
-    return Path(config).parent, [item for file in files for item in file.tensors.items()]
 
 
 def _wanted(files: Sequence[str], code: bool) -> list[str]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -27,7 +27,6 @@ from evalkit import models as weights
 from evalkit import suite as suites
 from evalkit.core import Flow, Json, Message, Outcome, Rendered, Reply, Request, Sample
 from evalkit.core import Job as Ticketed
-from evalkit.core.machine import devices
 from evalkit.core.protocols import (
     Benchmark,
     CompletionCache,
@@ -54,7 +53,6 @@ from evalkit.runner.assemble import (
 )
 from evalkit.runner.estimate import Estimate, Estimator, stand_in, without_stand_ins
 from evalkit.runner.known import is_run, needed_files
-from evalkit.runner.memory import Memory, memory_of
 from evalkit.runner.usage import metered
 from evalkit.store.completions import CompletionStore
 
@@ -101,15 +99,12 @@ class Plan:
     """What is missing here (data, weights) and how that changes the plan."""
     money: tuple[Estimate, ...] = ()
     """What requests to APIs cost."""
-    memory: tuple[Memory, ...] = ()
-    """What models that are loaded take."""
 
     def to_json(self) -> Json:
         """For `--dry-run --json`."""
         return {
             "rows": [{**vars(row), "to_ask": row.to_send} for row in self.rows],
             "money": [asdict(estimate) for estimate in self.money],
-            "memory": [asdict(model) for model in self.memory],
             "judge_caps": dict(self.caps),
             "notes": list(self.notes),
         }
@@ -238,10 +233,8 @@ def planned(
             for name in absent
             if local[name]
         ]
-        plan = _Counter(job, cache, absent, tokens, steady).plan([*notes, *advice(suite)])
-        steady("reading how large the models are")
-        found = memory_of(suite, origin.root, origin.workspace, devices())
-        return replace(plan, memory=tuple(found))
+        counter = _Counter(job, cache, absent, tokens, steady)
+        return counter.plan([*notes, *advice(suite)])
 
 
 def _without_weights(suite: Suite, absent: Collection[str]) -> Suite:
