@@ -206,7 +206,7 @@ def gate(
 def _without_records(
     spec: GateSpec, run: Run, candidate: str | None, behind: Sequence[Run]
 ) -> GateResult:
-    """The answer where a run is damaged and nothing can be tested: its records cannot be read."""
+    """The answer where a damaged run leaves nothing that could be tested."""
     named = (m.name for m in run.manifest.models if m.role == "candidate")
     found = decide(candidate or next(named, ""), spec.baseline, [], spec)
     return replace(found, reasons=tuple(note for one in behind for note in _notes(one)))

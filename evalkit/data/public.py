@@ -249,14 +249,16 @@ def folders(places: DataPlaces) -> tuple[Path, ...]:
 
 def may_lie(wanted: Entry, places: DataPlaces) -> list[Path]:
     """Every path where `local` looks for it, whether it is there or not."""
-    names = (wanted.mirror, original(wanted))
-    return [folder / name for folder in folders(places) for name in names]
+    return [path for folder in folders(places) for path in _places(wanted, folder)]
 
 
 def _candidates(wanted: Entry, folder: Path) -> list[Path]:
     """Existing files: under its mirror path, or as it was fetched."""
-    paths = (folder / wanted.mirror, folder / original(wanted))
-    return [path for path in paths if path.is_file()]
+    return [path for path in _places(wanted, folder) if path.is_file()]
+
+
+def _places(wanted: Entry, folder: Path) -> tuple[Path, Path]:
+    return folder / wanted.mirror, folder / original(wanted)
 
 
 def _found(

@@ -515,13 +515,16 @@ class _Texts:
 
     def one(self, text: str) -> int:
         """Where `text` stands."""
-        return self.places.setdefault(draw.visible(draw.shortened(text)), len(self.places))
+        return self._put(draw.visible(draw.shortened(text)))
+
+    def _put(self, shown: str) -> int:
+        return self.places.setdefault(shown, len(self.places))
 
     def cut(self, text: str) -> Json:
         """Where `text`, or each of its pieces, stands."""
         text = draw.visible(draw.shortened(text))
         if len(text) < _LONG or text in self.places:
-            return self.one(text)
+            return self._put(text)
         refs: list[int] = []
         rest = ""
         for piece in self._pieces(text):
@@ -530,11 +533,11 @@ class _Texts:
                 rest += piece
                 continue
             if rest:
-                refs.append(self.one(rest))
+                refs.append(self._put(rest))
                 rest = ""
             refs.append(place)
         if rest:
-            refs.append(self.one(rest))
+            refs.append(self._put(rest))
         return refs[0] if len(refs) == 1 else refs
 
     def _place(self, piece: str) -> int | None:

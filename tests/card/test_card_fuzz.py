@@ -58,6 +58,7 @@ def test_a_thousand_altered_cards(part: int, tmp_path: Path) -> None:
     _fuzz(tmp_path, _card(tmp_path), range(1_000 + part * 500, 1_500 + part * 500))
 
 
+@pytest.mark.slow
 def test_what_is_no_card(tmp_path: Path) -> None:
     """A pipe that nobody writes to, deep nesting, a front matter without end."""
     stored_run(tmp_path / "run", _PLAN)

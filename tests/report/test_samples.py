@@ -155,10 +155,15 @@ def check(run: Run) -> Packed:
 def test_a_text_over_the_stated_length_is_cut_and_says_so() -> None:
     base = judged_run()
     first, *others = base.records
-    long = replace(first, outcome=replace(first.outcome, answers=("a" * 250_000,)))
+    prompt = (Message("user", "b" * 250_000),)
+    outcome = replace(first.outcome, conversation=prompt, answers=("a" * 250_000,))
+    long = replace(first, outcome=outcome)
     found = packed(replace(base, records=(long, *others)))
-    shown = [t for sample in found.samples for t in sample["texts"] if t.startswith("aaaa")]
-    assert shown == ["a" * 100_000 + "\n[150,000 more characters are in the run's records]"]
+    texts = [text for sample in found.samples for text in sample["texts"]]
+    for letter in "ab":
+        shown = [text for text in texts if text.startswith(4 * letter)]
+        said = "\n[150,000 more characters are in the run's records]"
+        assert shown == [letter * 100_000 + said]
 
 
 @examples(40)
